@@ -1,0 +1,60 @@
+"""Where this process finds its AWS resources: the outputs of the stack that `provision` applied."""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """The folder with the state of a local run: `PARLEY_HOME`, by default `.parley` here."""
+    return Path(os.environ.get("PARLEY_HOME") or BASE_DIR / ".parley").resolve()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The outputs of `infrastructure.yaml` that the service uses, and where AWS answers.
+
+    `endpoint_url` is None for the real AWS and the embedded one's address in local runs.
+    """
+
+    region: str
+    table_name: str
+    user_pool_id: str
+    client_id: str
+    key_id: str
+    mail_from: str
+    configuration_set: str
+    transfer_bucket: str
+    endpoint_url: str | None = None
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of the pool's tokens (AWS: "Verifying a JSON web token")."""
+        return f"https://cognito-idp.{self.region}.amazonaws.com/{self.user_pool_id}"
+
+
+class StackUnknown(RuntimeError):
+    """Neither the environment nor the local state folder names the stack's resources."""
+
+
+@cache
+def stack() -> Stack:
+    """The stack of this process, read once.
+
+    Each field comes from the variable `PARLEY_<FIELD>` (what a deployed function is given), else
+    from `stack.json` in `home()` (what `provision` wrote for a local run). Raises StackUnknown
+    when a field is in neither.
+    """
+    path = home() / "stack.json"
+    values = json.loads(path.read_text()) if path.exists() else {}
+    for field in fields(Stack):
+        values[field.name] = os.environ.get(f"PARLEY_{field.name.upper()}") or values.get(field.name)
+    values["region"] = values["region"] or os.environ.get("AWS_REGION")
+    missing = [k for k, v in values.items() if v is None and k != "endpoint_url"]
+    if missing:
+        raise StackUnknown(f"no value for {', '.join(missing)}: run `manage.py provision` first")
+    return Stack(**values)
