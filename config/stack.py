@@ -52,7 +52,9 @@ def stack() -> Stack:
     path = home() / "stack.json"
     values = json.loads(path.read_text()) if path.exists() else {}
     for field in fields(Stack):
-        values[field.name] = os.environ.get(f"PARLEY_{field.name.upper()}") or values.get(field.name)
+        values[field.name] = os.environ.get(f"PARLEY_{field.name.upper()}") or values.get(
+            field.name
+        )
     values["region"] = values["region"] or os.environ.get("AWS_REGION")
     missing = [k for k, v in values.items() if v is None and k != "endpoint_url"]
     if missing:

@@ -1,0 +1,122 @@
+"""AWS clients: made when first used, shared by all threads, with explicit limits on waiting.
+
+botocore is used without boto3: its resources are not needed and cost a third of a cold start.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
+
+from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
+from config.stack import stack
+
+# API Gateway gives up after 29 s: three tries of at most 1 + 5 s and their pauses fit.
+LIMITS = {"connect_timeout": 1, "read_timeout": 5}
+RETRIES = {"mode": "standard", "total_max_attempts": 3}
+
+# What AWS answers when we ask too often, over all services we use.
+THROTTLES = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingError",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that was answered; `units` are DynamoDB's capacity units, 0 for other services."""
+
+    operation: str
+    units: float = 0.0
+
+
+calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
+
+
+def record(operation: str, units: float = 0.0) -> None:
+    """Adds a call to the present request's list, if one is being kept."""
+    if (made := calls.get()) is not None:
+        made.append(Call(operation, units))
+
+
+_making = Lock()
+
+
+@cache
+def session() -> botocore.session.Session:
+    """The one botocore session; the embedded AWS of local runs takes any credentials."""
+    made = botocore.session.get_session()
+    if stack().endpoint_url and made.get_credentials() is None:
+        made.set_credentials("local", "local")
+    return made
+
+
+@cache
+def _client(service: str) -> Any:
+    where = stack()
+    config = Config(retries=RETRIES, **LIMITS)
+    return session().create_client(
+        service, where.region, endpoint_url=where.endpoint_url, config=config
+    )
+
+
+def client(service: str) -> Any:
+    """The shared client of a service, e.g. `client("cognito-idp")`."""
+    with _making:  # botocore's sessions do not make clients in parallel
+        return _client(service)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the network's failures and throttling inside into problems with a retry hint.
+
+    Raises ServiceTimeout (504), ServiceUnavailable (503) or UpstreamFailed (502, AWS's own 5xx).
+    Other ClientErrors pass: their meaning is the caller's to know.
+    """
+    try:
+        yield
+    except (ConnectTimeoutError, ReadTimeoutError) as error:
+        raise ServiceTimeout from error
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in THROTTLES:
+            raise ServiceUnavailable("We are busy: try again in a moment") from error
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            raise UpstreamFailed from error
+        raise
+    except (HTTPClientError, BotoCoreError) as error:
+        raise ServiceUnavailable from error
+
+
+def call(service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+    """Calls e.g. `call("kms", "encrypt", KeyId=…)`; raises ClientError and `translated`'s."""
+    record(operation)
+    with translated():
+        answer: dict[str, Any] = getattr(client(service), operation)(**arguments)
+    return answer
+
+
+def error_code(error: ClientError) -> str:
+    """AWS's code of an error, e.g. `UsernameExistsException`."""
+    return str(error.response.get("Error", {}).get("Code", ""))

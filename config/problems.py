@@ -1,0 +1,106 @@
+"""The errors of the API, each with a stable code (RFC 9457, "Problem Details for HTTP APIs").
+
+A rule raises its own subclass, which stands beside it; `config.http` renders every one alike.
+Nothing here knows HTTP frameworks, so that services and rules may raise problems.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one field: `field` is its wire name, dotted inside lists and objects."""
+
+    field: str
+    code: str
+    message: str
+
+
+class Problem(Exception):
+    """An answer other than the one asked for. Subclasses give status, code and title.
+
+    `detail` is shown to the client, so it never carries another exception's text.
+    `retry_after_s` becomes the Retry-After header, in whole seconds.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """The members of the problem document that do not depend on the request."""
+        body: dict[str, Any] = {
+            "type": f"urn:parley:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.errors:
+            body["errors"] = [asdict(error) for error in self.errors]
+        return body
+
+
+class ValidationFailed(Problem):
+    status, code, title = 400, "VALIDATION_ERROR", "The request has fields that are not valid"
+
+    @classmethod
+    def of(cls, field: str, code: str, message: str) -> "ValidationFailed":
+        """The problem of a single field."""
+        return cls(message, errors=[FieldError(field, code, message)])
+
+
+class NotFound(Problem):
+    status, code, title = 404, "NOT_FOUND", "There is nothing here"
+
+
+class Conflict(Problem):
+    status, code, title = 409, "CONFLICT", "The change conflicts with what is stored"
+
+
+class IdTaken(Conflict):
+    code, title = "ID_TAKEN", "Another thing was already made with this id"
+
+
+class PreconditionFailed(Problem):
+    status, code, title = 412, "PRECONDITION_FAILED", "The item has changed since it was read"
+
+
+class TooManyRequests(Problem):
+    status, code, title = 429, "TOO_MANY_REQUESTS", "Too many requests: wait, then try again"
+
+
+class ServiceUnavailable(Problem):
+    status, code, title = 503, "SERVICE_UNAVAILABLE", "A service we depend on did not answer"
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 2) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class ServiceTimeout(ServiceUnavailable):
+    status, code, title = 504, "SERVICE_TIMEOUT", "A service we depend on took too long"
+
+
+class UpstreamFailed(ServiceUnavailable):
+    status, code, title = 502, "UPSTREAM_FAILED", "A service we depend on refused our request"
+
+
+def all_problems(base: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    """Every problem class that is loaded, for the documentation and its test."""
+    for problem in base.__subclasses__():
+        yield problem
+        yield from all_problems(problem)

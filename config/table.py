@@ -1,0 +1,347 @@
+"""The one DynamoDB table: its items, its indexes, and writes that hold or fail together.
+
+Keys: `pk` groups what belongs to one owner (`LEARNER#<sub>`), `sk` begins with the kind of item.
+`lsi1`…`lsi5` order items inside a partition (strongly consistent), `gsi1` across partitions; all
+are sparse, and what each holds is written in `docs/access-patterns.md`. The table itself is
+defined in `config/infrastructure.yaml` alone.
+"""
+
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Generic, Self, TypeVar
+
+from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.connection.base import Connection, MetaTable
+from pynamodb.connection.table import TableConnection
+from pynamodb.exceptions import PutError, UpdateError, VerboseClientError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+
+from config.aws import LIMITS, RETRIES, THROTTLES, error_code, record, session, translated
+from config.problems import ServiceUnavailable
+from config.stack import stack
+
+Raw = dict[str, dict[str, Any]]
+T = TypeVar("T", bound="Item")
+
+LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
+
+
+def _keys(hash_key: str, range_key: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": hash_key, "KeyType": "HASH"},
+        {"AttributeName": range_key, "KeyType": "RANGE"},
+    ]
+
+
+# What PynamoDB needs to know of the table, so that it need not ask DescribeTable.
+SCHEMA = {
+    "KeySchema": _keys("pk", "sk"),
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"}
+        for name in ("pk", "sk", *LOCAL_INDEXES, "gsi1pk", "gsi1sk")
+    ],
+    "LocalSecondaryIndexes": [
+        {"IndexName": name, "KeySchema": _keys("pk", name)} for name in LOCAL_INDEXES
+    ],
+    "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
+}
+
+TRANSACTION_TRIES = 6
+CONFLICTS = THROTTLES | {"TransactionConflict", "TransactionInProgressException"}
+CONDITION_LOST = "ConditionalCheckFailed"
+
+
+def key_instant(at: datetime) -> str:
+    """An aware instant as text of constant width in UTC, so that keys sort by time."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class ConditionFailed(Exception):
+    """A write's condition did not hold: nothing was written.
+
+    `lost` has the writes whose condition failed, `found` the stored item of each where asked for.
+    """
+
+    def __init__(self, lost: Sequence["Write"] = (), found: Sequence[Raw | None] = ()) -> None:
+        super().__init__("a condition did not hold")
+        self.lost = tuple(lost)
+        self.found = tuple(found)
+
+
+class _Connection(Connection):
+    """PynamoDB's connection on our session, with our errors and our count of calls."""
+
+    @property
+    def session(self) -> Any:
+        return session()
+
+    def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
+        record(operation_name)
+        with translated():
+            answer = super()._make_api_call(operation_name, operation_kwargs)
+        spent = answer.get("ConsumedCapacity") or []
+        for part in [spent] if isinstance(spent, dict) else spent:
+            record("", part.get("CapacityUnits", 0.0))
+        return answer
+
+
+@cache
+def connection() -> TableConnection:
+    """The one connection to the table, shared by every kind of item."""
+    where = stack()
+    made = TableConnection(where.table_name)
+    made.connection = _Connection(
+        region=where.region,
+        host=where.endpoint_url,
+        connect_timeout_seconds=LIMITS["connect_timeout"],
+        read_timeout_seconds=LIMITS["read_timeout"],
+        retry_configuration=RETRIES,
+        max_pool_connections=50,
+    )
+    made.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
+    return made
+
+
+class _Meta(type):
+    """Looks the table's name up when it is first needed: importing a model needs no stack."""
+
+    @property
+    def table_name(cls) -> str:
+        return stack().table_name
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Up to `limit` items in the index's order; `next_key` is where the following page starts."""
+
+    items: list[T]
+    next_key: Raw | None
+
+
+class Item(Model):
+    """What every item of the table has. `expires_at` (epoch seconds) is the TTL attribute."""
+
+    class Meta(metaclass=_Meta):
+        pass
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    kind = DiscriminatorAttribute()
+    lsi1 = UnicodeAttribute(null=True)
+    lsi2 = UnicodeAttribute(null=True)
+    lsi3 = UnicodeAttribute(null=True)
+    lsi4 = UnicodeAttribute(null=True)
+    lsi5 = UnicodeAttribute(null=True)
+    gsi1pk = UnicodeAttribute(null=True)
+    gsi1sk = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+    @classmethod
+    def _get_connection(cls) -> TableConnection:
+        # PynamoDB would open one connection, hence one TLS context, for each subclass.
+        return connection()
+
+    @classmethod
+    def find(cls, pk: str, sk: str) -> Self | None:
+        """The item with this key, read consistently; None where there is none or of other kind."""
+        raw = connection().get_item(pk, range_key=sk, consistent_read=True).get("Item")
+        if raw is None or raw["kind"]["S"] not in cls._kinds():
+            return None
+        return cls.from_raw_data(raw)
+
+    @classmethod
+    def _kinds(cls) -> set[str]:
+        attribute = cls.get_attributes()["kind"]
+        classes = attribute.get_registered_subclasses(cls)
+        return {attribute.get_discriminator(each) for each in classes}
+
+    @classmethod
+    def page(
+        cls,
+        pk: str,
+        condition: Condition | None = None,
+        *,
+        limit: int,
+        index: str | None = None,
+        start: Raw | None = None,
+        descending: bool = False,
+        matching: Condition | None = None,
+    ) -> Page[Self]:
+        """One Query call, ordered by `index` (default: the sort key), strongly consistent.
+
+        `matching` filters after reading: such a page may be short and still have a next one.
+        """
+        answer = connection().query(
+            pk,
+            range_key_condition=condition,
+            filter_condition=matching,
+            index_name=index,
+            limit=limit + 1,  # one more tells whether there is a next page
+            exclusive_start_key=start,
+            scan_index_forward=not descending,
+            consistent_read=None if index == "gsi1" else True,
+        )
+        raws, last = answer["Items"], answer.get("LastEvaluatedKey")
+        if len(raws) > limit:
+            raws = raws[:limit]
+            keys = {"pk", "sk", *({"gsi1pk", "gsi1sk"} if index == "gsi1" else {index})}
+            last = {key: raws[-1][key] for key in keys if key}
+        return Page([cls.from_raw_data(raw) for raw in raws], last)
+
+    @classmethod
+    def count(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
+        """How many items match, counted up to `limit`, without reading more."""
+        answer = connection().query(
+            pk,
+            range_key_condition=condition,
+            index_name=index,
+            limit=limit,
+            select="COUNT",
+            consistent_read=True,
+        )
+        return int(answer["Count"])
+
+    def put(self, condition: Condition | None = None) -> None:
+        """Writes the whole item, provided its version is still the one read; and `condition`.
+
+        Raises ConditionFailed.
+        """
+        try:
+            self.save(condition)
+        except PutError as error:
+            raise _lost(error) from error
+
+    def put_new(self) -> None:
+        """Writes an item whose key must be free. Raises ConditionFailed."""
+        self.put(type(self).pk.does_not_exist())
+
+    def apply(self, *actions: Action, condition: Condition | None = None) -> None:
+        """Updates attributes in place and refreshes this copy. Raises ConditionFailed."""
+        try:
+            self.update(list(actions), condition=condition)
+        except UpdateError as error:
+            raise _lost(error) from error
+
+
+def _lost(error: PutError | UpdateError) -> Exception:
+    return ConditionFailed() if error.cause_response_code == f"{CONDITION_LOST}Exception" else error
+
+
+def fetch(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
+    """The items that exist among at most 100 keys (pk, sk), in one consistent round trip."""
+    found: dict[tuple[str, str], Item] = {}
+    wanted: Iterable[Mapping[str, Any]] = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(keys)]
+    for attempt in range(TRANSACTION_TRIES):
+        if attempt:
+            _pause(attempt)
+        answer = connection().batch_get_item(wanted, consistent_read=True)
+        for raw in answer["Responses"].get(stack().table_name, []):
+            found[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw_data(raw)
+        left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
+        if not left:
+            return found
+        wanted = [{"pk": key["pk"]["S"], "sk": key["sk"]["S"]} for key in left]
+    raise ServiceUnavailable("We are busy: try again in a moment")
+
+
+@dataclass(frozen=True)
+class Put:
+    """Writes the whole item under its version and `condition`."""
+
+    item: Item
+    condition: Condition | None = None
+
+    def request(self) -> tuple[str, dict[str, Any]]:
+        return "Put", self.item.get_save_kwargs_from_instance(
+            self.condition, return_values_on_condition_failure="ALL_OLD"
+        )
+
+
+@dataclass(frozen=True)
+class Update:
+    """Changes attributes of an item that need not have been read (counters)."""
+
+    item: Item
+    actions: Sequence[Action]
+    condition: Condition | None = None
+
+    def request(self) -> tuple[str, dict[str, Any]]:
+        return "Update", self.item.get_update_kwargs_from_instance(
+            list(self.actions), self.condition, return_values_on_condition_failure="ALL_OLD"
+        )
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Removes an item under its version and `condition`."""
+
+    item: Item
+    condition: Condition | None = None
+
+    def request(self) -> tuple[str, dict[str, Any]]:
+        return "Delete", self.item.get_delete_kwargs_from_instance(self.condition)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Asserts a condition on an item that is not written."""
+
+    pk: str
+    sk: str
+    condition: Condition
+
+    def request(self) -> tuple[str, dict[str, Any]]:
+        return "ConditionCheck", connection().get_operation_kwargs(
+            self.pk, range_key=self.sk, condition=self.condition
+        )
+
+
+Write = Put | Update | Delete | Check
+
+
+def transact(*writes: Write) -> None:
+    """Makes all writes (1–100) or none, in one round trip.
+
+    A conflict with another transaction or throttling is tried again with jitter; botocore sends
+    the same request token when it retries, so an answer lost on the way doubles nothing.
+    Raises ConditionFailed with the writes that were lost; ServiceUnavailable when still busy.
+    """
+    store = connection().connection
+    for attempt in range(TRANSACTION_TRIES):
+        if attempt:
+            _pause(attempt)
+        items = [{name: arguments} for name, arguments in (write.request() for write in writes)]
+        try:
+            store.dispatch("TransactWriteItems", {"TransactItems": items})
+        except VerboseClientError as error:
+            reasons = {reason.code for reason in error.cancellation_reasons if reason}
+            if CONDITION_LOST in reasons:
+                raise _lost_of(writes, error) from error
+            if not CONFLICTS & {*reasons, error_code(error)}:
+                raise
+        else:
+            for write in writes:
+                if isinstance(write, Put):
+                    write.item.update_local_version_attribute()
+            return
+    raise ServiceUnavailable("We are busy: try again in a moment")
+
+
+def _lost_of(writes: Sequence[Write], error: VerboseClientError) -> ConditionFailed:
+    lost = [
+        (write, reason.raw_item)
+        for write, reason in zip(writes, error.cancellation_reasons, strict=True)
+        if reason and reason.code == CONDITION_LOST
+    ]
+    return ConditionFailed([write for write, _ in lost], [raw for _, raw in lost])
+
+
+def _pause(attempt: int) -> None:
+    """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), at most 0.8 s."""
+    time.sleep(random.uniform(0, min(0.8, 0.025 * 2**attempt)))  # noqa: S311
