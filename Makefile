@@ -1,0 +1,56 @@
+# Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint schema clean
+
+PYTHON ?= python3
+UV := .uv/bin/uv
+UV_VERSION := 0.13.8
+RUN := .venv/bin/
+
+help: ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of its embedded AWS
+
+.uv/.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Parley needs Python 3.11 or later; $(PYTHON) is not. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Fetching uv into .uv"
+	@$(PYTHON) -m venv .uv || { \
+	  echo "Python cannot make virtual environments here (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.ready: pyproject.toml uv.lock .uv/.ready
+	@echo "Installing Parley's libraries into .venv"
+	@$(UV) sync --locked --python .uv/bin/python
+	@touch $@
+
+.uv/aws/.ready: config/embedded/requirements.txt .uv/.ready
+	@echo "Installing the embedded AWS into .uv/aws"
+	@$(UV) venv --quiet --clear --python .uv/bin/python .uv/aws
+	@$(UV) pip install --python .uv/aws/bin/python --require-hashes -r config/embedded/requirements.txt
+	@touch $@
+
+run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
+	@exec $(RUN)python manage.py runserver
+
+test: setup ## The whole suite, with coverage
+	@$(RUN)pytest -n 2 --dist loadgroup --cov
+
+test-fast: setup ## What needs no server: under half a minute
+	@$(RUN)pytest -m "not server"
+
+lint: setup ## Style, types, and who may import whom
+	@$(RUN)ruff check
+	@$(RUN)ruff format --check
+	@$(RUN)mypy
+	@$(RUN)lint-imports
+
+schema: setup ## docs/openapi.yaml anew, after a change of the contract
+	@$(RUN)python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+clean: ## Forget environments and caches; the state of local runs (.parley) stays
+	@rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis \
+	  .import_linter_cache .coverage htmlcov build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

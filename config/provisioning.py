@@ -1,0 +1,204 @@
+"""Applies `infrastructure.yaml`: creates or updates the stack of a stage and waits for it."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from config import embedded, stack
+from config.embedded import Progress, silent
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
+
+TEMPLATE = stack.BASE_DIR / "config" / "infrastructure.yaml"
+TTL_ATTRIBUTE = "expires_at"
+LOCAL_REGION = "eu-central-1"
+WITHIN_S = 1800
+
+
+class ProvisioningError(RuntimeError):
+    """CloudFormation refused the template or could not make a resource; the text says which."""
+
+
+def stack_name(stage: str) -> str:
+    """The stack of a stage, e.g. `parley-dev`."""
+    return f"parley-{stage}"
+
+
+def snake_case(name: str) -> str:
+    """`UserPoolId` → `user_pool_id`: an output's name as the field of config.stack.Stack."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def local_client(service: Any, endpoint_url: str) -> Any:
+    """A client of the embedded AWS, with credentials that no real account knows."""
+    return boto3.client(
+        service,
+        region_name=LOCAL_REGION,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=embedded.CREDENTIALS,
+        aws_secret_access_key=embedded.CREDENTIALS,
+    )
+
+
+def apply_locally(
+    home: Path,
+    endpoint_url: str,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> dict[str, str]:
+    """Apply the template to the embedded AWS and record its outputs in `home`/stack.json.
+
+    The record is what `config.stack.stack()` reads. Returns the outputs; raises ProvisioningError.
+    """
+    with embedded.exclusive(home / "provision.lock"):
+        outputs = apply(
+            local_client("cloudformation", endpoint_url),
+            stage="local",
+            parameters=parameters or {},
+            progress=progress,
+            interval_s=0.1,
+        )
+        # The embedded CloudFormation takes TimeToLiveSpecification and does nothing with it.
+        local_client("dynamodb", endpoint_url).update_time_to_live(
+            TableName=outputs["TableName"],
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
+        )
+        record = outputs | {"Region": LOCAL_REGION, "EndpointUrl": endpoint_url}
+        used = {field.name for field in fields(stack.Stack)}
+        known = {snake_case(name): value for name, value in record.items()}
+        kept = {name: value for name, value in known.items() if name in used}
+        embedded.write_private(home / "stack.json", kept)
+    stack.stack.cache_clear()
+    return record
+
+
+def apply(
+    client: "CloudFormationClient",
+    *,
+    stage: str,
+    parameters: Mapping[str, str],
+    progress: Progress = silent,
+    interval_s: float = 3,
+) -> dict[str, str]:
+    """Create or update the stage's stack, wait until it is done, and return its outputs.
+
+    A parameter that is not given keeps the value it has, or takes its default. An unchanged stack
+    is a success. Raises ProvisioningError with the first failed resource and AWS's reason.
+    """
+    name = stack_name(stage)
+    present = _settled(client, name, progress, interval_s)
+    if present and present["StackStatus"] == "ROLLBACK_COMPLETE":
+        progress(f"{name}: removing what a failed creation left")
+        client.delete_stack(StackName=name)
+        present = _settled(client, name, progress, interval_s)
+    seen = {event["EventId"] for event in _events(client, name)} if present else set()
+    try:
+        _submit(client, name, present, {"Stage": stage, **parameters})
+    except ClientError as error:
+        message = error.response["Error"]["Message"]
+        if "No updates are to be performed" not in message:
+            raise ProvisioningError(f"{name}: {message}") from error
+        progress(f"{name}: nothing to change")
+    done = _settled(client, name, progress, interval_s, seen)
+    if done is None or done["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+        raise ProvisioningError(f"{name}: {_reason(client, name, seen, done)}")
+    return {o["OutputKey"]: o["OutputValue"] for o in done.get("Outputs", [])}
+
+
+def _submit(
+    client: "CloudFormationClient",
+    name: str,
+    present: "StackTypeDef | None",
+    parameters: Mapping[str, str],
+) -> None:
+    given: list[Any] = [
+        {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+    ]
+    body = TEMPLATE.read_text()
+    if present is None:
+        client.create_stack(StackName=name, TemplateBody=body, Parameters=given)
+        return
+    template = client.validate_template(TemplateBody=body)
+    declared = {parameter["ParameterKey"] for parameter in template["Parameters"]}
+    for parameter in present.get("Parameters", []):
+        key = parameter["ParameterKey"]
+        if key in declared - parameters.keys():
+            given.append({"ParameterKey": key, "UsePreviousValue": True})
+    client.update_stack(StackName=name, TemplateBody=body, Parameters=given)
+
+
+def _settled(
+    client: "CloudFormationClient",
+    name: str,
+    progress: Progress,
+    interval_s: float,
+    seen: set[str] | None = None,
+) -> "StackTypeDef | None":
+    """The stack once nothing is in progress, None if it does not exist.
+
+    With `seen`, each event that is not in it yet is told as progress.
+    """
+    told = set(seen or ())
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline:
+        found = _described(client, name)
+        if found and seen is not None:
+            for event in _unseen(client, name, told):
+                told.add(event["EventId"])
+                progress(f"{event['LogicalResourceId']}: {event.get('ResourceStatus')}")
+        if found is None or not found["StackStatus"].endswith("_IN_PROGRESS"):
+            return found
+        threading.Event().wait(interval_s)
+    raise ProvisioningError(f"{name}: still not done after {WITHIN_S // 60} minutes")
+
+
+def _described(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":
+    try:
+        [found] = client.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+
+
+def _events(client: "CloudFormationClient", name: str) -> "Iterator[StackEventTypeDef]":
+    """The stack's events, newest first."""
+    for page in client.get_paginator("describe_stack_events").paginate(StackName=name):
+        yield from page["StackEvents"]
+
+
+def _unseen(client: "CloudFormationClient", name: str, seen: set[str]) -> "list[StackEventTypeDef]":
+    """The events after those in `seen`, oldest first."""
+    new = []
+    for event in _events(client, name):
+        if event["EventId"] in seen:
+            break
+        new.append(event)
+    return new[::-1]
+
+
+def _reason(
+    client: "CloudFormationClient",
+    name: str,
+    seen: set[str],
+    done: "StackTypeDef | None",
+) -> str:
+    """Which resource failed first, and why: the others were only cancelled for it."""
+    for event in _unseen(client, name, seen):
+        status = event.get("ResourceStatus", "")
+        reason = event.get("ResourceStatusReason", "")
+        if status.endswith("_FAILED") and "cancelled" not in reason:
+            return f"{event['LogicalResourceId']} {status}: {reason}"
+    if done is None:
+        return "the stack is gone"
+    return f"{done['StackStatus']}: {done.get('StackStatusReason', 'no reason given')}"

@@ -1,0 +1,96 @@
+"""The template of all stages: valid, and its table's indexes as they were first made."""
+
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from cfnlint.api import lint_file
+from cfnlint.decode.decode import decode_str
+
+from config import provisioning, table
+from config.stack import Stack
+
+FIRST_INDEXES = {
+    "LocalSecondaryIndexes": [
+        ("lsi1", "pk", "lsi1"),
+        ("lsi2", "pk", "lsi2"),
+        ("lsi3", "pk", "lsi3"),
+        ("lsi4", "pk", "lsi4"),
+        ("lsi5", "pk", "lsi5"),
+    ],
+    "GlobalSecondaryIndexes": [("gsi1", "gsi1pk", "gsi1sk")],
+}
+NEVER = (
+    "Local secondary indexes can be given to a table at its creation only, and a table that is "
+    "made anew has lost its learners' work. Use one of the five that are there (they are sparse: "
+    "an unused one costs nothing), or add a global index."
+)
+
+
+@pytest.fixture(scope="module")
+def template() -> Any:
+    parsed, faults = decode_str(provisioning.TEMPLATE.read_text())
+    assert not faults
+    return parsed
+
+
+@pytest.fixture
+def properties(template: Any) -> Any:
+    return template["Resources"]["Table"]["Properties"]
+
+
+def test_the_template_has_nothing_that_cfn_lint_would_warn_of() -> None:
+    assert lint_file(provisioning.TEMPLATE) == []
+
+
+@pytest.mark.parametrize(("kind", "first"), FIRST_INDEXES.items())
+def test_the_indexes_are_those_the_table_was_created_with(
+    properties: Any, kind: str, first: list[tuple[str, str, str]]
+) -> None:
+    found = [
+        (index["IndexName"], *(key["AttributeName"] for key in index["KeySchema"]))
+        for index in properties[kind]
+    ]
+    assert found == first, NEVER
+    assert {index["Projection"]["ProjectionType"] for index in properties[kind]} == {"ALL"}, NEVER
+
+
+def test_the_models_know_the_same_keys_and_indexes_as_the_template(properties: Any) -> None:
+    for kind in FIRST_INDEXES:
+        made = [{k: index[k] for k in ("IndexName", "KeySchema")} for index in properties[kind]]
+        assert made == table.SCHEMA[kind]
+    assert properties["KeySchema"] == table.SCHEMA["KeySchema"]
+    assert properties["AttributeDefinitions"] == table.SCHEMA["AttributeDefinitions"]
+
+
+def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None:
+    assert properties["TimeToLiveSpecification"] == {
+        "AttributeName": provisioning.TTL_ATTRIBUTE,
+        "Enabled": True,
+    }
+    assert hasattr(table.Item, provisioning.TTL_ATTRIBUTE)
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize("name", ["Table", "UserPool", "Key"])
+def test_what_cannot_be_made_again_outlives_the_stack(template: Any, name: str) -> None:
+    resource = template["Resources"][name]
+    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_outputs_fill_the_stack_that_the_service_reads(template: Any) -> None:
+    outputs = {provisioning.snake_case(name) for name in template["Outputs"]}
+    assert {field.name for field in fields(Stack)} - outputs == {"region", "endpoint_url"}
+
+
+def test_no_one_but_the_backend_can_use_the_app_client(template: Any) -> None:
+    client = template["Resources"]["Client"]["Properties"]
+    assert client["GenerateSecret"] is True
+    assert client["ExplicitAuthFlows"] == ["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+    assert "email" not in client["WriteAttributes"]
+    assert client["PreventUserExistenceErrors"] == "ENABLED"
+
+
+def test_nothing_in_the_template_belongs_to_one_account() -> None:
+    assert not re.search(r"\b\d{12}\b", provisioning.TEMPLATE.read_text())
