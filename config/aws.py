@@ -25,8 +25,8 @@ from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 
 # API Gateway gives up after 29 s: three tries of at most 1 + 5 s and their pauses fit.
-LIMITS = {"connect_timeout": 1, "read_timeout": 5}
-RETRIES = {"mode": "standard", "total_max_attempts": 3}
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
+RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 
 # What AWS answers when we ask too often, over all services we use.
 THROTTLES = frozenset(
@@ -76,7 +76,7 @@ def session() -> botocore.session.Session:
 @cache
 def _client(service: str) -> Any:
     where = stack()
-    config = Config(retries=RETRIES, **LIMITS)
+    config = Config(retries=RETRIES, connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S)
     return session().create_client(
         service, where.region, endpoint_url=where.endpoint_url, config=config
     )

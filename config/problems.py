@@ -64,8 +64,28 @@ class ValidationFailed(Problem):
         return cls(message, errors=[FieldError(field, code, message)])
 
 
+class MalformedRequest(Problem):
+    status, code, title = 400, "MALFORMED_REQUEST", "The request cannot be read"
+
+
+class NotAuthenticated(Problem):
+    status, code, title = 401, "NOT_AUTHENTICATED", "A valid access token is needed"
+
+
+class PermissionDenied(Problem):
+    status, code, title = 403, "PERMISSION_DENIED", "You may not do this"
+
+
 class NotFound(Problem):
     status, code, title = 404, "NOT_FOUND", "There is nothing here"
+
+
+class MethodNotAllowed(Problem):
+    status, code, title = 405, "METHOD_NOT_ALLOWED", "This address does not take this method"
+
+
+class NotAcceptable(Problem):
+    status, code, title = 406, "NOT_ACCEPTABLE", "We answer JSON, version 1"
 
 
 class Conflict(Problem):
@@ -80,8 +100,20 @@ class PreconditionFailed(Problem):
     status, code, title = 412, "PRECONDITION_FAILED", "The item has changed since it was read"
 
 
+class PayloadTooLarge(Problem):
+    status, code, title = 413, "PAYLOAD_TOO_LARGE", "The request's body is too large"
+
+
+class UnsupportedMediaType(Problem):
+    status, code, title = 415, "UNSUPPORTED_MEDIA_TYPE", "We do not read this kind of body"
+
+
 class TooManyRequests(Problem):
     status, code, title = 429, "TOO_MANY_REQUESTS", "Too many requests: wait, then try again"
+
+
+class InternalError(Problem):
+    status, code, title = 500, "INTERNAL_ERROR", "We made a mistake; it has been recorded"
 
 
 class ServiceUnavailable(Problem):

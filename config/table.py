@@ -8,7 +8,7 @@ defined in `config/infrastructure.yaml` alone.
 
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -22,7 +22,16 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from config.aws import LIMITS, RETRIES, THROTTLES, error_code, record, session, translated
+from config.aws import (
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    RETRIES,
+    THROTTLES,
+    error_code,
+    record,
+    session,
+    translated,
+)
 from config.problems import ServiceUnavailable
 from config.stack import stack
 
@@ -99,8 +108,8 @@ def connection() -> TableConnection:
     made.connection = _Connection(
         region=where.region,
         host=where.endpoint_url,
-        connect_timeout_seconds=LIMITS["connect_timeout"],
-        read_timeout_seconds=LIMITS["read_timeout"],
+        connect_timeout_seconds=CONNECT_TIMEOUT_S,
+        read_timeout_seconds=READ_TIMEOUT_S,
         retry_configuration=RETRIES,
         max_pool_connections=50,
     )
@@ -157,7 +166,7 @@ class Item(Model):
 
     @classmethod
     def _kinds(cls) -> set[str]:
-        attribute = cls.get_attributes()["kind"]
+        attribute: Any = cls.get_attributes()["kind"]
         classes = attribute.get_registered_subclasses(cls)
         return {attribute.get_discriminator(each) for each in classes}
 
@@ -185,7 +194,7 @@ class Item(Model):
             limit=limit + 1,  # one more tells whether there is a next page
             exclusive_start_key=start,
             scan_index_forward=not descending,
-            consistent_read=None if index == "gsi1" else True,
+            consistent_read=index != "gsi1",
         )
         raws, last = answer["Items"], answer.get("LastEvaluatedKey")
         if len(raws) > limit:
@@ -195,7 +204,7 @@ class Item(Model):
         return Page([cls.from_raw_data(raw) for raw in raws], last)
 
     @classmethod
-    def count(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
+    def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
         """How many items match, counted up to `limit`, without reading more."""
         answer = connection().query(
             pk,
@@ -236,7 +245,7 @@ def _lost(error: PutError | UpdateError) -> Exception:
 def fetch(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
     """The items that exist among at most 100 keys (pk, sk), in one consistent round trip."""
     found: dict[tuple[str, str], Item] = {}
-    wanted: Iterable[Mapping[str, Any]] = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(keys)]
+    wanted: Any = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(keys)]
     for attempt in range(TRANSACTION_TRIES):
         if attempt:
             _pause(attempt)
@@ -328,7 +337,7 @@ def transact(*writes: Write) -> None:
         else:
             for write in writes:
                 if isinstance(write, Put):
-                    write.item.update_local_version_attribute()
+                    write.item.update_local_version_attribute()  # type: ignore[no-untyped-call]
             return
     raise ServiceUnavailable("We are busy: try again in a moment")
 

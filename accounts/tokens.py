@@ -1,0 +1,165 @@
+"""Access tokens: what makes one ours (RFC 8725, JWT best current practices; AWS, "Verifying JWTs").
+
+python-jose checks the signature alone, with one key and one algorithm chosen by us. Its own
+choices are not relied on: it lets a missing `exp` pass, ignores `crit`, takes any key of a set
+for an unknown `kid`, and verifies HS256 with a public key when the algorithms are left open.
+"""
+
+import json
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from config.problems import NotAuthenticated, ServiceUnavailable
+
+ALGORITHM = "RS256"
+HEADER_NAMES = frozenset({"alg", "kid", "typ"})  # so crit, jku, jwk, x5u and their like are out
+MAX_LENGTH = 8 * 1024
+LEEWAY_S = 30
+REFETCH_AFTER_S = 60
+
+Jwk = Mapping[str, Any]
+
+
+class InvalidToken(NotAuthenticated):
+    """The token is not one of ours, or not any longer. Says nothing of the reason."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a verified access token says: instants are epoch seconds."""
+
+    sub: str
+    groups: frozenset[str]
+    issued_at: int
+    authenticated_at: int
+
+
+@dataclass
+class KeySet:
+    """The pool's public keys by `kid`, fetched when an unknown one is met, at most once a minute.
+
+    `fetch` answers a JWKS (RFC 7517) and may raise ServiceUnavailable.
+    """
+
+    fetch: Callable[[], Mapping[str, Any]]
+    clock: Callable[[], float] = time.monotonic
+    _keys: dict[str, Jwk] = field(default_factory=dict)
+    _asked_at: float | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def key(self, kid: str) -> Jwk:
+        """The key of this id.
+
+        Raises InvalidToken for an id the pool does not have, and ServiceUnavailable when no key
+        could be fetched yet; with keys at hand an outage goes unnoticed.
+        """
+        with self._lock:
+            now = self.clock()
+            if kid not in self._keys and (
+                self._asked_at is None or now - self._asked_at >= REFETCH_AFTER_S
+            ):
+                self._refresh(now)
+        if kid not in self._keys:
+            if not self._keys:
+                raise ServiceUnavailable("The keys of the user pool cannot be read")
+            raise InvalidToken
+        return self._keys[kid]
+
+    def _refresh(self, now: float) -> None:
+        try:
+            found = self.fetch()
+        except ServiceUnavailable:
+            if self._keys:
+                self._asked_at = now
+            return
+        self._asked_at = now
+        self._keys = {
+            key["kid"]: key
+            for key in found.get("keys", [])
+            if key.get("kty") == "RSA" and isinstance(key.get("kid"), str)
+        }
+
+
+def verify(
+    token: str,
+    keys: KeySet,
+    *,
+    issuer: str,
+    client_ids: Collection[str],
+    now: float,
+) -> Claims:
+    """The claims of a valid access token at the instant `now` (epoch seconds).
+
+    Raises InvalidToken, whatever is wrong; ServiceUnavailable when no key is known.
+    """
+    if len(token) > MAX_LENGTH or token.count(".") != 2:
+        raise InvalidToken
+    header = _object(token.partition(".")[0])
+    if header.get("alg") != ALGORITHM or not header.keys() <= HEADER_NAMES:
+        raise InvalidToken
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= 128:
+        raise InvalidToken
+    return _claims(_signed(token, keys.key(kid)), issuer, client_ids, now)
+
+
+def _signed(token: str, key: Jwk) -> dict[str, Any]:
+    from jose import JWSError, jws  # 0.1 s to load: only where a token comes in
+
+    try:
+        jws.verify(token, {**key, "alg": ALGORITHM}, ALGORITHM)
+    except JWSError as error:
+        raise InvalidToken from error
+    return _object(token.split(".")[1])
+
+
+def _claims(
+    claims: Mapping[str, Any], issuer: str, client_ids: Collection[str], now: float
+) -> Claims:
+    exp, iat = _instant(claims, "exp"), _instant(claims, "iat")
+    nbf = _instant(claims, "nbf") if "nbf" in claims else iat
+    sub, groups = claims.get("sub"), claims.get("cognito:groups", [])
+    sound = (
+        now < exp + LEEWAY_S
+        and max(iat, nbf) <= now + LEEWAY_S
+        and claims.get("iss") == issuer
+        and claims.get("token_use") == "access"
+        and claims.get("client_id") in client_ids
+        and isinstance(sub, str)
+        and 0 < len(sub) <= 128
+        and isinstance(groups, list)
+    )
+    if not sound:
+        raise InvalidToken
+    authenticated_at = _instant(claims, "auth_time") if "auth_time" in claims else iat
+    return Claims(str(sub), frozenset(map(str, groups)), iat, authenticated_at)
+
+
+def _instant(claims: Mapping[str, Any], name: str) -> int:
+    value = claims.get(name)
+    if type(value) is not int:  # neither text, nor a float, nor a bool
+        raise InvalidToken
+    return value
+
+
+def _object(part: str) -> dict[str, Any]:
+    """One base64url part as a JSON object whose names are unique."""
+    try:
+        found = json.loads(
+            urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_unique
+        )
+    except (ValueError, RecursionError) as error:
+        raise InvalidToken from error
+    if not isinstance(found, dict):
+        raise InvalidToken
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError("a name stands twice")
+    return dict(pairs)

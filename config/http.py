@@ -1,0 +1,191 @@
+"""HTTP as all endpoints speak it: JSON in and out, problems, request ids, headers, a log line."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
+from rest_framework.versioning import AcceptHeaderVersioning
+from ulid import ULID
+
+from config import aws, problems
+from config.logs import request_id
+from config.problems import FieldError, Problem
+
+log = logging.getLogger("parley.http")
+
+PROBLEM_JSON = "application/problem+json"
+WHOLE = "(request)"  # the field named where no single one is wrong
+
+KINDS: dict[type[Exception], type[Problem]] = {
+    exceptions.ParseError: problems.MalformedRequest,
+    exceptions.NotAuthenticated: problems.NotAuthenticated,
+    exceptions.AuthenticationFailed: problems.NotAuthenticated,
+    exceptions.PermissionDenied: problems.PermissionDenied,
+    DjangoPermissionDenied: problems.PermissionDenied,
+    exceptions.NotFound: problems.NotFound,
+    Http404: problems.NotFound,
+    exceptions.MethodNotAllowed: problems.MethodNotAllowed,
+    exceptions.NotAcceptable: problems.NotAcceptable,
+    exceptions.UnsupportedMediaType: problems.UnsupportedMediaType,
+    exceptions.Throttled: problems.TooManyRequests,
+    SuspiciousOperation: problems.MalformedRequest,
+}
+
+
+class Renderer(JSONRenderer):
+    """JSON in UTF-8; also chosen by a client that accepts problem documents only."""
+
+    def get_indent(self, accepted_media_type: str, renderer_context: Any) -> None:
+        return None
+
+
+class Parser(JSONParser):
+    """JSON whose nesting Python cannot follow is malformed, not our mistake."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise exceptions.ParseError("nested too deeply") from error
+
+
+class Versioning(AcceptHeaderVersioning):
+    """`Accept: application/json; version=1`, which is also what no version means."""
+
+
+def _fields(detail: Any, path: str = "") -> Iterator[FieldError]:
+    """The leaves of DRF's nested error detail, each under its dotted wire name."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            whole = name in ("non_field_errors", "nonFieldErrors")
+            yield from _fields(inner, path if whole else f"{path}.{name}".lstrip("."))
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from _fields(inner, f"{path}.{number}".lstrip(".") if nested else path)
+    else:
+        yield FieldError(path or WHOLE, getattr(detail, "code", "invalid"), str(detail))
+
+
+def as_problem(error: Exception) -> Problem:
+    """The problem that an exception is to a client; what we did not foresee is ours (500)."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        return problems.ValidationFailed(errors=list(_fields(error.detail)))
+    for kind, problem in KINDS.items():
+        if isinstance(error, kind):
+            return problem(retry_after_s=int(getattr(error, "wait", 0) or 0) or None)
+    return problems.InternalError()
+
+
+def _document(problem: Problem, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    headers = {}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="parley"'
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    return problem.body() | {"instance": path, "requestId": request_id.get()}, headers
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's hook: every exception of a view becomes a problem document."""
+    problem = as_problem(error)
+    if isinstance(problem, problems.InternalError):
+        log.exception("unhandled", exc_info=error)
+    body, headers = _document(problem, context["request"].path)
+    # DRF's HTML forms find their field errors through the serializer that made them.
+    serializer = getattr(getattr(error, "detail", None), "serializer", None)
+    data = ReturnDict(body, serializer=serializer) if serializer else body
+    return Response(data, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+
+
+def problem_response(problem: Problem, path: str) -> HttpResponse:
+    """A problem document outside DRF's views."""
+    body, headers = _document(problem, path)
+    return JsonResponse(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+
+
+def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
+    """The answer of every path that no route takes."""
+    return problem_response(problems.NotFound(), request.path)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The answer when something failed outside a view."""
+    return problem_response(problems.InternalError(), request.path)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The answer to what Django refuses before a view is chosen (a wrong Host, say)."""
+    return problem_response(as_problem(exception), request.path)
+
+
+class RequestMiddleware:
+    """Gives each request its id, security headers, a size limit and one log line."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        gateway = request.META.get("apig_wsgi.request_context") or {}
+        request_id.set(gateway.get("requestId") or str(ULID()))
+        made: list[aws.Call] = []
+        token = aws.calls.set(made)
+        try:
+            response = self._limited(request)
+        finally:
+            aws.calls.reset(token)
+        self._head(request, response)
+        self._log(request, response, made, time.perf_counter() - started)
+        return response
+
+    def _limited(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return problem_response(problems.PayloadTooLarge(), request.path)
+        return self.get_response(request)
+
+    def _head(self, request: HttpRequest, response: HttpResponse) -> None:
+        headers = response.headers
+        headers["X-Request-Id"] = request_id.get()
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
+        headers.setdefault("Cache-Control", "no-store")
+        if headers.get("Content-Type", "").startswith("text/html"):
+            headers.setdefault("Content-Security-Policy", getattr(response, "csp", PAGE_POLICY))
+        else:
+            headers.setdefault("Content-Security-Policy", "default-src 'none'")
+
+    def _log(
+        self, request: HttpRequest, response: HttpResponse, made: list[aws.Call], took_s: float
+    ) -> None:
+        match = request.resolver_match
+        fields = {
+            "method": request.method,
+            "route": match.route if match else None,
+            "status": response.status_code,
+            "ms": round(took_s * 1000, 1),
+            "calls": sum(1 for call in made if call.operation),
+            "units": sum(call.units for call in made),
+        }
+        log.info("request", extra={"fields": fields})
+
+
+# Our own pages: nothing from elsewhere, no inline script (OWASP ASVS 5, 3.4.3).
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)

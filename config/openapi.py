@@ -1,0 +1,105 @@
+"""The OpenAPI document, from what each view's method says of itself (`config.operations`)."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from config.operations import Operation
+from config.problems import Problem
+from config.serializers import Serializer
+
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    pattern=r'^("\d{1,15}"|\*)$',
+    description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
+)
+
+
+class FieldErrorShape(Serializer):
+    field = serializers.CharField(help_text="Wire name, dotted inside lists and objects")
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+    class Meta:
+        ref_name = "FieldError"
+
+
+class ProblemShape(Serializer):
+    """RFC 9457 problem details. `code` is stable; `detail` is for people."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    code = serializers.CharField()
+    request_id = serializers.CharField()
+    errors = FieldErrorShape(many=True, required=False)  # type: ignore[assignment]
+
+    class Meta:
+        ref_name = "Problem"
+
+
+class Schema(AutoSchema):
+    """Reads the operation of the view's method; its description is the method's docstring."""
+
+    @property
+    def operation(self) -> Operation:
+        name = getattr(self.view, "action", None) or self.method.lower()
+        said: Operation = getattr(self.view, name).operation
+        return said
+
+    def get_operation_id(self) -> str:
+        return self.operation.id
+
+    def get_tags(self) -> list[str]:
+        return [self.path.strip("/").split("/")[0]]
+
+    def get_summary(self) -> str:
+        return self.get_description().partition("\n")[0].rstrip(".")
+
+    def get_request_serializer(self) -> Any:
+        return self.operation.request
+
+    def get_override_parameters(self) -> list[Any]:
+        said = self.operation
+        return [*([said.query] if said.query else []), *([IF_MATCH] if said.if_match else [])]
+
+    def get_auth(self) -> list[Any]:
+        return [] if self.operation.public else super().get_auth()
+
+    def get_filter_backends(self) -> list[Any]:
+        return []
+
+    def get_response_serializers(self) -> Any:
+        by_status: dict[int, list[type[Problem]]] = {}
+        for kind in self.operation.problems:
+            by_status.setdefault(kind.status, []).append(kind)
+        described = {
+            (status, "application/problem+json"): OpenApiResponse(
+                ProblemShape, description="; ".join(f"`{kind.code}` {kind.title}" for kind in kinds)
+            )
+            for status, kinds in sorted(by_status.items())
+        }
+        return {**self.operation.answers, **described}
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "accounts.authentication.BearerAuthentication"
+    name = "accessToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Says what the serializers enforce: a request has no fields but those named."""
+    for name, schema in result["components"]["schemas"].items():
+        if name.endswith("Request") and schema.get("type") == "object":
+            schema["additionalProperties"] = False
+    return result

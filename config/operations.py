@@ -1,0 +1,70 @@
+"""What a view's method says of itself for the OpenAPI document (read by `config.openapi`).
+
+Kept apart from drf-spectacular, which answers of the API do not need and which takes long to load.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from config import problems
+from config.problems import Problem
+from config.serializers import Query
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+ALWAYS = (problems.NotAcceptable, problems.TooManyRequests, problems.ServiceUnavailable)
+WITH_BODY = (
+    problems.ValidationFailed,
+    problems.MalformedRequest,
+    problems.PayloadTooLarge,
+    problems.UnsupportedMediaType,
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path. `answers` maps a status (or status and media type) to a shape."""
+
+    id: str
+    answers: Mapping[Any, Any]
+    request: Any
+    query: type[Query] | None
+    problems: tuple[type[Problem], ...]
+    public: bool
+    if_match: bool
+
+
+def operation(
+    operation_id: str,
+    *,
+    answers: Mapping[Any, Any],
+    request: Any = None,
+    query: type[Query] | None = None,
+    raises: Iterable[type[Problem]] = (),
+    public: bool = False,
+    if_match: bool = False,
+) -> Callable[[V], V]:
+    """Describes a view's method: what it takes, what it answers, which problems it may raise.
+
+    Problems that follow from the request's shape are added: 400 where there is anything to
+    validate, 401 unless `public`, 412 with `if_match`, 413 and 415 with a body.
+    """
+    kinds = [*raises, *ALWAYS]
+    if request is not None:
+        kinds += WITH_BODY
+    if query is not None:
+        kinds.append(problems.ValidationFailed)
+    if not public:
+        kinds.append(problems.NotAuthenticated)
+    if if_match:
+        kinds.append(problems.PreconditionFailed)
+    said = Operation(
+        operation_id, answers, request, query, tuple(dict.fromkeys(kinds)), public, if_match
+    )
+
+    def describe(method: V) -> V:
+        method.operation = said  # type: ignore[attr-defined]
+        return method
+
+    return describe

@@ -1,0 +1,188 @@
+"""Wire shapes: named in snake_case here, camelCase in JSON, strict about types and names.
+
+DRF forgives much (`5` for `"5"`, `"yes"` for `true`, fields it does not know); a client's mistake
+would then be stored or dropped in silence. Forms of the browsable API send text only, so the
+checks of types apply to JSON alone.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+from zoneinfo import available_timezones
+
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.utils import html
+
+UNKNOWN = "There is no such field."
+
+
+def wire_name(name: str) -> str:
+    """`first_name` → `firstName`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.title() for word in rest)
+
+
+class _WireNames(serializers.SerializerMetaclass):
+    """Renames the declared fields once, when the class is made: no cost per request."""
+
+    @classmethod
+    def _get_declared_fields(cls, bases: Any, attrs: dict[str, Any]) -> Any:
+        for name, value in list(attrs.items()):
+            if isinstance(value, serializers.Field):
+                wire = wire_name(name)
+                if wire != name:
+                    del attrs[name]
+                    attrs[wire] = value
+                    if value.source is None:
+                        value.source = value._kwargs["source"] = name  # type: ignore[attr-defined]
+            elif name.startswith(("validate_", "get_")):
+                verb, _, field = name.partition("_")
+                attrs[f"{verb}_{wire_name(field)}"] = value
+        return super()._get_declared_fields(bases, attrs)
+
+
+class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
+    """The base of every shape."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = {}
+        if isinstance(data, Mapping) and not html.is_html_input(data):
+            names = [name for name in data if name not in self.fields]
+            unknown = {name: [ErrorDetail(UNKNOWN, "unknown_field")] for name in names}
+        try:
+            values = super().to_internal_value(data)
+        except ValidationError as error:
+            raise ValidationError({**error.detail, **unknown}) from error  # type: ignore[dict-item]
+        if unknown:
+            raise ValidationError(unknown)
+        return values
+
+
+class Query(Serializer):
+    """The parameters after `?`: text, of which the last of each name counts."""
+
+    def __init__(self, parameters: Any, **kwargs: Any) -> None:
+        super().__init__(data={name: parameters[name] for name in parameters}, **kwargs)
+
+    def values(self) -> dict[str, Any]:
+        """The validated parameters. Raises ValidationError."""
+        self.is_valid(raise_exception=True)
+        return dict(self.validated_data)
+
+
+def _from_form(field: serializers.Field[Any, Any, Any, Any]) -> bool:
+    root = field.root
+    return isinstance(root, Query) or html.is_html_input(getattr(root, "initial_data", None))
+
+
+class Text(serializers.CharField):
+    """Text of at least one visible character (unless blank is allowed), kept as it was written."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        kwargs.setdefault("trim_whitespace", False)
+        super().__init__(max_length=max_length, **kwargs)
+        if not self.allow_blank:
+            self.validators.append(RegexValidator(r"\S", self.error_messages["blank"], "blank"))
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Pattern(Text):
+    """Text that matches a regular expression as a whole."""
+
+    def __init__(self, pattern: str, message: str, *, max_length: int, **kwargs: Any) -> None:
+        super().__init__(max_length=max_length, allow_blank=True, **kwargs)
+        self.allow_blank = False
+        # `$` alone would let a newline follow.
+        self.validators.append(RegexValidator(rf"^(?:{pattern})$(?!\n)", message, "invalid"))
+
+
+ULID_OR_UUID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+class Id(Pattern):
+    """A ULID (upper case) or a UUID (lower case), as a client may make it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 36)
+        super().__init__(ULID_OR_UUID, "Give a ULID or a UUID.", **kwargs)
+
+
+class Integer(serializers.IntegerField):
+    """A whole number; JSON's `1.0` and `"1"` are not."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not _from_form(self) and (isinstance(data, bool) or not isinstance(data, int)):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class Number(serializers.FloatField):
+    """A finite number."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if not _from_form(self) and (isinstance(data, bool) or not isinstance(data, int | float)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Boolean(serializers.BooleanField):
+    """`true` or `false`."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not _from_form(self) and not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return bool(super().to_internal_value(data))
+
+
+RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+class Instant(serializers.DateTimeField):
+    """An instant with its offset (RFC 3339), to the microsecond; answered in UTC."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if _from_form(self):
+            return super().to_internal_value(value)
+        if not isinstance(value, str) or not RFC3339.fullmatch(value):
+            self.fail("invalid", format="YYYY-MM-DDThh:mm:ss[.uuuuuu](Z|±hh:mm)")
+        return super().to_internal_value(value.upper())
+
+
+zones = cache(available_timezones)  # it walks the zone files
+
+
+@extend_schema_field({"type": "string", "format": "iana-time-zone", "example": "Europe/Lisbon"})
+class Zone(Text):
+    """An IANA time zone's name."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=64, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        if name not in zones():
+            raise ValidationError("Give an IANA time zone, e.g. Europe/Lisbon.", "unknown_zone")
+        return name
+
+
+class HttpsUrl(serializers.URLField):
+    """An https address."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=2048, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not data.startswith("https://"):
+            raise ValidationError("Give an https address.", "invalid")
+        return super().to_internal_value(data)

@@ -1,0 +1,131 @@
+"""Django's settings. What differs between stages comes from the environment (`PARLEY_*`)."""
+
+import os
+from pathlib import Path
+
+from config.local_secret import local_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+STAGE = os.environ.get("PARLEY_STAGE", "local")
+
+
+def _words(name: str, default: str = "") -> list[str]:
+    return os.environ.get(name, default).split()
+
+
+# Keys sign cursors and seal tokens; the older ones go on opening what they closed.
+SECRET_KEY, *SECRET_KEY_FALLBACKS = _words("PARLEY_SECRET_KEY") or [local_secret(STAGE)]
+DEBUG = os.environ.get("PARLEY_DEBUG") == "1"
+# API Gateway and Lambda name the host; nothing we answer is built from it but links to ourselves.
+ALLOWED_HOSTS = _words("PARLEY_ALLOWED_HOSTS", "127.0.0.1 localhost [::1]")
+
+INSTALLED_APPS = [
+    "config",
+    "accounts",
+    "learning",
+    "reminders",
+    "rest_framework",
+    "corsheaders",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "config.http.RequestMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+DATABASES: dict[str, dict[str, str]] = {}  # all state is in DynamoDB and Cognito
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+# API Gateway passes at most 10 MB, Lambda 6 MB with its envelope (AWS: "Lambda quotas").
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 0 if STAGE == "local" else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = STAGE != "local"
+# API Gateway speaks HTTPS only; Django behind it cannot see that and must not redirect.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SILENCED_SYSTEM_CHECKS = [
+    "security.W003",  # CSRF protection stands on the pages that read a cookie, and only there
+    "security.W008",  # API Gateway has no plain HTTP to redirect from
+]
+X_FRAME_OPTIONS = "DENY"
+
+CORS_ALLOWED_ORIGINS = _words(
+    "PARLEY_CORS_ORIGINS", "http://localhost:3000 http://localhost:5173" if STAGE == "local" else ""
+)
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["etag", "location", "retry-after", "x-request-id"]
+CORS_PREFLIGHT_MAX_AGE = 7200
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["config.permissions.IsLearner"],
+    "DEFAULT_RENDERER_CLASSES": ["config.http.Renderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.http.Parser"],
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
+    "DEFAULT_VERSIONING_CLASS": "config.http.Versioning",
+    "DEFAULT_VERSION": "1",
+    "ALLOWED_VERSIONS": ["1"],
+    "EXCEPTION_HANDLER": "config.http.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Parley",
+    "DESCRIPTION": "Flashcards scheduled by memory science, role-play practice, reminders.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.finish",
+    ],
+    "SCHEMA_PATH_PREFIX": "/",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "config.logs.JsonFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "parley": {"level": os.environ.get("PARLEY_LOG_LEVEL", "INFO")},
+        # Our own line says more of each request than these do.
+        "django.request": {"level": "CRITICAL"},
+        "django.server": {"level": "WARNING"},
+    },
+}
+
+# Seconds an access token still works after its learner was disabled or signed out everywhere.
+ACCOUNT_STATE_CACHE_S = 30
