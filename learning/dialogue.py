@@ -1,0 +1,393 @@
+"""The practice partner: the port, and the scripted partner behind it.
+
+The scripted partner is this module itself. It speaks the lines of a `Script`, chooses its
+branches by what the learner said, and judges only what text can show. It is deterministic and
+needs no network: the same answers to the same script always give the same dialogue and scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypedDict
+
+from learning import scripts
+from learning.phrases import Match, Text
+from learning.scripts import Mistake, Node, Part, Script, ScriptError
+
+__all__ = [
+    "DialogueEndedError",
+    "Partner",
+    "Reply",
+    "Scores",
+    "Script",
+    "ScriptError",
+    "State",
+    "hint",
+    "opening",
+    "parse",
+    "rehearsal",
+    "reply",
+    "score",
+]
+
+TURN_LIMIT = 30
+"""Answers after which the partner takes leave, whatever was said."""
+
+WORDS_PER_TURN = {"A1": 4, "A2": 6, "B1": 8, "B2": 11, "C1": 14, "C2": 16}
+"""How long an answer of a fluent learner of that level is, on average (our own estimate)."""
+
+_SENTENCE_ENDS = ".!?…\n"
+
+
+class DialogueEndedError(ValueError):
+    """The dialogue is over; there is nothing left to answer."""
+
+
+class State(TypedDict):
+    """Where a dialogue stands; plain JSON, a few hundred bytes."""
+
+    role: str
+    node: str
+    tries: int  # answers at this node that were not understood
+    turn: int  # answers so far
+    missed: int  # answers so far that were not understood
+    goals: list[str]  # reached, in order
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A mistake in an answer: `said` → `better`, the whole `sentence` put right, and the same
+    sentence as a `cloze` note with the corrected words hidden."""
+
+    said: str
+    better: str
+    sentence: str
+    cloze: str
+    why: str
+
+
+class Reply(NamedTuple):
+    """What the partner says, where the dialogue stands, which goals this answer reached."""
+
+    line: str
+    state: State
+    goals: tuple[str, ...]
+    corrections: tuple[Correction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a score is what it is; `turn` is the place of the answer in the list, from 0."""
+
+    turn: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """0 to 100, and what it rests on."""
+
+    value: int
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Without an answer every score is 0. Pronunciation is not scored: text does not show it."""
+
+    vocabulary: Score
+    grammar: Score
+    fluency: Score
+    goals: Score
+
+
+class Partner(Protocol):
+    """Who plays the other role. A module can be one: this one is."""
+
+    def opening(self, script: Script, role: str) -> tuple[str, State]: ...
+    def reply(self, script: Script, state: State, learner_text: str) -> Reply: ...
+    def hint(self, script: Script, state: State, n: int) -> str: ...
+    def score(self, script: Script, role: str, turns: Sequence[str]) -> Scores: ...
+
+
+def parse(raw: object) -> Script:
+    """A script, checked whole: fields, patterns, nodes, and a rehearsal of every part by its
+    model answers, which must reach all goals and the end. Raises ScriptError (a ValueError)."""
+    script = scripts.read(raw)
+    for i, part in enumerate(script.parts):
+        _, state = opening(script, part.role)
+        for answer in rehearsal(script, part.role):
+            state = reply(script, state, answer).state
+        missing = [goal.id for goal in part.goals if goal.id not in state["goals"]]
+        if missing:
+            raise ScriptError(f"parts[{i}]", f"model answers do not reach {', '.join(missing)}")
+        if part.nodes[state["node"]].branches:
+            raise ScriptError(f"parts[{i}]", "model answers do not come to an end")
+    return script
+
+
+def rehearsal(script: Script, role: str) -> list[str]:
+    """The model answers of the ideal dialogue: at each node, the example of its first branch."""
+    answers: list[str] = []
+    _, state = opening(script, role)
+    while not state["ended"]:
+        answers.append(script.part(role).nodes[state["node"]].branches[0].example)
+        state = reply(script, state, answers[-1]).state
+    return answers
+
+
+def opening(script: Script, role: str) -> tuple[str, State]:
+    """The partner's first line to a learner who takes `role`.
+
+    Raises ValueError when the script has no dialogue for that role.
+    """
+    part = script.part(role)
+    node = part.nodes[part.start]
+    return node.line, State(
+        role=role, node=node.id, tries=0, turn=0, missed=0, goals=[], ended=not node.branches
+    )
+
+
+def reply(script: Script, state: State, learner_text: str) -> Reply:
+    """Answer the learner. Raises DialogueEndedError when the dialogue was over already.
+
+    An answer that is not understood gets the node's helping lines in turn; when they are used
+    up the partner moves on. After TURN_LIMIT answers the partner takes leave.
+    """
+    part = script.part(state["role"])
+    node = part.nodes[state["node"]]
+    if state["ended"] or node.fallback is None:
+        raise DialogueEndedError("the dialogue has ended")
+    text = Text.of(learner_text, script.language)
+    goals = {goal.id: goal for goal in part.goals}
+    branch = scripts.taken(node, goals, text)
+    heard = {goal.id for goal in part.goals if goal.cues.find(text)}
+    if branch and branch.goal:
+        heard.add(branch.goal)
+    new = tuple(g for g in goals if g in heard and g not in state["goals"])
+    reached = [*state["goals"], *new]
+    tries = state["tries"]
+    if branch:
+        said, to = branch.say, branch.to
+    elif tries < len(node.fallback.lines):
+        said, to, tries = node.fallback.lines[tries], node.id, tries + 1
+    else:
+        said, to = node.fallback.then, node.fallback.to
+    if to != node.id:
+        node, tries = _enter(part, to, reached), 0
+        said = f"{said} {node.line}".strip()
+    turn = state["turn"] + 1
+    ended = not node.branches
+    if turn >= TURN_LIMIT and not ended:
+        said, ended = part.farewell, True
+    after = State(
+        role=part.role,
+        node=node.id,
+        tries=tries,
+        turn=turn,
+        missed=state["missed"] + (branch is None),
+        goals=reached,
+        ended=ended,
+    )
+    return Reply(said, after, new, corrections(script, learner_text))
+
+
+def _enter(part: Part, name: str, reached: Sequence[str]) -> Node:
+    """The node itself, or the one after it when what it asks for has been said already."""
+    node, passed = part.nodes[name], {name}
+    while node.skip in reached and node.branches and node.branches[0].to not in passed:
+        node = part.nodes[node.branches[0].to]
+        passed.add(node.id)
+    return node
+
+
+def hint(script: Script, state: State, n: int) -> str:
+    """The n-th hint (from 1) for the partner's last line: lighter ones first, then a model
+    answer. Raises DialogueEndedError, or ValueError when n < 1."""
+    if n < 1:
+        raise ValueError("hints are counted from 1")
+    node = script.part(state["role"]).nodes[state["node"]]
+    if state["ended"] or not node.branches:
+        raise DialogueEndedError("the dialogue has ended")
+    if n <= len(node.hints):
+        return node.hints[n - 1]
+    useful = (b for b in node.branches if b.goal and b.goal not in state["goals"])
+    return next(useful, node.branches[0]).example
+
+
+# Corrections
+
+
+def corrections(script: Script, learner_text: str) -> tuple[Correction, ...]:
+    """The typical mistakes of the script that this text makes, from left to right."""
+    text = Text.of(learner_text, script.language)
+    found = _mistakes(script, text)
+    return tuple(_correction(text.original, found, i) for i in range(len(found)))
+
+
+def _mistakes(script: Script, text: Text) -> list[tuple[Match, Mistake]]:
+    """Matches that do not overlap; of two that begin together, the longer one."""
+    matches = [
+        (match, mistake)
+        for mistake in script.mistakes
+        if mistake.cues.find(text)
+        for wrong in mistake.cues.phrases
+        for match in wrong.find_all(text)
+    ]
+    kept: list[tuple[Match, Mistake]] = []
+    for match, mistake in sorted(matches, key=lambda m: (m[0].start, -m[0].end)):
+        if not kept or match.start >= kept[-1][0].end:
+            kept.append((match, mistake))
+    return kept
+
+
+def _correction(original: str, found: list[tuple[Match, Mistake]], i: int) -> Correction:
+    """Every mistake of the sentence is put right in its cloze, and the i-th one hidden."""
+    match, mistake = found[i]
+    start, end = _sentence(original, match)
+    sentence = cloze = ""
+    at = start
+    for other, its in found:
+        if start <= other.start and other.end <= end:
+            before, better = original[at : other.start], _better(other, its)
+            hidden = f"{{{{c1::{better}}}}}" if other is match else better
+            sentence += before + better
+            cloze += _plain(before) + hidden
+            at = other.end
+    rest = original[at:end]
+    return Correction(
+        said=match.said,
+        better=_better(match, mistake),
+        sentence=(sentence + rest).strip(),
+        cloze=(cloze + _plain(rest)).strip(),
+        why=mistake.why,
+    )
+
+
+def _sentence(original: str, match: Match) -> tuple[int, int]:
+    start = max(original.rfind(mark, 0, match.start) for mark in _SENTENCE_ENDS) + 1
+    ends = [at for mark in _SENTENCE_ENDS if (at := original.find(mark, match.end)) >= 0]
+    return start, min(ends, default=len(original) - 1) + 1
+
+
+def _better(match: Match, mistake: Mistake) -> str:
+    better = mistake.right
+    for number, part in enumerate(match.parts, start=1):
+        better = better.replace(f"{{{number}}}", part)
+    better = " ".join(_plain(better).split())
+    return better[:1].upper() + better[1:] if match.said[:1].isupper() else better
+
+
+def _plain(text: str) -> str:
+    """Braces would be read as cloze marks."""
+    return text.replace("{", "(").replace("}", ")")
+
+
+# Scores
+
+
+class _Turn(NamedTuple):
+    text: Text
+    understood: bool
+    goals: tuple[str, ...]
+    corrections: tuple[Correction, ...]
+
+
+def score(script: Script, role: str, turns: Sequence[str]) -> Scores:
+    """Judge a dialogue by the learner's answers, in order; answers after its end count for
+    nothing. How each score is made stands in docs/scenarios.md."""
+    part = script.part(role)
+    played = _replay(script, role, turns)
+    return Scores(
+        vocabulary=_vocabulary(script, part, played),
+        grammar=_grammar(script, part, played),
+        fluency=_fluency(script, played),
+        goals=_goals(part, played),
+    )
+
+
+def _replay(script: Script, role: str, turns: Sequence[str]) -> list[_Turn]:
+    played: list[_Turn] = []
+    _, state = opening(script, role)
+    for said in turns:
+        if state["ended"]:
+            break
+        answer = reply(script, state, said)
+        understood = answer.state["missed"] == state["missed"]
+        text = Text.of(said, script.language)
+        played.append(_Turn(text, understood, answer.goals, answer.corrections))
+        state = answer.state
+    return played
+
+
+def _goals(part: Part, played: list[_Turn]) -> Score:
+    texts = {goal.id: goal.text for goal in part.goals}
+    evidence = [Evidence(i, texts[goal]) for i, turn in enumerate(played) for goal in turn.goals]
+    return _score(len(evidence), len(part.goals), evidence)
+
+
+def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
+    """Half for useful phrases, half for the scenario's own words; half of either is full marks."""
+    used = _first_uses(played, [(p.text, p.cues.find) for p in script.phrases])
+    lexicon = _lexicon(script, part)
+    words = {word for turn in played for word in turn.text.words if word in lexicon}
+    ideal = _words(rehearsal(script, part.role), script.language)
+    for_phrases = min(1.0, len(used) / max(1, math.ceil(len(script.phrases) / 2)))
+    for_words = min(1.0, len(words) / max(1, math.ceil(len(ideal) / 2)))
+    return _score(for_phrases + for_words, 2, used)
+
+
+def _first_uses(
+    played: list[_Turn], phrases: Iterable[tuple[str, Callable[[Text], Match | None]]]
+) -> list[Evidence]:
+    uses = []
+    for phrase, find in phrases:
+        at = next((i for i, turn in enumerate(played) if find(turn.text)), None)
+        if at is not None:
+            uses.append(Evidence(at, phrase))
+    return sorted(uses, key=lambda use: use.turn)
+
+
+def _grammar(script: Script, part: Part, played: list[_Turn]) -> Score:
+    """The share of answers free of the script's mistakes, among those that use any of its
+    words: gibberish shows nothing about grammar."""
+    lexicon = _lexicon(script, part)
+    judged = [t for t in played if t.corrections or lexicon.intersection(t.text.words)]
+    evidence = [
+        Evidence(i, f"{wrong.said} → {wrong.better}")
+        for i, turn in enumerate(played)
+        for wrong in turn.corrections
+    ]
+    return _score(sum(not turn.corrections for turn in judged), len(judged), evidence)
+
+
+def _fluency(script: Script, played: list[_Turn]) -> Score:
+    """An answer that the partner understood counts 60, and up to 40 for its length."""
+    expected = WORDS_PER_TURN[script.level]
+    points, evidence = 0.0, []
+    for i, turn in enumerate(played):
+        said = len(turn.text.words)
+        if not turn.understood:
+            evidence.append(Evidence(i, "not understood"))
+            continue
+        points += 0.6 + 0.4 * min(1.0, said / expected)
+        if said < expected:
+            evidence.append(Evidence(i, f"{said} words; {expected} are usual at {script.level}"))
+    return _score(points, len(played), evidence)
+
+
+def _lexicon(script: Script, part: Part) -> set[str]:
+    examples = [b.example for node in part.nodes.values() for b in node.branches]
+    return _words([*examples, *(phrase.text for phrase in script.phrases)], script.language)
+
+
+def _words(texts: Iterable[str], language: str) -> set[str]:
+    """The distinct words of three letters or more."""
+    return {word for text in texts for word in Text.of(text, language).words if len(word) > 2}
+
+
+def _score(points: float, of: int, evidence: Iterable[Evidence]) -> Score:
+    return Score(round(100 * points / of) if of else 0, tuple(evidence))

@@ -1,0 +1,196 @@
+"""The pack: every scenario can be played to its end, every deck can be studied."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learning import dialogue
+from learning.dialogue import Script
+from learning.phrases import GAP, Text
+from learning.scripts import Cues, Part
+
+CONTENT = Path(__file__).parent.parent / "learning" / "content"
+SCENARIOS = sorted((CONTENT / "scenarios").glob("*.json"))
+
+every_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+
+
+@cache
+def script(path: Path) -> Script:
+    return dialogue.parse(json.loads(path.read_text(encoding="utf-8")))
+
+
+def sample(source: str) -> str:
+    """Words that a pattern must recognise."""
+    words = (word.split("/")[0] for word in source.split() if word != GAP)
+    return " ".join(word.replace("#", "7").rstrip("*").replace("_", " ") for word in words)
+
+
+def disguised(text: str) -> str:
+    """The same words in capitals, without accents, with other punctuation."""
+    plain = unicodedata.normalize("NFKD", text)
+    return (
+        "".join(c for c in plain if not unicodedata.combining(c)).upper().replace(" ", ", ") + "!"
+    )
+
+
+def play(found: Script, part: Part, answers: list[str]) -> dialogue.State:
+    _, state = dialogue.opening(found, part.role)
+    for answer in answers:
+        state = dialogue.reply(found, state, answer).state
+    return state
+
+
+def cues_of(found: Script) -> list[Cues]:
+    branches = [b.cues for p in found.parts for n in p.nodes.values() for b in n.branches]
+    goals = [goal.cues for part in found.parts for goal in part.goals]
+    return [*branches, *goals, *(p.cues for p in found.phrases)]
+
+
+@every_scenario
+def test_scenario_is_named_as_its_file(path: Path) -> None:
+    assert script(path).id == path.stem
+
+
+@every_scenario
+def test_scenario_is_rich_enough_to_teach_with(path: Path) -> None:
+    found = script(path)
+    assert len(found.phrases) >= 6
+    assert len(found.mistakes) >= 3
+    assert len(found.notes) >= 80
+    for part in found.parts:
+        assert 3 <= len(part.goals) <= 5
+        assert len(part.nodes) >= 6
+        assert sum(len(node.branches) >= 2 for node in part.nodes.values()) >= 2
+        assert all(len(n.hints) >= 2 for n in part.nodes.values() if n.branches)
+
+
+@every_scenario
+def test_model_answers_reach_every_goal_and_the_end(path: Path) -> None:
+    found = script(path)
+    for part in found.parts:
+        state = play(found, part, dialogue.rehearsal(found, part.role))
+        assert set(state["goals"]) == {goal.id for goal in part.goals}
+        assert state["ended"]
+        assert state["missed"] == 0
+
+
+@every_scenario
+def test_model_answers_score_well_and_without_correction(path: Path) -> None:
+    found = script(path)
+    for part in found.parts:
+        scores = dialogue.score(found, part.role, dialogue.rehearsal(found, part.role))
+        assert scores.goals.value == scores.grammar.value == 100
+        assert scores.fluency.value >= 75
+        assert scores.vocabulary.value >= 75
+
+
+@every_scenario
+def test_model_answers_are_recognised_without_accents_in_capitals(path: Path) -> None:
+    found = script(path)
+    for part in found.parts:
+        answers = [disguised(text) for text in dialogue.rehearsal(found, part.role)]
+        state = play(found, part, answers)
+        assert state["ended"]
+        assert state["missed"] == 0
+
+
+@every_scenario
+def test_every_branch_is_taken_by_its_example(path: Path) -> None:
+    found = script(path)
+    for part in found.parts:
+        _, start = dialogue.opening(found, part.role)
+        for node in part.nodes.values():
+            for branch in node.branches:
+                state = dialogue.State(**{**start, "node": node.id})
+                answer = dialogue.reply(found, state, branch.example)
+                assert answer.state["missed"] == 0
+                assert answer.line.startswith(branch.say)
+                assert branch.goal is None or branch.goal in answer.goals
+
+
+@every_scenario
+def test_every_goal_is_reached_by_each_of_its_phrases(path: Path) -> None:
+    found = script(path)
+    for part in found.parts:
+        _, state = dialogue.opening(found, part.role)
+        for goal in part.goals:
+            for phrase in goal.cues.phrases:
+                assert goal.id in dialogue.reply(found, state, sample(phrase.source)).goals, phrase
+
+
+@every_scenario
+def test_no_phrase_is_recognised_inside_other_words(path: Path) -> None:
+    for cues in cues_of(script(path)):
+        for phrase in cues.phrases:
+            hidden = " ".join(f"xx{word}xx" for word in sample(phrase.source).split())
+            assert phrase.find(Text.of(hidden, script(path).language)) is None, phrase
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_texts_are_free_of_stray_spaces(path: Path) -> None:
+    texts = re.findall(r'"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
+    assert [text for text in texts if text != " ".join(text.split())] == []
+
+
+@every_scenario
+def test_every_mistake_is_found_and_put_right(path: Path) -> None:
+    found = script(path)
+    for mistake in found.mistakes:
+        for wrong in mistake.cues.phrases:
+            said = sample(wrong.source)
+            corrections = dialogue.corrections(found, said)
+            assert corrections, wrong
+            again = corrections[0].sentence
+            assert mistake.cues.find(Text.of(again, found.language)) is None, again
+
+
+@every_scenario
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_whatever_is_said_the_dialogue_ends(path: Path, data: st.DataObject) -> None:
+    found = script(path)
+    part = data.draw(st.sampled_from(found.parts))
+    known = [b.example for node in part.nodes.values() for b in node.branches]
+    _, state = dialogue.opening(found, part.role)
+    turns: list[str] = []
+    while not state["ended"]:
+        turns.append(data.draw(st.sampled_from(known) | st.text(max_size=80)))
+        reply = dialogue.reply(found, state, turns[-1])
+        assert reply.line
+        state = reply.state
+    assert len(turns) <= dialogue.TURN_LIMIT
+    scores = dialogue.score(found, part.role, turns)
+    for score in (scores.vocabulary, scores.grammar, scores.fluency, scores.goals):
+        assert 0 <= score.value <= 100
+        assert all(0 <= evidence.turn < len(turns) for evidence in score.evidence)
+
+
+@every_scenario
+def test_silence_comes_to_an_end_with_a_different_line_each_time(path: Path) -> None:
+    found = script(path)
+    for part in found.parts:
+        line, state = dialogue.opening(found, part.role)
+        lines = [line]
+        while not state["ended"]:
+            line, state, _, _ = dialogue.reply(found, state, "")
+            lines.append(line)
+        assert len(lines) == len(set(lines))
+        assert state["turn"] < dialogue.TURN_LIMIT
+
+
+def test_scenarios_are_distinct_and_ordered_by_level() -> None:
+    found = [script(path) for path in SCENARIOS]
+    for key in ("id", "order", "title", "description"):
+        values = [getattr(one, key) for one in found]
+        assert len(values) == len(set(values)), key
+    in_order = sorted(found, key=lambda one: one.order)
+    assert [one.level for one in in_order] == sorted(one.level for one in found)
