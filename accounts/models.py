@@ -67,3 +67,18 @@ class Profile(Item, discriminator="profile"):
     daily_goal = NumberAttribute(default=20)
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
+
+
+class Progress(Item, discriminator="progress"):
+    """How far a learner has come, kept by learning: `LEARNER#<sub>` / `PROGRESS`.
+
+    `studied_on` is the newest of the learner's own days with a review, as YYYY-MM-DD, and
+    `streak_days` counts the days without a gap up to it; both are empty before the first.
+    """
+
+    SK = "PROGRESS"
+
+    cards_learned = NumberAttribute(default=0)
+    streak_days = NumberAttribute(default=0)
+    studied_on = UnicodeAttribute(default="")
+    version = VersionAttribute()

@@ -150,6 +150,7 @@ class Item(Model):
     gsi1pk = UnicodeAttribute(null=True)
     gsi1sk = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
+    raw: Raw = {}
 
     @classmethod
     def _get_connection(cls) -> TableConnection:
@@ -162,7 +163,14 @@ class Item(Model):
         raw = connection().get_item(pk, range_key=sk, consistent_read=True).get("Item")
         if raw is None or raw["kind"]["S"] not in cls._kinds():
             return None
-        return cls.from_raw_data(raw)
+        return cls.read(raw)
+
+    @classmethod
+    def read(cls, raw: Raw) -> Self:
+        """The item of a stored form, which it keeps: some attributes have no fixed name."""
+        item = cls.from_raw_data(raw)
+        item.raw = raw
+        return item
 
     @classmethod
     def _kinds(cls) -> set[str]:
@@ -201,7 +209,7 @@ class Item(Model):
             raws = raws[:limit]
             keys = {"pk", "sk", *({"gsi1pk", "gsi1sk"} if index == "gsi1" else {index})}
             last = {key: raws[-1][key] for key in keys if key}
-        return Page([cls.from_raw_data(raw) for raw in raws], last)
+        return Page([cls.read(raw) for raw in raws], last)
 
     @classmethod
     def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
@@ -251,7 +259,7 @@ def fetch(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
             _pause(attempt)
         answer = connection().batch_get_item(wanted, consistent_read=True)
         for raw in answer["Responses"].get(stack().table_name, []):
-            found[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw_data(raw)
+            found[raw["pk"]["S"], raw["sk"]["S"]] = Item.read(raw)
         left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
         if not left:
             return found

@@ -189,12 +189,14 @@ class _LogEntry:
 @dataclass(frozen=True, kw_only=True)
 class Review(_LogEntry):
     """The learner answered. `studied_on` is the day on the learner's own calendar, frozen here
-    so that a later change of zone moves nothing; by default the UTC day."""
+    so that a later change of zone moves nothing; by default the UTC day. `desired_retention` is
+    that of the card's deck where it has its own, in place of the settings'."""
 
     kind: ClassVar = "review"
     rating: Rating
     settings_version: int
     studied_on: date | None = None
+    desired_retention: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +269,7 @@ def apply(memory: Memory, change: Change, *, settings: Mapping[int, Settings], s
                 memory,
                 rating=change.rating,
                 at=change.at,
-                settings=settings[change.settings_version],
+                settings=_in_force(change, settings),
                 seed=seed,
                 studied_on=change.studied_on,
             )
@@ -277,6 +279,13 @@ def apply(memory: Memory, change: Change, *, settings: Mapping[int, Settings], s
             return replace(memory, due_at=change.due_at)
         case Baseline():
             return change.memory
+
+
+def _in_force(change: Review, settings: Mapping[int, Settings]) -> Settings:
+    chosen = settings[change.settings_version]
+    if change.desired_retention is None:
+        return chosen
+    return replace(chosen, desired_retention=change.desired_retention)
 
 
 def review(
