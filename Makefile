@@ -32,10 +32,16 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 	@$(UV) pip install --python .uv/aws/bin/python --require-hashes -r config/embedded/requirements.txt
 	@touch $@
 
+# AWS's own DynamoDB engine, for the tests alone: downloaded, never redistributed.
+.uv/dynamodb/.ready: tests/dynamodb_local/install.sh $(wildcard tests/dynamodb_local/*.txt) .uv/.ready
+	@echo "Installing DynamoDB Local into .uv/dynamodb"
+	@sh tests/dynamodb_local/install.sh
+	@touch $@
+
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
-test: setup ## The whole suite, with coverage
+test: setup .uv/dynamodb/.ready ## The whole suite, with coverage
 	@$(RUN)pytest -n 2 --dist loadgroup --cov
 
 test-fast: setup ## What needs no server: under half a minute

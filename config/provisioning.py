@@ -72,13 +72,16 @@ def apply_locally(
             TableName=outputs["TableName"],
             TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
         )
-        record = outputs | {"Region": LOCAL_REGION, "EndpointUrl": endpoint_url}
-        used = {field.name for field in fields(stack.Stack)}
-        known = {snake_case(name): value for name, value in record.items()}
-        kept = {name: value for name, value in known.items() if name in used}
-        embedded.write_private(home / "stack.json", kept)
-    stack.stack.cache_clear()
-    return record
+        outputs |= {"Region": LOCAL_REGION, "EndpointUrl": endpoint_url}
+        embedded.write_private(home / "stack.json", vars(as_stack(outputs)))
+    return outputs
+
+
+def as_stack(outputs: Mapping[str, str]) -> stack.Stack:
+    """The outputs that the service uses, under its own names."""
+    named = {snake_case(name): value for name, value in outputs.items()}
+    used = {field.name for field in fields(stack.Stack)} & named.keys()
+    return stack.Stack(**{name: named[name] for name in used})
 
 
 def apply(
@@ -154,7 +157,8 @@ def _settled(
         if found and seen is not None:
             for event in _unseen(client, name, told):
                 told.add(event["EventId"])
-                progress(f"{event['LogicalResourceId']}: {event.get('ResourceStatus')}")
+                if not event.get("ResourceStatus", "").endswith("_IN_PROGRESS"):
+                    progress(f"{event['LogicalResourceId']}: {event.get('ResourceStatus')}")
         if found is None or not found["StackStatus"].endswith("_IN_PROGRESS"):
             return found
         threading.Event().wait(interval_s)

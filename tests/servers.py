@@ -1,12 +1,24 @@
-"""Fixtures with the servers that tests run against. All listen on 127.0.0.1, on free ports."""
+"""Fixtures with the servers that tests run against. All listen on 127.0.0.1, on free ports.
+
+Nothing here skips: a server that is not installed or does not start fails the tests that need it.
+"""
 
 import os
+import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
+import yaml
 
-from config import embedded, provisioning, stack
+from config import aws, embedded, provisioning, stack, table
+
+DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -15,17 +27,102 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@contextmanager
+def using(found: stack.Stack) -> Iterator[stack.Stack]:
+    """Make `found` the stack of this process, for all of the service, for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        for field, value in vars(found).items():
+            if value is not None:
+                patch.setenv(f"PARLEY_{field.upper()}", value)
+        forget_clients()
+        yield found
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Drop what the process keeps of its stack."""
+    for kept in (stack.stack, aws.session, aws._client, table.connection):
+        kept.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def embedded_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
     """The embedded AWS, provisioned from the deployed template, one for all workers.
 
-    While it lasts, `config.stack.stack()` is its stack.
+    `config.stack.stack()` is its stack from then on, except inside another `using`.
     """
     home = shared_folder(tmp_path_factory) / "parley"
-    with pytest.MonkeyPatch.context() as patch, embedded.running(home) as endpoint_url:
-        for name in [name for name in os.environ if name.startswith("PARLEY_")]:
-            patch.delenv(name)
-        patch.setenv("PARLEY_HOME", str(home))
-        provisioning.apply_locally(home, endpoint_url)
-        yield stack.stack()
-    stack.stack.cache_clear()
+    with embedded.running(home) as endpoint_url:
+        outputs = provisioning.apply_locally(home, endpoint_url)
+        with using(provisioning.as_stack(outputs)) as found:
+            yield found
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url() -> Iterator[str]:
+    """DynamoDB Local, the engine whose capacity figures and paging are AWS's; one per worker."""
+    python = DYNAMODB_LOCAL / "bin" / "python"
+    if not python.exists():
+        pytest.fail("DynamoDB Local is not installed: run `make test` once, it fetches it")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = Path(__file__).parent / "dynamodb_local" / "serve.py"
+    command = [python, serve, DYNAMODB_LOCAL / "engine", str(port)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line == "ready\n":
+                break
+        else:
+            pytest.fail(f"DynamoDB Local did not start:\n{''.join(said)}")
+        yield f"http://127.0.0.1:{port}"
+        process.stdin.close()
+
+
+@pytest.fixture
+def dynamodb_local(dynamodb_local_url: str) -> Iterator[stack.Stack]:
+    """An empty table of the template in DynamoDB Local, which `config.table` uses meanwhile.
+
+    There is nothing but the table: no user pool, no key, no mail.
+    """
+    client = provisioning.local_client("dynamodb", dynamodb_local_url)
+    name = f"parley-{uuid4()}"
+    client.create_table(TableName=name, **table_definition())
+    nothing = {field.name: "none" for field in fields(stack.Stack)}
+    only_table = nothing | {
+        "region": provisioning.LOCAL_REGION,
+        "table_name": name,
+        "endpoint_url": dynamodb_local_url,
+    }
+    with using(stack.Stack(**only_table)) as found:
+        yield found
+    client.delete_table(TableName=name)
+
+
+def table_definition() -> dict[str, Any]:
+    """What `create_table` needs of the table in the template."""
+    properties = yaml.load(provisioning.TEMPLATE.read_text(), _TemplateLoader)  # noqa: S506 - safe
+    described = properties["Resources"]["Table"]["Properties"]
+    return {
+        name: described[name]
+        for name in (
+            "AttributeDefinitions",
+            "BillingMode",
+            "GlobalSecondaryIndexes",
+            "KeySchema",
+            "LocalSecondaryIndexes",
+        )
+    }
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """YAML with CloudFormation's functions, which the table's definition does without."""
+
+
+_TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")

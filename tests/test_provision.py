@@ -2,8 +2,9 @@
 
 import pytest
 
-from config import provisioning
+from config import provisioning, table
 from config.stack import Stack
+from tests.servers import table_definition
 
 pytestmark = pytest.mark.server
 
@@ -16,3 +17,11 @@ def test_items_of_the_local_table_expire_too(embedded_aws: Stack) -> None:
         "TimeToLiveStatus": "ENABLED",
         "AttributeName": provisioning.TTL_ATTRIBUTE,
     }
+
+
+def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -> None:
+    assert dynamodb_local.endpoint_url
+    dynamodb = provisioning.local_client("dynamodb", dynamodb_local.endpoint_url)
+    found = dynamodb.describe_table(TableName=dynamodb_local.table_name)["Table"]
+    assert found["KeySchema"] == table_definition()["KeySchema"] == table.SCHEMA["KeySchema"]
+    assert len(found["LocalSecondaryIndexes"]) == 5

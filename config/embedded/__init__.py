@@ -90,7 +90,9 @@ def _ready(home: Path, progress: Progress) -> tuple[int, subprocess.Popen[bytes]
             raise EngineError(f"the embedded AWS ended at once:\n{_log_tail(home)}")
         port = _recorded(home).get("port")
         if port and _healthy(home, port):
-            if process is not None:
+            if process is None:
+                progress(f"Sharing the embedded AWS that already runs on 127.0.0.1:{port}")
+            else:
                 _refuse_lost_state(home, process)
             return port, process
         threading.Event().wait(0.05)
