@@ -194,12 +194,25 @@ def test_a_reschedule_moves_the_due_instant_alone():
     moved = folded([*log, Reschedule(id="later", at=START + DAY, due_at=START + 30 * DAY)])
     assert moved == replace(folded(log), due_at=START + 30 * DAY)
     assert moved.interval_days == 30
+    brought_forward = Reschedule(id="now", at=START + DAY, due_at=START - 3 * DAY)
+    assert folded([*log, brought_forward]).interval_days == 0
 
 
 def test_a_baseline_replaces_what_came_before():
     baseline = Baseline(id="import", at=START + DAY, memory=known(reps=40, lapses=9))
     assert folded([reviewed("first"), baseline]) == known(reps=40, lapses=9)
     assert folded([baseline, reviewed("next", START + 2 * DAY)]).reps == 41
+
+
+def test_a_review_in_the_log_counts_its_weekday_from_the_day_it_names():
+    thursdays = {1: Settings(easy_days=(0, 0, 0, 1, 0, 0, 0))}
+    known_card = Baseline(id="import", at=START, memory=known(8.0))  # 6 to 10 days after Good
+    due_after = {}
+    for studied_on in (date(2026, 3, 2), date(2026, 3, 3)):
+        answered = replace(reviewed("next"), studied_on=studied_on)
+        memory = fold([known_card, answered], created_at=START, settings=thursdays, seed=CARD)
+        due_after[studied_on.day] = memory.interval_days
+    assert due_after == {2: 10, 3: 9}
 
 
 def test_each_review_follows_the_settings_it_was_made_under():
