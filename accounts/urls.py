@@ -1,1 +1,15 @@
-urlpatterns: list[object] = []
+"""The routes of accounts."""
+
+from django.urls import path
+
+from accounts.views import profile, registration, sessions
+
+urlpatterns = [
+    path("auth/signup", registration.SignUpView.as_view()),
+    path("auth/verify-email", registration.VerifyEmailView.as_view()),
+    path("auth/verify-email/resend", registration.ResendView.as_view()),
+    path("auth/login", sessions.LoginView.as_view()),
+    path("auth/refresh", sessions.RefreshView.as_view()),
+    path("auth/logout", sessions.LogoutView.as_view()),
+    path("profile", profile.ProfileView.as_view()),
+]

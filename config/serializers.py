@@ -63,6 +63,13 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
         return values
 
 
+def valid(shape: type[Serializer], data: Any) -> dict[str, Any]:
+    """A request's body as the shape's values. Raises ValidationError."""
+    found = shape(data=data)
+    found.is_valid(raise_exception=True)
+    return dict(found.validated_data)
+
+
 class Query(Serializer):
     """The parameters after `?`: text, of which the last of each name counts."""
 

@@ -1,0 +1,97 @@
+"""Whom a verified access token lets in: the learner, unless their account bars it."""
+
+import json
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import urllib3
+from django.conf import settings
+
+from accounts.models import Account
+from accounts.tokens import Claims, InvalidToken, KeySet, verify
+from config.problems import ServiceUnavailable
+from config.stack import stack
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Who is calling. `id` is Cognito's `sub`; instants are epoch seconds."""
+
+    id: str
+    groups: frozenset[str]
+    issued_at: int
+    authenticated_at: int
+
+
+def fetch_keys() -> dict[str, Any]:
+    """The pool's JWKS. Raises ServiceUnavailable."""
+    where = stack()
+    base = where.endpoint_url or f"https://cognito-idp.{where.region}.amazonaws.com"
+    try:
+        answer = urllib3.request(
+            "GET", f"{base}/{where.user_pool_id}/.well-known/jwks.json", timeout=3.0, retries=1
+        )
+        found: dict[str, Any] = json.loads(answer.data)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise ServiceUnavailable("The keys of the user pool cannot be read") from error
+    return found
+
+
+@cache
+def _key_set(_issuer: str) -> KeySet:
+    return KeySet(fetch_keys)
+
+
+def key_set() -> KeySet:
+    """The keys of the pool, kept in this process."""
+    return _key_set(stack().issuer)
+
+
+class AccountStates:
+    """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
+
+    LIMIT = 10_000
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, Account | None]] = {}
+
+    def of(self, learner_id: str) -> Account | None:
+        """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
+        now = time.monotonic()
+        until, account = self._known.get(learner_id, (0.0, None))
+        if until <= now:
+            account = Account.of(learner_id)
+            if len(self._known) >= self.LIMIT:
+                self._known.clear()
+            self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
+        return account
+
+    def forget(self, learner_id: str | None = None) -> None:
+        """Makes the next request read the account again (all accounts without an id)."""
+        if learner_id is None:
+            self._known.clear()
+        else:
+            self._known.pop(learner_id, None)
+
+
+states = AccountStates()
+
+
+def admit(token: str) -> Learner:
+    """The learner of an access token.
+
+    Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
+    """
+    where = stack()
+    claims = verify(
+        token, key_set(), issuer=where.issuer, client_ids=(where.client_id,), now=time.time()
+    )
+    if _barred(states.of(claims.sub), claims):
+        raise InvalidToken
+    return Learner(claims.sub, claims.groups, claims.issued_at, claims.authenticated_at)
+
+
+def _barred(account: Account | None, claims: Claims) -> bool:
+    return account is None or account.disabled or claims.issued_at < account.tokens_valid_after

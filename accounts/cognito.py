@@ -1,0 +1,325 @@
+"""Every call to the user pool. Cognito's errors leave this module as problems of ours.
+
+The app client is confidential. Its secret is asked of Cognito once in each process, so that it
+lies in no file and no environment.
+"""
+
+import base64
+import hashlib
+import hmac
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from config import aws
+from config.problems import (
+    Conflict,
+    NotAuthenticated,
+    PermissionDenied,
+    Problem,
+    ServiceUnavailable,
+    TooManyRequests,
+    UpstreamFailed,
+    ValidationFailed,
+)
+from config.stack import stack
+
+log = logging.getLogger("parley.cognito")
+
+Errors = Mapping[str, type[Problem]]
+
+
+class UserAlreadyExists(Conflict):
+    code, title = "USER_ALREADY_EXISTS", "There is already an account with this e-mail address"
+
+
+class InvalidCredentials(NotAuthenticated):
+    """Wrong password, unknown address, disabled account: the same answer."""
+
+    code, title = "INVALID_CREDENTIALS", "The e-mail address or the password is wrong"
+
+
+class EmailNotVerified(PermissionDenied):
+    code, title = "EMAIL_NOT_VERIFIED", "Verify the e-mail address first"
+
+
+class PasswordResetRequired(PermissionDenied):
+    code, title = "PASSWORD_RESET_REQUIRED", "The password has to be reset first"
+
+
+class InvalidRefreshToken(NotAuthenticated):
+    """Revoked, expired, used twice, never ours: the same answer."""
+
+    code, title = "INVALID_REFRESH_TOKEN", "The refresh token is not valid"
+
+
+class InvalidCode(ValidationFailed):
+    code, title = "INVALID_CODE", "The code is wrong or has expired"
+
+
+class WeakPassword(ValidationFailed):
+    code, title = "WEAK_PASSWORD", "This password is too easy to guess"
+
+
+class NoSuchUser(InvalidCredentials):
+    """The pool has no such user. Shown to a client as any other wrong credentials."""
+
+
+class TooManyAttempts(TooManyRequests):
+    """Cognito's own limit for one user."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_s=900)
+
+
+PER_USER_LIMITS: Errors = {
+    "LimitExceededException": TooManyAttempts,
+    "TooManyFailedAttemptsException": TooManyAttempts,
+}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a sign-in yields. `refresh_token` is None after a refresh that did not rotate it."""
+
+    access_token: str
+    id_token: str
+    refresh_token: str | None
+    expires_in_s: int
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The password was right; now a TOTP code is wanted. `session` lives for three minutes."""
+
+    username: str
+    session: str
+
+
+def _call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
+    """One call; `errors` says which problem a code of Cognito's is. Others are ours: 502."""
+    aws.record(operation)
+    with aws.translated():
+        try:
+            answer: dict[str, Any] = getattr(aws.client("cognito-idp"), operation)(**arguments)
+        except ClientError as error:
+            code = aws.error_code(error)
+            if problem := errors.get(code):
+                raise problem() from error
+            if code in aws.THROTTLES:
+                raise
+            log.error("refused", extra={"fields": {"operation": operation, "code": code}})
+            raise UpstreamFailed from error
+    return answer
+
+
+def _admin(operation: str, username: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
+    return _call(
+        operation,
+        {"UserNotFoundException": NoSuchUser, **errors},
+        UserPoolId=stack().user_pool_id,
+        Username=username,
+        **arguments,
+    )
+
+
+@cache
+def _client_secret(user_pool_id: str, client_id: str) -> str:
+    answer = _call("describe_user_pool_client", {}, UserPoolId=user_pool_id, ClientId=client_id)
+    return str(answer["UserPoolClient"]["ClientSecret"])
+
+
+def client_secret() -> str:
+    """The app client's secret."""
+    return _client_secret(stack().user_pool_id, stack().client_id)
+
+
+def secret_hash(username: str) -> str:
+    """What proves to Cognito that the app client asks (AWS: "Computing secret hash values")."""
+    message = f"{username}{stack().client_id}".encode()
+    digest = hmac.new(client_secret().encode(), message, hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _as_client(operation: str, username: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
+    """A call that any app could make, made as our app client."""
+    return _call(
+        operation,
+        {**PER_USER_LIMITS, **errors},
+        ClientId=stack().client_id,
+        SecretHash=secret_hash(username),
+        Username=username,
+        **arguments,
+    )
+
+
+def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> str:
+    """Makes an unconfirmed user, whom Cognito mails a code. Returns the `sub`.
+
+    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable.
+    """
+    try:
+        answer = _as_client(
+            "sign_up",
+            email,
+            {
+                "UsernameExistsException": UserAlreadyExists,
+                "InvalidPasswordException": WeakPassword,
+                "InvalidParameterException": ValidationFailed,
+                "CodeDeliveryFailureException": _NotDelivered,
+            },
+            Password=password,
+            UserAttributes=_attributes(email=email, given_name=first_name, family_name=last_name),
+        )
+    except _NotDelivered:
+        delete_user(email)  # it was made all the same, and nobody can ever confirm it
+        raise
+    return str(answer["UserSub"])
+
+
+class _NotDelivered(ServiceUnavailable):
+    """The code could not be mailed."""
+
+
+def _attributes(**values: str) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": value} for name, value in values.items()]
+
+
+def confirm_sign_up(*, email: str, code: str) -> None:
+    """Confirms the address. Raises InvalidCode, also for unknown and confirmed addresses."""
+    _as_client("confirm_sign_up", email, INVALID_CODES, ConfirmationCode=code)
+
+
+INVALID_CODES: Errors = dict.fromkeys(
+    (
+        "AliasExistsException",
+        "CodeMismatchException",
+        "ExpiredCodeException",
+        "InvalidParameterException",
+        "NotAuthorizedException",
+        "UserNotFoundException",
+    ),
+    InvalidCode,
+)
+
+
+def resend_code(email: str) -> None:
+    """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
+    _as_client(
+        "resend_confirmation_code",
+        email,
+        {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
+    )
+
+
+BAD_CREDENTIALS: Errors = {
+    "InvalidParameterException": InvalidCredentials,
+    "NotAuthorizedException": InvalidCredentials,
+    "PasswordResetRequiredException": PasswordResetRequired,
+    "UserNotConfirmedException": EmailNotVerified,
+    "UserNotFoundException": InvalidCredentials,
+}
+
+
+def sign_in(*, username: str, password: str) -> Tokens | Challenge:
+    """Checks a password. `username` is the address, or the `sub`.
+
+    Raises InvalidCredentials, EmailNotVerified (whatever the password: Cognito looks at the
+    address first), PasswordResetRequired.
+    """
+    answer = _call(
+        "admin_initiate_auth",
+        BAD_CREDENTIALS,
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={
+            "USERNAME": username,
+            "PASSWORD": password,
+            "SECRET_HASH": secret_hash(username),
+        },
+    )
+    if "AuthenticationResult" in answer:
+        return _tokens(answer)
+    if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
+        return Challenge(answer["ChallengeParameters"]["USER_ID_FOR_SRP"], answer["Session"])
+    log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
+    raise UpstreamFailed
+
+
+def _tokens(answer: Mapping[str, Any]) -> Tokens:
+    result = answer["AuthenticationResult"]
+    return Tokens(
+        access_token=result["AccessToken"],
+        id_token=result["IdToken"],
+        refresh_token=result.get("RefreshToken"),
+        expires_in_s=result["ExpiresIn"],
+    )
+
+
+class RefreshTokenReused(InvalidRefreshToken):
+    """A rotated token came again after its grace period: it may have been stolen."""
+
+
+def refresh(refresh_token: str) -> Tokens:
+    """New tokens; a new refresh token among them when the pool rotates.
+
+    Raises InvalidRefreshToken, or RefreshTokenReused.
+    """
+    answer = _call(
+        "get_tokens_from_refresh_token",
+        {
+            "InvalidParameterException": InvalidRefreshToken,
+            "NotAuthorizedException": InvalidRefreshToken,
+            "RefreshTokenReuseException": RefreshTokenReused,
+            "UserNotFoundException": InvalidRefreshToken,
+        },
+        ClientId=stack().client_id,
+        ClientSecret=client_secret(),
+        RefreshToken=refresh_token,
+    )
+    return _tokens(answer)
+
+
+def revoke(refresh_token: str) -> None:
+    """Ends the session of a refresh token; a token that is void already stays void."""
+    try:
+        _call(
+            "revoke_token",
+            dict.fromkeys(
+                (
+                    "InvalidParameterException",
+                    "NotAuthorizedException",
+                    "UnauthorizedException",
+                    "UnsupportedTokenTypeException",
+                ),
+                InvalidRefreshToken,
+            ),
+            ClientId=stack().client_id,
+            ClientSecret=client_secret(),
+            Token=refresh_token,
+        )
+    except InvalidRefreshToken:
+        return
+
+
+def find_sub(username: str) -> str | None:
+    """The `sub` of a user by address or name, None where the pool has no such user."""
+    try:
+        answer = _admin("admin_get_user", username, {})
+    except NoSuchUser:
+        return None
+    found = {pair["Name"]: pair["Value"] for pair in answer["UserAttributes"]}
+    return str(found["sub"])
+
+
+def delete_user(username: str) -> None:
+    """Removes a user, if there is one."""
+    try:
+        _admin("admin_delete_user", username, {})
+    except NoSuchUser:
+        return

@@ -1,0 +1,242 @@
+"""Wire shapes of accounts."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.cognito import Tokens
+from accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from accounts.services.profiles import Person
+from config.serializers import Boolean, HttpsUrl, Integer, Pattern, Serializer, Text, Zone
+
+# RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
+EMAIL = (
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+)
+LEVELS = ["A1", "A2", "B1", "B2", "C1", "C2"]  # CEFR
+
+
+class Email(Pattern):
+    """An e-mail address, kept in lower case; spaces around it are dropped."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            EMAIL, "Give an e-mail address.", max_length=128, trim_whitespace=True, **kwargs
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).lower()
+
+
+class NewPassword(Pattern):
+    """A password that is being chosen."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            r"\S(?:.*\S)?",
+            "A password neither begins nor ends with a space, and has one line.",
+            min_length=MIN_LENGTH,
+            max_length=MAX_LENGTH,
+            style={"input_type": "password"},
+            **kwargs,
+        )
+
+
+class Password(Text):
+    """A password that is being checked."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=256, style={"input_type": "password"}, **kwargs)
+
+
+class Name(Pattern):
+    """A name of a person: no control characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 100)
+        super().__init__(
+            r"[^\x00-\x1f\x7f\s](?:[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s])?",
+            "Give a name without control characters or spaces around it.",
+            **kwargs,
+        )
+
+
+class Code(Pattern):
+    """A six-digit code from a mail."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("[0-9]{6}", "Give the six digits.", max_length=6, **kwargs)
+
+
+class OpaqueToken(Pattern):
+    """A token of the pool, which only the pool can read."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("[A-Za-z0-9_=.-]+", "This is no token.", max_length=8192, **kwargs)
+
+
+class Language(Pattern):
+    """A language tag (BCP 47)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            "[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}",
+            "Give a language tag, e.g. pt-BR.",
+            max_length=35,
+            **kwargs,
+        )
+
+
+class LocalTime(Pattern):
+    """A time of day, `22:00`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            "(?:[01][0-9]|2[0-3]):[0-5][0-9]", "Give a time as HH:MM.", max_length=5, **kwargs
+        )
+
+
+class SignUp(Serializer):
+    email = Email()
+    password = NewPassword()
+    first_name = Name()
+    last_name = Name()
+
+
+class Registered(Serializer):
+    user_id = serializers.CharField()
+    email = serializers.CharField()
+    message = serializers.CharField()
+
+
+class VerifyEmail(Serializer):
+    email = Email()
+    code = Code()
+
+
+class OnlyEmail(Serializer):
+    email = Email()
+
+
+class Message(Serializer):
+    message = serializers.CharField()
+
+
+class Login(Serializer):
+    email = Email()
+    password = Password()
+
+
+class OnlyRefreshToken(Serializer):
+    refresh_token = OpaqueToken()
+
+
+class NotificationsShape(Serializer):
+    """What may be mailed, and when not: quiet hours are the learner's local time."""
+
+    study_reminders = Boolean(source="study_mails", default=True)
+    event_reminders = Boolean(source="event_mails", default=True)
+    quiet_from = LocalTime(allow_null=True, default=None)
+    quiet_until = LocalTime(allow_null=True, default=None)
+
+    class Meta:
+        ref_name = "Notifications"
+
+
+NOTHING_SAID = {
+    "study_mails": True,
+    "event_mails": True,
+    "quiet_from": None,
+    "quiet_until": None,
+}
+
+
+class ProfileUpdate(Serializer):
+    """What a learner may write. With PUT, what is left out gets its default."""
+
+    first_name = Name()
+    last_name = Name()
+    display_name = Name(max_length=50, allow_null=True, default=None)
+    avatar_url = HttpsUrl(allow_null=True, default=None)
+    native_language = Language(allow_null=True, default=None)
+    target_language = Language(allow_null=True, default=None)
+    current_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
+    target_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
+    timezone = Zone(default="UTC")
+    daily_goal = Integer(min_value=1, max_value=1000, default=20, help_text="Cards per day")
+    notifications = NotificationsShape(default=dict)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What to set on the item."""
+        values = dict(self.validated_data)
+        if not self.partial:
+            values["notifications"] = NOTHING_SAID | values["notifications"]
+        nested: dict[str, Any] = values.pop("notifications", {})
+        return values | nested
+
+
+class ProfileShape(Serializer):
+    """A learner as they see themselves."""
+
+    user_id = serializers.CharField(source="account.learner_id")
+    email = serializers.CharField(source="account.email")
+    email_verified = serializers.BooleanField(source="account.email_verified")
+    mfa_enabled = serializers.BooleanField(source="account.mfa_enabled")
+    groups = serializers.ListField(child=serializers.CharField())
+    first_name = serializers.CharField(source="profile.first_name")
+    last_name = serializers.CharField(source="profile.last_name")
+    display_name = serializers.CharField(source="profile.display_name", allow_null=True)
+    avatar_url = serializers.URLField(source="profile.avatar_url", allow_null=True)
+    native_language = serializers.CharField(source="profile.native_language", allow_null=True)
+    target_language = serializers.CharField(source="profile.target_language", allow_null=True)
+    current_level = serializers.ChoiceField(LEVELS, source="profile.current_level", allow_null=True)
+    target_level = serializers.ChoiceField(LEVELS, source="profile.target_level", allow_null=True)
+    timezone = serializers.CharField(source="profile.timezone")
+    daily_goal = serializers.IntegerField(source="profile.daily_goal")
+    notifications = NotificationsShape(source="profile")
+    streak = serializers.IntegerField(help_text="Days of study in a row")
+    cards_learned = serializers.IntegerField(source="progress.cards_learned")
+    created_at = serializers.DateTimeField(source="account.created_at")
+    version = serializers.IntegerField(source="profile.version")
+
+    class Meta:
+        ref_name = "Profile"
+
+
+class TokensShape(Serializer):
+    access_token = serializers.CharField()
+    id_token = serializers.CharField()
+    refresh_token = serializers.CharField(required=False, help_text="Present when it is a new one")
+    token_type = serializers.ChoiceField(["Bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds")
+
+    class Meta:
+        ref_name = "Tokens"
+
+
+class LoggedIn(TokensShape):
+    user = ProfileShape()
+
+    class Meta:
+        ref_name = "LoggedIn"
+
+
+def tokens_body(tokens: Tokens) -> dict[str, Any]:
+    """Tokens on the wire."""
+    body: dict[str, Any] = {
+        "accessToken": tokens.access_token,
+        "idToken": tokens.id_token,
+        "tokenType": "Bearer",
+        "expiresIn": tokens.expires_in_s,
+    }
+    if tokens.refresh_token is not None:
+        body["refreshToken"] = tokens.refresh_token
+    return body
+
+
+def profile_body(person: Person) -> dict[str, Any]:
+    """A profile on the wire."""
+    body: dict[str, Any] = ProfileShape(person).data
+    return body

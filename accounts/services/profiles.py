@@ -1,0 +1,75 @@
+"""A learner's own page: what they said of themselves and how far they came."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account, Profile, Progress, learner_key
+from config.problems import Conflict, NotFound, PreconditionFailed, ValidationFailed
+from config.table import ConditionFailed, fetch
+
+
+@dataclass(frozen=True)
+class Person:
+    """A learner as they see themselves; `now` is the instant for which the streak stands."""
+
+    account: Account
+    profile: Profile
+    progress: Progress
+    groups: frozenset[str]
+    now: datetime
+
+    @property
+    def streak(self) -> int:
+        """Days of study in a row, on the learner's own calendar."""
+        return self.progress.streak(self.now.astimezone(ZoneInfo(self.profile.timezone)).date())
+
+
+def person(learner_id: str, *, groups: frozenset[str], now: datetime) -> Person | None:
+    """All of a learner's page in one round trip; None where there is no such account."""
+    pk = learner_key(learner_id)
+    found = fetch((pk, Account.SK), (pk, Profile.SK), (pk, Progress.SK))
+    account, profile = found.get((pk, Account.SK)), found.get((pk, Profile.SK))
+    progress = found.get((pk, Progress.SK))
+    if not isinstance(account, Account) or not isinstance(profile, Profile):
+        return None
+    if not isinstance(progress, Progress):
+        progress = Progress(pk, Progress.SK)
+    return Person(account, profile, progress, groups, now)
+
+
+def change(
+    learner_id: str,
+    *,
+    groups: frozenset[str],
+    values: dict[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Person:
+    """Sets attributes of the profile.
+
+    Raises PreconditionFailed when the profile is not at `expected_version`; without one, Conflict
+    when another request changed it at the same moment; ValidationFailed for one quiet hour without
+    the other; NotFound.
+    """
+    found = person(learner_id, groups=groups, now=now)
+    if found is None:
+        raise NotFound
+    if expected_version not in (None, int(found.profile.version)):
+        raise PreconditionFailed(
+            f"The profile is at version {found.profile.version}: read it again"
+        )
+    for name, value in values.items():
+        setattr(found.profile, name, value)
+    if (found.profile.quiet_from is None) != (found.profile.quiet_until is None):
+        raise ValidationFailed.of(
+            "notifications", "both_or_none", "Give both quiet hours, or neither."
+        )
+    try:
+        found.profile.put(Profile.pk.exists())
+    except ConditionFailed as error:
+        if expected_version is not None:
+            raise PreconditionFailed("The profile was changed at the same moment") from error
+        raise Conflict("The profile was changed at the same moment") from error
+    return found

@@ -1,0 +1,99 @@
+"""From an address and a password to a learner: sign-up, and the code that proves the address."""
+
+import logging
+from datetime import datetime
+
+from ulid import ULID
+
+from accounts import cognito, passwords
+from accounts.cognito import InvalidCode, NoSuchUser, UserAlreadyExists, WeakPassword
+from accounts.models import Account, Address, Profile
+from config.problems import FieldError, Problem, ServiceUnavailable
+from config.table import ConditionFailed, Put, transact
+
+log = logging.getLogger("parley.accounts")
+
+
+def sign_up(*, email: str, password: str, first_name: str, last_name: str, now: datetime) -> str:
+    """Registers a learner, whom Cognito mails a code. Returns the learner's id.
+
+    The address is reserved first, for a minute: of two sign-ups at once one wins, and what a
+    crash leaves behind anywhere below is cleared by the next try after that minute.
+    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable.
+    """
+    check_password(password, email, first_name, last_name)
+    try:
+        address = Address.reserve(email, owner=str(ULID()), now=now)
+    except ConditionFailed as error:
+        raise UserAlreadyExists from error
+    learner_id = None
+    try:
+        learner_id = _make_user(email, password, first_name, last_name)
+        transact(
+            address.held_by(learner_id),
+            Put(Account.new(learner_id, email=email, now=now), Account.pk.does_not_exist()),
+            Put(
+                Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
+                Profile.pk.does_not_exist(),
+            ),
+        )
+    except (Problem, ConditionFailed) as error:
+        _undo(address, learner_id)
+        if isinstance(error, ConditionFailed):
+            raise ServiceUnavailable("The sign-up took too long: try again") from error
+        raise
+    return learner_id
+
+
+def check_password(password: str, *words: str) -> None:
+    """Raises WeakPassword for a password among the common ones or the learner's own words."""
+    if reason := passwords.weakness(password, words=words):
+        raise WeakPassword(reason, errors=[FieldError("password", "weak_password", reason)])
+
+
+def _make_user(email: str, password: str, first_name: str, last_name: str) -> str:
+    def make() -> str:
+        return cognito.sign_up(
+            email=email, password=password, first_name=first_name, last_name=last_name
+        )
+
+    try:
+        return make()
+    except UserAlreadyExists:
+        # We hold the address, so nobody has an account with it: unless it came with one that is
+        # older than our addresses, this user is what a crashed sign-up left.
+        left = cognito.find_sub(email)
+        if left is None or Account.of(left) is not None:
+            raise
+        log.warning("removing what a sign-up left behind")
+        cognito.delete_user(left)
+        return make()
+
+
+def _undo(address: Address, learner_id: str | None) -> None:
+    """Removes the user that we made, and only that; then lets others have the address."""
+    try:
+        if learner_id is not None:
+            cognito.delete_user(learner_id)
+        address.release()
+    except Problem:
+        log.exception("a failed sign-up is left to its lease")
+
+
+def verify_email(*, email: str, code: str) -> None:
+    """Proves the address by the mailed code.
+
+    Raises InvalidCode: alike for a wrong code, an unknown address and a verified one.
+    """
+    cognito.confirm_sign_up(email=email, code=code)
+    address = Address.of(email)
+    if address is not None and address.learner_id is not None:
+        Account.at(address.learner_id).verify_email()
+
+
+def resend_code(*, email: str) -> None:
+    """Mails the code again where there is something to verify; tells nobody whether there is."""
+    try:
+        cognito.resend_code(email)
+    except (InvalidCode, NoSuchUser):
+        log.info("nothing to verify")

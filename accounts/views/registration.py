@@ -1,0 +1,70 @@
+"""/auth/signup, /auth/verify-email"""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.cognito import InvalidCode, UserAlreadyExists, WeakPassword
+from accounts.serializers import Message, OnlyEmail, Registered, SignUp, VerifyEmail
+from accounts.services import registration
+from config.clock import now
+from config.operations import operation
+from config.serializers import valid
+
+
+class SignUpView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @operation(
+        "registerUser",
+        request=SignUp,
+        answers={201: Registered},
+        raises=[UserAlreadyExists, WeakPassword],
+        public=True,
+    )
+    def post(self, request: Request) -> Response:
+        """Register a learner.
+
+        A code is mailed to the address; `/auth/verify-email` takes it.
+        """
+        values = valid(SignUp, request.data)
+        user_id = registration.sign_up(**values, now=now())
+        message = "We have mailed you a code: send it to /auth/verify-email."
+        return Response(
+            {"userId": user_id, "email": values["email"], "message": message}, status=201
+        )
+
+
+class VerifyEmailView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @operation(
+        "verifyEmail",
+        request=VerifyEmail,
+        answers={200: Message},
+        raises=[InvalidCode],
+        public=True,
+    )
+    def post(self, request: Request) -> Response:
+        """Prove an address by the code mailed to it.
+
+        A wrong code, an unknown address and a verified one are answered alike.
+        """
+        registration.verify_email(**valid(VerifyEmail, request.data))
+        return Response({"message": "The address is verified: you can sign in."})
+
+
+class ResendView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @operation("resendVerification", request=OnlyEmail, answers={200: Message}, public=True)
+    def post(self, request: Request) -> Response:
+        """Mail the code again.
+
+        The answer is the same whether or not there is an address to verify.
+        """
+        registration.resend_code(**valid(OnlyEmail, request.data))
+        return Response({"message": "If this address waits for a code, a new one is on its way."})

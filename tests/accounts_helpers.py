@@ -1,0 +1,119 @@
+"""What tests of accounts do by hand: HTTP in process, mails, addresses."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.test import Client
+
+from config.embedded.mails import mails
+from config.stack import stack
+
+PASSWORD = "corvo-azul-7"
+
+
+class Api:
+    """The service in process, spoken to in JSON."""
+
+    def __init__(self) -> None:
+        self.client = Client()
+
+    def send(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str
+    ) -> Any:
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        request: dict[str, Any] = {"headers": headers}
+        if body is not None:
+            request |= {"data": body, "content_type": "application/json"}
+        return getattr(self.client, method)(path, **request)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.send("get", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.send("post", path, body, **options)
+
+    def put(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.send("put", path, body, **options)
+
+    def patch(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.send("patch", path, body, **options)
+
+    def delete(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.send("delete", path, body, **options)
+
+
+api = Api()
+
+
+def new_email(name: str) -> str:
+    """An address that no other test uses."""
+    return f"{name}.{secrets.token_hex(4)}@example.org"
+
+
+def mailed_code(email: str) -> str:
+    """The newest code in a mail to the address."""
+    url = stack().endpoint_url
+    assert url is not None
+    codes = [mail.code for mail in mails(url, to=email) if mail.code]
+    assert codes, f"no code was mailed to {email}"
+    return codes[-1]
+
+
+@dataclass(frozen=True)
+class Person:
+    """A learner who signed up, verified their address and signed in."""
+
+    id: str
+    email: str
+    password: str
+    token: str
+    refresh_token: str
+
+
+def sign_up(email: str, password: str = PASSWORD, **names: str) -> Any:
+    """The answer to a sign-up."""
+    body = {"email": email, "password": password, "firstName": "Maria", "lastName": "Sousa"}
+    return api.post("/auth/signup", body | names)
+
+
+def log_in(email: str, password: str = PASSWORD) -> Any:
+    """The answer to a login."""
+    return api.post("/auth/login", {"email": email, "password": password})
+
+
+def join(name: str, **names: str) -> Person:
+    """A new learner, by the whole journey."""
+    email = new_email(name)
+    assert sign_up(email, firstName=name.title(), **names).status_code == 201
+    code = mailed_code(email)
+    assert api.post("/auth/verify-email", {"email": email, "code": code}).status_code == 200
+    answer = log_in(email)
+    assert answer.status_code == 200, answer.content
+    body = answer.json()
+    user_id = body["user"]["userId"]
+    return Person(user_id, email, PASSWORD, body["accessToken"], body["refreshToken"])
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    """Status and code of a problem document."""
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return answer.status_code, answer.json()["code"]
+
+
+@contextmanager
+def before_call(client: Any, operation: str, act: Callable[[], None]) -> Iterator[None]:
+    """Lets `act` run (and fail) just before the client sends a call, as a broken network would."""
+    name = f"before-call.{client.meta.service_model.service_name}.{operation}"
+
+    def hook(**_: Any) -> None:
+        act()
+
+    client.meta.events.register(name, hook)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(name, hook)

@@ -1,0 +1,102 @@
+"""Signing in, renewing and ending a session, against the embedded user pool."""
+
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from accounts import cognito
+from config import aws
+from config.stack import stack
+from tests.accounts_helpers import api, join, log_in, new_email, problem
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+
+RESULT = {
+    "AccessToken": "access.jwt.1",
+    "IdToken": "id.jwt.1",
+    "RefreshToken": "rotated-1",
+    "ExpiresIn": 3600,
+    "TokenType": "Bearer",
+}
+
+
+def refresh(token: Any) -> Any:
+    return api.post("/auth/refresh", {"refreshToken": token})
+
+
+def test_wrong_password_and_unknown_address_are_answered_alike() -> None:
+    person = join("marta")
+    answers = [log_in(person.email, "not-her-password"), log_in(new_email("nobody"))]
+    assert {problem(answer) for answer in answers} == {(401, "INVALID_CREDENTIALS")}
+    bodies = [{k: v for k, v in a.json().items() if k != "requestId"} for a in answers]
+    assert bodies[0] == bodies[1]
+    assert list(answers[0].headers) == list(answers[1].headers)
+
+
+def test_a_refresh_token_gives_new_tokens_that_work() -> None:
+    person = join("paulo")
+    answer = refresh(person.refresh_token)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert set(body) >= {"accessToken", "idToken", "tokenType", "expiresIn"}
+    assert api.get("/profile", token=body["accessToken"]).status_code == 200
+
+
+def test_logout_ends_the_session_and_may_be_repeated() -> None:
+    person = join("rita")
+    for _ in range(2):
+        answer = api.post("/auth/logout", {"refreshToken": person.refresh_token})
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert problem(refresh(person.refresh_token)) == (401, "INVALID_REFRESH_TOKEN")
+
+
+def test_logout_with_a_token_that_never_was_one_is_no_mistake() -> None:
+    assert api.post("/auth/logout", {"refreshToken": "no-such-token"}).status_code == 204
+
+
+@pytest.mark.parametrize("token", ["garbage", "a.b.c", "x" * 8192])
+def test_a_refresh_token_that_never_was_one_is_401(token: str) -> None:
+    assert problem(refresh(token)) == (401, "INVALID_REFRESH_TOKEN")
+
+
+@pytest.mark.parametrize("token", ["", "with space", "x" * 8193, 5, None, {}])
+def test_a_refresh_token_of_the_wrong_shape_is_400(token: Any) -> None:
+    assert problem(refresh(token)) == (400, "VALIDATION_ERROR")
+
+
+def test_an_access_token_cannot_be_used_to_refresh() -> None:
+    assert problem(refresh(join("nuno").token)) == (401, "INVALID_REFRESH_TOKEN")
+
+
+def test_a_rotated_refresh_token_is_handed_on() -> None:
+    """The embedded pool does not rotate: the request and the answers are AWS's model."""
+    client = aws.client("cognito-idp")
+    asked = {
+        "ClientId": stack().client_id,
+        "ClientSecret": cognito.client_secret(),
+        "RefreshToken": "first",
+    }
+    with Stubber(client) as stub:
+        stub.add_response("get_tokens_from_refresh_token", {"AuthenticationResult": RESULT}, asked)
+        stub.add_client_error(
+            "get_tokens_from_refresh_token", "RefreshTokenReuseException", expected_params=asked
+        )
+        assert refresh("first").json() == {
+            "accessToken": "access.jwt.1",
+            "idToken": "id.jwt.1",
+            "refreshToken": "rotated-1",
+            "tokenType": "Bearer",
+            "expiresIn": 3600,
+        }
+        assert problem(refresh("first")) == (401, "INVALID_REFRESH_TOKEN")
+        stub.assert_no_pending_responses()
+
+
+def test_cognito_being_busy_is_503_with_a_hint() -> None:
+    client = aws.client("cognito-idp")
+    with Stubber(client) as stub:
+        stub.add_client_error("get_tokens_from_refresh_token", "TooManyRequestsException", "", 400)
+        answer = refresh("any")
+    assert problem(answer) == (503, "SERVICE_UNAVAILABLE")
+    assert int(answer.headers["Retry-After"]) >= 1

@@ -1,0 +1,168 @@
+"""POST /auth/signup and the code that proves the address, against the embedded user pool."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from botocore.exceptions import EndpointConnectionError
+
+from accounts import cognito
+from accounts.models import Account, Address
+from config import table
+from tests.accounts_helpers import (
+    PASSWORD,
+    Api,
+    api,
+    before_call,
+    join,
+    log_in,
+    mailed_code,
+    new_email,
+    problem,
+    sign_up,
+)
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def store() -> Any:
+    return table.connection().connection.client
+
+
+def test_a_learner_signs_up_verifies_and_signs_in() -> None:
+    email = new_email("maria")
+    made = sign_up(f"  {email.upper()} ")
+    assert made.status_code == 201
+    assert made.json()["email"] == email
+    assert problem(log_in(email)) == (403, "EMAIL_NOT_VERIFIED")
+    wrong = api.post("/auth/verify-email", {"email": email, "code": "000000"})
+    assert problem(wrong) == (400, "INVALID_CODE")
+    right = api.post("/auth/verify-email", {"email": email, "code": mailed_code(email)})
+    assert right.status_code == 200
+    answer = log_in(email)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    body = answer.json()
+    assert (body["tokenType"], body["expiresIn"]) == ("Bearer", 3600)
+    assert body["user"]["userId"] == made.json()["userId"]
+    assert body["user"]["emailVerified"] is True
+    mine = api.get("/profile", token=body["accessToken"])
+    assert mine.status_code == 200
+    assert mine.json() == body["user"]
+
+
+def test_a_second_sign_up_of_an_address_is_409_however_it_is_written() -> None:
+    email = new_email("goncalo")
+    assert sign_up(email).status_code == 201
+    assert problem(sign_up(email.upper())) == (409, "USER_ALREADY_EXISTS")
+
+
+def test_two_parallel_sign_ups_of_one_address_make_one_learner() -> None:
+    email = new_email("ines")
+    body = {"email": email, "password": PASSWORD, "firstName": "Inês", "lastName": "Lopes"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: Api().post("/auth/signup", body), range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+
+
+def test_a_sign_up_that_the_table_refuses_leaves_neither_user_nor_reservation() -> None:
+    email = new_email("duarte")
+    failures = iter([EndpointConnectionError(endpoint_url="https://dynamodb")])
+
+    def fail_once() -> None:
+        for failure in failures:
+            raise failure
+
+    with before_call(store(), "TransactWriteItems", fail_once):
+        assert problem(sign_up(email)) == (503, "SERVICE_UNAVAILABLE")
+    assert cognito.find_sub(email) is None
+    assert Address.of(email) is None
+    assert sign_up(email).status_code == 201
+
+
+def test_a_sign_up_cut_off_after_cognito_can_be_repeated_after_a_minute() -> None:
+    email = new_email("leonor")
+
+    def crash() -> None:
+        raise Crash
+
+    with before_call(store(), "TransactWriteItems", crash), pytest.raises(Crash):
+        sign_up(email)
+    orphan = cognito.find_sub(email)
+    assert orphan is not None
+    assert problem(sign_up(email)) == (409, "USER_ALREADY_EXISTS")
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+        again = sign_up(email)
+    assert again.status_code == 201
+    assert again.json()["userId"] == cognito.find_sub(email) != orphan
+    assert Account.of(again.json()["userId"]) is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "no address"),
+        ("email", "a@b"),
+        ("email", "maria@exa mple.org"),
+        ("email", f"{'m' * 120}@example.org"),
+        ("email", "maria@example.org\n\u0000"),
+        ("email", 7),
+        ("password", "short-1"),
+        ("password", "x" * 129),
+        ("password", " leading-space"),
+        ("firstName", ""),
+        ("firstName", "Ma\u0007ria"),
+        ("firstName", "M" * 101),
+        ("lastName", None),
+        ("lastName", ["Sousa"]),
+        ("nickname", "Mia"),
+    ],
+)
+def test_a_field_out_of_its_bounds_is_named(field: str, value: Any) -> None:
+    body = {
+        "email": new_email("rui"),
+        "password": PASSWORD,
+        "firstName": "Rui",
+        "lastName": "Reis",
+    }
+    answer = api.post("/auth/signup", body | {field: value})
+    assert problem(answer) == (400, "VALIDATION_ERROR")
+    assert {error["field"] for error in answer.json()["errors"]} == {field}
+
+
+@pytest.mark.parametrize(
+    "password", ["football1", "Password123", "BeatrizCosta", "beatriz-costa@example.org"]
+)
+def test_a_password_that_is_easy_to_guess_is_refused(password: str) -> None:
+    answer = sign_up("Beatriz-Costa@example.org", password, firstName="Beatriz", lastName="Costa")
+    assert problem(answer) == (400, "WEAK_PASSWORD")
+    assert answer.json()["errors"][0]["field"] == "password"
+
+
+def test_verification_answers_alike_for_unknown_wrong_and_verified_addresses() -> None:
+    verified, waiting = join("tiago"), new_email("sofia")
+    assert sign_up(waiting).status_code == 201
+    answers = [
+        api.post("/auth/verify-email", {"email": email, "code": "999999"})
+        for email in (new_email("nobody"), waiting, verified.email)
+    ]
+    assert {problem(answer) for answer in answers} == {(400, "INVALID_CODE")}
+    assert len({(a.json()["title"], a.json()["detail"], *a.headers) for a in answers}) == 1
+
+
+def test_a_new_code_is_mailed_and_nobody_learns_who_has_an_account() -> None:
+    waiting, verified = new_email("clara"), join("vasco")
+    assert sign_up(waiting).status_code == 201
+    answers = [
+        api.post("/auth/verify-email/resend", {"email": email})
+        for email in (waiting, verified.email, new_email("nobody"))
+    ]
+    assert {(answer.status_code, answer.content) for answer in answers} == {
+        (200, answers[0].content)
+    }

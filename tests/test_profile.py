@@ -1,0 +1,151 @@
+"""GET, PUT and PATCH /profile."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+
+from accounts.models import Progress, learner_key
+from accounts.services.profiles import person
+from tests.accounts_helpers import Person, api, join, problem
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+
+WHOLE = {
+    "firstName": "Ana",
+    "lastName": "Prado",
+    "displayName": "Ana P.",
+    "avatarUrl": "https://example.org/ana.png",
+    "nativeLanguage": "pt-BR",
+    "targetLanguage": "de",
+    "currentLevel": "A2",
+    "targetLevel": "C1",
+    "timezone": "America/Sao_Paulo",
+    "dailyGoal": 30,
+    "notifications": {
+        "studyReminders": False,
+        "eventReminders": True,
+        "quietFrom": "22:00",
+        "quietUntil": "07:30",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def ana(embedded_aws: Any) -> Person:
+    return join("ana")
+
+
+def test_a_profile_is_replaced_whole_and_read_back(ana: Person) -> None:
+    written = api.put("/profile", WHOLE, token=ana.token)
+    assert written.status_code == 200
+    read = api.get("/profile", token=ana.token)
+    assert read.json() == written.json()
+    assert {name: read.json()[name] for name in WHOLE} == WHOLE
+    assert read.headers["ETag"] == f'"{read.json()["version"]}"'
+    assert read.headers["Cache-Control"] == "no-store"
+
+
+def test_put_gives_what_is_left_out_its_default(ana: Person) -> None:
+    api.put("/profile", WHOLE, token=ana.token)
+    answer = api.put("/profile", {"firstName": "Ana", "lastName": "Prado"}, token=ana.token)
+    body = answer.json()
+    assert (body["displayName"], body["timezone"], body["dailyGoal"]) == (None, "UTC", 20)
+    assert body["notifications"] == {
+        "studyReminders": True,
+        "eventReminders": True,
+        "quietFrom": None,
+        "quietUntil": None,
+    }
+
+
+def test_patch_leaves_the_rest_alone(ana: Person) -> None:
+    before = api.put("/profile", WHOLE, token=ana.token).json()
+    change = {"dailyGoal": 5, "notifications": {"quietUntil": "08:00"}}
+    after = api.patch("/profile", change, token=ana.token).json()
+    expected = before | {"dailyGoal": 5, "version": before["version"] + 1}
+    expected["notifications"] = before["notifications"] | {"quietUntil": "08:00"}
+    assert after == expected
+
+
+def test_a_lost_race_is_412(ana: Person) -> None:
+    seen = api.get("/profile", token=ana.token).headers["ETag"]
+    first = api.patch("/profile", {"dailyGoal": 7}, token=ana.token, **{"If-Match": seen})
+    second = api.patch("/profile", {"dailyGoal": 8}, token=ana.token, **{"If-Match": seen})
+    assert first.status_code == 200
+    assert problem(second) == (412, "PRECONDITION_FAILED")
+    assert api.get("/profile", token=ana.token).json()["dailyGoal"] == 7
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("firstName", " "),
+        ("displayName", "x" * 51),
+        ("avatarUrl", "http://example.org/ana.png"),
+        ("avatarUrl", "javascript:alert(1)"),
+        ("nativeLanguage", "Portuguese"),
+        ("currentLevel", "D1"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../../etc/passwd"),
+        ("dailyGoal", 0),
+        ("dailyGoal", 1001),
+        ("dailyGoal", "20"),
+        ("dailyGoal", True),
+        ("email", "else@example.org"),
+        ("groups", ["admin"]),
+        ("streak", 99),
+        ("notifications", None),
+        ("notifications.quietFrom", {"quietFrom": "24:00", "quietUntil": "07:00"}),
+        ("notifications.studyReminders", {"studyReminders": "yes"}),
+        ("notifications", {"quietFrom": None}),
+    ],
+)
+def test_a_field_out_of_its_bounds_is_named(ana: Person, field: str, value: Any) -> None:
+    api.put("/profile", WHOLE, token=ana.token)
+    answer = api.patch("/profile", {field.partition(".")[0]: value}, token=ana.token)
+    assert problem(answer) == (400, "VALIDATION_ERROR")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_profile_costs_one_round_trip_besides_the_account(
+    ana: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.get("/profile", token=ana.token)  # the account is known from now on
+    caplog.clear()
+    api.get("/profile", token=ana.token)
+    [fields] = [vars(r)["fields"] for r in caplog.records if r.message == "request"]
+    assert fields["calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "streak"),
+    [
+        ("2026-03-10T23:30:00-03:00", 4),  # the day of study
+        ("2026-03-11T23:30:00-03:00", 4),  # the day after still holds it
+        ("2026-03-12T00:30:00-03:00", 0),
+    ],
+)
+def test_a_streak_ends_with_a_day_without_study_on_the_learners_calendar(
+    now: str, streak: int
+) -> None:
+    bruno = join("bruno")
+    api.patch("/profile", {"timezone": "America/Sao_Paulo"}, token=bruno.token)
+    Progress(
+        learner_key(bruno.id),
+        Progress.SK,
+        cards_learned=12,
+        streak_days=4,
+        studied_on="2026-03-10",
+    ).put()
+    with time_machine.travel(datetime.fromisoformat(now), tick=False):
+        found = person(bruno.id, groups=frozenset(), now=datetime.now(UTC))
+    assert found is not None
+    assert (found.streak, found.progress.cards_learned) == (streak, 12)
+
+
+def test_no_token_is_401(ana: Person) -> None:
+    for answer in (api.get("/profile"), api.put("/profile", WHOLE), api.patch("/profile", {})):
+        assert problem(answer) == (401, "NOT_AUTHENTICATED")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
