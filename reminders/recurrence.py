@@ -204,12 +204,26 @@ class Occurrence:
 # --- Asking -------------------------------------------------------------------------------------
 
 
+def upcoming(recurrence: Recurrence, instant: datetime) -> Iterator[Occurrence]:
+    """Every occurrence that starts at the instant or later, by start and key, one at a time."""
+    elsewhere = recurrence.skipped | {move.key for move in recurrence.moved}
+    zone = zone_named(recurrence.zone)
+    instant = min(max(instant, EARLIEST), LATEST)
+    # Two days earlier than the instant's date, since a wall time may be moved past a gap.
+    first = max(recurrence.first_on, instant.astimezone(zone).date() - 2 * DAY)
+    regular = (each for each in _regular(recurrence, first) if each.key not in elsewhere)
+    moved = sorted((_moved(recurrence, move) for move in recurrence.moved), key=_order)
+    for occurrence in heapq.merge(regular, moved, key=_order):
+        if occurrence.starts_at >= instant:
+            yield occurrence
+
+
 def occurrences(
     recurrence: Recurrence, *, after: datetime, before: datetime, limit: int
 ) -> list[Occurrence]:
     """The first `limit` occurrences that start in [after, before), by start and key."""
     found: list[Occurrence] = []
-    for occurrence in _from(recurrence, after):
+    for occurrence in upcoming(recurrence, after):
         if occurrence.starts_at >= before or len(found) >= limit:
             break
         found.append(occurrence)
@@ -226,7 +240,7 @@ def overlapping(
     reach_back = longest + DAY if recurrence.all_day else longest
     under_way = (
         each
-        for each in _from(recurrence, max(after, EARLIEST) - reach_back)
+        for each in upcoming(recurrence, max(after, EARLIEST) - reach_back)
         if each.starts_at >= after or each.ends_at > after
     )
     found: list[Occurrence] = []
@@ -239,8 +253,16 @@ def overlapping(
 
 def next_after(recurrence: Recurrence, instant: datetime) -> Occurrence | None:
     """The first occurrence that starts later than the instant; None when there is no more."""
-    later = (each for each in _from(recurrence, instant) if each.starts_at > instant)
+    later = (each for each in upcoming(recurrence, instant) if each.starts_at > instant)
     return next(later, None)
+
+
+def occurrence_named(recurrence: Recurrence, key: str) -> Occurrence | None:
+    """The occurrence with that key where it takes place now; None if skipped or unknown."""
+    if key in recurrence.skipped:
+        return None
+    move = next((move for move in recurrence.moved if move.key == key), None)
+    return _moved(recurrence, move) if move else _by_rule(recurrence, key)
 
 
 def first_by_rule(recurrence: Recurrence) -> Occurrence | None:
@@ -253,7 +275,7 @@ def known_keys(recurrence: Recurrence, keys: Iterable[str]) -> frozenset[str]:
     if recurrence.rule and parse_rule(recurrence.rule).count:
         every = {each.key for each in _regular(recurrence, recurrence.first_on)}
         return frozenset(keys) & every
-    return frozenset(key for key in keys if _has(recurrence, key))
+    return frozenset(key for key in keys if _by_rule(recurrence, key))
 
 
 def without_orphans(recurrence: Recurrence) -> Recurrence:
@@ -477,20 +499,6 @@ def _validate_combination(rule: Rule) -> None:
 # --- Walking ------------------------------------------------------------------------------------
 
 
-def _from(recurrence: Recurrence, instant: datetime) -> Iterator[Occurrence]:
-    """Occurrences as they take place, exceptions applied, from the instant on, in order."""
-    elsewhere = recurrence.skipped | {move.key for move in recurrence.moved}
-    zone = zone_named(recurrence.zone)
-    instant = min(max(instant, EARLIEST), LATEST)
-    # Two days earlier than the instant's date, since a wall time may be moved past a gap.
-    first = max(recurrence.first_on, instant.astimezone(zone).date() - 2 * DAY)
-    regular = (each for each in _regular(recurrence, first) if each.key not in elsewhere)
-    moved = sorted((_moved(recurrence, move) for move in recurrence.moved), key=_order)
-    for occurrence in heapq.merge(regular, moved, key=_order):
-        if occurrence.starts_at >= instant:
-            yield occurrence
-
-
 def _order(occurrence: Occurrence) -> tuple[datetime, str]:
     return occurrence.order
 
@@ -500,16 +508,18 @@ def _moved(recurrence: Recurrence, move: Move) -> Occurrence:
     return _occurrence(move.starts, zone_named(recurrence.zone), duration, key=move.key)
 
 
-def _has(recurrence: Recurrence, key: str) -> bool:
+def _by_rule(recurrence: Recurrence, key: str) -> Occurrence | None:
     pattern = r"[0-9]{8}" if recurrence.all_day else r"[0-9]{8}T[0-9]{6}"
     if not re.fullmatch(pattern, key):
-        return False
+        return None
     try:
         day = date.fromisoformat(key[:8])
     except ValueError:
-        return False
-    nearby = _regular(recurrence, max(day, recurrence.first_on))
-    return next((each.key == key for each in nearby if each.key >= key), False)
+        return None
+    for occurrence in _regular(recurrence, max(day, recurrence.first_on)):
+        if occurrence.key >= key:
+            return occurrence if occurrence.key == key else None
+    return None
 
 
 def _regular(recurrence: Recurrence, first: date) -> Iterator[Occurrence]:
@@ -534,7 +544,7 @@ def _candidates(recurrence: Recurrence, first: date) -> Iterator[Occurrence | No
     count = 0
     for day in days:
         wall = datetime.combine(day, at) if day and at is not None else day
-        if wall is None or _is_left_out(wall, zone):
+        if wall is None or is_left_out(wall, zone):
             yield None
             continue
         occurrence = _occurrence(wall, zone, recurrence.duration)
@@ -622,7 +632,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return instant_of(datetime.combine(day, time()), zone)
 
 
-def _is_left_out(wall: date | datetime, zone: ZoneInfo) -> bool:
+def is_left_out(wall: date | datetime, zone: ZoneInfo) -> bool:
     """Whether the zone's calendar jumps over the whole day."""
     naive = wall if isinstance(wall, datetime) else datetime.combine(wall, time())
     # Inside a gap PEP 495 gives the offset before it for fold=0 and the one after it for fold=1.

@@ -24,6 +24,7 @@ from reminders.recurrence import (
     ZoneUnknownError,
     known_keys,
     next_after,
+    occurrence_named,
     occurrences,
     overlapping,
     parse_rule,
@@ -386,6 +387,22 @@ class TestExceptions:
         moved = first(event)[2]
         assert moved.starts_at == datetime(2027, 3, 16, 17, tzinfo=UTC)
         assert moved.ends_at - moved.starts_at == 2 * HOUR
+
+    def test_an_occurrence_is_found_by_name_where_it_takes_place_now(self) -> None:
+        event = timed(
+            "2027-03-01T09:00",
+            "FREQ=WEEKLY",
+            skipped=frozenset({"20270308T090000"}),
+            moved=(Move("20270315T090000", wall("2027-03-16T18:00")),),
+        )
+        names = ["20270301", "20270308", "20270315", "20270316"]
+        found = [occurrence_named(event, f"{name}T090000") for name in names]
+        assert [o.starts if o else None for o in found] == [
+            wall("2027-03-01T09:00"),
+            None,
+            wall("2027-03-16T18:00"),
+            None,
+        ]
 
     def test_an_occurrence_moved_before_the_start_or_past_the_end_is_found(self) -> None:
         moves = (

@@ -1,0 +1,441 @@
+"""What a reminder does next: when it is due, held, missed, snoozed, retried or dead.
+
+The sweep asks in this order: `catch_up` says which of the overdue are worth a mail, `verdict` what
+to do with each of them now, `retry_at` when to try again, `next_due` where the reminder stands in
+the due index afterwards. Nothing here knows the table or the clock.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from hashlib import sha256
+from itertools import count, takewhile
+from typing import Literal
+
+from reminders.recurrence import (
+    DAY,
+    LAST_YEAR,
+    Occurrence,
+    Recurrence,
+    instant_of,
+    is_left_out,
+    key_of,
+    occurrence_named,
+    upcoming,
+    zone_named,
+)
+
+MAX_OFFSETS = 5
+MAX_OFFSET_MINUTES = 28 * 24 * 60
+ALL_DAY_FROM = time(9)
+"""Where the offsets of an all-day event count back from: a mail at midnight helps no one."""
+ONE_OFF_GRACE = timedelta(hours=6)
+EVENT_GRACE = timedelta(hours=1)
+STUDY_GRACE = timedelta(days=1)
+LOOK_BACK = timedelta(days=30)
+"""What fell due earlier than this before an outage ends is missed without a record of each: longer
+than the longest offset, so that none of it can still be worth a mail."""
+MAX_SNOOZE = timedelta(days=30)
+MAX_SNOOZES = 20
+MAX_ATTEMPTS = 8
+FIRST_RETRY = timedelta(minutes=1)
+"""Doubled with each attempt, so the eighth comes about an hour and a half after the first."""
+
+
+class ReminderError(ValueError):
+    """A reminder we do not accept; its message may be shown. `code` is stable."""
+
+    code = "reminder_invalid"
+    field = "reminder"
+
+
+class OffsetsInvalidError(ReminderError):
+    """Not one to five different numbers of minutes, up to four weeks."""
+
+    code = "offsets_invalid"
+    field = "offset_minutes"
+
+
+class WeekdaysInvalidError(ReminderError):
+    """Not a set of weekdays from 0, Monday, to 6."""
+
+    code = "weekdays_invalid"
+    field = "weekdays"
+
+
+class QuietHoursInvalidError(ReminderError):
+    """They begin when they end."""
+
+    code = "quiet_hours_invalid"
+    field = "ends"
+
+
+class SnoozeInvalidError(ReminderError):
+    """Into the past, further than thirty days, or one too many."""
+
+    code = "snooze_invalid"
+    field = "until"
+
+
+@dataclass(frozen=True, slots=True)
+class EventReminder:
+    """So many minutes before each occurrence of an event."""
+
+    recurrence: Recurrence
+    offset_minutes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOff:
+    """Once, at an instant."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReminder:
+    """On weekdays (0: Monday) at a wall time of the zone; one digest for each local date."""
+
+    weekdays: frozenset[int]
+    at: time
+    zone: str
+
+
+Reminder = EventReminder | OneOff | StudyReminder
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One mail that a reminder owes.
+
+    `key` names it for good, so a delivery is recorded under it once; `occurrence` is what it is
+    about: the key of the event's occurrence, the local date of a digest, the one-off's instant.
+    It is worth sending until `stale_at`, quiet hours aside.
+    """
+
+    at: datetime
+    key: str
+    occurrence: str
+    stale_at: datetime
+    snoozed: bool = False
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        return self.at, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """The occurrence comes up again at this instant."""
+
+    occurrence: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a reminder has come: settled up to the due (`done_at`, `done_key`).
+
+    A new reminder starts at the instant of its creation, with no key.
+    """
+
+    done_at: datetime
+    done_key: str = ""
+    snoozes: tuple[Snooze, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """No mail from `starts` to `ends` on the zone's clock, over midnight if `ends` is earlier."""
+
+    starts: time
+    ends: time
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a learner asks of all reminders; `daily_cap` mails in a local day at most."""
+
+    quiet: QuietHours | None = None
+    daily_cap: int = 50
+
+
+# --- Validating ---------------------------------------------------------------------------------
+
+
+def validate(reminder: Reminder) -> None:
+    """Raises the ReminderError or, for a zone, the RecurrenceError that refuses the reminder.
+
+    The recurrence of an event is validated with the event.
+    """
+    if isinstance(reminder, EventReminder):
+        offsets = reminder.offset_minutes
+        if not 1 <= len(offsets) <= MAX_OFFSETS or len(set(offsets)) != len(offsets):
+            raise OffsetsInvalidError(f"Give one to {MAX_OFFSETS} different offsets.")
+        if not all(0 <= minutes <= MAX_OFFSET_MINUTES for minutes in offsets):
+            raise OffsetsInvalidError("An offset lies between 0 minutes and four weeks.")
+    elif isinstance(reminder, StudyReminder):
+        zone_named(reminder.zone)
+        if not reminder.weekdays or not reminder.weekdays <= set(range(7)):
+            raise WeekdaysInvalidError("Give one or more weekdays.")
+
+
+def validate_quiet_hours(quiet: QuietHours) -> None:
+    """Raises QuietHoursInvalidError or ZoneUnknownError."""
+    zone_named(quiet.zone)
+    if quiet.starts == quiet.ends:
+        raise QuietHoursInvalidError("Quiet hours end at another time than they begin.")
+
+
+# --- Falling due --------------------------------------------------------------------------------
+
+
+def next_due(reminder: Reminder, progress: Progress) -> Due | None:
+    """The earliest mail the reminder still owes, a snoozed one included; None if it is done."""
+    regular = next(_regular(reminder, progress), None)
+    owed = [*_snoozed(reminder, progress), *([regular] if regular else [])]
+    return min(owed, key=_order, default=None)
+
+
+def advance(progress: Progress, due: Due) -> Progress:
+    """The progress once the due is settled, whether sent, dropped or dismissed."""
+    if due.snoozed:
+        left = tuple(each for each in progress.snoozes if each.occurrence != due.occurrence)
+        return replace(progress, snoozes=left)
+    if due.order <= (progress.done_at, progress.done_key):
+        return progress
+    return replace(progress, done_at=due.at, done_key=due.key)
+
+
+def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> Progress:
+    """The progress with one occurrence put off; the others come when they would have.
+
+    `due` is the reminder's next one, which then does not come first, or one that was sent already.
+    Raises SnoozeInvalidError.
+    """
+    if not now < until <= now + MAX_SNOOZE:
+        raise SnoozeInvalidError(f"Snooze into the next {MAX_SNOOZE.days} days.")
+    settled = advance(progress, due)
+    others = [each for each in settled.snoozes if each.occurrence != due.occurrence]
+    if len(others) >= MAX_SNOOZES:
+        raise SnoozeInvalidError(f"At most {MAX_SNOOZES} occurrences are snoozed at a time.")
+    return replace(settled, snoozes=(*others, Snooze(due.occurrence, until)))
+
+
+def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
+    """What falls due after the progress, in order."""
+    if isinstance(reminder, EventReminder):
+        dues = _of_event(reminder, progress.done_at)
+    elif isinstance(reminder, StudyReminder):
+        dues = _of_study(reminder, progress)
+    else:
+        key = f"{reminder.at:%Y%m%dT%H%M%SZ}"
+        dues = iter([Due(reminder.at, key, key, reminder.at + ONE_OFF_GRACE)])
+    cursor = progress.done_at, progress.done_key
+    # After a change of zone the one last done may lie ahead again.
+    return (due for due in dues if due.order > cursor and due.key != progress.done_key)
+
+
+def _of_event(reminder: EventReminder, since: datetime) -> Iterator[Due]:
+    per_offset = [
+        _before_each(reminder.recurrence, minutes, since) for minutes in reminder.offset_minutes
+    ]
+    return heapq.merge(*per_offset, key=_order)
+
+
+def _before_each(recurrence: Recurrence, minutes: int, since: datetime) -> Iterator[Due]:
+    offset = timedelta(minutes=minutes)
+    # All-day events are announced up to ten hours after they start.
+    for occurrence in upcoming(recurrence, since + offset - DAY):
+        announced_at = _announced_at(recurrence, occurrence)
+        at = announced_at - offset
+        stale_at = max(at + EVENT_GRACE, announced_at)
+        yield Due(at, f"{occurrence.key}-{minutes}", occurrence.key, stale_at)
+
+
+def _announced_at(recurrence: Recurrence, occurrence: Occurrence) -> datetime:
+    if isinstance(occurrence.starts, datetime):
+        return occurrence.starts_at
+    wall = datetime.combine(occurrence.starts, ALL_DAY_FROM)
+    return instant_of(wall, zone_named(recurrence.zone))
+
+
+def _of_study(reminder: StudyReminder, progress: Progress) -> Iterator[Due]:
+    zone = zone_named(reminder.zone)
+    yesterday = progress.done_at.astimezone(zone).date() - DAY
+    for n in count():
+        day = yesterday + n * DAY
+        if day.year > LAST_YEAR:
+            return
+        # A learner who flew west has had this date's digest already.
+        is_new = not progress.done_key or key_of(day) > progress.done_key
+        if day.weekday() in reminder.weekdays and is_new and not is_left_out(day, zone):
+            at = instant_of(datetime.combine(day, reminder.at), zone)
+            yield Due(at, key_of(day), key_of(day), at + STUDY_GRACE)
+
+
+def _snoozed(reminder: Reminder, progress: Progress) -> Iterator[Due]:
+    for each in progress.snoozes:
+        stale_at = each.until + ONE_OFF_GRACE
+        if isinstance(reminder, EventReminder):
+            occurrence = occurrence_named(reminder.recurrence, each.occurrence)
+            if occurrence is None:  # skipped, or edited away, since
+                continue
+            stale_at = max(each.until + EVENT_GRACE, occurrence.starts_at)
+        key = f"{each.occurrence}+{each.until:%Y%m%dT%H%M%SZ}"
+        yield Due(each.until, key, each.occurrence, stale_at, snoozed=True)
+
+
+def _order(due: Due) -> tuple[datetime, str]:
+    return due.order
+
+
+# --- After an outage ----------------------------------------------------------------------------
+
+Reason = Literal["missed", "superseded", "capped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A due that gets no mail, and why."""
+
+    due: Due
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """What is overdue, sorted out, and the progress once all of it is settled."""
+
+    send: tuple[Due, ...]
+    dropped: tuple[Dropped, ...]
+    progress: Progress
+
+
+def catch_up(
+    reminder: Reminder, progress: Progress, *, quiet: QuietHours | None, now: datetime
+) -> CatchUp:
+    """Sorts out what is due by now; in an ordinary minute, the one mail to send.
+
+    After an outage only the latest of each occurrence's reminders, and only the latest digest, is
+    still worth a mail, and none that is past its grace. Never more than LOOK_BACK's worth.
+    """
+    if not isinstance(reminder, OneOff):
+        progress = replace(progress, done_at=max(progress.done_at, now - LOOK_BACK))
+    regular = takewhile(lambda due: due.at <= now, _regular(reminder, progress))
+    snoozed = (due for due in _snoozed(reminder, progress) if due.at <= now)
+    overdue = sorted([*regular, *snoozed], key=_order)
+    latest = {_subject(reminder, due): due for due in overdue}
+    send, dropped = [], []
+    for due in overdue:
+        progress = advance(progress, due)
+        if latest[_subject(reminder, due)] is not due:
+            dropped.append(Dropped(due, "superseded"))
+        elif now > _deadline(due, quiet):
+            dropped.append(Dropped(due, "missed"))
+        else:
+            send.append(due)
+    # Those of occurrences that are no more were not among the overdue.
+    ahead = tuple(each for each in progress.snoozes if each.until > now)
+    return CatchUp(tuple(send), tuple(dropped), replace(progress, snoozes=ahead))
+
+
+def _subject(reminder: Reminder, due: Due) -> str:
+    return "study" if isinstance(reminder, StudyReminder) else due.occurrence
+
+
+def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
+    """When the due is missed: where quiet hours hold it, not until some time after their end."""
+    held = [at for at in (due.at, due.stale_at) if release_at(at, quiet) > at]
+    return max([due.stale_at, *(release_at(at, quiet) + EVENT_GRACE for at in held)])
+
+
+# --- Sending ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Ask again then: the learner has quiet hours."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Record it as not sent."""
+
+    reason: Reason
+
+
+def verdict(
+    due: Due, *, preferences: Preferences, sent_today: int, now: datetime
+) -> Send | Hold | Drop:
+    """What becomes of the due now; `sent_today` counts the mails of the learner's local day."""
+    if now > _deadline(due, preferences.quiet):
+        return Drop("missed")
+    released_at = release_at(now, preferences.quiet)
+    if released_at > now:
+        return Hold(released_at)
+    if sent_today >= preferences.daily_cap:
+        return Drop("capped")
+    return Send()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What goes into one mail."""
+
+    at: datetime
+    dues: tuple[Due, ...]
+
+
+def batches(dues: Iterable[Due], quiet: QuietHours | None) -> tuple[Batch, ...]:
+    """The mails for a learner's dues: those held until the same end of quiet hours share one."""
+    held: dict[tuple[datetime, str], list[Due]] = {}
+    for due in sorted(dues, key=_order):
+        released_at = release_at(due.at, quiet)
+        held.setdefault((released_at, due.key if released_at == due.at else ""), []).append(due)
+    return tuple(Batch(at, tuple(together)) for (at, _), together in sorted(held.items()))
+
+
+def release_at(instant: datetime, quiet: QuietHours | None) -> datetime:
+    """The end of the quiet hours that the instant lies in; outside them the instant itself."""
+    if quiet is None:
+        return instant
+    zone = zone_named(quiet.zone)
+    local = instant.astimezone(zone)
+    clock, over_midnight = local.time(), quiet.ends < quiet.starts
+    if over_midnight and clock >= quiet.starts:
+        return _end(local.date() + DAY, quiet, instant)
+    if clock < quiet.ends and (over_midnight or clock >= quiet.starts):
+        return _end(local.date(), quiet, instant)
+    return instant
+
+
+def _end(day: date, quiet: QuietHours, instant: datetime) -> datetime:
+    wall = datetime.combine(day, quiet.ends)
+    ends_at = instant_of(wall, zone_named(quiet.zone))
+    if ends_at >= instant:
+        return ends_at
+    # The clock shows the end twice, and the instant lies between the two.
+    return wall.replace(tzinfo=zone_named(quiet.zone), fold=1).astimezone(ends_at.tzinfo)
+
+
+def retry_at(now: datetime, *, attempt: int, key: str) -> datetime | None:
+    """When to try again after the attempt-th (from 1) failed; None when the delivery is dead.
+
+    The wait doubles, and half of it is jitter that depends on the key and the attempt alone, so
+    that what failed together does not come back together and a repeated run decides the same.
+    """
+    if attempt >= MAX_ATTEMPTS:
+        return None
+    wait = FIRST_RETRY * (1 << (attempt - 1))
+    share = int.from_bytes(sha256(f"{key}:{attempt}".encode()).digest()[:4]) / 2**32
+    return now + wait / 2 + wait / 2 * share
