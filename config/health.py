@@ -13,9 +13,6 @@ from config.serializers import Serializer
 class HealthShape(Serializer):
     status = serializers.ChoiceField(["ok"])
 
-    class Meta:
-        ref_name = "Health"
-
 
 class Health(APIView):
     authentication_classes = ()

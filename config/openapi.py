@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import uritemplate
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
@@ -9,7 +10,7 @@ from rest_framework import serializers
 
 from config.operations import Operation
 from config.problems import Problem
-from config.serializers import Serializer
+from config.serializers import ULID_OR_UUID, Serializer
 
 IF_MATCH = OpenApiParameter(
     "If-Match",
@@ -19,14 +20,13 @@ IF_MATCH = OpenApiParameter(
     description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
 )
 
+ID = OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({ULID_OR_UUID})$")
+
 
 class FieldErrorShape(Serializer):
     field = serializers.CharField(help_text="Wire name, dotted inside lists and objects")
     code = serializers.CharField()
     message = serializers.CharField()
-
-    class Meta:
-        ref_name = "FieldError"
 
 
 class ProblemShape(Serializer):
@@ -40,9 +40,6 @@ class ProblemShape(Serializer):
     code = serializers.CharField()
     request_id = serializers.CharField()
     errors = FieldErrorShape(many=True, required=False)  # type: ignore[assignment]
-
-    class Meta:
-        ref_name = "Problem"
 
 
 class Schema(AutoSchema):
@@ -63,12 +60,21 @@ class Schema(AutoSchema):
     def get_summary(self) -> str:
         return self.get_description().partition("\n")[0].rstrip(".")
 
+    def _get_serializer_name(self, serializer: Any, direction: Any, *args: Any, **kw: Any) -> str:
+        name: str = super()._get_serializer_name(serializer, direction, *args, **kw)
+        return name.replace("Shape", "")
+
     def get_request_serializer(self) -> Any:
         return self.operation.request
 
     def get_override_parameters(self) -> list[Any]:
         said = self.operation
-        return [*([said.query] if said.query else []), *([IF_MATCH] if said.if_match else [])]
+        ids = [ID for name in uritemplate.variables(self.path) if name == "id"]
+        return [
+            *ids,
+            *([said.query] if said.query else []),
+            *([IF_MATCH] if said.if_match else []),
+        ]
 
     def get_auth(self) -> list[Any]:
         return [] if self.operation.public else super().get_auth()

@@ -73,8 +73,8 @@ def valid(shape: type[Serializer], data: Any) -> dict[str, Any]:
 class Query(Serializer):
     """The parameters after `?`: text, of which the last of each name counts."""
 
-    def __init__(self, parameters: Any, **kwargs: Any) -> None:
-        super().__init__(data={name: parameters[name] for name in parameters}, **kwargs)
+    def __init__(self, parameters: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(data=dict((parameters or {}).items()), **kwargs)
 
     def values(self) -> dict[str, Any]:
         """The validated parameters. Raises ValidationError."""

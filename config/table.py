@@ -212,6 +212,26 @@ class Item(Model):
         return Page([cls.read(raw) for raw in raws], last)
 
     @classmethod
+    def every(
+        cls,
+        pk: str,
+        condition: Condition,
+        *,
+        index: str | None = None,
+        descending: bool = False,
+    ) -> list[Self]:
+        """All items that match, for collections that stay small: a Query for each megabyte."""
+        found: list[Self] = []
+        start: Raw | None = None
+        while True:
+            page = cls.page(
+                pk, condition, limit=10_000, index=index, start=start, descending=descending
+            )
+            found += page.items
+            if not (start := page.next_key):
+                return found
+
+    @classmethod
     def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
         """How many items match, counted up to `limit`, without reading more."""
         answer = connection().query(
@@ -329,6 +349,9 @@ def transact(*writes: Write) -> None:
     the same request token when it retries, so an answer lost on the way doubles nothing.
     Raises ConditionFailed with the writes that were lost; ServiceUnavailable when still busy.
     """
+    if len(writes) == 1 and isinstance(writes[0], Put):
+        writes[0].item.put(writes[0].condition)  # half the price of a transaction of one
+        return
     store = connection().connection
     for attempt in range(TRANSACTION_TRIES):
         if attempt:

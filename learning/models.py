@@ -3,6 +3,8 @@
 `docs/access-patterns.md` lists every pattern with its key and cost.
 """
 
+import functools
+import operator
 import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -17,11 +19,13 @@ from pynamodb.attributes import (
     UTCDateTimeAttribute,
     VersionAttribute,
 )
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
 from config.table import Item, Page, Raw, Update, key_instant
+from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import (
     Baseline,
     Entry,
@@ -199,6 +203,12 @@ class Card(Item, discriminator="card"):
         return cls.page(learner_key(learner_id), condition, index=index, limit=limit).items
 
     @classmethod
+    def in_deck(cls, learner_id: str, deck_id: str, *, limit: int) -> "list[Card]":
+        """Some cards of a deck, suspended ones too: one query."""
+        condition = cls.lsi2.startswith(f"{deck_id}#")
+        return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
+
+    @classmethod
     def all_of(
         cls,
         learner_id: str,
@@ -207,6 +217,7 @@ class Card(Item, discriminator="card"):
         state: str | None = None,
         front: str | None = None,
         tag: str | None = None,
+        suspended: bool | None = None,
         leech: bool | None = None,
         limit: int,
         start: Raw | None,
@@ -215,10 +226,11 @@ class Card(Item, discriminator="card"):
 
         What the chosen index does not order is filtered inside the page.
         """
-        matching = cls._matching(deck_id, state, tag, leech, by_front=front is not None)
+        letter = "S" if suspended else {"new": "N", "review": "R"}.get(state or "", "")
+        letter = letter or ("L" if state else "")
+        equal = {"state": state, "suspended": suspended, "leech": leech, "deck_id": deck_id}
+        matching = cls._matching(tag, **equal)
         index, condition = None, cls.sk.startswith(cls.PREFIX)
-        letter = {"new": "N", "review": "R", "suspended": "S"}.get(state or "")
-        letter = "L" if state in ("learning", "relearning") else letter
         if front is not None:
             index, condition = "lsi3", cls.lsi3.startswith(f"F#{search_key(front)}")
         elif deck_id:
@@ -236,30 +248,15 @@ class Card(Item, discriminator="card"):
         )
 
     @classmethod
-    def _matching(
-        cls,
-        deck_id: str | None,
-        state: str | None,
-        tag: str | None,
-        leech: bool | None,
-        *,
-        by_front: bool,
-    ) -> Any:
-        conditions = []
-        if by_front and deck_id:
-            conditions.append(cls.deck_id == deck_id)
-        if state == "suspended":
-            conditions.append(cls.suspended == True)  # noqa: E712  (a condition, not a comparison)
-        elif state:
-            conditions.append((cls.state == state) & (cls.suspended == False))  # noqa: E712
+    def _matching(cls, tag: str | None, **equal: Any) -> Condition | None:
+        """The conjunction of what was asked for; None where nothing was."""
+        attributes = cls.get_attributes()
+        conditions: list[Condition] = [
+            attributes[name] == value for name, value in equal.items() if value is not None
+        ]
         if tag is not None:
             conditions.append(cls.tags.contains(tag))
-        if leech is not None:
-            conditions.append(cls.leech == leech)
-        whole = None
-        for condition in conditions:
-            whole = condition if whole is None else whole & condition
-        return whole
+        return functools.reduce(operator.and_, conditions) if conditions else None
 
 
 class LogEntry(Item, discriminator="entry"):
@@ -331,6 +328,14 @@ class LogEntry(Item, discriminator="entry"):
                 item.target_id = entry.target_id
         return item
 
+    def order(self) -> str:
+        """The place in the log, as text that sorts."""
+        return f"{key_instant(self.at)}#{self.id}"
+
+    @property
+    def day(self) -> date:
+        return date.fromisoformat(self.studied_on)
+
     def to_entry(self) -> Entry:
         """The entry as the rules know it."""
         match self.entry:
@@ -341,7 +346,7 @@ class LogEntry(Item, discriminator="entry"):
                     rating=Rating(int(self.rating or 0)),
                     settings_version=int(self.settings_version or 0),
                     desired_retention=self.desired_retention,
-                    studied_on=date.fromisoformat(self.studied_on),
+                    studied_on=self.day,
                 )
             case "reset":
                 return Reset(id=self.id, at=self.at)
@@ -355,19 +360,7 @@ class LogEntry(Item, discriminator="entry"):
     @classmethod
     def of_card(cls, learner_id: str, card_id: str) -> "list[LogEntry]":
         """A card's whole log in order; one query for each megabyte (some 3,000 entries)."""
-        found: list[LogEntry] = []
-        start: Raw | None = None
-        while True:
-            page = cls.page(
-                learner_key(learner_id),
-                cls.lsi4.startswith(f"{card_id}#"),
-                index="lsi4",
-                limit=10_000,
-                start=start,
-            )
-            found += page.items
-            if not (start := page.next_key):
-                return found
+        return cls.every(learner_key(learner_id), cls.lsi4.startswith(f"{card_id}#"), index="lsi4")
 
     @classmethod
     def newest(
@@ -397,11 +390,11 @@ def _memory_to_json(memory: Memory) -> dict[str, Any]:
 
 def _memory_from_json(stored: Any) -> Memory:
     instants = {name for name in stored if name.endswith("_at")}
-    values = {
+    values: dict[str, Any] = {
         name: datetime.fromisoformat(value) if name in instants else value
         for name, value in stored.items()
     }
-    return Memory(**{**values, "state": State(values["state"])})
+    return Memory(**values | {"state": State(values["state"])})
 
 
 class Day(Item, discriminator="day"):
@@ -409,8 +402,7 @@ class Day(Item, discriminator="day"):
 
     Each counter is a number at the top level of the item, so that a blind ADD makes or changes
     it; `<counter>:<deck id>` is the same of one deck. `introduced`: first reviews of a card;
-    `reviewed`: reviews of cards in review state, of which `lapsed` were forgotten and
-    `expected` (in 1/10,000) is the sum of their retrievability beforehand.
+    `reviewed`: reviews of cards in review state, of which `lapsed` were forgotten.
     """
 
     PREFIX = "DAY#"
@@ -419,23 +411,26 @@ class Day(Item, discriminator="day"):
     def key(cls, learner_id: str, on: date) -> tuple[str, str]:
         return learner_key(learner_id), f"{cls.PREFIX}{on.isoformat()}"
 
-    def count(self, counter: str, deck_id: str | None = None) -> int:
+    def counted(self, counter: str, deck_id: str | None = None) -> int:
+        """A counter's value, of all decks or one."""
         name = f"{counter}:{deck_id}" if deck_id else counter
         return int(self.raw.get(name, {}).get("N", 0))
+
+    @property
+    def on(self) -> date:
+        return date.fromisoformat(self.sk.removeprefix(self.PREFIX))
 
     @classmethod
     def addition(cls, learner_id: str, on: date, counts: Mapping[str, int]) -> Update:
         """The write that adds to the day's counters."""
-        day = cls(*cls.key(learner_id, on))
         actions: list[Action] = [cls.kind.set(cls)]
-        actions += [Path([name]).add(count) for name, count in sorted(counts.items()) if count]
-        return Update(day, actions)
+        actions += [Path([name]).add(count) for name, count in sorted(counts.items())]
+        return Update(cls(*cls.key(learner_id, on)), actions)
 
     @classmethod
-    def studied(cls, learner_id: str, *, until: date, limit: int) -> "list[Day]":
-        """The learner's days up to one, newest first: one query."""
-        condition = cls.sk.between(cls.PREFIX, cls.key(learner_id, until)[1])
-        return cls.page(learner_key(learner_id), condition, limit=limit, descending=True).items
+    def all_of(cls, learner_id: str) -> "list[Day]":
+        """Every day the learner studied, newest first: one query for some 5,000 of them."""
+        return cls.every(learner_key(learner_id), cls.sk.startswith(cls.PREFIX), descending=True)
 
 
 class Scheduler(Item, discriminator="scheduler"):
@@ -469,13 +464,21 @@ class Scheduler(Item, discriminator="scheduler"):
 
     def settings(self) -> Settings:
         """The settings as the rules know them."""
-        chosen = {"weights": tuple(self.weights)} if self.weights else {}
         return Settings(
+            weights=tuple(self.weights) if self.weights else DEFAULT_WEIGHTS,
             desired_retention=self.desired_retention,
             learning_steps_s=tuple(self.learning_steps_s),
             relearning_steps_s=tuple(self.relearning_steps_s),
             maximum_interval_days=int(self.maximum_interval_days),
             fuzz=self.fuzz,
             easy_days=tuple(self.easy_days),
-            **chosen,
         )
+
+    def as_version(self, learner_id: str) -> "Scheduler":
+        """The item that keeps these settings for the log entries made under them."""
+        values = {
+            name: getattr(self, name)
+            for name in self.get_attributes()
+            if name not in ("pk", "sk", "kind", "version", "decks")
+        }
+        return Scheduler(*self.key(learner_id, int(self.number)), **values)

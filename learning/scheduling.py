@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -255,10 +255,22 @@ def fold(
     `settings` holds each version a review names (KeyError without); `seed` is the card's id.
     An id stands for one entry: of unequal entries with one id the earliest counts.
     """
+    steps = list(replay(entries, created_at=created_at, settings=settings, seed=seed))
+    return steps[-1][2] if steps else Memory.new(created_at)
+
+
+def replay(
+    entries: Iterable[Entry],
+    *,
+    created_at: datetime,
+    settings: Mapping[int, Settings],
+    seed: str,
+) -> Iterator[tuple[Change, Memory, Memory]]:
+    """The steps of the fold: each standing change with the state before and after it."""
     memory = Memory.new(created_at)
     for change in _standing(entries):
-        memory = apply(memory, change, settings=settings, seed=seed)
-    return memory
+        before, memory = memory, apply(memory, change, settings=settings, seed=seed)
+        yield change, before, memory
 
 
 def apply(memory: Memory, change: Change, *, settings: Mapping[int, Settings], seed: str) -> Memory:

@@ -1,0 +1,39 @@
+"""The base of the views: what comes in validated, the caller by id."""
+
+from typing import Any, TypeVar, cast
+
+from rest_framework.viewsets import ViewSet
+
+from config.problems import NotFound
+from config.serializers import ULID_OR_UUID, Query, Serializer
+
+T = TypeVar("T")
+
+
+class Resource(ViewSet):
+    """A view set whose items have ids as clients may make them."""
+
+    lookup_field = "id"
+    lookup_value_regex = ULID_OR_UUID
+
+    @property
+    def learner_id(self) -> str:
+        """The caller's id (Cognito's `sub`)."""
+        return str(cast("Any", self.request.user).id)
+
+    def body(self, shape: type[Serializer], *, partial: bool = False) -> dict[str, Any]:
+        """The validated body, named as in Python. Raises ValidationError."""
+        serializer = shape(data=self.request.data, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def query(self, shape: type[Query]) -> dict[str, Any]:
+        """The validated query parameters. Raises ValidationError."""
+        return shape(self.request.query_params).values()
+
+
+def found(item: T | None) -> T:
+    """The item, else NotFound: another learner's is in another partition, so never at hand."""
+    if item is None:
+        raise NotFound
+    return item

@@ -1,0 +1,81 @@
+"""The learner's own days: where one ends, what was studied in it, how many follow one another.
+
+Pure rules: instants, zones and counts come in, nothing is read.
+"""
+
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from learning.scheduling import Change, Memory, Rating, Review, State
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A learner's zone (IANA name) and the hour (0–23) at which their day begins, as in Anki."""
+
+    timezone: str
+    day_starts_at_hour: int
+
+    def day(self, at: datetime) -> date:
+        """The learner's day that an instant falls in."""
+        wall = at.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None)
+        return (wall - timedelta(hours=self.day_starts_at_hour)).date()
+
+    def end(self, on: date) -> datetime:
+        """The instant at which a day ends and the next begins, in UTC."""
+        wall = datetime.combine(on + ONE_DAY, time(self.day_starts_at_hour))
+        return wall.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)
+
+
+def possible_days(at: datetime) -> list[date]:
+    """Every day that some learner's calendar may call `at`: zones span UTC-12 to +14 hours."""
+    today = at.astimezone(UTC).date()
+    return [today + timedelta(days=n) for n in (-2, -1, 0, 1)]
+
+
+def counters(change: Change, before: Memory, *, deck_id: str, duration_ms: int) -> Counter[str]:
+    """What a change adds to the counters of its day, given the card's state before it."""
+    counts: Counter[str] = Counter()
+    if not isinstance(change, Review):
+        return counts
+    counts.update({"reviews": 1, change.rating.wire: 1, "duration_ms": duration_ms})
+    if before.state is State.NEW:
+        counts.update({"introduced": 1, f"introduced:{deck_id}": 1})
+    if before.state is State.REVIEW:
+        counts.update({"reviewed": 1, f"reviewed:{deck_id}": 1})
+        counts["lapsed"] += change.rating is Rating.AGAIN
+    return counts
+
+
+@dataclass(frozen=True)
+class Streak:
+    """`days` in a row with a review, the last of them `until`."""
+
+    days: int = 0
+    until: date | None = None
+
+    def covers(self, on: date) -> bool:
+        """Whether a day is already one of the streak's."""
+        return self.until is not None and self.until - self.days * ONE_DAY < on <= self.until
+
+    def extended(self, on: date) -> "Streak":
+        """The streak after a review on a day that is later than all others."""
+        follows = self.until is not None and on == self.until + ONE_DAY
+        return Streak(self.days + 1 if follows else 1, on)
+
+    def standing(self, today: date) -> int:
+        """What there is to show on a day: a streak lives until a whole day has passed."""
+        return self.days if self.until is not None and self.until >= today - ONE_DAY else 0
+
+
+def streak_until(until: date, studied: Container[date]) -> Streak:
+    """The streak that ends on a studied day."""
+    days = 0
+    while until - days * ONE_DAY in studied:
+        days += 1
+    return Streak(days, until)

@@ -1,0 +1,302 @@
+"""Decks and their cards: made once, changed without losing another device's change, removed."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from ulid import ULID
+
+from config.preconditions import check_version
+from config.problems import (
+    Conflict,
+    IdTaken,
+    NotFound,
+    PreconditionFailed,
+    ServiceUnavailable,
+    ValidationFailed,
+)
+from config.table import Check, ConditionFailed, Item, Put, Write, transact
+from learning.models import Card, Deck, Tombstone
+from learning.services.settings import DECK_OPTIONS, read_scheduler
+
+T = TypeVar("T", Card, Deck)
+
+TRIES = 8
+BATCH = 25  # cards moved or removed in one transaction with their deck checked
+DELETE_BUDGET = 1_000  # cards in one request: some 5 s, well inside API Gateway's 29 s
+
+
+class DeckNotEmpty(Conflict):
+    code, title = "DECK_NOT_EMPTY", "The deck has cards: say whether to delete or to move them"
+
+
+class DeletionUnfinished(ServiceUnavailable):
+    code, title = "DELETION_UNFINISHED", "The deck has more cards than one request can remove"
+
+
+class NoSuchDeck(ValidationFailed):
+    title = "There is no such deck"
+
+    @classmethod
+    def at(cls, field: str) -> "NoSuchDeck":
+        return cls.of(field, "unknown_deck", "You have no deck with this id.")  # type: ignore[return-value]
+
+
+def digest(fields: Mapping[str, Any]) -> str:
+    """What a creation was made from, so that sending it again can be told from another one."""
+    text = json.dumps(fields, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Deck:
+    """Makes a deck; sent again with the same id and fields it is the same deck.
+
+    Raises IdTaken when the id was used for anything else.
+    """
+    deck_id, rest, made_from = _identity(fields)
+    while True:
+        deck = Deck(
+            *Deck.key(learner_id, deck_id),
+            id=deck_id,
+            made_from=made_from,
+            created_at=now,
+            updated_at=now,
+            **rest,
+        )
+        try:
+            transact(Put(deck, Deck.pk.does_not_exist()), *_options(learner_id, deck, {}))
+        except ConditionFailed:
+            if made := _made_before(deck):
+                return made
+            continue  # only the scheduler's settings were changed meanwhile
+        return deck
+
+
+def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Card:
+    """Makes a basic note with its one card, new and due at once. Idempotent as `create_deck`.
+
+    Raises IdTaken and NoSuchDeck.
+    """
+    card_id, rest, made_from = _identity(fields)
+    card = Card(
+        *Card.key(learner_id, card_id),
+        id=card_id,
+        note_id=card_id,
+        made_from=made_from,
+        due_at=now,
+        created_at=now,
+        updated_at=now,
+        **rest,
+    )
+    card.place()
+    try:
+        transact(Put(card, Card.pk.does_not_exist()), open_deck(learner_id, card.deck_id))
+    except ConditionFailed as error:
+        if made := _made_before(card):
+            return made
+        raise NoSuchDeck.at("deckId") from error
+    return card
+
+
+def open_deck(learner_id: str, deck_id: str) -> Check:
+    """The condition that a deck exists and is not being deleted."""
+    condition = (Deck.kind == Deck) & Deck.closing.does_not_exist()
+    return Check(*Deck.key(learner_id, deck_id), condition)
+
+
+def _identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+    """The id to make (the client's or a new one), the other fields, and their digest."""
+    text = json.dumps(fields, sort_keys=True, default=str)
+    rest = dict(fields)
+    made_id = rest.pop("id", None) or str(ULID())
+    return made_id, rest, hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _made_before(item: T) -> T | None:
+    """The stored item where the same request made it; None where there is none.
+
+    Raises IdTaken where another request did.
+    """
+    stored = Item.find(item.pk, item.sk)
+    if stored is None:
+        return None
+    if isinstance(stored, type(item)) and stored.made_from == item.made_from:
+        return stored
+    raise IdTaken
+
+
+def update_deck(
+    *,
+    learner_id: str,
+    deck_id: str,
+    changes: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Deck:
+    """Changes a deck: one read, one write (and the scheduler's where its options change).
+
+    Raises NotFound and PreconditionFailed.
+    """
+    for _ in range(TRIES):
+        deck = Deck.of(learner_id, deck_id)
+        if deck is None:
+            raise NotFound
+        check_version(expected_version, int(deck.version))
+        before = _own(deck)
+        _assign(deck, changes, now)
+        try:
+            transact(Put(deck), *_options(learner_id, deck, before))
+        except ConditionFailed:
+            continue
+        return deck
+    raise ServiceUnavailable
+
+
+def update_card(
+    *,
+    learner_id: str,
+    card_id: str,
+    changes: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Card:
+    """Changes what a card says, or moves it to another deck: one read, one write.
+
+    A review that comes in meanwhile is kept: the change is made anew on the card it left.
+    Raises NotFound, PreconditionFailed, NoSuchDeck.
+    """
+    for _ in range(TRIES):
+        card = Card.of(learner_id, card_id)
+        if card is None:
+            raise NotFound
+        check_version(expected_version, int(card.version))
+        from_deck = card.deck_id
+        _assign(card, changes, now)
+        card.place()
+        moved = [open_deck(learner_id, card.deck_id)] if card.deck_id != from_deck else []
+        try:
+            transact(Put(card), *moved)
+        except ConditionFailed as lost:
+            if any(isinstance(write, Check) for write in lost.lost):
+                raise NoSuchDeck.at("deckId") from lost
+            continue
+        return card
+    raise ServiceUnavailable
+
+
+def delete_card(
+    *, learner_id: str, card_id: str, expected_version: int | None, now: datetime
+) -> None:
+    """Removes a card; its reviews stay in the log. Raises NotFound and PreconditionFailed."""
+    for _ in range(TRIES):
+        card = Card.of(learner_id, card_id)
+        if card is None:
+            raise NotFound
+        check_version(expected_version, int(card.version))
+        try:
+            transact(_buried(card, now))
+        except ConditionFailed:
+            continue
+        return
+    raise ServiceUnavailable
+
+
+def delete_deck(
+    *,
+    learner_id: str,
+    deck_id: str,
+    cards: Literal["delete", "move"] | None,
+    move_to: str | None,
+    expected_version: int | None,
+    now: datetime,
+) -> None:
+    """Removes a deck, and its cards as was asked: `delete` them or `move` them to another deck.
+
+    The deck is closed to new cards first, so that none is left behind; a request that ends
+    midway is sent again and goes on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck
+    and, beyond 1,000 cards, DeletionUnfinished.
+    """
+    deck = Deck.of(learner_id, deck_id)
+    if deck is None:
+        raise NotFound
+    if not deck.closing:
+        check_version(expected_version, int(deck.version))
+    if cards == "move" and move_to in (None, deck_id):
+        raise NoSuchDeck.at("moveTo")
+    _close(deck)
+    try:
+        for _ in range(DELETE_BUDGET // BATCH):
+            batch = Card.in_deck(learner_id, deck_id, limit=BATCH)
+            if not batch:
+                break
+            if cards is None:
+                raise DeckNotEmpty
+            _clear(learner_id, batch, move_to if cards == "move" else None, now)
+        else:
+            raise DeletionUnfinished
+    except (DeckNotEmpty, NoSuchDeck):
+        _reopen(deck)
+        raise
+    transact(_buried(deck, now), *_options(learner_id, deck, _own(deck)))
+
+
+def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
+    """Moves or removes some cards; one that was reviewed meanwhile comes again with the next."""
+    if move_to is None:
+        writes: list[Write] = [_buried(card, now) for card in batch]
+    else:
+        for card in batch:
+            _assign(card, {"deck_id": move_to}, now)
+            card.place()
+        writes = [open_deck(learner_id, move_to), *map(Put, batch)]
+    try:
+        transact(*writes)
+    except ConditionFailed as lost:
+        if any(isinstance(write, Check) for write in lost.lost):
+            raise NoSuchDeck.at("moveTo") from lost
+
+
+def _close(deck: Deck) -> None:
+    if not deck.closing:
+        deck.closing = True
+        try:
+            deck.put()
+        except ConditionFailed as error:
+            raise PreconditionFailed from error
+
+
+def _reopen(deck: Deck) -> None:
+    deck.closing = None
+    deck.put()
+
+
+def _assign(item: Card | Deck, changes: Mapping[str, Any], now: datetime) -> None:
+    for name, value in changes.items():
+        setattr(item, name, value)
+    item.updated_at = now
+
+
+def _buried(item: Card | Deck, now: datetime) -> Put:
+    """The write that leaves a tombstone in an item's place, provided it has not changed."""
+    return Put(Tombstone.of(item, now), type(item).version == item.version)
+
+
+def _own(deck: Deck) -> dict[str, Any]:
+    """The options that a deck has of its own."""
+    return {name: value for name in DECK_OPTIONS if (value := getattr(deck, name)) is not None}
+
+
+def _options(learner_id: str, deck: Deck, before: Mapping[str, Any]) -> list[Write]:
+    """The write that brings the scheduler's copy of a deck's options up to date, if need be.
+
+    The copy lets a review find them in the same read as everything else.
+    """
+    after = {} if deck.closing else _own(deck)
+    if after == before:
+        return []
+    scheduler = read_scheduler(learner_id=learner_id)
+    others = {key: value for key, value in scheduler.decks.items() if key != deck.id}
+    scheduler.decks = others | ({deck.id: after} if after else {})
+    return [Put(scheduler)]

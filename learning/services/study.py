@@ -1,0 +1,117 @@
+"""What to study now: the queue of the learner's day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import ClassVar
+
+from config.table import fetch
+from learning.days import possible_days
+from learning.models import Card, Day
+from learning.scheduling import Memory, Settings, preview, retrievability
+from learning.services.settings import Study
+
+WINDOW = 100  # cards read of each queue, whatever the backlog
+COUNTED = WINDOW  # a count this high means "100 or more"
+
+
+@dataclass(frozen=True)
+class Due:
+    """A card to study, and where each answer (`again`, `hard`, `good`, `easy`) would take it."""
+
+    card: Card
+    answers: dict[str, Memory]
+    retrievability: float
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The cards to study now, in order. Counts are within the day's limits; 100 means 100 or more.
+
+    `next_learning_at` is when a card in learning comes up next, where one waits.
+    """
+
+    cards: list[Due]
+    learning: int
+    review: int
+    new: int
+    next_learning_at: datetime | None
+    day_ends_at: datetime
+
+
+def due_queue(*, learner_id: str, deck_id: str | None, limit: int, now: datetime) -> Queue:
+    """(Re)learning cards whose step has passed, then reviews of the learner's day, the one most
+    likely forgotten first, then new cards as they were made, within the day's limits.
+
+    One read and at most three queries, each of a fixed window.
+    """
+    days = [Day.key(learner_id, day) for day in possible_days(now)]
+    stored = fetch(*Study.keys(learner_id), *days)
+    study = Study.of(learner_id, stored)
+    today = study.calendar.day(now)
+    found = stored.get(Day.key(learner_id, today))
+    day = found if isinstance(found, Day) else Day(*Day.key(learner_id, today))
+    ends_at = study.calendar.end(today)
+    settings = study.scheduler.settings()
+
+    limits = _Limits(study, day)
+
+    steps = Card.queue(learner_id, "L", before=ends_at, deck_id=deck_id, limit=WINDOW)
+    learning = [card for card in steps if card.due_at <= now]
+    reviews = new = []
+    if limits.left("reviews_per_day", deck_id) > 0:
+        due = Card.queue(learner_id, "R", before=ends_at, deck_id=deck_id, limit=WINDOW)
+        reviews = limits.allowed("reviews_per_day", due)
+    if limits.left("new_cards_per_day", deck_id) > 0:
+        unseen = Card.queue(learner_id, "N", before=None, deck_id=deck_id, limit=WINDOW)
+        new = limits.allowed("new_cards_per_day", unseen)
+    reviews.sort(key=lambda card: retrievability(card.memory, now, settings.weights))
+    return Queue(
+        cards=[_due(card, study, settings, now) for card in [*learning, *reviews, *new][:limit]],
+        learning=min(len(learning), COUNTED),
+        review=min(len(reviews), COUNTED),
+        new=min(len(new), COUNTED),
+        next_learning_at=min((card.due_at for card in steps if card.due_at > now), default=None),
+        day_ends_at=ends_at,
+    )
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What the day's limits leave, of the learner's as of each deck's own."""
+
+    study: Study
+    day: Day
+
+    COUNTERS: ClassVar = {"new_cards_per_day": "introduced", "reviews_per_day": "reviewed"}
+
+    def left(self, option: str, deck_id: str | None) -> int:
+        """How many cards more, of one deck or of all."""
+        counter = self.COUNTERS[option]
+        whole = int(getattr(self.study.scheduler, option)) - self.day.counted(counter)
+        own = self.study.deck_option(deck_id, option) if deck_id else None
+        return whole if own is None else min(whole, own - self.day.counted(counter, deck_id))
+
+    def allowed(self, option: str, cards: Sequence[Card]) -> list[Card]:
+        """The first cards that stay within all limits."""
+        whole = self.left(option, None)
+        left = {deck_id: self.left(option, deck_id) for deck_id in {c.deck_id for c in cards}}
+        chosen: list[Card] = []
+        for card in cards:
+            if len(chosen) < whole and left[card.deck_id] > 0:
+                left[card.deck_id] -= 1
+                chosen.append(card)
+        return chosen
+
+
+def _due(card: Card, study: Study, settings: Settings, now: datetime) -> Due:
+    own = study.deck_option(card.deck_id, "desired_retention")
+    answers = preview(
+        card.memory,
+        at=now,
+        settings=settings if own is None else replace(settings, desired_retention=own),
+        seed=card.id,
+        studied_on=study.calendar.day(now),
+    )
+    by_name = {rating.wire: memory for rating, memory in answers.items()}
+    return Due(card, by_name, retrievability(card.memory, now, settings.weights))
