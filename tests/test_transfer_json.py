@@ -221,13 +221,14 @@ def test_mutated_documents_give_rows_or_a_refusal(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("head", "name", "format"),
     [
+        (b"PK\x03\x04....", "x.csv", "apkg"),
         (b'\xef\xbb\xbf {"notes": []}', "", "json"),
         (b'[{"front": 1}]', "x.txt", "json"),
         (b"[]", "", "json"),
         (b"{{c1::casa}};x", "words.csv", "csv"),
         (b"[sound:x.mp3],casa", "", "csv"),
         (b"", "", "csv"),
-        (b"front,back", "x.json", "csv"),
+        (b"front,back", "x.apkg", "csv"),
     ],
 )
 def test_the_format_is_told_by_content(head: bytes, name: str, format: str) -> None:

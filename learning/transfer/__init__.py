@@ -3,6 +3,8 @@
 import re
 from typing import BinaryIO, Literal
 
+from learning.transfer.anki.reader import read_apkg
+from learning.transfer.anki.writer import write_apkg
 from learning.transfer.delimited import read_csv, write_csv
 from learning.transfer.document import read_json, write_json
 from learning.transfer.model import (
@@ -25,11 +27,10 @@ from learning.transfer.model import (
 __all__ = [
     "LIMITS", "CardState", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
     "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "detect",
-    "read", "write_csv", "write_json",
+    "read", "write_apkg", "write_csv", "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (
-    b"PK\x03\x04",
     b"SQLite format 3\x00",
     b"%PDF",
     b"\x1f\x8b",
@@ -38,7 +39,7 @@ _FOREIGN = (
     b"\xff\xd8",
 )
 
-Format = Literal["csv", "json"]
+Format = Literal["csv", "json", "apkg"]
 
 
 def detect(head: bytes, filename: str = "") -> Format:
@@ -46,6 +47,8 @@ def detect(head: bytes, filename: str = "") -> Format:
 
     Raises FormatUnknown for other binary files, which are no import at all.
     """
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "apkg"
     if head.startswith(_FOREIGN):
         raise FormatUnknown
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -69,4 +72,4 @@ def read(
     if format is None:
         format = detect(file.read(1024), filename)
         file.seek(0)
-    return {"csv": read_csv, "json": read_json}[format](file, limits)
+    return {"csv": read_csv, "json": read_json, "apkg": read_apkg}[format](file, limits)

@@ -1,0 +1,297 @@
+"""An Anki collection (SQLite) read as if its author meant harm.
+
+The file is opened read-only, without its schema being trusted: no view, trigger, virtual table or
+generated column may stand for a table, nothing but SELECT is authorized, and the work SQLite may
+do is bounded (https://www.sqlite.org/security.html).
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from learning.transfer.anki import wire
+from learning.transfer.anki.notetypes import NoteKind, Template
+from learning.transfer.anki.schedule import CardRow, Days, ReviewRow
+from learning.transfer.model import FileRefused, FileTooLarge, FileTooNew, FileUnsafe, Limits
+
+_TABLES = ("col", "notes", "cards", "revlog")
+_SCHEMAS = range(1, 19)  # `col.ver`; 11 was the last with JSON, 18 is the newest
+_TABLED = 15
+_VALUE_BYTES = 32 * 2**20
+_STEPS, _STEP_ROUNDS = 100_000, 20_000  # at most two billion operations, some 20 s
+_READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
+
+
+@dataclass(frozen=True, slots=True)
+class AnkiCard:
+    """A row of `cards` with its log."""
+
+    ordinal: int
+    deck: str
+    row: CardRow
+    reviews: list[ReviewRow]
+
+
+@dataclass(frozen=True, slots=True)
+class AnkiNote:
+    """A row of `notes` with its cards; `kind` is None where its note type is missing."""
+
+    id: int
+    guid: str
+    kind_id: int
+    modified_s: int
+    tags: str
+    values: list[str]
+    cards: list[AnkiCard]
+
+
+class Collection:
+    """An open collection: what it defines, and its notes one by one."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        row = self._row("SELECT ver, crt, conf, models, decks FROM col")
+        if (schema := whole(row[0])) not in _SCHEMAS:
+            raise FileTooNew("The collection was written by a newer Anki than we know.")
+        tabled = schema >= _TABLED
+        config = self._config() if tabled else _object(row[2])
+        self.old_scheduler = whole(config.get("schedVer", 1)) < 2
+        self.days = Days.of(
+            whole(row[1]),
+            whole(config["creationOffset"]) if "creationOffset" in config else None,
+            whole(config.get("rollover", 4)),
+        )
+        self.kinds = self._tabled_kinds() if tabled else _kinds(_object(row[3]))
+        self._decks = self._tabled_decks() if tabled else _decks(_object(row[4]))
+
+    def count(self, table: str) -> int:
+        """The rows of one of the four tables."""
+        return whole(self._row(f"SELECT count(*) FROM {_TABLES[_TABLES.index(table)]}")[0])  # noqa: S608
+
+    def notes(self) -> Iterator[AnkiNote]:
+        """Every note by id, with its cards and their logs; three cursors are read side by side."""
+        cards = _Groups(
+            self._db.execute(
+                "SELECT nid, id, ord, did, type, queue, due, ivl, factor, reps, lapses, odue, odid,"
+                " data FROM cards ORDER BY nid, ord, id"
+            )
+        )
+        logs = _Groups(
+            self._db.execute(
+                "SELECT c.nid, r.cid, r.id, r.ease, r.ivl, r.lastIvl, r.factor, r.time, r.type"
+                " FROM revlog r JOIN cards c ON c.id = r.cid ORDER BY c.nid, r.cid, r.id"
+            )
+        )
+        query = "SELECT id, guid, mid, mod, tags, flds FROM notes ORDER BY id"
+        for row in self._db.execute(query):
+            log: dict[int, list[ReviewRow]] = {}
+            for _, card, *columns in logs.of(whole(row[0])):
+                log.setdefault(whole(card), []).append(ReviewRow._make(map(whole, columns)))
+            yield AnkiNote(
+                id=whole(row[0]),
+                guid=word(row[1]) or str(whole(row[0])),
+                kind_id=whole(row[2]),
+                modified_s=whole(row[3]),
+                tags=word(row[4]),
+                values=word(row[5]).split("\x1f"),
+                cards=[self._card(columns, log) for columns in cards.of(whole(row[0]))],
+            )
+
+    def _card(self, row: tuple[Any, ...], log: dict[int, list[ReviewRow]]) -> AnkiCard:
+        _, card, ordinal, deck, *columns, data = row
+        numbers = CardRow._make([*map(whole, columns), word(data)])
+        name = self._decks.get(numbers.odid) or self._decks.get(whole(deck), "")
+        return AnkiCard(whole(ordinal), name, numbers, log.get(whole(card), []))
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        row = self._db.execute(query).fetchone()
+        if row is None:
+            raise FileRefused("The collection is empty.")
+        return tuple(row)
+
+    def _config(self) -> dict[str, Any]:
+        rows = self._db.execute("SELECT key, val FROM config")
+        wanted = ("schedVer", "creationOffset", "rollover")
+        return {key: _json(value) for key, value in rows if key in wanted}
+
+    def _tabled_decks(self) -> dict[int, str]:
+        rows = self._db.execute("SELECT id, name FROM decks")
+        return {whole(id_): word(name).replace("\x1f", "::") for id_, name in rows}
+
+    def _tabled_kinds(self) -> dict[int, NoteKind]:
+        fields: dict[int, list[str]] = {}
+        for kind, name in self._db.execute("SELECT ntid, name FROM fields ORDER BY ntid, ord"):
+            fields.setdefault(whole(kind), []).append(word(name))
+        templates: dict[int, list[Template]] = {}
+        for kind, data in self._db.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
+            config = wire.fields(_bytes(data))
+            template = Template(wire.text(config, 1), wire.text(config, 2))
+            templates.setdefault(whole(kind), []).append(template)
+        kinds = {}
+        for id_, name, data in self._db.execute("SELECT id, name, config FROM notetypes"):
+            config = wire.fields(_bytes(data))
+            kinds[whole(id_)] = NoteKind(
+                name=word(name),
+                cloze=wire.number(config, 1) == 1,
+                fields=tuple(fields.get(whole(id_), ())),
+                templates=tuple(templates.get(whole(id_), ())),
+                stock_kind=wire.number(config, 9),
+            )
+        return kinds
+
+
+@contextmanager
+def opened(path: Path, limits: Limits) -> Iterator[Collection]:
+    """The collection of a SQLite file, checked.
+
+    Raises FileRefused (damaged), FileUnsafe, FileTooNew and FileTooLarge; a database that turns
+    out to be damaged inside the block is refused as well.
+    """
+    try:
+        with closing(_connect(path)) as connection:
+            _check_schema(connection)
+            for table in _TABLES:
+                [found] = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+                if found != "ok":
+                    raise FileRefused("The collection is damaged.")
+            connection.set_authorizer(
+                lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
+            )
+            collection = _defined(connection)
+            if collection.count("notes") > limits.notes:
+                raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
+            if collection.count("revlog") > limits.reviews:
+                raise FileTooLarge(f"A file may have {limits.reviews} reviews at most.")
+            yield collection
+    except (sqlite3.Error, UnicodeDecodeError):  # the latter for names in SQLite's own messages
+        raise FileRefused("The collection is damaged.") from None
+
+
+def _defined(connection: sqlite3.Connection) -> Collection:
+    try:
+        return Collection(connection)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        raise FileRefused("The collection's note types or decks are damaged.") from None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.set_progress_handler(_bounded(), _STEPS)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    connection.create_collation("unicase", _compare)
+    for pragma in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _bounded() -> Callable[[], int]:
+    rounds = 0
+
+    def stop() -> int:
+        nonlocal rounds
+        rounds += 1
+        return rounds > _STEP_ROUNDS
+
+    return stop
+
+
+def _compare(left: str, right: str) -> int:
+    """Anki's collation: without regard to case."""
+    folded = left.casefold(), right.casefold()
+    return (folded[0] > folded[1]) - (folded[0] < folded[1])
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    tables = set()
+    for kind, name, sql in connection.execute(
+        "SELECT type, name, sql FROM sqlite_master LIMIT 500"
+    ):
+        virtual = re.match(r"\s*create\s+virtual", word(sql), re.IGNORECASE)
+        if kind not in ("table", "index") or virtual:
+            raise FileUnsafe("The collection holds views, triggers or virtual tables.")
+        if kind == "table":
+            tables.add(name)
+    if missing := set(_TABLES) - tables:
+        raise FileRefused(f"The collection has no table {min(missing)}.")
+    for table in _TABLES:
+        if any(column[-1] for column in connection.execute(f"PRAGMA table_xinfo({table})")):
+            raise FileUnsafe("The collection holds computed columns.")
+
+
+class _Groups:
+    """Rows sorted by their first column, handed out group by group in ascending order."""
+
+    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def of(self, key: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of one group; those of lower keys, which have no note, are passed over."""
+        for row in self._rows:
+            if whole(row[0]) > key:
+                self._rows = chain([row], self._rows)
+                return
+            if whole(row[0]) == key:
+                yield row
+
+
+def _kinds(models: dict[str, Any]) -> dict[int, NoteKind]:
+    return {
+        int(id_): NoteKind(
+            name=word(model.get("name")),
+            cloze=model.get("type") == 1,
+            fields=tuple(word(field["name"]) for field in _ordered(model["flds"])),
+            templates=tuple(
+                Template(word(item["qfmt"]), word(item["afmt"]))
+                for item in _ordered(model["tmpls"])
+            ),
+            stock_kind=whole(model.get("originalStockKind")),
+        )
+        for id_, model in models.items()
+    }
+
+
+def _ordered(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(items, key=lambda item: whole(item.get("ord")))
+
+
+def _decks(decks: dict[str, Any]) -> dict[int, str]:
+    return {int(id_): word(deck["name"]) for id_, deck in decks.items()}
+
+
+def _json(data: Any) -> Any:
+    return json.loads(data if isinstance(data, str | bytes) else "null")
+
+
+def _object(data: Any) -> dict[str, Any]:
+    value = _json(data)
+    if not isinstance(value, dict):
+        raise FileRefused("The collection is damaged.")
+    return value
+
+
+def _bytes(data: Any) -> bytes:
+    return data if isinstance(data, bytes) else b""
+
+
+def whole(value: Any) -> int:
+    """A whole number of whatever SQLite's or JSON's loose types hold; 0 where there is none."""
+    if isinstance(value, int | float) and abs(value) < 2**63:
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
+        return int(value)
+    return 0
+
+
+def word(value: Any) -> str:
+    """The text of a value; '' where there is none."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value) if isinstance(value, str | int | float) else ""

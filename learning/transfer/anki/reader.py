@@ -1,0 +1,92 @@
+"""Anki packages (`.apkg`, also `.colpkg`) to notes, in all three formats that Anki has written."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from learning.transfer.anki.collection import AnkiNote, Collection, opened
+from learning.transfer.anki.notetypes import IMAGE_OCCLUSION, Plan, ordinals, plan, texts
+from learning.transfer.anki.package import unpacked
+from learning.transfer.anki.schedule import card_state, instant, review
+from learning.transfer.model import (
+    LIMITS,
+    CardState,
+    Limits,
+    Note,
+    Row,
+    RowError,
+    Rows,
+    fault_of,
+    plain,
+)
+
+
+def read_apkg(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
+    """The notes of a package with decks, schedule and log; rows count its notes from 1.
+
+    Raises FileRefused or a subclass before the first note.
+    """
+    with unpacked(file, limits) as package, opened(package.collection, limits) as collection:
+        if package.media_files:
+            message = f"{package.media_files} media files were left out; their names are kept."
+            yield RowError(0, "media", "MEDIA_NOT_READ", message, fatal=False)
+        plans = {id_: plan(kind) for id_, kind in collection.kinds.items()}
+        for row, found in enumerate(collection.notes(), 1):
+            yield from _rows(found, row, collection, plans, limits)
+
+
+def _rows(
+    found: AnkiNote, row: int, collection: Collection, plans: dict[int, Plan], limits: Limits
+) -> Iterator[Row]:
+    kind = collection.kinds.get(found.kind_id)
+    if kind is None:
+        yield RowError(row, "type", "NO_NOTE_TYPE", "The package does not define its note type.")
+        return
+    if kind.stock_kind == IMAGE_OCCLUSION:
+        yield RowError(row, "type", "UNSUPPORTED", "Image occlusion needs its picture.")
+        return
+    # HTML weighs more than its text; a field far over the limit is not worth the cleaning
+    if any(len(value) > 10 * limits.field_chars for value in found.values):
+        yield RowError(row, "front", "TOO_LONG", f"More than {limits.field_chars} characters.")
+        return
+    note, dropped = _note(found, plans[found.kind_id], collection)
+    fault = fault_of(note, row, limits)
+    if dropped and not fault:
+        message = f"{dropped} cards have no counterpart among our types of notes."
+        yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
+    yield fault or note
+
+
+def _note(found: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, int]:
+    """The note, and how many of its cards it had to leave behind."""
+    values, media = texts(plan, found.values)
+    present = sorted({card.ordinal for card in found.cards})
+    note_type, kept = ordinals(plan, values["front"], present)
+    decks: dict[int, str] = {}
+    states: dict[int, CardState] = {}
+    for card in found.cards:
+        ordinal = kept.get(card.ordinal)
+        if ordinal is None or ordinal in states:
+            continue
+        decks[ordinal] = plain(card.deck)
+        entries = [
+            entry
+            for item in card.reviews
+            if (entry := review(item, old_scheduler=collection.old_scheduler))
+        ]
+        states[ordinal] = card_state(card.row, ordinal, collection.days, entries)
+    home = decks[min(decks)] if decks else ""
+    note = Note(
+        **values,
+        id=plain(found.guid),
+        type=note_type,
+        media=media,
+        tags=tuple(dict.fromkeys(plain(tag) for tag in found.tags.split())),
+        deck=home,
+        cards=tuple(
+            replace(states[i], deck="" if decks[i] == home else decks[i]) for i in sorted(states)
+        ),
+        created_at=instant(found.id / 1000),
+        modified_at=instant(found.modified_s),
+    )
+    return note, len(found.cards) - len(states)
