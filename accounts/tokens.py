@@ -143,11 +143,12 @@ def _claims(
         and isinstance(sub, str)
         and 0 < len(sub) <= 128
         and isinstance(groups, list)
+        and all(isinstance(group, str) for group in groups)
     )
     if not sound:
         raise InvalidToken
     authenticated_at = _instant(claims, "auth_time") if "auth_time" in claims else iat
-    return Claims(str(sub), frozenset(map(str, groups)), iat, authenticated_at)
+    return Claims(str(sub), frozenset(groups), iat, authenticated_at)
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> int:
