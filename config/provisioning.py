@@ -21,6 +21,7 @@ TEMPLATE = stack.BASE_DIR / "config" / "infrastructure.yaml"
 TTL_ATTRIBUTE = "expires_at"
 LOCAL_REGION = "eu-central-1"
 WITHIN_S = 1800
+POLL_S = 3.0
 
 
 class ProvisioningError(RuntimeError):
@@ -90,7 +91,7 @@ def apply(
     stage: str,
     parameters: Mapping[str, str],
     progress: Progress = silent,
-    interval_s: float = 3,
+    interval_s: float | None = None,
 ) -> dict[str, str]:
     """Create or update the stage's stack, wait until it is done, and return its outputs.
 
@@ -98,12 +99,14 @@ def apply(
     is a success. Raises ProvisioningError with the first failed resource and AWS's reason.
     """
     name = stack_name(stage)
+    interval_s = interval_s or POLL_S
     present = _settled(client, name, progress, interval_s)
     if present and present["StackStatus"] == "ROLLBACK_COMPLETE":
         progress(f"{name}: removing what a failed creation left")
         client.delete_stack(StackName=name)
         present = _settled(client, name, progress, interval_s)
     seen = {event["EventId"] for event in _events(client, name)} if present else set()
+    wanted = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     try:
         _submit(client, name, present, {"Stage": stage, **parameters})
     except ClientError as error:
@@ -111,8 +114,9 @@ def apply(
         if "No updates are to be performed" not in message:
             raise ProvisioningError(f"{name}: {message}") from error
         progress(f"{name}: nothing to change")
+        wanted |= {"UPDATE_ROLLBACK_COMPLETE"}  # an earlier update failed; this is what it had
     done = _settled(client, name, progress, interval_s, seen)
-    if done is None or done["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+    if done is None or done["StackStatus"] not in wanted:
         raise ProvisioningError(f"{name}: {_reason(client, name, seen, done)}")
     return {o["OutputKey"]: o["OutputValue"] for o in done.get("Outputs", [])}
 

@@ -49,10 +49,12 @@ def forget_clients() -> None:
 def embedded_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
     """The embedded AWS, provisioned from the deployed template, one for all workers.
 
-    `config.stack.stack()` is its stack from then on, except inside another `using`.
+    `config.stack.stack()` is its stack from then on, except inside another `using`, and
+    `PARLEY_HOME` its state folder.
     """
     home = shared_folder(tmp_path_factory) / "parley"
-    with embedded.running(home) as endpoint_url:
+    with pytest.MonkeyPatch.context() as patch, embedded.running(home) as endpoint_url:
+        patch.setenv("PARLEY_HOME", str(home))
         outputs = provisioning.apply_locally(home, endpoint_url)
         with using(provisioning.as_stack(outputs)) as found:
             yield found

@@ -1,12 +1,121 @@
 """The template applied to the embedded AWS: created, left alone, updated, refused."""
 
-import pytest
+import io
+import json
+import socket
+import stat
+from pathlib import Path
+from typing import Any
 
-from config import provisioning, table
+import pytest
+from django.core.management import CommandError, call_command
+
+from config import embedded, provisioning, table
 from config.stack import Stack
 from tests.servers import table_definition
 
 pytestmark = pytest.mark.server
+
+SMALL = """
+Parameters:
+  Stage: {Type: String}
+  Retention: {Type: Number, Default: 1}
+  Colour: {Type: String, Default: green}
+Resources:
+  Logs:
+    Type: AWS::Logs::LogGroup
+    Properties: {LogGroupName: !Sub "/parley/${Stage}/${Colour}", RetentionInDays: !Ref Retention}
+Outputs:
+  LogsName: {Value: !Ref Logs}
+"""
+BROKEN = f"""{SMALL}
+  Extra: {{Value: !Ref Orphans}}
+""".replace(
+    "Outputs:",
+    """\
+  Orphans:
+    Type: AWS::Cognito::UserPoolGroup
+    Properties: {UserPoolId: eu-central-1_nowhere, GroupName: orphans}
+Outputs:""",
+)
+
+
+@pytest.fixture
+def cloudformation(embedded_aws: Stack) -> Any:
+    assert embedded_aws.endpoint_url
+    return provisioning.local_client("cloudformation", embedded_aws.endpoint_url)
+
+
+@pytest.fixture
+def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A template of one resource in the place of ours."""
+    path = tmp_path / "template.yaml"
+    path.write_text(SMALL)
+    monkeypatch.setattr(provisioning, "TEMPLATE", path)
+    return path
+
+
+def apply(client: Any, stage: str, **parameters: str) -> tuple[dict[str, str], list[str]]:
+    """The outputs, and what was told meanwhile."""
+    told: list[str] = []
+    outputs = provisioning.apply(
+        client, stage=stage, parameters=parameters, progress=told.append, interval_s=0.05
+    )
+    return outputs, told
+
+
+def retention(client: Any, stage: str) -> str:
+    [found] = client.describe_stacks(StackName=f"parley-{stage}")["Stacks"]
+    values = {p["ParameterKey"]: p["ParameterValue"] for p in found["Parameters"]}
+    return str(values["Retention"])
+
+
+def test_a_repeated_run_changes_nothing(cloudformation: Any, template: Path) -> None:
+    outputs, told = apply(cloudformation, "twice")
+    assert outputs == {"LogsName": "/parley/twice/green"}
+    assert "Logs: CREATE_COMPLETE" in told
+    assert apply(cloudformation, "twice") == (outputs, ["parley-twice: nothing to change"])
+
+
+def test_a_parameter_stays_until_it_is_changed(cloudformation: Any, template: Path) -> None:
+    apply(cloudformation, "tuned", Retention="7")
+    outputs, told = apply(cloudformation, "tuned", Colour="blue")
+    assert outputs == {"LogsName": "/parley/tuned/blue"}
+    assert "parley-tuned: UPDATE_COMPLETE" in told
+    assert retention(cloudformation, "tuned") == "7"
+
+
+def test_the_first_failed_resource_and_its_reason_are_told(
+    cloudformation: Any, template: Path
+) -> None:
+    template.write_text(BROKEN)
+    with pytest.raises(provisioning.ProvisioningError, match=r"Orphans CREATE_FAILED: .*nowhere"):
+        apply(cloudformation, "broken")
+
+
+def test_a_failed_creation_can_be_tried_again(cloudformation: Any, template: Path) -> None:
+    template.write_text(BROKEN)
+    with pytest.raises(provisioning.ProvisioningError):
+        apply(cloudformation, "retried")
+    template.write_text(SMALL)
+    outputs, told = apply(cloudformation, "retried")
+    assert outputs == {"LogsName": "/parley/retried/green"}
+    assert "parley-retried: removing what a failed creation left" in told
+
+
+def test_a_failed_update_is_told_and_the_stack_goes_on(cloudformation: Any, template: Path) -> None:
+    before, _ = apply(cloudformation, "updated")
+    template.write_text(BROKEN)
+    with pytest.raises(provisioning.ProvisioningError, match=r"Orphans \w+_FAILED"):
+        apply(cloudformation, "updated")
+    template.write_text(SMALL)
+    assert apply(cloudformation, "updated")[0] == before
+
+
+def test_a_template_that_is_refused_is_told(cloudformation: Any, template: Path) -> None:
+    template.write_text(SMALL.replace("AWS::Logs::LogGroup", "AWS::Logs::Nothing"))
+    with pytest.raises(provisioning.ProvisioningError, match="AWS::Logs::Nothing"):
+        apply(cloudformation, "refused")
 
 
 def test_items_of_the_local_table_expire_too(embedded_aws: Stack) -> None:
@@ -25,3 +134,61 @@ def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -
     found = dynamodb.describe_table(TableName=dynamodb_local.table_name)["Table"]
     assert found["KeySchema"] == table_definition()["KeySchema"] == table.SCHEMA["KeySchema"]
     assert len(found["LocalSecondaryIndexes"]) == 5
+
+
+def test_the_tests_other_engine_takes_no_request_from_elsewhere(dynamodb_local_url: str) -> None:
+    port = int(dynamodb_local_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="refused|assign"):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_the_command_records_the_local_stack_for_its_owner_alone(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the real template
+    monkeypatch.setenv("PARLEY_HOME", str(tmp_path))
+    said = io.StringIO()
+    call_command("provision", "--parameter=MailFrom=post@parley.example", stdout=said)
+    record = tmp_path / "stack.json"
+    assert json.loads(record.read_text())["mail_from"] == "post@parley.example"
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    assert "MailFrom = post@parley.example\n" in said.getvalue()
+
+
+def test_the_command_applies_a_real_stage_with_ones_own_credentials(
+    embedded_aws: Stack, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", str(embedded_aws.endpoint_url))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", embedded.CREDENTIALS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", embedded.CREDENTIALS)
+    monkeypatch.setattr(provisioning, "POLL_S", 0.05)
+    said = io.StringIO()
+    call_command("provision", "--stage=dev", "--region=eu-west-1", stdout=said)
+    assert said.getvalue() == "LogsName = /parley/dev/green\n"
+
+
+@pytest.mark.parametrize("text", ["MailFrom", "=parley@example.org"])
+def test_a_parameter_needs_its_name_and_value(text: str) -> None:
+    with pytest.raises(CommandError, match="want NAME=VALUE"):
+        call_command("provision", "--parameter", text)
+
+
+def test_the_command_fails_with_the_reason(
+    embedded_aws: Stack, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template.write_text(BROKEN)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", str(embedded_aws.endpoint_url))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", embedded.CREDENTIALS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", embedded.CREDENTIALS)
+    monkeypatch.setattr(provisioning, "POLL_S", 0.05)
+    with pytest.raises(CommandError, match="Orphans CREATE_FAILED"):
+        call_command("provision", "--stage=dev", "--region=eu-west-2")
+
+
+def test_aws_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", embedded.CREDENTIALS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", embedded.CREDENTIALS)
+    with pytest.raises(CommandError, match="Could not connect"):
+        call_command("provision", "--stage=dev", "--region=eu-central-1")

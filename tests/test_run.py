@@ -1,0 +1,228 @@
+"""`manage.py runserver` as a stranger meets it: what it says, what it keeps, what it leaves."""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from config import embedded, provisioning
+from config.embedded.mails import mails
+from config.stack import BASE_DIR
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("run")]
+PATIENCE_S = 60
+
+
+class Run:
+    """A runserver of its own on a free port; its words go to a file."""
+
+    def __init__(self, home: Path, said: Path, **environment: str) -> None:
+        self.home = home
+        self.said = said
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        with said.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "runserver"],
+                cwd=BASE_DIR,
+                env=bare_environment(home) | {"PORT": str(self.port)} | environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_ready(self) -> None:
+        eventually(lambda: "Parley is ready" in self.said.read_text() or self.ended())
+        assert self.process.poll() is None, self.said.read_text()
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def stop(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+def bare_environment(home: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PARLEY_", "AWS_"))}
+    return kept | {"PARLEY_HOME": str(home)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def is_engine_alive(home: Path) -> bool:
+    with (home / "aws.engine").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def health(url: str) -> int | None:
+    """The status that /health answers, None while nobody answers."""
+    try:
+        return requests.get(f"{url}/health", timeout=5).status_code
+    except requests.RequestException:
+        return None
+
+
+def manage(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env=bare_environment(home),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def make(**environment: str) -> Run:
+        runs.append(Run(home, tmp_path / f"said-{len(runs)}", **environment))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        if not run.ended():
+            run.stop(signal.SIGTERM)
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+def send_mail(home: Path, to: str, text: str) -> None:
+    """A mail from the service, through the running engine of `home`."""
+    with embedded.running(home) as endpoint_url:
+        outputs = provisioning.apply_locally(home, endpoint_url)
+        provisioning.local_client("sesv2", endpoint_url).send_email(
+            FromEmailAddress=outputs["MailFrom"],
+            ConfigurationSetName=outputs["ConfigurationSet"],
+            Destination={"ToAddresses": [to]},
+            Content={
+                "Simple": {
+                    "Subject": {"Data": "Deine Karten für heute"},
+                    "Body": {"Text": {"Data": text}},
+                }
+            },
+        )
+
+
+def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
+    start: Callable[..., Run], home: Path
+) -> None:
+    first = start()
+    first.wait_until_ready()
+    assert health(first.url) == 200
+    send_mail(home, "Amara@example.org", "Your code is 482913.")
+    assert first.stop(signal.SIGTERM) == 0
+    said = first.said.read_text()
+    assert said.count(f"Parley is ready at {first.url}\n") == said.count("ready at") == 1
+    assert health(first.url) is None
+    assert not is_engine_alive(home)
+
+    second = start()
+    second.wait_until_ready()
+    assert "parley-local: nothing to change" in second.said.read_text()
+    shown = manage(home, "outbox", "amara@example.org")
+    assert "Subject: Deine Karten für heute" in shown.stdout
+    assert second.stop(signal.SIGINT) == 0
+    assert not is_engine_alive(home)
+
+
+def test_a_changed_file_reloads_the_service_and_not_its_aws(
+    start: Callable[..., Run], home: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "touched_settings.py"
+    settings.write_text("from config.settings import *\n")
+    run = start(DJANGO_SETTINGS_MODULE="touched_settings", PYTHONPATH=str(tmp_path))
+    run.wait_until_ready()
+    engine = (home / "aws.json").read_text()
+    settings.write_text("from config.settings import *\nprint('second edition', flush=True)\n")
+    eventually(lambda: "second edition" in run.said.read_text())
+    eventually(lambda: health(run.url) == 200)
+    assert (home / "aws.json").read_text() == engine
+    assert run.said.read_text().count("Parley is ready") == 1
+
+
+def test_nothing_outlives_a_killed_run_and_its_state_is_saved(
+    start: Callable[..., Run], home: Path
+) -> None:
+    run = start()
+    run.wait_until_ready()
+    send_mail(home, "amara@example.org", "Your code is 482913.")
+    run.stop(signal.SIGKILL)
+    eventually(lambda: health(run.url) is None)
+    eventually(lambda: not is_engine_alive(home))
+    with embedded.running(home) as endpoint_url:
+        assert [mail.code for mail in mails(endpoint_url)] == ["482913"]
+
+
+def test_a_second_run_shares_the_aws_and_the_last_one_ends_it(
+    start: Callable[..., Run], home: Path
+) -> None:
+    first, second = start(), start()
+    first.wait_until_ready()
+    second.wait_until_ready()
+    assert (first.said.read_text() + second.said.read_text()).count("Sharing the embedded AWS") == 1
+    assert first.stop(signal.SIGTERM) == 0
+    assert is_engine_alive(home)
+    assert second.stop(signal.SIGTERM) == 0
+    assert not is_engine_alive(home)
+
+
+def test_a_taken_port_is_said_before_anything_starts(start: Callable[..., Run], home: Path) -> None:
+    with taken_port() as port:
+        run = start(PORT=str(port))
+        assert run.process.wait(PATIENCE_S) == 1
+    assert f"port {port} of 127.0.0.1 cannot be used" in run.said.read_text()
+    assert not (home / "aws").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "eight"])
+def test_a_port_that_is_none_is_said(start: Callable[..., Run], port: str) -> None:
+    run = start(PORT=port)
+    assert run.process.wait(PATIENCE_S) == 1
+    assert f"'{port}' is not a port" in run.said.read_text()
+
+
+def test_damaged_state_is_named_and_left_as_it_is(start: Callable[..., Run], home: Path) -> None:
+    (home / "aws").mkdir(parents=True)
+    damaged = home / "aws" / "dynamodb.json"
+    damaged.write_text('{"__ministack_format__": 2, "payl')
+    run = start()
+    assert run.process.wait(PATIENCE_S) == 1
+    assert f"the saved state {damaged} is damaged" in run.said.read_text()
+    assert damaged.read_text() == '{"__ministack_format__": 2, "payl'
