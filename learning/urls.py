@@ -3,17 +3,20 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from learning import views
+from learning.views.decks import Decks
+from learning.views.flashcards import Flashcards
+from learning.views.reviews import Reviews
+from learning.views.scheduler import SchedulerSettings
 
 router = SimpleRouter(trailing_slash=False)
-router.register("decks", views.Decks, "deck")
-router.register("flashcards", views.Flashcards, "flashcard")
-router.register("reviews", views.Reviews, "review")
+router.register("decks", Decks, "deck")
+router.register("flashcards", Flashcards, "flashcard")
+router.register("reviews", Reviews, "review")
 
 urlpatterns = [
     *router.urls,
     path(
         "scheduler",
-        views.SchedulerSettings.as_view({"get": "retrieve", "patch": "partial_update"}),
+        SchedulerSettings.as_view({"get": "retrieve", "patch": "partial_update"}),
     ),
 ]

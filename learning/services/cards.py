@@ -18,7 +18,7 @@ from config.problems import (
     ValidationFailed,
 )
 from config.table import Check, ConditionFailed, Item, Put, Write, transact
-from learning.models import Card, Deck, Tombstone
+from learning.models.cards import Card, Deck, Tombstone
 from learning.services.settings import DECK_OPTIONS, read_scheduler
 
 T = TypeVar("T", Card, Deck)

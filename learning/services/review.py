@@ -16,7 +16,9 @@ from typing import Literal, Self
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable, ValidationFailed
 from config.table import ConditionFailed, Item, Put, Write, fetch, transact
 from learning.days import Streak, counters, streak_until
-from learning.models import Card, Day, LogEntry, Scheduler
+from learning.models.cards import Card
+from learning.models.log import Day, LogEntry
+from learning.models.scheduler import Scheduler
 from learning.scheduling import (
     Change,
     Entry,

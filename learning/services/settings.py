@@ -9,7 +9,7 @@ from accounts.models import Profile, Progress, learner_key
 from config.preconditions import check_version
 from config.table import ConditionFailed, Item, Put, transact
 from learning.days import Calendar, Streak
-from learning.models import Scheduler
+from learning.models.scheduler import Scheduler
 
 # What a deck may have of its own in place of the learner's.
 DECK_OPTIONS = ("new_cards_per_day", "reviews_per_day", "desired_retention")

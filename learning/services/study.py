@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from config.table import fetch
 from learning.days import possible_days
-from learning.models import Card, Day
+from learning.models.cards import Card
+from learning.models.log import Day
 from learning.scheduling import Memory, Settings, preview, retrievability
 from learning.services.settings import Study
 

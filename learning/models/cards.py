@@ -1,0 +1,243 @@
+"""Decks and their cards, in the learner's partition `LEARNER#<sub>`."""
+
+import functools
+import operator
+import unicodedata
+from datetime import datetime
+from typing import Any
+
+from pynamodb.attributes import (
+    BooleanAttribute,
+    ListAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UTCDateTimeAttribute,
+    VersionAttribute,
+)
+from pynamodb.expressions.condition import Condition
+
+from accounts.models import learner_key
+from config.table import Item, Page, Raw, key_instant
+from learning.scheduling import (
+    Memory,
+    State,
+)
+
+TOMBSTONE_S = 180 * 24 * 3600
+FRONT_KEY_LENGTH = 80
+
+
+class Tombstone(Item, discriminator="tombstone"):
+    """What is left of a deleted thing for half a year, so that its id is not made again."""
+
+    @classmethod
+    def of(cls, item: Item, now: datetime) -> "Tombstone":
+        return cls(item.pk, item.sk, expires_at=int(now.timestamp()) + TOMBSTONE_S)
+
+
+class Deck(Item, discriminator="deck"):
+    """A set of cards: `DECK#<id>`. Limits and retention of None leave the learner's own.
+
+    `closing` is set while the deck is being deleted: no card may enter any more.
+    """
+
+    PREFIX = "DECK#"
+
+    id = UnicodeAttribute()
+    name = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    native_language = UnicodeAttribute(null=True)
+    target_language = UnicodeAttribute(null=True)
+    new_cards_per_day = NumberAttribute(null=True)
+    reviews_per_day = NumberAttribute(null=True)
+    desired_retention = NumberAttribute(null=True)
+    made_from = UnicodeAttribute()
+    closing = BooleanAttribute(null=True)
+    created_at = UTCDateTimeAttribute()
+    updated_at = UTCDateTimeAttribute()
+    version = VersionAttribute()
+
+    @classmethod
+    def key(cls, learner_id: str, deck_id: str) -> tuple[str, str]:
+        return learner_key(learner_id), f"{cls.PREFIX}{deck_id}"
+
+    @classmethod
+    def of(cls, learner_id: str, deck_id: str) -> "Deck | None":
+        """One consistent read."""
+        return cls.find(*cls.key(learner_id, deck_id))
+
+    @classmethod
+    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Item]":
+        """The learner's decks and the tombstones of deleted ones, by id."""
+        return Item.page(
+            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), limit=limit, start=start
+        )
+
+
+def search_key(front: str) -> str:
+    """How a front is sorted and searched: without case, accents apart, its first 80 characters."""
+    return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
+
+
+class Card(Item, discriminator="card"):
+    """One study item: `CARD#<id>`; the only card of a basic note is its note as well.
+
+    lsi1 (queue): `<L|R|N|S>#<instant>`: (re)learning and review cards by due, new ones by
+    creation, suspended ones apart. lsi2: the same behind `<deck id>#`. lsi3: `F#<front>`.
+    """
+
+    PREFIX = "CARD#"
+
+    id = UnicodeAttribute()
+    note_id = UnicodeAttribute()
+    ordinal = NumberAttribute(default=0)
+    deck_id = UnicodeAttribute()
+    front = UnicodeAttribute()
+    back = UnicodeAttribute()
+    phonetic = UnicodeAttribute(null=True)
+    example = UnicodeAttribute(null=True)
+    notes = UnicodeAttribute(null=True)
+    tags: ListAttribute[UnicodeAttribute] = ListAttribute(of=UnicodeAttribute, default=list)
+    audio_url = UnicodeAttribute(null=True)
+    image_url = UnicodeAttribute(null=True)
+    source_session_id = UnicodeAttribute(null=True)
+    source_turn = NumberAttribute(null=True)
+    made_from = UnicodeAttribute()
+    suspended = BooleanAttribute(default=False)
+    leech = BooleanAttribute(default=False)
+    state = UnicodeAttribute(default=State.NEW.value)
+    step = NumberAttribute(null=True)
+    stability = NumberAttribute(null=True)
+    difficulty = NumberAttribute(null=True)
+    due_at = UTCDateTimeAttribute()
+    last_review_at = UTCDateTimeAttribute(null=True)
+    introduced_at = UTCDateTimeAttribute(null=True)
+    reps = NumberAttribute(default=0)
+    lapses = NumberAttribute(default=0)
+    last_entry = UnicodeAttribute(default="")
+    created_at = UTCDateTimeAttribute()
+    updated_at = UTCDateTimeAttribute()
+    version = VersionAttribute()
+
+    @classmethod
+    def key(cls, learner_id: str, card_id: str) -> tuple[str, str]:
+        return learner_key(learner_id), f"{cls.PREFIX}{card_id}"
+
+    @classmethod
+    def of(cls, learner_id: str, card_id: str) -> "Card | None":
+        """One consistent read."""
+        return cls.find(*cls.key(learner_id, card_id))
+
+    @property
+    def memory(self) -> Memory:
+        """The scheduling state."""
+        return Memory(
+            state=State(self.state),
+            step=None if self.step is None else int(self.step),
+            stability=self.stability,
+            difficulty=self.difficulty,
+            due_at=self.due_at,
+            last_review_at=self.last_review_at,
+            introduced_at=self.introduced_at,
+            reps=int(self.reps),
+            lapses=int(self.lapses),
+        )
+
+    def remember(self, memory: Memory) -> None:
+        """Takes over a scheduling state and the place in the queue that follows from it."""
+        self.state = memory.state.value
+        self.step = memory.step
+        self.stability, self.difficulty = memory.stability, memory.difficulty
+        self.due_at = memory.due_at
+        self.last_review_at = memory.last_review_at
+        self.introduced_at = memory.introduced_at
+        self.reps, self.lapses = memory.reps, memory.lapses
+        self.place()
+
+    def place(self) -> None:
+        """Sets the index keys from deck, front, state and due instant."""
+        self.lsi1 = f"{self._queue()}#{key_instant(self.due_at)}"
+        self.lsi2 = f"{self.deck_id}#{self.lsi1}"
+        self.lsi3 = f"F#{search_key(self.front)}"
+
+    def _queue(self) -> str:
+        if self.suspended:
+            return "S"
+        return {State.NEW: "N", State.REVIEW: "R"}.get(State(self.state), "L")
+
+    @classmethod
+    def queue(
+        cls,
+        learner_id: str,
+        letter: str,
+        *,
+        before: datetime | None,
+        deck_id: str | None,
+        limit: int,
+    ) -> "list[Card]":
+        """The first cards of one queue (L, R or N), of one deck or all, due before an instant."""
+        prefix = f"{deck_id}#{letter}#" if deck_id else f"{letter}#"
+        attribute = cls.lsi2 if deck_id else cls.lsi1
+        condition = (
+            attribute.between(prefix, prefix + key_instant(before))
+            if before
+            else attribute.startswith(prefix)
+        )
+        index = "lsi2" if deck_id else "lsi1"
+        return cls.page(learner_key(learner_id), condition, index=index, limit=limit).items
+
+    @classmethod
+    def in_deck(cls, learner_id: str, deck_id: str, *, limit: int) -> "list[Card]":
+        """Some cards of a deck, suspended ones too: one query."""
+        condition = cls.lsi2.startswith(f"{deck_id}#")
+        return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
+
+    @classmethod
+    def all_of(
+        cls,
+        learner_id: str,
+        *,
+        deck_id: str | None = None,
+        state: str | None = None,
+        front: str | None = None,
+        tag: str | None = None,
+        suspended: bool | None = None,
+        leech: bool | None = None,
+        limit: int,
+        start: Raw | None,
+    ) -> "Page[Item]":
+        """One page of the learner's cards: by front, by deck and queue, by queue, else by id.
+
+        What the chosen index does not order is filtered inside the page.
+        """
+        letter = "S" if suspended else {"new": "N", "review": "R"}.get(state or "", "")
+        letter = letter or ("L" if state else "")
+        equal = {"state": state, "suspended": suspended, "leech": leech, "deck_id": deck_id}
+        matching = cls._matching(tag, **equal)
+        index, condition = None, cls.sk.startswith(cls.PREFIX)
+        if front is not None:
+            index, condition = "lsi3", cls.lsi3.startswith(f"F#{search_key(front)}")
+        elif deck_id:
+            prefix = f"{deck_id}#{letter}#" if letter else f"{deck_id}#"
+            index, condition = "lsi2", cls.lsi2.startswith(prefix)
+        elif letter:
+            index, condition = "lsi1", cls.lsi1.startswith(f"{letter}#")
+        return Item.page(
+            learner_key(learner_id),
+            condition,
+            index=index,
+            limit=limit,
+            start=start,
+            matching=matching,
+        )
+
+    @classmethod
+    def _matching(cls, tag: str | None, **equal: Any) -> Condition | None:
+        """The conjunction of what was asked for; None where nothing was."""
+        attributes = cls.get_attributes()
+        conditions: list[Condition] = [
+            attributes[name] == value for name, value in equal.items() if value is not None
+        ]
+        if tag is not None:
+            conditions.append(cls.tags.contains(tag))
+        return functools.reduce(operator.and_, conditions) if conditions else None

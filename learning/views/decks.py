@@ -1,0 +1,103 @@
+"""Decks of cards."""
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.clock import now
+from config.operations import operation
+from config.pages import ListQuery, list_of, page_response, start_of
+from config.preconditions import expected_version, versioned
+from config.problems import IdTaken, NotFound
+from config.viewsets import Resource, found
+from learning.models.cards import Deck
+from learning.serializers import cards as shapes
+from learning.services import cards
+
+
+class Decks(Resource):
+    @operation("listDecks", answers={200: list_of(shapes.DeckShape)}, query=ListQuery)
+    def list(self, request: Request) -> Response:
+        """List the decks."""
+        query = self.query(ListQuery)
+        page = Deck.all_of(
+            self.learner_id, limit=query["limit"], start=start_of(request, query.get("cursor"))
+        )
+        return page_response(request, page, shapes.DeckShape)
+
+    @operation(
+        "createDeck",
+        request=shapes.NewDeckShape,
+        answers={201: shapes.DeckShape},
+        raises=[IdTaken],
+    )
+    def create(self, request: Request) -> Response:
+        """Make a deck."""
+        fields = self.body(shapes.NewDeckShape)
+        deck = cards.create_deck(learner_id=self.learner_id, fields=fields, now=now())
+        answer = Response(shapes.DeckShape(deck).data, status.HTTP_201_CREATED)
+        return versioned(answer, deck.version)
+
+    @operation("getDeck", answers={200: shapes.DeckShape}, raises=[NotFound])
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Read a deck."""
+        deck = found(Deck.of(self.learner_id, id))
+        return versioned(Response(shapes.DeckShape(deck).data), deck.version)
+
+    @operation(
+        "replaceDeck",
+        request=shapes.DeckShape,
+        answers={200: shapes.DeckShape},
+        raises=[NotFound],
+        if_match=True,
+    )
+    def update(self, request: Request, id: str) -> Response:
+        """Replace what a deck says; what is left out becomes its default."""
+        return self._change(request, id, self.body(shapes.DeckShape))
+
+    @operation(
+        "updateDeck",
+        request=shapes.DeckShape,
+        answers={200: shapes.DeckShape},
+        raises=[NotFound],
+        if_match=True,
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        """Change what is given of a deck."""
+        return self._change(request, id, self.body(shapes.DeckShape, partial=True))
+
+    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
+        deck = cards.update_deck(
+            learner_id=self.learner_id,
+            deck_id=id,
+            changes=changes,
+            expected_version=expected_version(request),
+            now=now(),
+        )
+        return versioned(Response(shapes.DeckShape(deck).data), deck.version)
+
+    @operation(
+        "deleteDeck",
+        query=shapes.DeckDeletion,
+        answers={204: None},
+        raises=[NotFound, cards.DeckNotEmpty, cards.NoSuchDeck, cards.DeletionUnfinished],
+        if_match=True,
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        """Delete a deck.
+
+        Its cards are deleted or moved as `cards` says; a deck that has any needs to be told (409).
+        A very large deck answers 503 with Retry-After: send the same request again to go on.
+        """
+        query = self.query(shapes.DeckDeletion)
+        cards.delete_deck(
+            learner_id=self.learner_id,
+            deck_id=id,
+            cards=query.get("cards"),
+            move_to=query.get("move_to"),
+            expected_version=expected_version(request),
+            now=now(),
+        )
+        return Response(status=status.HTTP_204_NO_CONTENT)
