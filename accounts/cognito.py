@@ -207,6 +207,25 @@ INVALID_CODES: Errors = dict.fromkeys(
 )
 
 
+def confirm(username: str) -> None:
+    """Confirms a user and their address without a code; a confirmed one stays as they are."""
+    try:
+        _admin("admin_confirm_sign_up", username, {"NotAuthorizedException": InvalidCode})
+    except InvalidCode:
+        log.info("confirmed already")
+    _admin(
+        "admin_update_user_attributes",
+        username,
+        {},
+        UserAttributes=_attributes(email_verified="true"),
+    )
+
+
+def add_to_group(username: str, group: str) -> None:
+    """Puts a user into a group of the pool, where they may be already."""
+    _admin("admin_add_user_to_group", username, {}, GroupName=group)
+
+
 def resend_code(email: str) -> None:
     """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
     _as_client(

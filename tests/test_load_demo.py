@@ -1,0 +1,81 @@
+"""`manage.py load_demo`."""
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import Account, Address
+from accounts.services.enrolment import enrol
+from accounts.services.registration import sign_up
+from config.clock import now
+from tests.accounts_helpers import PASSWORD, api, log_in, new_email
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.xdist_group("demo"),  # one set of accounts
+]
+
+
+def load_demo() -> list[list[str]]:
+    """The last two words of each line it prints: address and password."""
+    said = io.StringIO()
+    call_command("load_demo", stdout=said)
+    return [line.split()[-2:] for line in said.getvalue().splitlines()]
+
+
+def signed_in(email: str, password: str) -> Any:
+    answer = log_in(email, password)
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_the_accounts_it_prints_can_sign_in_and_study() -> None:
+    learner, staff = (signed_in(*account) for account in load_demo())
+    assert (learner["user"]["emailVerified"], learner["user"]["groups"]) == (True, [])
+    assert staff["user"]["groups"] == ["staff"]
+    queue = api.get("/flashcards/due", token=learner["accessToken"]).json()
+    assert queue["counts"]["new"] > 0
+
+
+def test_a_second_time_changes_nothing() -> None:
+    [learner, _] = load_demo()
+    token = signed_in(*learner)["accessToken"]
+    before = [api.get(path, token=token).json() for path in ("/profile", "/decks", "/flashcards")]
+    assert load_demo()[0] == learner
+    after = [api.get(path, token=token).json() for path in ("/profile", "/decks", "/flashcards")]
+    assert after == before
+
+
+def test_a_card_that_was_deleted_does_not_come_back() -> None:
+    [learner, _] = load_demo()
+    token = signed_in(*learner)["accessToken"]
+    card = api.get("/flashcards", token=token).json()["results"][0]
+    assert api.delete(f"/flashcards/{card['id']}", token=token).status_code == 204
+    load_demo()
+    assert api.get(f"/flashcards/{card['id']}", token=token).status_code == 404
+
+
+def test_it_refuses_a_stage_that_strangers_reach(settings: Any) -> None:
+    settings.STAGE = "dev"
+    with pytest.raises(CommandError, match="local runs"):
+        load_demo()
+
+
+def test_an_enrolment_that_broke_off_is_finished() -> None:
+    email = new_email("lucia")
+    names = {"first_name": "Lucía", "last_name": "Prieto"}
+    learner_id = sign_up(email=email, password=PASSWORD, now=now(), **names)
+    assert log_in(email).status_code == 403
+    for _ in range(2):
+        again = enrol(
+            email=email, password=PASSWORD, groups=frozenset({"staff"}), now=now(), **names
+        )
+        assert again == learner_id
+    assert signed_in(email, PASSWORD)["user"]["groups"] == ["staff"]
+    account, address = Account.of(learner_id), Address.of(email)
+    assert account is not None
+    assert address is not None
+    assert (account.email_verified, address.learner_id) == (True, learner_id)
