@@ -2,7 +2,8 @@
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -49,21 +50,22 @@ def key_set() -> KeySet:
     return _key_set(stack().issuer)
 
 
+@dataclass
 class AccountStates:
     """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
 
-    LIMIT = 10_000
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, Account | None]] = {}
+    read: Callable[[str], Account | None] = Account.of
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
 
     def of(self, learner_id: str) -> Account | None:
         """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
-        now = time.monotonic()
+        now = self.clock()
         until, account = self._known.get(learner_id, (0.0, None))
         if until <= now:
-            account = Account.of(learner_id)
-            if len(self._known) >= self.LIMIT:
+            account = self.read(learner_id)
+            if len(self._known) >= self.most:
                 self._known.clear()
             self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
         return account

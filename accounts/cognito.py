@@ -342,3 +342,25 @@ def delete_user(username: str) -> None:
         _admin("admin_delete_user", username, {})
     except NoSuchUser:
         return
+
+
+def sign_out_everywhere(username: str) -> None:
+    """Voids all refresh tokens of a user."""
+    _admin("admin_user_global_sign_out", username, {})
+
+
+def mirror_failures(username: str, failures: int) -> None:
+    """Notes failed sign-ins on the user, for whoever looks at the pool. No user, no note."""
+    try:
+        _set_attributes(username, {"custom:failed_logins": str(failures)})
+    except NoSuchUser:
+        return
+
+
+def _set_attributes(username: str, values: Mapping[str, str]) -> None:
+    _admin(
+        "admin_update_user_attributes",
+        username,
+        {},
+        UserAttributes=[{"Name": name, "Value": value} for name, value in values.items()],
+    )

@@ -1,7 +1,9 @@
 """The items of a learner's account."""
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -10,8 +12,24 @@ from pynamodb.attributes import (
     UTCDateTimeAttribute,
     VersionAttribute,
 )
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from ulid import ULID
 
-from config.table import ConditionFailed, Delete, Item, Put, transact
+from config.problems import ServiceUnavailable
+from config.sources import Source
+from config.table import (
+    CONDITION_LOST,
+    ConditionFailed,
+    Delete,
+    Item,
+    Page,
+    Put,
+    Raw,
+    connection,
+    transact,
+)
 
 
 def learner_key(learner_id: str) -> str:
@@ -24,6 +42,7 @@ class Account(Item, discriminator="account"):
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void.
+    `federated_name` is the pool's name of a learner without a password, who came from Google.
     gsi1: `LEARNERS` / e-mail, the staff's list.
     """
 
@@ -34,6 +53,7 @@ class Account(Item, discriminator="account"):
     mfa_enabled = BooleanAttribute(default=False)
     disabled = BooleanAttribute(default=False)
     tokens_valid_after = NumberAttribute(default=0)
+    federated_name = UnicodeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -60,6 +80,18 @@ class Account(Item, discriminator="account"):
     @property
     def learner_id(self) -> str:
         return self.pk.partition("#")[2]
+
+    @property
+    def user_name(self) -> str:
+        """What the pool calls the learner."""
+        return self.federated_name or self.learner_id
+
+    def void_tokens(self, now: datetime) -> None:
+        """Voids the access tokens of this second and before. Raises ConditionFailed when gone."""
+        self.apply(
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            condition=Account.pk.exists(),
+        )
 
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
@@ -170,3 +202,140 @@ class Address(Item, discriminator="address"):
             transact(Delete(self, mine))
         except ConditionFailed:
             return
+
+
+class LimitReached(Exception):
+    """The counter is full for another `wait_s` seconds."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"full for {wait_s} s")
+        self.wait_s = wait_s
+
+
+class Attempts(Item, discriminator="attempts"):
+    """Counters of tries: `ATTEMPTS#<what>#<hash of whom>` / `ATTEMPTS`.
+
+    Each counter is an attribute of its own name. All lapse together at `expires_at`.
+    """
+
+    SK = "ATTEMPTS"
+
+    @classmethod
+    def at(cls, what: str, whom: str) -> Self:
+        """The counters of a subject, who is not readable from the key."""
+        return cls(f"ATTEMPTS#{what}#{cls.fingerprint(whom)}", cls.SK)
+
+    @staticmethod
+    def fingerprint(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def take(
+        self, counters: Mapping[str, int], *, now: datetime, within_s: int, renew: bool
+    ) -> dict[str, int]:
+        """Adds one to every counter, if each is below its maximum; returns the new counts.
+
+        `within_s` runs from the first of the tries, or with `renew` from the last. Raises
+        LimitReached. One round trip, unless the limit is reached or lapsed counters lie about.
+        """
+        now_s = int(now.timestamp())
+        until = Attempts.expires_at
+        room: Condition = until > now_s
+        for name, most in counters.items():
+            counter = NumberAttribute(attr_name=name)
+            room &= counter.does_not_exist() | (counter < most)
+        expiry = now_s + within_s
+        actions = [
+            *(NumberAttribute(attr_name=name).add(1) for name in counters),
+            until.set(expiry if renew else until | expiry),
+            Attempts.kind.set(Attempts),
+        ]
+        for _ in range(5):
+            raw = self._change(actions, Attempts.pk.does_not_exist() | room)
+            if raw is not None:
+                return {name: int(raw[name]["N"]) for name in counters}
+            self._make_way(now_s)
+        raise ServiceUnavailable
+
+    def _make_way(self, now_s: int) -> None:
+        """Removes lapsed counters. Raises LimitReached when these are not lapsed."""
+        stored = self.find(self.pk, self.sk)
+        if stored is None:
+            return
+        if stored.expires_at > now_s:
+            raise LimitReached(int(stored.expires_at) - now_s)
+        try:
+            transact(Delete(self, Attempts.expires_at == stored.expires_at))
+        except ConditionFailed:
+            return
+
+    def give_back(self, *counters: str, forget: str | None = None) -> None:
+        """Takes one off each counter, and drops the counter `forget`."""
+        actions: list[Action] = [NumberAttribute(attr_name=name).add(-1) for name in counters]
+        if forget is not None:
+            actions.append(NumberAttribute(attr_name=forget).remove())
+        self._change(actions, Attempts.pk.exists())
+
+    def _change(self, actions: Sequence[Action], condition: Condition) -> Raw | None:
+        """The item after one conditional update; None when the condition did not hold."""
+        try:
+            answer: dict[str, Any] = connection().update_item(
+                self.pk,
+                range_key=self.sk,
+                actions=list(actions),
+                condition=condition,
+                return_values="ALL_NEW",
+            )
+        except UpdateError as error:
+            if error.cause_response_code == f"{CONDITION_LOST}Exception":
+                return None
+            raise
+        found: Raw = answer["Attributes"]
+        return found
+
+
+class Activity(Item, discriminator="activity"):
+    """What happened to an account: `LEARNER#<sub>` / `ACTIVITY#<ulid>`; kept for half a year.
+
+    `action` is an `accounts.audit.Action`; `actor` is the staff member who did it, empty
+    for the learner; `ip` and `agent` are where it came from.
+    """
+
+    PREFIX = "ACTIVITY#"
+    KEPT_S = 180 * 86_400
+
+    at = UTCDateTimeAttribute()
+    action = UnicodeAttribute()
+    ip = UnicodeAttribute(default="")
+    agent = UnicodeAttribute(default="")
+    actor = UnicodeAttribute(default="")
+
+    @classmethod
+    def new(
+        cls, learner_id: str, action: str, source: Source, *, now: datetime, actor: str = ""
+    ) -> Self:
+        return cls(
+            learner_key(learner_id),
+            f"{cls.PREFIX}{ULID.from_datetime(now)}",
+            at=now,
+            action=action,
+            ip=source.ip,
+            agent=source.agent,
+            actor=actor,
+            expires_at=int(now.timestamp()) + cls.KEPT_S,
+        )
+
+    @property
+    def id(self) -> str:
+        return self.sk.partition("#")[2]
+
+    @property
+    def by_staff(self) -> bool:
+        return bool(self.actor)
+
+    @classmethod
+    def newest(cls, learner_id: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
+        """One query, the latest first."""
+        condition = cls.sk.startswith(cls.PREFIX)
+        return cls.page(
+            learner_key(learner_id), condition, limit=limit, start=start, descending=True
+        )

@@ -1,9 +1,10 @@
 """Wire shapes of accounts."""
 
-from typing import Any
+from typing import Any, get_args
 
 from rest_framework import serializers
 
+from accounts.audit import Action
 from accounts.cognito import Tokens
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from accounts.services.profiles import Person
@@ -240,3 +241,17 @@ def profile_body(person: Person) -> dict[str, Any]:
     """A profile on the wire."""
     body: dict[str, Any] = ProfileShape(person).data
     return body
+
+
+class ActivityShape(Serializer):
+    """One thing that happened. `byStaff` when it was not the learner who did it."""
+
+    id = serializers.CharField()
+    at = serializers.DateTimeField()
+    action = serializers.ChoiceField(list(get_args(Action)))
+    ip = serializers.CharField()
+    user_agent = serializers.CharField(source="agent")
+    by_staff = serializers.BooleanField()
+
+    class Meta:
+        ref_name = "Activity"

@@ -11,5 +11,7 @@ urlpatterns = [
     path("auth/login", sessions.LoginView.as_view()),
     path("auth/refresh", sessions.RefreshView.as_view()),
     path("auth/logout", sessions.LogoutView.as_view()),
+    path("auth/logout-everywhere", sessions.LogoutEverywhereView.as_view()),
+    path("auth/activity", sessions.ActivityView.as_view()),
     path("profile", profile.ProfileView.as_view()),
 ]

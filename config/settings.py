@@ -81,6 +81,7 @@ CORS_PREFLIGHT_MAX_AGE = 7200
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["config.permissions.IsLearner"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["config.http.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["config.http.Parser"],
     "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
@@ -130,3 +131,27 @@ LOGGING = {
 
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
+
+
+# How often something may be tried: name → (times, within so many seconds). `PARLEY_LIMITS` changes
+# some, e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
+LIMITS = {
+    "login": (5, 900),  # wrong passwords for one account from one source
+    "login_account": (20, 900),  # … from anywhere
+    "login_source": (100, 900),  # wrong passwords from one source for any accounts
+    "mfa_session": (5, 900),  # wrong codes in one sign-in
+    "mfa_account": (20, 900),  # … in any sign-ins of one account
+    "sign_up_source": (30, 3600),
+    "verify_email": (15, 3600),  # codes tried for one address
+    "resend_code": (5, 3600),  # mails to one address
+    "reset_request": (3, 3600),  # mails to one address
+    "reset_confirm": (15, 3600),  # codes tried for one address
+    "email_change": (5, 3600),  # mails a learner may cause
+    "mail_source": (60, 3600),  # mails and codes from one source
+}
+for _limit in _words("PARLEY_LIMITS"):
+    _name, _, _numbers = _limit.partition("=")
+    _times, _, _within = _numbers.partition("/")
+    LIMITS[_name] = (int(_times), int(_within))
+# What one caller may ask of one process: so many requests a second, after so many at once.
+THROTTLE_PER_S, THROTTLE_BURST = 50, 500

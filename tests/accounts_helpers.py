@@ -1,5 +1,6 @@
 """What tests of accounts do by hand: HTTP in process, mails, addresses."""
 
+import ipaddress
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,17 +16,24 @@ PASSWORD = "corvo-azul-7"
 
 
 class Api:
-    """The service in process, spoken to in JSON."""
+    """The service in process, spoken to in JSON; each request from an address of its own."""
 
     def __init__(self) -> None:
         self.client = Client()
 
     def send(
-        self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        ip: str | None = None,
+        **headers: str,
     ) -> Any:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        request: dict[str, Any] = {"headers": headers}
+        request: dict[str, Any] = {"headers": headers, "REMOTE_ADDR": ip or new_ip()}
         if body is not None:
             request |= {"data": body, "content_type": "application/json"}
         return getattr(self.client, method)(path, **request)
@@ -47,6 +55,11 @@ class Api:
 
 
 api = Api()
+
+
+def new_ip() -> str:
+    """An address on the net that no other test uses."""
+    return str(ipaddress.IPv4Address(0x0A000000 + secrets.randbelow(2**24)))
 
 
 def new_email(name: str) -> str:
@@ -74,15 +87,15 @@ class Person:
     refresh_token: str
 
 
-def sign_up(email: str, password: str = PASSWORD, **names: str) -> Any:
+def sign_up(email: str, password: str = PASSWORD, ip: str | None = None, **names: str) -> Any:
     """The answer to a sign-up."""
     body = {"email": email, "password": password, "firstName": "Maria", "lastName": "Sousa"}
-    return api.post("/auth/signup", body | names)
+    return api.post("/auth/signup", body | names, ip=ip)
 
 
-def log_in(email: str, password: str = PASSWORD) -> Any:
+def log_in(email: str, password: str = PASSWORD, **options: Any) -> Any:
     """The answer to a login."""
-    return api.post("/auth/login", {"email": email, "password": password})
+    return api.post("/auth/login", {"email": email, "password": password}, **options)
 
 
 def join(name: str, **names: str) -> Person:

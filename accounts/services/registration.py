@@ -5,23 +5,40 @@ from datetime import datetime
 
 from ulid import ULID
 
-from accounts import cognito, passwords
-from accounts.cognito import InvalidCode, NoSuchUser, UserAlreadyExists, WeakPassword
-from accounts.models import Account, Address, Profile
+from accounts import audit, cognito, passwords
+from accounts.cognito import (
+    InvalidCode,
+    NoSuchUser,
+    TooManyAttempts,
+    UserAlreadyExists,
+    WeakPassword,
+)
+from accounts.limits import spend
+from accounts.models import Account, Activity, Address, Profile
 from config.problems import FieldError, Problem, ServiceUnavailable
+from config.sources import Source
 from config.table import ConditionFailed, Put, transact
 
 log = logging.getLogger("parley.accounts")
 
 
-def sign_up(*, email: str, password: str, first_name: str, last_name: str, now: datetime) -> str:
+def sign_up(
+    *,
+    email: str,
+    password: str,
+    first_name: str,
+    last_name: str,
+    source: Source,
+    now: datetime,
+) -> str:
     """Registers a learner, whom Cognito mails a code. Returns the learner's id.
 
     The address is reserved first, for a minute: of two sign-ups at once one wins, and what a
     crash leaves behind anywhere below is cleared by the next try after that minute.
-    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable.
+    Raises UserAlreadyExists, WeakPassword, TooManyRequests, ServiceUnavailable.
     """
     check_password(password, email, first_name, last_name)
+    spend("sign_up_source", source.network, now=now)
     try:
         address = Address.reserve(email, owner=str(ULID()), now=now)
     except ConditionFailed as error:
@@ -36,6 +53,7 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str, now: 
                 Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
                 Profile.pk.does_not_exist(),
             ),
+            Put(Activity.new(learner_id, "signed_up", source, now=now)),
         )
     except (Problem, ConditionFailed) as error:
         _undo(address, learner_id)
@@ -80,20 +98,29 @@ def _undo(address: Address, learner_id: str | None) -> None:
         log.exception("a failed sign-up is left to its lease")
 
 
-def verify_email(*, email: str, code: str) -> None:
+def verify_email(*, email: str, code: str, source: Source, now: datetime) -> None:
     """Proves the address by the mailed code.
 
-    Raises InvalidCode: alike for a wrong code, an unknown address and a verified one.
+    Raises InvalidCode: alike for a wrong code, an unknown address and a verified one;
+    TooManyRequests.
     """
+    spend("mail_source", source.network, now=now)
+    spend("verify_email", email, now=now)
     cognito.confirm_sign_up(email=email, code=code)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
         Account.at(address.learner_id).verify_email()
+        audit.record(address.learner_id, "email_verified", source, now=now)
 
 
-def resend_code(*, email: str) -> None:
-    """Mails the code again where there is something to verify; tells nobody whether there is."""
+def resend_code(*, email: str, source: Source, now: datetime) -> None:
+    """Mails the code again where there is something to verify; tells nobody whether there is.
+
+    Raises TooManyRequests, for any address.
+    """
+    spend("mail_source", source.network, now=now)
+    spend("resend_code", email, now=now)
     try:
         cognito.resend_code(email)
-    except (InvalidCode, NoSuchUser):
+    except (InvalidCode, NoSuchUser, TooManyAttempts):
         log.info("nothing to verify")

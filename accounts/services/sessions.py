@@ -1,12 +1,18 @@
 """Signing in and out: a password becomes tokens, tokens are renewed, tokens end."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from accounts import cognito
+from accounts import audit, cognito
+from accounts.admission import states
 from accounts.cognito import Challenge, InvalidCredentials, Tokens
+from accounts.limits import Try
+from accounts.models import Account, Address
 from accounts.services.profiles import Person, person
-from accounts.tokens import unverified
+from accounts.tokens import Claims, unverified
+from config.problems import NotFound, ServiceUnavailable
+from config.sources import Source
 from config.table import ConditionFailed
 
 
@@ -18,19 +24,44 @@ class SignedIn:
     person: Person
 
 
-def sign_in(*, email: str, password: str, now: datetime) -> SignedIn | Challenge:
+def sign_in(*, email: str, password: str, source: Source, now: datetime) -> SignedIn | Challenge:
     """Checks address and password.
 
-    Raises InvalidCredentials, EmailNotVerified, PasswordResetRequired.
+    Raises InvalidCredentials, EmailNotVerified, PasswordResetRequired; TooManyRequests after too
+    many failures, whatever the password.
     """
-    found = cognito.sign_in(username=email, password=password)
+    found = guess(email, password, source=source, now=now)
     if isinstance(found, Challenge):
         return found
-    return welcome(found, now=now)
+    return welcome(found, source=source, now=now)
 
 
-def welcome(tokens: Tokens, *, now: datetime) -> SignedIn:
-    """Who the new tokens are for. Raises InvalidCredentials when their account bars them."""
+def guess(email: str, password: str, *, source: Source, now: datetime) -> Tokens | Challenge:
+    """Whether this is the password, within the limits on guessing. Raises as `sign_in`."""
+    this = Try.begin(email, source, now=now)
+    try:
+        found = cognito.sign_in(username=email, password=password)
+    except InvalidCredentials:
+        _failed(this, email, source, now)
+        raise
+    except ServiceUnavailable:
+        this.undo()
+        raise
+    this.succeeded()
+    return found
+
+
+def _failed(this: Try, email: str, source: Source, now: datetime) -> None:
+    if this.locks:
+        cognito.mirror_failures(email, this.failures)
+    address = Address.of(email)
+    if address is not None and address.learner_id is not None:
+        action: audit.Action = "locked_out" if this.locks else "sign_in_failed"
+        audit.record(address.learner_id, action, source, now=now)
+
+
+def welcome(tokens: Tokens, *, source: Source, now: datetime) -> SignedIn:
+    """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them."""
     claims = unverified(tokens.access_token)  # straight from the pool
     learner = person(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
@@ -40,7 +71,19 @@ def welcome(tokens: Tokens, *, now: datetime) -> SignedIn:
             learner.account.verify_email()
         except ConditionFailed as error:
             raise InvalidCredentials from error
-    return SignedIn(tokens, learner)
+    audit.record(claims.sub, "signed_in", source, now=now)
+    return SignedIn(_outlasting(tokens, claims, learner.account), learner)
+
+
+def _outlasting(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
+    """The tokens; younger ones when these fall into the second in which all before were voided."""
+    if claims.issued_at >= account.tokens_valid_after:
+        return tokens
+    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
+    if tokens.refresh_token is None:
+        raise InvalidCredentials
+    younger = cognito.refresh(tokens.refresh_token)
+    return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
 
 
 def refresh(*, refresh_token: str) -> Tokens:
@@ -54,3 +97,33 @@ def refresh(*, refresh_token: str) -> Tokens:
 def sign_out(*, refresh_token: str) -> None:
     """Ends one session. A token that is void already is no mistake."""
     cognito.revoke(refresh_token)
+
+
+def sign_out_everywhere(learner_id: str, *, source: Source, now: datetime) -> None:
+    """Ends all sessions: refresh tokens at once, access tokens within a minute everywhere."""
+    end_sessions(learner_id, now=now)
+    audit.record(learner_id, "signed_out_everywhere", source, now=now)
+
+
+def end_sessions(learner_id: str, *, now: datetime) -> None:
+    """Voids all tokens of a learner. Raises NotFound for a learner who is gone."""
+    account = Account.of(learner_id)
+    if account is None:
+        raise NotFound
+    cognito.sign_out_everywhere(account.user_name)
+    account.void_tokens(now)
+    states.forget(learner_id)
+
+
+def reauthenticate(learner_id: str, password: str, *, source: Source, now: datetime) -> Account:
+    """Makes sure that the learner is there and not just their token.
+
+    Returns the account. Raises InvalidCredentials, TooManyRequests.
+    """
+    account = Account.of(learner_id)
+    if account is None:
+        raise InvalidCredentials
+    found = guess(account.email, password, source=source, now=now)
+    if isinstance(found, Tokens) and found.refresh_token is not None:
+        cognito.revoke(found.refresh_token)  # nobody will use this session
+    return account

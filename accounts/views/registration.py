@@ -10,6 +10,7 @@ from accounts.services import registration
 from config.clock import now
 from config.operations import operation
 from config.serializers import valid
+from config.sources import source_of
 
 
 class SignUpView(APIView):
@@ -29,7 +30,7 @@ class SignUpView(APIView):
         A code is mailed to the address; `/auth/verify-email` takes it.
         """
         values = valid(SignUp, request.data)
-        user_id = registration.sign_up(**values, now=now())
+        user_id = registration.sign_up(**values, source=source_of(request.META), now=now())
         message = "We have mailed you a code: send it to /auth/verify-email."
         return Response(
             {"userId": user_id, "email": values["email"], "message": message}, status=201
@@ -52,7 +53,9 @@ class VerifyEmailView(APIView):
 
         A wrong code, an unknown address and a verified one are answered alike.
         """
-        registration.verify_email(**valid(VerifyEmail, request.data))
+        registration.verify_email(
+            **valid(VerifyEmail, request.data), source=source_of(request.META), now=now()
+        )
         return Response({"message": "The address is verified: you can sign in."})
 
 
@@ -66,5 +69,7 @@ class ResendView(APIView):
 
         The answer is the same whether or not there is an address to verify.
         """
-        registration.resend_code(**valid(OnlyEmail, request.data))
+        registration.resend_code(
+            **valid(OnlyEmail, request.data), source=source_of(request.META), now=now()
+        )
         return Response({"message": "If this address waits for a code, a new one is on its way."})

@@ -4,6 +4,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import caller
 from accounts.cognito import (
     Challenge,
     EmailNotVerified,
@@ -11,7 +12,9 @@ from accounts.cognito import (
     InvalidRefreshToken,
     PasswordResetRequired,
 )
+from accounts.models import Activity
 from accounts.serializers import (
+    ActivityShape,
     LoggedIn,
     Login,
     OnlyRefreshToken,
@@ -22,7 +25,10 @@ from accounts.serializers import (
 from accounts.services import sessions
 from config.clock import now
 from config.operations import operation
+from config.pages import ListQuery, list_of, page_response, start_of
+from config.problems import NotFound
 from config.serializers import valid
+from config.sources import source_of
 
 
 class LoginView(APIView):
@@ -41,7 +47,9 @@ class LoginView(APIView):
 
         A wrong password, an unknown address and a disabled account are answered alike.
         """
-        found = sessions.sign_in(**valid(Login, request.data), now=now())
+        found = sessions.sign_in(
+            **valid(Login, request.data), source=source_of(request.META), now=now()
+        )
         if isinstance(found, Challenge):
             raise InvalidCredentials
         return Response({**tokens_body(found.tokens), "user": profile_body(found.person)})
@@ -75,3 +83,24 @@ class LogoutView(APIView):
         """End the session of a refresh token; again and again if need be."""
         sessions.sign_out(**valid(OnlyRefreshToken, request.data))
         return Response(status=204)
+
+
+class LogoutEverywhereView(APIView):
+    @operation("logoutEverywhere", answers={204: None}, raises=[NotFound])
+    def post(self, request: Request) -> Response:
+        """End all sessions of the caller, this one too, within a minute."""
+        sessions.sign_out_everywhere(caller(request).id, source=source_of(request.META), now=now())
+        return Response(status=204)
+
+
+class ActivityView(APIView):
+    @operation("listActivity", query=ListQuery, answers={200: list_of(ActivityShape)})
+    def get(self, request: Request) -> Response:
+        """List what happened to the caller's account, the newest first."""
+        query = ListQuery(request.query_params).values()
+        page = Activity.newest(
+            caller(request).id,
+            limit=query["limit"],
+            start=start_of(request, query.get("cursor")),
+        )
+        return page_response(request, page, ActivityShape)

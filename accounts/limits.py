@@ -1,0 +1,89 @@
+"""How often something may be tried, counted in the table before it is done.
+
+Every count is one conditional update, so requests at the same moment cannot pass together. When
+the table does not answer, nothing is tried (fail closed). The numbers are `settings.LIMITS`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+
+from accounts.models import Attempts, LimitReached
+from config.problems import TooManyRequests
+from config.sources import Source
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many times within so many seconds."""
+
+    times: int
+    within_s: int
+
+
+def limit(name: str) -> Limit:
+    """The limit of this name in the settings."""
+    return Limit(*settings.LIMITS[name])
+
+
+def spend(name: str, subject: str, *, now: datetime) -> None:
+    """Counts one of the times that `subject` may do something. Raises TooManyRequests."""
+    allowed = limit(name)
+    _take(Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False)
+
+
+def _take(
+    attempts: Attempts, counters: Mapping[str, int], within_s: int, now: datetime, *, renew: bool
+) -> dict[str, int]:
+    try:
+        return attempts.take(counters, now=now, within_s=within_s, renew=renew)
+    except LimitReached as error:
+        raise TooManyRequests(retry_after_s=error.wait_s) from error
+
+
+@dataclass(frozen=True)
+class Try:
+    """One guess at a secret of an account, counted as a failure until it is known to be none.
+
+    Three counters: the account from one source, the account from anywhere, the source over all
+    accounts. The first two stand in one item, so that both are taken or none; they lapse after a
+    quarter of an hour without a guess, so no such span can hold more guesses than the limit.
+    `locks`: no guess is left after this one. `failures`: how many there were, with this one.
+    """
+
+    attempts: Attempts
+    from_here: str
+    source: Attempts
+    locks: bool
+    failures: int
+
+    @classmethod
+    def begin(cls, account: str, source: Source, *, now: datetime) -> "Try":
+        """Counts the guess. Raises TooManyRequests, also for what would be the right guess."""
+        here, anywhere, spray = limit("login"), limit("login_account"), limit("login_source")
+        attempts = Attempts.at("login", account)
+        from_here = f"from_{attempts.fingerprint(source.network)}"
+        counters = {from_here: here.times, ALL: anywhere.times}
+        counted = _take(attempts, counters, here.within_s, now, renew=True)
+        by_source = Attempts.at("login_source", source.network)
+        try:
+            _take(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
+        except TooManyRequests:
+            attempts.give_back(from_here, ALL)
+            raise
+        locks = any(counted[name] == most for name, most in counters.items())
+        return cls(attempts, from_here, by_source, locks, counted[ALL])
+
+    def succeeded(self) -> None:
+        """The guess was right: this source's failures are forgotten."""
+        self.attempts.give_back(ALL, forget=self.from_here)
+        self.source.give_back(ALL)
+
+    def undo(self) -> None:
+        """Whether the guess was right is not known: it counts for nothing."""
+        self.attempts.give_back(self.from_here, ALL)
+        self.source.give_back(ALL)

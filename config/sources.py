@@ -1,0 +1,36 @@
+"""Where a request comes from, as far as a client cannot choose it."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+AGENT_MAX_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Source:
+    """`ip` is the address of the connection; `agent` is what the client says of itself."""
+
+    ip: str
+    agent: str = ""
+
+    @property
+    def network(self) -> str:
+        """Whom to count as one: an IPv4 address, or the /64 that one IPv6 subscriber has."""
+        try:
+            address = ipaddress.ip_address(self.ip)
+        except ValueError:
+            return self.ip
+        if isinstance(address, ipaddress.IPv6Address):
+            mapped = address.ipv4_mapped
+            return str(mapped or ipaddress.ip_network((address, 64), strict=False))
+        return str(address)
+
+
+def source_of(environ: Mapping[str, Any]) -> Source:
+    """The source of a WSGI request: API Gateway's word, or the socket's; never a header's."""
+    gateway = environ.get("apig_wsgi.request_context")
+    ip = gateway["identity"]["sourceIp"] if gateway else environ.get("REMOTE_ADDR", "")
+    agent = "".join(c for c in environ.get("HTTP_USER_AGENT", "") if c.isprintable())
+    return Source(str(ip), agent[:AGENT_MAX_LENGTH])

@@ -1,0 +1,188 @@
+"""How often may be guessed: counted before Cognito is asked, whoever asks at the same moment."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from botocore.exceptions import EndpointConnectionError
+from botocore.stub import Stubber
+
+from accounts import cognito
+from config import aws, table
+from config.stack import stack
+from tests.accounts_helpers import (
+    PASSWORD,
+    Api,
+    api,
+    before_call,
+    join,
+    log_in,
+    new_email,
+    new_ip,
+    problem,
+    sign_up,
+)
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+
+LOCKED = (429, "TOO_MANY_REQUESTS")
+WRONG = (401, "INVALID_CREDENTIALS")
+
+
+@contextmanager
+def counting_logins() -> Iterator[list[int]]:
+    """How many logins reach Cognito."""
+    reached: list[int] = []
+    with before_call(aws.client("cognito-idp"), "AdminInitiateAuth", lambda: reached.append(1)):
+        yield reached
+
+
+def fail(email: str, times: int, ip: str | None = None) -> None:
+    for _ in range(times):
+        assert problem(log_in(email, "not-the-password", ip=ip)) == WRONG
+
+
+def attribute(email: str, name: str) -> str | None:
+    user = aws.client("cognito-idp").admin_get_user(UserPoolId=stack().user_pool_id, Username=email)
+    return {pair["Name"]: pair["Value"] for pair in user["UserAttributes"]}.get(name)
+
+
+def test_after_five_failures_the_right_password_is_429_from_there_only() -> None:
+    teresa, here = join("teresa"), new_ip()
+    fail(teresa.email, 5, here)
+    locked = log_in(teresa.email, ip=here)
+    assert problem(locked) == LOCKED
+    assert 840 <= int(locked.headers["Retry-After"]) <= 900
+    assert log_in(teresa.email, ip=new_ip()).status_code == 200
+    assert problem(log_in(teresa.email, ip=here)) == LOCKED
+
+
+def test_a_lock_ends_a_quarter_of_an_hour_after_the_last_failure() -> None:
+    carla, here = join("carla"), new_ip()
+    start = datetime.now(UTC)
+    for minute in (0, 1, 2, 3, 4):
+        with time_machine.travel(start + timedelta(minutes=minute)):
+            fail(carla.email, 1, here)
+    with time_machine.travel(start + timedelta(minutes=18, seconds=50)):
+        assert problem(log_in(carla.email, ip=here)) == LOCKED
+    with time_machine.travel(start + timedelta(minutes=19, seconds=5)):
+        assert log_in(carla.email, ip=here).status_code == 200
+
+
+def test_a_right_password_forgets_the_failures_before_it() -> None:
+    joana, here = join("joana"), new_ip()
+    fail(joana.email, 4, here)
+    assert log_in(joana.email, ip=here).status_code == 200
+    fail(joana.email, 4, here)
+    assert log_in(joana.email, ip=here).status_code == 200
+
+
+def test_twenty_failures_from_anywhere_lock_the_account_everywhere() -> None:
+    hugo = join("hugo")
+    fail(hugo.email, 20)
+    assert problem(log_in(hugo.email)) == LOCKED
+
+
+def test_an_unknown_address_is_locked_just_the_same() -> None:
+    email, here = new_email("nobody"), new_ip()
+    fail(email, 5, here)
+    assert problem(log_in(email, ip=here)) == LOCKED
+
+
+def test_one_source_cannot_spray_a_password_over_many_accounts(settings: Any) -> None:
+    settings.LIMITS = settings.LIMITS | {"login_source": (10, 900)}
+    here, pedro = new_ip(), join("pedro")
+    for _ in range(10):
+        fail(new_email("victim"), 1, here)
+    assert problem(log_in(pedro.email, ip=here)) == LOCKED
+    assert log_in(pedro.email).status_code == 200
+
+
+def test_fifty_parallel_failures_reach_cognito_five_times_at_most() -> None:
+    email, here = new_email("lourenco"), new_ip()
+    body = {"email": email, "password": "not-the-password"}
+    with counting_logins() as reached, ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: Api().post("/auth/login", body, ip=here), range(50)))
+    statuses = [answer.status_code for answer in answers]
+    assert len(reached) <= 5
+    assert statuses.count(401) == len(reached)
+    assert statuses.count(429) == 50 - len(reached)
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP"]
+)
+def test_no_header_moves_a_client_to_another_source(header: str) -> None:
+    email, here = new_email("mallory"), new_ip()
+    for number in range(5):
+        answer = log_in(email, "guess-number", ip=here, **{header: f"203.0.113.{number}"})
+        assert problem(answer) == WRONG
+    answer = log_in(email, "guess-number", ip=here, **{header: "203.0.113.99"})
+    assert problem(answer) == LOCKED
+
+
+def test_without_the_table_nothing_reaches_cognito() -> None:
+    def down() -> None:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    store = table.connection().connection.client
+    with counting_logins() as reached, before_call(store, "UpdateItem", down):
+        assert problem(log_in(new_email("rosa"))) == (503, "SERVICE_UNAVAILABLE")
+    assert reached == []
+
+
+def test_cognitos_own_failure_counts_for_nothing() -> None:
+    artur, here = join("artur"), new_ip()
+    cognito.client_secret()
+    for _ in range(6):
+        with Stubber(aws.client("cognito-idp")) as stub:
+            stub.add_client_error("admin_initiate_auth", "TooManyRequestsException", "", 400)
+            assert problem(log_in(artur.email, ip=here)) == (503, "SERVICE_UNAVAILABLE")
+    assert log_in(artur.email, ip=here).status_code == 200
+
+
+def test_a_lock_is_noted_on_the_user_and_in_the_trail_once() -> None:
+    alice, here = join("alice"), new_ip()
+    fail(alice.email, 5, here)
+    assert problem(log_in(alice.email, ip=here)) == LOCKED
+    assert attribute(alice.email, "custom:failed_logins") == "5"
+    trail = api.get("/auth/activity", token=alice.token).json()["results"]
+    actions = [line["action"] for line in trail]
+    assert actions.count("locked_out") == 1
+    assert actions.count("sign_in_failed") == 4
+    assert {line["ip"] for line in trail if line["action"] == "sign_in_failed"} == {here}
+
+
+def test_sign_ups_from_one_source_have_a_limit(settings: Any) -> None:
+    settings.LIMITS = settings.LIMITS | {"sign_up_source": (2, 3600)}
+    here = new_ip()
+    assert [sign_up(new_email("bot"), ip=here).status_code for _ in range(3)] == [201, 201, 429]
+    assert sign_up(new_email("olga")).status_code == 201
+
+
+def test_codes_and_mails_have_limits_that_tell_nothing_of_the_address() -> None:
+    waiting = new_email("mateus")
+    assert sign_up(waiting).status_code == 201
+    for email in (waiting, new_email("nobody")):
+        guesses = [
+            api.post("/auth/verify-email", {"email": email, "code": f"{number:06}"})
+            for number in range(16)
+        ]
+        assert [guess.status_code for guess in guesses] == [400] * 15 + [429]
+        mails = [api.post("/auth/verify-email/resend", {"email": email}) for _ in range(6)]
+        assert [mail.status_code for mail in mails] == [200] * 5 + [429]
+
+
+def test_passwords_stay_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", logger="parley")
+    elsa = join("elsa")
+    log_in(elsa.email, "a-wrong-secret")
+    api.post("/auth/refresh", {"refreshToken": elsa.refresh_token})
+    lines = "\n".join(str(vars(record)) for record in caplog.records)
+    for secret in (PASSWORD, "a-wrong-secret", elsa.refresh_token, elsa.token, elsa.email):
+        assert secret not in lines
+    assert cognito.client_secret() not in lines
