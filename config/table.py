@@ -192,7 +192,8 @@ class Item(Model):
     ) -> Page[Self]:
         """One Query call, ordered by `index` (default: the sort key), strongly consistent.
 
-        `matching` filters after reading: such a page may be short and still have a next one.
+        `matching` filters after reading, and so does the kind of item: a page may be short and
+        still have a next one.
         """
         answer = connection().query(
             pk,
@@ -209,7 +210,8 @@ class Item(Model):
             raws = raws[:limit]
             keys = {"pk", "sk", *({"gsi1pk", "gsi1sk"} if index == "gsi1" else {index})}
             last = {key: raws[-1][key] for key in keys if key}
-        return Page([cls.read(raw) for raw in raws], last)
+        kinds = cls._kinds()  # tombstones lie among what they replace
+        return Page([cls.read(raw) for raw in raws if raw["kind"]["S"] in kinds], last)
 
     @classmethod
     def every(

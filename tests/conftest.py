@@ -1,23 +1,15 @@
-"""Fixtures of the fast tests: the table in process, learners with tokens of our own making."""
+"""Fixtures of all tests: servers where a test asks for one, else the table in process."""
 
-import json
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from functools import cache
-from typing import Any
-from uuid import uuid4
+from dataclasses import fields
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from django.test import Client
-from jose import jwk, jwt
 from moto import mock_aws
 
-from accounts.admission import key_set, states
-from accounts.models import Account, Profile, learner_key
-from config import aws, clock
-from config.stack import Stack, stack
+from accounts.admission import states
+from config import aws
+from config.stack import Stack
+from tests.callers import Caller, welcome
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
     dynamodb_local_url,
@@ -25,89 +17,6 @@ from tests.servers import (  # noqa: F401  (fixtures)
     table_definition,
     using,
 )
-
-
-@cache
-def signing_key() -> Any:
-    """The key our tests' tokens are signed with, as the pool's own would be."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return jwk.construct(private, "RS256")
-
-
-def public_keys() -> dict[str, Any]:
-    """The JWKS to it."""
-    return {"keys": [signing_key().public_key().to_dict() | {"kid": "k1"}]}
-
-
-def access_token(sub: str, *, groups: tuple[str, ...] = (), **changes: Any) -> str:
-    """An access token as Cognito makes them."""
-    now = int(time.time())
-    claims = {
-        "sub": sub,
-        "iss": stack().issuer,
-        "client_id": stack().client_id,
-        "token_use": "access",
-        "iat": now,
-        "exp": now + 3600,
-        "auth_time": now,
-        "cognito:groups": list(groups),
-    }
-    return jwt.encode(claims | changes, signing_key(), "RS256", headers={"kid": "k1"})
-
-
-@dataclass
-class Caller:
-    """A learner who speaks JSON with the service in process."""
-
-    id: str
-    token: str
-    client: Client = field(default_factory=Client)
-
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The answer; `If_Match='"3"'` sends that header."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {self.token}"} | named}
-        if body is not None:
-            data = body if isinstance(body, str | bytes) else json.dumps(body)
-            options |= {"data": data, "content_type": "application/json"}
-        return self.client.generic(method.upper(), path, **options)
-
-    def get(self, path: str, **headers: str) -> Any:
-        return self.send("get", path, **headers)
-
-    def post(self, path: str, body: Any = None, **headers: str) -> Any:
-        return self.send("post", path, body, **headers)
-
-    def put(self, path: str, body: Any = None, **headers: str) -> Any:
-        return self.send("put", path, body, **headers)
-
-    def patch(self, path: str, body: Any = None, **headers: str) -> Any:
-        return self.send("patch", path, body, **headers)
-
-    def delete(self, path: str, **headers: str) -> Any:
-        return self.send("delete", path, **headers)
-
-    def makes(self, path: str, body: Any) -> Any:
-        """What a successful POST made."""
-        answer = self.post(path, body)
-        assert answer.status_code == 201, answer.content
-        return answer.json()
-
-
-def welcome(name: str, *, timezone: str = "UTC", groups: tuple[str, ...] = ()) -> Caller:
-    """A learner with an account and a profile, signed in."""
-    learner_id, now = str(uuid4()), clock.now()
-    Account.new(learner_id, email=f"{name}@example.org", now=now).put_new()
-    Profile(
-        learner_key(learner_id),
-        Profile.SK,
-        first_name=name.title(),
-        last_name="Silva",
-        timezone=timezone,
-        created_at=now,
-    ).put_new()
-    key_set().fetch = public_keys
-    return Caller(learner_id, access_token(learner_id, groups=groups))
 
 
 @pytest.fixture(scope="module")

@@ -67,9 +67,9 @@ class Deck(Item, discriminator="deck"):
         return cls.find(*cls.key(learner_id, deck_id))
 
     @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Item]":
-        """The learner's decks and the tombstones of deleted ones, by id."""
-        return Item.page(
+    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Deck]":
+        """One page of the learner's decks, by id."""
+        return cls.page(
             learner_key(learner_id), cls.sk.startswith(cls.PREFIX), limit=limit, start=start
         )
 
@@ -205,7 +205,7 @@ class Card(Item, discriminator="card"):
         leech: bool | None = None,
         limit: int,
         start: Raw | None,
-    ) -> "Page[Item]":
+    ) -> "Page[Card]":
         """One page of the learner's cards: by front, by deck and queue, by queue, else by id.
 
         What the chosen index does not order is filtered inside the page.
@@ -222,7 +222,7 @@ class Card(Item, discriminator="card"):
             index, condition = "lsi2", cls.lsi2.startswith(prefix)
         elif letter:
             index, condition = "lsi1", cls.lsi1.startswith(f"{letter}#")
-        return Item.page(
+        return cls.page(
             learner_key(learner_id),
             condition,
             index=index,

@@ -40,8 +40,8 @@ class Tags(serializers.ListField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(child=Text(max_length=50), max_length=20, **kwargs)
 
-    def to_internal_value(self, data: Any) -> list[str]:
-        return list(dict.fromkeys(super().to_internal_value(data)))
+    def run_validation(self, data: Any = serializers.empty) -> list[str]:
+        return list(dict.fromkeys(super().run_validation(data)))
 
 
 def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:

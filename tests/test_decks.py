@@ -1,0 +1,188 @@
+"""/decks."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from ulid import ULID
+
+from tests.callers import Caller
+from tests.test_flashcards import card_of, deck_of
+
+WHOLE = {
+    "name": "Português A1",
+    "description": "Palavras do dia a dia",
+    "nativeLanguage": "en",
+    "targetLanguage": "pt-PT",
+    "newCardsPerDay": 5,
+    "reviewsPerDay": 50,
+    "desiredRetention": 0.92,
+}
+
+
+def test_a_deck_is_made_read_replaced_and_deleted(maria: Caller) -> None:
+    made = maria.makes("/decks", WHOLE)
+    assert {name: made[name] for name in WHOLE} == WHOLE
+    path = f"/decks/{made['id']}"
+    assert maria.get(path).json() == made
+    replaced = maria.put(path, {"name": "Português"}).json()
+    assert (replaced["description"], replaced["newCardsPerDay"]) == ("", None)
+    assert replaced["version"] == made["version"] + 1
+    assert maria.delete(path).status_code == 204
+    assert maria.get(path).status_code == 404
+
+
+def test_what_was_read_can_be_put_back_as_it_is(maria: Caller) -> None:
+    made = maria.makes("/decks", WHOLE)
+    put = maria.put(f"/decks/{made['id']}", made)
+    assert put.status_code == 200, put.content
+    assert {name: put.json()[name] for name in WHOLE} == WHOLE
+
+
+@pytest.mark.parametrize("made_id", [str(ULID()), str(uuid4())])
+def test_a_deck_sent_again_with_its_id_is_the_same_deck(maria: Caller, made_id: str) -> None:
+    first = maria.post("/decks", WHOLE | {"id": made_id})
+    again = maria.post("/decks", WHOLE | {"id": made_id})
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert len(maria.get("/decks").json()["results"]) == 1
+
+
+def test_another_deck_with_the_same_id_is_refused(maria: Caller) -> None:
+    made = maria.makes("/decks", WHOLE | {"id": str(ULID())})
+    answer = maria.post("/decks", {"name": "Outro", "id": made["id"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "ID_TAKEN")
+
+
+def test_the_id_of_a_deleted_deck_is_not_used_again(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    maria.delete(f"/decks/{deck_id}")
+    answer = maria.post("/decks", {"name": "Outro", "id": deck_id})
+    assert answer.json()["code"] == "ID_TAKEN"
+
+
+def test_two_learners_may_use_the_same_id(maria: Caller, joao: Caller) -> None:
+    deck_id = deck_of(maria)
+    assert joao.makes("/decks", {"name": "Meu", "id": deck_id})["name"] == "Meu"
+    assert maria.get(f"/decks/{deck_id}").json()["name"] == "Português"
+
+
+def test_a_change_on_an_old_version_is_refused_and_changes_nothing(maria: Caller) -> None:
+    made = maria.post("/decks", WHOLE)
+    path = f"/decks/{made.json()['id']}"
+    assert made["ETag"] == '"1"'
+    assert maria.patch(path, {"name": "Um"}, If_Match='"1"').status_code == 200
+    for verb, body in (("patch", {"name": "Dois"}), ("put", WHOLE), ("delete", None)):
+        answer = maria.send(verb, path, body, If_Match='"1"')
+        assert (answer.status_code, answer.json()["code"]) == (412, "PRECONDITION_FAILED")
+    assert maria.get(path).json()["name"] == "Um"
+
+
+@pytest.mark.parametrize("tag", ['W/"1"', "one", '"one"', '"1", "2"', '""'])
+def test_an_if_match_that_no_version_can_have_is_refused(maria: Caller, tag: str) -> None:
+    deck_id = deck_of(maria)
+    assert maria.patch(f"/decks/{deck_id}", {"name": "X"}, If_Match=tag).status_code == 412
+
+
+def test_any_version_will_do_where_if_match_is_a_star(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    assert maria.patch(f"/decks/{deck_id}", {"name": "X"}, If_Match="*").status_code == 200
+
+
+def test_decks_are_listed_in_pages_without_deleted_ones(maria: Caller) -> None:
+    made = [deck_of(maria, name=f"Baralho {n}") for n in range(5)]
+    maria.delete(f"/decks/{made[2]}")
+    path, seen = "/decks?limit=2", []
+    while path:
+        page = maria.get(path).json()
+        assert len(page["results"]) <= 2
+        seen += [deck["id"] for deck in page["results"]]
+        path = page["next"]
+    assert seen == [deck_id for deck_id in made if deck_id != made[2]]
+
+
+def test_a_deck_with_cards_is_only_deleted_when_told_what_becomes_of_them(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    card_id = card_of(maria, deck_id)
+    answer = maria.delete(f"/decks/{deck_id}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "DECK_NOT_EMPTY")
+    card_of(maria, deck_id, "mesa")  # and it stays open
+    assert maria.delete(f"/decks/{deck_id}?cards=delete").status_code == 204
+    assert maria.get(f"/flashcards/{card_id}").status_code == 404
+
+
+def test_the_cards_of_a_deleted_deck_move_with_all_they_have(maria: Caller) -> None:
+    old, new = deck_of(maria), deck_of(maria)
+    cards = [card_of(maria, old, f"palavra {n}") for n in range(60)]
+    before = maria.get(f"/flashcards/{cards[7]}").json()
+    assert maria.delete(f"/decks/{old}?cards=move&moveTo={new}").status_code == 204
+    after = maria.get(f"/flashcards/{cards[7]}").json()
+    changed = {"deckId": new, "updatedAt": after["updatedAt"], "version": before["version"] + 1}
+    assert after == before | changed
+    assert len(maria.get(f"/flashcards?deckId={new}&limit=100").json()["results"]) == 60
+
+
+@pytest.mark.parametrize("move_to", ["", "&moveTo=01J00000000000000000000000"])
+def test_cards_do_not_move_to_a_deck_that_is_not_there(maria: Caller, move_to: str) -> None:
+    deck_id = deck_of(maria)
+    card_of(maria, deck_id)
+    answer = maria.delete(f"/decks/{deck_id}?cards=move{move_to}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "moveTo"
+    card_of(maria, deck_id, "mesa")  # the deck is open as before
+
+
+def test_a_deleted_decks_options_are_forgotten(maria: Caller) -> None:
+    from learning.services.settings import read_scheduler
+
+    deck_id = deck_of(maria, newCardsPerDay=3)
+    assert read_scheduler(learner_id=maria.id).decks == {deck_id: {"new_cards_per_day": 3}}
+    maria.patch(f"/decks/{deck_id}", {"newCardsPerDay": 4})
+    assert read_scheduler(learner_id=maria.id).decks == {deck_id: {"new_cards_per_day": 4}}
+    maria.delete(f"/decks/{deck_id}")
+    assert read_scheduler(learner_id=maria.id).decks == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("id", "x", "invalid"),
+        ("name", "", "blank"),
+        ("name", "   ", "blank"),
+        ("name", None, "null"),
+        ("name", "n" * 101, "max_length"),
+        ("name", 7, "invalid"),
+        ("name", "a\u0000b", "null_characters_not_allowed"),
+        ("name", "\ud800", "surrogate_characters_not_allowed"),
+        ("description", "d" * 1001, "max_length"),
+        ("nativeLanguage", "english please", "invalid"),
+        ("targetLanguage", "e", "invalid"),
+        ("newCardsPerDay", -1, "min_value"),
+        ("newCardsPerDay", 10_000, "max_value"),
+        ("newCardsPerDay", "5", "invalid"),
+        ("newCardsPerDay", True, "invalid"),
+        ("reviewsPerDay", 1e30, "invalid"),
+        ("desiredRetention", 0.69, "min_value"),
+        ("desiredRetention", 0.98, "max_value"),
+        ("desiredRetention", "0.9", "invalid"),
+        ("unknown", 1, "unknown_field"),
+    ],
+)
+def test_a_field_that_is_not_valid_is_named(
+    maria: Caller, field: str, value: Any, code: str
+) -> None:
+    answer = maria.post("/decks", WHOLE | {field: value})
+    assert answer.status_code == 400, answer.content
+    assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(field, code)]
+    assert maria.get("/decks").json()["results"] == []
+
+
+def test_every_wrong_field_is_named_at_once(maria: Caller) -> None:
+    answer = maria.post("/decks", {"name": "", "newCardsPerDay": -1, "colour": "red"})
+    assert {e["field"] for e in answer.json()["errors"]} == {"name", "newCardsPerDay", "colour"}
+
+
+def test_a_deck_of_another_learner_is_404(maria: Caller, joao: Caller) -> None:
+    path = f"/decks/{deck_of(maria)}"
+    assert joao.get(path).status_code == 404
+    assert joao.patch(path, {"name": "Meu"}).status_code == 404
+    assert joao.delete(path).status_code == 404
