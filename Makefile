@@ -38,10 +38,17 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 	@sh tests/dynamodb_local/install.sh
 	@touch $@
 
+# Anki (AGPL), the judge of our packages in tests alone; an environment and a process of its own.
+.uv/anki/.ready: tests/anki_oracle.txt .uv/.ready
+	@echo "Installing Anki into .uv/anki"
+	@$(UV) venv --quiet --clear --python .uv/bin/python .uv/anki
+	@$(UV) pip install --quiet --python .uv/anki/bin/python --require-hashes -r tests/anki_oracle.txt
+	@touch $@
+
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
-test: setup .uv/dynamodb/.ready ## The whole suite, with coverage
+test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The whole suite, with coverage
 	@$(RUN)pytest -n 2 --dist loadgroup --cov
 
 test-fast: setup ## What needs no server: under half a minute

@@ -118,6 +118,34 @@ def test_writing_takes_one_note_at_a_time() -> None:
     assert taken == [0]
 
 
+def test_a_document_of_ours_may_be_larger_than_memory_allows_for_others() -> None:
+    notes = [Note(id=str(n), front="ir", back="to go") for n in range(100)]
+    written = b"".join(write_json(notes, NOW))
+    limits = Limits(text_bytes=500)
+    assert rows(written, limits=limits) == notes
+    with pytest.raises(FileTooLarge):
+        rows(json.dumps(json.loads(written)).encode(), limits=limits)
+    with pytest.raises(FileTooLarge):
+        rows(written, limits=Limits(notes=99))
+
+
+def test_a_broken_line_of_a_document_of_ours_costs_one_note() -> None:
+    notes = [Note(id=str(n), front="ir", back="to go") for n in range(3)]
+    lines = b"".join(write_json(notes, NOW)).split(b"\n")
+    broken = rows(b"\n".join([lines[0], lines[1], lines[2][:-5], lines[3], lines[4]]))
+    assert broken == [
+        notes[0],
+        RowError(2, "", "NOT_JSON", "The line is not well-formed JSON."),
+        notes[2],
+    ]
+
+
+def test_a_document_of_ours_that_was_cut_short_says_so() -> None:
+    written = b"".join(write_json([Note(id="1", front="ir", back="to go")], NOW))
+    found = rows(written.removesuffix(b"]}\n"))
+    assert [row.code for row in found if isinstance(row, RowError)] == ["CUT_SHORT"]
+
+
 def test_a_bare_list_of_notes_is_read() -> None:
     assert rows([{"front": "ir", "back": "to go", "tags": ["a1"]}]) == [
         Note(front="ir", back="to go", tags=("a1",))

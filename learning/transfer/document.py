@@ -22,6 +22,7 @@ from learning.transfer.model import (
     FileTooNew,
     Limits,
     Note,
+    Row,
     RowError,
     Rows,
     fault_of,
@@ -30,6 +31,7 @@ from learning.transfer.model import (
 
 FORMAT = "parley-notes"
 VERSION = 1
+_HEAD_BYTES = 1000
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _KINDS = {
@@ -64,21 +66,53 @@ def write_json(notes: Iterable[Note], exported_at: datetime) -> Iterator[bytes]:
 def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     """The notes of a document of ours, or of a bare list of such notes; rows count from 1.
 
+    A document that still has its notes one a line, as we write it, is read in constant memory.
     Raises FileRefused, FileTooNew and FileTooLarge.
     """
+    start = file.tell()
+    head = file.readline(_HEAD_BYTES)
+    if re.fullmatch(rb'\{"format":[^\n]*"notes": \[\r?\n', head):
+        _notes_of(_parse(head + b"]}"))
+        items = _by_line(file, limits)
+    else:
+        file.seek(start)
+        items = iter(_whole(file, limits))
+    for row, item in enumerate(items, 1):
+        if row > limits.notes:
+            raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
+        yield item if isinstance(item, RowError) else _row(item, row, limits)
+
+
+def _row(item: Any, row: int, limits: Limits) -> Row:
+    try:
+        note: Note = _decode(Note, item, "")
+    except _FaultError as fault:
+        return RowError(row, fault.path.removeprefix("."), fault.code, fault.message)
+    return fault_of(note, row, limits) or note
+
+
+def _whole(file: BinaryIO, limits: Limits) -> list[Any]:
     data = file.read(limits.text_bytes + 1)
     if len(data) > limits.text_bytes:
         raise FileTooLarge(f"A JSON file may have {limits.text_bytes} bytes at most.")
     items = _notes_of(_parse(data))
     if len(items) > limits.notes:
         raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
-    for row, item in enumerate(items, 1):
+    return items
+
+
+def _by_line(file: BinaryIO, limits: Limits) -> Iterator[Any]:
+    """The items of a document of ours; a line that is no JSON gives a RowError in its place."""
+    row = 0
+    while line := file.readline(limits.text_bytes).strip():
+        if line == b"]}":
+            return
+        row += 1
         try:
-            note: Note = _decode(Note, item, "")
-        except _FaultError as fault:
-            yield RowError(row, fault.path.removeprefix("."), fault.code, fault.message)
-        else:
-            yield fault_of(note, row, limits) or note
+            yield _parse(line.removesuffix(b","))
+        except FileRefused:
+            yield RowError(row, "", "NOT_JSON", "The line is not well-formed JSON.")
+    yield RowError(row + 1, "", "CUT_SHORT", "The file ends before its end.")
 
 
 def _parse(data: bytes) -> Any:

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -231,14 +230,13 @@ class _Groups:
 
     def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
         self._rows = rows
+        self._next = next(rows, None)
 
     def of(self, key: int) -> Iterator[tuple[Any, ...]]:
         """The rows of one group; those of lower keys, which have no note, are passed over."""
-        for row in self._rows:
-            if whole(row[0]) > key:
-                self._rows = chain([row], self._rows)
-                return
-            if whole(row[0]) == key:
+        while self._next is not None and (found := whole(self._next[0])) <= key:
+            row, self._next = self._next, next(self._rows, None)
+            if found == key:
                 yield row
 
 

@@ -90,17 +90,20 @@ def write_apkg(
 
 
 class _Ids:
-    """Ids made of a time in milliseconds, moved on where one is taken."""
+    """Ids made of a time in milliseconds, moved on where one is taken.
+
+    Many notes may share their time, so each taken id knows where to look next.
+    """
 
     def __init__(self, latest: datetime) -> None:
         self._latest = _ms(latest)
-        self._taken: set[int] = set()
+        self._after: dict[int, int] = {}
 
     def at(self, moment: datetime) -> int:
-        number = max(1, min(_ms(moment), self._latest))
-        while number in self._taken:
-            number += 1
-        self._taken.add(number)
+        wanted = number = max(1, min(_ms(moment), self._latest))
+        while number in self._after:
+            number = self._after[number]
+        self._after[wanted] = self._after[number] = number + 1
         return number
 
 

@@ -1,0 +1,195 @@
+"""Anki itself, asked to make packages and to read ours. Runs in Anki's own environment.
+
+    python anki_oracle.py make FOLDER           packages in every format, with what is in them
+    python anki_oracle.py read FOLDER PACKAGE…  imports one after the other, and what is then there
+
+Prints one JSON document. Nothing of Parley is imported here, and Anki nowhere else.
+"""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from anki.collection import (
+    Collection,
+    ExportAnkiPackageOptions,
+    ImportAnkiPackageOptions,
+    ImportAnkiPackageRequest,
+)
+from anki.notes import Note
+
+DAY_S = 86_400
+
+
+def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
+    collection = Collection(str(Path(folder, "collection.anki2")))
+    try:
+        return make(collection, folder) if command == "make" else read(collection, *packages)
+    finally:
+        collection.close()
+
+
+def make(collection: Collection, folder: str) -> dict[str, Any]:
+    fill(collection)
+    for name, legacy in (("second", True), ("latest", False)):
+        collection.export_anki_package(
+            out_path=str(Path(folder, f"{name}.apkg")),
+            options=ExportAnkiPackageOptions(
+                with_scheduling=True, with_deck_configs=False, with_media=True, legacy=legacy
+            ),
+            limit=None,
+        )
+    # the first format is the second under its older name, without the member that tells it
+    with (
+        zipfile.ZipFile(Path(folder, "second.apkg")) as second,
+        zipfile.ZipFile(Path(folder, "first.apkg"), "w") as first,
+    ):
+        first.writestr("collection.anki2", second.read("collection.anki21"))
+        first.writestr("media", second.read("media"))
+    return {"notes": notes(collection)}
+
+
+def fill(collection: Collection) -> None:
+    """Two decks, three note types, and cards in every state that a card may be in."""
+    collection.set_config("fsrs", True)
+    spanish = collection.decks.id("Spanish::Verbs")
+    french = collection.decks.id("French")
+    sound = collection.media.write_data("ir.mp3", b"not really a sound")
+    picture = collection.media.write_data("maison.png", b"not really a picture")
+
+    def add(kind: str, deck: int, *fields: str, tags: str = "") -> Note:
+        note = collection.new_note(collection.models.by_name(kind))
+        for name, value in zip(note.keys(), fields, strict=False):
+            note[name] = value
+        note.tags = tags.split()
+        collection.add_note(note, deck)
+        return note
+
+    go = add(
+        "Basic (and reversed card)", spanish, f"<b>ir</b> [sound:{sound}]", "to go<br>(irregular)",
+        tags="verb::irregular a1",
+    )  # fmt: skip
+    capital = add("Cloze", spanish, "{{c1::Madrid}} &amp; {{c3::Lima::city}}", "capitals")
+    house = add("Basic", french, f'la maison <img src="{picture}">', "the house", tags="a1")
+    cat, dog, bird, fish, horse, cow = (
+        add("Basic", french, word, meaning)
+        for word, meaning in [
+            ("le chat", "the cat"), ("le chien", "the dog"), ("l'oiseau", "the bird"),
+            ("le poisson", "the fish"), ("le cheval", "the horse"), ("la vache", "the cow"),
+        ]
+    )  # fmt: skip
+    add("Basic (type in the answer)", french, "le pain", "bread")
+
+    answer(collection, spanish, 3, 1)
+    collection.sched.set_due_date([house.cards()[0].id], "5!")
+    ripen(collection, cat, 30, 2100, '{"s":41.5,"d":6.25,"dr":0.9,"decay":0.154,"lrt":1750000000}')
+    ripen(collection, dog, 12, 1900, "{}")
+    collection.sched.suspend_cards([bird.cards()[0].id, capital.cards()[1].id])
+    ripen(collection, fish, 3, 2500, "{}")
+    collection.sched.bury_cards([fish.cards()[0].id])
+    ripen(collection, horse, 8, 2300, "{}")
+    collection.sched.schedule_cards_as_new([cow.cards()[0].id])
+    cram = collection.sched.get_or_create_filtered_deck(0)
+    cram.name = "Cram"
+    cram.config.search_terms[0].search = "cheval"
+    collection.sched.add_or_update_filtered_deck(cram)
+    assert horse.cards()[0].odid
+    assert len(go.cards()) == 2
+    collection.fix_integrity()  # fills in last reviews, as Anki does now and then
+
+
+def answer(collection: Collection, deck: int, *buttons: int) -> None:
+    collection.decks.set_current(deck)
+    for button in buttons:
+        card = collection.sched.getCard()
+        card.start_timer()
+        collection.sched.answerCard(card, button)
+
+
+def ripen(collection: Collection, note: Note, interval: int, factor: int, data: str) -> None:
+    """Make a card look as if it had been studied for long, with a log to show for it."""
+    card = note.cards()[0]
+    collection.db.execute(
+        "UPDATE cards SET type=2, queue=2, due=?, ivl=?, factor=?, reps=4, lapses=1, data=?"
+        " WHERE id=?",
+        collection.sched.today + interval - 2, interval, factor, data, card.id,
+    )  # fmt: skip
+    first = 1_740_000_000_000 + card.id % 1_000_000
+    for row in [
+        (first, 3, -600, -60, 0, 5100, 0), (first + 600_500, 3, 1, -600, 2500, 3000, 0),
+        (first + 90_000_000, 1, -600, 1, 2300, 9000, 1),
+        (first + 90_600_000, 4, 4, -600, 2300, 80, 2),
+        (first + 500_000_000, 2, interval, 4, factor, 60_000, 1),
+        (first + 600_000_000, 0, interval, 4, factor, 0, 4),
+        (first + 700_000_000, 3, interval, interval, 0, 700, 3),
+    ]:  # fmt: skip
+        collection.db.execute(
+            "INSERT INTO revlog VALUES (?, ?, -1, ?, ?, ?, ?, ?, ?)", row[0], card.id, *row[1:]
+        )
+
+
+def read(collection: Collection, *packages: str) -> dict[str, Any]:
+    options = ImportAnkiPackageOptions(merge_notetypes=True, with_scheduling=True)
+    imports = []
+    for package in packages:
+        request = ImportAnkiPackageRequest(package_path=package, options=options)
+        log = collection.import_anki_package(request).log
+        counts = {name: len(getattr(log, name)) for name in ("new", "updated", "duplicate")}
+        imports.append(counts | {"conflicting": len(log.conflicting)})
+    problems, fine = collection.fix_integrity()
+    return {"imports": imports, "notes": notes(collection), "fine": fine, "problems": problems}
+
+
+def notes(collection: Collection) -> list[dict[str, Any]]:
+    return [
+        {
+            "guid": note.guid,
+            "kind": note.note_type()["name"],
+            "fields": dict(note.items()),
+            "tags": sorted(note.tags),
+            "cards": [card(collection, row.id) for row in note.cards()],
+        }
+        for note in map(collection.get_note, collection.find_notes(""))
+    ]
+
+
+def card(collection: Collection, id_: int) -> dict[str, Any]:
+    names = (
+        "ord",
+        "type",
+        "queue",
+        "due",
+        "ivl",
+        "factor",
+        "reps",
+        "lapses",
+        "odue",
+        "odid",
+        "did",
+    )
+    values = collection.db.first(f"SELECT {', '.join(names)}, data FROM cards WHERE id = {id_}")  # noqa: S608
+    row = dict(zip(names, values, strict=False))
+    due, home = (
+        (row["odue"] or row["due"]) if row["odid"] else row["due"],
+        row["odid"] or row["did"],
+    )
+    if row["type"] != 0 and due < 1_000_000_000:  # a day: when Anki begins it
+        today = collection.sched.day_cutoff - DAY_S
+        due = today + (due - collection.sched.today) * DAY_S
+    data = json.loads(values[-1])
+    log = "SELECT id, ease, ivl, lastIvl, factor, time, type FROM revlog WHERE cid = ? ORDER BY id"
+    return {
+        "deck": collection.decks.name(home),
+        "due": due,
+        "suspended": row["queue"] == -1,
+        "buried": row["queue"] < -1,
+        "memory": {key: data.get(key) for key in ("s", "d", "lrt")},
+        "log": collection.db.all(log, id_),
+        **{name: row[name] for name in ("ord", "type", "ivl", "factor", "reps", "lapses")},
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:])))
