@@ -14,6 +14,7 @@ from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
     dynamodb_local_url,
     embedded_aws,
+    embedded_home,
     table_definition,
     using,
 )

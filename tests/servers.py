@@ -3,6 +3,7 @@
 Nothing here skips: a server that is not installed or does not start fails the tests that need it.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -28,12 +30,17 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def using(found: stack.Stack) -> Iterator[stack.Stack]:
-    """Make `found` the stack of this process, for all of the service, for a while."""
-    with pytest.MonkeyPatch.context() as patch:
+def using(found: stack.Stack, *, home: Path | None = None) -> Iterator[stack.Stack]:
+    """Make `found` the stack of this process, for all of the service, for a while.
+
+    `PARLEY_HOME` is `home` meanwhile, else an empty folder: what a local run has left in the
+    checkout's own does not reach the tests.
+    """
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as empty:
+        patch.setenv("PARLEY_HOME", str(home or empty))
         for field, value in vars(found).items():
-            if value is not None:
-                patch.setenv(f"PARLEY_{field.upper()}", value)
+            name = f"PARLEY_{field.upper()}"
+            patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
         forget_clients()
         yield found
     forget_clients()
@@ -46,18 +53,20 @@ def forget_clients() -> None:
 
 
 @pytest.fixture(scope="session")
-def embedded_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
-    """The embedded AWS, provisioned from the deployed template, one for all workers.
-
-    `config.stack.stack()` is its stack from then on, except inside another `using`, and
-    `PARLEY_HOME` its state folder.
-    """
+def embedded_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state folder of the embedded AWS, provisioned, one for all workers of this run."""
     home = shared_folder(tmp_path_factory) / "parley"
-    with pytest.MonkeyPatch.context() as patch, embedded.running(home) as endpoint_url:
-        patch.setenv("PARLEY_HOME", str(home))
-        outputs = provisioning.apply_locally(home, endpoint_url)
-        with using(provisioning.as_stack(outputs)) as found:
-            yield found
+    with embedded.running(home) as endpoint_url:
+        provisioning.apply_locally(home, endpoint_url)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def embedded_aws(embedded_home: Path) -> Iterator[stack.Stack]:
+    """The embedded AWS's stack, which is `config.stack.stack()` for the module's tests."""
+    found = stack.Stack(**json.loads((embedded_home / "stack.json").read_text()))
+    with using(found, home=embedded_home):
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def test_two_folders_have_nothing_in_common(home: Path, tmp_path: Path) -> None:
 
 
 def test_it_takes_no_request_from_elsewhere(home: Path) -> None:
-    with embedded.running(home) as endpoint_url, pytest.raises(OSError, match="refused|assign"):
+    with embedded.running(home) as endpoint_url, pytest.raises(OSError, match=r"refused|assign"):
         socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=5)
 
 

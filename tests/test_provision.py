@@ -138,7 +138,7 @@ def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -
 
 def test_the_tests_other_engine_takes_no_request_from_elsewhere(dynamodb_local_url: str) -> None:
     port = int(dynamodb_local_url.rpartition(":")[2])
-    with pytest.raises(OSError, match="refused|assign"):
+    with pytest.raises(OSError, match=r"refused|assign"):
         socket.create_connection(("127.0.0.2", port), timeout=5)
 
 

@@ -30,7 +30,7 @@ def stop_when_unused(users_file: str) -> None:
 
 def keep_mails() -> None:
     """Let the newest mails survive a restart: ministack 1.5.33 saves all of SES but those."""
-    ses = importlib.import_module("ministack.services.ses")
+    ses: Any = importlib.import_module("ministack.services.ses")
     get_state, load_state = ses.get_state, ses.load_persisted_state
 
     def get_state_with_mails() -> dict[str, Any]:
