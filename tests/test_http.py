@@ -1,0 +1,205 @@
+"""What every endpoint has in common: problems, request ids, headers, media types, logs."""
+
+import json
+import logging
+from contextlib import closing
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from config.http import RequestMiddleware
+from tests.callers import Caller
+
+ANONYMOUS = Client()
+
+
+def test_an_unknown_path_is_a_problem_document() -> None:
+    answer = ANONYMOUS.get("/no/such/path")
+    assert answer.status_code == 404
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "urn:parley:problem:NOT_FOUND",
+        "title": "There is nothing here",
+        "status": 404,
+        "detail": "There is nothing here",
+        "code": "NOT_FOUND",
+        "instance": "/no/such/path",
+        "requestId": answer["X-Request-Id"],
+    }
+
+
+@pytest.mark.parametrize("path", ["/decks/", "/decks/x", "/flashcards/due/", "/health/", "/"])
+def test_paths_have_no_trailing_slash_and_ids_have_their_form(path: str) -> None:
+    assert ANONYMOUS.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/decks", "/flashcards", "/flashcards/due", "/scheduler"])
+def test_without_a_token_the_answer_is_401_and_names_the_scheme(path: str) -> None:
+    answer = ANONYMOUS.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (401, "NOT_AUTHENTICATED")
+    assert answer["WWW-Authenticate"] == 'Bearer realm="parley"'
+
+
+def test_a_method_that_a_path_does_not_take_is_405_with_those_it_takes(maria: Caller) -> None:
+    answer = maria.delete("/decks")
+    assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert {"GET", "POST"} <= set(answer["Allow"].split(", "))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "nonsense",
+        b"\xff\xfe{}",
+        "[" * 100_000,
+        '{"name": NaN}',
+        '{"name": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_body_that_is_not_json_is_malformed(maria: Caller, body: Any) -> None:
+    answer = maria.post("/decks", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize("body", ["[]", '"name"', "5", "null", "[{}]"])
+def test_a_body_that_is_not_an_object_is_not_valid(maria: Caller, body: str) -> None:
+    answer = maria.post("/decks", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json()["errors"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data"])
+def test_only_json_is_read(maria: Caller, kind: str) -> None:
+    answer = maria.client.generic(
+        "POST", "/decks", "name=x", kind, headers={"Authorization": f"Bearer {maria.token}"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_an_unknown_charset_does_no_harm(maria: Caller) -> None:
+    answer = maria.client.generic(
+        "POST",
+        "/decks",
+        b'{"name": "x"}',
+        "application/json; charset=klingon",
+        headers={"Authorization": f"Bearer {maria.token}"},
+    )
+    assert answer.status_code in (201, 400)
+
+
+def test_a_body_above_five_mebibytes_is_too_large(maria: Caller) -> None:
+    answer = maria.post("/decks", b" " * (5 * 1024 * 1024 + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; version=1", 200),
+        ("application/json; version=2", 406),
+        ("application/xml", 406),
+        ("text/html,*/*;q=0.8", 200),
+    ],
+)
+def test_we_answer_json_version_1(accept: str, status: int) -> None:
+    answer = ANONYMOUS.get("/health", headers={"Accept": accept})
+    assert answer.status_code == status
+    if status == 406:
+        assert answer.json()["code"] == "NOT_ACCEPTABLE"
+
+
+def test_every_answer_has_security_headers_and_its_own_request_id() -> None:
+    answers = [ANONYMOUS.get(path) for path in ("/health", "/nowhere", "/decks", "/health")]
+    for answer in answers:
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["X-Frame-Options"] == "DENY"
+        assert answer["Referrer-Policy"] == "same-origin"
+        assert answer["Cache-Control"] == "no-store"
+        assert answer["Content-Security-Policy"] == "default-src 'none'"
+    assert len({answer["X-Request-Id"] for answer in answers}) == len(answers)
+
+
+def test_the_request_id_is_the_gateways_where_there_is_one() -> None:
+    context = {"requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"}
+    answer = ANONYMOUS.get("/health", **{"apig_wsgi.request_context": context})  # type: ignore[arg-type]
+    assert answer["X-Request-Id"] == context["requestId"]
+
+
+def test_a_clients_own_request_id_is_not_taken_over() -> None:
+    answer = ANONYMOUS.get("/health", headers={"X-Request-Id": "forged"})
+    assert answer["X-Request-Id"] != "forged"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"), [("http://localhost:5173", True), ("https://evil.example", False)]
+)
+def test_only_named_origins_may_read_our_answers(origin: str, allowed: bool) -> None:
+    preflight = ANONYMOUS.options(
+        "/decks",
+        headers={
+            "Origin": origin,
+            "Access-Control-Request-Method": "PATCH",
+            "Access-Control-Request-Headers": "authorization,if-match,content-type",
+        },
+    )
+    assert preflight.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+    assert "Access-Control-Allow-Credentials" not in preflight
+    if allowed:
+        assert "PATCH" in preflight["Access-Control-Allow-Methods"]
+        assert "if-match" in preflight["Access-Control-Allow-Headers"]
+    answer = ANONYMOUS.get("/health", headers={"Origin": origin})
+    assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+
+
+def test_a_request_leaves_one_line_in_the_log_without_its_secrets(
+    maria: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "parley.http"):
+        answer = maria.post("/decks", {"name": "Segredo"})
+    (record,) = caplog.records
+    fields = record.__dict__["fields"]
+    assert fields["method"] == "POST"
+    assert fields["status"] == 201
+    assert fields["calls"] == 2  # the account's state, and the deck
+    line = json.dumps([fields, record.getMessage()])
+    assert maria.token not in line
+    assert "Segredo" not in line
+    assert answer["X-Request-Id"]
+
+
+def test_a_failure_outside_a_view_is_a_problem_too() -> None:
+    def failing(request: object) -> Any:
+        raise RuntimeError("secret detail")
+
+    from django.core.handlers.exception import convert_exception_to_response
+    from django.test import RequestFactory
+
+    middleware = RequestMiddleware(convert_exception_to_response(failing))
+    answer = middleware(RequestFactory().get("/decks"))
+    assert answer.status_code == 500
+    body = json.loads(answer.content)
+    assert body["code"] == "INTERNAL_ERROR"
+    assert "secret" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/redoc", "/health", "/decks"])
+def test_a_wrong_host_is_refused_as_a_problem(path: str) -> None:
+    answer = ANONYMOUS.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_schemas_pages_load_nothing_from_elsewhere(path: str) -> None:
+    answer = ANONYMOUS.get(path)
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "//cdn" not in page
+    assert "script-src 'self'" in answer["Content-Security-Policy"]
+    assert "<script>" not in page
+    for asset in [part.split('"')[0] for part in page.split('src="')[1:]]:
+        if asset.startswith("/static/"):
+            with closing(ANONYMOUS.get(asset)) as script:
+                assert script.status_code == 200

@@ -1,0 +1,170 @@
+"""What a request costs: the calls botocore really sends, and DynamoDB's own capacity figures.
+
+Measured on DynamoDB Local, whose consumed capacity is AWS's. The account's state, which is read
+once in 30 s, is known beforehand. `docs/access-patterns.md` has these figures for people.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from ulid import ULID
+
+from accounts.admission import states
+from config.stack import Stack
+from config.table import connection
+from learning.models.cards import Card
+from tests.callers import Caller, welcome
+from tests.test_flashcards import card_of, deck_of
+
+pytestmark = pytest.mark.server
+
+NOW = datetime.now(UTC)
+
+
+@dataclass
+class Spent:
+    """The operations sent and the capacity units they used."""
+
+    calls: list[str] = field(default_factory=list)
+    units: float = 0.0
+
+
+@contextmanager
+def counted() -> Iterator[Spent]:
+    """Counts what goes over the wire."""
+    spent, events = Spent(), connection().connection.client.meta.events
+
+    def sent(request: Any, **_: Any) -> None:
+        spent.calls.append(request.headers["X-Amz-Target"].decode().partition(".")[2])
+
+    def answered(parsed: Any, **_: Any) -> None:
+        capacity = parsed.get("ConsumedCapacity", [])
+        for part in [capacity] if isinstance(capacity, dict) else capacity:
+            spent.units += part["CapacityUnits"]
+
+    events.register("before-send.dynamodb", sent)
+    events.register("after-call.dynamodb", answered)
+    try:
+        yield spent
+    finally:
+        events.unregister("before-send.dynamodb", sent)
+        events.unregister("after-call.dynamodb", answered)
+
+
+@pytest.fixture
+def ana(dynamodb_local: Stack) -> Caller:
+    states.forget()
+    caller = welcome("ana", timezone="Europe/Lisbon")
+    assert caller.get("/decks").status_code == 200  # the account's state is known from here on
+    return caller
+
+
+def body(rating: str = "good", at: datetime = NOW) -> dict[str, Any]:
+    return {"id": str(ULID()), "rating": rating, "reviewedAt": at.isoformat()}
+
+
+def fill(caller: Caller, deck_id: str, count: int) -> None:
+    """Writes cards into the table at once: new ones, and ones that are due, half each."""
+    with Card.batch_write() as batch:
+        for n in range(count):
+            card_id = str(ULID())
+            card = Card(
+                *Card.key(caller.id, card_id),
+                id=card_id,
+                note_id=card_id,
+                deck_id=deck_id,
+                front=f"palavra {n}",
+                back="a word of usual length",
+                made_from="",
+                due_at=NOW - timedelta(days=1 + n % 30),
+                created_at=NOW,
+                updated_at=NOW,
+                version=1,
+            )
+            if n % 2:
+                card.state, card.stability, card.difficulty = "review", 10.0, 5.0
+                card.last_review_at = NOW - timedelta(days=40)
+            card.place()
+            batch.save(card)
+
+
+def test_reading_a_profile_is_one_call(ana: Caller) -> None:
+    with counted() as spent:
+        assert ana.get("/profile").status_code == 200
+    assert spent.calls == ["BatchGetItem"]
+
+
+def test_making_a_card_is_one_write(ana: Caller) -> None:
+    deck_id = deck_of(ana)
+    with counted() as spent:
+        card_of(ana, deck_id)
+    assert spent.calls == ["TransactWriteItems"]
+    assert spent.units <= 10  # the card and its three index entries, and the deck's check, twice
+
+
+def test_making_a_deck_is_one_plain_write(ana: Caller) -> None:
+    with counted() as spent:
+        deck_of(ana)
+    assert (spent.calls, spent.units) == (["PutItem"], 1)
+
+
+def test_a_review_is_one_read_and_one_transaction(ana: Caller) -> None:
+    card_id = card_of(ana, deck_of(ana))
+    for rating in ("good", "good", "again"):
+        with counted() as spent:
+            assert ana.post(f"/flashcards/{card_id}/reviews", body(rating)).status_code == 201
+        assert spent.calls == ["BatchGetItem", "TransactWriteItems"]
+        assert spent.units <= 32
+
+
+def test_a_review_sent_again_is_one_read(ana: Caller) -> None:
+    card_id = card_of(ana, deck_of(ana))
+    review = body()
+    ana.post(f"/flashcards/{card_id}/reviews", review)
+    with counted() as spent:
+        assert ana.post(f"/flashcards/{card_id}/reviews", review).status_code == 201
+    assert spent.calls == ["BatchGetItem"]
+
+
+def test_a_late_review_adds_one_query(ana: Caller) -> None:
+    card_id = card_of(ana, deck_of(ana))
+    ana.post(f"/flashcards/{card_id}/reviews", body())
+    with counted() as spent:
+        late = body(at=NOW - timedelta(minutes=5))
+        assert ana.post(f"/flashcards/{card_id}/reviews", late).status_code == 201
+    assert spent.calls == ["BatchGetItem", "Query", "TransactWriteItems"]
+
+
+READS = {
+    "/flashcards/due": ["BatchGetItem", "Query", "Query", "Query"],
+    "/flashcards/due?deckId={deck}": ["BatchGetItem", "Query", "Query", "Query"],
+    "/flashcards": ["Query"],
+    "/flashcards?deckId={deck}": ["Query"],
+    "/flashcards?state=new&tag=none": ["Query"],
+    "/flashcards?front=palavra": ["Query"],
+    "/decks": ["Query"],
+    "/reviews": ["Query"],
+    "/scheduler": ["GetItem"],
+}
+
+
+def test_no_read_costs_more_with_10_000_cards_than_with_some_200(ana: Caller) -> None:
+    deck_id = deck_of(ana)
+
+    def units() -> dict[str, float]:
+        found = {}
+        for path, calls in READS.items():
+            with counted() as spent:
+                assert ana.get(path.format(deck=deck_id)).status_code == 200
+            assert spent.calls == calls, path
+            found[path] = spent.units
+        return found
+
+    fill(ana, deck_id, 220)  # more than any page or window
+    few = units()
+    fill(ana, deck_id, 9_780)
+    assert units() == {path: pytest.approx(cost, rel=0.05) for path, cost in few.items()}
