@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import salted_hmac
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
@@ -183,8 +184,16 @@ class RequestMiddleware:
             "ms": round(took_s * 1000, 1),
             "calls": sum(1 for call in made if call.operation),
             "units": sum(call.units for call in made),
+            "coldStart": request.META.get("parley.cold_start", False),
+            "learner": _pseudonym(request),
         }
         log.info("request", extra={"fields": fields})
+
+
+def _pseudonym(request: HttpRequest) -> str | None:
+    """The same for all requests of a learner, and of no use to who reads the log."""
+    learner_id = getattr(getattr(request, "user", None), "id", None)
+    return salted_hmac("log", learner_id).hexdigest()[:16] if learner_id else None
 
 
 # Our own pages: nothing from elsewhere, no inline script (OWASP ASVS 5, 3.4.3).

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from config.local_secret import local_secret
+from config.secret_keys import secret_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STAGE = os.environ.get("PARLEY_STAGE", "local")
@@ -13,8 +13,7 @@ def _words(name: str, default: str = "") -> list[str]:
     return os.environ.get(name, default).split()
 
 
-# Keys sign cursors and seal tokens; the older ones go on opening what they closed.
-SECRET_KEY, *SECRET_KEY_FALLBACKS = _words("PARLEY_SECRET_KEY") or [local_secret(STAGE)]
+SECRET_KEY, *SECRET_KEY_FALLBACKS = secret_keys(STAGE)
 DEBUG = os.environ.get("PARLEY_DEBUG") == "1"
 # API Gateway and Lambda name the host; nothing we answer is built from it but links to ourselves.
 ALLOWED_HOSTS = _words("PARLEY_ALLOWED_HOSTS", "127.0.0.1 localhost [::1]")
@@ -49,6 +48,7 @@ USE_I18N = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
+STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600
 

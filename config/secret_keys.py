@@ -1,0 +1,47 @@
+"""The keys that sign cursors and seal tokens: of a local file, or of a secret parameter."""
+
+import os
+import secrets
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.stack import home
+
+PARAMETER = "PARLEY_SECRET_KEY_PARAMETER"
+
+
+def secret_keys(stage: str) -> list[str]:
+    """The newest key first; the older ones go on opening what they closed.
+
+    Raises ImproperlyConfigured where a stage other than `local` is given none.
+    """
+    if given := os.environ.get("PARLEY_SECRET_KEY"):
+        return given.split()
+    if name := os.environ.get(PARAMETER):
+        return _parameter(name).split()
+    if stage == "local":
+        return [_of_local_run()]
+    raise ImproperlyConfigured(f"{PARAMETER} must name the keys (50 characters or more each)")
+
+
+def new_key() -> str:
+    """A key that nobody has."""
+    return secrets.token_urlsafe(50)
+
+
+def _parameter(name: str) -> str:
+    from config import aws  # local runs and commands need no AWS client for their key
+
+    answer = aws.call("ssm", "get_parameter", Name=name, WithDecryption=True)
+    return str(answer["Parameter"]["Value"])
+
+
+def _of_local_run() -> str:
+    path = home() / "secret-key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(new_key())
+        draft.replace(path)
+    return path.read_text().strip()

@@ -1,0 +1,150 @@
+"""Lambda's entry: events of API Gateway in, its answers out; all other events are Zappa's."""
+
+import base64
+import json
+import re
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from config import handler
+from tests.callers import Caller
+from tests.gateway import GATEWAY_HOST, OWN_HOST, event, path_of
+
+HOSTS = pytest.mark.parametrize("host", [GATEWAY_HOST, OWN_HOST])
+
+
+@pytest.fixture(autouse=True)
+def hosts(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = [".amazonaws.com", OWN_HOST]
+
+
+def send(method: str, path: str, **options: Any) -> Any:
+    return handler.lambda_handler(event(method, path, **options), None)
+
+
+def header(answer: Any, name: str) -> str:
+    [value] = answer["multiValueHeaders"][name]
+    return str(value)
+
+
+def as_maria(maria: Caller, method: str, path: str, **options: Any) -> Any:
+    answer = send(method, path, headers={"Authorization": f"Bearer {maria.token}"}, **options)
+    return answer, json.loads(answer["body"])
+
+
+@HOSTS
+def test_a_request_is_answered(host: str) -> None:
+    answer = send("GET", "/health", host=host)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == {"status": "ok"}
+    assert answer["isBase64Encoded"] is False
+
+
+@HOSTS
+def test_the_address_of_the_next_page_leads_there(maria: Caller, host: str) -> None:
+    made = []
+    for name in ("Verbos irregulares", "Na padaria", "Férias"):
+        answer, deck = as_maria(maria, "POST", "/decks", body={"name": name}, host=host)
+        assert answer["statusCode"] == 201
+        made.append(deck["id"])
+    _, first = as_maria(maria, "GET", "/decks?limit=2", host=host)
+    _, second = as_maria(maria, "GET", path_of(first["next"], host=host), host=host)
+    assert {deck["id"] for deck in first["results"] + second["results"]} == set(made)
+    assert second["next"] is None
+
+
+def test_letters_of_any_script_survive_in_the_query(maria: Caller) -> None:
+    deck = maria.makes("/decks", {"name": "Na padaria"})
+    maria.makes("/flashcards", {"deckId": deck["id"], "front": "água", "back": "water"})
+    _, found = as_maria(maria, "GET", "/flashcards?front=%C3%A1gu")
+    assert [card["front"] for card in found["results"]] == ["água"]
+
+
+@pytest.mark.parametrize("path", ["/caf%C3%A9", "/café"])
+def test_letters_of_any_script_survive_in_the_path(path: str) -> None:
+    answer = send("GET", path)
+    assert answer["statusCode"] == 404
+    assert json.loads(answer["body"])["instance"] == "/dev/café"
+
+
+@HOSTS
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_of_the_api_find_their_scripts_and_the_schema(page: str, host: str) -> None:
+    answer = send("GET", page, host=host, headers={"Accept": "text/html"})
+    assert answer["statusCode"] == 200
+    base = "" if host == OWN_HOST else "/dev"
+    links = re.findall(r'(?:src|href|spec-url)="([^"]+)"', answer["body"])
+    assert len(links) > 1
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        assert link.startswith(f"{base}/"), link
+        found = send("GET", link.removeprefix(base), host=host, headers={"Accept": "*/*"})
+        assert found["statusCode"] == 200, link
+
+
+def test_scripts_are_sent_as_text_and_pictures_as_base64() -> None:
+    script = send("GET", "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css")
+    assert script["isBase64Encoded"] is False
+    picture = send("GET", "/static/drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png")
+    assert picture["isBase64Encoded"] is True
+    assert base64.b64decode(picture["body"]).startswith(b"\x89PNG")
+
+
+def test_the_source_is_the_gateways_word_and_no_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        seen.append(environ)
+        start_response("204 No Content", [])
+        return []
+
+    monkeypatch.setattr(handler, "application", application)
+    send("GET", "/health", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"})
+    assert seen[0]["REMOTE_ADDR"] == "203.0.113.7"
+    assert seen[0]["apig_wsgi.request_context"]["identity"]["sourceIp"] == "203.0.113.7"
+
+
+def test_the_answer_has_the_request_id_of_the_gateway() -> None:
+    answer = send("GET", "/health")
+    assert header(answer, "X-Request-Id") == "7b0f3c6e-58f1-4c39-9d0e-0a6a2f1b9c11"
+
+
+def test_only_the_first_request_of_a_process_is_a_cold_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(handler, "_start", {"cold": True})
+    with caplog.at_level("INFO", logger="parley.http"):
+        send("GET", "/health")
+        send("GET", "/health")
+    assert [record.__dict__["fields"]["coldStart"] for record in caplog.records] == [True, False]
+
+
+def test_what_is_no_request_goes_to_zappa(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setitem(
+        sys.modules,
+        "zappa.handler",
+        SimpleNamespace(lambda_handler=lambda event, context: seen.append(event) or "done"),
+    )
+    rule = "arn:aws:events:eu-central-1:111122223333:rule/parley-dev-reminders.tasks.sweep"
+    scheduled = {"detail-type": "Scheduled Event", "resources": [rule]}
+    bounced = {"Records": [{"Sns": {"TopicArn": "arn", "Message": '{"eventType": "Bounce"}'}}]}
+    assert handler.lambda_handler(scheduled, None) == "done"
+    assert handler.lambda_handler(bounced, None) == "done"
+    assert seen == [scheduled, bounced]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"raw_command": "print(1)"},
+        {"Records": [{"Sns": {"TopicArn": "arn", "Message": '{"command": "os.abort"}'}}]},
+    ],
+)
+def test_a_message_cannot_name_the_code_to_run(refused: Any) -> None:
+    with pytest.raises(handler.CommandRefused):
+        handler.lambda_handler(refused, None)
