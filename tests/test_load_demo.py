@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import Account, Address
-from accounts.services.enrolment import enrol
+from accounts.services.enrolment import OURSELVES, enrol
 from accounts.services.registration import sign_up
 from config.clock import now
 from tests.accounts_helpers import PASSWORD, api, log_in, new_email
@@ -67,7 +67,7 @@ def test_it_refuses_a_stage_that_strangers_reach(settings: Any) -> None:
 def test_an_enrolment_that_broke_off_is_finished() -> None:
     email = new_email("lucia")
     names = {"first_name": "Lucía", "last_name": "Prieto"}
-    learner_id = sign_up(email=email, password=PASSWORD, now=now(), **names)
+    learner_id = sign_up(email=email, password=PASSWORD, source=OURSELVES, now=now(), **names)
     assert log_in(email).status_code == 403
     for _ in range(2):
         again = enrol(

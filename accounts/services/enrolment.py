@@ -6,6 +6,9 @@ from accounts import cognito
 from accounts.cognito import UserAlreadyExists
 from accounts.models import Account, Address
 from accounts.services import registration
+from config.sources import Source
+
+OURSELVES = Source("", "manage.py")
 
 
 def enrol(
@@ -20,14 +23,19 @@ def enrol(
     """The id of a learner with a verified address, who is made where there is none.
 
     Whoever has the address keeps password and names; `groups` are added to theirs. What a crash
-    left half done is finished by the next call. Raises WeakPassword, ServiceUnavailable, and
-    UserAlreadyExists while somebody is signing up with the address.
+    left half done is finished by the next call. Raises WeakPassword, TooManyRequests,
+    ServiceUnavailable, and UserAlreadyExists while somebody is signing up with the address.
     """
     address = Address.of(email)
     learner_id = address.learner_id if address else None
     if learner_id is None:
         learner_id = registration.sign_up(
-            email=email, password=password, first_name=first_name, last_name=last_name, now=now
+            email=email,
+            password=password,
+            first_name=first_name,
+            last_name=last_name,
+            source=OURSELVES,
+            now=now,
         )
     account = Account.of(learner_id)
     if account is None:
