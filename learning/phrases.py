@@ -33,9 +33,11 @@ def fold(word: str, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What was written, and its words, each with its place in `original` (composed form)."""
+    """What was written, and its words, each with its place in `original` (composed form);
+    `folded` is the words with a space after each."""
 
     original: str
+    folded: str
     words: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
 
@@ -48,7 +50,8 @@ class Text:
             if word := fold(found[0], language):
                 words.append(word)
                 spans.append(found.span())
-        return cls(original, tuple(words), tuple(spans))
+        folded = "".join(f"{word} " for word in words)
+        return cls(original, folded, tuple(words), tuple(spans))
 
     def slice(self, first: int, count: int) -> str:
         """`count` words from word `first` on, as they were written."""
@@ -75,16 +78,16 @@ class Pattern:
     regex: re.Pattern[str]
 
     def find_all(self, text: Text) -> list[Match]:
-        folded = "".join(f"{word} " for word in text.words)
-        return [self._match(text, folded, found) for found in self.regex.finditer(folded)]
+        return [self._match(text, found) for found in self.regex.finditer(text.folded)]
 
     def find(self, text: Text) -> Match | None:
-        return next(iter(self.find_all(text)), None)
+        found = self.regex.search(text.folded)
+        return self._match(text, found) if found else None
 
     @staticmethod
-    def _match(text: Text, folded: str, found: re.Match[str]) -> Match:
+    def _match(text: Text, found: re.Match[str]) -> Match:
         def words(group: int) -> tuple[int, int]:
-            return folded.count(" ", 0, found.start(group)), len(found[group].split())
+            return text.folded.count(" ", 0, found.start(group)), len(found[group].split())
 
         first, count = words(0)
         return Match(

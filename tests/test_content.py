@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +17,14 @@ from hypothesis import strategies as st
 from learning import dialogue
 from learning.dialogue import Script
 from learning.phrases import GAP, Text
-from learning.scripts import Cues, Part
+from learning.scripts import LEVELS, Cues, Part
 
 CONTENT = Path(__file__).parent.parent / "learning" / "content"
 SCENARIOS = sorted((CONTENT / "scenarios").glob("*.json"))
+DECKS = sorted((CONTENT / "decks").glob("*.json"))
 
 every_scenario = pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+every_deck = pytest.mark.parametrize("path", DECKS, ids=lambda path: path.stem)
 
 
 @cache
@@ -135,7 +139,7 @@ def test_no_phrase_is_recognised_inside_other_words(path: Path) -> None:
             assert phrase.find(Text.of(hidden, script(path).language)) is None, phrase
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*SCENARIOS, *DECKS], ids=lambda path: path.stem)
 def test_texts_are_free_of_stray_spaces(path: Path) -> None:
     texts = re.findall(r'"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
     assert [text for text in texts if text != " ".join(text.split())] == []
@@ -187,6 +191,14 @@ def test_silence_comes_to_an_end_with_a_different_line_each_time(path: Path) -> 
         assert state["turn"] < dialogue.TURN_LIMIT
 
 
+def test_pack_covers_every_level_and_several_languages() -> None:
+    found = [script(path) for path in SCENARIOS]
+    levels = Counter(one.level for one in found)
+    assert len(found) >= 24
+    assert all(levels[level] >= 4 for level in LEVELS)
+    assert {"en", "es", "fr", "de"} <= {one.language for one in found}
+
+
 def test_scenarios_are_distinct_and_ordered_by_level() -> None:
     found = [script(path) for path in SCENARIOS]
     for key in ("id", "order", "title", "description"):
@@ -194,3 +206,46 @@ def test_scenarios_are_distinct_and_ordered_by_level() -> None:
         assert len(values) == len(set(values)), key
     in_order = sorted(found, key=lambda one: one.order)
     assert [one.level for one in in_order] == sorted(one.level for one in found)
+
+
+# Decks
+
+
+@cache
+def deck(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_there_are_three_starter_decks() -> None:
+    assert len(DECKS) >= 3
+    assert len({deck(path)["language"] for path in DECKS}) >= 3
+
+
+@every_deck
+def test_deck_is_named_as_its_file_and_described(path: Path) -> None:
+    found = deck(path)
+    assert set(found) == {"id", "name", "description", "level", "language", "translation", "cards"}
+    assert found["id"] == path.stem
+    assert found["level"] in LEVELS
+    assert found["name"]
+    assert found["description"]
+
+
+@every_deck
+def test_deck_has_forty_distinct_cards(path: Path) -> None:
+    fronts = [card["front"].casefold() for card in deck(path)["cards"]]
+    assert len(fronts) >= 40
+    assert len(fronts) == len(set(fronts))
+
+
+@every_deck
+def test_every_card_is_complete(path: Path) -> None:
+    for card in deck(path)["cards"]:
+        assert set(card) == {"front", "back", "phonetic", "example", "notes", "tags"}, card
+        assert all(card[name].strip() == card[name] for name in card if name != "tags"), card
+        assert all((card["front"], card["back"], card["example"])), card
+        assert re.fullmatch(r"/[^/\sA-Z][^/A-Z]*/", card["phonetic"]), card["phonetic"]
+        assert card["tags"]
+        assert all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in card["tags"]), card
