@@ -1,16 +1,20 @@
 """Who calls: the learner of the access token in `Authorization: Bearer …` (RFC 6750)."""
 
+from typing import TYPE_CHECKING
+
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.admission import Learner, admit, key_set, states
 from accounts.tokens import InvalidToken
 
-__all__ = ["BearerAuthentication", "Learner", "caller", "key_set", "states"]
+if TYPE_CHECKING:
+    from accounts.admission import Learner
 
 
-def caller(request: Request) -> Learner:
+def caller(request: Request) -> "Learner":
     """The learner of a request whose view wants one. Raises InvalidToken."""
+    from accounts.admission import Learner
+
     user: object = request.user
     if not isinstance(user, Learner):
         raise InvalidToken
@@ -20,13 +24,15 @@ def caller(request: Request) -> Learner:
 class BearerAuthentication(BaseAuthentication):
     """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
 
-    def authenticate(self, request: Request) -> tuple[Learner, None] | None:
+    def authenticate(self, request: Request) -> "tuple[Learner, None] | None":
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token or not token.isascii():
             raise InvalidToken
+        from accounts.admission import admit  # DRF loads this class with any view, /health too
+
         return admit(token), None
 
     def authenticate_header(self, request: Request) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from config import aws
+from config.calls import record
 from config.problems import (
     Conflict,
     NotAuthenticated,
@@ -102,7 +103,7 @@ class Challenge:
 
 def _call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
     """One call; `errors` says which problem a code of Cognito's is. Others are ours: 502."""
-    aws.record(operation)
+    record(operation)
     with aws.translated():
         try:
             answer: dict[str, Any] = getattr(aws.client("cognito-idp"), operation)(**arguments)

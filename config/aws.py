@@ -5,8 +5,6 @@ botocore is used without boto3: its resources are not needed and cost a third of
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -21,6 +19,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from config.calls import record
 from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 
@@ -42,23 +41,6 @@ THROTTLES = frozenset(
         "TooManyRequestsException",
     }
 )
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call that was answered; `units` are DynamoDB's capacity units, 0 for other services."""
-
-    operation: str
-    units: float = 0.0
-
-
-calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
-
-
-def record(operation: str, units: float = 0.0) -> None:
-    """Adds a call to the present request's list, if one is being kept."""
-    if (made := calls.get()) is not None:
-        made.append(Call(operation, units))
 
 
 _making = Lock()

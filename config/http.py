@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import salted_hmac
 from rest_framework import exceptions
@@ -18,7 +18,8 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.versioning import AcceptHeaderVersioning
 from ulid import ULID
 
-from config import aws, problems
+from config import problems
+from config.calls import Call, calls
 from config.logs import request_id
 from config.problems import FieldError, Problem
 
@@ -142,12 +143,12 @@ class RequestMiddleware:
         started = time.perf_counter()
         gateway = request.META.get("apig_wsgi.request_context") or {}
         request_id.set(gateway.get("requestId") or str(ULID()))
-        made: list[aws.Call] = []
-        token = aws.calls.set(made)
+        made: list[Call] = []
+        token = calls.set(made)
         try:
             response = self._limited(request)
         finally:
-            aws.calls.reset(token)
+            calls.reset(token)
         self._head(request, response)
         self._log(request, response, made, time.perf_counter() - started)
         return response
@@ -174,7 +175,7 @@ class RequestMiddleware:
             headers.setdefault("Content-Security-Policy", "default-src 'none'")
 
     def _log(
-        self, request: HttpRequest, response: HttpResponse, made: list[aws.Call], took_s: float
+        self, request: HttpRequest, response: HttpResponse, made: list[Call], took_s: float
     ) -> None:
         match = request.resolver_match
         fields = {

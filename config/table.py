@@ -28,10 +28,10 @@ from config.aws import (
     RETRIES,
     THROTTLES,
     error_code,
-    record,
     session,
     translated,
 )
+from config.calls import record
 from config.problems import ServiceUnavailable
 from config.stack import stack
 

@@ -1,0 +1,10 @@
+"""How Django knows our apps: without models of its own to load at start-up."""
+
+from django.apps import AppConfig
+
+
+class ItemsConfig(AppConfig):
+    """An app whose `models` are items of the table, loaded by the routes that use them."""
+
+    def import_models(self) -> None:
+        self.models = {}

@@ -1,0 +1,5 @@
+from config import item_apps
+
+
+class RemindersConfig(item_apps.ItemsConfig):
+    name = "reminders"

@@ -1,0 +1,76 @@
+"""No route gives away what another learner has: found by reading our own OpenAPI document."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+from ulid import ULID
+
+from tests.callers import Caller
+from tests.test_flashcards import card_of, deck_of
+
+Operation = tuple[str, str, dict[str, Any]]
+
+
+@cache
+def operations() -> list[Operation]:
+    """Method, path and description of every operation we publish."""
+    paths = SchemaGenerator().get_schema(public=True)["paths"]
+    return [(verb, path, said) for path, verbs in paths.items() for verb, said in verbs.items()]
+
+
+def is_private(operation: dict[str, Any]) -> bool:
+    return bool(operation.get("security"))
+
+
+PRIVATE = [each for each in operations() if is_private(each[2])]
+OF_ONE = [each for each in PRIVATE if "{id}" in each[1]]
+
+# What the owner has of each kind, by the first word of the path.
+MAKERS: dict[str, Callable[[Caller], str]] = {
+    "decks": deck_of,
+    "flashcards": lambda owner: card_of(owner, deck_of(owner)),
+}
+# Bodies for those operations that look at one before they look for the thing.
+BODIES: dict[str, Any] = {
+    "replaceDeck": {"name": "Meu"},
+    "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},
+    "reviewFlashcard": {
+        "id": str(ULID()),
+        "rating": "good",
+        "reviewedAt": "2026-01-01T00:00:00Z",
+    },
+}
+
+
+@pytest.mark.parametrize("operation", PRIVATE, ids=lambda each: f"{each[0]} {each[1]}")
+def test_without_a_token_every_private_route_is_401(operation: Operation, table: None) -> None:
+    verb, path, _ = operation
+    answer = Client().generic(
+        verb.upper(), path.replace("{id}", str(ULID())), "{}", "application/json"
+    )
+    assert (answer.status_code, answer.json()["code"]) == (401, "NOT_AUTHENTICATED")
+
+
+@pytest.mark.parametrize("operation", OF_ONE, ids=lambda each: f"{each[0]} {each[1]}")
+def test_what_another_learner_has_is_404(operation: Operation, maria: Caller, joao: Caller) -> None:
+    verb, path, said = operation
+    kind = path.split("/")[1]
+    assert kind in MAKERS, f"say in MAKERS how a learner comes to have one of /{kind}"
+    own = MAKERS[kind](maria)
+    body = BODIES.get(said["operationId"], {} if "requestBody" in said else None)
+    answer = joao.send(verb, path.replace("{id}", own), body)
+    assert answer.status_code == 404, f"{answer.content!r}: give {said['operationId']} a BODY?"
+    assert maria.get(f"/{kind}/{own}").status_code == 200
+
+
+def test_a_list_shows_only_what_is_the_callers_own(maria: Caller, joao: Caller) -> None:
+    card_of(maria, deck_of(maria))
+    for verb, path, _ in PRIVATE:
+        if verb == "get" and "{" not in path:
+            answer = joao.get(path)
+            if isinstance(body := answer.json(), dict) and "results" in body:
+                assert body["results"] == [], path

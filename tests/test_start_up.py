@@ -1,0 +1,52 @@
+"""What the first request makes Python load: on Lambda a cold start waits for all of it."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "boto3",
+    "botocore",
+    "cryptography",
+    "dateutil",
+    "drf_spectacular.openapi",
+    "fsrs_rs_python",
+    "icalendar",
+    "jose",
+    "pynamodb",
+    "segno",
+    "zappa",
+    "zstandard",
+}
+
+PROGRAM = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+from config.wsgi import application
+environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/health", "SERVER_NAME": "localhost",
+           "SERVER_PORT": "80", "wsgi.input": sys.stdin.buffer, "wsgi.errors": sys.stderr,
+           "wsgi.url_scheme": "http", "wsgi.version": (1, 0), "wsgi.multithread": False,
+           "wsgi.multiprocess": False, "wsgi.run_once": False}
+statuses = []
+body = b"".join(application(environ, lambda status, headers, info=None: statuses.append(status)))
+assert statuses == ["200 OK"] and body == b'{"status":"ok"}', (statuses, body)
+print(*sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    """The modules of a process that has answered /health once."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_health_loads_no_heavy_module(loaded: set[str]) -> None:
+    assert sorted(HEAVY & loaded) == []
+
+
+def test_health_loads_no_app(loaded: set[str]) -> None:
+    apps = ("accounts.views", "learning.models", "learning.services", "learning.views")
+    assert [name for name in sorted(loaded) if name.startswith(apps)] == []
