@@ -20,7 +20,9 @@ IF_MATCH = OpenApiParameter(
     description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
 )
 
-ID = OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({ULID_OR_UUID})$")
+
+def _id(pattern: str) -> OpenApiParameter:
+    return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
 
 
 class FieldErrorShape(Serializer):
@@ -69,7 +71,8 @@ class Schema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         said = self.operation
-        ids = [ID for name in uritemplate.variables(self.path) if name == "id"]
+        pattern = getattr(self.view, "lookup_value_regex", ULID_OR_UUID)
+        ids = [_id(pattern) for name in uritemplate.variables(self.path) if name == "id"]
         return [
             *ids,
             *([said.query] if said.query else []),

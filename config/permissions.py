@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+
+STAFF = frozenset({"staff", "admin"})
+
+
+def is_staff(request: Request) -> bool:
+    """Whether the caller is in one of the groups of our own people."""
+    return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
 class IsLearner(BasePermission):
@@ -11,3 +18,10 @@ class IsLearner(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.user is not None
+
+
+class ReadOrStaff(BasePermission):
+    """Anyone may read, with a token or without; staff may write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.method in SAFE_METHODS or is_staff(request)

@@ -108,7 +108,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {"CefrLevel": "accounts.serializers.LEVELS"},
+    "ENUM_NAME_OVERRIDES": {
+        "CefrLevel": "accounts.serializers.LEVELS",
+        "ScenarioStatus": "learning.models.scenarios.STATUSES",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi.finish",

@@ -6,12 +6,14 @@ from rest_framework.routers import SimpleRouter
 from learning.views.decks import Decks
 from learning.views.flashcards import Flashcards
 from learning.views.reviews import Reviews
+from learning.views.scenarios import Scenarios
 from learning.views.scheduler import SchedulerSettings
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")
 router.register("flashcards", Flashcards, "flashcard")
 router.register("reviews", Reviews, "review")
+router.register("scenarios", Scenarios, "scenario")
 
 urlpatterns = [
     *router.urls,

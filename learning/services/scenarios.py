@@ -1,0 +1,351 @@
+"""Scenarios: staff edit a draft and publish it, learners play the revision they began with."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+from ulid import ULID
+
+from config.preconditions import check_version
+from config.problems import Conflict, IdTaken, NotFound, ServiceUnavailable, ValidationFailed
+from config.table import ConditionFailed, Delete, Put, Write, fetch, transact
+from learning import dialogue
+from learning.dialogue import Script, ScriptError
+from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
+from learning.services.cards import digest
+
+TRIES = 8
+MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
+
+Fields = Mapping[str, Any]
+
+
+class ScenarioPublished(Conflict):
+    code, title = "SCENARIO_PUBLISHED", "Sessions may need this scenario: archive it instead"
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A scenario with the script that its reader sees; `draft` is what staff edit, for staff."""
+
+    scenario: Scenario
+    script: Script
+    sessions: int
+    draft: Fields | None = None
+
+
+def read(scenario_id: str, *, for_staff: bool) -> Detail:
+    """A published scenario: one round trip, and one more for a revision that is not cached.
+
+    Staff see any scenario, before its first publication as its draft has it. Raises NotFound.
+    """
+    keys = [Scenario.key(scenario_id), Usage.key(scenario_id)]
+    stored = fetch(*keys, *([Draft.key(scenario_id)] if for_staff else []))
+    scenario, usage = (stored.get(key) for key in keys)
+    draft = stored.get(Draft.key(scenario_id))
+    if not isinstance(scenario, Scenario):
+        raise NotFound
+    if scenario.status != PUBLISHED and not for_staff:
+        raise NotFound
+    edited = draft.script if isinstance(draft, Draft) else None
+    return Detail(
+        scenario,
+        script_of(scenario) if scenario.revision else _checked(scenario, edited or {}),
+        int(usage.sessions) if isinstance(usage, Usage) else 0,
+        edited,
+    )
+
+
+def script_of(scenario: Scenario) -> Script:
+    """The newest published script."""
+    return revision_of(scenario.id, int(scenario.revision), scenario.published_digest or "")
+
+
+@lru_cache(maxsize=64)
+def revision_of(scenario_id: str, number: int, _digest: str) -> Script:
+    """A published script, kept in this process: it never changes. Raises NotFound.
+
+    With its digest in the key, a process that is pointed at another table finds that one's.
+    """
+    found = Revision.of(scenario_id, number)
+    if found is None:
+        raise NotFound
+    return dialogue.parse({**found.script, "id": scenario_id, "order": 0})
+
+
+def create(*, fields: Fields, now: datetime) -> Detail:
+    """Makes a draft; sent again with the same id and fields it is the same one.
+
+    Raises ValidationFailed naming the field of a script that breaks a rule, and IdTaken.
+    """
+    scenario_id = fields.get("id") or str(ULID()).lower()
+    return _create(scenario_id, fields, made_from=digest(fields), now=now)
+
+
+def duplicate(*, scenario_id: str, new_id: str | None, title: str | None, now: datetime) -> Detail:
+    """Makes a draft from the draft of another scenario. Idempotent as `create`; raises NotFound."""
+    found = read(scenario_id, for_staff=True)
+    script = dict(found.draft or {})
+    fields = {
+        **script,
+        "title": title or f"{script['title'][:70]} (copy)",
+        "order": found.scenario.order,
+    }
+    made_from = digest({"duplicate_of": scenario_id, "title": title})
+    return _create(new_id or str(ULID()).lower(), fields, made_from=made_from, now=now)
+
+
+def change(
+    *,
+    scenario_id: str,
+    fields: Fields,
+    partial: bool,
+    expected_version: int | None,
+    now: datetime,
+) -> Detail:
+    """Replaces the draft, or with `partial` those of its fields that are given.
+
+    What learners see stays as it is until the next publication, but for the order. Raises
+    ValidationFailed, NotFound, PreconditionFailed.
+    """
+
+    def edit(scenario: Scenario, script: Fields) -> list[Write]:
+        edited, order = _split({**(script if partial else {}), **fields})
+        if order is not None:
+            scenario.order = order
+        _checked(scenario, edited)
+        return [_draft(scenario, edited)]
+
+    return _edit(scenario_id, edit, expected_version, now)
+
+
+def publish(*, scenario_id: str, expected_version: int | None, now: datetime) -> Detail:
+    """Freezes the draft as the next revision and shows it in the catalogue.
+
+    An unchanged draft makes no second revision. Raises NotFound and PreconditionFailed.
+    """
+
+    def edit(scenario: Scenario, script: Fields) -> list[Write] | None:
+        if scenario.status == PUBLISHED and not scenario.has_unpublished_changes:
+            return None
+        return _publication(scenario, script, now)
+
+    return _edit(scenario_id, edit, expected_version, now)
+
+
+def archive(*, scenario_id: str, expected_version: int | None, now: datetime) -> Detail:
+    """Takes a scenario out of the catalogue; sessions that began with it go on.
+
+    Raises NotFound and PreconditionFailed.
+    """
+
+    def edit(scenario: Scenario, _: Fields) -> list[Write] | None:
+        if scenario.status == ARCHIVED:
+            return None
+        scenario.status = ARCHIVED
+        scenario.place()
+        return []
+
+    return _edit(scenario_id, edit, expected_version, now)
+
+
+def delete(*, scenario_id: str, expected_version: int | None) -> None:
+    """Removes a scenario that was never published.
+
+    Raises NotFound, PreconditionFailed, ScenarioPublished.
+    """
+    for _ in range(TRIES):
+        scenario = Scenario.of(scenario_id)
+        if scenario is None:
+            raise NotFound
+        check_version(expected_version, int(scenario.version))
+        if scenario.revision:
+            raise ScenarioPublished
+        try:
+            transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))))
+        except ConditionFailed:
+            continue
+        return
+    raise ServiceUnavailable
+
+
+def reorder(*, ids: Sequence[str], now: datetime) -> list[Scenario]:
+    """Puts scenarios into this order, on the places that they have among all others.
+
+    One read, one transaction. Raises ValidationFailed for an id that is unknown or given twice.
+    """
+    for _ in range(TRIES):
+        stored = fetch(*map(Scenario.key, ids))
+        scenarios = [_known(stored.get(Scenario.key(id)), i) for i, id in enumerate(ids)]
+        if len(stored) < len(ids):
+            raise ValidationFailed.of("ids", "not_unique", "Give each scenario once.")
+        place = -1
+        for scenario, order in zip(
+            scenarios, sorted(int(each.order) for each in scenarios), strict=True
+        ):
+            place = max(place + 1, order)
+            scenario.order, scenario.updated_at = place, now
+            scenario.place()
+        try:
+            transact(*map(Put, scenarios))
+        except ConditionFailed:
+            continue
+        return scenarios
+    raise ServiceUnavailable
+
+
+def _known(item: object, number: int) -> Scenario:
+    if not isinstance(item, Scenario):
+        raise ValidationFailed.of(
+            f"ids.{number}", "unknown_scenario", "There is no scenario with this id."
+        )
+    return item
+
+
+Loaded = Literal["added", "updated", "unchanged", "kept"]
+
+
+def load(pack: Sequence[Fields], *, now: datetime) -> dict[str, Loaded]:
+    """Brings scenarios of our own pack into the catalogue; answers what became of each id.
+
+    One that staff have changed since is kept as they left it. Costs one read for 100 scenarios
+    that are there already. Raises ValidationFailed.
+    """
+    stored = fetch(*(Scenario.key(fields["id"]) for fields in pack))
+    outcomes: dict[str, Loaded] = {}
+    for fields in pack:
+        present = stored.get(Scenario.key(fields["id"]))
+        outcomes[fields["id"]] = _load(fields, present, now)
+    return outcomes
+
+
+def _load(fields: Fields, present: object, now: datetime) -> Loaded:
+    script, _ = _split(fields)
+    of_pack = digest(script)
+    if not isinstance(present, Scenario):
+        scenario, writes = _new(fields["id"], fields, made_from=of_pack, now=now)
+        scenario.pack_digest = of_pack
+        writes += _publication(scenario, script, now)
+        try:
+            transact(Put(scenario, Scenario.pk.does_not_exist()), *writes)
+        except ConditionFailed:
+            return "unchanged"  # added at this very moment
+        return "added"
+    if present.pack_digest == of_pack:
+        return "unchanged"
+    if present.pack_digest != present.draft_digest:
+        return "kept"
+
+    def edit(scenario: Scenario, _: Fields) -> list[Write]:
+        _checked(scenario, script)
+        scenario.pack_digest = of_pack
+        draft = _draft(scenario, script)
+        shown = scenario.status == PUBLISHED
+        return [draft, *(_publication(scenario, script, now) if shown else [])]
+
+    _edit(fields["id"], edit, int(present.version), now)
+    return "updated"
+
+
+# The parts of these
+
+
+def _split(fields: Fields) -> tuple[dict[str, Any], int | None]:
+    """The script without what stands in the catalogue's item, and the order where it is given."""
+    script = {name: value for name, value in fields.items() if name not in ("id", "order")}
+    return script, fields.get("order")
+
+
+def _checked(scenario: Scenario, script: Fields) -> Script:
+    """The script, which can be played to its end. Raises ValidationFailed."""
+    if len(json.dumps(script).encode()) > MAX_SCRIPT_BYTES:
+        message = f"A script has at most {MAX_SCRIPT_BYTES} bytes of JSON."
+        raise ValidationFailed.of("parts", "too_large", message)
+    try:
+        return dialogue.parse({**script, "id": scenario.id, "order": int(scenario.order)})
+    except ScriptError as error:
+        field = error.path.replace("[", ".").replace("]", "")
+        raise ValidationFailed.of(field, "invalid_script", error.why) from error
+
+
+def _new(
+    scenario_id: str, fields: Fields, *, made_from: str, now: datetime
+) -> tuple[Scenario, list[Write]]:
+    """A draft's item in the catalogue, and the write of its script."""
+    script, order = _split(fields)
+    scenario = Scenario(
+        *Scenario.key(scenario_id),
+        id=scenario_id,
+        order=order or 0,
+        made_from=made_from,
+        created_at=now,
+        updated_at=now,
+    )
+    _checked(scenario, script)
+    return scenario, [_draft(scenario, script)]
+
+
+def _create(scenario_id: str, fields: Fields, *, made_from: str, now: datetime) -> Detail:
+    scenario, writes = _new(scenario_id, fields, made_from=made_from, now=now)
+    try:
+        transact(Put(scenario, Scenario.pk.does_not_exist()), *writes)
+    except ConditionFailed as error:
+        found = read(scenario_id, for_staff=True)
+        if found.scenario.made_from != made_from:
+            raise IdTaken from error
+        return found
+    script, _ = _split(fields)
+    return Detail(scenario, _checked(scenario, script), 0, script)
+
+
+def _draft(scenario: Scenario, script: Fields) -> Put:
+    """The write of a new draft; the catalogue shows it until there is a revision."""
+    scenario.draft_digest = digest(script)
+    if scenario.revision:
+        scenario.place()
+    else:
+        scenario.show(script)
+    return Put(Draft(*Draft.key(scenario.id), script=dict(script)))
+
+
+def _publication(scenario: Scenario, script: Fields, now: datetime) -> list[Write]:
+    """The write that freezes a draft, unless the newest revision is just that."""
+    scenario.status = PUBLISHED
+    if not scenario.has_unpublished_changes:
+        scenario.place()
+        return []
+    scenario.revision += 1
+    scenario.published_digest, scenario.published_at = scenario.draft_digest, now
+    scenario.show(script)
+    revision = Revision(
+        *Revision.key(scenario.id, int(scenario.revision)), script=dict(script), created_at=now
+    )
+    return [Put(revision, Revision.pk.does_not_exist())]
+
+
+def _edit(
+    scenario_id: str,
+    edit: Callable[[Scenario, Fields], list[Write] | None],
+    expected_version: int | None,
+    now: datetime,
+) -> Detail:
+    """Changes a scenario and makes the other writes that `edit` answers; None changes nothing.
+
+    Raises NotFound, PreconditionFailed, and what `edit` raises.
+    """
+    for _ in range(TRIES):
+        found = read(scenario_id, for_staff=True)
+        check_version(expected_version, int(found.scenario.version))
+        writes = edit(found.scenario, found.draft or {})
+        if writes is None:
+            return found
+        found.scenario.updated_at = now
+        try:
+            transact(Put(found.scenario), *writes)
+        except ConditionFailed:
+            continue
+        return read(scenario_id, for_staff=True)
+    raise ServiceUnavailable
