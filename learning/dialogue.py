@@ -165,7 +165,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     goals = {goal.id: goal for goal in part.goals}
     branch = scripts.taken(node, goals, text)
     heard = {goal.id for goal in part.goals if goal.cues.find(text)}
-    if branch and branch.goal:
+    if branch and branch.goal and branch.cues.find(text):
         heard.add(branch.goal)
     new = tuple(g for g in goals if g in heard and g not in state["goals"])
     reached = [*state["goals"], *new]
@@ -330,12 +330,13 @@ def _goals(part: Part, played: list[_Turn]) -> Score:
 
 
 def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
-    """Half for useful phrases, half for the scenario's own words; half of either is full marks."""
+    """Half for useful phrases (a third of them is full marks), half for words of the scenario
+    (half as many as the ideal dialogue has is full marks)."""
     used = _first_uses(played, [(p.text, p.cues.find) for p in script.phrases])
     lexicon = _lexicon(script, part)
     words = {word for turn in played for word in turn.text.words if word in lexicon}
     ideal = _words(rehearsal(script, part.role), script.language)
-    for_phrases = min(1.0, len(used) / max(1, math.ceil(len(script.phrases) / 2)))
+    for_phrases = min(1.0, len(used) / max(1, math.ceil(len(script.phrases) / 3)))
     for_words = min(1.0, len(words) / max(1, math.ceil(len(ideal) / 2)))
     return _score(for_phrases + for_words, 2, used)
 

@@ -57,11 +57,13 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One thing a learner may mean here: recognised by its cues or by those of its goal."""
+    """One thing a learner may mean here: recognised by its cues, by those of its goal, or by
+    `also`, which lead here without showing that the goal was reached."""
 
     example: str
     goal: str | None
     cues: Cues
+    also: Cues
     say: str
     to: str
 
@@ -342,13 +344,16 @@ def _node(field: _Field, language: str) -> Node:
 
 
 def _branch(field: _Field, language: str) -> Branch:
-    fields = field.fields("example to", "goal phrases unless say")
+    fields = field.fields("example to", "goal phrases also unless say")
     if "goal" not in fields and "phrases" not in fields:
         field.fail("needs phrases or a goal to be recognised by")
+    cues = _cues(fields, language)
+    also = _optional(fields, "also", lambda f: f.patterns(language), ())
     return Branch(
         example=fields["example"].text(400),
         goal=_optional(fields, "goal", _Field.slug, None),
-        cues=_cues(fields, language),
+        cues=cues,
+        also=Cues(also, cues.unless),
         say=_optional(fields, "say", lambda f: f.text(400), ""),
         to=fields["to"].slug(),
     )
@@ -414,7 +419,7 @@ def taken(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:
         return found.words if (found := cues.find(text)) else 0
 
     def strength(branch: Branch) -> tuple[int, int]:
-        own = words(branch.cues)
+        own = max(words(branch.cues), words(branch.also))
         return max(own, words(goals[branch.goal].cues) if branch.goal else 0), own
 
     best = max(node.branches, key=strength, default=None)

@@ -254,6 +254,16 @@ def test_node_whose_goal_is_reached_is_passed_over() -> None:
     assert lines[-1].endswith("Two pounds, please.")
 
 
+def test_what_leads_on_is_no_proof_of_the_goal() -> None:
+    script = dialogue.parse(broken("parts.0.nodes.2.branches.0.also", ["no"]))
+    _, state = dialogue.opening(script, "customer")
+    state = dialogue.reply(script, state, "Can I have bread?").state
+    answer = dialogue.reply(script, state, "No!")
+    assert answer.state["ended"]
+    assert answer.state["missed"] == 0
+    assert answer.goals == ()
+
+
 def test_goal_is_new_only_once() -> None:
     raw = broken("parts.0.nodes.0.branches.0.to", "bread")
     del raw["parts"][0]["nodes"][1]["skip"]
