@@ -248,10 +248,10 @@ def _texts(field: _Field, least: int, most: int) -> tuple[str, ...]:
     return tuple(item.text(400) for item in field.items(least, most))
 
 
-def _cues(fields: dict[str, _Field], language: str) -> Cues:
+def _cues(fields: dict[str, _Field], language: str, phrases: str = "phrases") -> Cues:
     none: tuple[Pattern, ...] = ()
     return Cues(
-        phrases=_optional(fields, "phrases", lambda f: f.patterns(language), none),
+        phrases=_optional(fields, phrases, lambda f: f.patterns(language), none),
         unless=_optional(fields, "unless", lambda f: f.patterns(language), none),
     )
 
@@ -347,13 +347,11 @@ def _branch(field: _Field, language: str) -> Branch:
     fields = field.fields("example to", "goal phrases also unless say")
     if "goal" not in fields and "phrases" not in fields:
         field.fail("needs phrases or a goal to be recognised by")
-    cues = _cues(fields, language)
-    also = _optional(fields, "also", lambda f: f.patterns(language), ())
     return Branch(
         example=fields["example"].text(400),
         goal=_optional(fields, "goal", _Field.slug, None),
-        cues=cues,
-        also=Cues(also, cues.unless),
+        cues=_cues(fields, language),
+        also=_cues(fields, language, "also"),
         say=_optional(fields, "say", lambda f: f.text(400), ""),
         to=fields["to"].slug(),
     )
