@@ -21,6 +21,11 @@ def caller(request: Request) -> "Learner":
     return user
 
 
+def raw_token(request: Request) -> str:
+    """The access token that `caller` came by."""
+    return str(request.META["HTTP_AUTHORIZATION"]).partition(" ")[2]
+
+
 class BearerAuthentication(BaseAuthentication):
     """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
 

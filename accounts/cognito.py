@@ -365,3 +365,94 @@ def _set_attributes(username: str, values: Mapping[str, str]) -> None:
         {},
         UserAttributes=[{"Name": name, "Value": value} for name, value in values.items()],
     )
+
+
+class InvalidMfaCode(NotAuthenticated):
+    """Wrong, used before, or tried too late: the same answer."""
+
+    code, title = "INVALID_MFA_CODE", "The code is wrong, or it was used before"
+
+
+class MfaSessionExpired(NotAuthenticated):
+    code, title = "MFA_SESSION_EXPIRED", "Sign in with your password again"
+
+
+class MfaCodeUsed(InvalidMfaCode):
+    """The code of this time step was used before."""
+
+
+class PasswordSignInNeeded(PermissionDenied):
+    code, title = "PASSWORD_SIGN_IN_NEEDED", "Sign in with your password to do this"
+
+
+def answer_totp(challenge: Challenge, code: str) -> Tokens:
+    """Completes a sign-in. Raises MfaCodeUsed, InvalidMfaCode, MfaSessionExpired."""
+    answer = _call(
+        "admin_respond_to_auth_challenge",
+        {
+            "CodeMismatchException": InvalidMfaCode,
+            "EnableSoftwareTokenMFAException": InvalidMfaCode,
+            "ExpiredCodeException": MfaCodeUsed,
+            "InvalidParameterException": InvalidMfaCode,
+            "NotAuthorizedException": MfaSessionExpired,
+            "PasswordResetRequiredException": PasswordResetRequired,
+            "SoftwareTokenMFANotFoundException": MfaSessionExpired,
+            "UserNotConfirmedException": MfaSessionExpired,
+            "UserNotFoundException": MfaSessionExpired,
+        },
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        ChallengeName="SOFTWARE_TOKEN_MFA",
+        Session=challenge.session,
+        ChallengeResponses={
+            "USERNAME": challenge.username,
+            "SOFTWARE_TOKEN_MFA_CODE": code,
+            "SECRET_HASH": secret_hash(challenge.username),
+        },
+    )
+    return _tokens(answer)
+
+
+def new_totp_secret(access_token: str) -> str:
+    """A fresh secret (base32) for the user of the token, in force once verified.
+
+    Raises PasswordSignInNeeded for a token of the hosted UI, which may not change the user.
+    """
+    answer = _call(
+        "associate_software_token",
+        {
+            "InvalidParameterException": PasswordSignInNeeded,
+            "NotAuthorizedException": PasswordSignInNeeded,
+            "SoftwareTokenMFANotFoundException": PasswordSignInNeeded,
+        },
+        AccessToken=access_token,
+    )
+    return str(answer["SecretCode"])
+
+
+def verify_totp_secret(access_token: str, code: str) -> None:
+    """Checks the first code of a fresh secret. Raises InvalidCode, PasswordSignInNeeded."""
+    answer = _call(
+        "verify_software_token",
+        {
+            "CodeMismatchException": InvalidCode,
+            "EnableSoftwareTokenMFAException": InvalidCode,
+            "InvalidParameterException": InvalidCode,
+            "NotAuthorizedException": PasswordSignInNeeded,
+            "SoftwareTokenMFANotFoundException": InvalidCode,
+        },
+        AccessToken=access_token,
+        UserCode=code,
+    )
+    if answer["Status"] != "SUCCESS":
+        raise InvalidCode
+
+
+def set_mfa(username: str, *, enabled: bool) -> None:
+    """Whether Cognito asks a user for a TOTP code after the password."""
+    _admin(
+        "admin_set_user_mfa_preference",
+        username,
+        {},
+        SoftwareTokenMfaSettings={"Enabled": enabled, "PreferredMfa": enabled},
+    )

@@ -36,6 +36,14 @@ def spend(name: str, subject: str, *, now: datetime) -> None:
     _take(Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False)
 
 
+def take(attempts: Attempts, counters: Mapping[str, str], *, now: datetime) -> None:
+    """Counts one try in each counter, which is given the limit it has. Raises TooManyRequests."""
+    limits = {counter: limit(name) for counter, name in counters.items()}
+    within_s = max(each.within_s for each in limits.values())
+    most = {counter: each.times for counter, each in limits.items()}
+    _take(attempts, most, within_s, now, renew=True)
+
+
 def _take(
     attempts: Attempts, counters: Mapping[str, int], within_s: int, now: datetime, *, renew: bool
 ) -> dict[str, int]:

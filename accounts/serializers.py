@@ -8,6 +8,7 @@ from accounts.audit import Action
 from accounts.cognito import Tokens
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from accounts.services.profiles import Person
+from accounts.services.sessions import SignedIn
 from config.serializers import Boolean, HttpsUrl, Integer, Pattern, Serializer, Text, Zone
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
@@ -237,6 +238,11 @@ def tokens_body(tokens: Tokens) -> dict[str, Any]:
     return body
 
 
+def signed_in_body(found: SignedIn) -> dict[str, Any]:
+    """The answer to a completed sign-in."""
+    return {**tokens_body(found.tokens), "user": profile_body(found.person)}
+
+
 def profile_body(person: Person) -> dict[str, Any]:
     """A profile on the wire."""
     body: dict[str, Any] = ProfileShape(person).data
@@ -255,3 +261,66 @@ class ActivityShape(Serializer):
 
     class Meta:
         ref_name = "Activity"
+
+
+class MfaRequired(Serializer):
+    """The password was right; `/auth/mfa/verify` takes the session token within three minutes."""
+
+    session_token = serializers.CharField()
+    mfa_required = serializers.BooleanField()
+    token_type = serializers.ChoiceField(["Bearer"])
+
+
+class MfaCode(Pattern):
+    """Six digits of the app, or a backup code."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            "[0-9]{6}|[A-Za-z2-7]{5}-[A-Za-z2-7]{5}",
+            "Give the six digits of the app, or a backup code such as k4xqn-2mzt7.",
+            max_length=11,
+            **kwargs,
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).lower()
+
+
+class SealedToken(Pattern):
+    """A text that we sealed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("[A-Za-z0-9_-]+", "This is no session token.", max_length=8192, **kwargs)
+
+
+class VerifyMfa(Serializer):
+    session_token = SealedToken()
+    code = MfaCode()
+
+
+class OnlyCode(Serializer):
+    code = Code()
+
+
+class OnlyPassword(Serializer):
+    """Without it only for learners who have none: a sign-in of the last five minutes will do."""
+
+    password = Password(required=False)
+
+
+class MfaSetup(Serializer):
+    secret = serializers.CharField(help_text="Base32, for typing into the app")
+    qr_code = serializers.CharField(help_text="A PNG as data URI")
+    otpauth_uri = serializers.CharField()
+
+
+class BackupCodes(Serializer):
+    backup_codes = serializers.ListField(child=serializers.CharField())
+
+
+class MfaEnabled(BackupCodes):
+    enabled = serializers.BooleanField()
+
+
+class MfaDisabled(Serializer):
+    enabled = serializers.BooleanField()

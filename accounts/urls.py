@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import profile, registration, sessions
+from accounts.views import mfa, profile, registration, sessions
 
 urlpatterns = [
     path("auth/signup", registration.SignUpView.as_view()),
@@ -13,5 +13,10 @@ urlpatterns = [
     path("auth/logout", sessions.LogoutView.as_view()),
     path("auth/logout-everywhere", sessions.LogoutEverywhereView.as_view()),
     path("auth/activity", sessions.ActivityView.as_view()),
+    path("auth/mfa/setup", mfa.SetupView.as_view()),
+    path("auth/mfa/verify-setup", mfa.VerifySetupView.as_view()),
+    path("auth/mfa/verify", mfa.VerifyView.as_view()),
+    path("auth/mfa/disable", mfa.DisableView.as_view()),
+    path("auth/mfa/backup-codes", mfa.BackupCodesView.as_view()),
     path("profile", profile.ProfileView.as_view()),
 ]

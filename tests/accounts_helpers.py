@@ -76,6 +76,13 @@ def mailed_code(email: str) -> str:
     return codes[-1]
 
 
+def subjects_mailed(email: str) -> list[str]:
+    """The subjects of all mails to the address, oldest first."""
+    url = stack().endpoint_url
+    assert url is not None
+    return [mail.subject for mail in mails(url, to=email)]
+
+
 @dataclass(frozen=True)
 class Person:
     """A learner who signed up, verified their address and signed in."""

@@ -23,13 +23,14 @@ def enrol(
     """The id of a learner with a verified address, who is made where there is none.
 
     Whoever has the address keeps password and names; `groups` are added to theirs. What a crash
-    left half done is finished by the next call. Raises WeakPassword, TooManyRequests,
-    ServiceUnavailable, and UserAlreadyExists while somebody is signing up with the address.
+    left half done is finished by the next call. Raises WeakPassword, ServiceUnavailable,
+    and UserAlreadyExists while somebody is signing up with the address.
     """
     address = Address.of(email)
     learner_id = address.learner_id if address else None
     if learner_id is None:
-        learner_id = registration.sign_up(
+        registration.check_password(password, email, first_name, last_name)
+        learner_id = registration.register(
             email=email,
             password=password,
             first_name=first_name,

@@ -33,12 +33,35 @@ def sign_up(
 ) -> str:
     """Registers a learner, whom Cognito mails a code. Returns the learner's id.
 
-    The address is reserved first, for a minute: of two sign-ups at once one wins, and what a
-    crash leaves behind anywhere below is cleared by the next try after that minute.
     Raises UserAlreadyExists, WeakPassword, TooManyRequests, ServiceUnavailable.
     """
     check_password(password, email, first_name, last_name)
     spend("sign_up_source", source.network, now=now)
+    return register(
+        email=email,
+        password=password,
+        first_name=first_name,
+        last_name=last_name,
+        source=source,
+        now=now,
+    )
+
+
+def register(
+    *,
+    email: str,
+    password: str,
+    first_name: str,
+    last_name: str,
+    source: Source,
+    now: datetime,
+) -> str:
+    """Makes user, account and profile, or nothing. Returns the learner's id.
+
+    The address is reserved first, for a minute: of two sign-ups at once one wins, and what a
+    crash leaves behind anywhere below is cleared by the next try after that minute.
+    Raises UserAlreadyExists, WeakPassword by Cognito's rules alone, ServiceUnavailable.
+    """
     try:
         address = Address.reserve(email, owner=str(ULID()), now=now)
     except ConditionFailed as error:

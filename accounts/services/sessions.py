@@ -7,13 +7,14 @@ from datetime import datetime
 from accounts import audit, cognito
 from accounts.admission import states
 from accounts.cognito import Challenge, InvalidCredentials, Tokens
+from accounts.emails import notify
 from accounts.limits import Try
-from accounts.models import Account, Address
+from accounts.models import Account, Address, Mfa
 from accounts.services.profiles import Person, person
 from accounts.tokens import Claims, unverified
 from config.problems import NotFound, ServiceUnavailable
 from config.sources import Source
-from config.table import ConditionFailed
+from config.table import ConditionFailed, Delete, transact
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def sign_in(*, email: str, password: str, source: Source, now: datetime) -> Sign
     found = guess(email, password, source=source, now=now)
     if isinstance(found, Challenge):
         return found
-    return welcome(found, source=source, now=now)
+    return welcome(found, source=source, now=now, by_mfa=False)
 
 
 def guess(email: str, password: str, *, source: Source, now: datetime) -> Tokens | Challenge:
@@ -60,8 +61,13 @@ def _failed(this: Try, email: str, source: Source, now: datetime) -> None:
         audit.record(address.learner_id, action, source, now=now)
 
 
-def welcome(tokens: Tokens, *, source: Source, now: datetime) -> SignedIn:
-    """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them."""
+def welcome(
+    tokens: Tokens, *, source: Source, now: datetime, by_mfa: bool | None = None
+) -> SignedIn:
+    """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them.
+
+    `by_mfa`: whether Cognito asked for a second step; None when another provider let them in.
+    """
     claims = unverified(tokens.access_token)  # straight from the pool
     learner = person(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
@@ -71,8 +77,25 @@ def welcome(tokens: Tokens, *, source: Source, now: datetime) -> SignedIn:
             learner.account.verify_email()
         except ConditionFailed as error:
             raise InvalidCredentials from error
+    if by_mfa not in (None, learner.account.mfa_enabled):
+        _follow_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
     audit.record(claims.sub, "signed_in", source, now=now)
     return SignedIn(_outlasting(tokens, claims, learner.account), learner)
+
+
+def _follow_mfa(account: Account, *, on: bool, source: Source, now: datetime) -> None:
+    """Follows a change that did not pass through us, and tells the learner of it.
+
+    A holder of an access token may ask Cognito directly to turn the second step on or off; or
+    our own setting up was cut off after Cognito.
+    """
+    account.apply(Account.mfa_enabled.set(on), condition=Account.pk.exists())
+    if on:
+        Mfa.at(account.learner_id).promote()
+    else:
+        transact(Delete(Mfa.at(account.learner_id)))
+    audit.record(account.learner_id, "mfa_changed_elsewhere", source, now=now)
+    notify(account.email, "mfa_changed_elsewhere", source, now=now)
 
 
 def _outlasting(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
@@ -113,17 +136,3 @@ def end_sessions(learner_id: str, *, now: datetime) -> None:
     cognito.sign_out_everywhere(account.user_name)
     account.void_tokens(now)
     states.forget(learner_id)
-
-
-def reauthenticate(learner_id: str, password: str, *, source: Source, now: datetime) -> Account:
-    """Makes sure that the learner is there and not just their token.
-
-    Returns the account. Raises InvalidCredentials, TooManyRequests.
-    """
-    account = Account.of(learner_id)
-    if account is None:
-        raise InvalidCredentials
-    found = guess(account.email, password, source=source, now=now)
-    if isinstance(found, Tokens) and found.refresh_token is not None:
-        cognito.revoke(found.refresh_token)  # nobody will use this session
-    return account

@@ -1,5 +1,6 @@
 """/auth/login, /auth/refresh, /auth/logout"""
 
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,18 +18,25 @@ from accounts.serializers import (
     ActivityShape,
     LoggedIn,
     Login,
+    MfaRequired,
     OnlyRefreshToken,
     TokensShape,
-    profile_body,
+    signed_in_body,
     tokens_body,
 )
-from accounts.services import sessions
+from accounts.services import mfa, sessions
 from config.clock import now
 from config.operations import operation
 from config.pages import ListQuery, list_of, page_response, start_of
 from config.problems import NotFound
 from config.serializers import valid
 from config.sources import source_of
+
+LOGIN_ANSWER = PolymorphicProxySerializer(
+    component_name="LoginAnswer",
+    serializers=[LoggedIn, MfaRequired],
+    resource_type_field_name=None,
+)
 
 
 class LoginView(APIView):
@@ -38,21 +46,23 @@ class LoginView(APIView):
     @operation(
         "loginUser",
         request=Login,
-        answers={200: LoggedIn},
+        answers={200: LOGIN_ANSWER},
         raises=[InvalidCredentials, EmailNotVerified, PasswordResetRequired],
         public=True,
     )
     def post(self, request: Request) -> Response:
         """Sign in with address and password.
 
+        With a second step, the answer is a `sessionToken` for `/auth/mfa/verify` instead of tokens.
         A wrong password, an unknown address and a disabled account are answered alike.
         """
-        found = sessions.sign_in(
-            **valid(Login, request.data), source=source_of(request.META), now=now()
-        )
+        values = valid(Login, request.data)
+        at = now()
+        found = sessions.sign_in(**values, source=source_of(request.META), now=at)
         if isinstance(found, Challenge):
-            raise InvalidCredentials
-        return Response({**tokens_body(found.tokens), "user": profile_body(found.person)})
+            token = mfa.session_token(found, values["email"], now=at)
+            return Response({"sessionToken": token, "mfaRequired": True, "tokenType": "Bearer"})
+        return Response(signed_in_body(found))
 
 
 class RefreshView(APIView):

@@ -1,0 +1,252 @@
+"""The second step: set up, asked for at sign-in, replaced by a backup code, turned off.
+
+Cognito enforces it. We keep the secret (encrypted) for one purpose: when a learner without their
+phone gives a backup code, we answer Cognito's challenge in their place.
+"""
+
+import base64
+import io
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from accounts import audit, cognito, totp
+from accounts.admission import states
+from accounts.cognito import (
+    Challenge,
+    InvalidCredentials,
+    InvalidMfaCode,
+    MfaCodeUsed,
+    MfaSessionExpired,
+    Tokens,
+)
+from accounts.emails import notify
+from accounts.limits import spend, take
+from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
+from accounts.services.sessions import SignedIn, welcome
+from config import vault
+from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
+from config.sealing import SealBroken, fingerprint, fingerprints, seal, unseal
+from config.sources import Source
+from config.table import ConditionFailed, Delete, Put, Update, transact
+
+SESSION = "mfa session"
+SESSION_LASTS = timedelta(minutes=3)  # as long as Cognito's own
+CODES = "backup code"
+
+
+class MfaAlreadyEnabled(Conflict):
+    code, title = "MFA_ALREADY_ENABLED", "Two-step sign-in is on already"
+
+
+class MfaNotEnabled(Conflict):
+    code, title = "MFA_NOT_ENABLED", "Two-step sign-in is not on"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an authenticator app needs: the secret as text, as a URI, as a PNG (data URI)."""
+
+    secret: str
+    otpauth_uri: str
+    qr_code: str
+
+
+def set_up(learner_id: str, access_token: str) -> Setup:
+    """A fresh secret. It may be asked for again until `enable` has verified one.
+
+    Raises MfaAlreadyEnabled, PasswordSignInNeeded.
+    """
+    account = _account(learner_id)
+    if account.mfa_enabled:
+        raise MfaAlreadyEnabled
+    secret = cognito.new_totp_secret(access_token)
+    Mfa.at(learner_id).prepare(vault.encrypt(secret, owner=learner_id))
+    uri = totp.otpauth_uri(secret, account.email)
+    return Setup(secret, uri, _qr_code(uri))
+
+
+def _account(learner_id: str) -> Account:
+    account = Account.of(learner_id)
+    if account is None:
+        raise NotFound
+    return account
+
+
+def _qr_code(text: str) -> str:
+    import segno
+
+    image = io.BytesIO()
+    segno.make(text, error="m").save(image, kind="png", scale=6, border=4)
+    return f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
+
+
+def enable(
+    learner_id: str, access_token: str, code: str, *, source: Source, now: datetime
+) -> list[str]:
+    """Turns the second step on by the app's first code; returns the backup codes.
+
+    Raises MfaAlreadyEnabled, MfaNotEnabled before `set_up`, InvalidCode, PasswordSignInNeeded,
+    TooManyRequests.
+    """
+    account, stored = _account(learner_id), Mfa.of(learner_id)
+    if account.mfa_enabled:
+        raise MfaAlreadyEnabled
+    if stored is None or stored.pending is None:
+        raise MfaNotEnabled("Ask for a secret first")
+    spend("mfa_account", learner_id, now=now)
+    cognito.verify_totp_secret(access_token, code)
+    cognito.set_mfa(account.user_name, enabled=True)
+    codes = totp.new_backup_codes()
+    actions = [
+        Mfa.secret.set(stored.pending),
+        Mfa.pending.remove(),
+        Mfa.unused.set({fingerprint(CODES, code) for code in codes}),
+    ]
+    write = Update(stored, actions, Mfa.pending == stored.pending)
+    try:
+        _switch(account, write, "mfa_enabled", source, now, on=True)
+    except ConditionFailed as error:  # at this moment, by another request
+        raise MfaAlreadyEnabled from error
+    return codes
+
+
+def _switch(
+    account: Account,
+    write: Update | Delete,
+    action: audit.Action,
+    source: Source,
+    now: datetime,
+    *,
+    on: bool,
+    actor: str = "",
+) -> None:
+    """Writes that the second step is on or off, and tells the learner."""
+    transact(
+        write,
+        Update(account, [Account.mfa_enabled.set(on)], Account.pk.exists()),
+        Put(Activity.new(account.learner_id, action, source, now=now, actor=actor)),
+    )
+    states.forget(account.learner_id)
+    notify(account.email, action, source, now=now)
+
+
+def disable(account: Account, *, source: Source, now: datetime, actor: str = "") -> None:
+    """Turns the second step off; whoever asks has proved who they are. Harmless when it is off.
+
+    `actor` is the staff member who does it for the learner.
+    """
+    cognito.set_mfa(account.user_name, enabled=False)
+    action: audit.Action = "mfa_reset" if actor else "mfa_disabled"
+    stored = Mfa.at(account.learner_id)
+    _switch(account, Delete(stored), action, source, now, on=False, actor=actor)
+
+
+def renew_backup_codes(account: Account, *, source: Source, now: datetime) -> list[str]:
+    """New backup codes; the old ones are void. Raises MfaNotEnabled."""
+    codes = totp.new_backup_codes()
+    try:
+        Mfa.at(account.learner_id).renew_codes({fingerprint(CODES, code) for code in codes})
+    except ConditionFailed as error:
+        raise MfaNotEnabled from error
+    audit.record(account.learner_id, "backup_codes_renewed", source, now=now)
+    notify(account.email, "backup_codes_renewed", source, now=now)
+    return codes
+
+
+def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
+    """The challenge as a text that only we can read: it stands for the right password."""
+    address = Address.of(email)
+    if address is None or address.learner_id is None:
+        raise InvalidCredentials
+    values = {
+        "id": secrets.token_hex(8),
+        "learner": address.learner_id,
+        "username": challenge.username,
+        "session": challenge.session,
+    }
+    return seal(SESSION, values, until=now + SESSION_LASTS)
+
+
+def complete(session_token: str, code: str, *, source: Source, now: datetime) -> SignedIn:
+    """Completes a sign-in by a code of the app or a backup code.
+
+    Raises InvalidMfaCode, MfaSessionExpired, InvalidCredentials; TooManyRequests after too many
+    wrong codes in this sign-in or in all of the account's.
+    """
+    try:
+        sealed = unseal(SESSION, session_token, now=now)
+    except SealBroken as error:
+        raise MfaSessionExpired from error
+    learner_id = sealed["learner"]
+    attempts = Attempts.at("mfa", learner_id)
+    session = f"session_{sealed['id']}"
+    take(attempts, {session: "mfa_session", "all": "mfa_account"}, now=now)
+    challenge = Challenge(sealed["username"], sealed["session"])
+    try:
+        if code.isdigit():
+            tokens = _answer_by_app(learner_id, challenge, code, now)
+        else:
+            tokens = _answer_by_backup_code(learner_id, challenge, code, source, now)
+    except InvalidMfaCode:
+        audit.record(learner_id, "mfa_failed", source, now=now)
+        raise
+    except ServiceUnavailable:
+        attempts.give_back(session, "all")
+        raise
+    attempts.give_back("all", forget=session)
+    return welcome(tokens, source=source, now=now, by_mfa=True)
+
+
+def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: datetime) -> Tokens:
+    """Cognito takes a code once; so that nobody need trust that, neither do we let it be tried."""
+    used = Attempts.at("totp", f"{learner_id} {code}")
+    try:
+        used.take({"all": 1}, now=now, within_s=3 * totp.STEP_S, renew=False)
+    except LimitReached as error:
+        raise MfaCodeUsed from error
+    try:
+        return cognito.answer_totp(challenge, code)
+    except ServiceUnavailable:
+        used.give_back("all")
+        raise
+
+
+def _answer_by_backup_code(
+    learner_id: str, challenge: Challenge, code: str, source: Source, now: datetime
+) -> Tokens:
+    stored = Mfa.of(learner_id)
+    if stored is None or stored.secret is None:
+        raise InvalidMfaCode
+    reserved = _reserve(stored, code)
+    try:
+        tokens = _answer_in_place(challenge, vault.decrypt(stored.secret, owner=learner_id), now)
+    except Problem:
+        with suppress(ConditionFailed):
+            stored.release(reserved)
+        raise
+    with suppress(ConditionFailed):
+        stored.consume(reserved)
+    audit.record(learner_id, "backup_code_used", source, now=now)
+    notify(_account(learner_id).email, "backup_code_used", source, now=now)
+    return tokens
+
+
+def _reserve(stored: Mfa, code: str) -> str:
+    for known in fingerprints(CODES, code):
+        if known in (stored.unused or ()):
+            try:
+                stored.reserve(known)
+            except ConditionFailed as error:
+                raise InvalidMfaCode from error
+            return known
+    raise InvalidMfaCode
+
+
+def _answer_in_place(challenge: Challenge, secret: str, now: datetime) -> Tokens:
+    """The learner's app may have used up this step's code: then a neighbour's will do."""
+    for code in totp.codes_around(secret, now.timestamp()):
+        with suppress(MfaCodeUsed):
+            return cognito.answer_totp(challenge, code)
+    raise ServiceUnavailable("Try again in half a minute", retry_after_s=totp.STEP_S)

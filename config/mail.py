@@ -1,0 +1,66 @@
+"""Mail through SES: one template makes the subject, the text part and the HTML part.
+
+A template extends the variable `layout` and fills the blocks `subject` and `body`; its body is
+plain paragraphs, which the HTML layout marks up (`config/templates/mail/`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+from django.template.loader import render_to_string
+
+from config import aws
+from config.problems import ServiceUnavailable
+from config.stack import stack
+
+SENDER_NAME = "Parley"
+
+
+class MailRefused(ServiceUnavailable):
+    """SES does not take this mail: sending is paused, or the address or the sender is refused."""
+
+
+def send(
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    to: str,
+    headers: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Sends a mail to one address and returns SES's message id.
+
+    `headers` are further ones, such as List-Unsubscribe; `tags` come back with SES's events about
+    the mail. Raises MailRefused, or what `config.aws.translated` raises.
+    """
+    where = stack()
+    try:
+        answer = aws.call(
+            "sesv2",
+            "send_email",
+            FromEmailAddress=f"{SENDER_NAME} <{where.mail_from}>",
+            Destination={"ToAddresses": [to]},
+            ConfigurationSetName=where.configuration_set,
+            Content={"Simple": _content(template, context, headers or {})},
+            EmailTags=[{"Name": name, "Value": value} for name, value in (tags or {}).items()],
+        )
+    except ClientError as error:
+        raise MailRefused from error
+    return str(answer["MessageId"])
+
+
+def _content(
+    template: str, context: Mapping[str, Any], headers: Mapping[str, str]
+) -> dict[str, Any]:
+    def render(layout: str) -> dict[str, str]:
+        text = render_to_string(template, {**context, "layout": f"mail/{layout}"})
+        return {"Data": text.strip(), "Charset": "UTF-8"}
+
+    subject = render("subject.txt")
+    subject["Data"] = " ".join(subject["Data"].split())  # a header has one line
+    return {
+        "Subject": subject,
+        "Body": {"Text": render("text.txt"), "Html": render("page.html")},
+        "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
+    }
