@@ -58,11 +58,13 @@ class GoalShape(Serializer):
 
 
 class BranchShape(Serializer):
-    """One thing that a learner may mean, recognised by its phrases or by those of its goal."""
+    """One thing that a learner may mean, recognised by its phrases or by those of its goal;
+    `also` leads here without reaching the goal."""
 
     example = Text(max_length=400)
     goal = Slug(required=False)
     phrases = _patterns(required=False)
+    also = _patterns(required=False)
     unless = _patterns(required=False)
     say = Text(max_length=400, required=False)
     to = Slug()
