@@ -59,7 +59,8 @@ class Command(runserver.Command):
         try:
             with embedded.running(home, progress=self._tell) as endpoint_url:
                 provisioning.apply_locally(home, endpoint_url, progress=self._tell)
-                demo = self._demo_content()
+                with embedded.exclusive(home / "demo.lock"):
+                    demo = self._demo_content()
                 ended = threading.Event()
                 announcer = threading.Thread(target=self._announce, args=[demo, ended], daemon=True)
                 announcer.start()
