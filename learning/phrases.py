@@ -5,7 +5,7 @@ A pattern is words to be found next to each other, whole words only:
     can/could i have     any of the words between slashes (`to_go` is two words in one)
     reserv*              a word that begins so
     #                    a number in digits
-    ...                  up to five words of anything
+    ...                  up to five words of anything, twice at most
 
 Languages written without spaces between words are not covered.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 GAP = "..."
+MOST_GAPS = 2  # each multiplies the ways to try a match by six
 _GAP_REGEX = r"((?:\S+ ){0,5}?)"
 _WORD = re.compile(r"[^\W_]+")
 _ENGLISH_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -101,10 +102,13 @@ class Pattern:
 
 @lru_cache(maxsize=8192)
 def pattern(source: str, language: str) -> Pattern:
-    """Compile a pattern. Raises ValueError when it has no words, or begins or ends with a gap."""
+    """Compile a pattern. Raises ValueError when it has no words, begins or ends with a gap, or
+    has more than MOST_GAPS."""
     written = source.split()
     if not written or GAP in (written[0], written[-1]):
         raise ValueError("a pattern begins and ends with a word")
+    if written.count(GAP) > MOST_GAPS:
+        raise ValueError(f"a pattern has at most {MOST_GAPS} gaps")
     return Pattern(source, re.compile(r"(?<!\S)" + "".join(_regex(w, language) for w in written)))
 
 

@@ -423,6 +423,12 @@ def test_turns_after_the_end_count_for_nothing() -> None:
         ("parts.0.goals.1.id", "bread", "parts[0].goals[1]", "is taken"),
         ("parts.0.goals.0.phrases", [], "parts[0].goals[0].phrases", "must have a pattern"),
         ("parts.0.goals.0.phrases", ["..."], "parts[0].goals[0].phrases[0]", "begins and ends"),
+        (
+            "parts.0.goals.0.phrases",
+            ["a ... b ... c ... d"],
+            "parts[0].goals[0].phrases[0]",
+            "at most 2 gaps",
+        ),
         ("parts.0.goals.0.phrases", ["a/"], "parts[0].goals[0].phrases[0]", "not a word"),
         ("parts.0.nodes.3.id", "pay", "parts[0].nodes[3]", "is taken"),
         ("parts.0.nodes.2.branches.0.to", "x", "parts[0].nodes[2].branches[0].to", "no node"),
