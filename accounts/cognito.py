@@ -353,16 +353,16 @@ def sign_out_everywhere(username: str) -> None:
 def mirror_failures(username: str, failures: int) -> None:
     """Notes failed sign-ins on the user, for whoever looks at the pool. No user, no note."""
     try:
-        _set_attributes(username, {"custom:failed_logins": str(failures)})
+        _set_attributes(username, {"custom:failed_logins": str(failures)}, {})
     except NoSuchUser:
         return
 
 
-def _set_attributes(username: str, values: Mapping[str, str]) -> None:
+def _set_attributes(username: str, values: Mapping[str, str], errors: Errors) -> None:
     _admin(
         "admin_update_user_attributes",
         username,
-        {},
+        errors,
         UserAttributes=[{"Name": name, "Value": value} for name, value in values.items()],
     )
 
@@ -455,4 +455,53 @@ def set_mfa(username: str, *, enabled: bool) -> None:
         username,
         {},
         SoftwareTokenMfaSettings={"Enabled": enabled, "PreferredMfa": enabled},
+    )
+
+
+def forgot_password(email: str) -> None:
+    """Mails a code for a new password. Raises InvalidCode for all but verified addresses."""
+    _as_client(
+        "forgot_password",
+        email,
+        {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
+    )
+
+
+def reset_password(*, email: str, code: str, password: str) -> None:
+    """Sets a password by the mailed code. Raises InvalidCode, WeakPassword."""
+    _as_client(
+        "confirm_forgot_password",
+        email,
+        {
+            **INVALID_CODES,
+            "InvalidPasswordException": WeakPassword,
+            "PasswordHistoryPolicyViolationException": WeakPassword,
+            "UserNotConfirmedException": InvalidCode,
+        },
+        ConfirmationCode=code,
+        Password=password,
+    )
+
+
+def set_password(username: str, password: str) -> None:
+    """Sets a user's password for good. Raises WeakPassword."""
+    _admin(
+        "admin_set_user_password",
+        username,
+        {
+            "InvalidPasswordException": WeakPassword,
+            "InvalidParameterException": WeakPassword,
+            "PasswordHistoryPolicyViolationException": WeakPassword,
+        },
+        Password=password,
+        Permanent=True,
+    )
+
+
+def set_email(username: str, email: str) -> None:
+    """Gives a user another address, proved to us. Raises UserAlreadyExists."""
+    _set_attributes(
+        username,
+        {"email": email, "email_verified": "true"},
+        {"AliasExistsException": UserAlreadyExists},
     )

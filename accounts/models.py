@@ -249,6 +249,11 @@ class Address(Item, discriminator="address"):
         return cls.find(f"EMAIL#{email}", cls.SK)
 
     @classmethod
+    def at(cls, email: str) -> Self:
+        """A handle for writes, without reading."""
+        return cls(f"EMAIL#{email}", cls.SK)
+
+    @classmethod
     def reserve(cls, email: str, *, owner: str, now: datetime) -> Self:
         """Takes an address that nobody has. Raises ConditionFailed."""
         epoch_s = int(now.timestamp())
@@ -262,6 +267,10 @@ class Address(Item, discriminator="address"):
         held = Address(self.pk, self.sk, owner=self.owner, lease_until=0, learner_id=learner_id)
         return Put(held, (Address.owner == self.owner) & Address.learner_id.does_not_exist())
 
+    def left_by(self, learner_id: str) -> Delete:
+        """The write that frees an address a learner has had."""
+        return Delete(self, Address.learner_id == learner_id)
+
     def release(self) -> None:
         """Gives a reservation back, if it is still ours."""
         mine = (Address.owner == self.owner) & Address.learner_id.does_not_exist()
@@ -269,6 +278,34 @@ class Address(Item, discriminator="address"):
             transact(Delete(self, mine))
         except ConditionFailed:
             return
+
+
+class EmailChange(Item, discriminator="email_change"):
+    """A new address that waits for its code: `LEARNER#<sub>` / `EMAIL_CHANGE`, a quarter hour.
+
+    `proof` is the fingerprint of the code, for this learner and this address.
+    """
+
+    SK = "EMAIL_CHANGE"
+
+    email = UnicodeAttribute()
+    proof = UnicodeAttribute()
+
+    @classmethod
+    def of(cls, learner_id: str, *, now: datetime) -> Self | None:
+        """One consistent read; a lapsed change is none."""
+        found = cls.find(learner_key(learner_id), cls.SK)
+        return found if found and found.expires_at > now.timestamp() else None
+
+    @classmethod
+    def new(cls, learner_id: str, *, email: str, proof: str, until: datetime) -> Self:
+        return cls(
+            learner_key(learner_id),
+            cls.SK,
+            email=email,
+            proof=proof,
+            expires_at=int(until.timestamp()),
+        )
 
 
 class LimitReached(Exception):
@@ -334,6 +371,10 @@ class Attempts(Item, discriminator="attempts"):
             transact(Delete(self, Attempts.expires_at == stored.expires_at))
         except ConditionFailed:
             return
+
+    def clear(self) -> None:
+        """Forgets all tries."""
+        transact(Delete(self))
 
     def give_back(self, *counters: str, forget: str | None = None) -> None:
         """Takes one off each counter, and drops the counter `forget`."""

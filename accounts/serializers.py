@@ -324,3 +324,18 @@ class MfaEnabled(BackupCodes):
 
 class MfaDisabled(Serializer):
     enabled = serializers.BooleanField()
+
+
+class ResetConfirm(Serializer):
+    email = Email()
+    code = Code()
+    new_password = NewPassword()
+
+
+class PasswordChange(Serializer):
+    current_password = Password()
+    new_password = NewPassword()
+
+
+class NewEmail(OnlyPassword):
+    new_email = Email()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import mfa, profile, registration, sessions
+from accounts.views import mfa, profile, recovery, registration, sessions
 
 urlpatterns = [
     path("auth/signup", registration.SignUpView.as_view()),
@@ -18,5 +18,10 @@ urlpatterns = [
     path("auth/mfa/verify", mfa.VerifyView.as_view()),
     path("auth/mfa/disable", mfa.DisableView.as_view()),
     path("auth/mfa/backup-codes", mfa.BackupCodesView.as_view()),
+    path("auth/password/reset-request", recovery.ResetRequestView.as_view()),
+    path("auth/password/reset-confirm", recovery.ResetConfirmView.as_view()),
+    path("auth/password/change", recovery.ChangePasswordView.as_view()),
+    path("auth/email/change", recovery.ChangeEmailView.as_view()),
+    path("auth/email/change/confirm", recovery.ConfirmEmailView.as_view()),
     path("profile", profile.ProfileView.as_view()),
 ]

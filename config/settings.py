@@ -151,6 +151,7 @@ LIMITS = {
     "reset_request": (3, 3600),  # mails to one address
     "reset_confirm": (15, 3600),  # codes tried for one address
     "email_change": (5, 3600),  # mails a learner may cause
+    "email_confirm": (10, 900),  # codes a learner may try
     "mail_source": (60, 3600),  # mails and codes from one source
 }
 for _limit in _words("PARLEY_LIMITS"):

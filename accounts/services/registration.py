@@ -86,10 +86,10 @@ def register(
     return learner_id
 
 
-def check_password(password: str, *words: str) -> None:
+def check_password(password: str, *words: str, field: str = "password") -> None:
     """Raises WeakPassword for a password among the common ones or the learner's own words."""
     if reason := passwords.weakness(password, words=words):
-        raise WeakPassword(reason, errors=[FieldError("password", "weak_password", reason)])
+        raise WeakPassword(reason, errors=[FieldError(field, "weak_password", reason)])
 
 
 def _make_user(email: str, password: str, first_name: str, last_name: str) -> str:

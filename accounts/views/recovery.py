@@ -1,0 +1,113 @@
+"""/auth/password, /auth/email"""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.authentication import caller
+from accounts.cognito import InvalidCode, InvalidCredentials, UserAlreadyExists, WeakPassword
+from accounts.serializers import (
+    Message,
+    NewEmail,
+    OnlyCode,
+    OnlyEmail,
+    PasswordChange,
+    ResetConfirm,
+)
+from accounts.services import recovery
+from accounts.services.proof import FreshSignInNeeded
+from accounts.services.recovery import NoPassword
+from config.clock import now
+from config.operations import operation
+from config.problems import NotFound
+from config.serializers import valid
+from config.sources import source_of
+
+
+class ResetRequestView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @operation("requestPasswordReset", request=OnlyEmail, answers={200: Message}, public=True)
+    def post(self, request: Request) -> Response:
+        """Mail a code for a new password.
+
+        The answer is the same whether or not there is an account.
+        """
+        recovery.request_reset(
+            **valid(OnlyEmail, request.data), source=source_of(request.META), now=now()
+        )
+        return Response({"message": "If this address has an account, a code is on its way."})
+
+
+class ResetConfirmView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @operation(
+        "confirmPasswordReset",
+        request=ResetConfirm,
+        answers={200: Message},
+        raises=[InvalidCode, WeakPassword, NotFound],
+        public=True,
+    )
+    def post(self, request: Request) -> Response:
+        """Set a new password by the mailed code; all sessions end."""
+        recovery.confirm_reset(
+            **valid(ResetConfirm, request.data), source=source_of(request.META), now=now()
+        )
+        return Response({"message": "The password is changed: sign in with the new one."})
+
+
+class ChangePasswordView(APIView):
+    @operation(
+        "changePassword",
+        request=PasswordChange,
+        answers={200: Message},
+        raises=[InvalidCredentials, NoPassword, WeakPassword, NotFound],
+    )
+    def post(self, request: Request) -> Response:
+        """Replace the password; all sessions end, this one too."""
+        recovery.change_password(
+            caller(request),
+            **valid(PasswordChange, request.data),
+            source=source_of(request.META),
+            now=now(),
+        )
+        return Response({"message": "The password is changed: sign in with the new one."})
+
+
+class ChangeEmailView(APIView):
+    @operation(
+        "requestEmailChange",
+        request=NewEmail,
+        answers={200: Message},
+        raises=[InvalidCredentials, FreshSignInNeeded, UserAlreadyExists],
+    )
+    def post(self, request: Request) -> Response:
+        """Mail a code to a new address, and a notice to the old one."""
+        recovery.request_email_change(
+            caller(request),
+            **{"password": None, **valid(NewEmail, request.data)},
+            source=source_of(request.META),
+            now=now(),
+        )
+        return Response({"message": "We have mailed a code to the new address."})
+
+
+class ConfirmEmailView(APIView):
+    @operation(
+        "confirmEmailChange",
+        request=OnlyCode,
+        answers={200: Message},
+        raises=[InvalidCode, UserAlreadyExists],
+    )
+    def post(self, request: Request) -> Response:
+        """Move the account to the new address by the mailed code."""
+        email = recovery.confirm_email_change(
+            caller(request),
+            **valid(OnlyCode, request.data),
+            source=source_of(request.META),
+            now=now(),
+        )
+        return Response({"message": f"Your address is {email} now."})

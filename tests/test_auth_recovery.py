@@ -1,0 +1,203 @@
+"""Passwords forgotten and changed, addresses changed."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from botocore.exceptions import EndpointConnectionError
+
+from accounts import cognito
+from accounts.models import Account, Address
+from config import table
+from tests.accounts_helpers import (
+    PASSWORD,
+    Person,
+    api,
+    before_call,
+    join,
+    log_in,
+    mailed_code,
+    new_email,
+    new_ip,
+    problem,
+    sign_up,
+    subjects_mailed,
+)
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+
+NEW = "quatro-ventos-9"
+BAD_CODE = (400, "INVALID_CODE")
+
+
+def request_reset(email: str) -> Any:
+    return api.post("/auth/password/reset-request", {"email": email})
+
+
+def reset(email: str, code: str, password: str = NEW) -> Any:
+    body = {"email": email, "code": code, "newPassword": password}
+    return api.post("/auth/password/reset-confirm", body)
+
+
+def change_password(person: Person, current: str, new: str, **options: Any) -> Any:
+    body = {"currentPassword": current, "newPassword": new}
+    return api.post("/auth/password/change", body, token=person.token, **options)
+
+
+def change_email(person: Person, new: str, password: str = PASSWORD) -> Any:
+    body = {"newEmail": new, "password": password}
+    return api.post("/auth/email/change", body, token=person.token)
+
+
+def confirm_email(person: Person, code: str) -> Any:
+    return api.post("/auth/email/change/confirm", {"code": code}, token=person.token)
+
+
+def assert_signed_out(person: Person) -> None:
+    assert problem(api.get("/profile", token=person.token)) == (401, "NOT_AUTHENTICATED")
+    stale = api.post("/auth/refresh", {"refreshToken": person.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+
+
+class TestAForgottenPassword:
+    def test_is_replaced_by_the_mailed_code_and_all_sessions_end(self) -> None:
+        aida = join("aida")
+        assert request_reset(aida.email).status_code == 200
+        code = mailed_code(aida.email)
+        assert problem(reset(aida.email, "000000")) == BAD_CODE
+        assert reset(aida.email, code).status_code == 200
+        assert_signed_out(aida)
+        assert problem(log_in(aida.email)) == (401, "INVALID_CREDENTIALS")
+        again = log_in(aida.email, NEW)
+        assert api.get("/profile", token=again.json()["accessToken"]).status_code == 200
+        assert "Your password was changed" in subjects_mailed(aida.email)
+        assert problem(reset(aida.email, code)) == BAD_CODE
+
+    def test_opens_an_account_that_was_locked(self) -> None:
+        brito, here = join("brito"), new_ip()
+        for _ in range(5):
+            log_in(brito.email, "not-the-password", ip=here)
+        assert log_in(brito.email, ip=here).status_code == 429
+        request_reset(brito.email)
+        assert reset(brito.email, mailed_code(brito.email)).status_code == 200
+        assert log_in(brito.email, NEW, ip=here).status_code == 200
+
+    def test_is_asked_for_alike_by_all(self) -> None:
+        waiting = new_email("caetano")
+        assert sign_up(waiting).status_code == 201
+        answers = [request_reset(e) for e in (join("cida").email, waiting, new_email("nobody"))]
+        assert {(a.status_code, a.content) for a in answers} == {(200, answers[0].content)}
+        nobody = new_email("nobody")
+        assert problem(reset(nobody, "654321")) == BAD_CODE
+
+    def test_is_mailed_three_times_an_hour_and_no_more(self) -> None:
+        for email in (join("dalva").email, new_email("nobody")):
+            statuses = [request_reset(email).status_code for _ in range(4)]
+            assert statuses == [200, 200, 200, 429]
+
+    def test_is_guessed_fifteen_times_an_hour_and_no_more(self) -> None:
+        elio = join("elio")
+        request_reset(elio.email)
+        statuses = [reset(elio.email, f"{n:06}").status_code for n in range(16)]
+        assert statuses == [400] * 15 + [429]
+        assert reset(elio.email, mailed_code(elio.email)).status_code == 429
+
+    @pytest.mark.parametrize("password", ["football1", "short", "x" * 129])
+    def test_is_not_replaced_by_a_weak_one(self, password: str) -> None:
+        answer = reset(new_email("nobody"), "123456", password)
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "newPassword"
+
+
+class TestAKnownPassword:
+    def test_is_replaced_and_all_sessions_end(self) -> None:
+        fatima = join("fatima")
+        assert change_password(fatima, PASSWORD, NEW).status_code == 200
+        assert_signed_out(fatima)
+        assert log_in(fatima.email, NEW).status_code == 200
+        assert "Your password was changed" in subjects_mailed(fatima.email)
+
+    def test_has_to_be_given_and_wrong_ones_count(self) -> None:
+        gil, here = join("gil"), new_ip()
+        for _ in range(5):
+            answer = change_password(gil, "not-the-password", NEW, ip=here)
+            assert problem(answer) == (401, "INVALID_CREDENTIALS")
+        assert change_password(gil, PASSWORD, NEW, ip=here).status_code == 429
+        assert log_in(gil.email).status_code == 200
+
+    def test_is_not_replaced_by_ones_own_name(self) -> None:
+        helena = join("helena")
+        answer = change_password(helena, PASSWORD, "HelenaSousa")
+        assert problem(answer) == (400, "WEAK_PASSWORD")
+        assert log_in(helena.email).status_code == 200
+
+
+class TestAnAddress:
+    def test_moves_by_the_code_mailed_to_the_new_one(self) -> None:
+        ilda, new = join("ilda"), new_email("ilda.new")
+        assert change_email(ilda, new.upper()).status_code == 200
+        assert "Your address is being changed" in subjects_mailed(ilda.email)
+        assert log_in(ilda.email).status_code == 200
+        assert problem(confirm_email(ilda, "000000")) == BAD_CODE
+        code = mailed_code(new)
+        assert confirm_email(ilda, code).status_code == 200
+        assert problem(log_in(ilda.email)) == (401, "INVALID_CREDENTIALS")
+        body = log_in(new).json()
+        assert (body["user"]["email"], body["user"]["userId"]) == (new, ilda.id)
+        assert "Your address was changed" in subjects_mailed(ilda.email)
+        assert problem(confirm_email(ilda, code)) == BAD_CODE
+        assert sign_up(ilda.email).status_code == 201  # the old one is free
+
+    def test_needs_the_password(self) -> None:
+        jair = join("jair")
+        answer = change_email(jair, new_email("jair.new"), "not-the-password")
+        assert problem(answer) == (401, "INVALID_CREDENTIALS")
+
+    def test_of_another_learner_cannot_be_taken(self) -> None:
+        lia, mel = join("lia"), join("mel")
+        assert problem(change_email(lia, mel.email)) == (409, "USER_ALREADY_EXISTS")
+        assert problem(change_email(lia, lia.email)) == (400, "VALIDATION_ERROR")
+
+    def test_taken_while_the_code_was_under_way_stays_taken(self) -> None:
+        nina, new = join("nina"), new_email("nina.new")
+        assert change_email(nina, new).status_code == 200
+        code = mailed_code(new)
+        assert sign_up(new).status_code == 201
+        assert problem(confirm_email(nina, code)) == (409, "USER_ALREADY_EXISTS")
+        assert log_in(nina.email).status_code == 200
+
+    def test_is_not_moved_by_a_code_older_than_a_quarter_of_an_hour(self) -> None:
+        olavo, new = join("olavo"), new_email("olavo.new")
+        change_email(olavo, new)
+        code = mailed_code(new)
+        with time_machine.travel(datetime.now(UTC) + timedelta(minutes=15, seconds=1)):
+            assert problem(confirm_email(olavo, code)) == BAD_CODE
+
+    def test_is_guessed_ten_times_and_no_more(self) -> None:
+        pia, new = join("pia"), new_email("pia.new")
+        change_email(pia, new)
+        statuses = [confirm_email(pia, f"{n:06}").status_code for n in range(11)]
+        assert statuses == [400] * 10 + [429]
+
+    def test_moves_whole_or_not_at_all(self) -> None:
+        quim, new = join("quim"), new_email("quim.new")
+        change_email(quim, new)
+        code, failures = mailed_code(new), iter([1, 2, 3])
+
+        client = table.connection().connection.client
+        with before_call(client, "TransactWriteItems", lambda: fail_once(failures)):
+            assert problem(confirm_email(quim, code)) == (503, "SERVICE_UNAVAILABLE")
+        account = Account.of(quim.id)
+        assert account is not None
+        assert account.email == quim.email
+        assert Address.of(new) is None
+        assert cognito.find_sub(quim.email) == quim.id
+        assert cognito.find_sub(new) is None
+        assert confirm_email(quim, code).status_code == 200
+        assert cognito.find_sub(new) == quim.id
+
+
+def fail_once(failures: Any) -> None:
+    if next(failures, None) == 1:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
