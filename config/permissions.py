@@ -25,3 +25,10 @@ class ReadOrStaff(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.method in SAFE_METHODS or is_staff(request)
+
+
+class ReadOrLearner(BasePermission):
+    """Anyone may read, with a token or without; learners may write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.method in SAFE_METHODS or request.user is not None

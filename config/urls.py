@@ -29,7 +29,16 @@ urlpatterns = [
     path("health/ready", Ready.as_view()),
     part("config.documentation", "schema", "docs", "redoc"),
     part("accounts.urls", "auth", "profile", "users"),
-    part("learning.urls", "decks", "flashcards", "reviews", "scenarios", "scheduler"),
+    part(
+        "learning.urls",
+        "decks",
+        "flashcards",
+        "reviews",
+        "scenarios",
+        "scheduler",
+        "sessions",
+        "starter-decks",
+    ),
 ]
 
 handler400 = "config.http.bad_request"

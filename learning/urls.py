@@ -8,12 +8,14 @@ from learning.views.flashcards import Flashcards
 from learning.views.reviews import Reviews
 from learning.views.scenarios import Scenarios
 from learning.views.scheduler import SchedulerSettings
+from learning.views.starters import StarterDecks
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")
 router.register("flashcards", Flashcards, "flashcard")
 router.register("reviews", Reviews, "review")
 router.register("scenarios", Scenarios, "scenario")
+router.register("starter-decks", StarterDecks, "starter-deck")
 
 urlpatterns = [
     *router.urls,

@@ -1,0 +1,51 @@
+"""Starter decks."""
+
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.clock import now
+from config.operations import operation
+from config.pages import ListQuery, list_of, page_response, start_of
+from config.permissions import ReadOrLearner
+from config.preconditions import versioned
+from config.problems import IdTaken, NotAuthenticated, NotFound
+from config.viewsets import Resource
+from learning.models.starters import StarterDeck
+from learning.serializers.cards import DeckShape
+from learning.serializers.starters import StarterCopyShape, StarterDeckShape
+from learning.services import starters
+
+
+class StarterDecks(Resource):
+    lookup_value_regex = r"[a-z0-9-]{1,60}"
+    permission_classes = (ReadOrLearner,)
+
+    @operation(
+        "listStarterDecks",
+        answers={200: list_of(StarterDeckShape)},
+        query=ListQuery,
+        raises=[NotAuthenticated],
+        public=True,
+    )
+    def list(self, request: Request) -> Response:
+        """List the ready-made decks by level."""
+        query = self.query(ListQuery)
+        start = start_of(request, query.get("cursor"))
+        page = StarterDeck.all(limit=query["limit"], start=start)
+        return page_response(request, page, StarterDeckShape)
+
+    @operation(
+        "copyStarterDeck",
+        request=StarterCopyShape,
+        answers={201: DeckShape},
+        raises=[NotFound, IdTaken],
+    )
+    @action(detail=True, methods=["post"])
+    def copy(self, request: Request, id: str) -> Response:
+        """Make a deck of one's own with all the cards of a ready-made one."""
+        deck_id = self.body(StarterCopyShape).get("id")
+        deck = starters.copy(learner_id=self.learner_id, starter_id=id, deck_id=deck_id, now=now())
+        answer = Response(DeckShape(deck).data, status.HTTP_201_CREATED)
+        return versioned(answer, deck.version)
