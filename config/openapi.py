@@ -16,7 +16,7 @@ IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    pattern=r'^("\d{1,15}"|\*)$',
+    pattern='^"[0-9]{1,15}"$',
     description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
 )
 
@@ -81,6 +81,9 @@ class Schema(AutoSchema):
 
     def get_auth(self) -> list[Any]:
         return [] if self.operation.public else super().get_auth()
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return False  # a list's answer is an object with its results (`config.pages`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

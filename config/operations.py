@@ -53,7 +53,7 @@ def operation(
     kinds = [*raises, *ALWAYS]
     if request is not None:
         kinds += WITH_BODY
-    if query is not None:
+    if query is not None or if_match:
         kinds.append(problems.ValidationFailed)
     if not public:
         kinds.append(problems.NotAuthenticated)

@@ -5,7 +5,7 @@ import re
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.problems import PreconditionFailed
+from config.problems import PreconditionFailed, ValidationFailed
 
 ENTITY_TAG = re.compile(r'"(\d{1,15})"', re.ASCII)
 
@@ -13,13 +13,13 @@ ENTITY_TAG = re.compile(r'"(\d{1,15})"', re.ASCII)
 def expected_version(request: Request) -> int | None:
     """The version that `If-Match` demands; None where any will do (no header, or `*`).
 
-    Raises PreconditionFailed for a tag that no version of ours can have.
+    Raises ValidationFailed for a header that is not one of our entity tags.
     """
     header = request.headers.get("If-Match", "*").strip()
     if header == "*":
         return None
     if not (match := ENTITY_TAG.fullmatch(header)):
-        raise PreconditionFailed('If-Match takes one version in quotes, e.g. "3"')
+        raise ValidationFailed.of("If-Match", "invalid", 'Give one version in quotes, e.g. "3".')
     return int(match[1])
 
 

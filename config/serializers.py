@@ -124,11 +124,14 @@ class Id(Pattern):
 
 
 class Integer(serializers.IntegerField):
-    """A whole number; JSON's `1.0` and `"1"` are not."""
+    """A whole number, which in JSON may be written `3.0`; `"3"` is text."""
 
     def to_internal_value(self, data: Any) -> int:
-        if not _from_form(self) and (isinstance(data, bool) or not isinstance(data, int)):
-            self.fail("invalid")
+        if not _from_form(self):
+            if isinstance(data, float) and data.is_integer():
+                data = int(data)
+            if isinstance(data, bool) or not isinstance(data, int):
+                self.fail("invalid")
         return int(super().to_internal_value(data))
 
 

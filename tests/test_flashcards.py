@@ -95,7 +95,7 @@ def test_a_card_does_not_go_into_a_deck_that_is_not_there(maria: Caller, verb: s
     path = "/flashcards" if verb == "post" else f"/flashcards/{card_id}"
     body = {"deckId": str(ULID()), "front": "mesa", "back": "table"}
     answer = maria.send(verb, path, body)
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["code"]) == (409, "UNKNOWN_DECK")
     assert answer.json()["errors"] == [
         {"field": "deckId", "code": "unknown_deck", "message": "You have no deck with this id."}
     ]
@@ -103,7 +103,7 @@ def test_a_card_does_not_go_into_a_deck_that_is_not_there(maria: Caller, verb: s
 
 def test_a_card_does_not_go_into_another_learners_deck(maria: Caller, joao: Caller) -> None:
     body = {"deckId": deck_of(maria), "front": "mesa", "back": "table"}
-    assert joao.post("/flashcards", body).json()["errors"][0]["code"] == "unknown_deck"
+    assert joao.post("/flashcards", body).json()["code"] == "UNKNOWN_DECK"
 
 
 def test_a_card_moved_to_another_deck_is_listed_there_alone(maria: Caller) -> None:

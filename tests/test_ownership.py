@@ -27,7 +27,8 @@ def is_private(operation: dict[str, Any]) -> bool:
 
 
 PRIVATE = [each for each in operations() if is_private(each[2])]
-OF_ONE = [each for each in PRIVATE if "{id}" in each[1]]
+OF_ONE = [each for each in PRIVATE if "{id}" in each[1] and "403" not in each[2]["responses"]]
+OF_STAFF = [each for each in PRIVATE if "403" in each[2]["responses"]]
 
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
@@ -65,6 +66,14 @@ def test_what_another_learner_has_is_404(operation: Operation, maria: Caller, jo
     answer = joao.send(verb, path.replace("{id}", own), body)
     assert answer.status_code == 404, f"{answer.content!r}: give {said['operationId']} a BODY?"
     assert maria.get(f"/{kind}/{own}").status_code == 200
+
+
+@pytest.mark.parametrize("operation", OF_STAFF, ids=lambda each: f"{each[0]} {each[1]}")
+def test_what_is_for_staff_is_403_to_a_learner(operation: Operation, joao: Caller) -> None:
+    verb, path, said = operation
+    body = BODIES.get(said["operationId"], {} if "requestBody" in said else None)
+    answer = joao.send(verb, path.replace("{id}", str(ULID())), body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "PERMISSION_DENIED")
 
 
 def test_a_list_shows_only_what_is_the_callers_own(maria: Caller, joao: Caller) -> None:

@@ -71,10 +71,10 @@ class NewDeckShape(DeckShape):
 
 
 class DeckDeletion(Query):
-    """What becomes of the deck's cards. Needed where it has any."""
+    """What becomes of the deck's cards. Needed where it has any; `moveTo` goes before `cards`."""
 
-    cards = serializers.ChoiceField(["delete", "move"], required=False)
-    move_to = Id(required=False, help_text="The deck that takes them, with `cards=move`")
+    move_to = Id(required=False, help_text="The deck that takes them")
+    cards = serializers.ChoiceField(["delete"], required=False, help_text="Delete them as well")
 
 
 class CardShape(Serializer):

@@ -4,18 +4,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from ulid import ULID
 
 from config.preconditions import check_version
 from config.problems import (
     Conflict,
+    FieldError,
     IdTaken,
     NotFound,
     PreconditionFailed,
     ServiceUnavailable,
-    ValidationFailed,
 )
 from config.table import Check, ConditionFailed, Item, Put, Write, transact
 from learning.models.cards import Card, Deck, Tombstone
@@ -36,12 +36,12 @@ class DeletionUnfinished(ServiceUnavailable):
     code, title = "DELETION_UNFINISHED", "The deck has more cards than one request can remove"
 
 
-class NoSuchDeck(ValidationFailed):
-    title = "There is no such deck"
+class NoSuchDeck(Conflict):
+    code, title = "UNKNOWN_DECK", "You have no deck with this id"
 
     @classmethod
     def at(cls, field: str) -> "NoSuchDeck":
-        return cls.of(field, "unknown_deck", "You have no deck with this id.")  # type: ignore[return-value]
+        return cls(errors=[FieldError(field, "unknown_deck", "You have no deck with this id.")])
 
 
 def digest(fields: Mapping[str, Any]) -> str:
@@ -108,10 +108,9 @@ def open_deck(learner_id: str, deck_id: str) -> Check:
 
 def _identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
     """The id to make (the client's or a new one), the other fields, and their digest."""
-    text = json.dumps(fields, sort_keys=True, default=str)
     rest = dict(fields)
     made_id = rest.pop("id", None) or str(ULID())
-    return made_id, rest, hashlib.sha256(text.encode()).hexdigest()[:16]
+    return made_id, rest, digest(fields)
 
 
 def _made_before(item: T) -> T | None:
@@ -207,12 +206,12 @@ def delete_deck(
     *,
     learner_id: str,
     deck_id: str,
-    cards: Literal["delete", "move"] | None,
+    delete_cards: bool,
     move_to: str | None,
     expected_version: int | None,
     now: datetime,
 ) -> None:
-    """Removes a deck, and its cards as was asked: `delete` them or `move` them to another deck.
+    """Removes a deck; its cards move to another deck, or go with it where that was asked.
 
     The deck is closed to new cards first, so that none is left behind; a request that ends
     midway is sent again and goes on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck
@@ -223,7 +222,7 @@ def delete_deck(
         raise NotFound
     if not deck.closing:
         check_version(expected_version, int(deck.version))
-    if cards == "move" and move_to in (None, deck_id):
+    if move_to == deck_id:
         raise NoSuchDeck.at("moveTo")
     _close(deck)
     try:
@@ -231,9 +230,9 @@ def delete_deck(
             batch = Card.in_deck(learner_id, deck_id, limit=BATCH)
             if not batch:
                 break
-            if cards is None:
+            if move_to is None and not delete_cards:
                 raise DeckNotEmpty
-            _clear(learner_id, batch, move_to if cards == "move" else None, now)
+            _clear(learner_id, batch, move_to, now)
         else:
             raise DeletionUnfinished
     except (DeckNotEmpty, NoSuchDeck):

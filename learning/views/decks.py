@@ -88,14 +88,15 @@ class Decks(Resource):
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a deck.
 
-        Its cards are deleted or moved as `cards` says; a deck that has any needs to be told (409).
+        A deck that has cards needs to be told what becomes of them (409): `moveTo` another deck,
+        or `cards=delete`.
         A very large deck answers 503 with Retry-After: send the same request again to go on.
         """
         query = self.query(shapes.DeckDeletion)
         cards.delete_deck(
             learner_id=self.learner_id,
             deck_id=id,
-            cards=query.get("cards"),
+            delete_cards="cards" in query,
             move_to=query.get("move_to"),
             expected_version=expected_version(request),
             now=now(),
