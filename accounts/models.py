@@ -30,6 +30,7 @@ from config.table import (
     Put,
     Raw,
     connection,
+    key_instant,
     transact,
 )
 
@@ -45,7 +46,7 @@ class Account(Item, discriminator="account"):
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
-    gsi1: `LEARNERS` / e-mail, the staff's list.
+    gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
     SK = "ACCOUNT"
@@ -94,6 +95,38 @@ class Account(Item, discriminator="account"):
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             condition=Account.pk.exists(),
         )
+
+    LEAVING, GONE = "LEAVING", "GONE"
+
+    def begin_leaving(self, now: datetime) -> None:
+        """Bars the account for good. Raises ConditionFailed when it is gone."""
+        self.apply(
+            Account.disabled.set(True),
+            Account.gsi1pk.set(self.LEAVING),
+            Account.gsi1sk.set(key_instant(now)),
+            condition=Account.pk.exists(),
+        )
+
+    def traceless(self, now: datetime) -> list[Action]:
+        """What makes of the account a mark that says nothing but "gone", for a day at most."""
+        return [
+            Account.email.set(""),
+            Account.federated_name.remove(),
+            Account.gsi1pk.set(self.GONE),
+            Account.gsi1sk.set(key_instant(now)),
+            Account.expires_at.set(int(now.timestamp()) + 86_400),
+        ]
+
+    @classmethod
+    def leaving(cls) -> list[Self]:
+        """Accounts whose deletion has not been completed: a query of gsi1, the oldest first."""
+        return cls.page(cls.LEAVING, limit=100, index="gsi1").items
+
+    @classmethod
+    def gone(cls, *, before: datetime) -> list[Self]:
+        """Marks of accounts that were deleted before an instant: a query of gsi1."""
+        condition = cls.gsi1sk < key_instant(before)
+        return cls.page(cls.GONE, condition, limit=100, index="gsi1").items
 
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
@@ -268,8 +301,8 @@ class Address(Item, discriminator="address"):
         return Put(held, (Address.owner == self.owner) & Address.learner_id.does_not_exist())
 
     def left_by(self, learner_id: str) -> Delete:
-        """The write that frees an address a learner has had."""
-        return Delete(self, Address.learner_id == learner_id)
+        """The write that frees an address a learner has had; harmless when it is free already."""
+        return Delete(self, Address.pk.does_not_exist() | (Address.learner_id == learner_id))
 
     def release(self) -> None:
         """Gives a reservation back, if it is still ours."""

@@ -9,7 +9,7 @@ from accounts.cognito import Tokens
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from accounts.services.profiles import Person
 from accounts.services.sessions import SignedIn
-from config.serializers import Boolean, HttpsUrl, Integer, Pattern, Serializer, Text, Zone
+from config.serializers import Boolean, HttpsUrl, Integer, Pattern, Query, Serializer, Text, Zone
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
 EMAIL = (
@@ -339,3 +339,18 @@ class PasswordChange(Serializer):
 
 class NewEmail(OnlyPassword):
     new_email = Email()
+
+
+class ExportQuery(Query):
+    cursor = Text(max_length=2048, required=False, help_text="From `next`, as it is")
+
+
+class ExportedShape(Serializer):
+    """One stored item. `data` has its attributes under the names they are stored by."""
+
+    kind = serializers.CharField()
+    key = serializers.CharField()
+    data = serializers.DictField()  # type: ignore[assignment]
+
+    class Meta:
+        ref_name = "Exported"

@@ -24,4 +24,5 @@ urlpatterns = [
     path("auth/email/change", recovery.ChangeEmailView.as_view()),
     path("auth/email/change/confirm", recovery.ConfirmEmailView.as_view()),
     path("profile", profile.ProfileView.as_view()),
+    path("profile/export", profile.ExportView.as_view()),
 ]

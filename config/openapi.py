@@ -47,9 +47,11 @@ class ProblemShape(Serializer):
 class Schema(AutoSchema):
     """Reads the operation of the view's method; its description is the method's docstring."""
 
+    verb: str | None = None  # the method, while `method` pretends to be another
+
     @property
     def operation(self) -> Operation:
-        name = getattr(self.view, "action", None) or self.method.lower()
+        name = getattr(self.view, "action", None) or (self.verb or self.method).lower()
         said: Operation = getattr(self.view, name).operation
         return said
 
@@ -68,6 +70,16 @@ class Schema(AutoSchema):
 
     def get_request_serializer(self) -> Any:
         return self.operation.request
+
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        """DELETE may have a body too (RFC 9110, 9.3.5), where an operation says so."""
+        if self.method != "DELETE" or self.operation.request is None:
+            return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        self.verb, self.method = "DELETE", "POST"
+        try:
+            return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        finally:
+            self.verb, self.method = None, "DELETE"
 
     def get_override_parameters(self) -> list[Any]:
         said = self.operation

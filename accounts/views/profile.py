@@ -5,13 +5,25 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller
-from accounts.serializers import ProfileShape, ProfileUpdate, profile_body
-from accounts.services import profiles
+from accounts.cognito import InvalidCredentials
+from accounts.serializers import (
+    ExportedShape,
+    ExportQuery,
+    OnlyPassword,
+    ProfileShape,
+    ProfileUpdate,
+    profile_body,
+)
+from accounts.services import departure, profiles
 from accounts.services.profiles import Person
+from accounts.services.proof import FreshSignInNeeded
 from config.clock import now
 from config.operations import operation
+from config.pages import list_of, page_response, start_of
 from config.preconditions import expected_version, versioned
 from config.problems import Conflict, NotFound
+from config.serializers import valid
+from config.sources import source_of
 
 
 def _answer(person: Person) -> Response:
@@ -50,6 +62,23 @@ class ProfileView(APIView):
         """Change some of the profile."""
         return self._change(request, partial=True)
 
+    @operation(
+        "deleteUser",
+        request=OnlyPassword,
+        answers={204: None, 202: None},
+        raises=[InvalidCredentials, FreshSignInNeeded],
+    )
+    def delete(self, request: Request) -> Response:
+        """Remove the caller's account and all that is theirs.
+
+        202 when there was too much for one request: the rest follows within minutes.
+        """
+        password = valid(OnlyPassword, request.data).get("password")
+        whole = departure.leave(
+            caller(request), password, source=source_of(request.META), now=now()
+        )
+        return Response(status=204 if whole else 202)
+
     def _change(self, request: Request, *, partial: bool) -> Response:
         shape = ProfileUpdate(data=request.data, partial=partial)
         shape.is_valid(raise_exception=True)
@@ -62,3 +91,20 @@ class ProfileView(APIView):
             now=now(),
         )
         return _answer(changed)
+
+
+class ExportView(APIView):
+    @operation("exportUser", query=ExportQuery, answers={200: list_of(ExportedShape)})
+    def get(self, request: Request) -> Response:
+        """Take along all that is stored of the caller, but for secrets.
+
+        One answer has up to three megabytes; `next` leads to the rest.
+        """
+        query = ExportQuery(request.query_params).values()
+        page = departure.export(
+            caller(request).id,
+            start=start_of(request, query.get("cursor")),
+            source=source_of(request.META),
+            now=now(),
+        )
+        return page_response(request, page, ExportedShape)

@@ -1,0 +1,87 @@
+"""Taking one's data along, and leaving for good."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from accounts import audit, cognito
+from accounts.admission import Learner, states
+from accounts.cognito import NoSuchUser
+from accounts.models import Account, Address, learner_key
+from accounts.services.proof import prove
+from config.partitions import erase, plain, raw_page
+from config.sources import Source
+from config.table import ConditionFailed, Page, Raw, Update, transact
+
+log = logging.getLogger("parley.accounts")
+
+# API Gateway waits 29 s; what is not removed by then is left to `finish`.
+WITHIN_S = 20
+# Tokens may live on in other processes for ACCOUNT_STATE_CACHE_S: what they write is swept later.
+SWEEP_AFTER = timedelta(minutes=2)
+
+SECRET_KINDS = frozenset({"mfa", "email_change"})
+TECHNICAL = frozenset(
+    {"pk", "sk", "kind", "lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk"}
+)
+
+
+def export(learner_id: str, *, start: Raw | None, source: Source, now: datetime) -> Page[Any]:
+    """A page of all that is stored of a learner: {kind, key, data}, without secrets."""
+    page = raw_page(learner_key(learner_id), start=start)
+    if start is None:
+        audit.record(learner_id, "exported", source, now=now)
+    return Page(list(_exported(page.items)), page.next_key)
+
+
+def _exported(items: list[Raw]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        kind = item["kind"]["S"]
+        if kind not in SECRET_KINDS:
+            names = item.keys() - TECHNICAL
+            data = {name: plain(item[name]) for name in sorted(names) if "B" not in item[name]}
+            yield {"kind": kind, "key": item["sk"]["S"], "data": data}
+
+
+def leave(learner: Learner, password: str | None, *, source: Source, now: datetime) -> bool:
+    """Removes a learner and all that is theirs.
+
+    True when all is gone; False when the rest is left to `finish_departures`. From the first
+    step on nobody can come in any more, and each step may be repeated. Raises
+    InvalidCredentials, FreshSignInNeeded, TooManyRequests.
+    """
+    account = prove(learner, password, source=source, now=now)
+    account.begin_leaving(now)
+    states.forget(learner.id)
+    return _remove(account, now)
+
+
+def _remove(account: Account, now: datetime) -> bool:
+    with suppress(NoSuchUser):
+        cognito.sign_out_everywhere(account.user_name)
+    if not erase(account.pk, keep={Account.SK}, within_s=WITHIN_S):
+        return False
+    cognito.delete_user(account.user_name)
+    try:
+        transact(
+            Address.at(account.email).left_by(account.learner_id),
+            Update(account, account.traceless(now), Account.pk.exists()),
+        )
+    except ConditionFailed:
+        log.warning("someone else has finished this")
+    return True
+
+
+def finish_departures(*, now: datetime) -> int:
+    """Completes deletions that were cut off, and sweeps after the others; returns how many.
+
+    Run every few minutes; harmless at any time.
+    """
+    done = 0
+    for account in Account.leaving():
+        done += _remove(account, now)
+    for account in Account.gone(before=now - SWEEP_AFTER):
+        done += erase(account.pk, within_s=WITHIN_S)
+    return done

@@ -1,0 +1,86 @@
+"""A whole partition at once: all that the table knows of a learner, whatever kinds of item."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from config.table import Page, Raw, connection
+
+BATCH = 25  # items in one BatchWriteItem
+PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
+
+
+def raw_page(pk: str, *, start: Raw | None = None) -> Page[Any]:
+    """Up to three megabytes of raw items in the order of their keys."""
+    found: list[Raw] = []
+    for _ in range(PAGES):
+        answer = connection().query(pk, exclusive_start_key=start, consistent_read=True)
+        found += answer["Items"]
+        start = answer.get("LastEvaluatedKey")
+        if start is None:
+            break
+    return Page(found, start)
+
+
+def erase(pk: str, *, keep: Collection[str] = (), within_s: float) -> bool:
+    """Deletes all items but those with the sort keys `keep`. False when time ran out before."""
+    until = time.monotonic() + within_s
+    start: Raw | None = None
+    while time.monotonic() < until:
+        answer = connection().query(
+            pk, attributes_to_get=["pk", "sk"], exclusive_start_key=start, consistent_read=True
+        )
+        keys = [
+            {"pk": pk, "sk": item["sk"]["S"]}
+            for item in answer["Items"]
+            if item["sk"]["S"] not in keep
+        ]
+        for first in range(0, len(keys), BATCH):
+            if not _delete(keys[first : first + BATCH], until):
+                return False
+        start = answer.get("LastEvaluatedKey")
+        if start is None:
+            return True
+    return False
+
+
+def _delete(keys: list[dict[str, str]], until: float) -> bool:
+    pause_s = 0.05
+    while keys:
+        answer = connection().batch_write_item(delete_items=keys)
+        left = answer.get("UnprocessedItems", {}).get(connection().table_name, [])
+        keys = [
+            {name: value["S"] for name, value in each["DeleteRequest"]["Key"].items()}
+            for each in left
+        ]
+        if keys:
+            if time.monotonic() > until:
+                return False
+            time.sleep(pause_s)
+            pause_s *= 2
+    return True
+
+
+def plain(attribute: dict[str, Any]) -> Any:
+    """A stored attribute as a value of JSON. Raises ValueError for a binary one."""
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "NULL":
+            return None
+        case "N":
+            return _number(value)
+        case "SS":
+            return sorted(value)
+        case "NS":
+            return sorted(_number(each) for each in value)
+        case "L":
+            return [plain(each) for each in value]
+        case "M":
+            return {name: plain(each) for name, each in value.items()}
+    raise ValueError(kind)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)

@@ -1,0 +1,181 @@
+"""Taking one's data along (GET /profile/export) and leaving (DELETE /profile)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from botocore.exceptions import EndpointConnectionError
+from django.core.management import call_command
+
+from accounts import cognito
+from accounts.models import Account, Address, Profile, learner_key
+from config import aws, table
+from config.partitions import plain, raw_page
+from tests.accounts_helpers import (
+    PASSWORD,
+    Person,
+    api,
+    before_call,
+    join,
+    log_in,
+    new_ip,
+    problem,
+    sign_up,
+)
+
+
+def leave(person: Person, password: str | None = PASSWORD, **options: Any) -> Any:
+    body = {} if password is None else {"password": password}
+    return api.delete("/profile", body, token=person.token, **options)
+
+
+def left_of(person: Person) -> list[str]:
+    """The sort keys that the table still has of a learner."""
+    return [item["sk"]["S"] for item in raw_page(learner_key(person.id)).items]
+
+
+def sweep(minutes: float) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
+        call_command("sweep_accounts")
+
+
+def make_cards(person: Person, number: int, text: str = "cão") -> None:
+    deck = api.post("/decks", {"name": "Português"}, token=person.token)
+    assert deck.status_code == 201, deck.content
+    for count in range(number):
+        card = {"deckId": deck.json()["id"], "front": f"{text} {count}", "back": "dog"}
+        assert api.post("/flashcards", card, token=person.token).status_code == 201
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("embedded_aws")
+class TestLeaving:
+    def test_removes_all_in_table_and_pool_and_frees_the_address(self) -> None:
+        aldo = join("aldo")
+        make_cards(aldo, 3)
+        assert leave(aldo).status_code == 204
+        assert problem(api.get("/profile", token=aldo.token)) == (401, "NOT_AUTHENTICATED")
+        assert problem(log_in(aldo.email)) == (401, "INVALID_CREDENTIALS")
+        assert left_of(aldo) == [Account.SK]
+        mark = str(raw_page(learner_key(aldo.id)).items)
+        assert aldo.email not in mark
+        assert cognito.find_sub(aldo.email) is None
+        assert Address.of(aldo.email) is None
+        sweep(3)
+        assert left_of(aldo) == []
+        assert sign_up(aldo.email).status_code == 201
+
+    def test_needs_the_password_and_wrong_ones_count(self) -> None:
+        berta, here = join("berta"), new_ip()
+        assert problem(leave(berta, None)) == (400, "VALIDATION_ERROR")
+        for _ in range(5):
+            wrong = leave(berta, "not-the-password", ip=here)
+            assert problem(wrong) == (401, "INVALID_CREDENTIALS")
+        assert leave(berta, ip=here).status_code == 429
+        assert api.get("/profile", token=berta.token).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("service", "operation"),
+        [
+            ("cognito-idp", "AdminUserGlobalSignOut"),
+            ("dynamodb", "BatchWriteItem"),
+            ("cognito-idp", "AdminDeleteUser"),
+            ("dynamodb", "TransactWriteItems"),
+        ],
+    )
+    def test_cut_off_anywhere_is_completed_by_the_sweep(self, service: str, operation: str) -> None:
+        cesar = join("cesar")
+        make_cards(cesar, 1)
+
+        def down() -> None:
+            raise EndpointConnectionError(endpoint_url="https://aws")
+
+        store = table.connection().connection.client
+        client = store if service == "dynamodb" else aws.client(service)
+        with before_call(client, operation, down):
+            assert problem(leave(cesar)) == (503, "SERVICE_UNAVAILABLE")
+        assert problem(api.get("/profile", token=cesar.token)) == (401, "NOT_AUTHENTICATED")
+        assert log_in(cesar.email).status_code == 401
+        sweep(0)
+        assert cognito.find_sub(cesar.email) is None
+        assert Address.of(cesar.email) is None
+        sweep(3)
+        assert left_of(cesar) == []
+
+    def test_sweeps_what_a_late_request_wrote(self) -> None:
+        deva = join("deva")
+        assert leave(deva).status_code == 204
+        now = datetime.now(UTC)
+        Profile.new(deva.id, first_name="Deva", last_name="Late", now=now).put()
+        sweep(1)
+        assert left_of(deva) != []
+        sweep(3)
+        assert left_of(deva) == []
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("embedded_aws")
+class TestAnExport:
+    def test_has_all_that_is_stored_but_secrets(self) -> None:
+        edna, other = join("edna"), join("other")
+        make_cards(edna, 2)
+        make_cards(other, 1, "gato")
+        api.post("/auth/mfa/setup", token=edna.token)
+        answer = api.get("/profile/export", token=edna.token)
+        assert answer.status_code == 200
+        body = answer.json()
+        assert body["next"] is None
+        kinds = [item["kind"] for item in body["results"]]
+        assert {"account", "profile", "activity"} <= set(kinds)
+        assert "mfa" not in kinds
+        text = answer.content.decode()
+        assert edna.email in text
+        assert "cão 1" in text
+        assert other.id not in text
+        assert "gato" not in text
+
+    def test_is_paged_below_lambdas_limit_and_complete(self) -> None:
+        fabia = join("fabia")
+        now, rows = datetime.now(UTC), 20
+        for number in range(rows):
+            large = Profile.new(fabia.id, first_name="x" * 300_000, last_name="Long", now=now)
+            large.sk = f"ZZ#{number:03}"
+            large.put()
+        keys: list[str] = []
+        address, pages = "/profile/export", 0
+        while address:
+            answer = api.get(address, token=fabia.token)
+            assert answer.status_code == 200
+            assert len(answer.content) < 6_000_000
+            keys += [item["key"] for item in answer.json()["results"]]
+            address, pages = answer.json()["next"], pages + 1
+        assert pages > 1
+        assert len(keys) == len(set(keys))
+        assert {f"ZZ#{number:03}" for number in range(rows)} <= set(keys)
+
+    def test_cursor_is_of_no_use_to_another_learner(self) -> None:
+        answer = api.get("/profile/export?cursor=forged", token=join("gino").token)
+        assert problem(answer) == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("stored", "value"),
+    [
+        ({"S": "cão"}, "cão"),
+        ({"N": "-12"}, -12),
+        ({"N": "2.5"}, 2.5),
+        ({"BOOL": False}, False),
+        ({"NULL": True}, None),
+        ({"SS": ["b", "a"]}, ["a", "b"]),
+        ({"NS": ["2", "1"]}, [1, 2]),
+        ({"L": [{"N": "1"}, {"M": {"en_US": {"S": "x"}}}]}, [1, {"en_US": "x"}]),
+    ],
+)
+def test_a_stored_attribute_is_told_as_json(stored: dict[str, Any], value: Any) -> None:
+    assert plain(stored) == value
+
+
+def test_a_binary_attribute_is_not_told() -> None:
+    with pytest.raises(ValueError, match="B"):
+        plain({"B": b"secret"})
