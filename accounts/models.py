@@ -180,6 +180,8 @@ class Progress(Item, discriminator="progress"):
 
     `studied_on` is the newest of the learner's own days with a review, as YYYY-MM-DD, and
     `streak_days` counts the days without a gap up to it; both are empty before the first.
+    `revision` counts the changes of the days studied, which a change of the streak relies on.
+    Further numbers are totals of the learner's cards, `cards`, `new`, `young` and so on.
     """
 
     SK = "PROGRESS"
@@ -187,7 +189,7 @@ class Progress(Item, discriminator="progress"):
     cards_learned = NumberAttribute(default=0)
     streak_days = NumberAttribute(default=0)
     studied_on = UnicodeAttribute(default="")
-    version = VersionAttribute()
+    revision = NumberAttribute(null=True)
 
     def streak(self, today: date) -> int:
         """The streak that stands on a day: it is lost when the day before had no study."""

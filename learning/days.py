@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from learning.scheduling import Change, Memory, Rating, Review, State
+from learning.fsrs import Weights
+from learning.scheduling import Change, Memory, Rating, Review, State, retrievability
 
 ONE_DAY = timedelta(days=1)
+MATURE_DAYS = 21  # Anki: a card is mature from an interval of three weeks on
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,13 @@ def possible_days(at: datetime) -> list[date]:
     return [today + timedelta(days=n) for n in (-2, -1, 0, 1)]
 
 
-def counters(change: Change, before: Memory, *, deck_id: str, duration_ms: int) -> Counter[str]:
-    """What a change adds to the counters of its day, given the card's state before it."""
+def counters(
+    change: Change, before: Memory, *, deck_id: str, duration_ms: int, weights: Weights
+) -> Counter[str]:
+    """What a change adds to the counters of its day, given the card's state before it.
+
+    `expected_permille` is how likely the card was remembered, 0-1000, by the weights then in force.
+    """
     counts: Counter[str] = Counter()
     if not isinstance(change, Review):
         return counts
@@ -48,7 +55,11 @@ def counters(change: Change, before: Memory, *, deck_id: str, duration_ms: int) 
         counts.update({"introduced": 1, f"introduced:{deck_id}": 1})
     if before.state is State.REVIEW:
         counts.update({"reviewed": 1, f"reviewed:{deck_id}": 1})
-        counts["lapsed"] += change.rating is Rating.AGAIN
+        counts["expected_permille"] = round(1000 * retrievability(before, change.at, weights))
+        lapsed = change.rating is Rating.AGAIN
+        counts["lapsed"] += lapsed
+        if before.interval_days >= MATURE_DAYS:
+            counts.update({"mature_reviewed": 1, "mature_lapsed": lapsed})
     return counts
 
 

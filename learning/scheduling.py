@@ -268,7 +268,7 @@ def replay(
 ) -> Iterator[tuple[Change, Memory, Memory]]:
     """The steps of the fold: each standing change with the state before and after it."""
     memory = Memory.new(created_at)
-    for change in _standing(entries):
+    for change in standing_changes(entries):
         before, memory = memory, apply(memory, change, settings=settings, seed=seed)
         yield change, before, memory
 
@@ -380,7 +380,14 @@ def is_leech(lapses: int, threshold: int = 8) -> bool:
     return 0 < threshold <= lapses and (lapses - threshold) % half == 0
 
 
-def _standing(entries: Iterable[Entry]) -> list[Change]:
+def leech_level(lapses: int, threshold: int) -> int:
+    """How often `is_leech` has been true on the way to so many lapses."""
+    if not 0 < threshold <= lapses:
+        return 0
+    return 1 + (lapses - threshold) // math.ceil(threshold / 2)
+
+
+def standing_changes(entries: Iterable[Entry]) -> list[Change]:
     """The changes that no standing void undoes, one per id, in order."""
     log: dict[str, Entry] = {}
     for entry in sorted(entries, key=lambda entry: entry.order):

@@ -60,6 +60,9 @@ BODIES: dict[str, Any] = {
         "rating": "good",
         "reviewedAt": "2026-01-01T00:00:00Z",
     },
+    "undoFlashcard": {"id": str(ULID())},
+    "resetFlashcard": {"id": str(ULID())},
+    "rescheduleFlashcard": {"id": str(ULID()), "dueAt": "2030-01-01T00:00:00Z"},
 }
 
 

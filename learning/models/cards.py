@@ -4,10 +4,11 @@ import functools
 import operator
 import unicodedata
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pynamodb.attributes import (
     BooleanAttribute,
+    JSONAttribute,
     ListAttribute,
     NumberAttribute,
     UnicodeAttribute,
@@ -18,6 +19,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.table import Item, Page, Raw, key_instant
+from learning.days import MATURE_DAYS
 from learning.scheduling import (
     Memory,
     State,
@@ -82,8 +84,14 @@ def search_key(front: str) -> str:
 class Card(Item, discriminator="card"):
     """One study item: `CARD#<id>`; the only card of a basic note is its note as well.
 
-    lsi1 (queue): `<L|R|N|S>#<instant>`: (re)learning and review cards by due, new ones by
-    creation, suspended ones apart. lsi2: the same behind `<deck id>#`. lsi3: `F#<front>`.
+    lsi1 (queue): `<L|R|N#0|N#1|S>#<instant>`: (re)learning and review cards by due, new ones by
+    creation, then new ones put off, suspended ones apart; a buried card stands where its burial
+    ends. lsi2: the same behind `<deck id>#`. lsi3: `F#<front>`.
+
+    `suspended_by` is `learner` or `leech`, `buried_by` `learner` or `sibling`. `pardoned` is the
+    leech level the learner has forgiven. `early_void`: the log has a void whose target has not
+    come in. `owed`: what days are still to gain by this card, {date: {counter: count}}.
+    `tallied`: the totals it is counted in, parted by blanks.
     """
 
     PREFIX = "CARD#"
@@ -104,7 +112,14 @@ class Card(Item, discriminator="card"):
     source_turn = NumberAttribute(null=True)
     made_from = UnicodeAttribute()
     suspended = BooleanAttribute(default=False)
+    suspended_by = UnicodeAttribute(null=True)
     leech = BooleanAttribute(default=False)
+    pardoned = NumberAttribute(null=True)
+    buried_until = UTCDateTimeAttribute(null=True)
+    buried_by = UnicodeAttribute(null=True)
+    early_void = BooleanAttribute(null=True)
+    owed = JSONAttribute(null=True)
+    tallied = UnicodeAttribute(default="")
     state = UnicodeAttribute(default=State.NEW.value)
     step = NumberAttribute(null=True)
     stability = NumberAttribute(null=True)
@@ -155,8 +170,12 @@ class Card(Item, discriminator="card"):
         self.place()
 
     def place(self) -> None:
-        """Sets the index keys from deck, front, state and due instant."""
-        self.lsi1 = f"{self._queue()}#{key_instant(self.due_at)}"
+        """Sets the index keys from deck, front, state, due instant and burial."""
+        queue, at = self._queue(), max(self.due_at, self.buried_until or self.due_at)
+        if queue == "N":
+            waits = at > self.updated_at
+            queue, at = f"N#{waits:d}", at if waits else self.due_at
+        self.lsi1 = f"{queue}#{key_instant(at)}"
         self.lsi2 = f"{self.deck_id}#{self.lsi1}"
         self.lsi3 = f"F#{search_key(self.front)}"
 
@@ -165,23 +184,76 @@ class Card(Item, discriminator="card"):
             return "S"
         return {State.NEW: "N", State.REVIEW: "R"}.get(State(self.state), "L")
 
+    def suspend(self, by: Literal["learner", "leech"]) -> None:
+        """Keeps the card out of the queue until it is unsuspended."""
+        self.suspended, self.suspended_by = True, by
+        self.place()
+
+    def unsuspend(self, *, pardoned: float | None) -> None:
+        """Lets the card come again; as a leech only when it goes beyond the pardoned level."""
+        self.suspended, self.suspended_by, self.pardoned = False, None, pardoned
+        self.place()
+
+    def judge(self, level: int, *, suspend: bool) -> None:
+        """Marks a leech by its level (0: none), and suspends it where that is wanted.
+
+        Follows from the lapses alone, so that undoing a lapse undoes what it led to.
+        """
+        self.leech = level > 0
+        if suspend and level > (self.pardoned or 0) and not self.suspended:
+            self.suspend("leech")
+        elif self.suspended_by == "leech" and level <= (self.pardoned or 0):
+            self.unsuspend(pardoned=self.pardoned)
+
+    def bury(self, until: datetime, by: Literal["learner", "sibling"]) -> None:
+        """Keeps the card out of the queue for a while."""
+        self.buried_until, self.buried_by = until, by
+        self.place()
+
+    def unbury(self) -> None:
+        self.buried_until = self.buried_by = None
+        self.place()
+
+    @property
+    def has_siblings(self) -> bool:
+        """Whether its note may have other cards: `<note id>.<ordinal>`."""
+        return "." in self.id
+
+    @property
+    def totals(self) -> str:
+        """The learner's totals that this card belongs to, parted by blanks."""
+        state = self.state
+        if state == State.REVIEW.value:
+            state = "mature" if self.memory.interval_days >= MATURE_DAYS else "young"
+        marks = [name for name in ("suspended", "leech") if getattr(self, name)]
+        return " ".join(["cards", state, *marks])
+
+    @classmethod
+    def of_note(cls, learner_id: str, note_id: str) -> "list[Card]":
+        """The cards of a reversed or cloze note in order of their ids: one query."""
+        condition = cls.sk.startswith(f"{cls.PREFIX}{note_id}.")
+        return cls.every(learner_key(learner_id), condition)
+
     @classmethod
     def queue(
         cls,
         learner_id: str,
         letter: str,
         *,
-        before: datetime | None,
+        before: datetime,
         deck_id: str | None,
         limit: int,
     ) -> "list[Card]":
-        """The first cards of one queue (L, R or N), of one deck or all, due before an instant."""
+        """The first cards of one queue (L, R or N), of one deck or all, due before an instant.
+
+        Of new cards it is all but those put off until then or later.
+        """
         prefix = f"{deck_id}#{letter}#" if deck_id else f"{letter}#"
         attribute = cls.lsi2 if deck_id else cls.lsi1
-        condition = (
-            attribute.between(prefix, prefix + key_instant(before))
-            if before
-            else attribute.startswith(prefix)
+        # BETWEEN takes its upper end in; the instant itself is the next day's.
+        last = key_instant(before - datetime.resolution)
+        condition = attribute.between(
+            prefix, f"{prefix}1#{last}" if letter == "N" else prefix + last
         )
         index = "lsi2" if deck_id else "lsi1"
         return cls.page(learner_key(learner_id), condition, index=index, limit=limit).items

@@ -10,6 +10,7 @@ from pynamodb.attributes import (
     UnicodeAttribute,
     UTCDateTimeAttribute,
 )
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 
@@ -170,8 +171,9 @@ class Day(Item, discriminator="day"):
     """What was studied on one of the learner's own days: `DAY#<date>`.
 
     Each counter is a number at the top level of the item, so that a blind ADD makes or changes
-    it; `<counter>:<deck id>` is the same of one deck. `introduced`: first reviews of a card;
-    `reviewed`: reviews of cards in review state, of which `lapsed` were forgotten.
+    it; `<counter>:<deck id>` is the same of one deck. `reviews`: all answers, also by rating;
+    `introduced`: first reviews of a card; `reviewed`: reviews of cards in review state, of which
+    `lapsed` were forgotten and `expected_permille` the sum of what was likely to be remembered.
     """
 
     PREFIX = "DAY#"
@@ -190,11 +192,19 @@ class Day(Item, discriminator="day"):
         return date.fromisoformat(self.sk.removeprefix(self.PREFIX))
 
     @classmethod
-    def addition(cls, learner_id: str, on: date, counts: Mapping[str, int]) -> Update:
+    def addition(
+        cls, learner_id: str, on: date, counts: Mapping[str, int], condition: Condition | None
+    ) -> Update:
         """The write that adds to the day's counters."""
         actions: list[Action] = [cls.kind.set(cls)]
         actions += [Path([name]).add(count) for name, count in sorted(counts.items())]
-        return Update(cls(*cls.key(learner_id, on)), actions)
+        return Update(cls(*cls.key(learner_id, on)), actions, condition)
+
+    @classmethod
+    def between(cls, learner_id: str, first: date, last: date) -> "list[Day]":
+        """The days of a span on which the learner studied, oldest first: one query for a year."""
+        ends = (f"{cls.PREFIX}{on.isoformat()}" for on in (first, last))
+        return cls.every(learner_key(learner_id), cls.sk.between(*ends))
 
     @classmethod
     def all_of(cls, learner_id: str) -> "list[Day]":

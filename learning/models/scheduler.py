@@ -4,6 +4,7 @@ from pynamodb.attributes import (
     BooleanAttribute,
     JSONAttribute,
     NumberAttribute,
+    UnicodeAttribute,
     VersionAttribute,
 )
 
@@ -32,6 +33,9 @@ class Scheduler(Item, discriminator="scheduler"):
     maximum_interval_days = NumberAttribute(default=36_500)
     fuzz = BooleanAttribute(default=True)
     easy_days = JSONAttribute(default=lambda: [1.0] * 7)
+    leech_threshold = NumberAttribute(default=8)
+    leech_action = UnicodeAttribute(default="tag")
+    bury_siblings = BooleanAttribute(default=True)
     day_starts_at_hour = NumberAttribute(default=4)
     new_cards_per_day = NumberAttribute(default=20)
     reviews_per_day = NumberAttribute(default=200)
@@ -54,6 +58,7 @@ class Scheduler(Item, discriminator="scheduler"):
             maximum_interval_days=int(self.maximum_interval_days),
             fuzz=self.fuzz,
             easy_days=tuple(self.easy_days),
+            leech_threshold=int(self.leech_threshold),
         )
 
     def as_version(self, learner_id: str) -> "Scheduler":

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from config.pages import ListQuery
 from config.serializers import (
+    ULID_OR_UUID,
     Boolean,
     HttpsUrl,
     Id,
@@ -23,7 +24,15 @@ from learning.scheduling import (
 )
 
 STATES = [state.value for state in State]
+CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
 LANGUAGE_TAG = r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{2,8})*"
+
+
+class CardId(Pattern):
+    """A card's id: its note's, and behind a dot which of the note's cards it is, from 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(CARD_ID, "Give the id of a card.", max_length=40, **kwargs)
 
 
 class Language(Pattern):
@@ -80,7 +89,7 @@ class DeckDeletion(Query):
 class CardShape(Serializer):
     """A study item. Stability is in days, difficulty 1–10; a new card has neither."""
 
-    id = Id(read_only=True)
+    id = CardId(read_only=True)
     note_id = Id(read_only=True)
     ordinal = Integer(read_only=True, help_text="Which of its note's cards this is, from 0")
     deck_id = Id()
@@ -104,14 +113,18 @@ class CardShape(Serializer):
     reps = Integer(read_only=True)
     lapses = Integer(read_only=True)
     suspended = Boolean(read_only=True)
-    leech = Boolean(read_only=True)
+    suspended_by = serializers.ChoiceField(["learner", "leech"], read_only=True, allow_null=True)
+    leech = Boolean(read_only=True, help_text="Forgotten so often that it needs another form")
+    buried_until = Instant(read_only=True, allow_null=True)
     created_at = Instant(read_only=True)
     updated_at = Instant(read_only=True)
     version = Integer(read_only=True, help_text="For If-Match")
 
 
 class NewCardShape(CardShape):
-    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
+    id = Id(  # type: ignore[assignment]
+        required=False, help_text="Made by the client, so that sending again is safe"
+    )
 
 
 class CardQuery(ListQuery):

@@ -1,9 +1,11 @@
 """Wire shapes of the queue, of reviews and of the scheduler's settings."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework import serializers
 
+from config.http import as_problem
 from config.pages import ListQuery
 from config.serializers import (
     Boolean,
@@ -23,7 +25,7 @@ from learning.scheduling import (
     STEP_RANGE_S,
     Rating,
 )
-from learning.serializers.cards import STATES, CardShape
+from learning.serializers.cards import STATES, CardId, CardShape
 
 RATINGS = [rating.wire for rating in Rating]
 KINDS = ["review", "reset", "reschedule", "baseline", "void"]
@@ -70,12 +72,25 @@ class QueueShape(Serializer):
     day_ends_at = Instant()
 
 
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class Moment(Instant):
+    """An instant that a calendar of today can place, 1970 to 2199."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        at = super().to_internal_value(value)
+        if not EARLIEST <= at < LATEST:
+            raise serializers.ValidationError("Give an instant from 1970 to 2199.", "out_of_range")
+        return at
+
+
 class NewReviewShape(Serializer):
     """`reviewedAt` may be long past, and at most five minutes ahead of our clock."""
 
     id = Id(help_text="Made by the client: a review sent twice counts once")
     rating = serializers.ChoiceField(RATINGS)
-    reviewed_at = Instant()
+    reviewed_at = Moment()
     duration_ms = Integer(min_value=0, max_value=3_600_000, default=0)
 
 
@@ -83,14 +98,14 @@ class ReviewShape(Serializer):
     """A line of the study log; `kind` is `review` but for what only moves a card."""
 
     id = Id()
-    card_id = Id()
-    kind = serializers.ChoiceField(
-        ["review", "reset", "reschedule", "baseline", "void"], source="entry"
-    )
+    card_id = CardId()
+    kind = serializers.ChoiceField(KINDS, source="entry")
     rating = serializers.SerializerMethodField()
     reviewed_at = Instant(source="at")
     duration_ms = Integer(allow_null=True)
     studied_on = serializers.DateField(help_text="The learner's own day")
+    due_at = Instant(allow_null=True, help_text="Where a reschedule put the card")
+    target_id = Id(allow_null=True, help_text="The entry that a void undoes")
 
     def get_rating(self, entry: LogEntry) -> str | None:
         return None if entry.rating is None else Rating(int(entry.rating)).wire
@@ -101,8 +116,100 @@ class ReviewedShape(Serializer):
     card = CardShape()
 
 
+class ActShape(Serializer):
+    id = Id(help_text="Made by the client: sent twice it acts once")
+
+
+class UndoShape(ActShape):
+    target_id = Id(
+        default=None, allow_null=True, help_text="The entry to undo; by default the newest"
+    )
+
+
+class RescheduleShape(ActShape):
+    due_at = Moment()
+
+
+NEEDED = {"review": "rating", "reschedule": "dueAt", "void": "targetId", "reset": None}
+
+
+class NewEntryShape(Serializer):
+    """An entry of the log: a review needs `rating`, a reschedule `dueAt`, a void `targetId`."""
+
+    id = Id(help_text="Made by the client: an entry sent twice counts once")
+    card_id = CardId()
+    kind = serializers.ChoiceField(list(NEEDED), default="review")
+    reviewed_at = Moment(source="at")
+    rating = serializers.ChoiceField(RATINGS, required=False)
+    duration_ms = Integer(min_value=0, max_value=3_600_000, default=0)
+    due_at = Moment(required=False)
+    target_id = Id(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        needed = NEEDED[attrs["kind"]]
+        for name in filter(None, NEEDED.values()):
+            given = self.fields[name].source in attrs
+            if given != (name == needed):
+                said = "An entry of this kind has no such field." if given else "Needed here."
+                raise serializers.ValidationError(
+                    {
+                        name: [
+                            serializers.ErrorDetail(said, "unknown_field" if given else "required")
+                        ]
+                    }
+                )
+        return attrs
+
+
+class OneByOne(serializers.ListField):
+    """Items of which each is valid or becomes the problem that says why not."""
+
+    def run_child_validation(self, data: list[Any]) -> list[Any]:
+        return [self._validated(item) for item in data]
+
+    def _validated(self, item: Any) -> Any:
+        try:
+            return self.child.run_validation(item)
+        except serializers.ValidationError as error:
+            return as_problem(error)
+
+
+class BatchShape(Serializer):
+    reviews = OneByOne(child=NewEntryShape(), min_length=1, max_length=100)
+
+
+class ItemErrorShape(Serializer):
+    field = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ItemProblemShape(Serializer):
+    """Why one item was rejected, as the problem document of a request with it alone."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = ItemErrorShape(many=True, required=False)  # type: ignore[assignment]
+
+
+class EntryOutcomeShape(Serializer):
+    id = serializers.CharField(allow_null=True, help_text="As it was sent")
+    status = serializers.ChoiceField(["applied", "duplicate", "rejected"])
+    problem = ItemProblemShape(allow_null=True)
+
+
+class BatchOutcomeShape(Serializer):
+    """What became of each entry, in the order sent, and the cards as they are now."""
+
+    results = EntryOutcomeShape(many=True)
+    cards = CardShape(many=True)
+
+
 class ReviewQuery(ListQuery):
-    card_id = Id(required=False)
+    card_id = CardId(required=False)
 
 
 def _steps(source: str) -> Any:
@@ -128,6 +235,15 @@ class SchedulerShape(Serializer):
         max_length=7,
         help_text="The share of the usual load on Monday to Sunday, 0–1",
     )
+    leech_threshold = Integer(
+        min_value=0,
+        max_value=999,
+        help_text="Lapses that make a leech; acts again at each half more, 0 never",
+    )
+    leech_action = serializers.ChoiceField(
+        ["tag", "suspend"], help_text="Mark a leech as `leech`, or suspend it as well"
+    )
+    bury_siblings = Boolean(help_text="Show only one card of a note a day")
     day_starts_at_hour = Integer(min_value=0, max_value=23)
     new_cards_per_day = Integer(min_value=0, max_value=9999)
     reviews_per_day = Integer(min_value=0, max_value=9999)

@@ -19,6 +19,7 @@ from config.problems import (
 )
 from config.table import Check, ConditionFailed, Item, Put, Write, transact
 from learning.models.cards import Card, Deck, Tombstone
+from learning.services.progress import counted_in, counted_out, totals_write
 from learning.services.settings import DECK_OPTIONS, read_scheduler
 
 T = TypeVar("T", Card, Deck)
@@ -92,7 +93,11 @@ def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
     )
     card.place()
     try:
-        transact(Put(card, Card.pk.does_not_exist()), open_deck(learner_id, card.deck_id))
+        transact(
+            Put(card, Card.pk.does_not_exist()),
+            open_deck(learner_id, card.deck_id),
+            *totals_write(learner_id, counted_in(card)),
+        )
     except ConditionFailed as error:
         if made := _made_before(card):
             return made
@@ -195,7 +200,7 @@ def delete_card(
             raise NotFound
         check_version(expected_version, int(card.version))
         try:
-            transact(_buried(card, now))
+            transact(_gone(card, now), *totals_write(learner_id, counted_out(card)))
         except ConditionFailed:
             continue
         return
@@ -238,13 +243,14 @@ def delete_deck(
     except (DeckNotEmpty, NoSuchDeck):
         _reopen(deck)
         raise
-    transact(_buried(deck, now), *_options(learner_id, deck, _own(deck)))
+    transact(_gone(deck, now), *_options(learner_id, deck, _own(deck)))
 
 
 def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
     """Moves or removes some cards; one that was reviewed meanwhile comes again with the next."""
     if move_to is None:
-        writes: list[Write] = [_buried(card, now) for card in batch]
+        writes: list[Write] = [_gone(card, now) for card in batch]
+        writes += totals_write(learner_id, counted_out(*batch))
     else:
         for card in batch:
             _assign(card, {"deck_id": move_to}, now)
@@ -277,7 +283,7 @@ def _assign(item: Card | Deck, changes: Mapping[str, Any], now: datetime) -> Non
     item.updated_at = now
 
 
-def _buried(item: Card | Deck, now: datetime) -> Put:
+def _gone(item: Card | Deck, now: datetime) -> Put:
     """The write that leaves a tombstone in an item's place, provided it has not changed."""
     return Put(Tombstone.of(item, now), type(item).version == item.version)
 

@@ -9,17 +9,26 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Literal, Self
 
-from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable, ValidationFailed
+from config.problems import (
+    Conflict,
+    IdTaken,
+    NotFound,
+    Problem,
+    ServiceUnavailable,
+    ValidationFailed,
+)
 from config.table import ConditionFailed, Item, Put, Write, fetch, transact
-from learning.days import Streak, counters, streak_until
+from learning.days import counters
 from learning.models.cards import Card
-from learning.models.log import Day, LogEntry
+from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
 from learning.scheduling import (
+    Baseline,
     Change,
     Entry,
     Memory,
@@ -28,10 +37,14 @@ from learning.scheduling import (
     Reset,
     Review,
     Settings,
+    State,
     Void,
     apply,
+    leech_level,
     replay,
+    standing_changes,
 )
+from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
 from learning.services.settings import Study
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -39,60 +52,68 @@ CHUNK = 30  # entries to a transaction, which has room for their cards and days 
 TRANSACTION_LIMIT = 100  # AWS: TransactWriteItems
 TRIES = 12
 
-DayCounts = dict[date, Counter[str]]
-
 
 class ReviewInFuture(ValidationFailed):
     title = "A review's instant is more than five minutes ahead"
 
 
+class NothingToUndo(Conflict):
+    code, title = "NOTHING_TO_UNDO", "The card has nothing to undo"
+
+
+Kind = Literal["review", "reset", "reschedule", "void"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """An entry as a client sends it, with its own id (ULID or UUID) and instant.
+    """An entry as a client sends it, with its own id (ULID or UUID) and instant (None: now).
 
     `review` has a rating and a duration, `reschedule` a due instant, `void` the id it undoes.
     """
 
     id: str
     card_id: str
-    at: datetime
-    kind: Literal["review", "reset", "reschedule", "void"] = "review"
+    at: datetime | None = None
+    kind: Kind = "review"
     rating: Rating | None = None
     duration_ms: int = 0
     due_at: datetime | None = None
     target_id: str | None = None
 
-    def entry(self, study: Study, card: Card) -> Entry:
+    def entry(self, study: Study, card: Card, at: datetime) -> Entry:
         """The entry under the settings now in force."""
         match self.kind:
             case "reset":
-                return Reset(id=self.id, at=self.at)
+                return Reset(id=self.id, at=at)
             case "reschedule":
-                return Reschedule(id=self.id, at=self.at, due_at=self.due_at or self.at)
+                return Reschedule(id=self.id, at=at, due_at=self.due_at or at)
             case "void":
-                return Void(id=self.id, at=self.at, target_id=self.target_id or "")
+                return Void(id=self.id, at=at, target_id=self.target_id or "")
             case _:
                 return Review(
                     id=self.id,
-                    at=self.at,
+                    at=at,
                     rating=self.rating or Rating.AGAIN,
                     settings_version=int(study.scheduler.number),
                     desired_retention=study.deck_option(card.deck_id, "desired_retention"),
-                    studied_on=study.calendar.day(self.at),
+                    studied_on=study.calendar.day(at),
                 )
 
-    def is_that_of(self, stored: Item) -> bool:
+    def is_that_of(self, stored: LogEntry) -> bool:
         """Whether a log row was made from this very submission."""
-        return isinstance(stored, LogEntry) and (
-            self.card_id, self.at, self.kind, self.rating, self.due_at, self.target_id
+        return self.at in (None, stored.at) and (
+            self.card_id, self.kind, self.rating, self.due_at, self.target_id
         ) == (
-            stored.card_id, stored.at, stored.entry, stored.rating, stored.due_at, stored.target_id
+            stored.card_id, stored.entry, stored.rating, stored.due_at, stored.target_id
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a submission: `applied`, `duplicate`, or `rejected` with a problem."""
+    """What became of a submission: `applied`, `duplicate`, or `rejected` with a problem.
+
+    A duplicate has no card when that was deleted meanwhile.
+    """
 
     status: Literal["applied", "duplicate", "rejected"]
     card: Card | None = None
@@ -104,8 +125,8 @@ def submit(*, learner_id: str, submissions: Sequence[Submission], now: datetime)
     """Takes entries in, each once, and answers for each in the order given.
 
     One read and one write round trip for every 30; a card whose log is not simply continued adds
-    a query of it. Raises ServiceUnavailable when the store stays busy: what was written by then
-    stays, and sending all again is safe.
+    a query of it, a card of a note with several a query of those. Raises ServiceUnavailable when
+    the store stays busy: what was written by then stays, and sending all again is safe.
     """
     outcomes: list[Outcome] = []
     for start in range(0, len(submissions), CHUNK):
@@ -118,27 +139,58 @@ def submit_one(*, learner_id: str, submission: Submission, now: datetime) -> Out
     (outcome,) = submit(learner_id=learner_id, submissions=[submission], now=now)
     if outcome.problem:
         raise outcome.problem
+    if outcome.card is None:
+        raise NotFound
     return outcome
 
 
+def undo(
+    *, learner_id: str, card_id: str, void_id: str, target_id: str | None, now: datetime
+) -> Outcome:
+    """Undoes an entry of a card, by default the newest that stands. Again and again, one by one.
+
+    Sent again with the same `void_id` it undoes nothing more. An import is not undone.
+    Raises NotFound, IdTaken, NothingToUndo, ServiceUnavailable.
+    """
+    log = LogEntry.of_card(learner_id, card_id)
+    made = next((row for row in log if row.id == void_id and row.entry == "void"), None)
+    if made is not None:
+        target_id = target_id or made.target_id
+    else:
+        standing = [change.id for change in standing_changes(row.to_entry() for row in log)
+                    if not isinstance(change, Baseline)]  # fmt: skip
+        if not log and Card.of(learner_id, card_id) is None:
+            raise NotFound
+        if not standing or target_id not in (None, *standing):
+            raise NothingToUndo
+        target_id = target_id or standing[-1]
+    void = Submission(id=void_id, card_id=card_id, kind="void", target_id=target_id)
+    return submit_one(learner_id=learner_id, submission=void, now=now)
+
+
 def _submit(learner_id: str, submissions: Sequence[Submission], now: datetime) -> list[Outcome]:
-    for attempt in range(TRIES):
-        if attempt:  # another device was first: read what it wrote, then try again
-            time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))  # noqa: S311
+    first: list[Outcome] = []
+    lost = 0
+    while lost < TRIES:
         intake = _Intake.load(learner_id, submissions, now)
         outcomes = [intake.take(submission) for submission in submissions]
         writes = intake.writes()
-        if len(writes) > TRANSACTION_LIMIT and len(submissions) > 1:
+        if len(writes) > TRANSACTION_LIMIT:
             middle = len(submissions) // 2
             parts = submissions[:middle], submissions[middle:]
             return [outcome for part in parts for outcome in _submit(learner_id, part, now)]
         try:
-            for first in range(0, len(writes), TRANSACTION_LIMIT):
-                # Only a late entry that shifts the counters of a hundred days comes here twice.
-                transact(*writes[first : first + TRANSACTION_LIMIT])
+            if writes:
+                transact(*writes)
         except ConditionFailed:
+            # Another device was first: read what it wrote, then try again.
+            lost += 1
+            time.sleep(random.uniform(0, 0.02 * 2 ** min(lost, 5)))  # noqa: S311
             continue
-        return outcomes
+        first = first or outcomes
+        if not intake.owing:
+            pairs = zip(outcomes, first, strict=True)
+            return [replace(new, status=old.status) for new, old in pairs]
     raise ServiceUnavailable("Many devices study at once: send the reviews again")
 
 
@@ -151,6 +203,7 @@ class _Intake:
     study: Study
     stored: Mapping[tuple[str, str], Item]
     taken: dict[str, LogEntry] = field(default_factory=dict)
+    cards: dict[str, Card] = field(default_factory=dict)
 
     @classmethod
     def load(cls, learner_id: str, submissions: Iterable[Submission], now: datetime) -> Self:
@@ -161,20 +214,28 @@ class _Intake:
         stored = fetch(*keys)
         return cls(learner_id, now, Study.of(learner_id, stored), stored)
 
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings now in force."""
+        return self.study.scheduler.settings()
+
     def take(self, submission: Submission) -> Outcome:
         """Accepts, recognises or rejects one submission; nothing is written yet."""
         card = self.stored.get(Card.key(self.learner_id, submission.card_id))
-        if not isinstance(card, Card):
-            return Outcome("rejected", problem=NotFound("You have no such flashcard"))
+        card = card if isinstance(card, Card) else None
         known = self.taken.get(submission.id) or self.stored.get(
             LogEntry.key(self.learner_id, submission.id)
         )
-        if known is not None and submission.is_that_of(known):
-            assert isinstance(known, LogEntry)  # noqa: S101  (is_that_of says so)
+        if card is not None:
+            self.cards[card.id] = card
+        if isinstance(known, LogEntry) and submission.is_that_of(known):
             return Outcome("duplicate", card, known)
+        if card is None:
+            return Outcome("rejected", problem=NotFound("You have no such flashcard"))
         if known is not None:
             return Outcome("rejected", problem=IdTaken("Another entry has this id"))
-        if submission.at > self.now + CLOCK_SKEW:
+        at = submission.at or self.now
+        if at > self.now + CLOCK_SKEW:
             problem = ReviewInFuture.of(
                 "reviewedAt", "in_future", "This instant is more than five minutes ahead."
             )
@@ -183,85 +244,118 @@ class _Intake:
             self.learner_id,
             card.id,
             card.deck_id,
-            submission.entry(self.study, card),
-            studied_on=self.study.calendar.day(submission.at),
+            submission.entry(self.study, card, at),
+            studied_on=self.study.calendar.day(at),
             duration_ms=submission.duration_ms or None,
         )
         self.taken[row.id] = row
         return Outcome("applied", card, row)
 
     def writes(self) -> list[Write]:
-        """The writes of all that was taken; the cards take their new states over."""
+        """The writes of all that was taken; the cards take their new states over.
+
+        More than a transaction takes only where several submissions can be parted: the days that
+        a single late entry shifts beyond that are owed by its card, and paid with the next writes.
+        """
         by_card: dict[str, list[LogEntry]] = {}
         for row in sorted(self.taken.values(), key=LogEntry.order):
             by_card.setdefault(row.card_id, []).append(row)
         days: DayCounts = {}
-        writes: list[Write] = [
-            Put(row, LogEntry.pk.does_not_exist()) for row in self.taken.values()
+        changed: dict[str, Card] = {}
+        for card in self.cards.values():
+            if rows := by_card.get(card.id):
+                add_days(days, self._move(card, rows))
+                changed[card.id] = card
+            if card.owed:
+                add_days(days, _from_debt(card.owed))
+                card.owed = None
+                changed[card.id] = card
+        changed |= self._siblings(changed)
+        totals = counted_in(*changed.values())
+        room = TRANSACTION_LIMIT - len(self.taken) - len(changed) - 1
+        if len(self.cards) == 1 and len(days) > room:
+            (card,) = self.cards.values()
+            card.owed = _as_debt({on: days.pop(on) for on in sorted(days)[room:]})
+        return [
+            *(Put(row, LogEntry.pk.does_not_exist()) for row in self.taken.values()),
+            *map(Put, changed.values()),
+            *progress_writes(self.learner_id, self.study.progress, days, totals),
         ]
-        for card_id, rows in by_card.items():
-            card = self.stored[Card.key(self.learner_id, card_id)]
-            assert isinstance(card, Card)  # noqa: S101  (take() rejects all else)
-            _add(days, self._move(card, rows))
-            writes.append(Put(card))
-        if self._advance(days):
-            writes.append(Put(self.study.progress))
-        return writes + [Day.addition(self.learner_id, on, counts) for on, counts in days.items()]
+
+    @property
+    def owing(self) -> bool:
+        """Whether some card still owes counts to days."""
+        return any(card.owed for card in self.cards.values())
 
     def _move(self, card: Card, rows: Sequence[LogEntry]) -> DayCounts:
         """Brings a card to what its log with the new rows folds to; answers what days gain."""
-        if rows[0].order() > card.last_entry and not any(row.entry == "void" for row in rows):
-            steps = _continued(card, rows, {self._version: self.study.scheduler.settings()})
-            gained = _counted(steps, rows)
-            memory = steps[-1].after
+        follows = rows[0].order() > card.last_entry and not card.early_void
+        if follows and not any(row.entry == "void" for row in rows):
+            versions = {int(self.study.scheduler.number): self.settings}
+            steps = _continued(card, rows, versions)
+            gained = _counted(steps, rows, versions)
         else:
             log = LogEntry.of_card(self.learner_id, card.id)
-            settings = self._settings_of([*log, *rows])
-            steps = _folded(card, [*log, *rows], settings)
-            gained = _counted(steps, [*log, *rows])
-            _add(gained, _counted(_folded(card, log, settings), log), times=-1)
-            memory = steps[-1].after if steps else Memory.new(card.created_at)
-        card.remember(memory)
-        card.last_entry = max(card.last_entry, rows[-1].order())
+            whole = [*log, *rows]
+            versions = self._settings_of(whole)
+            steps = _folded(card, whole, versions)
+            gained = _counted(steps, whole, versions)
+            add_days(gained, _counted(_folded(card, log, versions), log, versions), times=-1)
+            ids = {row.id for row in whole}
+            early = any(row.entry == "void" and row.target_id not in ids for row in whole)
+            card.early_void = early or None
         card.updated_at = self.now
+        card.remember(steps[-1].after if steps else Memory.new(card.created_at))
+        card.judge(
+            leech_level(int(card.lapses), self.settings.leech_threshold),
+            suspend=self.study.scheduler.leech_action == "suspend",
+        )
+        card.last_entry = max(card.last_entry, rows[-1].order())
         return gained
 
-    @property
-    def _version(self) -> int:
-        return int(self.study.scheduler.number)
+    def _siblings(self, moved: Mapping[str, Card]) -> dict[str, Card]:
+        """The other cards of the notes that were moved, where today's study hides or frees them.
+
+        A note shows one of its cards a day: new cards and reviews step back until the next one.
+        """
+        if not self.study.scheduler.bury_siblings:
+            return {}
+        changed: dict[str, Card] = {}
+        for note_id in {card.note_id for card in moved.values() if card.has_siblings}:
+            cards = [moved.get(c.id, c) for c in Card.of_note(self.learner_id, note_id)]
+            changed |= {c.id: c for c in cards if self._hide_or_free(c, cards)}
+        return changed
+
+    def _hide_or_free(self, card: Card, note: Sequence[Card]) -> bool:
+        """Buries or unburies a card by what was studied of its note today; whether it did."""
+        today = self.study.calendar.day(self.now)
+        ends_at = self.study.calendar.end(today)
+        studied = {
+            each.id
+            for each in note
+            if each.last_review_at and self.study.calendar.day(each.last_review_at) == today
+        }
+        waits = card.state in (State.NEW, State.REVIEW) and card.due_at < ends_at
+        hide = bool(studied) and card.id not in studied and waits and not card.suspended
+        hidden = card.buried_by is not None and card.buried_until >= ends_at
+        if hide and not hidden:
+            card.bury(ends_at, "sibling")
+            return True
+        if hidden and not hide and card.buried_by == "sibling":
+            card.unbury()
+            return True
+        return False
 
     def _settings_of(self, rows: Iterable[LogEntry]) -> dict[int, Settings]:
         """Every version of the settings that rows name: those of the past are one more read."""
         numbers = {int(row.settings_version) for row in rows if row.settings_version is not None}
-        past = numbers - {self._version, 0}
-        stored = fetch(*(Scheduler.key(self.learner_id, n) for n in past)) if past else {}
-        found = {int(s.number): s.settings() for s in stored.values() if isinstance(s, Scheduler)}
-        return {0: Settings(), self._version: self.study.scheduler.settings(), **found}
-
-    def _advance(self, days: DayCounts) -> bool:
-        """Brings the learner's progress up to date; answers whether it has changed."""
-        progress, streak = self.study.progress, self.study.streak
-        learned = sum(counts["introduced"] for counts in days.values())
-        for on in sorted(on for on, counts in days.items() if counts["reviews"]):
-            if days[on]["reviews"] < 0 or (streak.until and on < streak.until):
-                if days[on]["reviews"] < 0 or not streak.covers(on):
-                    streak = self._recounted(days)
-                    break
-            elif on != streak.until:
-                streak = streak.extended(on)
-        changed = bool(learned) or streak != self.study.streak
-        progress.cards_learned += learned
-        self.study.keep_streak(streak)
-        return changed
-
-    def _recounted(self, days: DayCounts) -> Streak:
-        """The streak by the days themselves: for reviews of the past and undone ones."""
-        studied = {on for on, counts in days.items() if counts["reviews"] > 0}
-        for day in Day.all_of(self.learner_id):
-            gained = days.get(day.on, Counter())["reviews"]
-            if day.counted("reviews") + gained > 0:
-                studied.add(day.on)
-        return streak_until(max(studied), studied) if studied else Streak()
+        found = {0: Settings(), int(self.study.scheduler.number): self.settings}
+        keys = [Scheduler.key(self.learner_id, n) for n in sorted(numbers - found.keys())]
+        for start in range(0, len(keys), 100):
+            for item in fetch(*keys[start : start + 100]).values():
+                assert isinstance(item, Scheduler)  # noqa: S101  (versions never go)
+                found[int(item.number)] = item.settings()
+        return found
 
 
 @dataclass(frozen=True)
@@ -294,23 +388,30 @@ def _folded(card: Card, rows: Iterable[LogEntry], settings: Mapping[int, Setting
     return [_Step(*step) for step in steps]
 
 
-def _counted(steps: Iterable[_Step], rows: Iterable[LogEntry]) -> DayCounts:
+def _counted(
+    steps: Iterable[_Step], rows: Iterable[LogEntry], settings: Mapping[int, Settings]
+) -> DayCounts:
     """What steps add to the days of their rows."""
     by_id = {row.id: row for row in rows}
     days: DayCounts = {}
     for step in steps:
+        if not isinstance(step.change, Review):
+            continue
         row = by_id[step.change.id]
         counts = counters(
-            step.change, step.before, deck_id=row.deck_id, duration_ms=int(row.duration_ms or 0)
+            step.change,
+            step.before,
+            deck_id=row.deck_id,
+            duration_ms=int(row.duration_ms or 0),
+            weights=settings[step.change.settings_version].weights,
         )
-        _add(days, {row.day: counts})
+        add_days(days, {row.day: counts})
     return days
 
 
-def _add(days: DayCounts, more: Mapping[date, Counter[str]], times: int = 1) -> None:
-    """Adds (or takes away) counters, leaving out what comes to nothing."""
-    for on, counts in more.items():
-        sums = days.pop(on, Counter())
-        sums.update({name: times * count for name, count in counts.items()})
-        if sums := Counter({name: count for name, count in sums.items() if count}):
-            days[on] = sums
+def _as_debt(days: DayCounts) -> dict[str, dict[str, int]]:
+    return {on.isoformat(): dict(counts) for on, counts in days.items()}
+
+
+def _from_debt(owed: Mapping[str, Mapping[str, int]]) -> DayCounts:
+    return {date.fromisoformat(on): Counter(counts) for on, counts in owed.items()}

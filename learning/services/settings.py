@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Self
 
 from accounts.models import Profile, Progress, learner_key
 from config.preconditions import check_version
 from config.table import ConditionFailed, Item, Put, transact
-from learning.days import Calendar, Streak
+from learning.days import Calendar
 from learning.models.scheduler import Scheduler
 
 # What a deck may have of its own in place of the learner's.
@@ -39,18 +38,6 @@ class Study:
             progress = Progress(learner_key(learner_id), Progress.SK)
         timezone = profile.timezone if isinstance(profile, Profile) else "UTC"
         return cls(Calendar(timezone, int(scheduler.day_starts_at_hour)), scheduler, progress)
-
-    @property
-    def streak(self) -> Streak:
-        """The learner's streak as it is stored."""
-        until = self.progress.studied_on
-        days = int(self.progress.streak_days)
-        return Streak(days, date.fromisoformat(until)) if until else Streak()
-
-    def keep_streak(self, streak: Streak) -> None:
-        """Puts a streak into the progress item."""
-        self.progress.streak_days = streak.days
-        self.progress.studied_on = streak.until.isoformat() if streak.until else ""
 
     def deck_option(self, deck_id: str, name: str) -> Any:
         """A deck's own value of an option, None where the learner's is in force."""

@@ -1,7 +1,7 @@
 """What to study now: the queue of the learner's day."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -56,16 +56,18 @@ def due_queue(*, learner_id: str, deck_id: str | None, limit: int, now: datetime
     settings = study.scheduler.settings()
 
     limits = _Limits(study, day)
+    notes = _Notes(study.scheduler.bury_siblings)
 
     steps = Card.queue(learner_id, "L", before=ends_at, deck_id=deck_id, limit=WINDOW)
     learning = [card for card in steps if card.due_at <= now]
     reviews = new = []
     if limits.left("reviews_per_day", deck_id) > 0:
         due = Card.queue(learner_id, "R", before=ends_at, deck_id=deck_id, limit=WINDOW)
+        due = notes.first_of_each(due)
         reviews = limits.allowed("reviews_per_day", due)
     if limits.left("new_cards_per_day", deck_id) > 0:
-        unseen = Card.queue(learner_id, "N", before=None, deck_id=deck_id, limit=WINDOW)
-        new = limits.allowed("new_cards_per_day", unseen)
+        unseen = Card.queue(learner_id, "N", before=ends_at, deck_id=deck_id, limit=WINDOW)
+        new = limits.allowed("new_cards_per_day", notes.first_of_each(unseen))
     reviews.sort(key=lambda card: retrievability(card.memory, now, settings.weights))
     return Queue(
         cards=[_due(card, study, settings, now) for card in [*learning, *reviews, *new][:limit]],
@@ -75,6 +77,24 @@ def due_queue(*, learner_id: str, deck_id: str | None, limit: int, now: datetime
         next_learning_at=min((card.due_at for card in steps if card.due_at > now), default=None),
         day_ends_at=ends_at,
     )
+
+
+@dataclass
+class _Notes:
+    """Which notes are shown already: with `bury_siblings` each shows one card a day."""
+
+    bury_siblings: bool
+    shown: set[str] = field(default_factory=set)
+
+    def first_of_each(self, cards: Sequence[Card]) -> list[Card]:
+        """The cards whose note is not shown yet."""
+        chosen: list[Card] = []
+        for card in cards:
+            if self.bury_siblings and card.has_siblings and card.note_id in self.shown:
+                continue
+            self.shown.add(card.note_id)
+            chosen.append(card)
+        return chosen
 
 
 @dataclass(frozen=True)

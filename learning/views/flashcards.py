@@ -1,5 +1,6 @@
 """Flashcards, and the study of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rest_framework import status
@@ -17,10 +18,12 @@ from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.serializers import cards as shapes
 from learning.serializers import study as study_shapes
-from learning.services import cards, review, study
+from learning.services import cards, holding, review, study
 
 
 class Flashcards(Resource):
+    lookup_value_regex = shapes.CARD_ID
+
     @operation("listFlashcards", answers={200: list_of(shapes.CardShape)}, query=shapes.CardQuery)
     def list(self, request: Request) -> Response:
         """List the cards, narrowed by any of the parameters.
@@ -127,16 +130,99 @@ class Flashcards(Resource):
         Safe to send again, late, or out of order: a review counts once, at its own instant.
         """
         fields = self.body(study_shapes.NewReviewShape)
-        outcome = review.submit_one(
+        submission = review.Submission(
+            id=fields["id"],
+            card_id=id,
+            at=fields["reviewed_at"],
+            rating=Rating.from_wire(fields["rating"]),
+            duration_ms=fields["duration_ms"],
+        )
+        return self._submit(submission)
+
+    def _submit(self, submission: review.Submission) -> Response:
+        outcome = review.submit_one(learner_id=self.learner_id, submission=submission, now=now())
+        return _reviewed(outcome)
+
+    @operation(
+        "undoFlashcard",
+        request=study_shapes.UndoShape,
+        answers={201: study_shapes.ReviewedShape},
+        raises=[NotFound, IdTaken, review.NothingToUndo],
+    )
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, id: str) -> Response:
+        """Undo the newest review, reset or reschedule of a card; again and again if need be.
+
+        The card, the day's counts, the progress and the streak become what they would be without
+        it. The log keeps both lines.
+        """
+        fields = self.body(study_shapes.UndoShape)
+        outcome = review.undo(
             learner_id=self.learner_id,
-            submission=review.Submission(
-                id=fields["id"],
-                card_id=id,
-                at=fields["reviewed_at"],
-                rating=Rating.from_wire(fields["rating"]),
-                duration_ms=fields["duration_ms"],
-            ),
+            card_id=id,
+            void_id=fields["id"],
+            target_id=fields["target_id"],
             now=now(),
         )
-        body = {"review": outcome.entry, "card": outcome.card}
-        return Response(study_shapes.ReviewedShape(body).data, status.HTTP_201_CREATED)
+        return _reviewed(outcome)
+
+    @operation(
+        "resetFlashcard",
+        request=study_shapes.ActShape,
+        answers={201: study_shapes.ReviewedShape},
+        raises=[NotFound, IdTaken],
+    )
+    @action(detail=True, methods=["post"])
+    def reset(self, request: Request, id: str) -> Response:
+        """Make a card new again. Its earlier reviews stay in the log; it can be undone."""
+        fields = self.body(study_shapes.ActShape)
+        return self._submit(review.Submission(id=fields["id"], card_id=id, kind="reset"))
+
+    @operation(
+        "rescheduleFlashcard",
+        request=study_shapes.RescheduleShape,
+        answers={201: study_shapes.ReviewedShape},
+        raises=[NotFound, IdTaken],
+    )
+    @action(detail=True, methods=["post"])
+    def reschedule(self, request: Request, id: str) -> Response:
+        """Show a card at another time; what is remembered of it stays. It can be undone."""
+        fields = self.body(study_shapes.RescheduleShape)
+        return self._submit(
+            review.Submission(
+                id=fields["id"], card_id=id, kind="reschedule", due_at=fields["due_at"]
+            )
+        )
+
+    @operation("suspendFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @action(detail=True, methods=["post"])
+    def suspend(self, request: Request, id: str) -> Response:
+        """Take a card out of study until it is unsuspended."""
+        return self._held(holding.suspend, id)
+
+    @operation("unsuspendFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @action(detail=True, methods=["post"])
+    def unsuspend(self, request: Request, id: str) -> Response:
+        """Take a card back into study, also one that was suspended as a leech."""
+        return self._held(holding.unsuspend, id)
+
+    @operation("buryFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @action(detail=True, methods=["post"])
+    def bury(self, request: Request, id: str) -> Response:
+        """Put a card off until the learner's next day."""
+        return self._held(holding.bury, id)
+
+    @operation("unburyFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @action(detail=True, methods=["post"])
+    def unbury(self, request: Request, id: str) -> Response:
+        """Show a buried card again."""
+        return self._held(holding.unbury, id)
+
+    def _held(self, change: Callable[..., Card], id: str) -> Response:
+        card = change(learner_id=self.learner_id, card_id=id, now=now())
+        return versioned(Response(shapes.CardShape(card).data), card.version)
+
+
+def _reviewed(outcome: review.Outcome) -> Response:
+    body = {"review": outcome.entry, "card": outcome.card}
+    return Response(study_shapes.ReviewedShape(body).data, status.HTTP_201_CREATED)
