@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint schema clean
+.PHONY: help setup run test test-fast lint package schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -59,6 +59,10 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff format --check
 	@$(RUN)mypy
 	@$(RUN)lint-imports
+
+package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev
+	@$(RUN)python manage.py package $(STAGE)
+	@[ -n "$(STAGE)" ] || $(RUN)python benchmarks/cold_start.py build/here/parley-dev.zip
 
 schema: setup ## docs/openapi.yaml anew, after a change of the contract
 	@$(RUN)python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -4,16 +4,31 @@ Zappa's own handler loads boto3 and werkzeug, which no HTTP request needs. What 
 loaded with this module: that is Lambda's INIT phase, which has a whole processor.
 """
 
+import gc
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from apig_wsgi import make_lambda_handler
-from django.urls import URLResolver, get_resolver
 
-from config.wsgi import application
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Nothing that is loaded ever becomes garbage; looking for it would take a tenth of a start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+with _loading():
+    from apig_wsgi import make_lambda_handler
+    from django.urls import URLResolver, get_resolver
+
+    from config.wsgi import application
 
 Event = dict[str, Any]
 
@@ -105,4 +120,5 @@ def _has_command(message: str) -> bool:
 
 _start = {"cold": True}
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    _preload()
+    with _loading():
+        _preload()

@@ -9,6 +9,7 @@ from moto import mock_aws
 from accounts.admission import states
 from config import aws
 from config.stack import Stack
+from tests.bundles import bundle, unpacked  # noqa: F401  (fixtures)
 from tests.callers import Caller, welcome
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,

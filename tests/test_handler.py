@@ -18,7 +18,7 @@ HOSTS = pytest.mark.parametrize("host", [GATEWAY_HOST, OWN_HOST])
 
 @pytest.fixture(autouse=True)
 def hosts(settings: Any) -> None:
-    settings.ALLOWED_HOSTS = [".amazonaws.com", OWN_HOST]
+    settings.ALLOWED_HOSTS = [".amazonaws.com", OWN_HOST, "testserver"]
 
 
 def send(method: str, path: str, **options: Any) -> Any:

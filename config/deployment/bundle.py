@@ -1,0 +1,204 @@
+"""Makes the zip that Lambda runs: our packages, the locked libraries, Zappa's handler.
+
+Zappa packages a folder and a virtual environment. Both are made here from nothing, so that what
+lies about in a checkout cannot come along: `build/<stage>/app` and `build/<stage>/parley-runtime`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.embedded import Progress, silent
+from config.stack import BASE_DIR
+
+PACKAGES = ("accounts", "config", "learning", "reminders")
+SETTINGS = BASE_DIR / "zappa_settings.json"
+# Of Zappa's own needs only those of its handler go to Lambda.
+NOT_ON_LAMBDA = (
+    "argcomplete",
+    "hjson",
+    "pip",
+    "placebo",
+    "python-slugify",
+    "requests",
+    "setuptools",
+    "toml",
+    "tqdm",
+    "troposphere",
+    "wheel",
+)
+# The oldest C library among Lambda's Python 3.12 and later (Amazon Linux 2023) is 2.34.
+PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+LIMIT_BYTES = 250 * 2**20  # unzipped, AWS: "Lambda quotas"
+
+
+class BundleError(RuntimeError):
+    """The package cannot be made; the text says which step failed and what it said."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What runs the package. `platform` is uv's name of it, None for this machine itself."""
+
+    python: str
+    architecture: str
+    platform: str | None
+
+    @classmethod
+    def of_stage(cls, stage: str) -> "Target":
+        """What `zappa_settings.json` says. Raises BundleError for an unknown stage."""
+        settings = json.loads(SETTINGS.read_text())
+        if stage not in settings or stage == "base":
+            raise BundleError(f"{SETTINGS.name} has no stage {stage}")
+        settings = settings["base"] | settings[stage]
+        architecture = settings["architecture"]
+        python = settings["runtime"].removeprefix("python")
+        return cls(python, architecture, PLATFORMS[architecture])
+
+    @classmethod
+    def here(cls) -> "Target":
+        """This machine with this Python, for the embedded AWS."""
+        machine = sysconfig.get_platform().rpartition("-")[2]
+        architecture = "arm64" if machine in ("aarch64", "arm64") else "x86_64"
+        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", architecture, None)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The same in Zappa's words."""
+        return {"runtime": f"python{self.python}", "architecture": self.architecture}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A finished package, and the folder in which Zappa finds its settings."""
+
+    zip: Path
+    folder: Path
+    zappa: Path
+
+    def run_zappa(self, *arguments: str, **environment: str) -> str:
+        """Runs Zappa there. Returns what it said; raises BundleError with the end of it."""
+        runtime = self.folder.parent / "parley-runtime"
+        return _run(
+            [self.zappa, *arguments],
+            cwd=self.folder,
+            env={"VIRTUAL_ENV": str(runtime), "PYTHONHASHSEED": "0", **environment},
+        )
+
+
+def build(
+    stage: str,
+    *,
+    target: Target | None = None,
+    into: Path | None = None,
+    progress: Progress = silent,
+) -> Bundle:
+    """Makes the stage's package in `into` (by default `build/<stage>`). Raises BundleError."""
+    target = target or Target.of_stage(stage)
+    into = into or BASE_DIR / "build" / stage
+    bundle = Bundle(into / f"parley-{stage}.zip", into / "app", _tools(target.python, progress))
+    progress("Copying our packages")
+    _copy_sources(bundle.folder)
+    configure(bundle, stage, target.settings)
+    site = into / "parley-runtime" / "lib" / f"python{target.python}" / "site-packages"
+    progress(f"Installing the libraries for Python {target.python} on {target.architecture}")
+    _install_libraries(site, target, bundle.zappa.with_name("python"))
+    progress("Packaging")
+    bundle.run_zappa("package", stage, "--output", bundle.zip.name)
+    (bundle.folder / bundle.zip.name).replace(bundle.zip)
+    return bundle
+
+
+def configure(bundle: Bundle, stage: str, values: Mapping[str, Any]) -> None:
+    """Writes the bundle's own Zappa settings: those of the repository, and `values`."""
+    settings = json.loads(SETTINGS.read_text())
+    settings[stage] |= values
+    (bundle.folder / SETTINGS.name).write_text(json.dumps(settings, indent=2))
+
+
+def _copy_sources(folder: Path) -> None:
+    """What git knows of our packages, or would offer to add; never what it ignores."""
+    shutil.rmtree(folder, ignore_errors=True)
+    listed = _run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *PACKAGES],
+        cwd=BASE_DIR,
+    )
+    for name in filter(None, listed.split("\0")):
+        if (BASE_DIR / name).is_file():  # not what was deleted and is not committed yet
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(BASE_DIR / name, folder / name)
+
+
+def _requirements(*options: str) -> str:
+    return _run(
+        [_uv(), "export", "--quiet", "--locked", "--no-header", "--no-annotate", *options],
+        cwd=BASE_DIR,
+    )
+
+
+def _install_libraries(site: Path, target: Target, python: Path) -> None:
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir(parents=True)
+    pruned = [option for name in NOT_ON_LAMBDA for option in ("--prune", name)]
+    wanted = site.parent / "requirements.txt"
+    wanted.write_text(_requirements("--no-default-groups", "--group", "deploy", *pruned))
+    platform: list[str] = []
+    if target.platform:
+        platform = ["--python-platform", target.platform, "--python-version", target.python]
+    options = ["--no-deps", "--only-binary", ":all:", "--link-mode", "copy", *platform]
+    _install(wanted, "--python", python, "--target", site, *options)
+
+
+def _tools(python: str, progress: Progress) -> Path:
+    """Zappa in a virtual environment of its own, run by the Python that Lambda will run.
+
+    It compiles what it packages, so its Python's minor version must be Lambda's.
+    """
+    folder = BASE_DIR / ".uv" / f"zappa-{python}"
+    wanted = _requirements("--only-group", "deploy")
+    mark, state = folder / ".made-from", hashlib.sha256(wanted.encode()).hexdigest()
+    if not mark.exists() or mark.read_text() != state:
+        progress(f"Installing Zappa into {folder.relative_to(BASE_DIR)}")
+        _run([_uv(), "venv", "--quiet", "--clear", "--python", python, folder])
+        requirements = folder / "requirements.txt"
+        requirements.write_text(wanted)
+        _install(requirements, "--python", folder / "bin" / "python")
+        mark.write_text(state)
+    return folder / "bin" / "zappa"
+
+
+def _install(requirements: Path, *options: Any) -> None:
+    _run([_uv(), "pip", "install", "--quiet", "--requirement", requirements, *options])
+
+
+def _uv() -> str:
+    ours = BASE_DIR / ".uv" / "bin" / "uv"
+    found = str(ours) if ours.exists() else shutil.which("uv")
+    if found is None:
+        raise BundleError("uv is not installed: run `make setup`")
+    return found
+
+
+def _run(
+    command: list[Any], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
+    done = subprocess.run(  # noqa: S603 - nothing of it comes from outside
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()[-12:]
+        raise BundleError(f"{Path(str(command[0])).name} failed:\n" + "\n".join(said))
+    return done.stdout

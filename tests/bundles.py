@@ -1,0 +1,24 @@
+"""The package of this checkout, made once for all tests that look into it or deploy it."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from config.deployment.bundle import Bundle, Target, build
+from tests.servers import shared_folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Made for this machine. Tests that ask for it are in one xdist group, "package"."""
+    return build("dev", target=Target.here(), into=shared_folder(tmp_path_factory) / "bundle")
+
+
+@pytest.fixture(scope="session")
+def unpacked(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as Lambda would lay it out."""
+    folder = tmp_path_factory.mktemp("task")
+    with zipfile.ZipFile(bundle.zip) as package:
+        package.extractall(folder)
+    return folder

@@ -1,0 +1,159 @@
+"""The package that Lambda runs: complete, small, free of what is none of its business."""
+
+import json
+import marshal
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cold_start import ENVIRONMENT
+from config.deployment import slimming
+from config.deployment.bundle import NOT_ON_LAMBDA, Bundle, BundleError, Target, configure
+from config.stack import BASE_DIR
+from tests.gateway import event
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("package")]
+
+ASK = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from config.handler import lambda_handler
+answer = lambda_handler(json.loads(sys.argv[2]), None)
+strangers = [
+    module.__file__ for module in sys.modules.values()
+    if "site-packages" in (getattr(module, "__file__", None) or "")
+]
+print(json.dumps([answer["statusCode"], answer["body"], sorted(sys.modules), strangers]))
+"""
+
+
+def ask(folder: Path, path: str, accept: str = "*/*") -> tuple[int, str, list[str], list[str]]:
+    """The answer of the unpacked package alone, the modules it loaded, and those of elsewhere."""
+    request = json.dumps(event("GET", path, headers={"Accept": accept}))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", ASK, folder, request],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    status, body, modules, strangers = json.loads(done.stdout.splitlines()[-1])
+    return status, body, modules, strangers
+
+
+def test_the_package_alone_answers(unpacked: Path) -> None:
+    status, body, modules, strangers = ask(unpacked, "/health")
+    assert (status, json.loads(body)) == (200, {"status": "ok"})
+    assert strangers == []
+    # What no request needs must not slow a start.
+    slow = {"boto3", "werkzeug", "zappa", "drf_spectacular.openapi", "icalendar", "fsrs_rs_python"}
+    assert not slow & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status"),
+    [
+        ("/schema", "application/vnd.oai.openapi", 200),
+        ("/docs", "text/html", 200),
+        ("/redoc", "text/html", 200),
+        ("/profile", "application/json", 401),
+    ],
+)
+def test_what_is_loaded_later_is_there_too(
+    unpacked: Path, path: str, accept: str, status: int
+) -> None:
+    assert ask(unpacked, path, accept)[0] == status
+
+
+def test_zappas_handler_is_there_too(unpacked: Path) -> None:
+    load = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import zappa.handler; import boto3"
+    subprocess.run([sys.executable, "-I", "-S", "-c", load], env=ENVIRONMENT, check=True)
+
+
+def test_nothing_but_what_is_meant_is_inside(bundle: Bundle) -> None:
+    with zipfile.ZipFile(bundle.zip) as package:
+        names = package.namelist()
+    ours = [name for name in names if name.partition("/")[0] in ("tests", "docs", "benchmarks")]
+    assert ours == []
+    for dropped in ("config/deployment/", "config/embedded/", "package_info.json", ".parley"):
+        assert not [name for name in names if name.startswith(dropped)], dropped
+    secret = (".env", ".key", ".pem", "secret-key", "stack.json")
+    assert [name for name in names if name.endswith(secret)] == ["botocore/cacert.pem"]
+    tops = {name.partition("/")[0].lower() for name in names}
+    assert not {name.replace("-", "_") for name in NOT_ON_LAMBDA} & tops
+
+
+def test_nothing_secret_is_inside(unpacked: Path) -> None:
+    settings = (unpacked / "zappa_settings.py").read_text()
+    assert "SECRET" not in settings
+    assert "DEBUG=False" in settings
+    secret = BASE_DIR / ".parley" / "secret-key"
+    texts = [path.read_bytes() for path in (unpacked / "config").rglob("*") if path.is_file()]
+    if secret.exists():
+        assert not [text for text in texts if secret.read_bytes().strip() in text]
+
+
+def test_every_module_is_compiled_and_never_checked(unpacked: Path) -> None:
+    for source in (unpacked / "config").rglob("*.py"):
+        [compiled] = (source.parent / "__pycache__").glob(f"{source.stem}.cpython-*.pyc")
+        content = compiled.read_bytes()
+        assert int.from_bytes(content[4:8], "little") == 0b01, source  # PEP 552: hash, unchecked
+        assert marshal.loads(content[16:]).co_filename.startswith("/var/task/config/")  # noqa: S302
+
+
+def test_the_package_is_small(bundle: Bundle) -> None:
+    assert bundle.zip.stat().st_size < 26 * 2**20
+
+
+def test_the_same_files_make_the_same_package(unpacked: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    slimming.pack(unpacked / "config", first)
+    for path in (unpacked / "config").rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    slimming.pack(unpacked / "config", second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_description_keeps_what_its_operations_use() -> None:
+    described = {
+        "metadata": {"apiVersion": "1"},
+        "operations": {
+            "Get": {"input": {"shape": "GetInput"}, "errors": [{"shape": "Gone"}]},
+            "Put": {"input": {"shape": "PutInput"}},
+        },
+        "shapes": {
+            "GetInput": {"type": "structure", "members": {"Key": {"shape": "Key"}}},
+            "Gone": {"type": "structure", "members": {}},
+            "Key": {"type": "map", "key": {"shape": "Name"}, "value": {"shape": "Value"}},
+            "Name": {"type": "string"},
+            "PutInput": {"type": "structure", "members": {"Big": {"shape": "Big"}}},
+            "Big": {"type": "blob"},
+            "Value": {"type": "list", "member": {"shape": "Value"}},
+        },
+    }
+    left = slimming.only(described, ("Get",))
+    assert left["metadata"] == {"apiVersion": "1"}
+    assert set(left["operations"]) == {"Get"}
+    assert set(left["shapes"]) == {"GetInput", "Gone", "Key", "Name", "Value"}
+
+
+def test_a_stage_that_is_not_there_is_told() -> None:
+    with pytest.raises(BundleError, match="no stage staging"):
+        Target.of_stage("staging")
+
+
+def test_a_stage_is_made_for_lambdas_own_python_and_processor() -> None:
+    target = Target.of_stage("prod")
+    assert target == Target("3.13", "arm64", "aarch64-manylinux_2_28")
+    assert target.settings == {"runtime": "python3.13", "architecture": "arm64"}
+
+
+def test_a_failing_zappa_is_told_with_its_words(bundle: Bundle) -> None:
+    configure(bundle, "dev", {"runtime": "python2.7"})
+    with pytest.raises(BundleError, match=r"zappa failed:\n"):
+        bundle.run_zappa("package", "nowhere")
