@@ -7,12 +7,15 @@ lies in no file and no environment.
 import base64
 import hashlib
 import hmac
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
+import urllib3
 from botocore.exceptions import ClientError
 
 from config import aws
@@ -32,6 +35,7 @@ from config.stack import stack
 log = logging.getLogger("parley.cognito")
 
 Errors = Mapping[str, type[Problem]]
+GOOGLE = "Google"  # what Cognito calls this provider
 
 
 class UserAlreadyExists(Conflict):
@@ -128,15 +132,39 @@ def _admin(operation: str, username: str, errors: Errors, **arguments: Any) -> d
     )
 
 
+@dataclass(frozen=True)
+class AppClient:
+    """What the pool knows of our app client. `callback_urls` are exact."""
+
+    secret: str
+    callback_urls: frozenset[str]
+    providers: frozenset[str]
+
+
 @cache
-def _client_secret(user_pool_id: str, client_id: str) -> str:
+def _app_client(user_pool_id: str, client_id: str) -> AppClient:
     answer = _call("describe_user_pool_client", {}, UserPoolId=user_pool_id, ClientId=client_id)
-    return str(answer["UserPoolClient"]["ClientSecret"])
+    found = answer["UserPoolClient"]
+    return AppClient(
+        found["ClientSecret"],
+        frozenset(found.get("CallbackURLs", [])),
+        frozenset(found.get("SupportedIdentityProviders", [])),
+    )
+
+
+def app_client() -> AppClient:
+    """The app client, asked for once in each process."""
+    return _app_client(stack().user_pool_id, stack().client_id)
 
 
 def client_secret() -> str:
     """The app client's secret."""
-    return _client_secret(stack().user_pool_id, stack().client_id)
+    return app_client().secret
+
+
+def forget_app_client() -> None:
+    """Makes the next call ask for the app client again."""
+    _app_client.cache_clear()
 
 
 def secret_hash(username: str) -> str:
@@ -504,4 +532,58 @@ def set_email(username: str, email: str) -> None:
         username,
         {"email": email, "email_verified": "true"},
         {"AliasExistsException": UserAlreadyExists},
+    )
+
+
+def exchange_code(*, code: str, redirect_uri: str, code_verifier: str) -> Tokens:
+    """Tokens for a code of the hosted UI (RFC 6749, 4.1.3; RFC 7636).
+
+    The server's secret *and* the client's verifier are needed. Raises InvalidCode.
+    """
+    where = stack()
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": where.client_id,
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": code_verifier,
+    }
+    headers = urllib3.make_headers(basic_auth=f"{where.client_id}:{client_secret()}")
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    record("oauth2/token")
+    try:
+        answer = urllib3.request(
+            "POST",
+            f"{where.hosted_ui}/oauth2/token",
+            body=urlencode(form),
+            headers=headers,
+            timeout=5.0,
+            retries=False,  # a code works once
+            redirect=False,
+        )
+        found = json.loads(answer.data)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise ServiceUnavailable from error
+    if answer.status == 400:
+        raise InvalidCode
+    if answer.status != 200 or "id_token" not in found:
+        log.error("refused", extra={"fields": {"operation": "token", "status": answer.status}})
+        raise UpstreamFailed
+    return Tokens(
+        found["access_token"], found["id_token"], found.get("refresh_token"), found["expires_in"]
+    )
+
+
+def link_google(username: str, google_id: str) -> None:
+    """Lets a Google account enter as a user who has a password. Raises UserAlreadyExists."""
+    _call(
+        "admin_link_provider_for_user",
+        {"AliasExistsException": UserAlreadyExists, "InvalidParameterException": UserAlreadyExists},
+        UserPoolId=stack().user_pool_id,
+        DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": username},
+        SourceUser={
+            "ProviderName": GOOGLE,
+            "ProviderAttributeName": "Cognito_Subject",
+            "ProviderAttributeValue": google_id,
+        },
     )

@@ -39,6 +39,11 @@ NOTICES = {
         "New backup codes were made",
         "Your Parley account has new backup codes; the old ones are void",
     ),
+    "refresh_token_reused": (
+        "All your sessions were ended",
+        "A sign-in of your Parley account was renewed with an old token, as a thief would; "
+        "sign in again",
+    ),
     "email_changing": (
         "Your address is being changed",
         "Someone asked to give your Parley account another e-mail address",

@@ -21,6 +21,8 @@ MAX_LENGTH = 8 * 1024
 LEEWAY_S = 30
 REFETCH_AFTER_S = 60
 
+ROLES = frozenset({"staff", "admin"})  # Cognito makes groups of its own, one for each provider
+
 Jwk = Mapping[str, Any]
 
 
@@ -30,7 +32,7 @@ class InvalidToken(NotAuthenticated):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified access token says: instants are epoch seconds."""
+    """What a verified access token says: instants are epoch seconds, groups are of ROLES."""
 
     sub: str
     groups: frozenset[str]
@@ -96,6 +98,65 @@ def verify(
 
     Raises InvalidToken, whatever is wrong; ServiceUnavailable when no key is known.
     """
+    return _claims(_verified(token, keys), issuer, client_ids, now)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who an id token says that somebody is. `google_id` is None for users of the pool alone."""
+
+    sub: str
+    username: str
+    email: str
+    email_verified: bool
+    first_name: str
+    last_name: str
+    google_id: str | None
+
+
+def verify_identity(
+    token: str,
+    keys: KeySet,
+    *,
+    issuer: str,
+    client_id: str,
+    nonces: Collection[str],
+    now: float,
+) -> Identity:
+    """The identity in an id token that was made for this sign-in (OpenID Connect Core, 3.1.3.7).
+
+    Raises InvalidToken, also when its nonce is none of `nonces`; ServiceUnavailable.
+    """
+    claims = _verified(token, keys)
+    sound = (
+        now < _instant(claims, "exp") + LEEWAY_S
+        and claims.get("iss") == issuer
+        and claims.get("aud") == client_id
+        and claims.get("token_use") == "id"
+        and claims.get("nonce") in nonces
+    )
+    if not sound:
+        raise InvalidToken
+    return Identity(
+        sub=str(claims["sub"]),
+        username=str(claims["cognito:username"]),
+        email=str(claims.get("email", "")).lower(),
+        email_verified=claims.get("email_verified") in (True, "true"),
+        first_name=str(claims.get("given_name", "")),
+        last_name=str(claims.get("family_name", "")),
+        google_id=_google_id(claims),
+    )
+
+
+def _google_id(claims: Mapping[str, Any]) -> str | None:
+    for identity in claims.get("identities", []):
+        if identity.get("providerName") == "Google":
+            return str(identity["userId"])
+    return None
+
+
+def _verified(token: str, keys: KeySet) -> dict[str, Any]:
+    """The content of a token that one of the keys has signed as we want it."""
     if len(token) > MAX_LENGTH or token.count(".") != 2:
         raise InvalidToken
     header = _object(token.partition(".")[0])
@@ -104,7 +165,7 @@ def verify(
     kid = header.get("kid")
     if not isinstance(kid, str) or not 0 < len(kid) <= 128:
         raise InvalidToken
-    return _claims(_signed(token, keys.key(kid)), issuer, client_ids, now)
+    return _signed(token, keys.key(kid))
 
 
 def unverified(token: str) -> Claims:
@@ -112,7 +173,7 @@ def unverified(token: str) -> Claims:
     claims = _object(token.split(".")[1])
     return Claims(
         sub=str(claims["sub"]),
-        groups=frozenset(claims.get("cognito:groups", [])),
+        groups=ROLES.intersection(claims.get("cognito:groups", [])),
         issued_at=int(claims["iat"]),
         authenticated_at=int(claims.get("auth_time", claims["iat"])),
     )
@@ -148,7 +209,7 @@ def _claims(
     if not sound:
         raise InvalidToken
     authenticated_at = _instant(claims, "auth_time") if "auth_time" in claims else iat
-    return Claims(str(sub), frozenset(groups), iat, authenticated_at)
+    return Claims(str(sub), ROLES.intersection(groups), iat, authenticated_at)
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> int:

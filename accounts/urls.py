@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import mfa, profile, recovery, registration, sessions
+from accounts.views import google, mfa, profile, recovery, registration, sessions
 
 urlpatterns = [
     path("auth/signup", registration.SignUpView.as_view()),
@@ -23,6 +23,9 @@ urlpatterns = [
     path("auth/password/change", recovery.ChangePasswordView.as_view()),
     path("auth/email/change", recovery.ChangeEmailView.as_view()),
     path("auth/email/change/confirm", recovery.ConfirmEmailView.as_view()),
+    path("auth/google/authorize", google.AuthorizeView.as_view()),
+    path("auth/google/token", google.TokenView.as_view()),
+    path("auth/google/link", google.LinkView.as_view()),
     path("profile", profile.ProfileView.as_view()),
     path("profile/export", profile.ExportView.as_view()),
 ]

@@ -25,11 +25,18 @@ class Stack:
     table_name: str
     user_pool_id: str
     client_id: str
+    hosted_domain: str
     key_id: str
     mail_from: str
     configuration_set: str
     transfer_bucket: str
     endpoint_url: str | None = None
+
+    @property
+    def hosted_ui(self) -> str:
+        """Where Cognito's own pages are, and its OAuth endpoints."""
+        host = f"{self.hosted_domain}.auth.{self.region}.amazoncognito.com"
+        return self.endpoint_url or f"https://{host}"
 
     @property
     def issuer(self) -> str:

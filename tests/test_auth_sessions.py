@@ -8,17 +8,9 @@ from botocore.stub import Stubber
 from accounts import cognito
 from config import aws
 from config.stack import stack
-from tests.accounts_helpers import api, join, log_in, new_email, problem
+from tests.accounts_helpers import api, join, log_in, new_email, problem, subjects_mailed
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
-
-RESULT = {
-    "AccessToken": "access.jwt.1",
-    "IdToken": "id.jwt.1",
-    "RefreshToken": "rotated-1",
-    "ExpiresIn": 3600,
-    "TokenType": "Bearer",
-}
 
 
 def refresh(token: Any) -> Any:
@@ -69,28 +61,53 @@ def test_an_access_token_cannot_be_used_to_refresh() -> None:
     assert problem(refresh(join("nuno").token)) == (401, "INVALID_REFRESH_TOKEN")
 
 
-def test_a_rotated_refresh_token_is_handed_on() -> None:
+def test_a_rotated_refresh_token_is_handed_on_and_its_reuse_ends_all_sessions() -> None:
     """The embedded pool does not rotate: the request and the answers are AWS's model."""
+    person = join("simone")
     client = aws.client("cognito-idp")
-    asked = {
-        "ClientId": stack().client_id,
-        "ClientSecret": cognito.client_secret(),
-        "RefreshToken": "first",
+
+    def asked(token: str) -> dict[str, str]:
+        return {
+            "ClientId": stack().client_id,
+            "ClientSecret": cognito.client_secret(),
+            "RefreshToken": token,
+        }
+
+    given = {
+        "AccessToken": person.token,
+        "IdToken": "id.jwt.1",
+        "RefreshToken": f"rotated-{person.id}",
+        "ExpiresIn": 3600,
+        "TokenType": "Bearer",
     }
     with Stubber(client) as stub:
-        stub.add_response("get_tokens_from_refresh_token", {"AuthenticationResult": RESULT}, asked)
-        stub.add_client_error(
-            "get_tokens_from_refresh_token", "RefreshTokenReuseException", expected_params=asked
+        stub.add_response(
+            "get_tokens_from_refresh_token",
+            {"AuthenticationResult": given},
+            asked(person.refresh_token),
         )
-        assert refresh("first").json() == {
-            "accessToken": "access.jwt.1",
+        assert refresh(person.refresh_token).json() == {
+            "accessToken": person.token,
             "idToken": "id.jwt.1",
-            "refreshToken": "rotated-1",
+            "refreshToken": given["RefreshToken"],
             "tokenType": "Bearer",
             "expiresIn": 3600,
         }
-        assert problem(refresh("first")) == (401, "INVALID_REFRESH_TOKEN")
+        for token in (person.refresh_token, given["RefreshToken"], "never-issued"):
+            stub.add_client_error(
+                "get_tokens_from_refresh_token",
+                "RefreshTokenReuseException",
+                expected_params=asked(token),
+            )
+            if token != "never-issued":
+                stub.add_response("admin_user_global_sign_out", {})
+            assert problem(refresh(token)) == (401, "INVALID_REFRESH_TOKEN")
         stub.assert_no_pending_responses()
+    assert problem(api.get("/profile", token=person.token)) == (401, "NOT_AUTHENTICATED")
+    assert subjects_mailed(person.email).count("All your sessions were ended") == 2
+    again = log_in(person.email).json()["accessToken"]
+    trail = api.get("/auth/activity", token=again).json()["results"]
+    assert [line["action"] for line in trail].count("refresh_token_reused") == 2
 
 
 def test_cognito_being_busy_is_503_with_a_hint() -> None:

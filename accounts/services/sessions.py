@@ -6,15 +6,15 @@ from datetime import datetime
 
 from accounts import audit, cognito
 from accounts.admission import states
-from accounts.cognito import Challenge, InvalidCredentials, Tokens
+from accounts.cognito import Challenge, InvalidCredentials, RefreshTokenReused, Tokens
 from accounts.emails import notify
 from accounts.limits import Try
-from accounts.models import Account, Address, Mfa
+from accounts.models import Account, Activity, Address, IssuedToken, Mfa
 from accounts.services.profiles import Person, person
 from accounts.tokens import Claims, unverified
 from config.problems import NotFound, ServiceUnavailable
 from config.sources import Source
-from config.table import ConditionFailed, Delete, transact
+from config.table import ConditionFailed, Delete, Put, transact
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,12 @@ def welcome(
             raise InvalidCredentials from error
     if by_mfa not in (None, learner.account.mfa_enabled):
         _follow_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
-    audit.record(claims.sub, "signed_in", source, now=now)
-    return SignedIn(_outlasting(tokens, claims, learner.account), learner)
+    tokens = _outlasting(tokens, claims, learner.account)
+    writes = [Put(Activity.new(claims.sub, "signed_in", source, now=now))]
+    if tokens.refresh_token is not None:
+        writes.append(Put(IssuedToken.new(tokens.refresh_token, claims.sub, now=now)))
+    transact(*writes)
+    return SignedIn(tokens, learner)
 
 
 def _follow_mfa(account: Account, *, on: bool, source: Source, now: datetime) -> None:
@@ -109,12 +113,30 @@ def _outlasting(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
 
 
-def refresh(*, refresh_token: str) -> Tokens:
+def refresh(*, refresh_token: str, source: Source, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
-    Raises InvalidRefreshToken.
+    A rotated token that comes again may have been stolen: all of its learner's sessions end
+    (RFC 9700, 4.14.2). Raises InvalidRefreshToken.
     """
-    return cognito.refresh(refresh_token)
+    try:
+        tokens = cognito.refresh(refresh_token)
+    except RefreshTokenReused:
+        _end_stolen(refresh_token, source, now)
+        raise
+    if tokens.refresh_token is not None:
+        learner_id = unverified(tokens.access_token).sub
+        IssuedToken.new(tokens.refresh_token, learner_id, now=now).put()
+    return tokens
+
+
+def _end_stolen(refresh_token: str, source: Source, now: datetime) -> None:
+    issued = IssuedToken.of(refresh_token)
+    account = Account.of(issued.learner_id) if issued else None
+    if account is not None:
+        end_sessions(account.learner_id, now=now)
+        audit.record(account.learner_id, "refresh_token_reused", source, now=now)
+        notify(account.email, "refresh_token_reused", source, now=now)
 
 
 def sign_out(*, refresh_token: str) -> None:

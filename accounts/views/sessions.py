@@ -81,7 +81,10 @@ class RefreshView(APIView):
 
         When `refreshToken` is in the answer, it replaces the one that was sent.
         """
-        return Response(tokens_body(sessions.refresh(**valid(OnlyRefreshToken, request.data))))
+        tokens = sessions.refresh(
+            **valid(OnlyRefreshToken, request.data), source=source_of(request.META), now=now()
+        )
+        return Response(tokens_body(tokens))
 
 
 class LogoutView(APIView):

@@ -1,0 +1,201 @@
+"""Entering with a Google account, through the pool's hosted UI: code flow with PKCE.
+
+The client makes a verifier and sends its hash ahead; the code that comes back is of use only to
+who has the verifier, and only through us, who have the app client's secret. The nonce is made of
+the client's hash by our key, so that no state need be kept: the id token must carry the nonce of
+the very sign-in that the verifier belongs to.
+"""
+
+import base64
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+from ulid import ULID
+
+from accounts import audit, cognito
+from accounts.admission import Learner, key_set
+from accounts.cognito import GOOGLE, InvalidCode, InvalidCredentials, Tokens
+from accounts.emails import notify
+from accounts.models import Account, Activity, Address, Profile
+from accounts.services.proof import prove
+from accounts.services.sessions import SignedIn, welcome
+from accounts.tokens import Identity, InvalidToken, verify_identity
+from config.problems import (
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    Problem,
+    ServiceUnavailable,
+    ValidationFailed,
+)
+from config.sealing import fingerprint, fingerprints
+from config.sources import Source
+from config.stack import stack
+from config.table import ConditionFailed, Put, transact
+
+NONCE = "google nonce"
+SCOPES = "openid email profile"
+
+
+class GoogleNotOffered(NotFound):
+    code, title = "GOOGLE_NOT_OFFERED", "Google sign-in is not set up here"
+
+
+class GoogleEmailNotVerified(PermissionDenied):
+    code, title = "GOOGLE_EMAIL_NOT_VERIFIED", "Google does not vouch for the e-mail address"
+
+
+class AccountExists(Conflict):
+    code, title = "ACCOUNT_EXISTS", "Sign in with your password, then link the Google account"
+
+
+class GoogleTaken(Conflict):
+    code, title = "GOOGLE_TAKEN", "This Google account belongs to another learner"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    tokens: Tokens
+    identity: Identity
+
+
+def challenge_of(code_verifier: str) -> str:
+    """RFC 7636, S256."""
+    digest = hashlib.sha256(code_verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def nonce_of(code_challenge: str) -> str:
+    """The nonce of the sign-in with this challenge."""
+    return fingerprint(NONCE, code_challenge)
+
+
+def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
+    """Where to send the browser. Raises ValidationFailed for a redirect not registered exactly so,
+    GoogleNotOffered."""
+    _check_redirect(redirect_uri)
+    if GOOGLE not in cognito.app_client().providers:
+        raise GoogleNotOffered
+    query = {
+        "response_type": "code",
+        "identity_provider": GOOGLE,
+        "client_id": stack().client_id,
+        "redirect_uri": redirect_uri,
+        "scope": SCOPES,
+        "state": state,
+        "nonce": nonce_of(code_challenge),
+        "code_challenge": code_challenge,
+        "code_challenge_method": "S256",
+    }
+    return f"{stack().hosted_ui}/oauth2/authorize?{urlencode(query)}"
+
+
+def _check_redirect(redirect_uri: str) -> None:
+    if redirect_uri not in cognito.app_client().callback_urls:
+        raise ValidationFailed.of(
+            "redirectUri", "not_registered", "This address is not registered with us."
+        )
+
+
+def _enter(*, code: str, redirect_uri: str, code_verifier: str, now: datetime) -> _Entry:
+    _check_redirect(redirect_uri)
+    tokens = cognito.exchange_code(
+        code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
+    )
+    nonces: Collection[str] = set(fingerprints(NONCE, challenge_of(code_verifier)))
+    try:
+        identity = verify_identity(
+            tokens.id_token,
+            key_set(),
+            issuer=stack().issuer,
+            client_id=stack().client_id,
+            nonces=nonces,
+            now=now.timestamp(),
+        )
+    except InvalidToken as error:
+        raise InvalidCode from error
+    return _Entry(tokens, identity)
+
+
+def complete(
+    *, code: str, redirect_uri: str, code_verifier: str, source: Source, now: datetime
+) -> SignedIn:
+    """Signs in by a code of the hosted UI; a new Google account becomes a new learner.
+
+    Raises ValidationFailed for the redirect, InvalidCode, GoogleEmailNotVerified, AccountExists
+    where the address belongs to a learner with a password, InvalidCredentials.
+    """
+    entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)
+    if Account.of(entry.identity.sub) is None:
+        _admit_newcomer(entry.identity, source, now)
+    return welcome(entry.tokens, source=source, now=now)
+
+
+def _admit_newcomer(identity: Identity, source: Source, now: datetime) -> None:
+    """Makes the learner, or removes the user that Cognito has just made for Google's."""
+    if identity.google_id is None:
+        raise InvalidCredentials
+    try:
+        _register(identity, source, now)
+    except Problem:
+        cognito.delete_user(identity.username)  # or it could not be linked later
+        raise
+
+
+def _register(identity: Identity, source: Source, now: datetime) -> None:
+    if not identity.email or not identity.email_verified:
+        raise GoogleEmailNotVerified
+    try:
+        address = Address.reserve(identity.email, owner=str(ULID()), now=now)
+    except ConditionFailed as error:
+        raise AccountExists from error
+    account = Account.new(identity.sub, email=identity.email, now=now)
+    account.email_verified, account.federated_name = True, identity.username
+    first_name = identity.first_name or identity.email.partition("@")[0]
+    profile = Profile.new(
+        identity.sub, first_name=first_name[:100], last_name=identity.last_name[:100], now=now
+    )
+    try:
+        transact(
+            address.held_by(identity.sub),
+            Put(account, Account.pk.does_not_exist()),
+            Put(profile, Profile.pk.does_not_exist()),
+            Put(Activity.new(identity.sub, "signed_up", source, now=now)),
+        )
+    except ConditionFailed as error:
+        raise ServiceUnavailable("The sign-up took too long: try again") from error
+    except Problem:
+        address.release()
+        raise
+
+
+def link(
+    learner: Learner,
+    *,
+    code: str,
+    redirect_uri: str,
+    code_verifier: str,
+    password: str | None,
+    source: Source,
+    now: datetime,
+) -> None:
+    """Lets a Google account enter as the learner, who proves to be there by their password.
+
+    Raises InvalidCode, GoogleTaken, InvalidCredentials, FreshSignInNeeded, TooManyRequests.
+    """
+    account = prove(learner, password, source=source, now=now)
+    entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)
+    identity = entry.identity
+    if identity.google_id is None:
+        raise InvalidCode
+    if identity.sub == learner.id:
+        return
+    if account.federated_name or Account.of(identity.sub) is not None:
+        raise GoogleTaken
+    cognito.delete_user(identity.username)  # Cognito links only who it does not know yet
+    cognito.link_google(account.user_name, identity.google_id)
+    audit.record(learner.id, "google_linked", source, now=now)
+    notify(account.email, "google_linked", source, now=now)

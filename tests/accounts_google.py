@@ -1,0 +1,165 @@
+"""A stub of Google's sign-in, which the embedded pool federates with as an OpenID provider.
+
+The pool knows it by the name "Google". Whoever comes to its page is signed in at once, as the
+person that the test has put there.
+"""
+
+import base64
+import json
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import requests
+
+from accounts import cognito
+from accounts.services.google import challenge_of
+from config import aws
+from config.stack import stack
+from tests.accounts_helpers import api
+
+REDIRECT = "http://localhost:8000/browse/login/google/done"
+
+
+@dataclass
+class GoogleStub:
+    """Who is at the browser: the claims of Google's id token."""
+
+    url: str = ""
+    person: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def is_used_by(self, name: str, email: str, *, verified: bool = True) -> None:
+        self.person = {
+            "sub": secrets.token_hex(10),
+            "email": email,
+            "email_verified": "true" if verified else "false",
+            "given_name": name,
+            "family_name": "Rocha",
+        }
+
+
+def _jwt(claims: dict[str, str]) -> str:
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
+
+
+def _handler(stub: GoogleStub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the page where a person signs in
+            query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
+            code = secrets.token_urlsafe(16)
+            stub.codes[code] = dict(stub.person)
+            back = urlencode({"code": code, "state": query["state"]})
+            self.send_response(302)
+            self.send_header("Location", f"{query['redirect_uri']}?{back}")
+            self.end_headers()
+
+        def do_POST(self) -> None:  # the pool redeems the code
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            claims = stub.codes.pop(form["code"][0])
+            body = json.dumps({"id_token": _jwt(claims), "access_token": "google"}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    return Handler
+
+
+@contextmanager
+def google_stub() -> Iterator[GoogleStub]:
+    """The stub, running and known to the pool."""
+    stub = GoogleStub()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(stub)) as server:
+        stub.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        _federate(stub)
+        try:
+            yield stub
+        finally:
+            _separate()
+            server.shutdown()
+
+
+def _offer(*providers: str) -> None:
+    aws.client("cognito-idp").update_user_pool_client(
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        SupportedIdentityProviders=["COGNITO", *providers],
+    )
+    cognito.forget_app_client()
+
+
+def _federate(stub: GoogleStub) -> None:
+    aws.client("cognito-idp").create_identity_provider(
+        UserPoolId=stack().user_pool_id,
+        ProviderName=cognito.GOOGLE,
+        ProviderType="OIDC",
+        ProviderDetails={
+            "client_id": "parley",
+            "client_secret": "of-google",
+            "attributes_request_method": "GET",
+            "oidc_issuer": stub.url,
+            "authorize_url": f"{stub.url}/authorize",
+            "token_url": f"{stub.url}/token",
+            "authorize_scopes": "openid email profile",
+        },
+        AttributeMapping={
+            name: name for name in ("email", "email_verified", "given_name", "family_name")
+        },
+    )
+    _offer(cognito.GOOGLE)
+
+
+def _separate() -> None:
+    _offer()
+    aws.client("cognito-idp").delete_identity_provider(
+        UserPoolId=stack().user_pool_id, ProviderName=cognito.GOOGLE
+    )
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A browser's way to Google and back; `code` is what it comes back with."""
+
+    verifier: str
+    state: str
+    code: str
+
+    def body(self, **changes: Any) -> dict[str, Any]:
+        return {"code": self.code, "redirectUri": REDIRECT, "codeVerifier": self.verifier} | changes
+
+
+def travel() -> Journey:
+    """Begins with us, follows every redirect but the last, which is to the client's own page."""
+    verifier, state = secrets.token_urlsafe(40), secrets.token_urlsafe(16)
+    query = {"redirectUri": REDIRECT, "state": state, "codeChallenge": challenge_of(verifier)}
+    answer = api.get(f"/auth/google/authorize?{urlencode(query)}")
+    assert answer.status_code == 302, answer.content
+    address = answer.headers["Location"]
+    for _ in range(5):
+        if address.startswith(REDIRECT):
+            break
+        step = requests.get(_reachable(address), allow_redirects=False, timeout=10)
+        assert step.status_code == 302, step.text
+        address = step.headers["Location"]
+    came_with = {k: v[0] for k, v in parse_qs(urlsplit(address).query).items()}
+    assert came_with["state"] == state
+    return Journey(verifier, state, came_with["code"])
+
+
+def _reachable(address: str) -> str:
+    """The hosted UI's address, which exists at AWS only, as the embedded pool's."""
+    parts = urlsplit(address)
+    if not (parts.hostname or "").endswith("amazoncognito.com"):
+        return address
+    return f"{stack().endpoint_url}{parts.path}?{parts.query}"

@@ -1,0 +1,219 @@
+"""Google sign-in through the hosted UI. Google is a stub; the pool's own code flow is run too."""
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import requests
+import time_machine
+
+from accounts import cognito
+from accounts.models import Account, Address
+from accounts.services.google import challenge_of, nonce_of
+from config.stack import stack
+from tests.accounts_google import REDIRECT, GoogleStub, google_stub, travel
+from tests.accounts_helpers import (
+    PASSWORD,
+    Person,
+    api,
+    join,
+    log_in,
+    new_email,
+    problem,
+    subjects_mailed,
+)
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.xdist_group("google"),  # there is one pool, hence one stub
+]
+
+
+@pytest.fixture(scope="module")
+def google(embedded_aws: Any) -> Iterator[GoogleStub]:
+    with google_stub() as stub:
+        yield stub
+
+
+def enter(body: dict[str, Any]) -> Any:
+    return api.post("/auth/google/token", body)
+
+
+def link(person: Person, body: dict[str, Any]) -> Any:
+    return api.post("/auth/google/link", body, token=person.token)
+
+
+def authorize(**changes: str) -> Any:
+    query = {
+        "redirectUri": REDIRECT,
+        "state": "a-long-enough-state",
+        "codeChallenge": challenge_of("v" * 43),
+    }
+    return api.get(f"/auth/google/authorize?{urlencode(query | changes)}")
+
+
+def test_without_google_in_the_pool_it_is_not_offered() -> None:
+    """The first test here: the stub is not running yet."""
+    assert problem(authorize()) == (404, "GOOGLE_NOT_OFFERED")
+
+
+def test_a_newcomer_becomes_a_learner_and_comes_back_as_the_same(google: GoogleStub) -> None:
+    email = new_email("sandra")
+    google.is_used_by("Sandra", email)
+    first = enter(travel().body())
+    assert first.status_code == 200, first.content
+    user = first.json()["user"]
+    assert (user["email"], user["emailVerified"]) == (email, True)
+    assert (user["firstName"], user["lastName"], user["groups"]) == ("Sandra", "Rocha", [])
+    assert api.get("/profile", token=first.json()["accessToken"]).status_code == 200
+    again = enter(travel().body())
+    assert again.json()["user"]["userId"] == user["userId"]
+    renewed = api.post("/auth/refresh", {"refreshToken": again.json()["refreshToken"]})
+    assert renewed.status_code == 200
+
+
+def test_a_code_works_once_and_with_its_verifier_only(google: GoogleStub) -> None:
+    google.is_used_by("Telmo", new_email("telmo"))
+    journey = travel()
+    other = enter(travel().body(codeVerifier=secrets.token_urlsafe(40)))
+    assert problem(other) == (400, "INVALID_CODE")  # here by the nonce; Cognito checks PKCE too
+    assert enter(journey.body()).status_code == 200
+    assert problem(enter(journey.body())) == (400, "INVALID_CODE")
+    assert problem(enter(journey.body(code="never-was-one"))) == (400, "INVALID_CODE")
+
+
+@pytest.mark.parametrize(
+    "redirect",
+    [
+        REDIRECT + "/",
+        REDIRECT + "?next=https://attacker.example",
+        REDIRECT.upper(),
+        "https://attacker.example/",
+        "http://localhost:8000.attacker.example/browse/login/google/done",
+        "http://localhost:8000/browse/login/google/done/../../..",
+    ],
+)
+def test_only_registered_addresses_are_redirected_to(google: GoogleStub, redirect: str) -> None:
+    answer = authorize(redirectUri=redirect)
+    assert problem(answer) == (400, "VALIDATION_ERROR")
+    assert answer.json()["errors"][0]["field"] == "redirectUri"
+    body = {"code": "x", "redirectUri": redirect, "codeVerifier": "v" * 43}
+    assert problem(enter(body)) == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"state": "short"}, {"codeChallenge": "x" * 42}, {"codeChallenge": "plain+text" * 5}],
+)
+def test_state_and_challenge_have_their_shape(google: GoogleStub, changes: dict[str, str]) -> None:
+    assert problem(authorize(**changes)) == (400, "VALIDATION_ERROR")
+
+
+def test_the_browser_is_sent_to_the_pool_with_state_nonce_and_challenge(
+    google: GoogleStub,
+) -> None:
+    answer = authorize()
+    assert answer.status_code == 302
+    query = {k: v[0] for k, v in parse_qs(urlsplit(answer.headers["Location"]).query).items()}
+    assert query == {
+        "response_type": "code",
+        "identity_provider": "Google",
+        "client_id": stack().client_id,
+        "redirect_uri": REDIRECT,
+        "scope": "openid email profile",
+        "state": "a-long-enough-state",
+        "nonce": nonce_of(challenge_of("v" * 43)),
+        "code_challenge": challenge_of("v" * 43),
+        "code_challenge_method": "S256",
+    }
+
+
+def test_an_address_that_google_does_not_vouch_for_makes_no_learner(google: GoogleStub) -> None:
+    email = new_email("ulisses")
+    google.is_used_by("Ulisses", email, verified=False)
+    assert problem(enter(travel().body())) == (403, "GOOGLE_EMAIL_NOT_VERIFIED")
+    assert Address.of(email) is None
+    assert cognito.find_sub(f"Google_{google.person['sub']}") is None
+
+
+def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: GoogleStub) -> None:
+    wanda = join("wanda")
+    google.is_used_by("Wanda", wanda.email)
+    assert problem(enter(travel().body())) == (409, "ACCOUNT_EXISTS")
+    wrong = link(wanda, travel().body(password="not-the-password"))
+    assert problem(wrong) == (401, "INVALID_CREDENTIALS")
+    assert problem(link(wanda, travel().body())) == (400, "VALIDATION_ERROR")
+    assert link(wanda, travel().body(password=PASSWORD)).status_code == 204
+    assert "Google sign-in was added" in subjects_mailed(wanda.email)
+    by_google = enter(travel().body()).json()
+    assert by_google["user"]["userId"] == wanda.id
+    assert log_in(wanda.email).status_code == 200
+    assert link(wanda, travel().body(password=PASSWORD)).status_code == 204  # linked already
+
+
+def test_a_google_account_of_another_learner_cannot_be_linked(google: GoogleStub) -> None:
+    xavier = join("xavier")
+    google.is_used_by("Yolanda", new_email("yolanda"))
+    assert enter(travel().body()).status_code == 200
+    taken = link(xavier, travel().body(password=PASSWORD))
+    assert problem(taken) == (409, "GOOGLE_TAKEN")
+    assert enter(travel().body()).status_code == 200
+
+
+def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleStub) -> None:
+    google.is_used_by("Zulmira", new_email("zulmira"))
+    body = enter(travel().body()).json()
+    token = body["accessToken"]
+    change = {"currentPassword": "any-password", "newPassword": "quatro-ventos-9"}
+    answer = api.post("/auth/password/change", change, token=token)
+    assert problem(answer) == (409, "NO_PASSWORD")
+    user_name = cognito.find_sub(f"Google_{google.person['sub']}")
+    assert user_name == body["user"]["userId"]
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
+        late = api.delete("/profile", {}, token=token)
+    assert problem(late) == (403, "FRESH_SIGN_IN_NEEDED")
+    assert api.delete("/profile", {}, token=token).status_code == 204
+    assert cognito.find_sub(f"Google_{google.person['sub']}") is None
+    assert enter(travel().body()).json()["user"]["userId"] != body["user"]["userId"]
+
+
+def test_a_disabled_learner_cannot_come_in_by_google_either(google: GoogleStub) -> None:
+    google.is_used_by("Abel", new_email("abel"))
+    user_id = enter(travel().body()).json()["user"]["userId"]
+    Account.at(user_id).apply(Account.disabled.set(True))
+    assert problem(enter(travel().body())) == (401, "INVALID_CREDENTIALS")
+
+
+def test_the_pools_own_page_ends_in_the_same_place() -> None:
+    """The hosted UI's code flow with PKCE, on the embedded pool: its form, its code, our tokens."""
+    bento, verifier = join("bento"), secrets.token_urlsafe(40)
+    challenge = challenge_of(verifier)
+    form = {
+        "client_id": stack().client_id,
+        "redirect_uri": REDIRECT,
+        "response_type": "code",
+        "scope": "openid email profile",
+        "state": "a-long-enough-state",
+        "nonce": nonce_of(challenge),
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        "username": bento.email,
+        "password": PASSWORD,
+    }
+
+    def code() -> str:
+        answer = requests.post(
+            f"{stack().hosted_ui}/login", data=form, allow_redirects=False, timeout=10
+        )
+        return parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
+
+    body = {"redirectUri": REDIRECT, "codeVerifier": verifier}
+    other = enter({**body, "code": code(), "codeVerifier": secrets.token_urlsafe(40)})
+    assert problem(other) == (400, "INVALID_CODE")  # refused by the pool: PKCE
+    found = enter({**body, "code": code()})
+    assert found.status_code == 200, found.content
+    assert found.json()["user"]["userId"] == bento.id
