@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from config.problems import PreconditionFailed, ValidationFailed
 
-ENTITY_TAG = re.compile(r'"(\d{1,15})"', re.ASCII)
+ENTITY_TAG = re.compile(r'("?)(\d{1,15})\1', re.ASCII)  # proxies drop the quotes at times
 
 
 def expected_version(request: Request) -> int | None:
@@ -20,7 +20,7 @@ def expected_version(request: Request) -> int | None:
         return None
     if not (match := ENTITY_TAG.fullmatch(header)):
         raise ValidationFailed.of("If-Match", "invalid", 'Give one version in quotes, e.g. "3".')
-    return int(match[1])
+    return int(match[2])
 
 
 def check_version(expected: int | None, actual: int) -> None:

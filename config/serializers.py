@@ -191,8 +191,9 @@ class HttpsUrl(serializers.URLField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=2048, **kwargs)
+        self.validators.insert(0, RegexValidator("^https://", "Give an https address.", "invalid"))
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str) or not data.startswith("https://"):
-            raise ValidationError("Give an https address.", "invalid")
+        if not isinstance(data, str):
+            self.fail("invalid")
         return super().to_internal_value(data)
