@@ -111,6 +111,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "CefrLevel": "accounts.serializers.LEVELS",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
+        "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -135,6 +136,9 @@ LOGGING = {
 
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
+
+# Turns of a practice session, after which the partner takes leave; the scripted one does after 30.
+PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
 
 # How often something may be tried: name → (times, within so many seconds). `PARLEY_LIMITS` changes

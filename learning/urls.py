@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from learning.views.decks import Decks
 from learning.views.flashcards import Flashcards
+from learning.views.practice import Sessions
 from learning.views.reviews import Reviews
 from learning.views.scenarios import Scenarios
 from learning.views.scheduler import SchedulerSettings
@@ -15,6 +16,7 @@ router.register("decks", Decks, "deck")
 router.register("flashcards", Flashcards, "flashcard")
 router.register("reviews", Reviews, "review")
 router.register("scenarios", Scenarios, "scenario")
+router.register("sessions", Sessions, "session")
 router.register("starter-decks", StarterDecks, "starter-deck")
 
 urlpatterns = [

@@ -50,7 +50,8 @@ def copy(*, learner_id: str, starter_id: str, deck_id: str | None, now: datetime
     added: the cards' ids follow from the deck's. Raises NotFound and IdTaken.
     """
     keys = StarterDeck.key(starter_id), StarterCards.key(starter_id)
-    starter, template = (fetch(*keys).get(key) for key in keys)
+    stored = fetch(*keys)
+    starter, template = (stored.get(key) for key in keys)
     if not isinstance(starter, StarterDeck) or not isinstance(template, StarterCards):
         raise NotFound
     fields = {

@@ -1,0 +1,304 @@
+"""Practice: a learner plays a scenario with a partner, turn by turn, and keeps what they learnt."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from ulid import ULID
+
+from config.problems import Conflict, IdTaken, NotFound, ServiceUnavailable, ValidationFailed
+from config.table import ConditionFailed, Item, Put, fetch, transact
+from learning import dialogue
+from learning.dialogue import Partner, Script
+from learning.models.cards import Card
+from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
+from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
+from learning.services.cards import create_card, digest
+from learning.services.scenarios import revision_of, script_of
+
+SCRIPTED = "scripted"
+PARTNERS: dict[str, Partner] = {SCRIPTED: dialogue}
+TRIES = 8
+
+
+class SessionClosed(Conflict):
+    code, title = "SESSION_CLOSED", "The session is over"
+
+
+class DialogueEnded(Conflict):
+    code, title = "DIALOGUE_ENDED", "The partner has taken leave: complete the session"
+
+
+@dataclass(frozen=True)
+class Played:
+    """A session with its script and, where they were asked for, its turns."""
+
+    session: Session
+    script: Script
+    turns: list[Turn]
+
+
+def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Played:
+    """Begins a session with the newest revision of a published scenario.
+
+    One read and two writes. Sent again with the same id and fields it is the same session. A crash
+    between the writes leaves the scenario's use uncounted. Raises ValidationFailed, IdTaken.
+    """
+    session_id, made_from = fields.get("id") or str(ULID()), digest(fields)
+    keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
+    stored = fetch(*keys)
+    scenario, present = (stored.get(key) for key in keys)
+    if present is not None:
+        return _same(present, made_from)
+    if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
+        raise ValidationFailed.of(
+            "scenarioId", "unknown_scenario", "There is no scenario with this id."
+        )
+    script = script_of(scenario)
+    role = _role(script, fields.get("role"))
+    opening, state = PARTNERS[SCRIPTED].opening(script, role)
+    session = Session(
+        *keys[1],
+        id=session_id,
+        scenario_id=scenario.id,
+        revision=scenario.revision,
+        script_digest=scenario.published_digest,
+        title=script.title,
+        language=script.language,
+        level=fields.get("level") or script.level,
+        role=role,
+        goal=fields.get("goal"),
+        partner=SCRIPTED,
+        opening=opening,
+        state=dict(state),
+        made_from=made_from,
+        created_at=now,
+        updated_at=now,
+    )
+    session.place()
+    try:
+        session.put_new()
+    except ConditionFailed:
+        return _same(Item.find(*keys[1]), made_from)
+    Usage.add(scenario.id)
+    return Played(session, script, [])
+
+
+def _same(present: Item | None, made_from: str) -> Played:
+    if not isinstance(present, Session) or present.made_from != made_from:
+        raise IdTaken
+    return Played(present, script_for(present), [])
+
+
+def _role(script: Script, wanted: str | None) -> str:
+    """The role to play, by default the first that has a dialogue."""
+    roles = [part.role for part in script.parts]
+    if wanted is not None and wanted not in roles:
+        raise ValidationFailed.of("role", "unknown_role", f"Take one of: {', '.join(roles)}.")
+    return wanted or roles[0]
+
+
+def script_for(session: Session) -> Script:
+    """The script that the session began with, at the level it is played at: no read but a first."""
+    script = revision_of(session.scenario_id, int(session.revision), session.script_digest)
+    return replace(script, level=session.level)
+
+
+def read(*, learner_id: str, session_id: str) -> Played:
+    """A session with its turns: one read and one query. Raises NotFound."""
+    session = _found(learner_id, session_id)
+    return Played(session, script_for(session), Turn.all_of(learner_id, session_id))
+
+
+def say(
+    *, learner_id: str, session_id: str, turn_id: str | None, text: str, now: datetime
+) -> tuple[Played, Turn]:
+    """Says something to the partner: one read, one transaction.
+
+    Of turns that come at once each gets the number after the one before, and an answer to just
+    what was said until then; one sent again is not said twice. Raises NotFound, IdTaken,
+    SessionClosed, DialogueEnded.
+    """
+    turn_id = turn_id or str(ULID())
+    # Whoever loses a race has lost it to a turn, and there are no more turns than the limit.
+    for _ in range(settings.PRACTICE_TURN_LIMIT + TRIES):
+        session = _found(learner_id, session_id)
+        if turn_id in session.turn_ids:
+            return _said_before(learner_id, session, turn_id, text)
+        script = _speakable(session)
+        turn, state = _answered(session, script, turn_id, text, now)
+        session.take(turn, state)
+        try:
+            transact(Put(session), Put(turn, Turn.pk.does_not_exist()))
+        except ConditionFailed:
+            continue
+        return Played(session, script, [turn]), turn
+    raise ServiceUnavailable
+
+
+def _said_before(learner_id: str, session: Session, turn_id: str, text: str) -> tuple[Played, Turn]:
+    number = int(session.turn_ids.index(turn_id)) + 1
+    turn = Turn.find(*Turn.key(learner_id, session.id, number))
+    if turn is None or turn.text != text:
+        raise IdTaken
+    return Played(session, script_for(session), [turn]), turn
+
+
+def _answered(
+    session: Session, script: Script, turn_id: str, text: str, now: datetime
+) -> tuple[Turn, dict[str, Any]]:
+    """The next turn and where the dialogue then stands; the last one that may be is a farewell."""
+    number = session.turn_count + 1
+    answer = PARTNERS[session.partner].reply(script, session.state, text)
+    line, state = answer.line, dict(answer.state)
+    if number >= settings.PRACTICE_TURN_LIMIT and not state["ended"]:
+        line, state["ended"] = script.part(session.role).farewell, True
+    turn = Turn(
+        session.pk,
+        f"{Turn.PREFIX}{session.id}#{number:04}",
+        id=turn_id,
+        number=number,
+        text=text,
+        reply=line,
+        goals=list(answer.goals),
+        corrections=[asdict(correction) for correction in answer.corrections],
+        created_at=now,
+    )
+    return turn, state
+
+
+def hint(*, learner_id: str, session_id: str, now: datetime) -> tuple[str, Session]:
+    """The next hint for the partner's last line, counted. Raises as `say`."""
+    said = ""
+
+    def ask(session: Session) -> bool:
+        nonlocal said
+        script = _speakable(session)
+        session.hints_used += 1
+        session.hints_here += 1
+        session.updated_at = now
+        said = PARTNERS[session.partner].hint(script, session.state, int(session.hints_here))
+        return True
+
+    session = _changed(learner_id, session_id, ask)
+    return said, session
+
+
+def complete(*, learner_id: str, session_id: str, now: datetime) -> Played:
+    """Ends a session with its scores; a completed one stays as it is.
+
+    Raises NotFound, and SessionClosed for an abandoned one.
+    """
+    turns: list[Turn] = []
+
+    def close(session: Session) -> bool:
+        turns[:] = Turn.all_of(learner_id, session_id)
+        if session.status == COMPLETED:
+            return False
+        if session.status != ACTIVE:
+            raise SessionClosed
+        said = [turn.text for turn in turns]
+        session.scores = _scores(session, said)
+        session.finish(COMPLETED, now)
+        return True
+
+    session = _changed(learner_id, session_id, close)
+    return Played(session, script_for(session), turns)
+
+
+def _scores(session: Session, said: list[str]) -> dict[str, Any]:
+    """The partner's scores as they are kept, with turns by their numbers."""
+    found = PARTNERS[session.partner].score(script_for(session), session.role, said)
+    scores = asdict(found)
+    for score in scores.values():
+        score["evidence"] = [
+            {"turn": evidence["turn"] + 1, "what": evidence["what"]}
+            for evidence in score["evidence"]
+        ]
+    return scores
+
+
+def abandon(*, learner_id: str, session_id: str, now: datetime) -> Session:
+    """Ends a session without scores; an abandoned one stays as it is.
+
+    Raises NotFound, and SessionClosed for a completed one.
+    """
+
+    def close(session: Session) -> bool:
+        if session.status == ABANDONED:
+            return False
+        if session.status != ACTIVE:
+            raise SessionClosed
+        session.finish(ABANDONED, now)
+        return True
+
+    return _changed(learner_id, session_id, close)
+
+
+def save_phrase(
+    *, learner_id: str, session_id: str, fields: Mapping[str, Any], now: datetime
+) -> Card:
+    """Makes a flashcard of a phrase that stands in a turn: one read, one transaction.
+
+    Without a back it is that of the scenario's own useful phrase; without an example, the line
+    with the phrase. Idempotent as `create_card`. Raises NotFound, ValidationFailed, IdTaken.
+    """
+    rest = {name: value for name, value in fields.items() if name != "turn"}
+    number, front = fields["turn"], folded(fields["front"])
+    keys = Session.key(learner_id, session_id), Turn.key(learner_id, session_id, number)
+    stored = fetch(*keys)
+    session, turn = (stored.get(key) for key in keys)
+    if not isinstance(session, Session):
+        raise NotFound
+    if not isinstance(turn, Turn):
+        raise ValidationFailed.of("turn", "unknown_turn", "The session has no such turn.")
+    lines = [turn.text, turn.reply, *(each["sentence"] for each in turn.corrections)]
+    if number == 1:
+        lines.append(session.opening)
+    if not (said := [line for line in lines if front in folded(line)]):
+        raise ValidationFailed.of("front", "not_in_turn", "The turn does not have this phrase.")
+    meanings = {folded(each.text): each.meaning for each in script_for(session).phrases}
+    rest["back"] = rest.get("back") or meanings.get(front)
+    if rest["back"] is None:
+        raise ValidationFailed.of("back", "required", "Say what the phrase means.")
+    rest["example"] = rest.get("example") or said[0]
+    source = {"source_session_id": session_id, "source_turn": number}
+    return create_card(learner_id=learner_id, fields={**rest, **source}, now=now)
+
+
+# The parts of these
+
+
+def _found(learner_id: str, session_id: str) -> Session:
+    session = Session.of(learner_id, session_id)
+    if session is None:
+        raise NotFound
+    return session
+
+
+def _speakable(session: Session) -> Script:
+    """The script of a session in which there is something left to say."""
+    if session.status != ACTIVE:
+        raise SessionClosed
+    if session.ended:
+        raise DialogueEnded
+    return script_for(session)
+
+
+def _changed(learner_id: str, session_id: str, change: Callable[[Session], bool]) -> Session:
+    """The session after a change that is made anew whenever another one came first.
+
+    `change` answers whether it changed anything.
+    """
+    for _ in range(TRIES):
+        session = _found(learner_id, session_id)
+        if not change(session):
+            return session
+        try:
+            session.put()
+        except ConditionFailed:
+            continue
+        return session
+    raise ServiceUnavailable
