@@ -360,7 +360,7 @@ def test_a_phrase_saved_again_is_the_same_card(session: str, maria: Caller) -> N
         ({"front": "a glass of wine"}, "front"),
         ({"front": ""}, "front"),
         ({"back": None}, "back"),
-        ({"deckId": str(uuid4())}, "deckId"),
+        ({"deckId": "mine"}, "deckId"),
         ({"notes": "x" * 5001}, "notes"),
     ],
 )
@@ -370,6 +370,12 @@ def test_a_phrase_that_cannot_be_saved_is_400(
     maria.makes(f"{session}/turns", {"text": "A coffee, please."})
     answer = maria.post(f"{session}/flashcards", card_fields(maria, **change))
     assert wrong_fields(answer) == [field]
+
+
+def test_a_phrase_for_an_unknown_deck_is_409(session: str, maria: Caller) -> None:
+    maria.makes(f"{session}/turns", {"text": "A coffee, please."})
+    answer = maria.post(f"{session}/flashcards", card_fields(maria, deckId=str(uuid4())))
+    assert problem(answer) == (409, "UNKNOWN_DECK")
 
 
 def test_a_phrase_without_a_meaning_is_400(session: str, maria: Caller) -> None:
