@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxLengthValidator, RegexValidator, URLValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -186,14 +186,13 @@ class Zone(Text):
         return name
 
 
-class HttpsUrl(serializers.URLField):
+@extend_schema_field({"type": "string", "format": "uri", "pattern": "^https://", "maxLength": 2048})
+class HttpsUrl(Text):
     """An https address."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=2048, **kwargs)
-        self.validators.insert(0, RegexValidator("^https://", "Give an https address.", "invalid"))
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
+        self.validators = [
+            MaxLengthValidator(2048),
+            URLValidator(["https"], message="Give an https address."),
+        ]
