@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import urllib3
 from botocore.exceptions import ClientError
 
+from accounts.tokens import ROLES
 from config import aws
 from config.calls import record
 from config.problems import (
@@ -253,6 +254,22 @@ def confirm(username: str) -> None:
 def add_to_group(username: str, group: str) -> None:
     """Puts a user into a group of the pool, where they may be already."""
     _admin("admin_add_user_to_group", username, {}, GroupName=group)
+
+
+def remove_from_group(username: str, group: str) -> None:
+    """Takes a user out of a group of the pool."""
+    _admin("admin_remove_user_from_group", username, {}, GroupName=group)
+
+
+def groups_of(username: str) -> frozenset[str]:
+    """Which of our roles a user has."""
+    answer = _admin("admin_list_groups_for_user", username, {}, Limit=60)
+    return ROLES.intersection(group["GroupName"] for group in answer["Groups"])
+
+
+def set_enabled(username: str, *, enabled: bool) -> None:
+    """Whether a user may sign in at all; disabling ends their sessions."""
+    _admin("admin_enable_user" if enabled else "admin_disable_user", username, {})
 
 
 def resend_code(email: str) -> None:

@@ -96,6 +96,16 @@ class Account(Item, discriminator="account"):
             condition=Account.pk.exists(),
         )
 
+    @classmethod
+    def listed(cls, prefix: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
+        """Accounts in the order of their addresses: a query of gsi1, for staff."""
+        condition = cls.gsi1sk.startswith(prefix) if prefix else None
+        return cls.page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
+
+    def set_disabled(self, disabled: bool) -> None:
+        """Shuts the account or opens it. Raises ConditionFailed when it is gone."""
+        self.apply(Account.disabled.set(disabled), condition=Account.gsi1pk == "LEARNERS")
+
     LEAVING, GONE = "LEAVING", "GONE"
 
     def begin_leaving(self, now: datetime) -> None:

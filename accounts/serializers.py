@@ -9,6 +9,9 @@ from accounts.cognito import Tokens
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from accounts.services.profiles import Person
 from accounts.services.sessions import SignedIn
+from accounts.services.staff import User
+from accounts.tokens import ROLES
+from config.pages import ListQuery
 from config.serializers import Boolean, HttpsUrl, Integer, Pattern, Query, Serializer, Text, Zone
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
@@ -389,3 +392,54 @@ class GoogleCode(Serializer):
 
 class GoogleLink(GoogleCode):
     password = Password(required=False)
+
+
+class UserQuery(ListQuery):
+    email = Text(
+        max_length=128, required=False, default="", help_text="Beginning of the address, any case"
+    )
+
+
+class UserSummary(Serializer):
+    """An account as staff see it in the list."""
+
+    id = serializers.CharField(source="learner_id")
+    email = serializers.CharField()
+    email_verified = serializers.BooleanField()
+    mfa_enabled = serializers.BooleanField()
+    disabled = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+    class Meta:
+        ref_name = "UserSummary"
+
+
+class UserShape(UserSummary):
+    """An account as staff see it."""
+
+    first_name = serializers.CharField()
+    last_name = serializers.CharField()
+    groups = serializers.ListField(child=serializers.ChoiceField(sorted(ROLES)))
+
+    class Meta:
+        ref_name = "User"
+
+
+class UserUpdate(Serializer):
+    """What admins may change."""
+
+    disabled = Boolean(required=False)
+    groups = serializers.ListField(
+        child=serializers.ChoiceField(sorted(ROLES)), required=False, max_length=len(ROLES)
+    )
+
+
+def user_body(found: User) -> dict[str, Any]:
+    """A user on the wire."""
+    summary = UserSummary(found.account).data
+    return {
+        **summary,
+        "firstName": found.profile.first_name,
+        "lastName": found.profile.last_name,
+        "groups": sorted(found.groups),
+    }

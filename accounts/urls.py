@@ -1,10 +1,16 @@
 """The routes of accounts."""
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
 from accounts.views import google, mfa, profile, recovery, registration, sessions
+from accounts.views.users import Users
+
+router = SimpleRouter(trailing_slash=False)
+router.register("users", Users, "user")
 
 urlpatterns = [
+    *router.urls,
     path("auth/signup", registration.SignUpView.as_view()),
     path("auth/verify-email", registration.VerifyEmailView.as_view()),
     path("auth/verify-email/resend", registration.ResendView.as_view()),

@@ -13,6 +13,15 @@ def is_staff(request: Request) -> bool:
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
+class StaffReadAdminsWrite(BasePermission):
+    """Staff may read; admins may write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method in SAFE_METHODS:
+            return is_staff(request)
+        return "admin" in getattr(request.user, "groups", ())
+
+
 class IsLearner(BasePermission):
     """Anyone with a valid access token."""
 

@@ -28,6 +28,9 @@ class Source:
         return str(address)
 
 
+OFFICE = Source("")  # our own people
+
+
 def source_of(environ: Mapping[str, Any]) -> Source:
     """The source of a WSGI request: API Gateway's word, or the socket's; never a header's."""
     gateway = environ.get("apig_wsgi.request_context")

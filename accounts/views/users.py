@@ -1,0 +1,74 @@
+"""/users"""
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import caller
+from accounts.models import Account
+from accounts.serializers import UserQuery, UserShape, UserSummary, UserUpdate, user_body
+from accounts.services import staff
+from accounts.services.staff import CannotChangeYourself
+from config.clock import now
+from config.operations import operation
+from config.pages import list_of, page_response, start_of
+from config.permissions import StaffReadAdminsWrite
+from config.problems import NotFound, PermissionDenied
+from config.sources import source_of
+from config.viewsets import Resource
+
+
+class Users(Resource):
+    """Learners' accounts, for staff."""
+
+    permission_classes = (StaffReadAdminsWrite,)
+
+    @operation(
+        "listUsers",
+        query=UserQuery,
+        answers={200: list_of(UserSummary)},
+        raises=[PermissionDenied],
+    )
+    def list(self, request: Request) -> Response:
+        """List accounts by address, for staff."""
+        query = self.query(UserQuery)
+        page = Account.listed(
+            query["email"].lower(),
+            limit=query["limit"],
+            start=start_of(request, query.get("cursor")),
+        )
+        return page_response(request, page, UserSummary)
+
+    @operation("getUser", answers={200: UserShape}, raises=[PermissionDenied, NotFound])
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Read an account, for staff."""
+        return Response(user_body(staff.user(id)))
+
+    @operation(
+        "updateUser",
+        request=UserUpdate,
+        answers={200: UserShape},
+        raises=[PermissionDenied, NotFound, CannotChangeYourself],
+    )
+    def partial_update(self, request: Request, id: str) -> Response:
+        """Disable or enable an account, or change its groups, for admins."""
+        values = self.body(UserUpdate, partial=True)
+        changed = staff.change(
+            id,
+            by=caller(request),
+            disabled=values.get("disabled"),
+            groups=values.get("groups"),
+            source=source_of(request.META),
+            now=now(),
+        )
+        return Response(user_body(changed))
+
+    @operation(
+        "resetUserMfa",
+        answers={200: UserShape},
+        raises=[PermissionDenied, NotFound, CannotChangeYourself],
+    )
+    @action(detail=True, methods=["post"], url_path="reset-mfa")
+    def reset_mfa(self, request: Request, id: str) -> Response:
+        """Turn off the second step of a learner who has lost it, for admins."""
+        return Response(user_body(staff.reset_mfa(id, by=caller(request), now=now())))

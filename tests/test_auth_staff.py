@@ -1,0 +1,213 @@
+"""/users and `create_staff`: what our own people see and do, and what learners may not."""
+
+from io import StringIO
+from typing import Any
+
+import pyotp
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts import cognito
+from accounts.models import Account, Activity
+from config.stack import Stack
+from tests.accounts_helpers import (
+    PASSWORD,
+    Person,
+    api,
+    join,
+    log_in,
+    mailed_code,
+    new_email,
+    problem,
+    subjects_mailed,
+)
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+
+DENIED = (403, "PERMISSION_DENIED")
+
+
+def employ(name: str, group: str) -> Person:
+    person = join(name)
+    cognito.add_to_group(person.id, group)
+    token = log_in(person.email).json()["accessToken"]
+    return Person(person.id, person.email, PASSWORD, token, person.refresh_token)
+
+
+@pytest.fixture(scope="module")
+def admin(embedded_aws: Stack) -> Person:
+    return employ("amalia", "admin")
+
+
+@pytest.fixture(scope="module")
+def clerk(embedded_aws: Stack) -> Person:
+    return employ("baltasar", "staff")
+
+
+def user(person: Person, by: Person) -> Any:
+    return api.get(f"/users/{person.id}", token=by.token)
+
+
+def change(person: Person, by: Person, **changes: Any) -> Any:
+    return api.patch(f"/users/{person.id}", changes, token=by.token)
+
+
+def test_learners_see_nobody_and_staff_change_nobody(clerk: Person) -> None:
+    cora, dario = join("cora"), join("dario")
+    for answer in (
+        api.get("/users", token=cora.token),
+        user(cora, cora),
+        user(dario, cora),
+        change(dario, cora, disabled=True),
+        api.post(f"/users/{dario.id}/reset-mfa", token=cora.token),
+        change(dario, clerk, disabled=True),
+        change(dario, clerk, groups=["admin"]),
+        change(clerk, clerk, groups=["admin"]),
+        api.post(f"/users/{dario.id}/reset-mfa", token=clerk.token),
+    ):
+        assert problem(answer) == DENIED
+    assert problem(api.get("/users")) == (401, "NOT_AUTHENTICATED")
+
+
+def test_staff_find_a_learner_by_the_beginning_of_the_address(clerk: Person) -> None:
+    eliza = join("eliza")
+    start = eliza.email.partition("@")[0].upper()
+    found = api.get(f"/users?email={start}", token=clerk.token).json()
+    assert [row["id"] for row in found["results"]] == [eliza.id]
+    assert found["next"] is None
+    row = user(eliza, clerk).json()
+    assert (row["email"], row["firstName"], row["groups"]) == (eliza.email, "Eliza", [])
+
+
+def test_the_list_is_paged_by_address(clerk: Person) -> None:
+    people = sorted(join(f"pagina{n}").email for n in range(3))
+    seen: list[str] = []
+    address = "/users?email=pagina&limit=2"
+    while address:
+        body = api.get(address, token=clerk.token).json()
+        assert len(body["results"]) <= 2
+        seen += [row["email"] for row in body["results"]]
+        address = body["next"]
+    assert seen == sorted(seen)
+    assert set(people) <= set(seen)
+
+
+def test_a_user_who_is_not_there_is_404(clerk: Person) -> None:
+    answer = api.get("/users/00000000-0000-4000-8000-000000000000", token=clerk.token)
+    assert problem(answer) == (404, "NOT_FOUND")
+
+
+def test_a_disabled_learner_is_out_at_once_and_told_nothing(admin: Person) -> None:
+    flavia = join("flavia")
+    assert change(flavia, admin, disabled=True).json()["disabled"] is True
+    assert problem(api.get("/profile", token=flavia.token)) == (401, "NOT_AUTHENTICATED")
+    stale = api.post("/auth/refresh", {"refreshToken": flavia.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+    wrong = log_in(flavia.email, "not-the-password")
+    right = log_in(flavia.email)
+    unknown = log_in(new_email("nobody"))
+    assert {problem(a) for a in (wrong, right, unknown)} == {(401, "INVALID_CREDENTIALS")}
+    bodies = [{**a.json(), "requestId": ""} for a in (wrong, right, unknown)]
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert list(wrong.headers) == list(right.headers) == list(unknown.headers)
+    assert change(flavia, admin, disabled=False).json()["disabled"] is False
+    assert log_in(flavia.email).status_code == 200
+
+
+def test_a_change_of_groups_counts_at_once(admin: Person) -> None:
+    graca = join("graca")
+    assert change(graca, admin, groups=["staff"]).json()["groups"] == ["staff"]
+    assert problem(api.get("/users", token=graca.token)) == (401, "NOT_AUTHENTICATED")
+    token = log_in(graca.email).json()["accessToken"]
+    assert api.get("/users?limit=1", token=token).status_code == 200
+    assert change(graca, admin, groups=[]).json()["groups"] == []
+    assert problem(api.get("/users", token=token)) == (401, "NOT_AUTHENTICATED")
+
+
+def test_what_staff_did_is_in_the_learners_trail(admin: Person) -> None:
+    heitor = join("heitor")
+    change(heitor, admin, disabled=True)
+    change(heitor, admin, disabled=False)
+    token = log_in(heitor.email).json()["accessToken"]
+    trail = api.get("/auth/activity", token=token).json()["results"]
+    assert [(line["action"], line["byStaff"]) for line in trail][1:3] == [
+        ("enabled", True),
+        ("disabled", True),
+    ]
+    assert Activity.newest(heitor.id, limit=2).items[1].actor == admin.id
+    assert admin.id not in str(trail)
+
+
+def test_nobody_changes_their_own_account_here(admin: Person) -> None:
+    for answer in (
+        change(admin, admin, groups=[]),
+        change(admin, admin, disabled=True),
+        api.post(f"/users/{admin.id}/reset-mfa", token=admin.token),
+    ):
+        assert problem(answer) == (409, "CANNOT_CHANGE_YOURSELF")
+
+
+def test_a_lost_second_step_is_reset_and_the_learner_told(admin: Person) -> None:
+    iris = join("iris")
+    secret = api.post("/auth/mfa/setup", token=iris.token).json()["secret"]
+    code = pyotp.TOTP(secret).now()
+    api.post("/auth/mfa/verify-setup", {"code": code}, token=iris.token)
+    assert "sessionToken" in log_in(iris.email).json()
+    answer = api.post(f"/users/{iris.id}/reset-mfa", token=admin.token)
+    assert answer.json()["mfaEnabled"] is False
+    assert "accessToken" in log_in(iris.email).json()
+    assert "Two-step sign-in was reset" in subjects_mailed(iris.email)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("disabled", "yes"),
+        ("groups", ["root"]),
+        ("groups", "admin"),
+        ("groups", ["staff", "admin", "staff"]),
+        ("email", "else@example.org"),
+    ],
+)
+def test_a_field_out_of_its_bounds_is_named(admin: Person, field: str, value: Any) -> None:
+    answer = change(join("jaime"), admin, **{field: value})
+    assert problem(answer) == (400, "VALIDATION_ERROR")
+    assert answer.json()["errors"][0]["field"].startswith(field)
+
+
+def test_a_learner_who_has_left_is_in_no_list(clerk: Person) -> None:
+    karim = join("karim")
+    api.delete("/profile", {"password": PASSWORD}, token=karim.token)
+    assert problem(user(karim, clerk)) == (404, "NOT_FOUND")
+    found = api.get(f"/users?email={karim.email}", token=clerk.token).json()
+    assert found["results"] == []
+
+
+def create_staff(*arguments: str) -> str:
+    said = StringIO()
+    call_command("create_staff", *arguments, stdout=said)
+    return said.getvalue()
+
+
+def test_the_first_admin_comes_from_the_command_line() -> None:
+    email = new_email("leticia")
+    for _ in range(2):
+        assert f"{email} is admin." in create_staff(email.upper(), "--admin")
+    api.post("/auth/password/reset-request", {"email": email})
+    body = {"email": email, "code": mailed_code(email), "newPassword": PASSWORD}
+    assert api.post("/auth/password/reset-confirm", body).status_code == 200
+    assert log_in(email).json()["user"]["groups"] == ["admin"]
+
+
+def test_a_learner_can_become_staff_and_keeps_the_password() -> None:
+    marcio = join("marcio")
+    assert "is staff." in create_staff(marcio.email)
+    assert log_in(marcio.email).json()["user"]["groups"] == ["staff"]
+    account = Account.of(marcio.id)
+    assert account is not None
+    assert account.email_verified
+
+
+def test_the_command_refuses_what_is_no_address() -> None:
+    with pytest.raises(CommandError, match="no e-mail address"):
+        create_staff("not an address")
