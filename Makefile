@@ -64,8 +64,9 @@ package: setup ## What Lambda runs, for this machine, and how fast it starts; fo
 	@$(RUN)python manage.py package $(STAGE)
 	@[ -n "$(STAGE)" ] || $(RUN)python benchmarks/cold_start.py build/here/parley-dev.zip
 
-schema: setup ## docs/openapi.yaml anew, after a change of the contract
+schema: setup ## docs/openapi.yaml and docs/errors.md anew, after a change of the contract
 	@$(RUN)python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	@$(RUN)python manage.py list_errors
 
 clean: ## Forget environments and caches; the state of local runs (.parley) stays
 	@rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis \

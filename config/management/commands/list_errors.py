@@ -1,0 +1,41 @@
+"""`manage.py list_errors`: makes the table of `docs/errors.md` anew."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from config.problems import Problem, all_problems
+from config.stack import BASE_DIR
+
+PARTS = ("config", "accounts", "learning", "reminders")
+
+
+def problems() -> dict[str, type[Problem]]:
+    """Every problem by its code, of all modules; subclasses that keep a code are that problem."""
+    for part in PARTS:
+        package = importlib.import_module(part)
+        for module in pkgutil.walk_packages(package.__path__, f"{part}."):
+            if not module.name.startswith(("config.embedded", "config.packaging")):
+                importlib.import_module(module.name)
+    found: dict[str, type[Problem]] = {}
+    for problem in all_problems():
+        found.setdefault(problem.code, problem)
+    return dict(sorted(found.items()))
+
+
+PAGE = BASE_DIR / "docs" / "errors.md"
+HEAD = "|---|---|---|\n"
+
+
+class Command(BaseCommand):
+    help = "Writes every error code with its status and meaning into docs/errors.md."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = [
+            f"| `{code}` | {problem.status} | {problem.title} |\n"
+            for code, problem in problems().items()
+        ]
+        text = PAGE.read_text()
+        PAGE.write_text("".join([text[: text.index(HEAD)], HEAD, *rows]))

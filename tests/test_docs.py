@@ -1,0 +1,40 @@
+"""What the documents say is what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from drf_spectacular.generators import SchemaGenerator
+
+from config.management.commands.list_errors import problems
+from config.stack import BASE_DIR
+
+ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \|", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def test_every_error_code_is_documented_and_every_documented_one_exists() -> None:
+    documented = dict(ROW.findall((BASE_DIR / "docs/errors.md").read_text()))
+    assert documented == {code: str(problem.status) for code, problem in problems().items()}, (
+        "`make schema` makes docs/errors.md anew"
+    )
+
+
+def test_every_operation_has_an_id_a_summary_and_its_errors() -> None:
+    for path, verbs in SchemaGenerator().get_schema(public=True)["paths"].items():
+        for verb, said in verbs.items():
+            where = f"{verb} {path}"
+            assert re.fullmatch("[a-z][A-Za-z]+", said["operationId"]), where
+            assert said["summary"], where
+            assert {"406", "429", "503"} <= said["responses"].keys(), where
+            if "requestBody" in said:
+                assert {"400", "413", "415"} <= said["responses"].keys(), where
+
+
+PAGES = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_our_pages_lead_somewhere(page: Path) -> None:
+    broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert broken == []
