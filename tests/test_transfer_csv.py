@@ -22,7 +22,8 @@ def rows(data: str | bytes, *, limits: Limits | None = None, encoding: str = "ut
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize(
-    "header", ["", "Term{0}Definition\n", "front{0}back\r\n", "Word{0}Translation\n"]
+    "header",
+    ["", "Term{0}Definition\n", "front{0}back\r\n", "Word{0}Translation\n", "Spanish{0}English\n"],
 )
 def test_separator_and_header_are_found_out(separator: str, header: str) -> None:
     body = "la casa{0}the house\nel gato{0}the cat\n"
@@ -78,7 +79,7 @@ def test_anki_plain_text_export_is_read_with_its_directives() -> None:
         "#separator:tab\n#html:true\n#guid column:1\n#notetype column:2\n#deck column:3\n"
         "#tags column:6\n"
         "o!a\tBasic\tSpanish\t<b>casa</b>&nbsp;[sound:casa.mp3]\thouse<br>home\tnoun a1\n"
-        'p"b\tCloze\tSpanish\t"{{c1::el}} ""gato"""\t\tnoun\n'
+        'p"b\tCloze\tSpanish\t"{{c1::el}} ""gato"""\textra\tnoun\n'
     )
     first, second = rows(data)
     assert isinstance(first, Note)
@@ -86,8 +87,9 @@ def test_anki_plain_text_export_is_read_with_its_directives() -> None:
     assert (first.tags, first.deck) == (("noun", "a1"), "Spanish")
     assert [item.name for item in first.media] == ["casa.mp3"]
     assert second == Note(
-        id='p"b', type="cloze", deck="Spanish", front='{{c1::el}} "gato"', tags=("noun",)
-    )
+        id='p"b', type="cloze", deck="Spanish", front='{{c1::el}} "gato"', notes="extra",
+        tags=("noun",),
+    )  # fmt: skip
 
 
 def test_file_wide_deck_tags_and_columns_of_anki_apply_to_each_note() -> None:
@@ -139,12 +141,15 @@ def test_limits_hold() -> None:
         rows("a,b\n" * 4, limits=Limits(text_bytes=10))
     with pytest.raises(FileTooLarge):
         rows("a,b\n" * 4, limits=Limits(file_bytes=10))
-    [error] = rows("front,back\n" + "x" * 30 + ",y", limits=Limits(field_chars=20))
+    [error] = rows("front,back\n" + "x" * 30 + ",y", limits=Limits(front_chars=20))
     assert isinstance(error, RowError)
     assert (error.row, error.field, error.code) == (2, "front", "TOO_LONG")
     [error] = rows("front,back,tags\nx,y,a b c", limits=Limits(tags=2))
     assert isinstance(error, RowError)
     assert (error.field, error.code) == ("tags", "TOO_MANY")
+    [error] = rows("front,back,tags\nx,y,abcde", limits=Limits(tag_chars=4))
+    assert isinstance(error, RowError)
+    assert (error.field, error.code) == ("tags", "TOO_LONG")
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "'=1", "''+"])

@@ -162,6 +162,7 @@ def test_a_bare_list_of_notes_is_read() -> None:
         ({"front": "x", "back": "y", "type": "quiz"}, "type", "NOT_A_CHOICE"),
         ({"front": "x", "back": "y", "tags": "a"}, "tags", "WRONG_TYPE"),
         ({"front": "x", "type": "cloze"}, "front", "NO_CLOZE"),
+        ({"front": "{{c1::x}}", "type": "cloze", "back": "y"}, "back", "UNEXPECTED"),
         ({"front": "x", "back": "y", "cards": [{}]}, "cards.0.ordinal", "REQUIRED"),
         (
             {"front": "x", "back": "y", "cards": [{"ordinal": True}]},

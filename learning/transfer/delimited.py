@@ -45,6 +45,12 @@ _ALIASES = {
     "tags": "tag labels",
 }
 COLUMN_OF = {alias: name for name, row in _ALIASES.items() for alias in (name, *row.split())}
+_LANGUAGE_NAMES = """
+arabic catalan chinese czech danish dutch english finnish french german greek hebrew hindi hungarian
+indonesian italian japanese korean latin norwegian persian polish portuguese romanian russian
+spanish swedish thai turkish ukrainian vietnamese
+"""
+_LANGUAGES = set(_LANGUAGE_NAMES.split())
 _SEPARATORS = "\t;|,"
 _ANKI_SEPARATORS = {
     "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "
@@ -131,12 +137,14 @@ def _note(cells: list[str], layout: _Layout) -> Note:
         if name in TEXT_FIELDS and name in values:
             text = f"{values[name]}\n{text}"
         values[name] = plain(text)
-    kind = values.pop("type", "")
+    kind = _type_of(values.pop("type", ""), values.get("front", ""))
+    if kind == "cloze":  # Anki's "Back Extra", which its plain text calls nothing
+        values["notes"] = plain("\n".join((values.pop("back", ""), values.get("notes", ""))))
     tags = layout.tags + split_tags(values.pop("tags", ""))
     values.setdefault("deck", layout.deck)
     return Note(
         **values,  # type: ignore[arg-type]
-        type=_type_of(kind, values.get("front", "")),
+        type=kind,
         tags=tuple(dict.fromkeys(tags)),
         media=tuple(media),
     )
@@ -234,8 +242,15 @@ def _header(cells: list[str]) -> list[str]:
     """The column names of a header row, or nothing when the row is a note already."""
     names = [_column(_unescape(cell)) for cell in cells]
     known = [name for name in names if name]
+    if _languages(cells):
+        return ["front", "back"]
     alone = len(cells) == 1 and known == ["front"]
     return names if alone or ("front" in known and len(known) > 1) else []
+
+
+def _languages(cells: list[str]) -> bool:
+    """Whether the row is a header such as `Spanish, English`."""
+    return len(cells) == 2 and all(cell.strip().lower() in _LANGUAGES for cell in cells)
 
 
 def _unknown(labels: list[str], header: list[str], row: int) -> Rows:

@@ -21,17 +21,22 @@ _SOUND = re.compile(r"\[sound:([^\[\]\n]{1,300})\]")
 _RAW = {"script", "style", "template", "noscript", "iframe", "object", "title", "textarea"}
 _BLOCKS = {"div", "p", "ul", "ol", "table", "tr", "blockquote", "pre", "hr", "section", "article"}
 _BLOCKS |= {"h1", "h2", "h3", "h4", "h5", "h6", "dl", "dt", "dd", "figure"}
-_OPENS = {"br": "\n", "li": "\n- ", "td": " ", "th": " ", "rt": "("}
-_CLOSES = {"rt": ")", "li": "\n"}
+_SOFT = "\v"  # where a block begins or ends: a line break, unless there is one already
+_OPENS = {"br": "\n", "li": f"{_SOFT}- ", "td": " ", "th": " ", "rt": "("}
+_CLOSES = {"rt": ")", "li": _SOFT}
 
 
 def text_of_html(source: str, field: str = "front") -> tuple[str, list[Media]]:
     """The text of an HTML field, and the sounds and pictures that it named (taken out of it)."""
     media: list[Media] = []
-    text = "".join(_pieces(source, field, media)).replace("\xa0", " ")
-    text = re.sub(r"[^\S\n]++", " ", text)
-    text = re.sub(r" ?\n ?", "\n", text)
-    return plain(re.sub(r"\n{3,}", "\n\n", text)), media
+    text = re.sub(r"[^\S\v\n]++", " ", "".join(_pieces(source, field, media)))
+    return plain(re.sub(r" ?[\v\n][\v\n ]*+", _lines, text)), media
+
+
+def _lines(run: re.Match[str]) -> str:
+    """The line breaks that a browser shows for a run of them, two at most."""
+    breaks = run[0].strip(" ")
+    return "\n" * min(2, max(1, breaks.count("\n") + breaks.startswith(_SOFT)))
 
 
 def html_of_text(text: str, media: Iterable[Media] = ()) -> str:
@@ -68,7 +73,7 @@ def _pieces(source: str, field: str, media: list[Media]) -> Iterable[str]:
 
 
 def _text(source: str, field: str, media: list[Media]) -> str:
-    text = html.unescape(source)
+    text = re.sub(r"[\n\v]", " ", html.unescape(source))
     for name in _SOUND.findall(text):
         _keep("audio", name, field, media)
     return _SOUND.sub("", text)
@@ -79,7 +84,7 @@ def _shown(name: str, tag: re.Match[str], field: str, media: list[Media]) -> str
     if name == "img" and (found := _SOURCE.search(tag["rest"])):
         _keep("image", html.unescape(found[1] or found[2] or found[3] or ""), field, media)
     if name in _BLOCKS:
-        return "\n"
+        return _SOFT
     return (_CLOSES if closes else _OPENS).get(name, "")
 
 

@@ -46,7 +46,10 @@ class FileTooLarge(FileRefused):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one import may hold; the defaults fit a Lambda of 1 GB with 512 MB of disk."""
+    """The most that one import may hold.
+
+    The defaults fit a Lambda of 1 GB with 512 MB of disk; texts are as long as the API takes them.
+    """
 
     file_bytes: int = 200 * 2**20
     text_bytes: int = 24 * 2**20
@@ -55,9 +58,16 @@ class Limits:
     members: int = 50_000
     notes: int = 50_000
     reviews: int = 1_000_000
-    reviews_of_a_card: int = 5_000
-    field_chars: int = 10_000
-    tags: int = 50
+    id_chars: int = 200
+    front_chars: int = 2_000
+    back_chars: int = 5_000
+    phonetic_chars: int = 200
+    example_chars: int = 2_000
+    notes_chars: int = 5_000
+    deck_chars: int = 500
+    html_chars: int = 100_000
+    tags: int = 20
+    tag_chars: int = 50
     cards_of_a_note: int = 100
 
 
@@ -174,18 +184,23 @@ def cloze_ordinals(text: str) -> tuple[int, ...]:
 def fault_of(note: Note, row: int, limits: Limits) -> RowError | None:
     """Why a note may not be imported, or None."""
     for field in (*TEXT_FIELDS, "deck", "id"):
-        if len(getattr(note, field)) > limits.field_chars:
-            message = f"More than {limits.field_chars} characters."
-            return RowError(row, field, "TOO_LONG", message)
+        most: int = getattr(limits, f"{field}_chars")
+        if len(getattr(note, field)) > most:
+            return RowError(row, field, "TOO_LONG", f"More than {most} characters.")
     if len(note.tags) > limits.tags:
         return RowError(row, "tags", "TOO_MANY", f"More than {limits.tags} tags.")
+    if any(len(tag) > limits.tag_chars for tag in note.tags):
+        message = f"A tag of more than {limits.tag_chars} characters."
+        return RowError(row, "tags", "TOO_LONG", message)
     if len(note.cards) > limits.cards_of_a_note:
         return RowError(row, "cards", "TOO_MANY", f"More than {limits.cards_of_a_note} cards.")
-    return _missing_text(note, row)
+    return _fault_of_sides(note, row)
 
 
-def _missing_text(note: Note, row: int) -> RowError | None:
+def _fault_of_sides(note: Note, row: int) -> RowError | None:
     if note.type == "cloze":
+        if note.back:
+            return RowError(row, "back", "UNEXPECTED", "A cloze note has no back.")
         if cloze_ordinals(note.front):
             return None
         return RowError(row, "front", "NO_CLOZE", "A cloze text needs a {{c1::…}}.")

@@ -45,9 +45,9 @@ def _rows(
     if kind.stock_kind == IMAGE_OCCLUSION:
         yield RowError(row, "type", "UNSUPPORTED", "Image occlusion needs its picture.")
         return
-    # HTML weighs more than its text; a field far over the limit is not worth the cleaning
-    if any(len(value) > 10 * limits.field_chars for value in found.values):
-        yield RowError(row, "front", "TOO_LONG", f"More than {limits.field_chars} characters.")
+    if any(len(value) > limits.html_chars for value in found.values):
+        message = f"A field has more than {limits.html_chars} characters of HTML."
+        yield RowError(row, "front", "TOO_LONG", message)
         return
     note, dropped = _note(found, plans[found.kind_id], collection)
     fault = fault_of(note, row, limits)
