@@ -163,4 +163,4 @@ for _limit in _words("PARLEY_LIMITS"):
     _times, _, _within = _numbers.partition("/")
     LIMITS[_name] = (int(_times), int(_within))
 # What one caller may ask of one process: so many requests a second, after so many at once.
-THROTTLE_PER_S, THROTTLE_BURST = 50, 500
+THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

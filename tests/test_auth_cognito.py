@@ -1,0 +1,26 @@
+"""The package that is deployed knows every call that accounts make."""
+
+import re
+
+from config.deployment.slimming import OPERATIONS
+from config.stack import BASE_DIR
+
+CALL = re.compile(r'_(?:call|admin|as_client)\(\s*"(\w+)"')
+EITHER = re.compile(r'"(admin_\w+)" if \w+ else "(admin_\w+)"')
+
+
+def camel(operation: str) -> str:
+    return "".join(word.title() for word in operation.split("_")).replace("Mfa", "MFA")
+
+
+def test_botocore_knows_every_operation_on_the_pool_that_we_call() -> None:
+    source = (BASE_DIR / "accounts" / "cognito.py").read_text()
+    called = {*CALL.findall(source), *sum(EITHER.findall(source), ())}
+    assert len(called) > 20
+    assert {camel(operation) for operation in called} <= set(OPERATIONS["cognito-idp"])
+
+
+def test_botocore_knows_what_mail_the_vault_and_deletions_call() -> None:
+    assert "SendEmail" in OPERATIONS["sesv2"]
+    assert {"Encrypt", "Decrypt"} <= set(OPERATIONS["kms"])
+    assert "BatchWriteItem" in OPERATIONS["dynamodb"]
