@@ -7,6 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from config.operations import Operation
 from config.problems import Problem
@@ -93,6 +94,16 @@ class Schema(AutoSchema):
 
     def get_auth(self) -> list[Any]:
         return [] if self.operation.public else super().get_auth()
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if direction == "response":  # what may be left out of a request is in every answer
+            given = {
+                name for name, field in serializer.fields.items() if field.default is not empty
+            }
+            named = given & schema["properties"].keys()
+            schema["required"] = sorted(named.union(schema.get("required", [])))
+        return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return False  # a list's answer is an object with its results (`config.pages`)
