@@ -290,6 +290,11 @@ def key_of(wall: date | datetime) -> str:
     return wall.strftime("%Y%m%dT%H%M%S" if isinstance(wall, datetime) else "%Y%m%d")
 
 
+def wall_of(key: str) -> date | datetime:
+    """The original start that a key of ours names."""
+    return datetime.fromisoformat(key) if "T" in key else date.fromisoformat(key)
+
+
 def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
     """The UTC instant of a naive wall time: past a gap, or the first of two."""
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
