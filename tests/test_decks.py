@@ -39,7 +39,7 @@ def test_what_was_read_can_be_put_back_as_it_is(maria: Caller) -> None:
     assert {name: put.json()[name] for name in WHOLE} == WHOLE
 
 
-@pytest.mark.parametrize("made_id", [str(ULID()), str(uuid4())])
+@pytest.mark.parametrize("made_id", [str(ULID()), str(uuid4())], ids=["ulid", "uuid"])
 def test_a_deck_sent_again_with_its_id_is_the_same_deck(maria: Caller, made_id: str) -> None:
     first = maria.post("/decks", WHOLE | {"id": made_id})
     again = maria.post("/decks", WHOLE | {"id": made_id})

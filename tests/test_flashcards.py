@@ -70,7 +70,7 @@ def test_put_gives_what_is_left_out_its_default(maria: Caller) -> None:
     assert (replaced["tags"], replaced["phonetic"], replaced["dueAt"]) == ([], None, made["dueAt"])
 
 
-@pytest.mark.parametrize("made_id", [str(ULID()), str(uuid4())])
+@pytest.mark.parametrize("made_id", [str(ULID()), str(uuid4())], ids=["ulid", "uuid"])
 def test_a_card_sent_again_with_its_id_is_the_same_card(maria: Caller, made_id: str) -> None:
     body = WHOLE | {"deckId": deck_of(maria), "id": made_id}
     first = maria.post("/flashcards", body)
