@@ -17,7 +17,6 @@ from icalendar import Alarm, Calendar, Event, Timezone, TimezoneDaylight, Timezo
 
 from reminders.plan import ALL_DAY_FROM, StudyReminder
 from reminders.recurrence import (
-    WEEKDAYS,
     Occurrence,
     Recurrence,
     first_by_rule,
@@ -28,6 +27,7 @@ from reminders.recurrence import (
     wall_of,
     zone_named,
 )
+from reminders.rules import WEEKDAYS
 
 REFRESH = timedelta(hours=1)
 STUDY_DURATION = timedelta(minutes=15)

@@ -14,8 +14,6 @@ from itertools import count, takewhile
 from typing import Literal
 
 from reminders.recurrence import (
-    DAY,
-    LAST_YEAR,
     Occurrence,
     Recurrence,
     instant_of,
@@ -25,6 +23,7 @@ from reminders.recurrence import (
     upcoming,
     zone_named,
 )
+from reminders.rules import DAY, LAST_YEAR
 
 MAX_OFFSETS = 5
 MAX_OFFSET_MINUTES = 28 * 24 * 60

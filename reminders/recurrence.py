@@ -10,24 +10,27 @@ A `Recurrence` says "02:30 in New York, every day"; this module turns it into in
   two hours on the night of the change as well. All-day events last whole local days.
 - **First occurrence.** A start that does not match its rule is where the search begins, not an
   occurrence: §3.8.5.3 leaves that case undefined, so the feed begins at the first match.
-- **Cost.** dateutil walks to the year 9999 inside a single `next()` when nothing matches (18 s for
-  `FREQ=DAILY;BYMONTHDAY=31;BYMONTH=2,4`). The walk here reports every candidate day it rejects,
-  so that its caller counts them and stops.
 """
 
 import heapq
 import re
-from calendar import isleap, monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-MAX_RULE_LENGTH = 512
-MAX_COUNT = 3_660
-"""Ten years of days."""
-MAX_INTERVAL = 1_000
+from reminders.rules import (
+    DAY,
+    LAST_YEAR,
+    RecurrenceError,
+    Rule,
+    RuleSyntaxError,
+    candidate_days,
+    completed,
+    parse_rule,
+)
+
 MAX_EXCEPTIONS = 100
 MAX_DURATION = timedelta(days=366)
 MAX_STEPS = 15_000
@@ -35,35 +38,10 @@ MAX_STEPS = 15_000
 two 29ths of February on the same weekday."""
 MAX_COUNTED_STEPS = 50_000
 """Candidate days in the whole of a rule with COUNT, which is always walked from its start."""
-FIRST_YEAR, LAST_YEAR = 1900, 2399
+FIRST_YEAR = 1900
 
-WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-DAY = timedelta(days=1)
-LAST_DAY = date(LAST_YEAR, 12, 31)
 EARLIEST = datetime(FIRST_YEAR - 2, 1, 1, tzinfo=UTC)
 LATEST = datetime(LAST_YEAR + 2, 1, 1, tzinfo=UTC)
-
-
-class RecurrenceError(ValueError):
-    """A recurrence we do not accept; its message may be shown to the learner.
-
-    `code` is stable; `field` is the attribute of `Recurrence` at fault.
-    """
-
-    code = "recurrence_invalid"
-    field = "rule"
-
-
-class RuleSyntaxError(RecurrenceError):
-    """The text is not an RRULE of RFC 5545 §3.3.10."""
-
-    code = "rrule_invalid"
-
-
-class RuleUnsupportedError(RecurrenceError):
-    """A rule of RFC 5545 beyond what we offer: a finer frequency, other parts, larger numbers."""
-
-    code = "rrule_unsupported"
 
 
 class RuleNeverOccursError(RecurrenceError):
@@ -108,44 +86,6 @@ class ExceptionInvalidError(RecurrenceError):
 
     code = "occurrence_unknown"
     field = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A parsed RRULE. Empty sets are absent parts; `by_day` pairs an ordinal (0: every) and a
-    weekday (0: Monday); `until` is an aware UTC instant for timed events, a date for all-day."""
-
-    freq: str
-    interval: int = 1
-    count: int | None = None
-    until: date | datetime | None = None
-    by_month: frozenset[int] = frozenset()
-    by_month_day: frozenset[int] = frozenset()
-    by_year_day: frozenset[int] = frozenset()
-    by_week_no: frozenset[int] = frozenset()
-    by_day: frozenset[tuple[int, int]] = frozenset()
-    by_set_pos: frozenset[int] = frozenset()
-    week_start: int = 0
-
-    def matches(self, day: date) -> bool:
-        """Whether the day passes every BY part but BYSETPOS."""
-        return (
-            (not self.by_month or day.month in self.by_month)
-            and (not self.by_month_day or _among(*_in_month(day), self.by_month_day))
-            and (not self.by_year_day or _among(*_in_year(day), self.by_year_day))
-            and (not self.by_week_no or self._in_week(day))
-            and (not self.by_day or self._on_weekday(day))
-        )
-
-    def _in_week(self, day: date) -> bool:
-        # A week belongs to the year that has four or more of its days, so its fourth day decides.
-        fourth_day = _week_start(day, self.week_start) + 3 * DAY
-        return _among(*_nth_week(*_in_year(fourth_day)), self.by_week_no)
-
-    def _on_weekday(self, day: date) -> bool:
-        in_month = self.freq == "MONTHLY" or self.by_month
-        nth, total = _nth_week(*(_in_month(day) if in_month else _in_year(day)))
-        return any((n, day.weekday()) in self.by_day for n in (0, nth, nth - total - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,131 +316,6 @@ def _validate_exceptions(recurrence: Recurrence) -> None:
             _validate_duration(move.duration, all_day=recurrence.all_day)
 
 
-# --- Reading an RRULE ---------------------------------------------------------------------------
-
-FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-LISTS = {
-    "BYMONTH": ("by_month", 1, 12),
-    "BYMONTHDAY": ("by_month_day", -31, 31),
-    "BYYEARDAY": ("by_year_day", -366, 366),
-    "BYWEEKNO": ("by_week_no", -53, 53),
-    "BYSETPOS": ("by_set_pos", -366, 366),
-}
-NUMBERS = {"INTERVAL": MAX_INTERVAL, "COUNT": MAX_COUNT}
-FINER_PARTS = {"BYHOUR", "BYMINUTE", "BYSECOND"}
-FINER_FREQUENCIES = {"HOURLY", "MINUTELY", "SECONDLY"}
-
-
-@lru_cache(maxsize=1024)
-def parse_rule(text: str) -> Rule:
-    """Reads an RRULE's value (`FREQ=WEEKLY;BYDAY=MO,WE`), case-insensitively and strictly.
-
-    Raises RuleSyntaxError or RuleUnsupportedError.
-    """
-    if len(text) > MAX_RULE_LENGTH:
-        raise RuleUnsupportedError(f"A rule has at most {MAX_RULE_LENGTH} characters.")
-    if not text.isascii():
-        raise RuleSyntaxError("A rule is written in ASCII.")
-    parts: dict[str, str] = {}
-    for part in text.upper().split(";"):
-        name, equals, value = part.partition("=")
-        if not equals or not value:
-            raise RuleSyntaxError("A rule is a list of NAME=VALUE, separated by semicolons.")
-        if name in parts:
-            raise RuleSyntaxError(f"{name[:20]} stands twice.")
-        parts[name] = value
-    rule = Rule(freq=_frequency(parts.pop("FREQ", "")))
-    for name, value in parts.items():
-        rule = _with_part(rule, name, value)
-    _validate_combination(rule)
-    return rule
-
-
-def _frequency(value: str) -> str:
-    if value in FINER_FREQUENCIES:
-        raise RuleUnsupportedError("Events repeat daily, weekly, monthly or yearly.")
-    if value not in FREQUENCIES:
-        raise RuleSyntaxError("FREQ is DAILY, WEEKLY, MONTHLY or YEARLY.")
-    return value
-
-
-def _with_part(rule: Rule, name: str, value: str) -> Rule:
-    if name in LISTS:
-        attribute, low, high = LISTS[name]
-        numbers = frozenset(_number(name, n, low, high) for n in value.split(","))
-        return _replaced(rule, attribute, numbers)
-    if name in NUMBERS:
-        return _replaced(rule, name.lower(), _positive(name, value, NUMBERS[name]))
-    if name == "UNTIL":
-        return replace(rule, until=_until(value))
-    if name == "BYDAY":
-        return replace(rule, by_day=frozenset(_ordinal_weekday(day) for day in value.split(",")))
-    if name == "WKST" and value in WEEKDAYS:
-        return replace(rule, week_start=WEEKDAYS.index(value))
-    if name in FINER_PARTS:
-        raise RuleUnsupportedError(f"{name}: an event has one time of day, that of its start.")
-    raise RuleSyntaxError("The rule has a part that RFC 5545 does not know, or a wrong WKST.")
-
-
-def _replaced(rule: Rule, attribute: str, value: object) -> Rule:
-    return replace(rule, **{attribute: value})  # type: ignore[arg-type]
-
-
-def _number(name: str, text: str, low: int, high: int) -> int:
-    pattern = r"[+-]?[0-9]{1,3}" if low < 0 else r"[0-9]{1,3}"
-    if not re.fullmatch(pattern, text) or not low <= int(text) <= high or int(text) == 0:
-        raise RuleSyntaxError(f"{name} lists numbers from {low} to {high}, without 0.")
-    return int(text)
-
-
-def _positive(name: str, text: str, high: int) -> int:
-    if not re.fullmatch(r"[0-9]+", text) or not text.strip("0"):
-        raise RuleSyntaxError(f"{name} is a whole number from 1.")
-    if len(text.lstrip("0")) > len(str(high)) or int(text) > high:
-        raise RuleUnsupportedError(f"{name} is at most {high}.")
-    return int(text)
-
-
-def _until(text: str) -> date | datetime:
-    if not re.fullmatch(r"[0-9]{8}(T[0-9]{6}Z)?", text):
-        raise RuleSyntaxError("UNTIL is a date, 20270131, or an instant in UTC, 20270131T090000Z.")
-    try:
-        if len(text) == len("20270131"):
-            return date.fromisoformat(text)
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise RuleSyntaxError("UNTIL names a day or time that does not exist.") from error
-
-
-def _ordinal_weekday(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)", text)
-    ordinal = int(match[1] or 0) if match else 0
-    if not match or abs(ordinal) > 53 or (match[1] and not ordinal):
-        raise RuleSyntaxError("BYDAY lists weekdays, MO to SU, each with an ordinal or none.")
-    return ordinal, WEEKDAYS.index(match[2])
-
-
-def _validate_combination(rule: Rule) -> None:
-    """The "MUST NOT"s of §3.3.10."""
-    ordinals = any(ordinal for ordinal, _ in rule.by_day)
-    by_parts = rule.by_month or rule.by_month_day or rule.by_year_day or rule.by_day
-    wrong = {
-        "COUNT and UNTIL exclude each other.": rule.count and rule.until,
-        "BYWEEKNO goes with FREQ=YEARLY.": rule.by_week_no and rule.freq != "YEARLY",
-        "BYYEARDAY goes with FREQ=YEARLY.": rule.by_year_day and rule.freq != "YEARLY",
-        "BYMONTHDAY does not go with FREQ=WEEKLY.": rule.by_month_day and rule.freq == "WEEKLY",
-        "Ordinals in BYDAY go with FREQ=MONTHLY or YEARLY, without BYWEEKNO.": ordinals
-        and (rule.freq in ("DAILY", "WEEKLY") or rule.by_week_no),
-        "BYSETPOS needs another BY part.": rule.by_set_pos and not (by_parts or rule.by_week_no),
-    }
-    for message, is_wrong in wrong.items():
-        if is_wrong:
-            raise RuleSyntaxError(message)
-    if rule.by_week_no and not rule.by_day:
-        # Some calendars then take the start's weekday, others all seven days.
-        raise RuleUnsupportedError("BYWEEKNO needs BYDAY.")
-
-
 # --- Walking ------------------------------------------------------------------------------------
 
 
@@ -541,11 +356,12 @@ def _regular(recurrence: Recurrence, first: date) -> Iterator[Occurrence]:
 def _candidates(recurrence: Recurrence, first: date) -> Iterator[Occurrence | None]:
     """Each candidate day in order: its occurrence, or None if the rule or the zone has none."""
     zone = zone_named(recurrence.zone)
-    rule = _completed(recurrence) if recurrence.rule is not None else None
+    rule = parse_rule(recurrence.rule) if recurrence.rule is not None else None
     at = recurrence.starts.time() if isinstance(recurrence.starts, datetime) else None
-    days: Iterator[date | None] = iter([recurrence.first_on])
+    start = recurrence.first_on
+    days: Iterator[date | None] = iter([start])
     if rule:
-        days = _days(rule, recurrence.first_on, recurrence.first_on if rule.count else first)
+        days = candidate_days(completed(rule, start), start, start if rule.count else first)
     count = 0
     for day in days:
         wall = datetime.combine(day, at) if day and at is not None else day
@@ -557,68 +373,6 @@ def _candidates(recurrence: Recurrence, first: date) -> Iterator[Occurrence | No
         if rule and (_is_past(rule.until, occurrence) or (rule.count and count > rule.count)):
             return
         yield occurrence
-
-
-def _completed(recurrence: Recurrence) -> Rule:
-    """The rule with what it leaves to the start: the weekday, the day of the month, the month."""
-    rule, start = parse_rule(recurrence.rule or ""), recurrence.first_on
-    if rule.by_day or rule.by_month_day or rule.by_year_day or rule.freq == "DAILY":
-        return rule
-    if rule.freq == "WEEKLY":
-        return replace(rule, by_day=frozenset({(0, start.weekday())}))
-    by_month = rule.by_month or frozenset({start.month} if rule.freq == "YEARLY" else ())
-    return replace(rule, by_month=by_month, by_month_day=frozenset({start.day}))
-
-
-def _days(rule: Rule, start: date, first: date) -> Iterator[date | None]:
-    """The rule's candidate days from the period of `first` to LAST_YEAR, None for a rejected one.
-
-    No `next()` looks further than one period, a year at most.
-    """
-    for period in range(_period_of(rule, start, first), _period_of(rule, start, LAST_DAY) + 1):
-        days = [day if rule.matches(day) else None for day in _days_of(rule, start, period)]
-        if rule.by_set_pos:
-            days = _at_positions(days, rule.by_set_pos)
-        for day in days or [None]:
-            yield day if day and day >= start else None
-
-
-def _period_of(rule: Rule, start: date, day: date) -> int:
-    """How many intervals lie between the start's day, week, month or year and the day's."""
-    if rule.freq == "DAILY":
-        distance = (day - start).days
-    elif rule.freq == "WEEKLY":
-        distance = (day - _week_start(start, rule.week_start)).days // 7
-    elif rule.freq == "MONTHLY":
-        distance = 12 * (day.year - start.year) + day.month - start.month
-    else:
-        distance = day.year - start.year
-    return distance // rule.interval
-
-
-def _days_of(rule: Rule, start: date, period: int) -> list[date]:
-    distance = period * rule.interval
-    if rule.freq == "DAILY":
-        return [start + distance * DAY]
-    if rule.freq == "WEEKLY":
-        monday = _week_start(start, rule.week_start) + 7 * distance * DAY
-        return [monday + n * DAY for n in range(7)]
-    if rule.freq == "MONTHLY":
-        year, month = divmod(12 * start.year + start.month - 1 + distance, 12)
-        months = {month + 1} & (rule.by_month or {month + 1})
-    else:
-        year, months = start.year + distance, set(rule.by_month or range(1, 13))
-    return [
-        date(year, month, day)
-        for month in sorted(months)
-        for day in range(1, monthrange(year, month)[1] + 1)
-    ]
-
-
-def _at_positions(days: list[date | None], positions: frozenset[int]) -> list[date | None]:
-    matching = [day for day in days if day]
-    chosen = {day for n, day in enumerate(matching, start=1) if _among(n, len(matching), positions)}
-    return [day if day in chosen else None for day in days]
 
 
 def _occurrence(
@@ -649,28 +403,3 @@ def _is_past(until: date | datetime | None, occurrence: Occurrence) -> bool:
     if isinstance(until, datetime):
         return occurrence.starts_at > until
     return until is not None and occurrence.starts > until
-
-
-def _week_start(day: date, first_weekday: int) -> date:
-    return day - (day.weekday() - first_weekday) % 7 * DAY
-
-
-def _in_month(day: date) -> tuple[int, int]:
-    """The day's number in its month, and the month's length."""
-    return day.day, monthrange(day.year, day.month)[1]
-
-
-def _in_year(day: date) -> tuple[int, int]:
-    """The day's number in its year, and the year's length."""
-    return day.timetuple().tm_yday, 365 + isleap(day.year)
-
-
-def _nth_week(number: int, length: int) -> tuple[int, int]:
-    """Which one of its weekday the day is in its month or year, and how many there are."""
-    nth = (number - 1) // 7 + 1
-    return nth, nth + (length - number) // 7
-
-
-def _among(number: int, length: int, wanted: frozenset[int]) -> bool:
-    """Whether the number-th of so many is wanted, counted from either end."""
-    return number in wanted or number - length - 1 in wanted

@@ -15,11 +15,8 @@ from reminders.recurrence import (
     Move,
     Occurrence,
     Recurrence,
-    RecurrenceError,
     RuleNeverOccursError,
-    RuleSyntaxError,
     RuleTooCostlyError,
-    RuleUnsupportedError,
     StartInvalidError,
     ZoneUnknownError,
     known_keys,
@@ -27,10 +24,10 @@ from reminders.recurrence import (
     occurrence_named,
     occurrences,
     overlapping,
-    parse_rule,
     validate,
     without_orphans,
 )
+from reminders.rules import RecurrenceError, RuleSyntaxError, RuleUnsupportedError, parse_rule
 
 HOUR = timedelta(hours=1)
 wall = datetime.fromisoformat
