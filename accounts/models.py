@@ -147,7 +147,7 @@ class Profile(Item, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither; levels are CEFR's, languages BCP 47's.
+    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
     """
 
     SK = "PROFILE"
@@ -173,6 +173,20 @@ class Profile(Item, discriminator="profile"):
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
         return cls.find(learner_key(learner_id), cls.SK)
+
+    @property
+    def quiet_hours(self) -> dict[str, str] | None:
+        """When not to mail: from `starts` to `ends`, over midnight where it ends earlier."""
+        if not self.quiet_from or not self.quiet_until:
+            return None
+        return {"starts": self.quiet_from, "ends": self.quiet_until}
+
+    @quiet_hours.setter
+    def quiet_hours(self, hours: Mapping[str, str] | None) -> None:
+        """Hours that end when they start are none."""
+        if hours is None or hours["starts"] == hours["ends"]:
+            hours = {}
+        self.quiet_from, self.quiet_until = hours.get("starts"), hours.get("ends")
 
     @classmethod
     def new(cls, learner_id: str, *, first_name: str, last_name: str, now: datetime) -> Self:

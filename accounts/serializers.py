@@ -137,13 +137,26 @@ class OnlyRefreshToken(Serializer):
     refresh_token = OpaqueToken()
 
 
+class QuietHours(Serializer):
+    """Local times. They may pass midnight; when they end as they start there are none."""
+
+    starts = LocalTime()
+    ends = LocalTime()
+
+    def validate(self, attrs: dict[str, str]) -> dict[str, str]:
+        """Both, also where a PATCH may leave things out."""
+        left_out = {"starts", "ends"} - attrs.keys()
+        if left_out:
+            raise serializers.ValidationError(dict.fromkeys(left_out, "Give both."), "required")
+        return attrs
+
+
 class NotificationsShape(Serializer):
-    """What may be mailed, and when not: quiet hours are the learner's local time."""
+    """What may be mailed, and when not."""
 
     study_reminders = Boolean(source="study_mails", default=True)
     event_reminders = Boolean(source="event_mails", default=True)
-    quiet_from = LocalTime(allow_null=True, default=None)
-    quiet_until = LocalTime(allow_null=True, default=None)
+    quiet_hours = QuietHours(allow_null=True, default=None)
 
     class Meta:
         ref_name = "Notifications"
@@ -152,8 +165,7 @@ class NotificationsShape(Serializer):
 NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
-    "quiet_from": None,
-    "quiet_until": None,
+    "quiet_hours": None,
 }
 
 

@@ -17,7 +17,7 @@ IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    pattern='^"?[0-9]{1,15}"?$',
+    pattern='^(?:"[0-9]{1,15}"|[0-9]{1,15})$',
     description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
 )
 

@@ -177,7 +177,8 @@ class Zone(Text):
     """An IANA time zone's name."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=64, **kwargs)
+        super().__init__(max_length=64, allow_blank=True, **kwargs)
+        self.allow_blank = False  # without Text's pattern, which says less than the format
 
     def to_internal_value(self, data: Any) -> str:
         name = super().to_internal_value(data)

@@ -26,8 +26,7 @@ WHOLE = {
     "notifications": {
         "studyReminders": False,
         "eventReminders": True,
-        "quietFrom": "22:00",
-        "quietUntil": "07:30",
+        "quietHours": {"starts": "22:00", "ends": "07:30"},
     },
 }
 
@@ -55,18 +54,23 @@ def test_put_gives_what_is_left_out_its_default(ana: Person) -> None:
     assert body["notifications"] == {
         "studyReminders": True,
         "eventReminders": True,
-        "quietFrom": None,
-        "quietUntil": None,
+        "quietHours": None,
     }
 
 
 def test_patch_leaves_the_rest_alone(ana: Person) -> None:
     before = api.put("/profile", WHOLE, token=ana.token).json()
-    change = {"dailyGoal": 5, "notifications": {"quietUntil": "08:00"}}
+    change = {"dailyGoal": 5, "notifications": {"eventReminders": False}}
     after = api.patch("/profile", change, token=ana.token).json()
     expected = before | {"dailyGoal": 5, "version": before["version"] + 1}
-    expected["notifications"] = before["notifications"] | {"quietUntil": "08:00"}
+    expected["notifications"] = before["notifications"] | {"eventReminders": False}
     assert after == expected
+
+
+def test_quiet_hours_that_end_as_they_start_are_none(ana: Person) -> None:
+    hours = {"notifications": {"quietHours": {"starts": "00:00", "ends": "00:00"}}}
+    after = api.patch("/profile", hours, token=ana.token).json()
+    assert after["notifications"]["quietHours"] is None
 
 
 def test_a_lost_race_is_412(ana: Person) -> None:
@@ -97,9 +101,10 @@ def test_a_lost_race_is_412(ana: Person) -> None:
         ("groups", ["admin"]),
         ("streak", 99),
         ("notifications", None),
-        ("notifications.quietFrom", {"quietFrom": "24:00", "quietUntil": "07:00"}),
+        ("notifications.quietHours.starts", {"quietHours": {"starts": "24:00", "ends": "07:00"}}),
+        ("notifications.quietHours", {"quietHours": "22:00-07:00"}),
+        ("notifications.quietHours.ends", {"quietHours": {"starts": "22:00"}}),
         ("notifications.studyReminders", {"studyReminders": "yes"}),
-        ("notifications", {"quietFrom": None}),
     ],
 )
 def test_a_field_out_of_its_bounds_is_named(ana: Person, field: str, value: Any) -> None:

@@ -29,7 +29,6 @@ from config.problems import (
     PermissionDenied,
     Problem,
     ServiceUnavailable,
-    ValidationFailed,
 )
 from config.sealing import fingerprint, fingerprints
 from config.sources import Source
@@ -42,6 +41,10 @@ SCOPES = "openid email profile"
 
 class GoogleNotOffered(NotFound):
     code, title = "GOOGLE_NOT_OFFERED", "Google sign-in is not set up here"
+
+
+class RedirectNotAllowed(PermissionDenied):
+    code, title = "REDIRECT_NOT_ALLOWED", "The redirect address is not registered exactly so"
 
 
 class GoogleEmailNotVerified(PermissionDenied):
@@ -74,8 +77,7 @@ def nonce_of(code_challenge: str) -> str:
 
 
 def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
-    """Where to send the browser. Raises ValidationFailed for a redirect not registered exactly so,
-    GoogleNotOffered."""
+    """Where to send the browser. Raises RedirectNotAllowed, GoogleNotOffered."""
     _check_redirect(redirect_uri)
     if GOOGLE not in cognito.app_client().providers:
         raise GoogleNotOffered
@@ -95,9 +97,7 @@ def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
 
 def _check_redirect(redirect_uri: str) -> None:
     if redirect_uri not in cognito.app_client().callback_urls:
-        raise ValidationFailed.of(
-            "redirectUri", "not_registered", "This address is not registered with us."
-        )
+        raise RedirectNotAllowed
 
 
 def _enter(*, code: str, redirect_uri: str, code_verifier: str, now: datetime) -> _Entry:
@@ -125,7 +125,7 @@ def complete(
 ) -> SignedIn:
     """Signs in by a code of the hosted UI; a new Google account becomes a new learner.
 
-    Raises ValidationFailed for the redirect, InvalidCode, GoogleEmailNotVerified, AccountExists
+    Raises RedirectNotAllowed, InvalidCode, GoogleEmailNotVerified, AccountExists
     where the address belongs to a learner with a password, InvalidCredentials.
     """
     entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)
@@ -184,7 +184,8 @@ def link(
 ) -> None:
     """Lets a Google account enter as the learner, who proves to be there by their password.
 
-    Raises InvalidCode, GoogleTaken, InvalidCredentials, FreshSignInNeeded, TooManyRequests.
+    Raises RedirectNotAllowed, InvalidCode, GoogleTaken, InvalidCredentials, FreshSignInNeeded,
+    TooManyRequests.
     """
     account = prove(learner, password, source=source, now=now)
     entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, Progress, learner_key
-from config.problems import Conflict, NotFound, PreconditionFailed, ValidationFailed
+from config.problems import Conflict, NotFound, PreconditionFailed
 from config.table import ConditionFailed, fetch
 
 
@@ -50,8 +50,7 @@ def change(
     """Sets attributes of the profile.
 
     Raises PreconditionFailed when the profile is not at `expected_version`; without one, Conflict
-    when another request changed it at the same moment; ValidationFailed for one quiet hour without
-    the other; NotFound.
+    when another request changed it at the same moment; NotFound.
     """
     found = person(learner_id, groups=groups, now=now)
     if found is None:
@@ -62,10 +61,6 @@ def change(
         )
     for name, value in values.items():
         setattr(found.profile, name, value)
-    if (found.profile.quiet_from is None) != (found.profile.quiet_until is None):
-        raise ValidationFailed.of(
-            "notifications", "both_or_none", "Give both quiet hours, or neither."
-        )
     try:
         found.profile.put(Profile.pk.exists())
     except ConditionFailed as error:

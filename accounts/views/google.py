@@ -14,6 +14,7 @@ from accounts.services.google import (
     GoogleEmailNotVerified,
     GoogleNotOffered,
     GoogleTaken,
+    RedirectNotAllowed,
 )
 from accounts.services.proof import FreshSignInNeeded
 from config.clock import now
@@ -30,7 +31,7 @@ class AuthorizeView(APIView):
         "authorizeGoogle",
         query=GoogleQuery,
         answers={302: None},
-        raises=[GoogleNotOffered],
+        raises=[GoogleNotOffered, RedirectNotAllowed],
         public=True,
     )
     def get(self, request: Request) -> HttpResponseRedirect:
@@ -50,7 +51,13 @@ class TokenView(APIView):
         "loginWithGoogle",
         request=GoogleCode,
         answers={200: LoggedIn},
-        raises=[InvalidCode, InvalidCredentials, GoogleEmailNotVerified, AccountExists],
+        raises=[
+            RedirectNotAllowed,
+            InvalidCode,
+            InvalidCredentials,
+            GoogleEmailNotVerified,
+            AccountExists,
+        ],
         public=True,
     )
     def post(self, request: Request) -> Response:
@@ -66,7 +73,13 @@ class LinkView(APIView):
         "linkGoogle",
         request=GoogleLink,
         answers={204: None},
-        raises=[InvalidCode, InvalidCredentials, FreshSignInNeeded, GoogleTaken],
+        raises=[
+            RedirectNotAllowed,
+            InvalidCode,
+            InvalidCredentials,
+            FreshSignInNeeded,
+            GoogleTaken,
+        ],
     )
     def post(self, request: Request) -> Response:
         """Let a Google account enter as the caller."""
