@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint package schema clean
+.PHONY: help setup run test test-fast lint package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -63,6 +63,12 @@ lint: setup ## Style, types, and who may import whom
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev
 	@$(RUN)python manage.py package $(STAGE)
 	@[ -n "$(STAGE)" ] || $(RUN)python benchmarks/cold_start.py build/here/parley-dev.zip
+
+deploy: setup ## A stage to AWS: STAGE=dev (OPTIONS=--dry-run, "--parameter NAME=VALUE …")
+	@$(RUN)python manage.py deploy $(or $(STAGE),$(error Which stage? make deploy STAGE=dev)) $(OPTIONS)
+
+undeploy: setup ## A stage out of service, its data kept: STAGE=dev
+	@$(RUN)python manage.py deploy --undo $(or $(STAGE),$(error Which stage? make undeploy STAGE=dev)) $(OPTIONS)
 
 schema: setup ## docs/openapi.yaml and docs/errors.md anew, after a change of the contract
 	@$(RUN)python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -108,7 +108,8 @@ def apply(
     seen = {event["EventId"] for event in _events(client, name)} if present else set()
     wanted = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     try:
-        _submit(client, name, present, {"Stage": stage, **parameters})
+        request = _request(client, name, present, {"Stage": stage, **parameters})
+        (client.update_stack if present else client.create_stack)(**request)
     except ClientError as error:
         message = error.response["Error"]["Message"]
         if "No updates are to be performed" not in message:
@@ -118,29 +119,84 @@ def apply(
     done = _settled(client, name, progress, interval_s, seen)
     if done is None or done["StackStatus"] not in wanted:
         raise ProvisioningError(f"{name}: {_reason(client, name, seen, done)}")
-    return {o["OutputKey"]: o["OutputValue"] for o in done.get("Outputs", [])}
+    return _outputs(done)
 
 
-def _submit(
+def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
+    """The outputs of the stage's stack as it is. Raises ProvisioningError where there is none."""
+    found = _described(client, stack_name(stage))
+    if found is None:
+        raise ProvisioningError(f"{stack_name(stage)}: there is no such stack")
+    return _outputs(found)
+
+
+def _outputs(found: "StackTypeDef") -> dict[str, str]:
+    return {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
+
+
+def changes(
+    client: "CloudFormationClient", *, stage: str, parameters: Mapping[str, str]
+) -> list[str]:
+    """What `apply` would do, a line for each resource; the stack stays as it is."""
+    name = stack_name(stage)
+    present = _described(client, name)
+    request = _request(client, name, present, {"Stage": stage, **parameters})
+    kind: Any = "UPDATE" if present else "CREATE"
+    change_set = client.create_change_set(
+        **request, ChangeSetName=f"plan-{time.time_ns()}", ChangeSetType=kind
+    )["Id"]
+    try:
+        return _described_changes(client, name, change_set)
+    finally:
+        client.delete_change_set(StackName=name, ChangeSetName=change_set)
+        if present is None:  # a change set that creates has made an empty stack
+            client.delete_stack(StackName=name)
+
+
+def _described_changes(client: "CloudFormationClient", name: str, change_set: str) -> list[str]:
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline:
+        found = client.describe_change_set(StackName=name, ChangeSetName=change_set)
+        if not found["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
+            break
+        threading.Event().wait(0.5)
+    if found["Status"] == "FAILED":
+        reason = found.get("StatusReason", "")
+        if "didn't contain changes" in reason or "No updates" in reason:
+            return [f"{name}: nothing to change"]
+        raise ProvisioningError(f"{name}: {reason}")
+    lines = []
+    for change in found["Changes"]:
+        one = change["ResourceChange"]
+        made_anew = " by a new one" if one.get("Replacement") == "True" else ""
+        lines.append(f"{name}: {one['Action']}{made_anew} {one['LogicalResourceId']}")
+    return lines
+
+
+def _request(
     client: "CloudFormationClient",
     name: str,
     present: "StackTypeDef | None",
     parameters: Mapping[str, str],
-) -> None:
+) -> dict[str, Any]:
+    """What all three ways to change a stack take; a parameter that is not given stays."""
     given: list[Any] = [
         {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
     ]
     body = TEMPLATE.read_text()
-    if present is None:
-        client.create_stack(StackName=name, TemplateBody=body, Parameters=given)
-        return
-    template = client.validate_template(TemplateBody=body)
-    declared = {parameter["ParameterKey"] for parameter in template["Parameters"]}
-    for parameter in present.get("Parameters", []):
-        key = parameter["ParameterKey"]
-        if key in declared - parameters.keys():
-            given.append({"ParameterKey": key, "UsePreviousValue": True})
-    client.update_stack(StackName=name, TemplateBody=body, Parameters=given)
+    if present is not None:
+        template = client.validate_template(TemplateBody=body)
+        declared = {parameter["ParameterKey"] for parameter in template["Parameters"]}
+        for parameter in present.get("Parameters", []):
+            key = parameter["ParameterKey"]
+            if key in declared - parameters.keys():
+                given.append({"ParameterKey": key, "UsePreviousValue": True})
+    return {
+        "StackName": name,
+        "TemplateBody": body,
+        "Parameters": given,
+        "Capabilities": ["CAPABILITY_IAM"],  # the function's role
+    }
 
 
 def _settled(

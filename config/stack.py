@@ -63,6 +63,8 @@ def stack() -> Stack:
             field.name
         )
     values["region"] = values["region"] or os.environ.get("AWS_REGION")
+    # botocore's own variable; the embedded AWS sets it for the functions it runs.
+    values["endpoint_url"] = values["endpoint_url"] or os.environ.get("AWS_ENDPOINT_URL")
     missing = [k for k, v in values.items() if v is None and k != "endpoint_url"]
     if missing:
         raise StackUnknown(f"no value for {', '.join(missing)}: run `manage.py provision` first")

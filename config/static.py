@@ -1,7 +1,9 @@
 """Addresses of static files, below whatever stands before the path of the present request."""
 
-from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
+from django.urls import get_script_prefix
+
+PATH = "static/"  # STATIC_URL, which Django keeps with the prefix it had when first read
 
 
 class Storage(StaticFilesStorage):
@@ -12,4 +14,4 @@ class Storage(StaticFilesStorage):
 
     @property
     def base_url(self) -> str:
-        return settings.STATIC_URL
+        return get_script_prefix() + PATH

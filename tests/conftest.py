@@ -11,6 +11,7 @@ from config import aws
 from config.stack import Stack
 from tests.bundles import bundle, unpacked  # noqa: F401  (fixtures)
 from tests.callers import Caller, welcome
+from tests.permissions import calls_watched
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
     dynamodb_local_url,
@@ -19,6 +20,13 @@ from tests.servers import (  # noqa: F401  (fixtures)
     table_definition,
     using,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def within_the_role() -> Iterator[None]:
+    """No test passes on a call that the deployed function may not make."""
+    with calls_watched():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.urls import set_script_prefix
 
 from config import handler
 from tests.callers import Caller
@@ -19,6 +20,8 @@ HOSTS = pytest.mark.parametrize("host", [GATEWAY_HOST, OWN_HOST])
 @pytest.fixture(autouse=True)
 def hosts(settings: Any) -> None:
     settings.ALLOWED_HOSTS = [".amazonaws.com", OWN_HOST, "testserver"]
+    set_script_prefix("/")
+    assert settings.STATIC_URL == "/static/"  # read, and kept, before there is a request
 
 
 def send(method: str, path: str, **options: Any) -> Any:

@@ -14,6 +14,7 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from config.embedded import Progress, silent
@@ -99,15 +100,19 @@ def build(
     *,
     target: Target | None = None,
     into: Path | None = None,
+    outputs: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Bundle:
-    """Makes the stage's package in `into` (by default `build/<stage>`). Raises BundleError."""
+    """Makes the stage's package in `into` (by default `build/<stage>`).
+
+    With the stack's `outputs` it is ready to be released. Raises BundleError.
+    """
     target = target or Target.of_stage(stage)
     into = into or BASE_DIR / "build" / stage
     bundle = Bundle(into / f"parley-{stage}.zip", into / "app", _tools(target.python, progress))
     progress("Copying our packages")
     _copy_sources(bundle.folder)
-    configure(bundle, stage, target.settings)
+    configure(bundle, stage, target.settings, outputs)
     site = into / "parley-runtime" / "lib" / f"python{target.python}" / "site-packages"
     progress(f"Installing the libraries for Python {target.python} on {target.architecture}")
     _install_libraries(site, target, bundle.zappa.with_name("python"))
@@ -117,11 +122,31 @@ def build(
     return bundle
 
 
-def configure(bundle: Bundle, stage: str, values: Mapping[str, Any]) -> None:
-    """Writes the bundle's own Zappa settings: those of the repository, and `values`."""
+def configure(
+    bundle: Bundle, stage: str, values: Mapping[str, Any], outputs: Mapping[str, str] | None = None
+) -> None:
+    """Writes the bundle's own Zappa settings: the repository's and `values`.
+
+    With the stack's `outputs`, each `${Name}` becomes the output of that name; raises BundleError
+    where there is none.
+    """
     settings = json.loads(SETTINGS.read_text())
-    settings[stage] |= values
-    (bundle.folder / SETTINGS.name).write_text(json.dumps(settings, indent=2))
+    found = settings["base"] | settings[stage] | dict(values)
+    found.pop("extends", None)
+    if outputs is not None:
+        found = _filled(found, {**outputs, "Stage": stage})
+    (bundle.folder / SETTINGS.name).write_text(json.dumps({stage: found}, indent=2))
+
+
+def _filled(node: Any, outputs: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {name: _filled(inner, outputs) for name, inner in node.items()}
+    if isinstance(node, list):
+        return [_filled(inner, outputs) for inner in node]
+    try:
+        return Template(node).substitute(outputs) if isinstance(node, str) else node
+    except KeyError as error:
+        raise BundleError(f"{SETTINGS.name}: the stack has no output {error}") from error
 
 
 def _copy_sources(folder: Path) -> None:

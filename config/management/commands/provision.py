@@ -32,7 +32,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, stage: str, region: str | None, parameter: list[str], **_: Any) -> None:
-        parameters = dict(_pair(text) for text in parameter)
+        parameters = dict(pair(text) for text in parameter)
         try:
             if stage == "local":
                 outputs = self._locally(parameters)
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         self.stderr.write(line, self.style.NOTICE)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise CommandError(f"--parameter {text}: want NAME=VALUE")

@@ -1,0 +1,261 @@
+"""Brings a stage to AWS and takes it away: stack, key, package, function, schedules, check.
+
+Every step finds out what is there already, so that a release that was interrupted is repeated.
+"""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import ClientError, WaiterError
+
+from config import provisioning
+from config.aws import error_code
+from config.deployment.bundle import Bundle, Target, build, configure
+from config.embedded import Progress, silent
+from config.secret_keys import new_key
+
+EMBEDDED_HOSTS = ".execute-api.localhost"
+CHECKED = ("/health", "/health/ready")
+CHECK_WITHIN_S = 60
+CHECK_EVERY_S = 2.0
+
+
+class ReleaseError(RuntimeError):
+    """The stage is not as it should be; the text says what failed and what was done about it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An AWS account's region, or the embedded AWS at `endpoint_url`."""
+
+    session: boto3.Session
+    endpoint_url: str | None = None
+
+    def client(self, service: Any) -> Any:
+        return self.session.client(service, endpoint_url=self.endpoint_url)
+
+    @property
+    def region(self) -> str:
+        return str(self.session.region_name)
+
+    def address(self, api_id: str, stage: str) -> tuple[str, dict[str, str]]:
+        """Where an API answers, and the headers that lead there."""
+        if self.endpoint_url is None:
+            return f"https://{api_id}.execute-api.{self.region}.amazonaws.com/{stage}", {}
+        host = f"{api_id}{EMBEDDED_HOSTS}:{urlsplit(self.endpoint_url).port}"
+        return f"{self.endpoint_url}/{stage}", {"Host": host}
+
+    def environment(self) -> dict[str, str]:
+        """The same for Zappa, in the words of botocore."""
+        credentials = self.session.get_credentials()
+        if credentials is None:
+            raise ReleaseError("there are no AWS credentials: `aws configure`, or AWS_PROFILE")
+        frozen = credentials.get_frozen_credentials()
+        found = {
+            "AWS_ACCESS_KEY_ID": frozen.access_key,
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+            "AWS_SESSION_TOKEN": frozen.token,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def function_name(stage: str) -> str:
+    """The function that Zappa makes for a stage, and Zappa's stack with the API."""
+    return f"parley-api-{stage}"
+
+
+def deploy(
+    stage: str,
+    place: Place,
+    *,
+    parameters: Mapping[str, str],
+    target: Target | None = None,
+    into: Path | None = None,
+    progress: Progress = silent,
+) -> str:
+    """Makes the stage what this checkout says. Returns its address.
+
+    Raises ProvisioningError, BundleError, or ReleaseError; a new version that fails its check is
+    replaced by the one before.
+    """
+    if place.endpoint_url:
+        parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
+    outputs = provisioning.apply(
+        place.client("cloudformation"), stage=stage, parameters=parameters, progress=progress
+    )
+    ensure_secret_key(stage, place, progress)
+    bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
+    release(stage, place, bundle, outputs, target=target, progress=progress)
+    return place.address(_api_id(stage, place), stage)[0]
+
+
+def release(
+    stage: str,
+    place: Place,
+    bundle: Bundle,
+    outputs: Mapping[str, str],
+    *,
+    target: Target | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Makes a finished package the one that answers. Raises BundleError, ReleaseError."""
+    target = target or Target.of_stage(stage)
+    values: dict[str, Any] = {"aws_region": place.region, **target.settings}
+    configure(bundle, stage, values, outputs)
+    before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
+    _run_zappa("update" if before else "deploy", stage, place, bundle, bundle.zip, progress)
+    _settle(stage, place, outputs)
+    try:
+        check(stage, place, progress)
+    except ReleaseError as error:
+        if before is None:
+            raise ReleaseError(
+                f"{error}. It is the first version: nothing to go back to"
+            ) from error
+        progress("Going back to the version before")
+        _run_zappa("update", stage, place, bundle, before, progress)
+        _settle(stage, place, outputs)
+        raise ReleaseError(f"{error}. The version before answers again") from error
+
+
+def _run_zappa(
+    command: str, stage: str, place: Place, bundle: Bundle, code: Path, progress: Progress
+) -> None:
+    progress(f"{function_name(stage)}: {command}")
+    bundle.run_zappa(command, stage, "--zip", str(code), **place.environment())
+
+
+def _present_code(stage: str, place: Place, path: Path) -> Path | None:
+    """The code that answers now, saved at `path`; None before the first release."""
+    try:
+        found = place.client("lambda").get_function(FunctionName=function_name(stage))
+    except ClientError as error:
+        if error_code(error) == "ResourceNotFoundException":
+            return None
+        raise
+    with urllib.request.urlopen(found["Code"]["Location"], timeout=60) as answer:  # noqa: S310
+        path.write_bytes(answer.read())
+    return path
+
+
+def _settle(stage: str, place: Place, outputs: Mapping[str, str]) -> None:
+    """What Zappa sets when it makes a function, but not when it updates one."""
+    client, name = place.client("lambda"), function_name(stage)
+    queue = {"TargetArn": outputs["DeadLetterQueueArn"]}
+    try:
+        client.get_waiter("function_updated_v2").wait(FunctionName=name)
+        client.update_function_configuration(FunctionName=name, DeadLetterConfig=queue)
+        client.get_waiter("function_updated_v2").wait(FunctionName=name)
+    except WaiterError as error:
+        raise ReleaseError(f"{name}: {error}") from error
+
+
+def check(stage: str, place: Place, progress: Progress = silent) -> None:
+    """Asks the deployed API whether it is well. Raises ReleaseError with its last answer."""
+    base, headers = place.address(_api_id(stage, place), stage)
+    for path in CHECKED:
+        progress(f"Checking {base}{path}")
+        deadline = time.monotonic() + CHECK_WITHIN_S
+        while (said := _answer(base + path, headers)) != "200":
+            if time.monotonic() > deadline:
+                raise ReleaseError(f"{function_name(stage)}: {path} answers {said}")
+            Event().wait(CHECK_EVERY_S)
+
+
+def _answer(url: str, headers: Mapping[str, str]) -> str:
+    request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - our own API
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return str(answer.status)
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read(500).decode(errors='replace')}"
+    except OSError as error:
+        return f"nothing ({error})"
+
+
+def _api_id(stage: str, place: Place) -> str:
+    """The API that Zappa's own stack made. Raises ReleaseError."""
+    try:
+        found = place.client("cloudformation").describe_stack_resource(
+            StackName=function_name(stage), LogicalResourceId="Api"
+        )
+    except ClientError as error:
+        raise ReleaseError(f"{function_name(stage)}: there is no API: {error}") from error
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def secret_key_name(stage: str) -> str:
+    """The parameter with the stage's signing keys."""
+    return f"/parley/{stage}/secret-key"
+
+
+def ensure_secret_key(stage: str, place: Place, progress: Progress = silent) -> None:
+    """Makes the signing key of a stage that has none; it is seen by nobody."""
+    try:
+        place.client("ssm").put_parameter(
+            Name=secret_key_name(stage), Value=new_key(), Type="SecureString", Overwrite=False
+        )
+    except ClientError as error:
+        if error_code(error) != "ParameterAlreadyExists":
+            raise
+    else:
+        progress(f"{secret_key_name(stage)}: made")
+
+
+def rotate_secret_key(stage: str, place: Place) -> None:
+    """Puts a new key before the present one, which goes on opening what it closed."""
+    client, name = place.client("ssm"), secret_key_name(stage)
+    present = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"].split()
+    client.put_parameter(
+        Name=name, Value=f"{new_key()} {present[0]}", Type="SecureString", Overwrite=True
+    )
+
+
+def undeploy(
+    stage: str,
+    place: Place,
+    *,
+    target: Target | None = None,
+    into: Path | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Takes function, API and schedules away. The stack, and with it the data, stays."""
+    outputs = provisioning.outputs(place.client("cloudformation"), stage)
+    bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
+    remove(stage, place, bundle, outputs, progress)
+
+
+def remove(
+    stage: str,
+    place: Place,
+    bundle: Bundle,
+    outputs: Mapping[str, str],
+    progress: Progress = silent,
+) -> None:
+    """The same with a bundle that is there: Zappa needs its settings. Raises BundleError."""
+    configure(bundle, stage, {"aws_region": place.region}, outputs)
+    progress(f"{function_name(stage)}: undeploy")
+    bundle.run_zappa("undeploy", stage, "--yes", **place.environment())
+
+
+def plan(stage: str, place: Place, parameters: Mapping[str, str]) -> list[str]:
+    """What a release would change, in words; nothing is changed."""
+    lines = provisioning.changes(place.client("cloudformation"), stage=stage, parameters=parameters)
+    try:
+        found = place.client("lambda").get_function_configuration(FunctionName=function_name(stage))
+        lines.append(f"{function_name(stage)}: update (last on {found['LastModified']})")
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+        lines.append(f"{function_name(stage)}: make")
+    return lines
