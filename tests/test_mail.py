@@ -1,0 +1,114 @@
+"""Mails: one template, three parts; and what happens when SES does not take one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from accounts.emails import NOTICES, notify, send_code
+from config import aws
+from config.mail import MailRefused, send
+from config.sources import OFFICE, Source
+from config.stack import Stack, stack
+
+NOW = datetime(2026, 3, 1, 21, 5, tzinfo=UTC)
+pytestmark = pytest.mark.usefixtures("moto_stack")
+
+
+def sent(stub: Stubber) -> dict[str, Any]:
+    """Lets one mail be sent and shows, afterwards, what SES was asked."""
+    asked: dict[str, Any] = {}
+    client = aws.client("sesv2")
+
+    def look(params: dict[str, Any], **_: Any) -> None:
+        asked.update(params)
+
+    client.meta.events.register_first("provide-client-params.sesv2.SendEmail", look)
+    stub.add_response("send_email", {"MessageId": "m-1"})
+    return asked
+
+
+@pytest.fixture
+def stub(moto_stack: Stack) -> Any:
+    with Stubber(aws.client("sesv2")) as stubber:
+        yield stubber
+
+
+def test_a_mail_has_a_subject_a_text_and_a_page(stub: Stubber) -> None:
+    asked = sent(stub)
+    send_code("ana@example.org", "042137", minutes=15)
+    assert asked["FromEmailAddress"] == f"Parley <{stack().mail_from}>"
+    assert asked["Destination"] == {"ToAddresses": ["ana@example.org"]}
+    assert asked["ConfigurationSetName"] == stack().configuration_set
+    content = asked["Content"]["Simple"]
+    assert content["Subject"]["Data"] == "Your Parley code"
+    text, page = content["Body"]["Text"]["Data"], content["Body"]["Html"]["Data"]
+    assert "042137" in text
+    assert "<" not in text
+    assert "042137" in page
+    assert page.startswith("<!doctype html>")
+
+
+def test_what_is_put_into_a_page_is_escaped_and_into_a_text_is_not(stub: Stubber) -> None:
+    asked = sent(stub)
+    send_code("o'hara&<b>@example.org", "042137", minutes=15)
+    body = asked["Content"]["Simple"]["Body"]
+    assert "o'hara&<b>@example.org" in body["Text"]["Data"]
+    assert "<b>" not in body["Html"]["Data"]
+    assert "&lt;b&gt;" in body["Html"]["Data"]
+
+
+def test_a_subject_has_one_line(stub: Stubber) -> None:
+    asked = sent(stub)
+    context = {"subject": "One\r\nBcc: all@example.org", "what": "x", "at": NOW, "ip": ""}
+    send("accounts/mail/notice.txt", context, to="ana@example.org")
+    subject = asked["Content"]["Simple"]["Subject"]["Data"]
+    assert subject == "One Bcc: all@example.org"
+
+
+def test_headers_and_tags_go_along(stub: Stubber) -> None:
+    asked = sent(stub)
+    send(
+        "accounts/mail/notice.txt",
+        {"subject": "s", "what": "w", "at": NOW, "ip": ""},
+        to="ana@example.org",
+        headers={"List-Unsubscribe": "<https://api.parley.example/u>"},
+        tags={"mail": "notice"},
+    )
+    assert asked["Content"]["Simple"]["Headers"] == [
+        {"Name": "List-Unsubscribe", "Value": "<https://api.parley.example/u>"}
+    ]
+    assert asked["EmailTags"] == [{"Name": "mail", "Value": "notice"}]
+
+
+@pytest.mark.parametrize("what", NOTICES)
+def test_every_notice_tells_what_when_and_from_where(stub: Stubber, what: str) -> None:
+    asked = sent(stub)
+    notify("ana@example.org", what, Source("203.0.113.7"), now=NOW)
+    text = asked["Content"]["Simple"]["Body"]["Text"]["Data"]
+    assert NOTICES[what][1] in text
+    assert "1 March 2026, 21:05 UTC" in text
+    assert "203.0.113.7" in text
+
+
+def test_a_notice_of_ours_names_no_address_of_the_net(stub: Stubber) -> None:
+    asked = sent(stub)
+    notify("ana@example.org", "mfa_reset", OFFICE, now=NOW)
+    assert "from our office" in asked["Content"]["Simple"]["Body"]["Text"]["Data"]
+
+
+def test_a_notice_that_ses_refuses_stops_nothing_and_is_logged(
+    stub: Stubber, caplog: pytest.LogCaptureFixture
+) -> None:
+    stub.add_client_error("send_email", "MessageRejected", "Email address is not verified.")
+    notify("ana@example.org", "mfa_enabled", OFFICE, now=NOW)
+    assert "a notice was not sent" in caplog.messages
+    assert "ana@example.org" not in str([vars(record) for record in caplog.records])
+
+
+@pytest.mark.parametrize("code", ["MessageRejected", "SendingPausedException", "NotFoundException"])
+def test_a_code_that_ses_refuses_is_503(stub: Stubber, code: str) -> None:
+    stub.add_client_error("send_email", code)
+    with pytest.raises(MailRefused):
+        send_code("ana@example.org", "042137", minutes=15)
