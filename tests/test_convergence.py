@@ -1,0 +1,322 @@
+"""Whatever order devices send their entries in, and however often: one card, one log, one count.
+
+The whole service runs against the table, entry by entry and batch by batch; what it must come to
+is worked out apart, from the set of entries alone.
+"""
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import Progress, learner_key
+from config.problems import ServiceUnavailable
+from config.stack import Stack
+from config.table import Item
+from learning.days import counters, streak_until
+from learning.models.cards import Card
+from learning.models.log import Day, LogEntry
+from learning.scheduling import (
+    Rating,
+    Reschedule,
+    Reset,
+    Review,
+    Settings,
+    Void,
+    fold,
+    replay,
+)
+from learning.services.review import Submission, submit
+from tests.memory_table import MemoryTable
+
+START = datetime(2026, 3, 2, 8, tzinfo=UTC)
+NOW = START + timedelta(days=400)
+CARDS = ("01J8Z3M4S5T6V7W8X9Y0Z1A2B3", "01J8Z3M4S5T6V7W8X9Y0Z1A2B4")
+# Some shared by both devices, some a moment, a step, a day, a month or a year apart.
+OFFSETS_S = [0, 1, 60, 600, 86_399, 86_400, 172_800, 900_000, 2_600_000, 9_000_000, 31_000_000]
+
+
+@st.composite
+def submissions(draw: st.DrawFn, id_: str, ids: list[str]) -> Submission:
+    kind: Any = draw(st.sampled_from(["review"] * 4 + ["reset", "reschedule"] + ["void"] * 3))
+    at = START + timedelta(seconds=draw(st.sampled_from(OFFSETS_S)))
+    more: dict[str, Any] = {}
+    if kind == "review":
+        more = {"rating": draw(st.sampled_from(Rating)), "duration_ms": draw(st.integers(0, 9))}
+    if kind == "reschedule":
+        more = {"due_at": START + timedelta(days=draw(st.integers(0, 99)))}
+    if kind == "void":
+        more = {"target_id": draw(st.sampled_from(ids))}
+    return Submission(id=id_, card_id=draw(st.sampled_from(CARDS)), at=at, kind=kind, **more)
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[Submission], list[list[Submission]]]:
+    """What two devices have made, and how it comes in: interleaved, repeated, in batches."""
+    count = draw(st.integers(1, 8))
+    ids = draw(st.permutations([f"entry-{n}" for n in range(count + 1)]))
+    made = [draw(submissions(id_, ids)) for id_ in ids[:count]]
+    again = draw(st.lists(st.sampled_from(made), max_size=4))
+    arriving = draw(st.permutations(made + again))
+    batches: list[list[Submission]] = []
+    while arriving:
+        size = draw(st.integers(1, 6))
+        batches.append(arriving[:size])
+        arriving = arriving[size:]
+    return made, batches
+
+
+def entry_of(sent: Submission) -> Any:
+    assert sent.at is not None
+    match sent.kind:
+        case "review":
+            assert sent.rating is not None
+            return Review(
+                id=sent.id,
+                at=sent.at,
+                rating=sent.rating,
+                settings_version=0,
+                studied_on=day_of(sent.at),
+            )
+        case "reset":
+            return Reset(id=sent.id, at=sent.at)
+        case "reschedule":
+            assert sent.due_at is not None
+            return Reschedule(id=sent.id, at=sent.at, due_at=sent.due_at)
+        case _:
+            return Void(id=sent.id, at=sent.at, target_id=sent.target_id or "")
+
+
+def day_of(at: datetime) -> date:
+    """A learner without a profile lives in UTC, and days start at four."""
+    return (at - timedelta(hours=4)).date()
+
+
+def put_cards(learner_id: str) -> None:
+    for card_id in CARDS:
+        card = Card(
+            *Card.key(learner_id, card_id),
+            id=card_id,
+            note_id=card_id,
+            deck_id="deck",
+            front="casa",
+            back="house",
+            made_from="",
+            due_at=START,
+            created_at=START,
+            updated_at=START,
+        )
+        card.place()
+        card.put_new()
+
+
+def wanted(made: list[Submission]) -> dict[str, Any]:
+    """The state that the entries stand for, by the pure rules."""
+    versions, days, cards = {0: Settings()}, Counter[tuple[date, str]](), {}
+    for card_id in CARDS:
+        entries = [entry_of(each) for each in made if each.card_id == card_id]
+        how = {"created_at": START, "settings": versions, "seed": card_id}
+        cards[card_id] = fold(entries, **how)
+        for change, before, _ in replay(entries, **how):
+            ms = next(each.duration_ms for each in made if each.id == change.id)
+            gained = counters(
+                change, before, deck_id="deck", duration_ms=ms, weights=versions[0].weights
+            )
+            days.update({(day_of(change.at), name): n for name, n in gained.items()})
+    studied = {on for (on, name), n in days.items() if name == "reviews" and n}
+    streak = streak_until(max(studied), studied).days if studied else 0
+    return {
+        "cards": cards,
+        "log": {each.id: entry_of(each) for each in made},
+        "days": +days,
+        "learned": sum(n for (_, name), n in days.items() if name == "introduced"),
+        "streak": (streak, max(studied).isoformat() if studied else ""),
+    }
+
+
+def found(learner_id: str) -> dict[str, Any]:
+    """The state in the table."""
+    days = Counter[tuple[date, str]]()
+    for day in Day.all_of(learner_id):
+        numbers = {name: int(value["N"]) for name, value in day.raw.items() if "N" in value}
+        days.update({(day.on, name): n for name, n in numbers.items()})
+    progress = Item.find(learner_key(learner_id), Progress.SK)
+    log = [row for card_id in CARDS for row in LogEntry.of_card(learner_id, card_id)]
+    assert [row.id for row in log] == list(dict.fromkeys(row.id for row in log))
+    cards = {card_id: Card.of(learner_id, card_id) for card_id in CARDS}
+    return {
+        "cards": {card_id: card.memory for card_id, card in cards.items() if card},
+        "log": {row.id: row.to_entry() for row in log},
+        "days": +days,
+        "learned": int(progress.cards_learned) if isinstance(progress, Progress) else 0,
+        "streak": (
+            (int(progress.streak_days), progress.studied_on)
+            if isinstance(progress, Progress)
+            else (0, "")
+        ),
+    }
+
+
+def comes_to_the_sorted_state(
+    delivery: tuple[list[Submission], list[list[Submission]]],
+) -> None:
+    made, batches = delivery
+    learner_id = str(uuid4())
+    put_cards(learner_id)
+    seen: set[str] = set()
+    for batch in batches:
+        outcomes = submit(learner_id=learner_id, submissions=batch, now=NOW)
+        for sent, outcome in zip(batch, outcomes, strict=True):
+            assert outcome.status == ("duplicate" if sent.id in seen else "applied")
+            seen.add(sent.id)
+    assert found(learner_id) == wanted(made)
+
+
+@settings(max_examples=500, deadline=None)
+@given(delivery=deliveries())
+def test_any_delivery_of_two_devices_entries_comes_to_the_sorted_state(
+    moto_stack: Stack, delivery: tuple[list[Submission], list[list[Submission]]]
+) -> None:
+    with MemoryTable().answering():
+        comes_to_the_sorted_state(delivery)
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(delivery=deliveries())
+def test_so_it_does_in_another_engine(
+    table: None, delivery: tuple[list[Submission], list[list[Submission]]]
+) -> None:
+    comes_to_the_sorted_state(delivery)
+
+
+FAULTS = ["TransactionConflict", "ThrottlingException", ReadTimeoutError(endpoint_url="")]
+
+
+@settings(max_examples=100, deadline=None)
+@given(delivery=deliveries(), data=st.data())
+def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
+    moto_stack: Stack,
+    delivery: tuple[list[Submission], list[list[Submission]]],
+    data: st.DataObject,
+) -> None:
+    made, batches = delivery
+    learner_id = str(uuid4())
+    left = data.draw(st.lists(st.sampled_from(FAULTS), max_size=6))
+
+    def fault(operation: str) -> Any:
+        return left.pop() if left and operation == "TransactWriteItems" else None
+
+    with MemoryTable().answering() as table:
+        put_cards(learner_id)
+        table.fault = fault
+        for batch in batches:
+            while True:  # a device sends again until it is answered
+                try:
+                    outcomes = submit(learner_id=learner_id, submissions=batch, now=NOW)
+                except ServiceUnavailable:
+                    continue
+                assert all(outcome.status != "rejected" for outcome in outcomes)
+                break
+        assert found(learner_id) == wanted(made)
+
+
+@settings(max_examples=60, deadline=None)
+@given(delivery=deliveries())
+def test_devices_that_write_between_anothers_read_and_write_converge_as_well(
+    moto_stack: Stack, delivery: tuple[list[Submission], list[list[Submission]]]
+) -> None:
+    made, batches = delivery
+    learner_id = str(uuid4())
+    waiting = list(batches)
+
+    def send_next() -> None:
+        if waiting:
+            submit(learner_id=learner_id, submissions=waiting.pop(), now=NOW)
+
+    def fault(operation: str) -> None:
+        if operation == "TransactWriteItems":
+            send_next()
+
+    with MemoryTable().answering() as table:
+        put_cards(learner_id)
+        table.fault = fault
+        while waiting:
+            send_next()
+        assert found(learner_id) == wanted(made)
+
+
+def reviewed(card: int, day: int, id_: str) -> Submission:
+    at = START + timedelta(days=day)
+    return Submission(id=id_, card_id=CARDS[card], at=at, rating=Rating.GOOD)
+
+
+def voided(card: int, day: int, target_id: str) -> Submission:
+    at = START + timedelta(days=day, hours=1)
+    return Submission(
+        id=f"no-{target_id}", card_id=CARDS[card], at=at, kind="void", target_id=target_id
+    )
+
+
+BEFORE = [reviewed(0, 0, "a"), reviewed(0, 3, "b")]
+RACES = {
+    "two gaps of the past are filled": ([reviewed(0, 1, "c")], [reviewed(1, 2, "d")]),
+    "two new days begin": ([reviewed(0, 5, "c")], [reviewed(1, 4, "d")]),
+    "a day's only review is undone while it gets another": (
+        [voided(0, 3, "b")],
+        [reviewed(1, 3, "c")],
+    ),
+    "a day gets another review while its only one is undone": (
+        [reviewed(1, 3, "c")],
+        [voided(0, 3, "b")],
+    ),
+    "both reviews of a day are undone": (
+        [voided(0, 3, "b")],
+        [reviewed(1, 3, "c"), voided(1, 3, "c")],
+    ),
+}
+
+
+@pytest.mark.parametrize("race", RACES.values(), ids=RACES)
+def test_the_streak_is_right_when(
+    moto_stack: Stack, race: tuple[list[Submission], list[Submission]]
+) -> None:
+    one, other = race
+    learner_id = str(uuid4())
+    interrupting = [*other]
+
+    def interrupt(operation: str) -> None:
+        if operation == "TransactWriteItems":
+            while interrupting:
+                submit(learner_id=learner_id, submissions=[interrupting.pop(0)], now=NOW)
+
+    with MemoryTable().answering() as table:
+        put_cards(learner_id)
+        submit(learner_id=learner_id, submissions=BEFORE, now=NOW)
+        table.fault = interrupt
+        submit(learner_id=learner_id, submissions=one, now=NOW)
+        assert found(learner_id) == wanted([*BEFORE, *one, *other])
+
+
+def test_two_undone_reviews_of_one_day_end_it(moto_stack: Stack) -> None:
+    """Each of the two believes that the other review stays."""
+    learner_id = str(uuid4())
+    before = [*BEFORE, reviewed(1, 3, "c")]
+    interrupting = [voided(1, 3, "c")]
+
+    def interrupt(operation: str) -> None:
+        if operation == "TransactWriteItems" and interrupting:
+            submit(learner_id=learner_id, submissions=[interrupting.pop()], now=NOW)
+
+    with MemoryTable().answering() as table:
+        put_cards(learner_id)
+        submit(learner_id=learner_id, submissions=before, now=NOW)
+        table.fault = interrupt
+        submit(learner_id=learner_id, submissions=[voided(0, 3, "b")], now=NOW)
+        assert found(learner_id) == wanted([*before, voided(0, 3, "b"), voided(1, 3, "c")])
