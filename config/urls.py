@@ -33,6 +33,7 @@ urlpatterns = [
         "learning.urls",
         "decks",
         "flashcards",
+        "notes",
         "reviews",
         "scenarios",
         "scheduler",

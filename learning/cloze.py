@@ -37,7 +37,7 @@ def cloze_faces(text: str, extra: str = "") -> list[Face]:
     answers = list(CLOZE.finditer(text))
     if not answers:
         raise ClozeError("no_cloze", "Mark what is to be asked for: {{c1::answer}}.")
-    if any(OPENING.search(answer[2]) for answer in answers):
+    if any(OPENING.search(answer[0], 2) for answer in answers):
         raise ClozeError("nested_cloze", "One cloze stands inside another.")
     if not all(answer[2].strip() for answer in answers):
         raise ClozeError("empty_cloze", "A cloze has no answer.")

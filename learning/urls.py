@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from learning.views.decks import Decks
 from learning.views.flashcards import Flashcards
+from learning.views.notes import Notes
 from learning.views.practice import Sessions
 from learning.views.reviews import Reviews
 from learning.views.scenarios import Scenarios
@@ -14,6 +15,7 @@ from learning.views.starters import StarterDecks
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")
 router.register("flashcards", Flashcards, "flashcard")
+router.register("notes", Notes, "note")
 router.register("reviews", Reviews, "review")
 router.register("scenarios", Scenarios, "scenario")
 router.register("sessions", Sessions, "session")

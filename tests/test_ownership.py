@@ -50,6 +50,7 @@ OF_ONE = [each for each in PRIVATE if "{id}" in each[1] and kind_of(each) not in
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "decks": deck_of,
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
+    "notes": lambda owner: card_of(owner, deck_of(owner)),
 }
 # Bodies for those operations that look at one before they look for the thing.
 BODIES: dict[str, Any] = {
@@ -60,6 +61,8 @@ BODIES: dict[str, Any] = {
         "rating": "good",
         "reviewedAt": "2026-01-01T00:00:00Z",
     },
+    "replaceNote": {"deckId": str(ULID()), "front": "a", "back": "b"},
+    "duplicateDeck": {"id": str(ULID())},
     "undoFlashcard": {"id": str(ULID())},
     "resetFlashcard": {"id": str(ULID())},
     "rescheduleFlashcard": {"id": str(ULID()), "dueAt": "2030-01-01T00:00:00Z"},

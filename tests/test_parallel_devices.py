@@ -71,8 +71,8 @@ def test_eight_devices_with_400_reviews_leave_400_entries_and_the_sorted_result(
     ]
 
     def study(device: int) -> list[int]:
-        """One device sends its reviews newest first, and each tenth of them twice."""
-        own = reviews[device::DEVICES][::-1]
+        """One device sends its reviews, some devices newest first, each tenth of them twice."""
+        own = reviews[device::DEVICES][:: -1 if device % 4 == 0 else 1]
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {rita.token}"
             answers = []

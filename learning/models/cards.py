@@ -55,6 +55,7 @@ class Deck(Item, discriminator="deck"):
     desired_retention = NumberAttribute(null=True)
     made_from = UnicodeAttribute()
     closing = BooleanAttribute(null=True)
+    copied_from = UnicodeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     updated_at = UTCDateTimeAttribute()
     version = VersionAttribute()
@@ -71,6 +72,65 @@ class Deck(Item, discriminator="deck"):
     @classmethod
     def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Deck]":
         """One page of the learner's decks, by id."""
+        return cls.page(
+            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), limit=limit, start=start
+        )
+
+
+class Copy(Item, discriminator="copy"):
+    """How far the copy of a deck has come: `COPY#<id of the new deck>`, for a day."""
+
+    PREFIX = "COPY#"
+    KEPT_S = 24 * 3600
+
+    up_to = JSONAttribute(null=True)
+    done = BooleanAttribute(default=False)
+
+    @classmethod
+    def of(cls, learner_id: str, deck_id: str, now: datetime) -> "Copy":
+        """One consistent read; a copy that nothing is known of begins."""
+        key = learner_key(learner_id), f"{cls.PREFIX}{deck_id}"
+        return cls.find(*key) or cls(*key, expires_at=int(now.timestamp()) + cls.KEPT_S)
+
+
+class Note(Item, discriminator="note"):
+    """What a learner wrote to be asked in several ways: `NOTE#<id>`, type reversed or cloze.
+
+    Its cards are `CARD#<id>.<ordinal>`. A basic note is its only card and has no item here.
+    """
+
+    PREFIX = "NOTE#"
+
+    id = UnicodeAttribute()
+    type = UnicodeAttribute()
+    deck_id = UnicodeAttribute()
+    front = UnicodeAttribute()
+    back = UnicodeAttribute(default="")
+    phonetic = UnicodeAttribute(null=True)
+    example = UnicodeAttribute(null=True)
+    notes = UnicodeAttribute(null=True)
+    tags: ListAttribute[UnicodeAttribute] = ListAttribute(of=UnicodeAttribute, default=list)
+    audio_url = UnicodeAttribute(null=True)
+    image_url = UnicodeAttribute(null=True)
+    source_session_id = UnicodeAttribute(null=True)
+    source_turn = NumberAttribute(null=True)
+    made_from = UnicodeAttribute()
+    created_at = UTCDateTimeAttribute()
+    updated_at = UTCDateTimeAttribute()
+    version = VersionAttribute()
+
+    @classmethod
+    def key(cls, learner_id: str, note_id: str) -> tuple[str, str]:
+        return learner_key(learner_id), f"{cls.PREFIX}{note_id}"
+
+    @classmethod
+    def of(cls, learner_id: str, note_id: str) -> "Note | None":
+        """One consistent read."""
+        return cls.find(*cls.key(learner_id, note_id))
+
+    @classmethod
+    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Note]":
+        """One page of the learner's reversed and cloze notes, by id."""
         return cls.page(
             learner_key(learner_id), cls.sk.startswith(cls.PREFIX), limit=limit, start=start
         )
@@ -95,6 +155,7 @@ class Card(Item, discriminator="card"):
     """
 
     PREFIX = "CARD#"
+    type = "basic"  # as a note: only the cards of basic notes are one
 
     id = UnicodeAttribute()
     note_id = UnicodeAttribute()
@@ -263,6 +324,14 @@ class Card(Item, discriminator="card"):
         """Some cards of a deck, suspended ones too: one query."""
         condition = cls.lsi2.startswith(f"{deck_id}#")
         return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
+
+    @classmethod
+    def page_of_deck(
+        cls, learner_id: str, deck_id: str, *, limit: int, start: Raw | None
+    ) -> "Page[Card]":
+        """One page of a deck's cards, suspended ones too, by queue."""
+        condition = cls.lsi2.startswith(f"{deck_id}#")
+        return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit, start=start)
 
     @classmethod
     def all_of(

@@ -5,7 +5,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.http import as_problem
 from config.pages import ListQuery
 from config.serializers import (
     Boolean,
@@ -25,6 +24,7 @@ from learning.scheduling import (
     STEP_RANGE_S,
     Rating,
 )
+from learning.serializers.batches import ItemProblemShape, OneByOne
 from learning.serializers.cards import STATES, CardId, CardShape
 
 RATINGS = [rating.wire for rating in Rating]
@@ -161,38 +161,8 @@ class NewEntryShape(Serializer):
         return attrs
 
 
-class OneByOne(serializers.ListField):
-    """Items of which each is valid or becomes the problem that says why not."""
-
-    def run_child_validation(self, data: list[Any]) -> list[Any]:
-        return [self._validated(item) for item in data]
-
-    def _validated(self, item: Any) -> Any:
-        try:
-            return self.child.run_validation(item)
-        except serializers.ValidationError as error:
-            return as_problem(error)
-
-
 class BatchShape(Serializer):
     reviews = OneByOne(child=NewEntryShape(), min_length=1, max_length=100)
-
-
-class ItemErrorShape(Serializer):
-    field = serializers.CharField()
-    code = serializers.CharField()
-    message = serializers.CharField()
-
-
-class ItemProblemShape(Serializer):
-    """Why one item was rejected, as the problem document of a request with it alone."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    errors = ItemErrorShape(many=True, required=False)  # type: ignore[assignment]
 
 
 class EntryOutcomeShape(Serializer):

@@ -17,12 +17,12 @@ from config.problems import (
     PreconditionFailed,
     ServiceUnavailable,
 )
-from config.table import Check, ConditionFailed, Item, Put, Write, transact
-from learning.models.cards import Card, Deck, Tombstone
+from config.table import Check, ConditionFailed, Item, Put, Write, fetch, transact
+from learning.models.cards import Card, Deck, Note, Tombstone
 from learning.services.progress import counted_in, counted_out, totals_write
 from learning.services.settings import DECK_OPTIONS, read_scheduler
 
-T = TypeVar("T", Card, Deck)
+T = TypeVar("T", Card, Deck, Note)
 
 TRIES = 8
 BATCH = 25  # cards moved or removed in one transaction with their deck checked
@@ -35,6 +35,10 @@ class DeckNotEmpty(Conflict):
 
 class DeletionUnfinished(ServiceUnavailable):
     code, title = "DELETION_UNFINISHED", "The deck has more cards than one request can remove"
+
+
+class CardOfNote(Conflict):
+    code, title = "CARD_OF_NOTE", "The card is one of several of its note: change the note"
 
 
 class NoSuchDeck(Conflict):
@@ -56,7 +60,7 @@ def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
 
     Raises IdTaken when the id was used for anything else.
     """
-    deck_id, rest, made_from = _identity(fields)
+    deck_id, rest, made_from = identity(fields)
     while True:
         deck = Deck(
             *Deck.key(learner_id, deck_id),
@@ -69,7 +73,7 @@ def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
         try:
             transact(Put(deck, Deck.pk.does_not_exist()), *_options(learner_id, deck, {}))
         except ConditionFailed:
-            if made := _made_before(deck):
+            if made := made_before(deck):
                 return made
             continue  # only the scheduler's settings were changed meanwhile
         return deck
@@ -80,7 +84,23 @@ def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
 
     Raises IdTaken and NoSuchDeck.
     """
-    card_id, rest, made_from = _identity(fields)
+    card = new_card(learner_id, fields, now)
+    try:
+        transact(
+            Put(card, Card.pk.does_not_exist()),
+            open_deck(learner_id, card.deck_id),
+            *totals_write(learner_id, counted_in(card)),
+        )
+    except ConditionFailed as error:
+        if made := made_before(card):
+            return made
+        raise NoSuchDeck.at("deckId") from error
+    return card
+
+
+def new_card(learner_id: str, fields: Mapping[str, Any], now: datetime) -> Card:
+    """A basic note's card that is not stored yet."""
+    card_id, rest, made_from = identity(fields)
     card = Card(
         *Card.key(learner_id, card_id),
         id=card_id,
@@ -92,16 +112,6 @@ def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
         **rest,
     )
     card.place()
-    try:
-        transact(
-            Put(card, Card.pk.does_not_exist()),
-            open_deck(learner_id, card.deck_id),
-            *totals_write(learner_id, counted_in(card)),
-        )
-    except ConditionFailed as error:
-        if made := _made_before(card):
-            return made
-        raise NoSuchDeck.at("deckId") from error
     return card
 
 
@@ -111,14 +121,14 @@ def open_deck(learner_id: str, deck_id: str) -> Check:
     return Check(*Deck.key(learner_id, deck_id), condition)
 
 
-def _identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+def identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
     """The id to make (the client's or a new one), the other fields, and their digest."""
     rest = dict(fields)
     made_id = rest.pop("id", None) or str(ULID())
     return made_id, rest, digest(fields)
 
 
-def _made_before(item: T) -> T | None:
+def made_before(item: T) -> T | None:
     """The stored item where the same request made it; None where there is none.
 
     Raises IdTaken where another request did.
@@ -149,7 +159,7 @@ def update_deck(
             raise NotFound
         check_version(expected_version, int(deck.version))
         before = _own(deck)
-        _assign(deck, changes, now)
+        assign(deck, changes, now)
         try:
             transact(Put(deck), *_options(learner_id, deck, before))
         except ConditionFailed:
@@ -169,15 +179,17 @@ def update_card(
     """Changes what a card says, or moves it to another deck: one read, one write.
 
     A review that comes in meanwhile is kept: the change is made anew on the card it left.
-    Raises NotFound, PreconditionFailed, NoSuchDeck.
+    Raises NotFound, PreconditionFailed, NoSuchDeck, CardOfNote.
     """
     for _ in range(TRIES):
         card = Card.of(learner_id, card_id)
         if card is None:
             raise NotFound
+        if card.has_siblings:
+            raise CardOfNote
         check_version(expected_version, int(card.version))
         from_deck = card.deck_id
-        _assign(card, changes, now)
+        assign(card, changes, now)
         card.place()
         moved = [open_deck(learner_id, card.deck_id)] if card.deck_id != from_deck else []
         try:
@@ -193,14 +205,19 @@ def update_card(
 def delete_card(
     *, learner_id: str, card_id: str, expected_version: int | None, now: datetime
 ) -> None:
-    """Removes a card; its reviews stay in the log. Raises NotFound and PreconditionFailed."""
+    """Removes a card; its reviews stay in the log.
+
+    Raises NotFound, PreconditionFailed, CardOfNote.
+    """
     for _ in range(TRIES):
         card = Card.of(learner_id, card_id)
         if card is None:
             raise NotFound
+        if card.has_siblings:
+            raise CardOfNote
         check_version(expected_version, int(card.version))
         try:
-            transact(_gone(card, now), *totals_write(learner_id, counted_out(card)))
+            transact(gone(card, now), *totals_write(learner_id, counted_out(card)))
         except ConditionFailed:
             continue
         return
@@ -243,19 +260,23 @@ def delete_deck(
     except (DeckNotEmpty, NoSuchDeck):
         _reopen(deck)
         raise
-    transact(_gone(deck, now), *_options(learner_id, deck, _own(deck)))
+    transact(gone(deck, now), *_options(learner_id, deck, _own(deck)))
 
 
 def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
     """Moves or removes some cards; one that was reviewed meanwhile comes again with the next."""
+    keys = {Note.key(learner_id, card.note_id) for card in batch if card.has_siblings}
+    notes = [note for note in fetch(*keys).values() if isinstance(note, Note)] if keys else []
+    things: list[Card | Note] = [*batch, *notes]
     if move_to is None:
-        writes: list[Write] = [_gone(card, now) for card in batch]
+        writes: list[Write] = [gone(each, now) for each in things]
         writes += totals_write(learner_id, counted_out(*batch))
     else:
+        for each in things:
+            assign(each, {"deck_id": move_to}, now)
         for card in batch:
-            _assign(card, {"deck_id": move_to}, now)
             card.place()
-        writes = [open_deck(learner_id, move_to), *map(Put, batch)]
+        writes = [open_deck(learner_id, move_to), *map(Put, things)]
     try:
         transact(*writes)
     except ConditionFailed as lost:
@@ -277,13 +298,13 @@ def _reopen(deck: Deck) -> None:
     deck.put()
 
 
-def _assign(item: Card | Deck, changes: Mapping[str, Any], now: datetime) -> None:
+def assign(item: Card | Deck | Note, changes: Mapping[str, Any], now: datetime) -> None:
     for name, value in changes.items():
         setattr(item, name, value)
     item.updated_at = now
 
 
-def _gone(item: Card | Deck, now: datetime) -> Put:
+def gone(item: Card | Deck | Note, now: datetime) -> Put:
     """The write that leaves a tombstone in an item's place, provided it has not changed."""
     return Put(Tombstone.of(item, now), type(item).version == item.version)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rest_framework import status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +15,8 @@ from config.problems import IdTaken, NotFound
 from config.viewsets import Resource, found
 from learning.models.cards import Deck
 from learning.serializers import cards as shapes
-from learning.services import cards
+from learning.serializers import notes as note_shapes
+from learning.services import bulk, cards
 
 
 class Decks(Resource):
@@ -77,6 +79,29 @@ class Decks(Resource):
             now=now(),
         )
         return versioned(Response(shapes.DeckShape(deck).data), deck.version)
+
+    @operation(
+        "duplicateDeck",
+        request=note_shapes.DuplicateShape,
+        answers={201: shapes.DeckShape},
+        raises=[NotFound, IdTaken, bulk.CopyUnfinished],
+    )
+    @action(detail=True, methods=["post"])
+    def duplicate(self, request: Request, id: str) -> Response:
+        """Copy a deck with its notes and cards, all of them new.
+
+        A very large deck answers 503 with Retry-After: send the same request again to go on.
+        """
+        fields = self.body(note_shapes.DuplicateShape)
+        deck = bulk.duplicate_deck(
+            learner_id=self.learner_id,
+            deck_id=id,
+            copy_id=fields["id"],
+            name=fields["name"],
+            now=now(),
+        )
+        answer = Response(shapes.DeckShape(deck).data, status.HTTP_201_CREATED)
+        return versioned(answer, deck.version)
 
     @operation(
         "deleteDeck",

@@ -12,13 +12,14 @@ from config.clock import now
 from config.operations import operation
 from config.pages import list_of, page_response, start_of
 from config.preconditions import expected_version, versioned
-from config.problems import IdTaken, NotFound
+from config.problems import IdTaken, NotFound, Problem
 from config.viewsets import Resource, found
 from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.serializers import cards as shapes
+from learning.serializers import notes as note_shapes
 from learning.serializers import study as study_shapes
-from learning.services import cards, holding, review, study
+from learning.services import bulk, cards, holding, review, study
 
 
 class Flashcards(Resource):
@@ -49,6 +50,28 @@ class Flashcards(Resource):
         answer = Response(shapes.CardShape(card).data, status.HTTP_201_CREATED)
         return versioned(answer, card.version)
 
+    @operation(
+        "createFlashcards",
+        request=note_shapes.BulkShape,
+        answers={200: note_shapes.BulkOutcomeShape},
+    )
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        """Make up to 500 basic notes, each with its one card, in the order given.
+
+        Each is created, was made before by the same request, or is rejected with its own problem;
+        the others are not held up by it. Safe to send again when the cards have ids.
+        """
+        sent = self.body(note_shapes.BulkShape)["cards"]
+        wanted = [each for each in sent if not isinstance(each, Problem)]
+        made = iter(bulk.create_cards(learner_id=self.learner_id, items=wanted, now=now()))
+        outcomes = [
+            bulk.Made("rejected", problem=each) if isinstance(each, Problem) else next(made)
+            for each in sent
+        ]
+        body = {"results": [outcome.shown() for outcome in outcomes]}
+        return Response(note_shapes.BulkOutcomeShape(body).data)
+
     @operation("getFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
@@ -59,7 +82,7 @@ class Flashcards(Resource):
         "replaceFlashcard",
         request=shapes.CardShape,
         answers={200: shapes.CardShape},
-        raises=[NotFound, cards.NoSuchDeck],
+        raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -70,7 +93,7 @@ class Flashcards(Resource):
         "updateFlashcard",
         request=shapes.CardShape,
         answers={200: shapes.CardShape},
-        raises=[NotFound, cards.NoSuchDeck],
+        raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
@@ -87,7 +110,12 @@ class Flashcards(Resource):
         )
         return versioned(Response(shapes.CardShape(card).data), card.version)
 
-    @operation("deleteFlashcard", answers={204: None}, raises=[NotFound], if_match=True)
+    @operation(
+        "deleteFlashcard",
+        answers={204: None},
+        raises=[NotFound, cards.CardOfNote],
+        if_match=True,
+    )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a card. Its reviews stay in the log and in the statistics."""
         cards.delete_card(

@@ -13,6 +13,7 @@ from config.viewsets import Resource
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
 from learning.serializers import study as shapes
+from learning.serializers.batches import sent_id
 from learning.services.review import Outcome, Submission, submit
 
 
@@ -58,9 +59,8 @@ def _submission(fields: dict[str, Any]) -> Submission:
 
 
 def _result(raw: Any, outcome: Outcome) -> dict[str, Any]:
-    sent_id = raw.get("id") if isinstance(raw, dict) else None
     return {
-        "id": sent_id if isinstance(sent_id, str) else None,
+        "id": sent_id(raw),
         "status": outcome.status,
         "problem": outcome.problem and outcome.problem.body(),
     }

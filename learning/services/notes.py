@@ -1,0 +1,189 @@
+"""Notes that make several cards: written once, their cards follow."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from config.preconditions import check_version
+from config.problems import NotFound, ServiceUnavailable, ValidationFailed
+from config.table import Check, ConditionFailed, Put, Write, transact
+from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
+from learning.models.cards import Card, Note, Tombstone
+from learning.services import cards as basic
+from learning.services.cards import NoSuchDeck, assign, gone, made_before, open_deck
+from learning.services.progress import counted_in, counted_out, totals_write
+from learning.services.review import restore
+
+TRIES = 8
+# What the cards have as their note has it.
+SHARED = (
+    *("deck_id", "phonetic", "example", "notes", "tags"),
+    *("audio_url", "image_url", "source_session_id", "source_turn"),
+)
+
+Written = tuple[Note | Card, list[Card]]
+
+
+def create_note(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Written:
+    """Makes a note and its cards, new and due at once. Idempotent by id and fields.
+
+    Raises ValidationFailed for a text without a card, IdTaken and NoSuchDeck.
+    """
+    if fields["type"] == "basic":
+        rest = {name: value for name, value in fields.items() if name != "type"}
+        if not rest["back"].strip():
+            raise ValidationFailed.of("back", "blank", "A basic note needs a back.")
+        card = basic.create_card(learner_id=learner_id, fields=rest, now=now)
+        return card, [card]
+    note_id, rest, made_from = basic.identity(fields)
+    note = Note(
+        *Note.key(learner_id, note_id),
+        id=note_id,
+        made_from=made_from,
+        created_at=now,
+        updated_at=now,
+        **rest,
+    )
+    cards = [_card(note, learner_id, face, now) for face in faces(note)]
+    try:
+        transact(
+            Put(note, Note.pk.does_not_exist()),
+            *(Put(card, Card.pk.does_not_exist()) for card in cards),
+            open_deck(learner_id, note.deck_id),
+            *totals_write(learner_id, counted_in(*cards)),
+        )
+    except ConditionFailed as error:
+        if made := made_before(note):
+            return made, Card.of_note(learner_id, note_id)
+        raise NoSuchDeck.at("deckId") from error
+    return note, cards
+
+
+def read_note(*, learner_id: str, note_id: str) -> Written:
+    """A note of any type with its cards: two reads. Raises NotFound."""
+    if note := Note.of(learner_id, note_id):
+        return note, Card.of_note(learner_id, note_id)
+    if card := Card.of(learner_id, note_id):
+        return card, [card]
+    raise NotFound
+
+
+def update_note(
+    *,
+    learner_id: str,
+    note_id: str,
+    changes: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Written:
+    """Changes a note and with it all its cards: two reads, one transaction.
+
+    A cloze that is added makes a card, one that is gone removes its card; brought back later, the
+    card is where its log left it. Raises ValidationFailed, NotFound, PreconditionFailed,
+    NoSuchDeck.
+    """
+    for _ in range(TRIES):
+        note, cards = read_note(learner_id=learner_id, note_id=note_id)
+        if isinstance(note, Card):
+            card = basic.update_card(
+                learner_id=learner_id,
+                card_id=note_id,
+                changes=changes,
+                expected_version=expected_version,
+                now=now,
+            )
+            return card, [card]
+        check_version(expected_version, int(note.version))
+        from_deck = note.deck_id
+        assign(note, changes, now)
+        after, writes = _rewritten(learner_id, note, cards, now)
+        if note.deck_id != from_deck:
+            writes.append(open_deck(learner_id, note.deck_id))
+        try:
+            transact(Put(note), *writes)
+        except ConditionFailed as lost:
+            if any(isinstance(write, Check) for write in lost.lost):
+                raise NoSuchDeck.at("deckId") from lost
+            continue
+        return note, after
+    raise ServiceUnavailable
+
+
+def delete_note(
+    *, learner_id: str, note_id: str, expected_version: int | None, now: datetime
+) -> None:
+    """Removes a note and its cards; their reviews stay. Raises NotFound, PreconditionFailed."""
+    for _ in range(TRIES):
+        note, cards = read_note(learner_id=learner_id, note_id=note_id)
+        check_version(expected_version, int(note.version))
+        things: list[Note | Card] = [note, *cards] if isinstance(note, Note) else [*cards]
+        try:
+            transact(
+                *(gone(each, now) for each in things),
+                *totals_write(learner_id, counted_out(*cards)),
+            )
+        except ConditionFailed:
+            continue
+        return
+    raise ServiceUnavailable
+
+
+def faces(note: Note) -> list[Face]:
+    """The cards that a note makes. Raises ValidationFailed."""
+    if note.type == "reversed":
+        if not note.back.strip():
+            raise ValidationFailed.of("back", "blank", "A reversed note needs a back.")
+        return reversed_faces(note.front, note.back)
+    try:
+        return cloze_faces(note.front, note.back)
+    except ClozeError as error:
+        raise ValidationFailed.of("front", error.code, str(error)) from error
+
+
+def _card(note: Note, learner_id: str, face: Face, now: datetime) -> Card:
+    card_id = f"{note.id}.{face.ordinal}"
+    card = Card(
+        *Card.key(learner_id, card_id),
+        id=card_id,
+        note_id=note.id,
+        ordinal=face.ordinal,
+        made_from=note.made_from,
+        due_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+    _write_on(card, note, face)
+    return card
+
+
+def _write_on(card: Card, note: Note, face: Face) -> None:
+    """Puts what a note says on one of its cards."""
+    card.front, card.back = face.front, face.back
+    for name in SHARED:
+        setattr(card, name, getattr(note, name))
+    card.place()
+
+
+def _rewritten(
+    learner_id: str, note: Note, cards: Sequence[Card], now: datetime
+) -> tuple[list[Card], list[Write]]:
+    """A note's cards as its text now makes them, and the writes that lead there."""
+    present = {int(card.ordinal): card for card in cards}
+    after, writes, added = [], list[Write](), []
+    for face in faces(note):
+        if card := present.pop(face.ordinal, None):
+            card.updated_at = now
+            _write_on(card, note, face)
+            writes.append(Put(card))
+        else:
+            card = _card(note, learner_id, face, now)
+            restore(learner_id=learner_id, card=card, now=now)
+            added.append(card)
+            free = Card.pk.does_not_exist() | (Tombstone.kind == Tombstone)
+            writes.append(Put(card, free))
+        after.append(card)
+    removed = present.values()
+    writes += [gone(card, now) for card in removed]
+    totals = counted_in(*added)
+    totals.update(counted_out(*removed))
+    return after, [*writes, *totals_write(learner_id, totals)]
