@@ -33,11 +33,12 @@ class ReadOrStaff(BasePermission):
     """Anyone may read, with a token or without; staff may write."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return request.method in SAFE_METHODS or is_staff(request)
+        # A method that the view does not have is 405 to everyone.
+        return request.method in SAFE_METHODS or view.action is None or is_staff(request)
 
 
 class ReadOrLearner(BasePermission):
     """Anyone may read, with a token or without; learners may write."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return request.method in SAFE_METHODS or request.user is not None
+        return request.method in SAFE_METHODS or view.action is None or request.user is not None

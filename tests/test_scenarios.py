@@ -327,20 +327,26 @@ def test_scenarios_of_one_place_are_told_apart_when_reordered(stefan: Caller) ->
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field"),
+    ("wanted", "code", "field"),
     [
-        ([], "ids"),
-        ([COFFEE] * 101, "ids"),
-        ([COFFEE, "nowhere"], "ids.1"),
-        ([COFFEE, COFFEE], "ids"),
+        ([], "VALIDATION_ERROR", "ids"),
+        ([COFFEE] * 101, "VALIDATION_ERROR", "ids"),
+        ([COFFEE, COFFEE], "VALIDATION_ERROR", "ids"),
+        ([COFFEE, "nowhere"], "UNKNOWN_SCENARIO", "ids.1"),
     ],
 )
-def test_an_order_of_other_than_known_scenarios_is_400(
-    stefan: Caller, coffee: Any, wanted: list[str], field: str
+def test_an_order_of_other_than_known_scenarios_is_refused(
+    stefan: Caller, coffee: Any, wanted: list[str], code: str, field: str
 ) -> None:
     answer = stefan.post("/scenarios/reorder", {"ids": wanted})
-    assert answer.status_code == 400
+    assert answer.json()["code"] == code
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_method_that_scenarios_do_not_have_is_405(maria: Caller) -> None:
+    for path in ("/scenarios", f"/scenarios/{COFFEE}/publish", "/starter-decks"):
+        answer = maria.send("trace", path)
+        assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
 
 
 @pytest.mark.parametrize("id", ["nowhere", "x" * 61, "x" * 4000, "Not-A-Slug", "a--b"])

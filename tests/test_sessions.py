@@ -112,9 +112,7 @@ def test_the_level_of_the_session_is_the_one_to_be_judged_by(coffee: str, maria:
     ("change", "field"),
     [
         ({"scenarioId": None}, "scenarioId"),
-        ({"scenarioId": "nowhere"}, "scenarioId"),
         ({"scenarioId": "Not A Slug"}, "scenarioId"),
-        ({"role": "barista"}, "role"),
         ({"role": 1}, "role"),
         ({"level": "D1"}, "level"),
         ({"goal": "x" * 201}, "goal"),
@@ -130,13 +128,23 @@ def test_a_session_that_cannot_begin_is_400(
     assert maria.get("/sessions").json()["results"] == []
 
 
-@pytest.mark.parametrize("state", ["draft", "archived"])
+def test_a_session_in_an_unknown_role_is_409(coffee: str, maria: Caller) -> None:
+    for role in ("barista", "captain"):
+        answer = maria.post("/sessions", {"scenarioId": coffee, "role": role})
+        assert problem(answer) == (409, "UNKNOWN_ROLE")
+        assert answer.json()["errors"][0]["message"] == "Take one of: customer."
+
+
+@pytest.mark.parametrize("state", ["unknown", "draft", "archived"])
 def test_only_a_published_scenario_is_played(table: None, maria: Caller, state: str) -> None:
     staff = welcome("stefan", groups=("staff",))
-    staff.makes("/scenarios", of_pack(COFFEE))
+    if state != "unknown":
+        staff.makes("/scenarios", of_pack(COFFEE))
     if state == "archived":
         staff.post(f"/scenarios/{COFFEE}/archive")
-    assert wrong_fields(maria.post("/sessions", {"scenarioId": COFFEE})) == ["scenarioId"]
+    answer = maria.post("/sessions", {"scenarioId": COFFEE})
+    assert problem(answer) == (409, "UNKNOWN_SCENARIO")
+    assert [error["field"] for error in answer.json()["errors"]] == ["scenarioId"]
 
 
 def test_begun_again_with_the_same_id_it_is_the_same_session(coffee: str, maria: Caller) -> None:
@@ -355,9 +363,7 @@ def test_a_phrase_saved_again_is_the_same_card(session: str, maria: Caller) -> N
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"turn": 2}, "turn"),
         ({"turn": 0}, "turn"),
-        ({"front": "a glass of wine"}, "front"),
         ({"front": ""}, "front"),
         ({"back": None}, "back"),
         ({"deckId": "mine"}, "deckId"),
@@ -372,14 +378,25 @@ def test_a_phrase_that_cannot_be_saved_is_400(
     assert wrong_fields(answer) == [field]
 
 
-def test_a_phrase_for_an_unknown_deck_is_409(session: str, maria: Caller) -> None:
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"turn": 2}, "UNKNOWN_TURN"),
+        ({"front": "a glass of wine"}, "PHRASE_NOT_IN_TURN"),
+        ({"deckId": str(uuid4())}, "UNKNOWN_DECK"),
+    ],
+)
+def test_a_phrase_or_a_deck_that_is_not_there_is_409(
+    session: str, maria: Caller, change: dict[str, Any], code: str
+) -> None:
     maria.makes(f"{session}/turns", {"text": "A coffee, please."})
-    answer = maria.post(f"{session}/flashcards", card_fields(maria, deckId=str(uuid4())))
-    assert problem(answer) == (409, "UNKNOWN_DECK")
+    answer = maria.post(f"{session}/flashcards", card_fields(maria, **change))
+    assert problem(answer) == (409, code)
 
 
-def test_a_phrase_without_a_meaning_is_400(session: str, maria: Caller) -> None:
+def test_a_phrase_without_a_meaning_is_409(session: str, maria: Caller) -> None:
     maria.makes(f"{session}/turns", {"text": "A coffee, please."})
     fields = card_fields(maria)
     del fields["back"]
-    assert wrong_fields(maria.post(f"{session}/flashcards", fields)) == ["back"]
+    answer = maria.post(f"{session}/flashcards", fields)
+    assert problem(answer) == (409, "MEANING_NEEDED")

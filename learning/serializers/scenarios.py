@@ -34,8 +34,8 @@ def _patterns(**kwargs: Any) -> Any:
     return serializers.ListField(child=Text(max_length=200), max_length=40, **kwargs)
 
 
-def _several(shape: Any, least: int, most: int, **kwargs: Any) -> Any:
-    return shape(many=True, min_length=least, max_length=most, **kwargs)
+def _several(shape: type[Serializer], least: int, most: int, **kwargs: Any) -> Any:
+    return serializers.ListField(child=shape(), min_length=least, max_length=most, **kwargs)
 
 
 def _texts(least: int, most: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from ulid import ULID
 
-from config.problems import Conflict, IdTaken, NotFound, ServiceUnavailable, ValidationFailed
+from config.problems import Conflict, FieldError, IdTaken, NotFound, ServiceUnavailable
 from config.table import ConditionFailed, Item, Put, fetch, transact
 from learning import dialogue
 from learning.dialogue import Partner, Script
@@ -16,7 +16,7 @@ from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
 from learning.services.cards import create_card, digest
-from learning.services.scenarios import revision_of, script_of
+from learning.services.scenarios import UnknownScenario, revision_of, script_of
 
 SCRIPTED = "scripted"
 PARTNERS: dict[str, Partner] = {SCRIPTED: dialogue}
@@ -29,6 +29,22 @@ class SessionClosed(Conflict):
 
 class DialogueEnded(Conflict):
     code, title = "DIALOGUE_ENDED", "The partner has taken leave: complete the session"
+
+
+class UnknownRole(Conflict):
+    code, title = "UNKNOWN_ROLE", "The scenario has no dialogue for this role"
+
+
+class UnknownTurn(Conflict):
+    code, title = "UNKNOWN_TURN", "The session has no such turn"
+
+
+class PhraseNotInTurn(Conflict):
+    code, title = "PHRASE_NOT_IN_TURN", "The turn does not have this phrase"
+
+
+class MeaningNeeded(Conflict):
+    code, title = "MEANING_NEEDED", "The scenario does not know this phrase: say what it means"
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,8 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Playe
     """Begins a session with the newest revision of a published scenario.
 
     One read and two writes. Sent again with the same id and fields it is the same session. A crash
-    between the writes leaves the scenario's use uncounted. Raises ValidationFailed, IdTaken.
+    between the writes leaves the scenario's use uncounted. Raises UnknownScenario, UnknownRole,
+    IdTaken.
     """
     session_id, made_from = fields.get("id") or str(ULID()), digest(fields)
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
@@ -53,9 +70,7 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Playe
     if present is not None:
         return _same(present, made_from)
     if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
-        raise ValidationFailed.of(
-            "scenarioId", "unknown_scenario", "There is no scenario with this id."
-        )
+        raise UnknownScenario.at("scenarioId")
     script = script_of(scenario)
     role = _role(script, fields.get("role"))
     opening, state = PARTNERS[SCRIPTED].opening(script, role)
@@ -96,7 +111,8 @@ def _role(script: Script, wanted: str | None) -> str:
     """The role to play, by default the first that has a dialogue."""
     roles = [part.role for part in script.parts]
     if wanted is not None and wanted not in roles:
-        raise ValidationFailed.of("role", "unknown_role", f"Take one of: {', '.join(roles)}.")
+        message = f"Take one of: {', '.join(roles)}."
+        raise UnknownRole(errors=[FieldError("role", "unknown_role", message)])
     return wanted or roles[0]
 
 
@@ -243,7 +259,8 @@ def save_phrase(
     """Makes a flashcard of a phrase that stands in a turn: one read, one transaction.
 
     Without a back it is that of the scenario's own useful phrase; without an example, the line
-    with the phrase. Idempotent as `create_card`. Raises NotFound, ValidationFailed, IdTaken.
+    with the phrase. Idempotent as `create_card`. Raises NotFound, UnknownTurn, PhraseNotInTurn,
+    MeaningNeeded, NoSuchDeck, IdTaken.
     """
     rest = {name: value for name, value in fields.items() if name != "turn"}
     number, front = fields["turn"], folded(fields["front"])
@@ -253,16 +270,16 @@ def save_phrase(
     if not isinstance(session, Session):
         raise NotFound
     if not isinstance(turn, Turn):
-        raise ValidationFailed.of("turn", "unknown_turn", "The session has no such turn.")
+        raise UnknownTurn
     lines = [turn.text, turn.reply, *(each["sentence"] for each in turn.corrections)]
     if number == 1:
         lines.append(session.opening)
     if not (said := [line for line in lines if front in folded(line)]):
-        raise ValidationFailed.of("front", "not_in_turn", "The turn does not have this phrase.")
+        raise PhraseNotInTurn
     meanings = {folded(each.text): each.meaning for each in script_for(session).phrases}
     rest["back"] = rest.get("back") or meanings.get(front)
     if rest["back"] is None:
-        raise ValidationFailed.of("back", "required", "Say what the phrase means.")
+        raise MeaningNeeded
     rest["example"] = rest.get("example") or said[0]
     source = {"source_session_id": session_id, "source_turn": number}
     return create_card(learner_id=learner_id, fields={**rest, **source}, now=now)

@@ -10,7 +10,14 @@ from typing import Any, Literal
 from ulid import ULID
 
 from config.preconditions import check_version
-from config.problems import Conflict, IdTaken, NotFound, ServiceUnavailable, ValidationFailed
+from config.problems import (
+    Conflict,
+    FieldError,
+    IdTaken,
+    NotFound,
+    ServiceUnavailable,
+    ValidationFailed,
+)
 from config.table import ConditionFailed, Delete, Put, Write, fetch, transact
 from learning import dialogue
 from learning.dialogue import Script, ScriptError
@@ -25,6 +32,14 @@ Fields = Mapping[str, Any]
 
 class ScenarioPublished(Conflict):
     code, title = "SCENARIO_PUBLISHED", "Sessions may need this scenario: archive it instead"
+
+
+class UnknownScenario(Conflict):
+    code, title = "UNKNOWN_SCENARIO", "There is no scenario with this id"
+
+    @classmethod
+    def at(cls, field: str) -> "UnknownScenario":
+        return cls(errors=[FieldError(field, "unknown_scenario", cls.title)])
 
 
 @dataclass(frozen=True)
@@ -175,7 +190,7 @@ def delete(*, scenario_id: str, expected_version: int | None) -> None:
 def reorder(*, ids: Sequence[str], now: datetime) -> list[Scenario]:
     """Puts scenarios into this order, on the places that they have among all others.
 
-    One read, one transaction. Raises ValidationFailed for an id that is unknown or given twice.
+    One read, one transaction. Raises UnknownScenario, and ValidationFailed for one given twice.
     """
     for _ in range(TRIES):
         stored = fetch(*map(Scenario.key, ids))
@@ -199,9 +214,7 @@ def reorder(*, ids: Sequence[str], now: datetime) -> list[Scenario]:
 
 def _known(item: object, number: int) -> Scenario:
     if not isinstance(item, Scenario):
-        raise ValidationFailed.of(
-            f"ids.{number}", "unknown_scenario", "There is no scenario with this id."
-        )
+        raise UnknownScenario.at(f"ids.{number}")
     return item
 
 

@@ -16,7 +16,15 @@ from learning.serializers import practice as shapes
 from learning.serializers.cards import CardShape
 from learning.services import practice
 from learning.services.cards import NoSuchDeck
-from learning.services.practice import DialogueEnded, SessionClosed
+from learning.services.practice import (
+    DialogueEnded,
+    MeaningNeeded,
+    PhraseNotInTurn,
+    SessionClosed,
+    UnknownRole,
+    UnknownTurn,
+)
+from learning.services.scenarios import UnknownScenario
 
 
 class Sessions(Resource):
@@ -37,7 +45,7 @@ class Sessions(Resource):
         "createSession",
         request=shapes.NewSessionShape,
         answers={201: shapes.PlayedShape},
-        raises=[IdTaken],
+        raises=[IdTaken, UnknownScenario, UnknownRole],
     )
     def create(self, request: Request) -> Response:
         """Begin a session with a published scenario; the partner says the first line."""
@@ -114,7 +122,7 @@ class Sessions(Resource):
         "savePhrase",
         request=shapes.PhraseCardShape,
         answers={201: CardShape},
-        raises=[NotFound, IdTaken, NoSuchDeck],
+        raises=[NotFound, IdTaken, NoSuchDeck, UnknownTurn, PhraseNotInTurn, MeaningNeeded],
     )
     @action(detail=True, methods=["post"])
     def flashcards(self, request: Request, id: str) -> Response:

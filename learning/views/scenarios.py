@@ -166,7 +166,7 @@ class Scenarios(Resource):
         "reorderScenarios",
         request=shapes.ReorderShape,
         answers={200: shapes.ReorderedShape},
-        raises=[PermissionDenied],
+        raises=[PermissionDenied, scenarios.UnknownScenario],
     )
     @action(detail=False, methods=["post"])
     def reorder(self, request: Request) -> Response:
