@@ -87,6 +87,10 @@ def _from_form(field: serializers.Field[Any, Any, Any, Any]) -> bool:
     return isinstance(root, Query) or html.is_html_input(getattr(root, "initial_data", None))
 
 
+# Python and ECMA 262, by whose rules the schema's patterns are read, differ over these four.
+VISIBLE = r"[^\s\x1c-\x1f\x85\ufeff]"
+
+
 class Text(serializers.CharField):
     """Text of at least one visible character (unless blank is allowed), kept as it was written."""
 
@@ -94,7 +98,7 @@ class Text(serializers.CharField):
         kwargs.setdefault("trim_whitespace", False)
         super().__init__(max_length=max_length, **kwargs)
         if not self.allow_blank:
-            self.validators.append(RegexValidator(r"\S", self.error_messages["blank"], "blank"))
+            self.validators.append(RegexValidator(VISIBLE, self.error_messages["blank"], "blank"))
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
