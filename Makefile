@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint package deploy undeploy schema clean
+.PHONY: help setup run test test-fast lint audit package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -59,6 +59,10 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff format --check
 	@$(RUN)mypy
 	@$(RUN)lint-imports
+
+audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
+	@$(UV) tool run --quiet checkov@3.3.30 --compact --quiet --framework cloudformation \
+	  -f config/infrastructure.yaml -f config/production.yaml
 
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev
 	@$(RUN)python manage.py package $(STAGE)

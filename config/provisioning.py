@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
 
 TEMPLATE = stack.BASE_DIR / "config" / "infrastructure.yaml"
+WATCH_TEMPLATE = stack.BASE_DIR / "config" / "production.yaml"
 TTL_ATTRIBUTE = "expires_at"
 LOCAL_REGION = "eu-central-1"
 WITHIN_S = 1800
@@ -92,13 +93,16 @@ def apply(
     parameters: Mapping[str, str],
     progress: Progress = silent,
     interval_s: float | None = None,
+    watch: bool = False,
 ) -> dict[str, str]:
     """Create or update the stage's stack, wait until it is done, and return its outputs.
 
+    `watch` means the second one, of `production.yaml`, which the embedded AWS cannot have.
     A parameter that is not given keeps the value it has, or takes its default. An unchanged stack
     is a success. Raises ProvisioningError with the first failed resource and AWS's reason.
     """
-    name = stack_name(stage)
+    name = stack_name(stage) + ("-watch" if watch else "")
+    template = WATCH_TEMPLATE if watch else TEMPLATE
     interval_s = interval_s or POLL_S
     present = _settled(client, name, progress, interval_s)
     if present and present["StackStatus"] == "ROLLBACK_COMPLETE":
@@ -108,7 +112,7 @@ def apply(
     seen = {event["EventId"] for event in _events(client, name)} if present else set()
     wanted = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     try:
-        request = _request(client, name, present, {"Stage": stage, **parameters})
+        request = _request(client, name, present, {"Stage": stage, **parameters}, template)
         (client.update_stack if present else client.create_stack)(**request)
     except ClientError as error:
         message = error.response["Error"]["Message"]
@@ -140,7 +144,7 @@ def changes(
     """What `apply` would do, a line for each resource; the stack stays as it is."""
     name = stack_name(stage)
     present = _described(client, name)
-    request = _request(client, name, present, {"Stage": stage, **parameters})
+    request = _request(client, name, present, {"Stage": stage, **parameters}, TEMPLATE)
     kind: Any = "UPDATE" if present else "CREATE"
     change_set = client.create_change_set(
         **request, ChangeSetName=f"plan-{time.time_ns()}", ChangeSetType=kind
@@ -178,18 +182,18 @@ def _request(
     name: str,
     present: "StackTypeDef | None",
     parameters: Mapping[str, str],
+    path: Path,
 ) -> dict[str, Any]:
     """What all three ways to change a stack take; a parameter that is not given stays."""
     given: list[Any] = [
         {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
     ]
-    body = TEMPLATE.read_text()
+    body = path.read_text()
     if present is not None:
-        template = client.validate_template(TemplateBody=body)
-        declared = {parameter["ParameterKey"] for parameter in template["Parameters"]}
+        known = declared(client, path)
         for parameter in present.get("Parameters", []):
             key = parameter["ParameterKey"]
-            if key in declared - parameters.keys():
+            if key in known - parameters.keys():
                 given.append({"ParameterKey": key, "UsePreviousValue": True})
     return {
         "StackName": name,
@@ -223,6 +227,12 @@ def _settled(
             return found
         threading.Event().wait(interval_s)
     raise ProvisioningError(f"{name}: still not done after {WITHIN_S // 60} minutes")
+
+
+def declared(client: "CloudFormationClient", path: Path) -> set[str]:
+    """The names of a template's parameters."""
+    template = client.validate_template(TemplateBody=path.read_text())
+    return {parameter["ParameterKey"] for parameter in template["Parameters"]}
 
 
 def _described(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":

@@ -1,7 +1,9 @@
 """The template of all stages: valid, and its table's indexes as they were first made."""
 
+import json
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,8 +42,22 @@ def properties(template: Any) -> Any:
     return template["Resources"]["Table"]["Properties"]
 
 
-def test_the_template_has_nothing_that_cfn_lint_would_warn_of() -> None:
-    assert lint_file(provisioning.TEMPLATE) == []
+@pytest.mark.parametrize("path", [provisioning.TEMPLATE, provisioning.WATCH_TEMPLATE])
+def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> None:
+    assert lint_file(path) == []
+
+
+def test_every_alarm_tells_somebody_and_every_board_is_readable() -> None:
+    parsed, faults = decode_str(provisioning.WATCH_TEMPLATE.read_text())
+    assert not faults
+    resources = parsed["Resources"]
+    alarms = [r for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) >= 8
+    for alarm in alarms:
+        assert alarm["Properties"]["AlarmActions"] == [{"Ref": "Alarms"}]
+        assert alarm["Properties"]["AlarmDescription"]
+    board = json.loads(resources["Board"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    assert {widget["type"] for widget in board["widgets"]} == {"metric", "log"}
 
 
 @pytest.mark.parametrize(("kind", "first"), FIRST_INDEXES.items())

@@ -90,13 +90,34 @@ def deploy(
     """
     if place.endpoint_url:
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
+    client = place.client("cloudformation")
+    watching = _watching(client)
     outputs = provisioning.apply(
-        place.client("cloudformation"), stage=stage, parameters=parameters, progress=progress
+        client, stage=stage, parameters=_without(parameters, watching), progress=progress
     )
     ensure_secret_key(stage, place, progress)
     bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
     release(stage, place, bundle, outputs, target=target, progress=progress)
-    return place.address(_api_id(stage, place), stage)[0]
+    api_id = _api_id(stage, place)
+    if place.endpoint_url is None:
+        found = {**outputs, **parameters, "ApiId": api_id}
+        provisioning.apply(
+            client,
+            stage=stage,
+            parameters={name: found[name] for name in watching & found.keys()},
+            progress=progress,
+            watch=True,
+        )
+    return place.address(api_id, stage)[0]
+
+
+def _watching(client: Any) -> set[str]:
+    """The parameters of the second template; its stage is the first one's."""
+    return provisioning.declared(client, provisioning.WATCH_TEMPLATE) - {"Stage"}
+
+
+def _without(parameters: Mapping[str, str], names: set[str]) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if name not in names}
 
 
 def release(
