@@ -198,6 +198,17 @@ def test_a_turn_tells_what_it_reached_and_what_to_put_right(session: str, maria:
     }
 
 
+def test_a_correction_becomes_a_cloze_card_that_is_due(session: str, maria: Caller) -> None:
+    turn = maria.makes(f"{session}/turns", {"text": "I want a coffee, please."})["turn"]
+    [correction] = turn["corrections"]
+    note = maria.makes("/notes", correction["note"] | {"deckId": deck_of(maria)})
+    [card] = [each["card"] for each in maria.get("/flashcards/due").json()["results"]]
+    assert (card["noteId"], card["notes"]) == (note["id"], correction["why"])
+    assert (card["sourceSessionId"], card["sourceTurn"]) == (session.rpartition("/")[2], 1)
+    assert "coffee, please." in card["front"]
+    assert "I'd like a" not in card["front"]
+
+
 def test_a_turn_sent_again_is_said_once(session: str, maria: Caller) -> None:
     body = {"id": str(ULID()), "text": "A coffee, please."}
     first = maria.makes(f"{session}/turns", body)

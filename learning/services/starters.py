@@ -1,7 +1,7 @@
 """Starter decks: brought into the table from our files, copied by learners."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -9,9 +9,10 @@ from ulid import ULID
 
 from config.problems import IdTaken, NotFound
 from config.table import Put, fetch, transact
-from learning.models.cards import Card, Deck
+from learning.models.cards import Deck
 from learning.models.starters import StarterCards, StarterDeck
-from learning.services.cards import NoSuchDeck, create_card, create_deck, digest
+from learning.services.bulk import create_cards
+from learning.services.cards import NoSuchDeck, create_deck, digest
 
 SHOWN = ("name", "description", "level", "language", "translation")
 CARDS_OF_COPIES = UUID("6f2c3f0e-2f0b-5d0e-9c1b-6a0f4f1d7a55")  # ours; only has to stay the same
@@ -46,8 +47,9 @@ def load(pack: Sequence[Mapping[str, Any]]) -> list[str]:
 def copy(*, learner_id: str, starter_id: str, deck_id: str | None, now: datetime) -> Deck:
     """Makes a deck of the learner's own, with all cards of a starter deck.
 
-    Sent again with the same id it is the same deck, and what a broken-off request left out is
-    added: the cards' ids follow from the deck's. Raises NotFound and IdTaken.
+    One read and one write for the deck, then one of each for every 45 cards. Sent again with the
+    same id it is the same deck, and what a broken-off request left out is added: the cards' ids
+    follow from the deck's. A card that was deleted stays so. Raises NotFound and IdTaken.
     """
     keys = StarterDeck.key(starter_id), StarterCards.key(starter_id)
     stored = fetch(*keys)
@@ -62,23 +64,15 @@ def copy(*, learner_id: str, starter_id: str, deck_id: str | None, now: datetime
         "target_language": starter.language,
     }
     deck = create_deck(learner_id=learner_id, fields=fields, now=now)
-    try:
-        for number, card in _missing(learner_id, deck, template.cards):
-            at = now + timedelta(microseconds=number)  # new cards come in the order of their making
-            create_card(learner_id=learner_id, fields=card, now=at)
-    except NoSuchDeck as error:
-        raise IdTaken("The deck is being deleted") from error
+    cards = [
+        {
+            "id": str(uuid5(CARDS_OF_COPIES, f"{deck.id}/{number}")),
+            "deck_id": deck.id,
+            **{name: value for name, value in card.items() if value},
+        }
+        for number, card in enumerate(template.cards)
+    ]
+    made = create_cards(learner_id=learner_id, items=cards, now=now)
+    if any(isinstance(each.problem, NoSuchDeck) for each in made):
+        raise IdTaken("The deck is being deleted")
     return deck
-
-
-def _missing(
-    learner_id: str, deck: Deck, cards: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The cards that the copy does not have, with their places. A deleted one does not count."""
-    ids = [str(uuid5(CARDS_OF_COPIES, f"{deck.id}/{number}")) for number in range(len(cards))]
-    for first in range(0, len(ids), 100):
-        present = fetch(*(Card.key(learner_id, id) for id in ids[first : first + 100]))
-        for number, card in enumerate(cards[first : first + 100], first):
-            if Card.key(learner_id, ids[number]) not in present:
-                texts = {name: value for name, value in card.items() if value}
-                yield number, {"id": ids[number], "deck_id": deck.id, **texts}
