@@ -39,6 +39,7 @@ urlpatterns = [
         "scheduler",
         "sessions",
         "starter-decks",
+        "statistics",
     ),
 ]
 

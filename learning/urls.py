@@ -11,6 +11,7 @@ from learning.views.reviews import Reviews
 from learning.views.scenarios import Scenarios
 from learning.views.scheduler import SchedulerSettings
 from learning.views.starters import StarterDecks
+from learning.views.statistics import StudyStatistics
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")
@@ -23,6 +24,7 @@ router.register("starter-decks", StarterDecks, "starter-deck")
 
 urlpatterns = [
     *router.urls,
+    path("statistics", StudyStatistics.as_view({"get": "retrieve"})),
     path(
         "scheduler",
         SchedulerSettings.as_view({"get": "retrieve", "patch": "partial_update"}),

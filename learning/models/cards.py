@@ -326,6 +326,12 @@ class Card(Item, discriminator="card"):
         return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
 
     @classmethod
+    def coming_due(cls, learner_id: str, *, before: datetime, limit: int) -> "Page[Card]":
+        """The first review cards that are due before an instant: one query."""
+        condition = cls.lsi1.between("R#", f"R#{key_instant(before - datetime.resolution)}")
+        return cls.page(learner_key(learner_id), condition, index="lsi1", limit=limit)
+
+    @classmethod
     def page_of_deck(
         cls, learner_id: str, deck_id: str, *, limit: int, start: Raw | None
     ) -> "Page[Card]":

@@ -1,0 +1,150 @@
+"""How study goes: from the counters that reviews keep, never by looking at all cards or reviews."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from accounts.models import Progress
+from config.table import fetch
+from learning.days import ONE_DAY
+from learning.models.cards import Card
+from learning.models.log import Day
+from learning.services.settings import Study
+
+FORECAST_DAYS = 30
+FORECAST_CARDS = 1_000  # read for the forecast at most, whatever the backlog
+TOTALS = (
+    *("cards", "new", "learning", "relearning", "young", "mature"),
+    *("suspended", "leech"),
+)
+RETENTION_DAYS = {"week": 7, "month": 30, "year": 365}
+
+
+@dataclass(frozen=True)
+class DayCount:
+    """One of the learner's days, and how many reviews it has or will have."""
+
+    on: date
+    reviews: int
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Reviews of known cards in a span: what share was remembered, and what share was expected.
+
+    None where there was no such review.
+    """
+
+    reviews: int
+    remembered: float | None
+    expected: float | None
+    mature_reviews: int
+    mature_remembered: float | None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The forecast is exact up to `forecast_until`: beyond, only the first 1,000 due cards count.
+
+    What is overdue is due today.
+    """
+
+    today: date
+    totals: dict[str, int]
+    streak_days: int
+    longest_streak_days: int
+    cards_learned: int
+    retention: dict[str, Retention]
+    ratings: dict[str, int]
+    duration_ms: dict[str, int]
+    heatmap: list[DayCount]
+    forecast: list[DayCount]
+    forecast_until: date
+
+
+def statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
+    """The statistics of the last `days` (1-366) and the next 30, in the learner's own days.
+
+    One read and two queries: of the days, and of at most 1,000 cards that come due.
+    """
+    stored = fetch(*Study.keys(learner_id))
+    study = Study.of(learner_id, stored)
+    progress = study.progress
+    today = study.calendar.day(now)
+    first = today - timedelta(days=max(days, 366) - 1)
+    found = Day.between(learner_id, first, today)
+    shown = [day for day in found if day.on > today - timedelta(days=days)]
+    forecast, until = _forecast(learner_id, study, today)
+    return Statistics(
+        today=today,
+        totals={name: _total(progress, name) for name in TOTALS},
+        streak_days=progress.streak(today),
+        longest_streak_days=max(_longest(found), progress.streak(today)),
+        cards_learned=int(progress.cards_learned),
+        retention={
+            name: _retention([day for day in found if day.on > today - timedelta(days=span)])
+            for name, span in RETENTION_DAYS.items()
+        },
+        ratings={
+            name: sum(day.counted(name) for day in shown)
+            for name in ("again", "hard", "good", "easy")
+        },
+        duration_ms={
+            "today": _duration_ms(found, today, 1),
+            **{name: _duration_ms(found, today, n) for name, n in RETENTION_DAYS.items()},
+        },
+        heatmap=[
+            DayCount(day.on, day.counted("reviews"), day.counted("duration_ms"))
+            for day in shown
+            if day.counted("reviews")
+        ],
+        forecast=forecast,
+        forecast_until=until,
+    )
+
+
+def _total(progress: Progress, name: str) -> int:
+    return int(progress.raw.get(name, {}).get("N", 0))
+
+
+def _forecast(learner_id: str, study: Study, today: date) -> tuple[list[DayCount], date]:
+    """How many reviews come due on each of the next days, and up to which day that is all."""
+    last = today + timedelta(days=FORECAST_DAYS - 1)
+    page = Card.coming_due(learner_id, before=study.calendar.end(last), limit=FORECAST_CARDS)
+    due = Counter(max(study.calendar.day(card.due_at), today) for card in page.items)
+    until = max(due) - ONE_DAY if page.next_key and due else last
+    counted = [DayCount(today + timedelta(days=n), 0) for n in range(FORECAST_DAYS)]
+    return [DayCount(day.on, due[day.on]) for day in counted], max(until, today)
+
+
+def _retention(days: Sequence[Day]) -> Retention:
+    sums = Counter[str]()
+    names = ("reviewed", "lapsed", "expected_permille", "mature_reviewed", "mature_lapsed")
+    for day in days:
+        sums.update({name: day.counted(name) for name in names})
+    reviews, mature = sums["reviewed"], sums["mature_reviewed"]
+    return Retention(
+        reviews=reviews,
+        remembered=1 - sums["lapsed"] / reviews if reviews else None,
+        expected=sums["expected_permille"] / 1000 / reviews if reviews else None,
+        mature_reviews=mature,
+        mature_remembered=1 - sums["mature_lapsed"] / mature if mature else None,
+    )
+
+
+def _duration_ms(found: Sequence[Day], today: date, days: int) -> int:
+    since = today - timedelta(days=days)
+    return sum(day.counted("duration_ms") for day in found if day.on > since)
+
+
+def _longest(found: Sequence[Day]) -> int:
+    """The longest run of studied days."""
+    longest, run, before = 0, 0, None
+    for day in found:
+        if day.counted("reviews") <= 0:
+            continue
+        run = run + 1 if before == day.on - ONE_DAY else 1
+        longest, before = max(longest, run), day.on
+    return longest

@@ -1,0 +1,19 @@
+"""How study goes."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.clock import now
+from config.operations import operation
+from config.viewsets import Resource
+from learning.serializers import statistics as shapes
+from learning.services.statistics import statistics
+
+
+class StudyStatistics(Resource):
+    @operation("getStatistics", answers={200: shapes.StatisticsShape}, query=shapes.StatisticsQuery)
+    def retrieve(self, request: Request) -> Response:
+        """Read how study goes: totals, retention, streak, time spent, and what comes due."""
+        query = self.query(shapes.StatisticsQuery)
+        found = statistics(learner_id=self.learner_id, days=query["days"], now=now())
+        return Response(shapes.StatisticsShape(found).data)
