@@ -18,7 +18,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.table import Item, Page, Raw, key_instant
+from config.table import Item, Page, Raw, connection, key_instant
 from learning.days import MATURE_DAYS
 from learning.scheduling import (
     Memory,
@@ -324,6 +324,40 @@ class Card(Item, discriminator="card"):
         """Some cards of a deck, suspended ones too: one query."""
         condition = cls.lsi2.startswith(f"{deck_id}#")
         return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
+
+    @classmethod
+    def sought(
+        cls,
+        learner_id: str,
+        condition: Condition,
+        *,
+        index: str | None,
+        matching: Condition | None,
+        limit: int,
+        read: int,
+        start: Raw | None,
+    ) -> "Page[Card]":
+        """Up to `limit` cards that match, of the next `read` of an index: one query."""
+        answer = connection().query(
+            learner_key(learner_id),
+            range_key_condition=condition,
+            filter_condition=cls._cards_only(matching),
+            index_name=index,
+            limit=read,
+            exclusive_start_key=start,
+            consistent_read=True,
+        )
+        raws, last = answer["Items"], answer.get("LastEvaluatedKey")
+        if len(raws) > limit:
+            raws = raws[:limit]
+            last = {key: raws[-1][key] for key in ("pk", "sk", index) if key}
+        return Page([cls.read(raw) for raw in raws], last)
+
+    @classmethod
+    def _cards_only(cls, matching: Condition | None) -> Condition:
+        """Tombstones lie among the cards by id."""
+        cards: Condition = cls.kind == cls
+        return cards if matching is None else cards & matching
 
     @classmethod
     def coming_due(cls, learner_id: str, *, before: datetime, limit: int) -> "Page[Card]":

@@ -17,6 +17,7 @@ from config.serializers import (
     Query,
     Serializer,
     Text,
+    wire_name,
 )
 from learning.scheduling import (
     RETENTION_RANGE,
@@ -132,5 +133,20 @@ class CardQuery(ListQuery):
     tag = Text(max_length=50, required=False)
     state = serializers.ChoiceField(STATES, required=False)
     front = Text(max_length=80, required=False, help_text="Begins with, whatever the case")
+    q = Text(
+        max_length=400,
+        required=False,
+        help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
+        "`deck:`, `tag:`, `is:` due, new, learning, review, suspended, leech or buried, `prop:` "
+        "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
+        "term is how the front begins",
+    )
     suspended = Boolean(required=False)
     leech = Boolean(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        others = attrs.keys() - {"q", "limit", "cursor"}
+        if "q" in attrs and others:
+            said = serializers.ErrorDetail("Put this into the search.", "not_with_q")
+            raise serializers.ValidationError({wire_name(name): [said] for name in sorted(others)})
+        return attrs

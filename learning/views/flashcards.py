@@ -19,7 +19,7 @@ from learning.scheduling import Rating
 from learning.serializers import cards as shapes
 from learning.serializers import notes as note_shapes
 from learning.serializers import study as study_shapes
-from learning.services import bulk, cards, holding, review, study
+from learning.services import bulk, cards, holding, review, search, study
 
 
 class Flashcards(Resource):
@@ -34,7 +34,16 @@ class Flashcards(Resource):
         """
         query = self.query(shapes.CardQuery)
         start = start_of(request, query.pop("cursor", None))
-        page = Card.all_of(self.learner_id, **query, start=start)
+        if "q" in query:
+            page = search.search_cards(
+                learner_id=self.learner_id,
+                text=query["q"],
+                limit=query["limit"],
+                start=start,
+                now=now(),
+            )
+        else:
+            page = Card.all_of(self.learner_id, **query, start=start)
         return page_response(request, page, shapes.CardShape)
 
     @operation(

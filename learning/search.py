@@ -1,0 +1,100 @@
+"""The search of cards: `tag:verbs is:due -deck:Travel prop:lapses>3 "la ca"`.
+
+Terms are joined by blanks and all must hold; `-` before one turns it round. Quotes keep blanks
+together. What is no term is how the front begins. Pure rules: text in, a Search out.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+IS = ("due", "new", "learning", "review", "suspended", "leech", "buried")
+PROPERTIES = ("lapses", "reps", "stability", "difficulty")
+OPERATORS = (">=", "<=", "!=", "=", ">", "<")
+MAX_TERMS = 10
+
+TOKEN = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z]+):)?(?P<value>"[^"]*"|[^\s"]*)')
+PROPERTY = re.compile(rf"(?P<name>[a-z]+)(?P<operator>{'|'.join(OPERATORS)})(?P<number>.*)")
+NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?", re.ASCII)
+
+
+class SearchError(ValueError):
+    """What cannot be read; `position` is where, counted in characters from 0."""
+
+    def __init__(self, position: int, message: str) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Term:
+    """One condition. `name` and `operator` belong to `prop`; `negated` turns it round."""
+
+    field: Literal["deck", "tag", "is", "prop"]
+    value: str
+    position: int
+    name: str = ""
+    operator: str = ""
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """All terms must hold, and the front begin with `front`."""
+
+    terms: tuple[Term, ...]
+    front: str = ""
+
+
+def parse(text: str) -> Search:
+    """Reads a search. Raises SearchError at the first character that cannot be understood."""
+    terms: list[Term] = []
+    words: list[str] = []
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        found = TOKEN.match(text, at)
+        assert found is not None  # noqa: S101  (it matches the empty text, too)
+        at = _term(text, found, terms, words)
+        if len(terms) > MAX_TERMS:
+            raise SearchError(found.start(), f"A search has at most {MAX_TERMS} terms.")
+    return Search(tuple(terms), " ".join(words))
+
+
+def _term(text: str, found: re.Match[str], terms: list[Term], words: list[str]) -> int:
+    """Takes one token in; answers where it ends."""
+    start, end = found.start("value"), found.end()
+    if end < len(text) and not text[end].isspace():
+        raise SearchError(end, "A quote is open." if text[end] == '"' else "A blank is missing.")
+    field, value = found["field"], found["value"].strip('"')
+    negated = bool(found["minus"])
+    if field is None:
+        if negated:
+            raise SearchError(found.start(), "Only a term such as -tag:verbs can be turned round.")
+        words.append(value)
+    elif field == "prop":
+        terms.append(_property(value, start, negated=negated))
+    elif field in ("deck", "tag", "is"):
+        if not value:
+            raise SearchError(start, f"{field}: needs a value.")
+        if field == "is" and value not in IS:
+            raise SearchError(start, f"Give one of {', '.join(IS)}.")
+        terms.append(Term(field, value, start, negated=negated))  # type: ignore[arg-type]
+    else:
+        raise SearchError(
+            found.start("field"), "Give deck:, tag:, is: or prop:, or quote the word."
+        )
+    return end
+
+
+def _property(value: str, start: int, *, negated: bool) -> Term:
+    found = PROPERTY.fullmatch(value)
+    if found is None:
+        raise SearchError(start, "Compare a property, as in prop:lapses>3.")
+    if found["name"] not in PROPERTIES:
+        raise SearchError(start, f"Give one of {', '.join(PROPERTIES)}.")
+    if not NUMBER.fullmatch(found["number"]):
+        raise SearchError(start + found.start("number"), "Compare with a number.")
+    return Term("prop", found["number"], start, found["name"], found["operator"], negated=negated)

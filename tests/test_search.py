@@ -1,0 +1,194 @@
+"""GET /flashcards?q=, and the grammar of searches."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.clock import now
+from learning.search import MAX_TERMS, Search, SearchError, Term, parse
+from learning.services import search as service
+from tests.callers import Caller
+from tests.test_flashcards import card_of, deck_of, fronts
+from tests.test_notes import note_of
+from tests.test_reviews import review
+from tests.test_round_trips import counted
+
+
+def sought(caller: Caller, text: str) -> list[str]:
+    return sorted(fronts(caller, f"q={quote(text)}"))
+
+
+# --- The grammar -------------------------------------------------------------------------------
+
+
+def test_terms_and_words_are_told_apart() -> None:
+    found = parse('-tag:"muito longe" la  prop:lapses>=3 casa is:due')
+    assert found == Search(
+        terms=(
+            Term("tag", "muito longe", 5, negated=True),
+            Term("prop", "3", 28, "lapses", ">="),
+            Term("is", "due", 46),
+        ),
+        front="la casa",
+    )
+
+
+def test_quoted_words_are_no_terms() -> None:
+    assert parse('"tag:x  y"') == Search((), "tag:x  y")
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("is:dew", 3),
+        ("casa is:", 8),
+        ("colour:red", 0),
+        ("tag:a deck:", 11),
+        ('tag:"open', 4),
+        ('ca"sa', 2),
+        ('"a"b', 3),
+        ("prop:lapses", 5),
+        ("prop:colour=3", 5),
+        ("prop:lapses>many", 12),
+        ("prop:lapses>-1", 12),
+        ("-casa", 0),
+        (" ".join(["tag:a"] * (MAX_TERMS + 1)), 6 * MAX_TERMS),
+    ],
+)
+def test_what_cannot_be_read_is_pointed_at(text: str, position: int) -> None:
+    with pytest.raises(SearchError) as error:
+        parse(text)
+    assert error.value.position == position
+
+
+@given(st.text(alphabet='ab:"- >=3tagispro', max_size=30))
+def test_any_text_is_read_or_refused_at_a_place_in_it(text: str) -> None:
+    position = 0
+    try:
+        parse(text)
+    except SearchError as error:
+        position = error.position
+    assert 0 <= position <= len(text)
+
+
+# --- Over HTTP ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cards(maria: Caller) -> dict[str, str]:
+    """Cards by their fronts, one of each state."""
+    maria.patch("/scheduler", {"fuzz": False, "leechThreshold": 1})
+    deck_id, travel = deck_of(maria), deck_of(maria, name="Viagem a pé")
+    made = {
+        front: card_of(maria, deck, front, tags=tags)
+        for front, deck, tags in (
+            ("casa", deck_id, ["lar"]),
+            ("cama", deck_id, ["lar", "A1"]),
+            ("mesa", deck_id, []),
+            ("mala", travel, ["A1"]),
+            ("mapa", travel, []),
+        )
+    }
+    then = now() - timedelta(days=60)
+    review(maria, made["cama"], "again", now())
+    review(maria, made["mesa"], "easy", then)
+    review(maria, made["mala"], "easy", then)
+    review(maria, made["mala"], "again", then + timedelta(days=20))
+    maria.post(f"/flashcards/{made['mapa']}/suspend")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ca", "cama casa"),
+        ("CA tag:lar", "cama casa"),
+        ("tag:lar -tag:A1", "casa"),
+        ("is:new", "casa mapa"),
+        ("is:new -is:suspended", "casa"),
+        ("is:learning", "cama mala"),
+        ("is:review", "mesa"),
+        ("is:due", "mala mesa"),
+        ("is:due deck:Português", "mesa"),
+        ("is:suspended", "mapa"),
+        ("is:leech", "mala"),
+        ("-is:leech is:due", "mesa"),
+        ('deck:"viagem A PÉ"', "mala mapa"),
+        ("-deck:Português", "mala mapa"),
+        ("prop:lapses>0", "mala"),
+        ("prop:reps=1", "cama mesa"),
+        ("prop:stability>=8", "mesa"),
+        ("-prop:reps<1 ma", "mala"),
+        ("zebra", ""),
+    ],
+)
+def test_a_search_finds_what_it_says(
+    maria: Caller, cards: dict[str, str], text: str, found: str
+) -> None:
+    assert sought(maria, text) == found.split()
+
+
+def test_a_buried_card_is_not_due_and_can_be_sought(maria: Caller, cards: dict[str, str]) -> None:
+    maria.post(f"/flashcards/{cards['mesa']}/bury")
+    assert sought(maria, "is:due") == ["mala"]
+    assert sought(maria, "is:buried") == ["mesa"]
+
+
+def test_a_deck_is_named_by_its_id_as_well(maria: Caller, cards: dict[str, str]) -> None:
+    deck_id = maria.get(f"/flashcards/{cards['mala']}").json()["deckId"]
+    assert sought(maria, f"deck:{deck_id}") == ["mala", "mapa"]
+
+
+def test_pages_of_a_search_are_bounded_and_lead_on(
+    maria: Caller, cards: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "READ", 2)  # looks at two cards for each page
+    maria.delete(f"/flashcards/{cards['casa']}")
+    assert sought(maria, "-tag:none") == ["cama", "mala", "mapa", "mesa"]
+    assert sought(maria, "is:leech") == ["mala"]
+    assert sorted(fronts(maria, "limit=1&q=tag:A1")) == ["cama", "mala"]
+    assert sorted(fronts(maria, "limit=1&q=ma")) == ["mala", "mapa"]
+
+
+@pytest.mark.parametrize(("text", "calls"), [("tag:A1 is:due", 1), ("deck:Português", 2)])
+def test_a_page_is_one_query_and_one_more_to_find_a_deck(
+    maria: Caller, cards: dict[str, str], text: str, calls: int
+) -> None:
+    with counted() as spent:
+        maria.get(f"/flashcards?q={quote(text)}")
+    assert spent.calls == ["Query"] * calls
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("is:dew", "At character 4: Give one of due, "),
+        ("tag:a deck:Nenhum", "At character 12: You have no such deck."),
+    ],
+)
+def test_a_search_that_cannot_be_read_says_where(maria: Caller, text: str, message: str) -> None:
+    answer = maria.get(f"/flashcards?q={quote(text)}")
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["code"]) == ("q", "search_syntax")
+    assert error["message"].startswith(message)
+
+
+def test_a_search_stands_alone(maria: Caller) -> None:
+    answer = maria.get("/flashcards?q=casa&tag=lar&leech=true")
+    errors: list[Any] = answer.json()["errors"]
+    assert [(each["field"], each["code"]) for each in errors] == [
+        ("leech", "not_with_q"),
+        ("tag", "not_with_q"),
+    ]
+
+
+def test_another_learners_decks_cannot_be_named(maria: Caller, joao: Caller) -> None:
+    deck_id = deck_of(joao, name="Segredo")
+    note_of(joao, deck_id)
+    for name in ("Segredo", deck_id):
+        assert maria.get(f"/flashcards?q=deck:{name}").status_code == 400
