@@ -1,0 +1,83 @@
+"""What a month costs: units measured by the tests, times dated prices, times what learners do."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PRICES = Path(__file__).with_name("prices.json")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One request: DynamoDB's units, round trips to AWS, and how often a learner makes it a month.
+
+    The units are those of `docs/access-patterns.md`; tests/test_cost.py measures some of them
+    again.
+    """
+
+    name: str
+    a_month: float
+    reads: float
+    writes: float
+    round_trips: int
+
+
+# An active learner: twenty days a month, thirty reviews and two new cards on each.
+STUDY_DAYS, REVIEWS_A_DAY, NEW_CARDS_A_DAY = 20, 30, 2
+OPERATIONS = (
+    Operation("POST /flashcards/{id}/reviews", STUDY_DAYS * REVIEWS_A_DAY, 3, 27, 2),
+    Operation("POST /flashcards", STUDY_DAYS * NEW_CARDS_A_DAY, 0, 10, 1),
+    Operation("GET /flashcards/due", STUDY_DAYS * 3, 30, 0, 4),
+    Operation("GET /profile", STUDY_DAYS * 2, 3, 0, 1),
+    Operation("POST /auth/refresh", STUDY_DAYS * 2, 0, 2, 2),
+    Operation("POST /auth/login", 2, 2, 6, 4),
+)
+MAILS_A_MONTH = 20
+STORED_GB = 0.004  # a thousand cards with their index entries, a year of reviews
+LOG_BYTES = 420  # our line of a request, and Lambda's own report
+MEMORY_GB = 1.0
+# Not measured on AWS: our own part of a request at 0.58 of a processor, and one call's way.
+OWN_S, ROUND_TRIP_S = 0.012, 0.008
+SWEEPS_A_MONTH, SWEEP_S = 43_800, 0.1
+
+
+def prices() -> dict[str, float]:
+    """USD for one unit of each kind."""
+    found = json.loads(PRICES.read_text())["prices"]
+    return {name: price["usd"] / price["per"] for name, price in found.items()}
+
+
+def units_of(operation: Operation) -> Counter[str]:
+    """What one such request uses, by the names of the prices."""
+    seconds = OWN_S + operation.round_trips * ROUND_TRIP_S
+    return Counter(
+        {
+            "request": 1,
+            "invocation": 1,
+            "gb_s": seconds * MEMORY_GB,
+            "read_unit": operation.reads,
+            "write_unit": operation.writes,
+            "log_gb": LOG_BYTES / 1e9,
+        }
+    )
+
+
+def price_of(units: Mapping[str, float], at: Mapping[str, float]) -> float:
+    """USD of so many units."""
+    return sum(amount * at[name] for name, amount in units.items())
+
+
+def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
+    """USD a month by kind of unit, for so many active learners; free tiers are left out."""
+    used: Counter[str] = Counter()
+    for operation in OPERATIONS:
+        for name, amount in units_of(operation).items():
+            used[name] += amount * operation.a_month * learners
+    used["active_user"] += learners
+    used["mail"] += MAILS_A_MONTH * learners
+    used["stored_gb"] += STORED_GB * learners
+    used["invocation"] += SWEEPS_A_MONTH + MAILS_A_MONTH * learners / 10
+    used["gb_s"] += SWEEPS_A_MONTH * SWEEP_S * MEMORY_GB
+    return {name: amount * at[name] for name, amount in used.most_common()}

@@ -1,0 +1,62 @@
+"""What a month costs: the units are those that DynamoDB counts, the tables those in the docs."""
+
+import io
+import json
+
+import pytest
+from django.core.management import call_command
+
+from config.deployment import costs
+from config.stack import BASE_DIR
+from tests.callers import Caller
+from tests.test_flashcards import card_of, deck_of
+from tests.test_round_trips import ana, body, counted  # noqa: F401  (a fixture among them)
+
+BY_NAME = {operation.name: operation for operation in costs.OPERATIONS}
+
+
+@pytest.mark.server
+def test_what_a_learner_does_most_uses_no_more_units_than_assumed(
+    ana: Caller,  # noqa: F811
+) -> None:
+    deck_id = deck_of(ana)
+    card_id = card_of(ana, deck_id)
+    for name, act in (
+        ("POST /flashcards", lambda: card_of(ana, deck_id)),
+        (
+            "POST /flashcards/{id}/reviews",
+            lambda: ana.post(f"/flashcards/{card_id}/reviews", body()),
+        ),
+        ("GET /flashcards/due", lambda: ana.get("/flashcards/due")),
+        ("GET /profile", lambda: ana.get("/profile")),
+    ):
+        with counted() as spent:
+            act()
+        assert 0 < spent.units <= BY_NAME[name].reads + BY_NAME[name].writes, name
+        assert len(spent.calls) <= BY_NAME[name].round_trips, name
+
+
+def test_every_price_has_its_source_and_date() -> None:
+    found = json.loads(costs.PRICES.read_text())
+    assert found["region"]
+    for name, price in found["prices"].items():
+        assert price["usd"] > 0, name
+        assert price["source"], name
+        assert price["dated"], name
+
+
+def test_a_bill_is_units_times_prices() -> None:
+    at = dict.fromkeys(costs.prices(), 0.0) | {"write_unit": 1.0, "read_unit": 0.5}
+    operation = costs.Operation("POST /things", a_month=1, reads=4, writes=3, round_trips=1)
+    assert costs.price_of(costs.units_of(operation), at) == 5.0
+
+
+def test_a_million_learners_cost_no_more_each_than_a_hundred() -> None:
+    few, many = (sum(costs.month(count, costs.prices()).values()) / count for count in (100, 10**6))
+    assert many < few
+
+
+def test_the_docs_have_the_tables_as_they_are_now() -> None:
+    said = io.StringIO()
+    call_command("estimate_cost", stdout=said)
+    assert said.getvalue().strip() in (BASE_DIR / "docs" / "cost.md").read_text()
