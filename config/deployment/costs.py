@@ -1,7 +1,7 @@
 """What a month costs: units measured by the tests, times dated prices, times what learners do."""
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,19 +49,17 @@ def prices() -> dict[str, float]:
     return {name: price["usd"] / price["per"] for name, price in found.items()}
 
 
-def units_of(operation: Operation) -> Counter[str]:
+def units_of(operation: Operation) -> dict[str, float]:
     """What one such request uses, by the names of the prices."""
     seconds = OWN_S + operation.round_trips * ROUND_TRIP_S
-    return Counter(
-        {
-            "request": 1,
-            "invocation": 1,
-            "gb_s": seconds * MEMORY_GB,
-            "read_unit": operation.reads,
-            "write_unit": operation.writes,
-            "log_gb": LOG_BYTES / 1e9,
-        }
-    )
+    return {
+        "request": 1,
+        "invocation": 1,
+        "gb_s": seconds * MEMORY_GB,
+        "read_unit": operation.reads,
+        "write_unit": operation.writes,
+        "log_gb": LOG_BYTES / 1e9,
+    }
 
 
 def price_of(units: Mapping[str, float], at: Mapping[str, float]) -> float:
@@ -71,7 +69,7 @@ def price_of(units: Mapping[str, float], at: Mapping[str, float]) -> float:
 
 def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
     """USD a month by kind of unit, for so many active learners; free tiers are left out."""
-    used: Counter[str] = Counter()
+    used: dict[str, float] = defaultdict(float)
     for operation in OPERATIONS:
         for name, amount in units_of(operation).items():
             used[name] += amount * operation.a_month * learners
@@ -80,4 +78,4 @@ def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
     used["stored_gb"] += STORED_GB * learners
     used["invocation"] += SWEEPS_A_MONTH + MAILS_A_MONTH * learners / 10
     used["gb_s"] += SWEEPS_A_MONTH * SWEEP_S * MEMORY_GB
-    return {name: amount * at[name] for name, amount in used.most_common()}
+    return {name: amount * at[name] for name, amount in used.items()}
