@@ -1,0 +1,151 @@
+"""A table as a file and back: nothing lost, and taken up again where it was interrupted."""
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from config import provisioning
+from config.deployment import backup
+from config.stack import Stack
+from tests.servers import table_definition
+
+pytestmark = pytest.mark.server
+
+EVERY_KIND = {
+    "pk": {"S": "LEARNER#maria"},
+    "sk": {"S": "CARD#pão 🍞"},
+    "number": {"N": "12345678901234567890.123456789012345678"},
+    "bytes": {"B": bytes(range(256))},
+    "truth": {"BOOL": False},
+    "nothing": {"NULL": True},
+    "list": {"L": [{"S": ""}, {"M": {"deep": {"B": b"\x00\xff"}}}, {"L": []}]},
+    "words": {"SS": ["a", "ä"]},
+    "numbers": {"NS": ["1", "2.5"]},
+    "blobs": {"BS": [b"\x01", b"\x02"]},
+}
+
+
+def items(count: int) -> list[Any]:
+    # Large enough that a page of a scan, a megabyte, does not hold them all.
+    many = [
+        {"pk": {"S": f"LEARNER#{n % 7}"}, "sk": {"S": f"CARD#{n:05}"}, "text": {"S": "ç" * 5000}}
+        for n in range(count)
+    ]
+    return [EVERY_KIND, *many]
+
+
+def told(_count: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def client(dynamodb_local: Stack) -> Any:
+    assert dynamodb_local.endpoint_url
+    return provisioning.local_client("dynamodb", dynamodb_local.endpoint_url)
+
+
+@pytest.fixture
+def full(dynamodb_local: Stack, client: Any) -> str:
+    for group in backup._groups(items(400)):
+        backup._put(client, dynamodb_local.table_name, group)
+    return dynamodb_local.table_name
+
+
+@pytest.fixture
+def empty(client: Any) -> Iterator[str]:
+    client.create_table(TableName="restored", **table_definition())
+    yield "restored"
+    client.delete_table(TableName="restored")
+
+
+def content(client: Any, table: str) -> dict[tuple[str, str], Any]:
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    found = [item for page in pages for item in page["Items"]]
+    for item in found:
+        for value in item.values():
+            for kind in {"SS", "NS", "BS"} & value.keys():
+                value[kind] = sorted(value[kind])  # sets have no order
+    return {(item["pk"]["S"], item["sk"]["S"]): item for item in found}
+
+
+def test_nothing_is_lost_there_and_back(client: Any, full: str, empty: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl.gz"
+    counts: list[int] = []
+    assert backup.export_table(client, full, path, counts.append) == 401
+    assert len(counts) > 2
+    assert counts[-1] == 401
+    assert backup.import_table(client, empty, path, told) == 401
+    assert content(client, empty) == content(client, full)
+    assert content(client, empty)["LEARNER#maria", "CARD#pão 🍞"]["bytes"] == EVERY_KIND["bytes"]
+
+
+def test_an_interrupted_copy_goes_on_where_it_was(
+    client: Any, full: str, empty: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.jsonl.gz"
+    seen: list[int] = []
+
+    def stop(done: int) -> None:
+        seen.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backup.export_table(client, full, path, stop)
+    with path.open("ab") as file:
+        file.write(gzip.compress(b'{"half": {"S"')[:20])  # a page that was not noted
+    with pytest.raises(backup.BackupError, match="not whole"):
+        backup.import_table(client, empty, path, told)
+    assert backup.export_table(client, full, path, told) == 401
+    with pytest.raises(KeyboardInterrupt):
+        backup.import_table(client, empty, path, stop)
+    with mock.patch.object(client, "batch_write_item", wraps=client.batch_write_item) as put:
+        assert backup.import_table(client, empty, path, told) == 401
+    assert put.call_count == 16  # of 17 batches one was done already
+    assert content(client, empty) == content(client, full)
+
+
+def test_a_table_that_has_items_is_left_alone(client: Any, full: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl.gz"
+    backup.export_table(client, full, path, told)
+    with pytest.raises(backup.BackupError, match="is not empty"):
+        backup.import_table(client, full, path, told)
+
+
+def test_a_file_of_something_else_is_not_written_over(
+    client: Any, full: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Querida avó")
+    with pytest.raises(backup.BackupError, match="no export"):
+        backup.export_table(client, full, path, told)
+    assert path.read_text() == "Querida avó"
+
+
+def test_throttling_is_told_when_it_does_not_end(tmp_path: Path) -> None:
+    busy = mock.Mock()
+    busy.batch_write_item.side_effect = lambda **sent: {"UnprocessedItems": sent["RequestItems"]}
+    with (
+        mock.patch.object(backup, "TRIES", 2),
+        pytest.raises(backup.BackupError, match="throttled"),
+    ):
+        backup._put(busy, "table", [EVERY_KIND])
+
+
+def test_the_commands_copy_the_table_of_a_local_run(embedded_aws: Stack, tmp_path: Path) -> None:
+    path, said = tmp_path / "table.jsonl.gz", io.StringIO()
+    call_command("export_table", str(path), stdout=said, stderr=io.StringIO())
+    assert f"items of {embedded_aws.table_name}" in said.getvalue()
+    again = io.StringIO()
+    call_command("export_table", str(path), stdout=again, stderr=io.StringIO())
+    assert again.getvalue() == said.getvalue()
+
+
+def test_the_import_command_tells_why_it_refuses(embedded_aws: Stack, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"is not (whole|empty)"):
+        call_command("import_table", str(tmp_path / "none.gz"), stderr=io.StringIO())
