@@ -9,7 +9,7 @@ from learning.views.notes import Notes
 from learning.views.practice import Sessions
 from learning.views.reviews import Reviews
 from learning.views.scenarios import Scenarios
-from learning.views.scheduler import SchedulerSettings
+from learning.views.scheduler import Optimizations, SchedulerSettings
 from learning.views.starters import StarterDecks
 from learning.views.statistics import StudyStatistics
 
@@ -25,6 +25,7 @@ router.register("starter-decks", StarterDecks, "starter-deck")
 urlpatterns = [
     *router.urls,
     path("statistics", StudyStatistics.as_view({"get": "retrieve"})),
+    path("scheduler/optimize", Optimizations.as_view({"get": "retrieve", "post": "create"})),
     path(
         "scheduler",
         SchedulerSettings.as_view({"get": "retrieve", "patch": "partial_update"}),

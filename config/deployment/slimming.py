@@ -60,6 +60,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
+    "lambda": ("Invoke",),
     "sesv2": ("SendEmail",),
     "ssm": ("GetParameter",),
 }

@@ -133,6 +133,12 @@ class LogEntry(Item, discriminator="entry"):
         return cls.every(learner_key(learner_id), cls.lsi4.startswith(f"{card_id}#"), index="lsi4")
 
     @classmethod
+    def oldest(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[LogEntry]":
+        """One page of the learner's whole log, in order of time."""
+        condition = cls.lsi5.startswith(cls.PREFIX)
+        return cls.page(learner_key(learner_id), condition, index="lsi5", limit=limit, start=start)
+
+    @classmethod
     def newest(
         cls, learner_id: str, *, card_id: str | None, limit: int, start: Raw | None
     ) -> "Page[LogEntry]":

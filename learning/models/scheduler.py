@@ -5,6 +5,7 @@ from pynamodb.attributes import (
     JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
+    UTCDateTimeAttribute,
     VersionAttribute,
 )
 
@@ -69,3 +70,23 @@ class Scheduler(Item, discriminator="scheduler"):
             if name not in ("pk", "sk", "kind", "version", "decks")
         }
         return Scheduler(*self.key(learner_id, int(self.number)), **values)
+
+
+class Optimization(Item, discriminator="optimization"):
+    """The last fit of a learner's weights: `OPTIMIZATION`.
+
+    `status` is never, running, adopted, kept (the fit was no better), too_few or failed. Losses
+    are on the answers held out, before with the former weights and after with the fitted ones.
+    """
+
+    SK = "OPTIMIZATION"
+
+    status = UnicodeAttribute(default="never")
+    started_at = UTCDateTimeAttribute(null=True)
+    finished_at = UTCDateTimeAttribute(null=True)
+    trained_on = NumberAttribute(null=True)
+    held_out = NumberAttribute(null=True)
+    loss_before = NumberAttribute(null=True)
+    loss_after = NumberAttribute(null=True)
+    settings_version = NumberAttribute(null=True)
+    version = VersionAttribute()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.pages import ListQuery
@@ -14,6 +15,7 @@ from config.serializers import (
     Number,
     Query,
     Serializer,
+    wire_name,
 )
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.log import LogEntry
@@ -28,6 +30,7 @@ from learning.serializers.batches import ItemProblemShape, OneByOne
 from learning.serializers.cards import STATES, CardId, CardShape
 
 RATINGS = [rating.wire for rating in Rating]
+OPTIMIZATION_STATES = ["never", "running", "adopted", "kept", "tooFew", "failed"]
 KINDS = ["review", "reset", "reschedule", "baseline", "void"]
 
 
@@ -222,3 +225,21 @@ class SchedulerShape(Serializer):
 
     def get_weights(self, scheduler: Any) -> list[float]:
         return list(scheduler.weights or DEFAULT_WEIGHTS)
+
+
+class OptimizationShape(Serializer):
+    """The last fit of the weights. Losses are log losses on the answers held out: lower is better.
+    `tooFew` answers are under 400; `kept` means that the fit was no better than the weights."""
+
+    status = serializers.SerializerMethodField()
+    started_at = Instant(allow_null=True)
+    finished_at = Instant(allow_null=True)
+    trained_on = Integer(allow_null=True, help_text="Answers, the older four fifths")
+    held_out = Integer(allow_null=True, help_text="Answers, the newer fifth")
+    loss_before = Number(allow_null=True)
+    loss_after = Number(allow_null=True)
+    settings_version = Integer(allow_null=True, help_text="Of the settings with these weights")
+
+    @extend_schema_field(serializers.ChoiceField(OPTIMIZATION_STATES))
+    def get_status(self, found: Any) -> str:
+        return wire_name(found.status)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import Condition, Not
 
 from config.problems import ValidationFailed
 from config.table import Page, Raw, key_instant
@@ -96,19 +96,21 @@ def _condition(term: Term, decks: Mapping[str, str], now: datetime) -> Condition
             found = Card.tags.contains(term.value)
         case "prop":
             attribute = Card.get_attributes()[term.name]
-            found = COMPARE[term.operator](attribute, float(term.value))
+            compare: Callable[[Any, float], Condition] = COMPARE[term.operator]
+            found = compare(attribute, float(term.value))
         case "is":
             found = _is(term.value, now)
-    turned: Condition = ~found
-    return turned if term.negated else found
+    return Not(found) if term.negated else found
 
 
 def _is(state: str, now: datetime) -> Condition:
     match state:
         case "due":
-            studied = Card.state != State.NEW.value
+            studied: Condition = Card.state != State.NEW.value
             free = Card.buried_until.does_not_exist() | (Card.buried_until <= now)
-            return studied & (Card.due_at <= now) & (Card.suspended == False) & free  # noqa: E712
+            due: Condition = (Card.due_at <= now) & (Card.suspended == False)  # noqa: E712
+            all_of: list[Condition] = [studied, due, free]
+            return functools.reduce(operator.and_, all_of)
         case "learning":
             return Card.state.is_in(State.LEARNING.value, State.RELEARNING.value)
         case "suspended":

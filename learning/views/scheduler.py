@@ -1,13 +1,15 @@
 """How cards are scheduled."""
 
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.clock import now
 from config.operations import operation
 from config.preconditions import expected_version, versioned
 from config.viewsets import Resource
 from learning.serializers import study as shapes
-from learning.services import settings
+from learning.services import optimization, settings
 
 
 class SchedulerSettings(Resource):
@@ -31,3 +33,25 @@ class SchedulerSettings(Resource):
             expected_version=expected_version(request),
         )
         return versioned(Response(shapes.SchedulerShape(scheduler).data), int(scheduler.number))
+
+
+class Optimizations(Resource):
+    @operation("getOptimization", answers={200: shapes.OptimizationShape})
+    def retrieve(self, request: Request) -> Response:
+        """Read how the last fit of the weights went."""
+        found = optimization.read_optimization(learner_id=self.learner_id)
+        return Response(shapes.OptimizationShape(found).data)
+
+    @operation(
+        "optimizeScheduler",
+        answers={202: shapes.OptimizationShape},
+        raises=[optimization.OptimizationRunning],
+    )
+    def create(self, request: Request) -> Response:
+        """Fit the scheduler's weights to how the learner remembers.
+
+        The fit is tried on the newest answers, which it has not seen, and adopted only where it
+        predicts them better. It may take minutes: read how it went at the same address.
+        """
+        found = optimization.start_optimization(learner_id=self.learner_id, now=now())
+        return Response(shapes.OptimizationShape(found).data, status.HTTP_202_ACCEPTED)

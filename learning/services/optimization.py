@@ -1,0 +1,98 @@
+"""Fitting the scheduler's weights to a learner: asked for, done apart, adopted where better."""
+
+import json
+import os
+from datetime import datetime, timedelta
+
+from accounts.models import learner_key
+from config import aws
+from config.problems import Conflict
+from config.table import ConditionFailed
+from learning.fsrs import DEFAULT_WEIGHTS
+from learning.models.log import LogEntry
+from learning.models.scheduler import Optimization
+from learning.optimizer import History, TooFewAnswers, fit, histories
+from learning.scheduling import Entry
+from learning.services.settings import read_scheduler, update_scheduler
+
+PATIENCE = timedelta(minutes=15)  # a Lambda lives no longer
+PAGE, PAGES = 2_500, 40  # of the log: 100,000 entries at most, the oldest ones
+TASK = "learning.tasks.optimize"
+
+
+class OptimizationRunning(Conflict):
+    code, title = "OPTIMIZATION_RUNNING", "The weights are being fitted already"
+
+
+def read_optimization(*, learner_id: str) -> Optimization:
+    """How the last fit went: one read."""
+    key = learner_key(learner_id), Optimization.SK
+    return Optimization.find(*key) or Optimization(*key)
+
+
+def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
+    """Begins a fit: on Lambda in an invocation of its own, elsewhere here and now.
+
+    Raises OptimizationRunning.
+    """
+    found = read_optimization(learner_id=learner_id)
+    if found.status == "running" and found.started_at and found.started_at > now - PATIENCE:
+        raise OptimizationRunning
+    found.status, found.started_at, found.finished_at = "running", now, None
+    try:
+        found.put()
+    except ConditionFailed as error:
+        raise OptimizationRunning from error
+    if function := os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        event = {"command": TASK, "learnerId": learner_id}
+        aws.call(
+            "lambda",
+            "invoke",
+            FunctionName=function,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
+        )
+        return found
+    return optimize(learner_id=learner_id, now=now)
+
+
+def optimize(*, learner_id: str, now: datetime) -> Optimization:
+    """Fits the weights to the learner's log and adopts them where they predict better.
+
+    They become the next version of the settings; the former ones stay with the entries made under
+    them. Reads up to 100,000 entries, 2,500 a query.
+    """
+    done = read_optimization(learner_id=learner_id)
+    scheduler = read_scheduler(learner_id=learner_id)
+    in_force = tuple(scheduler.weights or DEFAULT_WEIGHTS)
+    done.status = "failed"
+    try:
+        fitted = fit(_histories(learner_id), weights=in_force)
+        done.status = "adopted" if fitted.is_better else "kept"
+        done.trained_on, done.held_out = fitted.trained_on, fitted.held_out
+        done.loss_before, done.loss_after = fitted.loss_before, fitted.loss_after
+        if fitted.is_better:
+            changes = {"weights": list(fitted.weights)}
+            scheduler = update_scheduler(
+                learner_id=learner_id, changes=changes, expected_version=None
+            )
+        done.settings_version = scheduler.number
+    except TooFewAnswers:
+        done.status = "too_few"
+    finally:
+        done.finished_at = now
+        done.put()
+    return done
+
+
+def _histories(learner_id: str) -> list[History]:
+    """The answers of all cards, from the learner's log in order of time."""
+    by_card: dict[str, list[Entry]] = {}
+    start = None
+    for _ in range(PAGES):
+        page = LogEntry.oldest(learner_id, limit=PAGE, start=start)
+        for row in page.items:
+            by_card.setdefault(row.card_id, []).append(row.to_entry())
+        if not (start := page.next_key):
+            break
+    return [history for entries in by_card.values() for history in histories(entries)]
