@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from django.template.loader import render_to_string
 
-from config import aws
+from config import aws, metrics
 from config.problems import ServiceUnavailable
 from config.stack import stack
 
@@ -46,7 +46,9 @@ def send(
             EmailTags=[{"Name": name, "Value": value} for name, value in (tags or {}).items()],
         )
     except ClientError as error:
+        metrics.emit("MailsFailed")
         raise MailRefused from error
+    metrics.emit("MailsSent")
     return str(answer["MessageId"])
 
 

@@ -15,6 +15,7 @@ from accounts.cognito import (
 )
 from accounts.limits import spend
 from accounts.models import Account, Activity, Address, Profile
+from config import metrics
 from config.problems import FieldError, Problem, ServiceUnavailable
 from config.sources import Source
 from config.table import ConditionFailed, Put, transact
@@ -83,6 +84,7 @@ def register(
         if isinstance(error, ConditionFailed):
             raise ServiceUnavailable("The sign-up took too long: try again") from error
         raise
+    metrics.emit("SignUps")
     return learner_id
 
 

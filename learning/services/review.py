@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Literal, Self
 
+from config import metrics
 from config.problems import (
     Conflict,
     IdTaken,
@@ -131,6 +132,8 @@ def submit(*, learner_id: str, submissions: Sequence[Submission], now: datetime)
     outcomes: list[Outcome] = []
     for start in range(0, len(submissions), CHUNK):
         outcomes += _submit(learner_id, submissions[start : start + CHUNK], now)
+    if applied := sum(outcome.status == "applied" for outcome in outcomes):
+        metrics.emit("Reviews", applied)
     return outcomes
 
 
