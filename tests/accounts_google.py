@@ -82,8 +82,8 @@ def google_stub() -> Iterator[GoogleStub]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(stub)) as server:
         stub.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        _federate(stub)
         try:
+            _federate(stub)
             yield stub
         finally:
             _separate()
@@ -100,6 +100,9 @@ def _offer(*providers: str) -> None:
 
 
 def _federate(stub: GoogleStub) -> None:
+    known = aws.client("cognito-idp").list_identity_providers(UserPoolId=stack().user_pool_id)
+    if known["Providers"]:
+        _separate()  # a run that was cut off left it
     aws.client("cognito-idp").create_identity_provider(
         UserPoolId=stack().user_pool_id,
         ProviderName=cognito.GOOGLE,

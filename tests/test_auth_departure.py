@@ -1,5 +1,6 @@
 """Taking one's data along (GET /profile/export) and leaving (DELETE /profile)."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.core.management import call_command
 from accounts import cognito
 from accounts.models import Account, Address, Profile, learner_key
 from config import aws, table
+from config.embedded import exclusive
 from config.partitions import plain, raw_page
 from tests.accounts_helpers import (
     PASSWORD,
@@ -23,6 +25,14 @@ from tests.accounts_helpers import (
     problem,
     sign_up,
 )
+from tests.servers import shared_folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The sweep is over the whole table, and one test's clock is not another's: workers wait."""
+    with exclusive(shared_folder(tmp_path_factory) / "departure.lock"):
+        yield
 
 
 def leave(person: Person, password: str | None = PASSWORD, **options: Any) -> Any:
