@@ -18,10 +18,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from config.stack import Stack  # noqa: E402  (found by the line above, also when run as a script)
+
 EVENT = json.loads((ROOT / "tests" / "events" / "rest_proxy.json").read_text()) | {
     "path": "/health"
 }
@@ -100,6 +105,7 @@ def lambda_handler(event, context):
 """,
     ),
 }
+OWN = {"region", "endpoint_url"}  # Lambda itself says where
 # What a deployed function is given; no call is made, so nothing behind these names exists.
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "none",
@@ -112,18 +118,7 @@ ENVIRONMENT = {
     "PARLEY_SECRET_KEY": "x" * 50,
     "PARLEY_STAGE": "dev",
     "POWERTOOLS_LOG_LEVEL": "ERROR",
-    **dict.fromkeys(
-        (
-            "PARLEY_CLIENT_ID",
-            "PARLEY_CONFIGURATION_SET",
-            "PARLEY_KEY_ID",
-            "PARLEY_MAIL_FROM",
-            "PARLEY_TABLE_NAME",
-            "PARLEY_TRANSFER_BUCKET",
-            "PARLEY_USER_POOL_ID",
-        ),
-        "none",
-    ),
+    **{f"PARLEY_{field.name.upper()}": "none" for field in fields(Stack) if field.name not in OWN},
 }
 
 

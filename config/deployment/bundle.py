@@ -12,13 +12,14 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from config.embedded import Progress, silent
-from config.stack import BASE_DIR
+from config.provisioning import snake_case
+from config.stack import BASE_DIR, Stack
 
 PACKAGES = ("accounts", "config", "learning", "reminders")
 SETTINGS = BASE_DIR / "zappa_settings.json"
@@ -127,15 +128,23 @@ def configure(
 ) -> None:
     """Writes the bundle's own Zappa settings: the repository's and `values`.
 
-    With the stack's `outputs`, each `${Name}` becomes the output of that name; raises BundleError
-    where there is none.
+    With the stack's `outputs`, each `${Name}` becomes the output of that name, and the function is
+    given all fields of config.stack.Stack. Raises BundleError where there is no such output.
     """
     settings = json.loads(SETTINGS.read_text())
     found = settings["base"] | settings[stage] | dict(values)
     found.pop("extends", None)
     if outputs is not None:
         found = _filled(found, {**outputs, "Stage": stage})
+        found["aws_environment_variables"] |= _stack_variables(outputs)
     (bundle.folder / SETTINGS.name).write_text(json.dumps({stage: found}, indent=2))
+
+
+def _stack_variables(outputs: Mapping[str, str]) -> dict[str, str]:
+    """The outputs as `config.stack.stack()` looks for them."""
+    wanted = {field.name for field in fields(Stack)}
+    named = {snake_case(name): value for name, value in outputs.items()}
+    return {f"PARLEY_{name.upper()}": named[name] for name in wanted & named.keys()}
 
 
 def _filled(node: Any, outputs: Mapping[str, str]) -> Any:

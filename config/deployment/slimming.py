@@ -147,6 +147,9 @@ def reduce_botocore(data: Path) -> None:
     for service in [path for path in data.iterdir() if path.is_dir()]:
         if service.name not in OPERATIONS:
             shutil.rmtree(service)
+            continue
+        for older in sorted(service.iterdir())[:-1]:  # API versions, by date; the last one is used
+            shutil.rmtree(older)
     for path in data.glob("*/*/*.json.gz"):
         with gzip.open(path) as packed:
             described = json.load(packed)
