@@ -10,8 +10,11 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
+from config.clock import now
+from learning.services import scenarios
 from tests.callers import Caller
 from tests.test_flashcards import card_of, deck_of
+from tests.test_sessions import COFFEE, of_pack
 
 Operation = tuple[str, str, dict[str, Any]]
 
@@ -46,14 +49,24 @@ STAFF = [
 ]
 OF_ONE = [each for each in PRIVATE if "{id}" in each[1] and kind_of(each) not in COMMON]
 
+
+def session_of(owner: Caller) -> str:
+    """A session of a scenario that is published for everyone."""
+    scenarios.load([of_pack(COFFEE)], now=now())
+    return str(owner.makes("/sessions", {"scenarioId": COFFEE})["id"])
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "decks": deck_of,
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
     "notes": lambda owner: card_of(owner, deck_of(owner)),
+    "sessions": session_of,
 }
 # Bodies for those operations that look at one before they look for the thing.
 BODIES: dict[str, Any] = {
+    "addTurn": {"text": "Hello"},
+    "savePhrase": {"deckId": str(ULID()), "turn": 1, "front": "hello", "back": "olá"},
     "replaceDeck": {"name": "Meu"},
     "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},
     "reviewFlashcard": {
