@@ -31,8 +31,7 @@ def create_note(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
     """
     if fields["type"] == "basic":
         rest = {name: value for name, value in fields.items() if name != "type"}
-        if not rest["back"].strip():
-            raise ValidationFailed.of("back", "blank", "A basic note needs a back.")
+        _need_back(rest)
         card = basic.create_card(learner_id=learner_id, fields=rest, now=now)
         return card, [card]
     note_id, rest, made_from = basic.identity(fields)
@@ -85,6 +84,7 @@ def update_note(
     for _ in range(TRIES):
         note, cards = read_note(learner_id=learner_id, note_id=note_id)
         if isinstance(note, Card):
+            _need_back(changes)
             card = basic.update_card(
                 learner_id=learner_id,
                 card_id=note_id,
@@ -126,6 +126,11 @@ def delete_note(
             continue
         return
     raise ServiceUnavailable
+
+
+def _need_back(fields: Mapping[str, Any]) -> None:
+    if not fields.get("back", "given").strip():
+        raise ValidationFailed.of("back", "blank", "A basic note needs a back.")
 
 
 def faces(note: Note) -> list[Face]:
