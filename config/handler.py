@@ -42,8 +42,8 @@ TEXT_TYPES = (
     "application/vnd.oai.openapi",
     "image/svg+xml",
 )
-# The pages that show the API load drf-spectacular (0.2 s), and nobody waits for them.
-NOT_PRELOADED = frozenset({"config.documentation"})
+# Pages for people: those that show the API load drf-spectacular (0.2 s). Learners wait for neither.
+NOT_PRELOADED = frozenset({"config.documentation", "accounts.browse.urls"})
 # What may be in a path besides letters and digits (RFC 3986); `%` begins what is quoted already.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 

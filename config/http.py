@@ -14,7 +14,6 @@ from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.versioning import AcceptHeaderVersioning
 from ulid import ULID
 
@@ -106,10 +105,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(problem, problems.InternalError):
         log.exception("unhandled", exc_info=error)
     body, headers = _document(problem, context["request"].path)
-    # DRF's HTML forms find their field errors through the serializer that made them.
-    serializer = getattr(getattr(error, "detail", None), "serializer", None)
-    data = ReturnDict(body, serializer=serializer) if serializer else body
-    return Response(data, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+    return Response(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
 
 
 def problem_response(problem: Problem, path: str) -> HttpResponse:

@@ -72,6 +72,13 @@ SILENCED_SYSTEM_CHECKS = [
 ]
 X_FRAME_OPTIONS = "DENY"
 
+# Only `/browse/` has forms and cookies; no script reads them.
+CSRF_COOKIE_NAME = "parley-csrf"
+CSRF_COOKIE_AGE = None  # until the browser is closed
+CSRF_COOKIE_SECURE = STAGE != "local"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "accounts.browse.views.csrf_failure"
+
 CORS_ALLOWED_ORIGINS = _words(
     "PARLEY_CORS_ORIGINS", "http://localhost:3000 http://localhost:5173" if STAGE == "local" else ""
 )

@@ -41,6 +41,7 @@ urlpatterns = [
         "starter-decks",
         "statistics",
     ),
+    part("accounts.browse.urls", "browse"),
 ]
 
 handler400 = "config.http.bad_request"

@@ -148,16 +148,21 @@ def travel() -> Journey:
     query = {"redirectUri": REDIRECT, "state": state, "codeChallenge": challenge_of(verifier)}
     answer = api.get(f"/auth/google/authorize?{urlencode(query)}")
     assert answer.status_code == 302, answer.content
-    address = answer.headers["Location"]
+    address = follow(answer.headers["Location"])
+    came_with = {k: v[0] for k, v in parse_qs(urlsplit(address).query).items()}
+    assert came_with["state"] == state
+    return Journey(verifier, state, came_with["code"])
+
+
+def follow(address: str) -> str:
+    """Goes through the pool and Google, to the address that they send the browser back to."""
     for _ in range(5):
         if address.startswith(REDIRECT):
             break
         step = requests.get(_reachable(address), allow_redirects=False, timeout=10)
         assert step.status_code == 302, step.text
         address = step.headers["Location"]
-    came_with = {k: v[0] for k, v in parse_qs(urlsplit(address).query).items()}
-    assert came_with["state"] == state
-    return Journey(verifier, state, came_with["code"])
+    return address
 
 
 def _reachable(address: str) -> str:

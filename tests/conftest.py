@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
+from django.urls import clear_script_prefix
 from moto import mock_aws
 
 from accounts.admission import states
@@ -56,3 +57,10 @@ def maria(table: None) -> Caller:
 @pytest.fixture
 def joao(table: None) -> Caller:
     return welcome("joao")
+
+
+@pytest.fixture(autouse=True)
+def no_stage() -> Iterator[None]:
+    """A request through the gateway leaves its stage as the prefix of this thread's addresses."""
+    yield
+    clear_script_prefix()

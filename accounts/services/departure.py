@@ -22,7 +22,7 @@ WITHIN_S = 20
 # Tokens may live on in other processes for ACCOUNT_STATE_CACHE_S: what they write is swept later.
 SWEEP_AFTER = timedelta(minutes=2)
 
-SECRET_KINDS = frozenset({"mfa", "email_change"})
+SECRET_KINDS = frozenset({"mfa", "email_change", "browser_session"})
 TECHNICAL = frozenset(
     {"pk", "sk", "kind", "lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk"}
 )

@@ -1,0 +1,160 @@
+"""What can be done on a page: for each method a form, and JSON for who prefers it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.utils.encoders import JSONEncoder
+
+from accounts.browse.forms import Fault, Filled, Input, NoForm, faults, inputs, sendable, skeleton
+from accounts.browse.gate import FORM, IF_MATCH, QUERY
+from accounts.browse.routes import Route
+from config.serializers import Serializer
+
+CONTENT = "_content"  # the name of the text field with JSON
+PAIR = {"put", "patch"}
+
+Errors = tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One method of a route, for people.
+
+    `inputs` is None where HTML has no form for the body, `json` where there is no body. `methods`
+    are those that take the JSON. `opened`: it is what the page is about.
+    """
+
+    method: str
+    title: str
+    description: str
+    query: list[Input]
+    inputs: list[Input] | None
+    json: str | None
+    as_json: bool
+    methods: list[str]
+    faults: list[Fault]
+    if_match: str | None
+    opened: bool
+    problem: Mapping[str, Any] | None
+
+
+def as_json(data: Any) -> str:
+    """Indented JSON."""
+    return json.dumps(data, cls=JSONEncoder, ensure_ascii=False, indent=2)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page shows, which its forms begin with: `data`, and the version of it."""
+
+    route: Route
+    request: Request
+    data: Any
+    is_problem: bool
+    etag: str | None
+
+    @property
+    def errors(self) -> Errors:
+        return tuple(self.data.get("errors", ())) if self.is_problem else ()
+
+    @property
+    def method(self) -> str:
+        return str(self.request.method).lower()
+
+
+def narrowing(answer: Answer) -> Offer | None:
+    """The form that narrows a list."""
+    query = answer.route.operation("get").query if "get" in answer.route.handlers else None
+    if query is None:
+        return None
+    sent = answer.request.query_params or None
+    errors = answer.errors if answer.method == "get" else ()
+    shown = inputs(query, Filled(sent, errors=errors))
+    return Offer(
+        method="GET",
+        title="Narrow",
+        description="",
+        query=[],
+        inputs=[each for each in shown if each.name != "cursor"],
+        json=None,
+        as_json=False,
+        methods=[],
+        faults=faults(shown, errors),
+        if_match=None,
+        opened=sent is not None,
+        problem=answer.data if errors else None,
+    )
+
+
+def offers(answer: Answer) -> Iterator[Offer]:
+    """What the caller may do here."""
+    methods = [method for method in answer.route.handlers if method != "get"]
+    if PAIR.issubset(methods):
+        methods.remove("patch")  # it is offered beside PUT
+    for method in methods:
+        failed = answer.is_problem and answer.method in _together(method)
+        # A page that shows a problem does not know the thing that PUT would replace.
+        lost = answer.is_problem and not failed and method in PAIR
+        if answer.route.allows(answer.request, method) and not lost:
+            yield _offer(answer, method, failed)
+
+
+def _together(method: str) -> set[str]:
+    return PAIR if method in PAIR else {method}
+
+
+def _offer(answer: Answer, method: str, failed: bool) -> Offer:
+    route, said = answer.route, answer.route.operation(method)
+    shape = route.shape(method)
+    sent = answer.request.META[FORM] if failed else None
+    in_json = sent is not None and CONTENT in sent
+    present = sendable(shape, answer.data) if shape and method in PAIR else None
+    errors = _placed(said.query, answer.errors) if failed else ()
+    query = inputs(said.query, Filled(sent, errors=errors), QUERY) if said.query else []
+    shown = _inputs(shape, Filled(None if in_json else sent, present, errors)) if shape else []
+    title, description = route.heading(method)
+    return Offer(
+        method=method.upper(),
+        title=title,
+        description=description,
+        query=query,
+        inputs=shown,
+        json=_text(shape, present, sent if in_json else None),
+        as_json=in_json or shown is None,
+        methods=[each.upper() for each in route.handlers if each in _together(method)],
+        faults=faults([*query, *(shown or ())], errors),
+        if_match=_if_match(answer, sent) if said.if_match else None,
+        opened=failed or "get" not in route.handlers,
+        problem=answer.data if failed else None,
+    )
+
+
+def _placed(query: Any, errors: Errors) -> Errors:
+    """The errors of parameters under the names that these have in a form."""
+    names = query().fields if query else {}
+    return tuple(
+        {**each, "field": f"{QUERY}{each['field']}"} if each["field"] in names else each
+        for each in errors
+    )
+
+
+def _inputs(shape: type[Serializer], filled: Filled) -> list[Input] | None:
+    try:
+        return inputs(shape, filled)
+    except NoForm:
+        return None
+
+
+def _text(shape: type[Serializer] | None, present: Any, sent: Any) -> str | None:
+    if sent is not None:
+        return str(sent[CONTENT])
+    if shape is None:
+        return None
+    return as_json(skeleton(shape) if present is None else present)
+
+
+def _if_match(answer: Answer, sent: Any) -> str | None:
+    return answer.etag if sent is None else sent.get(IF_MATCH)

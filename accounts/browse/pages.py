@@ -1,0 +1,157 @@
+"""Drawing an answer of the API as a page: DRF's browsable API with templates of our own.
+
+DRF's own pages need scripts and styles inside the page, which our policy forbids, and jQuery.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from rest_framework.parsers import FormParser
+from rest_framework.renderers import BrowsableAPIRenderer
+
+from accounts.browse.forms import body
+from accounts.browse.offers import CONTENT, Answer, as_json, narrowing, offers
+from accounts.browse.routes import Route, find
+from config.http import Parser
+from config.serializers import RFC3339
+
+LABELS = ("name", "title", "front", "email", "action")  # what a row is known by
+IDS = ("id", "userId")
+COLUMNS = 5
+WIDTH, LONG = 60, 40  # characters in a cell; more than LONG stand on a line of their own
+
+
+class Form(FormParser):
+    """A form of ours: its fields, or the JSON in its one text field."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        sent = super().parse(stream, media_type, parser_context)
+        if CONTENT in sent:
+            content = io.BytesIO(str(sent[CONTENT]).encode())
+            return Parser().parse(content, "application/json", parser_context)
+        route: Route = parser_context["view"].route
+        shape = route.shape(parser_context["request"].method.lower())
+        return body(shape, sent) if shape else {}
+
+
+@dataclass(frozen=True)
+class Link:
+    name: str
+    href: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A result of a list. `cells` are pairs of name and text, `notes` are longer texts."""
+
+    href: str
+    label: str
+    cells: list[tuple[str, str]]
+    notes: list[str]
+
+
+class Page(BrowsableAPIRenderer):
+    """The renderer of every page below `/browse/`."""
+
+    template = "browse/page.html"
+
+    def get_context(
+        self, data: Any, accepted_media_type: Any, renderer_context: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        context = dict(renderer_context or {})
+        response, request = context["response"], context["request"]
+        route: Route = context["view"].route
+        is_problem = response.status_code >= 400 and isinstance(data, dict) and "code" in data
+        answer = Answer(route, request, data, is_problem, response.get("ETag"))
+        title, description = route.heading(next(iter(route.handlers)))
+        narrow, forms = narrowing(answer), sorted(offers(answer), key=lambda each: not each.problem)
+        said = any(each.problem for each in (narrow, *forms) if each)
+        return {
+            "request": request,
+            "name": _name(None if is_problem else data, request.path),
+            "title": title,
+            "description": description,
+            "crumbs": list(_above(route, request.path)),
+            "status": response.status_code,
+            "phrase": HTTPStatus(response.status_code).phrase,
+            "problem": data if is_problem and not said else None,
+            "rows": _rows(answer),
+            "next": data.get("next") if isinstance(data, dict) else None,
+            "pictures": list(_pictures(data)),
+            "json": None if data is None or is_problem else as_json(data),
+            "filter": narrow,
+            "offers": forms,
+            "further": list(_below(answer)),
+        }
+
+
+def _above(route: Route, path: str) -> Iterator[Link]:
+    words, size = path.split("/"), len(route.words)
+    for steps in range(1, size):
+        if find(route.words[:steps]):
+            yield Link(words[steps - size - 1], "/".join(words[: steps - size]))
+
+
+def _below(answer: Answer) -> Iterator[Link]:
+    for route in answer.route.below():
+        usable = [method for method in route.handlers if route.allows(answer.request, method)]
+        if usable:
+            name = route.words[-1]
+            yield Link(name, f"{answer.request.path}/{name}", route.heading(usable[0])[0])
+
+
+def _rows(answer: Answer) -> list[Row] | None:
+    results = answer.data.get("results") if isinstance(answer.data, dict) else None
+    if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
+        return None
+    base = f"{answer.request.path}/" if answer.route.item else ""
+    return [_row(each, base) for each in results]
+
+
+def _row(result: dict[str, Any], base: str) -> Row:
+    label = next((name for name in (*LABELS, *IDS) if result.get(name)), "")
+    item_id = next((str(result[name]) for name in IDS if name in result), "")
+    told = {
+        name: value
+        for name, value in result.items()
+        if name not in (label, "version", *IDS)
+        and not name.endswith("Id")
+        and not isinstance(value, list | dict)
+    }
+    notes = [value for value in told.values() if len(str(value)) > LONG]
+    cells = [(name, _short(value)) for name, value in told.items() if value not in notes]
+    href = f"{base}{item_id}" if base else ""
+    return Row(href, _short(result.get(label)), cells[:COLUMNS], notes[:1])
+
+
+def _name(data: Any, path: str) -> str:
+    """What the page is about: the thing that is shown, else the last word of the address."""
+    said = next((data[name] for name in LABELS if data.get(name)), "") if _is_thing(data) else ""
+    return _short(said or path.rpartition("/")[2].replace("-", " ").capitalize())
+
+
+def _is_thing(data: Any) -> bool:
+    return isinstance(data, dict) and "results" not in data
+
+
+def _short(value: Any) -> str:
+    match value:
+        case None | "":
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+    text = str(value)
+    if RFC3339.fullmatch(text):
+        return f"{text[:10]} {text[11:16]}"
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+
+
+def _pictures(data: Any) -> Iterator[str]:
+    """Pictures that came as data: a QR code."""
+    for value in data.values() if isinstance(data, dict) else ():
+        if isinstance(value, str) and value.startswith("data:image/png;base64,"):
+            yield value

@@ -1,0 +1,109 @@
+"""The API's own routes, read from the URL configuration: what is added there is here too."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.request import Request
+from rest_framework.schemas.generators import EndpointEnumerator
+from rest_framework.views import APIView
+
+from config.operations import Operation
+from config.serializers import Serializer
+
+OURSELVES = "accounts.browse.urls"
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path of the API, e.g. `("decks", "{id}")`, and the view that answers it there."""
+
+    words: tuple[str, ...]
+    pattern: URLPattern
+
+    @property
+    def view(self) -> type[APIView]:
+        cls: type[APIView] = self.pattern.callback.cls  # type: ignore[attr-defined]
+        return cls
+
+    @property
+    def handlers(self) -> dict[str, str]:
+        """The name of the view's method for each HTTP method, in lower case, GET first."""
+        actions: dict[str, str] | None = getattr(self.pattern.callback, "actions", None)
+        found = actions or {name: name for name in METHODS if hasattr(self.view, name)}
+        return {method: found[method] for method in METHODS if method in found}
+
+    def operation(self, method: str) -> Operation:
+        """What the API says of one of `handlers`."""
+        found: Operation = getattr(self.view, self.handlers[method]).operation
+        return found
+
+    def shape(self, method: str) -> type[Serializer] | None:
+        """What a method takes, unless it takes nothing or a file."""
+        said = self.operation(method).request
+        return said if isinstance(said, type) and issubclass(said, Serializer) else None
+
+    def heading(self, method: str) -> tuple[str, str]:
+        """The first line of what a method's docstring says, and the rest."""
+        said = (getattr(self.view, self.handlers[method]).__doc__ or "").strip()
+        title, _, rest = said.partition("\n")
+        return title.rstrip("."), " ".join(rest.split())
+
+    def allows(self, request: Request, method: str) -> bool:
+        """Whether who asks for this page may use a method of the route."""
+        asked = request._request.method
+        request._request.method = method.upper()
+        try:
+            view: Any = self.view()
+            view.action = self.handlers[method]
+            return all(p().has_permission(request, view) for p in self.view.permission_classes)
+        finally:
+            request._request.method = asked
+
+    def below(self) -> list["Route"]:
+        """The routes with one more word, which is not a variable."""
+        return [
+            route
+            for route in routes()
+            if route.words[:-1] == self.words and not route.words[-1].startswith("{")
+        ]
+
+    @property
+    def item(self) -> "Route | None":
+        """The route of one of the things that this one lists."""
+        return find((*self.words, "{id}"))
+
+
+def _patterns(found: Iterable[Any]) -> Iterator[URLPattern]:
+    for each in found:
+        if isinstance(each, URLPattern):
+            yield each
+        elif isinstance(each, URLResolver) and each.urlconf_name != OURSELVES:
+            yield from _patterns(each.url_patterns)
+
+
+@cache
+def routes() -> tuple[Route, ...]:
+    """What can be browsed: all routes that ask who calls and say what they do."""
+    path_of = EndpointEnumerator().get_path_from_regex
+    found = []
+    for pattern in _patterns(get_resolver().url_patterns):
+        cls = getattr(pattern.callback, "cls", None)
+        if cls is None or not cls.authentication_classes:
+            continue
+        words = path_of(str(pattern.pattern)).strip("/").split("/")
+        route = Route(tuple(words), pattern)
+        if all(hasattr(getattr(cls, name), "operation") for name in route.handlers.values()):
+            found.append(route)
+    return tuple(found)
+
+
+def find(words: tuple[str, ...]) -> Route | None:
+    """The route with these words, if it can be read."""
+    for route in routes():
+        if route.words == words and "get" in route.handlers:
+            return route
+    return None

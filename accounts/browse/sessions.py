@@ -1,0 +1,128 @@
+"""Sessions of browsers: begun by a sign-in, carried by a cookie, ended by either side.
+
+The cookie is an opaque text that we sealed: no other leads to a read of the table. It lasts for a
+working day. A session that nobody uses ends sooner: when its access token has been void for IDLE.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from accounts.browse.models import BrowserSession
+from accounts.cognito import InvalidRefreshToken, Tokens
+from accounts.services import sessions
+from accounts.services.sessions import SignedIn
+from config.permissions import STAFF
+from config.problems import PermissionDenied
+from config.sealing import SealBroken, seal, unseal
+from config.sources import Source
+from config.table import ConditionFailed
+
+COOKIE, TOKENS = "browser cookie", "browser tokens"
+LASTS = timedelta(hours=12)
+IDLE = timedelta(hours=1)
+MARGIN = timedelta(seconds=30)  # a token is renewed so long before it ends
+
+
+class StaffOnly(PermissionDenied):
+    code, title = "STAFF_ONLY", "These pages are for staff"
+
+
+class SessionOver(Exception):
+    """There is no session, or none any more."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the item holds, sealed."""
+
+    access_token: str
+    refresh_token: str
+    void_at: datetime
+
+    @classmethod
+    def opened(cls, item: BrowserSession, now: datetime) -> "_Kept":
+        try:
+            values = unseal(TOKENS, item.tokens, now=now)
+        except SealBroken as error:
+            raise SessionOver from error
+        if values["session"] != item.id:
+            raise SessionOver
+        void_at = datetime.fromtimestamp(values["void_at"], now.tzinfo)
+        return cls(values["access"], values["refresh"], void_at)
+
+
+def _sealed(item: BrowserSession, tokens: Tokens, refresh_token: str, now: datetime) -> str:
+    values: dict[str, Any] = {
+        "session": item.id,
+        "access": tokens.access_token,
+        "refresh": refresh_token,
+        "void_at": now.timestamp() + tokens.expires_in_s,
+    }
+    return seal(TOKENS, values, until=now + LASTS)
+
+
+def begin(found: SignedIn, *, now: datetime) -> str:
+    """A new session for who has just signed in; returns the cookie.
+
+    Raises StaffOnly; then the tokens are void.
+    """
+    refresh_token = found.tokens.refresh_token or ""  # every sign-in yields one
+    if STAFF.isdisjoint(found.person.groups):
+        sessions.sign_out(refresh_token=refresh_token)
+        raise StaffOnly
+    item = BrowserSession.new(found.person.account.learner_id, now=now, until=now + LASTS)
+    item.tokens = _sealed(item, found.tokens, refresh_token, now)
+    item.put_new()
+    return seal(COOKIE, {"learner": item.learner_id, "id": item.id}, until=now + LASTS)
+
+
+def _find(cookie: str, now: datetime) -> BrowserSession:
+    try:
+        values = unseal(COOKIE, cookie, now=now)
+    except SealBroken as error:
+        raise SessionOver from error
+    found = BrowserSession.of(values["learner"], values["id"], now=now)
+    if found is None:
+        raise SessionOver
+    return found
+
+
+def resume(cookie: str, *, source: Source, now: datetime) -> str:
+    """The session's access token, renewed if need be. Raises SessionOver."""
+    item = _find(cookie, now)
+    kept = _Kept.opened(item, now)
+    if now < kept.void_at - MARGIN:
+        return kept.access_token
+    if now > kept.void_at + IDLE:
+        _end(item, kept)
+        raise SessionOver
+    return _renew(item, kept, cookie, source, now)
+
+
+def _renew(item: BrowserSession, kept: _Kept, cookie: str, source: Source, now: datetime) -> str:
+    """Two tabs may come here at once: the one that writes first decides for both."""
+    try:
+        fresh = sessions.refresh(refresh_token=kept.refresh_token, source=source, now=now)
+        item.renew(_sealed(item, fresh, fresh.refresh_token or kept.refresh_token, now))
+    except (InvalidRefreshToken, ConditionFailed) as error:
+        current = _find(cookie, now)
+        if current.tokens == item.tokens:
+            current.end()
+            raise SessionOver from error
+        return _Kept.opened(current, now).access_token
+    return fresh.access_token
+
+
+def end(cookie: str, *, now: datetime) -> None:
+    """Ends the session of a cookie, if there is one."""
+    try:
+        item = _find(cookie, now)
+        _end(item, _Kept.opened(item, now))
+    except SessionOver:
+        return
+
+
+def _end(item: BrowserSession, kept: _Kept) -> None:
+    item.end()
+    sessions.sign_out(refresh_token=kept.refresh_token)

@@ -1,0 +1,179 @@
+"""Signing in and out of `/browse/`, and its start page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_POST
+from django.views.generic import View
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import TemplateHTMLRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.authentication import caller
+from accounts.browse import entry, gate, google, sessions
+from accounts.browse.forms import Filled, body, faults, inputs
+from accounts.browse.routes import Route, routes
+from accounts.cognito import Challenge, MfaSessionExpired
+from accounts.serializers import Login, VerifyMfa
+from accounts.services import mfa
+from accounts.services.profiles import person
+from accounts.services.sessions import SignedIn, sign_in
+from config.clock import now
+from config.http import as_problem
+from config.problems import NotAuthenticated, NotFound, PermissionDenied, Problem
+from config.serializers import Serializer, valid
+from config.sources import source_of
+
+AUTOCOMPLETE = {"email": "username", "password": "current-password", "code": "one-time-code"}
+# The parts of the start page, each with the modules and first words of its routes.
+PARTS: tuple[tuple[str, str, set[str]], ...] = (
+    ("People", "accounts.", {"users"}),
+    ("Learning", "learning.", set()),
+    ("Reminders", "reminders.", set()),
+    ("Your account", "accounts.", {"auth", "profile"}),
+)
+
+
+class LoginView(View):
+    """The password, then the second step where there is one."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return _form(request, Login)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        shape: type[Serializer] = VerifyMfa if "sessionToken" in request.POST else Login
+        at, source = now(), source_of(request.META)
+        try:
+            values = valid(shape, body(shape, request.POST))
+            found: SignedIn | Challenge
+            if shape is VerifyMfa:
+                found = mfa.complete(**values, source=source, now=at)
+            else:
+                found = sign_in(**values, source=source, now=at)
+            if isinstance(found, Challenge):
+                token = mfa.session_token(found, values["email"], now=at)
+                return _form(request, VerifyMfa, token=token)
+            return entry.enter(request, found, entry.target(request))
+        except (Problem, ValidationError) as error:
+            problem = as_problem(error)
+        again = Login if isinstance(problem, MfaSessionExpired) else shape
+        return _form(request, again, problem, token=request.POST.get("sessionToken", ""))
+
+
+def _form(
+    request: HttpRequest,
+    shape: type[Serializer],
+    problem: Problem | None = None,
+    *,
+    token: str = "",
+) -> HttpResponse:
+    errors = problem.body().get("errors", []) if problem else []
+    sent = request.POST if problem and shape is Login else None
+    shown = [
+        replace(each, autocomplete=AUTOCOMPLETE[each.name])
+        for each in inputs(shape, Filled(sent, errors=tuple(errors)))
+        if each.name in AUTOCOMPLETE
+    ]
+    form = {
+        "method": "POST",
+        "inputs": shown,
+        "faults": faults(shown, errors),
+        "problem": {"title": problem.title, "detail": problem.detail} if problem else None,
+    }
+    context: dict[str, Any] = {
+        "form": form,
+        "google": google.is_offered(request),
+        "token": token if shape is VerifyMfa else "",
+        "next": entry.target(request),
+    }
+    response = render(
+        request, "browse/login.html", context, status=problem.status if problem else 200
+    )
+    if problem and problem.retry_after_s is not None:
+        response["Retry-After"] = str(problem.retry_after_s)
+    return response
+
+
+@require_POST
+@csrf_protect
+def logout(request: HttpRequest) -> HttpResponse:
+    """Ends the session here and in Cognito."""
+    try:
+        sessions.end(request.COOKIES.get(gate.COOKIE, ""), now=now())
+    except Problem as problem:
+        return gate.problem_page(request, problem)
+    response = HttpResponseRedirect(reverse("browse-login") + "#done", status=303)
+    gate.dismiss_browser(response, request)
+    return response
+
+
+class FormOutdated(PermissionDenied):
+    code, title = "FORM_OUTDATED", "This form is too old: open the page again"
+
+
+def csrf_failure(request: HttpRequest, **_: str) -> HttpResponse:
+    """Django's hook for a form without its token."""
+    return gate.problem_page(request, FormOutdated())
+
+
+def not_found(request: HttpRequest, **_: str) -> HttpResponse:
+    """The page of every address below `/browse/` that is none."""
+    return gate.problem_page(request, NotFound())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A route on the start page."""
+
+    name: str
+    href: str
+    title: str
+
+
+class StartView(APIView):
+    """What is where, as far as the caller may go."""
+
+    renderer_classes = (TemplateHTMLRenderer,)
+
+    def get(self, request: Request) -> Response:
+        learner = caller(request)
+        found = person(learner.id, groups=learner.groups, now=now())
+        if found is None:
+            raise NotAuthenticated
+        context = {"person": found, "parts": list(_parts(request))}
+        return Response(context, template_name="browse/start.html")
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """What went wrong is a page too."""
+        super().handle_exception(exc)  # which writes it into the log
+        return gate.problem_page(self.request._request, as_problem(exc))
+
+
+def _parts(request: Request) -> Iterator[tuple[str, list[Entry]]]:
+    for title, module, words in PARTS:
+        entries = [
+            entry
+            for route in routes()
+            if route.view.__module__.startswith(module)
+            and (not words or route.words[0] in words)
+            and (entry := _entry(request, route))
+        ]
+        if entries:
+            yield title, entries
+
+
+def _entry(request: Request, route: Route) -> Entry | None:
+    """The route, if it is about no single thing and the caller may use it."""
+    usable = [method for method in route.handlers if route.allows(request, method)]
+    if not usable or any(word.startswith("{") for word in route.words):
+        return None
+    name = "/".join(route.words)
+    href = f"{reverse('browse-start')}/{name}"
+    return Entry(name, href, route.heading(usable[0])[0])

@@ -1,0 +1,233 @@
+"""`/browse/` in a real browser, headless, against a running service with its embedded AWS.
+
+Needs Debian's chromium and chromium-driver; without them the tests fail, as without any server.
+The pictures are kept in build/screenshots, for people to look at.
+"""
+
+import base64
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from config.stack import BASE_DIR
+from tests.test_run import Run
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
+
+SCREENSHOTS = BASE_DIR / "build" / "screenshots"
+EMAIL, PASSWORD = "staff@parley.example", "parley-demo-1"
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+WIDE, PHONE = (1200, 900), (375, 812)
+PATIENCE_S = 30
+TALLEST = 8000  # pixels of a picture of a whole page
+
+
+def installed(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is not installed: apt install chromium chromium-driver")
+    return found
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("chromium")
+    run = Run(folder / "home", folder / "said")
+    try:
+        run.wait_until_ready()
+        yield run.url
+    finally:
+        run.stop(signal.SIGTERM)
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = installed("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(installed("chromedriver")))
+    driver.set_page_load_timeout(PATIENCE_S)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    yield driver
+    driver.quit()
+
+
+def set_width(chromium: Chrome, size: tuple[int, int]) -> None:
+    """Headless windows have a least width, so the device's own is set."""
+    width, height = size
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def set_scheme(chromium: Chrome, scheme: str) -> None:
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+
+
+def take_picture(chromium: Chrome, name: str) -> None:
+    """As much of the page as one looks at: Redoc's is longer than a picture may be."""
+    full = chromium.execute_script("return document.documentElement.scrollHeight")
+    whole = {"captureBeyondViewport": full < TALLEST}
+    shot = chromium.execute_cdp_cmd("Page.captureScreenshot", whole)
+    (SCREENSHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+def picture_everywhere(chromium: Chrome, name: str) -> None:
+    """Wide, on a phone and in the dark; nothing may need scrolling sideways."""
+    for size, scheme in ((WIDE, "light"), (WIDE, "dark"), (PHONE, "light")):
+        set_width(chromium, size)
+        set_scheme(chromium, scheme)
+        width = "phone" if size is PHONE else "wide"
+        take_picture(chromium, f"{name}-{width}-{scheme}")
+        spills = "return document.documentElement.scrollWidth - window.innerWidth"
+        assert chromium.execute_script(spills) <= 0, f"{name} is wider than {size[0]} px"
+    set_width(chromium, WIDE)
+    set_scheme(chromium, "light")
+
+
+def find(chromium: Chrome, css: str) -> WebElement:
+    return WebDriverWait(chromium, PATIENCE_S).until(
+        lambda driver: driver.find_element(By.CSS_SELECTOR, css)
+    )
+
+
+def wait_for(chromium: Chrome, path: str) -> None:
+    WebDriverWait(chromium, PATIENCE_S).until(lambda driver: path in driver.current_url)
+
+
+# An answer of 400 that a test asked for, and the logo that Redoc would fetch from its makers.
+EXPECTED = re.compile(r"/browse/\S* .*400 \(Bad Request\)|image 'https://cdn\.redoc\.ly/\S*logo")
+
+
+def complaints(chromium: Chrome) -> list[Any]:
+    """What the browser's console says: blocked by the policy, not found, failed."""
+    said = chromium.get_log("browser")
+    return [entry for entry in said if not EXPECTED.search(entry["message"])]
+
+
+def sign_in(chromium: Chrome, service: str, path: str = "/browse") -> None:
+    chromium.get(service + path)
+    wait_for(chromium, "/browse/login")
+    find(chromium, "#POST-email").send_keys(EMAIL)
+    find(chromium, "#POST-password").send_keys(PASSWORD, Keys.ENTER)
+    wait_for(chromium, path)
+    assert "/login" not in chromium.current_url
+
+
+def test_a_day_of_the_staff(chromium: Chrome, service: str) -> None:
+    set_width(chromium, WIDE)
+    chromium.get(f"{service}/browse")
+    picture_everywhere(chromium, "login")
+    find(chromium, "#POST-email").send_keys(EMAIL)
+    find(chromium, "#POST-password").send_keys("not-the-password", Keys.ENTER)
+    assert "wrong" in find(chromium, ".problem").text
+    take_picture(chromium, "login-refused")
+    chromium.get_log("browser")  # the answer was 401, which the console notes
+
+    sign_in(chromium, service)
+    assert find(chromium, "h1").text == "Hello, Stefan"
+    assert "Scenarios" not in chromium.title
+    picture_everywhere(chromium, "start")
+
+    find(chromium, "a[href='/browse/scenarios']").click()
+    wait_for(chromium, "/browse/scenarios")
+    assert len(chromium.find_elements(By.CSS_SELECTOR, ".rows li")) >= 24
+    picture_everywhere(chromium, "scenarios")
+    find(chromium, ".rows a").click()
+    wait_for(chromium, "/browse/scenarios/")
+    picture_everywhere(chromium, "scenario")
+    chromium.get(f"{service}/browse/users")
+    assert "learner@parley.example" in find(chromium, ".rows").text
+    picture_everywhere(chromium, "users")
+
+    chromium.get(f"{service}/browse/decks")
+    find(chromium, ".offer summary").click()
+    find(chromium, "#POST-newCardsPerDay").send_keys("many")
+    find(chromium, "#POST-description").send_keys("Café, padaria, mercado")
+    find(chromium, ".offer form button").click()
+    fault = find(chromium, ".problem li a")
+    assert find(chromium, "#POST-name-said .error").text == "This field may not be blank."
+    assert find(chromium, "#POST-newCardsPerDay-said .error").text == "A valid integer is required."
+    picture_everywhere(chromium, "deck-refused")
+    fault.click()
+    assert chromium.switch_to.active_element.get_attribute("id") in ("POST-name", "")
+    find(chromium, "#POST-name").send_keys("Na padaria")
+    number = find(chromium, "#POST-newCardsPerDay")
+    number.clear()
+    number.send_keys("7", Keys.ENTER)
+    WebDriverWait(chromium, PATIENCE_S).until(lambda driver: driver.current_url.endswith("#done"))
+    assert find(chromium, "#done").is_displayed()
+    assert '"name": "Na padaria"' in find(chromium, "pre").text
+    picture_everywhere(chromium, "deck")
+    assert complaints(chromium) == []
+
+    find(chromium, "header form button").click()
+    wait_for(chromium, "/browse/login")
+    assert find(chromium, "#done").text == "You are signed out."
+    chromium.get(f"{service}/browse/decks")
+    wait_for(chromium, "/browse/login")
+    assert complaints(chromium) == []
+
+
+def test_the_keyboard_alone_is_enough(chromium: Chrome, service: str) -> None:
+    set_width(chromium, PHONE)
+    sign_in(chromium, service, "/browse/decks")
+    page = find(chromium, "body")
+    page.send_keys(Keys.TAB)
+    skip = chromium.switch_to.active_element
+    assert skip.text == "Skip to the content"
+    take_picture(chromium, "skip-link")
+    skip.send_keys(Keys.ENTER)
+    seen = []
+    for _ in range(60):
+        chromium.switch_to.active_element.send_keys(Keys.TAB)
+        here = chromium.switch_to.active_element
+        seen.append(here.tag_name)
+        outline = "return getComputedStyle(arguments[0]).outlineStyle"
+        if here.tag_name != "body":
+            assert chromium.execute_script(outline, here) == "solid", here.get_attribute(
+                "outerHTML"
+            )
+        if here.tag_name == "summary" and "Make a deck" in here.text:
+            here.send_keys(Keys.ENTER)
+        if here.get_attribute("id") == "POST-name":
+            break
+    assert {"a", "summary", "input"} <= set(seen)
+    here.send_keys("Verbos", Keys.ENTER)
+    wait_for(chromium, "/browse/decks/")
+    assert complaints(chromium) == []
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/docs", ".opblock"), ("/redoc", "h1")])
+def test_the_reference_is_drawn_under_our_policy(
+    path: str, shown: str, chromium: Chrome, service: str
+) -> None:
+    set_width(chromium, WIDE)
+    chromium.get(service + path)
+    find(chromium, shown)
+    assert "Parley" in find(chromium, "body").text
+    take_picture(chromium, f"reference{path.replace('/', '-')}")
+    assert complaints(chromium) == []

@@ -1,0 +1,221 @@
+"""The login page of `/browse/`, against the embedded user pool."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pyotp
+import pytest
+
+from accounts import cognito
+from accounts.browse import gate
+from tests.accounts_google import GoogleStub, follow, google_stub
+from tests.accounts_helpers import PASSWORD, Person, api, join, log_in, new_email
+from tests.browsers import Browser
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.xdist_group("google"),  # there is one pool, hence one stub
+]
+
+
+def staff(name: str) -> Person:
+    person = join(name)
+    cognito.add_to_group(person.email, "staff")
+    return person
+
+
+def enter(browser: Browser, email: str, password: str = PASSWORD, path: str = "/browse") -> Any:
+    """The answer to the login form that `path` leads to."""
+    login = browser.get(path).headers["Location"]
+    return browser.send(browser.form(login, sends="email"), email=email, password=password)
+
+
+def text(page: Any) -> str:
+    return str(page.content.decode())
+
+
+def test_the_right_password_leads_to_the_page_that_was_wanted() -> None:
+    person, browser = staff("stefan"), Browser()
+    answer = enter(browser, person.email, path="/browse/decks?limit=5")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/browse/decks?limit=5")
+    cookie = answer.cookies[gate.COOKIE]
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/browse", True, "Lax")
+    assert cookie["secure"] == ""
+    assert person.id not in cookie.value
+    assert browser.get("/browse/decks?limit=5").status_code == 200
+
+
+def test_on_a_real_stage_the_cookie_travels_by_https_only(settings: Any) -> None:
+    person, browser = staff("stefan"), Browser()
+    settings.STAGE = "prod"
+    assert enter(browser, person.email).cookies[gate.COOKIE]["secure"] is True
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://attacker.example/browse",
+        "//attacker.example/browse",
+        "/browse/../auth",
+        "/browsed",
+        "/decks",
+        "javascript:alert(1)",
+        "/browse//attacker.example\\@",
+        "",
+    ],
+)
+def test_a_login_leads_nowhere_else(wanted: str, rita: Person) -> None:
+    browser = Browser()
+    form = browser.form("/browse/login", sends="email")
+    answer = browser.send(form, email=rita.email, password=PASSWORD, next=wanted)
+    assert answer.status_code == 303
+    target = urlsplit(answer.headers["Location"])
+    assert target.netloc == ""
+    assert target.path == "/browse" or target.path.startswith("/browse/")
+
+
+@pytest.fixture(scope="module")
+def rita(embedded_aws: Any) -> Person:
+    return staff("rita")
+
+
+def test_a_wrong_password_is_said_and_what_was_typed_stays(rita: Person) -> None:
+    page = enter(Browser(), rita.email, "not-her-password")
+    assert page.status_code == 401
+    assert "The e-mail address or the password is wrong" in text(page)
+    assert f'value="{rita.email}"' in text(page)
+    assert "not-her-password" not in text(page)
+    empty = enter(Browser(), "", "")
+    assert empty.status_code == 400
+    assert 'href="#POST-email"' in text(empty)
+
+
+def test_guesses_are_limited_as_everywhere() -> None:
+    person, browser = staff("saul"), Browser()
+    for _ in range(5):
+        assert enter(browser, person.email, "not-his-password").status_code == 401
+    page = enter(browser, person.email)
+    assert page.status_code == 429
+    assert int(page.headers["Retry-After"]) > 0
+
+
+def test_who_is_not_staff_stays_outside() -> None:
+    person, browser = join("telma"), Browser()
+    page = enter(browser, person.email)
+    assert page.status_code == 403
+    assert "These pages are for staff" in text(page)
+    assert gate.COOKIE not in page.cookies
+    assert browser.get("/browse").status_code == 302
+
+
+def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
+    person, browser = staff("urbano"), Browser()
+    secret = api.post("/auth/mfa/setup", {}, token=person.token).json()["secret"]
+    code = pyotp.TOTP(secret).now()
+    enabled = api.post("/auth/mfa/verify-setup", {"code": code}, token=person.token)
+    assert enabled.status_code == 200, enabled.content
+    backup = enabled.json()["backupCodes"][0]
+
+    def second_step() -> Any:
+        page = enter(browser, person.email)
+        assert page.status_code == 200
+        assert gate.COOKIE not in page.cookies
+        return browser.form_of(page, sends="sessionToken")
+
+    refused = browser.send(second_step(), code="000000")
+    assert refused.status_code == 401
+    again = browser.form_of(refused, sends="sessionToken")
+    assert browser.send(again, code=backup).status_code == 303
+    assert browser.get("/browse").status_code == 200
+    used = browser.send(_signed_out(second_step, browser), code=backup)
+    assert used.status_code == 401
+    outdated = browser.send(
+        browser.form_of(used, sends="sessionToken"), sessionToken="AAAA", code=backup
+    )
+    assert outdated.status_code == 401
+    assert browser.form_of(outdated, sends="email")
+
+
+def _signed_out(second_step: Any, browser: Browser) -> Any:
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    return second_step()
+
+
+def test_signing_in_anew_ends_the_session_before(rita: Person) -> None:
+    browser = Browser()
+    enter(browser, rita.email)
+    old = browser.client.cookies[gate.COOKIE].value
+    form = browser.form("/browse/login", sends="email")
+    assert browser.send(form, email=rita.email, password=PASSWORD).status_code == 303
+    assert browser.client.cookies[gate.COOKIE].value != old
+    stranger = Browser()
+    stranger.client.cookies[gate.COOKIE] = old
+    assert stranger.get("/browse").status_code == 302
+    assert browser.get("/browse").status_code == 200
+
+
+def test_signing_out_ends_the_refresh_token_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    person, browser, revoked = staff("vera"), Browser(), []
+    revoke = cognito.revoke
+    monkeypatch.setattr(cognito, "revoke", lambda token: (revoked.append(token), revoke(token)))
+    enter(browser, person.email)
+    kept = browser.client.cookies[gate.COOKIE].value
+    assert browser.send(browser.form("/browse", sends="/browse/logout")).status_code == 303
+    assert api.post("/auth/refresh", {"refreshToken": revoked[0]}).status_code == 401
+    browser.client.cookies[gate.COOKIE] = kept
+    assert browser.get("/browse").status_code == 302
+    assert log_in(person.email).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def google(embedded_aws: Any) -> Iterator[GoogleStub]:
+    with google_stub() as stub:
+        yield stub
+
+
+LOCAL = {"HTTP_HOST": "localhost:8000"}  # the name that the pool knows us by
+
+
+def test_google_is_offered_where_the_pool_has_it() -> None:
+    """Before the stub is running."""
+    cognito.forget_app_client()
+    assert "Sign in with Google" not in text(Browser().get("/browse/login", **LOCAL))
+    assert Browser().get("/browse/login/google", **LOCAL).status_code == 404
+
+
+def return_from(google: GoogleStub, browser: Browser, path: str = "/browse/decks") -> str:
+    """The address that Google and the pool send the browser back to."""
+    begun = browser.get(f"/browse/login/google?next={path}", **LOCAL)
+    assert begun.status_code == 302, begun.content
+    back = urlsplit(follow(begun.headers["Location"]))
+    return f"{back.path}?{back.query}"
+
+
+def test_google_lets_staff_in_and_no_one_else(google: GoogleStub) -> None:
+    email, browser = new_email("xenia"), Browser()
+    assert "Sign in with Google" in text(browser.get("/browse/login", **LOCAL))
+    google.is_used_by("Xenia", email)
+    refused = browser.get(return_from(google, browser), **LOCAL)
+    assert refused.status_code == 403
+    assert "These pages are for staff" in text(refused)
+    sub = google.person["sub"]
+    cognito.add_to_group(f"{cognito.GOOGLE}_{sub}", "staff")
+    entered = browser.get(return_from(google, browser), **LOCAL)
+    assert (entered.status_code, entered.headers["Location"]) == (303, "/browse/decks")
+    assert browser.get("/browse/decks").status_code == 200
+
+
+def test_a_return_that_began_elsewhere_lets_no_one_in(google: GoogleStub) -> None:
+    google.is_used_by("Yara", new_email("yara"))
+    victim, attacker = Browser(), Browser()
+    back = return_from(google, attacker)
+    assert victim.get(back, **LOCAL).status_code == 400
+    state = parse_qs(urlsplit(back).query)["state"][0]
+    victim.get("/browse/login/google", **LOCAL)
+    assert victim.get(back, **LOCAL).status_code == 400
+    assert (
+        attacker.get(f"{urlsplit(back).path}?state={state}&error=access_denied").status_code == 400
+    )
+    assert gate.COOKIE not in victim.client.cookies
