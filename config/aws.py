@@ -58,7 +58,14 @@ def session() -> botocore.session.Session:
 @cache
 def _client(service: str) -> Any:
     where = stack()
-    config = Config(retries=RETRIES, connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S)
+    # S3's addresses that we sign name their region; the global ones lead there by a redirect only.
+    style = "path" if where.endpoint_url else "virtual"
+    config = Config(
+        retries=RETRIES,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        s3={"addressing_style": style},
+    )
     return session().create_client(
         service, where.region, endpoint_url=where.endpoint_url, config=config
     )

@@ -62,6 +62,7 @@ SCHEMA = {
 }
 
 TRANSACTION_TRIES = 6
+BATCH = 25  # AWS: BatchWriteItem
 CONFLICTS = THROTTLES | {"TransactionConflict", "TransactionInProgressException"}
 CONDITION_LOST = "ConditionalCheckFailed"
 
@@ -287,6 +288,24 @@ def fetch(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
             return found
         wanted = [{"pk": key["pk"]["S"], "sk": key["sk"]["S"]} for key in left]
     raise ServiceUnavailable("We are busy: try again in a moment")
+
+
+def put_all(items: Sequence[Item]) -> None:
+    """Writes items without conditions, not as one: for those whose key says all that they hold.
+
+    25 in a round trip, at half the price of a transaction.
+    """
+    for start in range(0, len(items), BATCH):
+        left: Any = [item.serialize() for item in items[start : start + BATCH]]
+        for attempt in range(TRANSACTION_TRIES):
+            if attempt:
+                _pause(attempt)
+            answer = connection().batch_write_item(put_items=left)
+            unwritten = answer.get("UnprocessedItems", {}).get(stack().table_name, [])
+            if not (left := [each["PutRequest"]["Item"] for each in unwritten]):
+                break
+        else:
+            raise ServiceUnavailable("We are busy: try again in a moment")
 
 
 @dataclass(frozen=True)

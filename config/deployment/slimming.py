@@ -61,6 +61,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "kms": ("Decrypt", "Encrypt"),
     "lambda": ("Invoke",),
+    "s3": ("GetObject", "PutObject"),
     "sesv2": ("SendEmail",),
     "ssm": ("GetParameter",),
 }

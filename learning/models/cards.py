@@ -97,6 +97,7 @@ class Note(Item, discriminator="note"):
     """What a learner wrote to be asked in several ways: `NOTE#<id>`, type reversed or cloze.
 
     Its cards are `CARD#<id>.<ordinal>`. A basic note is its only card and has no item here.
+    `origin`: what an import knows of it besides (see `learning.services.imports`).
     """
 
     PREFIX = "NOTE#"
@@ -114,6 +115,7 @@ class Note(Item, discriminator="note"):
     image_url = UnicodeAttribute(null=True)
     source_session_id = UnicodeAttribute(null=True)
     source_turn = NumberAttribute(null=True)
+    origin = JSONAttribute(null=True)
     made_from = UnicodeAttribute()
     created_at = UTCDateTimeAttribute()
     updated_at = UTCDateTimeAttribute()
@@ -151,7 +153,8 @@ class Card(Item, discriminator="card"):
     `suspended_by` is `learner` or `leech`, `buried_by` `learner` or `sibling`. `pardoned` is the
     leech level the learner has forgiven. `early_void`: the log has a void whose target has not
     come in. `owed`: what days are still to gain by this card, {date: {counter: count}}.
-    `tallied`: the totals it is counted in, parted by blanks.
+    `tallied`: the totals it is counted in, parted by blanks. `origin`: what an import knows of it
+    besides (see `learning.services.imports`).
     """
 
     PREFIX = "CARD#"
@@ -171,6 +174,7 @@ class Card(Item, discriminator="card"):
     image_url = UnicodeAttribute(null=True)
     source_session_id = UnicodeAttribute(null=True)
     source_turn = NumberAttribute(null=True)
+    origin = JSONAttribute(null=True)
     made_from = UnicodeAttribute()
     suspended = BooleanAttribute(default=False)
     suspended_by = UnicodeAttribute(null=True)

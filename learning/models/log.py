@@ -35,7 +35,8 @@ class LogEntry(Item, discriminator="entry"):
     lsi4: `<card id>#<instant>#<id>`, the order in which a card's entries are folded.
     lsi5: `REVIEW#<instant>#<id>`, the learner's whole log by time.
     `studied_on` is the learner's own day, frozen; `settings_version` the settings then in force,
-    `desired_retention` the deck's where it had its own.
+    `desired_retention` the deck's where it had its own. `origin`: of an imported entry, the line
+    it was made from.
     """
 
     PREFIX = "REVIEW#"
@@ -53,6 +54,7 @@ class LogEntry(Item, discriminator="entry"):
     due_at = UTCDateTimeAttribute(null=True)
     memory = JSONAttribute(null=True)
     target_id = UnicodeAttribute(null=True)
+    origin = JSONAttribute(null=True)
 
     @classmethod
     def key(cls, learner_id: str, entry_id: str) -> tuple[str, str]:

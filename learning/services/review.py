@@ -160,8 +160,9 @@ def undo(
     if made is not None:
         target_id = target_id or made.target_id
     else:
-        standing = [change.id for change in standing_changes(row.to_entry() for row in log)
-                    if not isinstance(change, Baseline)]  # fmt: skip
+        standing: list[str] = []
+        for change in standing_changes(row.to_entry() for row in log):
+            standing = [] if isinstance(change, Baseline) else [*standing, change.id]
         if not log and Card.of(learner_id, card_id) is None:
             raise NotFound
         if not standing or target_id not in (None, *standing):
@@ -178,6 +179,47 @@ def restore(*, learner_id: str, card: Card, now: datetime) -> None:
     """
     if log := LogEntry.of_card(learner_id, card.id):
         _Intake.load(learner_id, [], now).restore(card, log)
+
+
+def history(
+    *, card: Card, rows: Sequence[LogEntry], settings: Mapping[int, Settings]
+) -> tuple[Memory, DayCounts]:
+    """What a whole log folds to, and what the days gain by it."""
+    steps = _folded(card, rows, settings)
+    memory = steps[-1].after if steps else Memory.new(card.created_at)
+    return memory, _counted(steps, rows, settings)
+
+
+def take_in(*, learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime) -> int:
+    """Adds rows to a card's log, each once, and answers how many were new; pays what it owes days.
+
+    One read and one write for every 30. Does nothing for a card that is gone. Raises
+    ServiceUnavailable.
+    """
+    starts = range(0, max(len(rows), 1), CHUNK)
+    return sum(_take_in(learner_id, card_id, rows[at : at + CHUNK], now) for at in starts)
+
+
+def _take_in(learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime) -> int:
+    key, taken = Card.key(learner_id, card_id), 0
+    for attempt in range(TRIES):
+        stored = fetch(*Study.keys(learner_id), key, *((row.pk, row.sk) for row in rows))
+        card = stored.get(key)
+        new = [row for row in rows if (row.pk, row.sk) not in stored]
+        if not isinstance(card, Card) or not (new or card.owed):
+            return taken
+        intake = _Intake(learner_id, now, Study.of(learner_id, stored), stored)
+        intake.taken = {row.id: row for row in new}
+        intake.cards = {card.id: card}
+        try:
+            transact(*intake.writes())
+        except ConditionFailed:
+            time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))  # noqa: S311
+            continue
+        taken += len(new)
+        if not intake.owing:
+            return taken
+    raise ServiceUnavailable
 
 
 def _submit(learner_id: str, submissions: Sequence[Submission], now: datetime) -> list[Outcome]:

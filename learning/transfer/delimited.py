@@ -11,7 +11,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -119,7 +119,7 @@ def _notes(rows: Iterable[list[str]], layout: _Layout, start: int, limits: Limit
         found += 1
         if found > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
-        note = _note(cells, layout)
+        note = replace(_note(cells, layout), row=row)
         yield fault_of(note, row, limits) or note
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
@@ -85,7 +85,7 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
 
 def _row(item: Any, row: int, limits: Limits) -> Row:
     try:
-        note: Note = _decode(Note, item, "")
+        note: Note = replace(_decode(Note, item, ""), row=row)
     except _FaultError as fault:
         return RowError(row, fault.path.removeprefix("."), fault.code, fault.message)
     return fault_of(note, row, limits) or note
@@ -152,7 +152,7 @@ def _encode(value: Any) -> Any:
         return {
             _camel(field.name): _encode(item)
             for field in fields(value)
-            if (item := getattr(value, field.name)) != field.default
+            if field.compare and (item := getattr(value, field.name)) != field.default
         }
     if isinstance(value, datetime):
         return _instant(value)
@@ -162,7 +162,9 @@ def _encode(value: Any) -> Any:
 @cache
 def _shape(kind: type) -> dict[str, tuple[Field[Any], Any]]:
     hints = get_type_hints(kind)
-    return {_camel(field.name): (field, hints[field.name]) for field in fields(kind)}
+    return {
+        _camel(field.name): (field, hints[field.name]) for field in fields(kind) if field.compare
+    }
 
 
 def _decode(kind: Any, value: Any, path: str) -> Any:

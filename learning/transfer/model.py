@@ -6,7 +6,7 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -148,7 +148,8 @@ class CardState:
 class Note:
     """What a learner wrote. `id` is the same at every export ("" when the file names none).
 
-    A cloze note keeps its text with `{{c1::…}}` in `front` and has no `back`.
+    A cloze note keeps its text with `{{c1::…}}` in `front` and has no `back`. `row` is where it
+    stands in its file, which is no part of it.
     """
 
     id: str = ""
@@ -164,6 +165,7 @@ class Note:
     cards: tuple[CardState, ...] = ()
     created_at: datetime | None = None
     modified_at: datetime | None = None
+    row: int = field(default=0, compare=False)
 
 
 Row = Note | RowError

@@ -54,7 +54,7 @@ def _rows(
     if dropped and not fault:
         message = f"{dropped} cards have no counterpart among our types of notes."
         yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
-    yield fault or note
+    yield fault or replace(note, row=row)
 
 
 def _note(found: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, int]:
@@ -77,7 +77,7 @@ def _note(found: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, in
         states[ordinal] = card_state(card.row, ordinal, collection.days, entries)
     home = decks[min(decks)] if decks else ""
     note = Note(
-        **values,
+        **values,  # type: ignore[arg-type]
         id=plain(found.guid),
         type=note_type,
         media=media,

@@ -1,0 +1,532 @@
+"""Notes come in from files: new ones are made, known ones are brought up to date.
+
+Whatever is sent again, or goes on after a failure, adds nothing twice: the ids of notes, cards and
+log entries follow from what the file calls them. A new card's log is written first, where nothing
+reads it yet; one transaction then makes the card, which is the fold of that log, and counts it.
+
+`origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
+note (or the card that is one): `guid`, `media` (kind, name, field), `created_at`, `modified_at`,
+and `digest`, by which a file that has nothing new is told at once. Of a card: `standing`, with
+`entry`, the last of its log at the time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
+from config.table import ConditionFailed, Item, Put, Write, fetch, put_all, transact
+from learning.cloze import Face
+from learning.models.cards import Card, Deck, Note
+from learning.models.log import LogEntry
+from learning.scheduling import Memory, Settings, leech_level
+from learning.services.cards import NoSuchDeck, create_deck, digest, open_deck
+from learning.services.notes import SHARED, faces, update_note
+from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
+from learning.services.review import TRANSACTION_LIMIT, history, take_in
+from learning.services.settings import Study
+from learning.transfer import Limits, RowError, Rows
+from learning.transfer import Note as Source
+from learning.transfer.history import (
+    entries_of,
+    id_of,
+    is_known,
+    marks_of,
+    name_based,
+    origin_of,
+)
+from learning.transfer.model import CardState
+
+LIMITS = Limits(deck_chars=100)
+CHUNK_NOTES = 20
+CHUNK_CARDS = 45  # with their log's days and their notes they fit a transaction
+MOST_ERRORS = 100
+MOST_DECKS = 200  # made by one import
+MOST_MEDIA = 50
+BACK_OF_REVERSED = 2_000  # it is the front of a card as well
+WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
+TRIES = 8
+KEYS = 90
+
+
+@dataclass
+class Report:
+    """What became of a file's notes. `next_offset` is set where time ran out before the end."""
+
+    imported: int = 0
+    updated: int = 0
+    skipped: int = 0
+    failed: int = 0
+    errors: list[RowError] = field(default_factory=list)
+    next_offset: int | None = None
+
+    def reports(self, error: RowError) -> None:
+        """Counts a row that is left out; the first hundred are told one by one."""
+        self.failed += error.fatal
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(error)
+
+
+def import_notes(
+    *,
+    learner_id: str,
+    rows: Rows,
+    deck_id: str | None,
+    dry_run: bool,
+    offset: int,
+    now: datetime,
+    within_s: float = WITHIN_S,
+) -> Report:
+    """Takes notes in, from the given place of the file on, as far as the time goes.
+
+    `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
+    known is changed where the file says something new, and its log is added to; one that was
+    deleted stays so. A dry run writes nothing. Raises NoSuchDeck, ServiceUnavailable and what
+    reading the file raises.
+    """
+    until = time.monotonic() + within_s
+    run = _Import(learner_id, deck_id, dry_run, now)
+    chunk: list[Source] = []
+    seen = 0
+    for seen, row in enumerate(islice(rows, offset, None), offset + 1):
+        if isinstance(row, RowError):
+            run.report.reports(row)
+        else:
+            chunk.append(row)
+        if len(chunk) == CHUNK_NOTES:
+            run.take(chunk)
+            chunk = []
+            if time.monotonic() > until:
+                run.report.next_offset = seen
+                return run.report
+    run.take(chunk)
+    return run.report
+
+
+@dataclass
+class _Made:
+    """A new note with its cards and their logs, ready to be written."""
+
+    note: Note | None
+    cards: list[Card]
+    rows: list[LogEntry]
+    days: DayCounts
+
+    @property
+    def weight(self) -> int:
+        """How many writes of a transaction it takes at most, beside the progress."""
+        return len(self.cards) + (self.note is not None) + 1 + len(self.days)
+
+
+class _Import:
+    """One run of an import."""
+
+    def __init__(self, learner_id: str, deck_id: str | None, dry_run: bool, now: datetime) -> None:
+        self.learner_id, self.deck_id, self.dry_run, self.now = learner_id, deck_id, dry_run, now
+        self.report = Report()
+        self.seen: set[str] = set()
+        self.decks_made = 0
+        self.decks = self._named_decks()
+        if deck_id is not None and deck_id not in self.decks.values():
+            raise NoSuchDeck.at("deckId")
+        # New cards come up by their place; a whole hour's parts are alike while a file is resumed.
+        self.first_at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+
+    def _named_decks(self) -> dict[str, str]:
+        page_of, start, decks = Deck.all_of, None, {}
+        while True:
+            page = page_of(self.learner_id, limit=1_000, start=start)
+            for deck in page.items:
+                if not deck.closing:
+                    decks.setdefault(deck.name.casefold(), deck.id)
+                    decks.setdefault(f"\x00{deck.id}", deck.id)  # of two that share a name
+            if not (start := page.next_key):
+                return decks
+
+    def take(self, chunk: Sequence[Source]) -> None:
+        """Takes some notes in, whatever other devices do meanwhile. Raises ServiceUnavailable."""
+        wanted: dict[str, tuple[Source, str, list[Face]]] = {}
+        for source in chunk:
+            if (fault := _fault(source)) or not (deck := self._deck_of(source)):
+                self.report.reports(fault or self._no_deck(source))
+                continue
+            note_id = id_of(source, source.deck or self.deck_id or "")
+            try:
+                made = _faces(source)
+            except ValidationFailed as problem:
+                self._refuse(source, problem.errors[0])
+                continue
+            if note_id in self.seen:
+                self.report.skipped += 1
+                continue
+            self.seen.add(note_id)
+            wanted[note_id] = source, deck, made
+        for _ in range(TRIES):
+            if not (wanted := self._pass(wanted)):
+                return
+        raise ServiceUnavailable("Your cards change at this moment: send the file again")
+
+    def _refuse(self, source: Source, error: FieldError) -> None:
+        self.report.reports(RowError(source.row, error.field, error.code.upper(), error.message))
+
+    def _no_deck(self, source: Source) -> RowError:
+        if source.deck:
+            message = f"One import makes at most {MOST_DECKS} decks."
+            return RowError(source.row, "deck", "TOO_MANY", message)
+        return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or all of them's deckId.")
+
+    def _deck_of(self, source: Source) -> str | None:
+        """The deck that takes a note, made where there is none of its name."""
+        if not source.deck:
+            return self.deck_id
+        key = source.deck.casefold()
+        if key not in self.decks:
+            if self.decks_made == MOST_DECKS:
+                return None
+            self.decks_made += 1
+            self.decks[key] = name_based("deck", key) if self.dry_run else self._make(source.deck)
+        return self.decks[key]
+
+    def _make(self, name: str) -> str:
+        made_id = name_based("deck", name.casefold())
+        fields = {"name": name, "description": ""}
+        try:
+            deck = create_deck(
+                learner_id=self.learner_id, fields=fields | {"id": made_id}, now=self.now
+            )
+            if deck.name == name and not deck.closing:
+                return made_id
+        except IdTaken:
+            pass  # one of this name was deleted or is called otherwise by now
+        return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
+
+    def _pass(
+        self, wanted: Mapping[str, tuple[Source, str, list[Face]]]
+    ) -> dict[str, tuple[Source, str, list[Face]]]:
+        """Deals with each note once; answers those of which others wrote at the same time."""
+        if not wanted:
+            return {}
+        keys = {note_id: self._keys(note_id, made) for note_id, (_, _, made) in wanted.items()}
+        every = [*Study.keys(self.learner_id), *(key for each in keys.values() for key in each)]
+        stored: dict[tuple[str, str], Item] = {}
+        for start in range(0, len(every), KEYS):
+            stored |= fetch(*every[start : start + KEYS])
+        study = Study.of(self.learner_id, stored)
+        new: dict[str, _Made] = {}
+        for note_id, (source, deck, made) in wanted.items():
+            found = [item for key in keys[note_id] if (item := stored.get(key))]
+            if found:
+                self._known(note_id, source, made, found, study)
+            elif self.dry_run:
+                self.report.imported += 1
+            else:
+                new[note_id] = self._new(note_id, source, deck, made, study)
+        return {note_id: wanted[note_id] for note_id in self._write(new, study)}
+
+    def _keys(self, note_id: str, made: Sequence[Face]) -> list[tuple[str, str]]:
+        """Where a note of any type may be, and its cards."""
+        return [
+            Note.key(self.learner_id, note_id),
+            Card.key(self.learner_id, note_id),
+            *(Card.key(self.learner_id, f"{note_id}.{face.ordinal}") for face in made),
+        ]
+
+    # New notes
+
+    def _new(
+        self, note_id: str, source: Source, deck: str, made: Sequence[Face], study: Study
+    ) -> _Made:
+        states = {state.ordinal: state for state in source.cards}
+        origin = _origin(source)
+        note = None
+        fields = written(source) | {"deck_id": deck}
+        if source.type != "basic":
+            note = Note(
+                *Note.key(self.learner_id, note_id),
+                id=note_id,
+                type=source.type,
+                origin=origin,
+                made_from=origin["digest"],
+                created_at=self.now,
+                updated_at=self.now,
+                **fields,
+            )
+        cards, rows, days = [], list[LogEntry](), DayCounts()
+        for face in made:
+            state = states.get(face.ordinal, CardState(face.ordinal))
+            card_id = f"{note_id}.{face.ordinal}" if note else note_id
+            place = source.row if state.position is None else state.position
+            created_at = self.first_at + timedelta(microseconds=place)
+            card = Card(
+                *Card.key(self.learner_id, card_id),
+                id=card_id,
+                note_id=note_id,
+                ordinal=face.ordinal,
+                made_from=origin["digest"],
+                origin=None if note else origin,
+                due_at=created_at,
+                created_at=created_at,
+                updated_at=self.now,
+                **{name: fields.get(name) for name in SHARED},
+                front=face.front,
+                back=face.back,
+            )
+            log = self._log(card, state, study)
+            self._remember(card, state, log, study, days)
+            cards.append(card)
+            rows += log
+        return _Made(note, cards, rows, days)
+
+    def _log(self, card: Card, state: CardState, study: Study) -> list[LogEntry]:
+        settings = study.scheduler.settings()
+        entries = entries_of(
+            card.id,
+            state,
+            created_at=card.created_at,
+            now=self.now,
+            weights=settings.weights,
+            settings_version=int(study.scheduler.number),
+        )
+        return [
+            LogEntry.from_entry(
+                self.learner_id,
+                card.id,
+                card.deck_id,
+                entry,
+                studied_on=study.calendar.day(entry.at),
+                duration_ms=review.duration_ms or None if review else None,
+                origin=origin_of(review),
+            )
+            for entry, review in entries
+        ]
+
+    def _remember(
+        self,
+        card: Card,
+        state: CardState,
+        log: Sequence[LogEntry],
+        study: Study,
+        days: DayCounts,
+    ) -> None:
+        """Puts a card where its log leads, with what the file says of it besides."""
+        settings = study.scheduler.settings()
+        memory = Memory.new(card.created_at)
+        if log:
+            versions = {int(study.scheduler.number): settings}
+            memory, gained = history(card=card, rows=log, settings=versions)
+            add_days(days, gained)
+            card.last_entry = log[-1].order()
+        card.remember(memory)
+        card.pardoned = leech_level(memory.lapses, settings.leech_threshold) or None
+        card.judge(int(card.pardoned or 0), suspend=False)
+        if state.suspended:
+            card.suspend("learner")
+        if state.buried:
+            card.bury(study.calendar.end(study.calendar.day(self.now)), "learner")
+        card.origin = {**(card.origin or {}), "standing": _standing(state, card.last_entry)}
+
+    def _write(self, new: Mapping[str, _Made], study: Study) -> list[str]:
+        """Writes new notes, as many in a transaction as fit; answers those that were too late."""
+        put_all([row for made in new.values() for row in made.rows])
+        late: list[str] = []
+        group: dict[str, _Made] = {}
+        for note_id, made in new.items():
+            weight = sum(each.weight for each in group.values())
+            if group and weight + made.weight + 1 > TRANSACTION_LIMIT:
+                late += self._write_group(group, study)
+                group = {}
+                study = self._study()
+            group[note_id] = made
+        return late + (self._write_group(group, study) if group else [])
+
+    def _study(self) -> Study:
+        return Study.of(self.learner_id, fetch(*Study.keys(self.learner_id)))
+
+    def _write_group(self, group: Mapping[str, _Made], study: Study) -> list[str]:
+        cards = [card for made in group.values() for card in made.cards]
+        notes = [made.note for made in group.values() if made.note]
+        days: DayCounts = {}
+        for made in group.values():
+            add_days(days, made.days)
+        decks = {card.deck_id for card in cards}
+        room = TRANSACTION_LIMIT - len(cards) - len(notes) - len(decks) - 1
+        if len(days) > room:  # one note with more days than a transaction takes
+            owed = sorted(days)[room:]
+            cards[0].owed = {on.isoformat(): dict(days.pop(on)) for on in owed}
+        totals = counted_in(*cards)
+        writes: list[Write] = [
+            *(Put(note, Note.pk.does_not_exist()) for note in notes),
+            *(Put(card, Card.pk.does_not_exist()) for card in cards),
+            *(open_deck(self.learner_id, deck) for deck in decks),
+            *progress_writes(self.learner_id, study.progress, days, totals),
+        ]
+        try:
+            transact(*writes)
+        except ConditionFailed:
+            self._check_decks(decks)
+            return list(group)
+        if cards[0].owed:
+            take_in(learner_id=self.learner_id, card_id=cards[0].id, rows=[], now=self.now)
+        self.report.imported += len(group)
+        return []
+
+    def _check_decks(self, decks: Iterable[str]) -> None:
+        """Raises NoSuchDeck where a deck was deleted since the import began."""
+        present = fetch(*(Deck.key(self.learner_id, deck) for deck in decks)).values()
+        if sum(isinstance(deck, Deck) and not deck.closing for deck in present) < len(set(decks)):
+            raise NoSuchDeck("A deck was deleted meanwhile: send the file again")
+
+    # Known notes
+
+    def _known(
+        self,
+        note_id: str,
+        source: Source,
+        made: Sequence[Face],
+        found: Sequence[Item],
+        study: Study,
+    ) -> None:
+        head = next((item for item in found if isinstance(item, Note)), None) or next(
+            (item for item in found if isinstance(item, Card) and item.id == note_id), None
+        )
+        if head is None:
+            error = RowError(
+                source.row, "id", "DELETED", "You have deleted this note: it stays so.", fatal=False
+            )
+            self.report.reports(error)
+            self.report.skipped += 1
+            return
+        if head.type != source.type:
+            message = f"You have this note as a {head.type} one."
+            self.report.reports(RowError(source.row, "type", "TYPE_CHANGED", message))
+            return
+        origin = _origin(source)
+        changes: dict[str, Any] = {}
+        logs: dict[str, list[LogEntry]] = {}
+        if (head.origin or {}).get("digest") != origin["digest"]:
+            changes = _changes(head, source)
+            logs = self._new_rows(source, found, study)
+        if not changes and not logs:
+            self.report.skipped += 1
+            return
+        self.report.updated += 1
+        if self.dry_run:
+            return
+        for card_id, rows in logs.items():
+            take_in(learner_id=self.learner_id, card_id=card_id, rows=rows, now=self.now)
+        kept = {name: (head.origin or {}).get(name) for name in ("standing",)}
+        update_note(
+            learner_id=self.learner_id,
+            note_id=note_id,
+            changes=changes | {"origin": origin | {k: v for k, v in kept.items() if v}},
+            expected_version=None,
+            now=self.now,
+        )
+
+    def _new_rows(
+        self, source: Source, found: Sequence[Item], study: Study
+    ) -> dict[str, list[LogEntry]]:
+        """What the logs of a file have and ours have not, by card, each with its baseline."""
+        cards = {int(item.ordinal): item for item in found if isinstance(item, Card)}
+        logs: dict[str, list[LogEntry]] = {}
+        for state in source.cards:
+            card = cards.get(state.ordinal)
+            if card is None or not state.reviews:
+                continue
+            marks = marks_of(e.to_entry() for e in LogEntry.of_card(self.learner_id, card.id))
+            rows = self._log(card, state, study)
+            fresh = [row for row in rows[:-1] if not is_known(row.to_entry(), marks)]
+            if fresh:
+                logs[card.id] = [*fresh, rows[-1]]
+        return logs
+
+
+def written(source: Source) -> dict[str, Any]:
+    """What a note says, as our notes and cards have it."""
+    media = {item.kind: item.name for item in reversed(source.media) if _is_url(item.name)}
+    return {
+        "front": source.front or _shown(source, "front"),
+        "back": source.back or _shown(source, "back"),
+        "phonetic": source.phonetic or None,
+        "example": source.example or None,
+        "notes": source.notes or None,
+        "tags": list(source.tags),
+        "audio_url": media.get("audio"),
+        "image_url": media.get("image"),
+    }
+
+
+def _shown(source: Source, side: str) -> str:
+    """What stands on a side that has no text: the names of its media."""
+    return " ".join(f"[{item.name}]" for item in source.media if item.field == side)
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith("https://") and len(name) <= 2048
+
+
+def _faces(source: Source) -> list[Face]:
+    says = written(source)
+    if source.type == "basic":
+        return [Face(0, says["front"], says["back"])]
+    return faces(Note(type=source.type, front=says["front"], back=says["back"]))
+
+
+def _fault(source: Source) -> RowError | None:
+    """Why our notes have no room for this one."""
+    if len(source.media) > MOST_MEDIA:
+        return RowError(source.row, "media", "TOO_MANY", f"More than {MOST_MEDIA} media files.")
+    if source.type == "reversed" and len(source.back) > BACK_OF_REVERSED:
+        message = f"More than {BACK_OF_REVERSED} characters, and it is a front as well."
+        return RowError(source.row, "back", "TOO_LONG", message)
+    return None
+
+
+def _origin(source: Source) -> dict[str, Any]:
+    """What is kept of a file's note beside what it says."""
+    whole = asdict(source)
+    del whole["row"]
+    instants = {
+        name: at.isoformat()
+        for name in ("created_at", "modified_at")
+        if (at := getattr(source, name)) is not None
+    }
+    media = [[item.kind, item.name[:2048], item.field] for item in source.media]
+    origin = {"guid": source.id, "media": media, "digest": digest(whole), **instants}
+    return {name: value for name, value in origin.items() if value}
+
+
+def _standing(state: CardState, entry: str) -> dict[str, Any]:
+    """What a file says of where a card stands, true as long as `entry` is its last."""
+    kept = {
+        "interval_days": state.interval_days,
+        "ease_factor": state.ease_factor,
+        "position": state.position,
+        "estimated": state.estimated,
+        "due_at": state.due_at.isoformat() if state.due_at else None,
+    }
+    return {"entry": entry} | {name: value for name, value in kept.items() if value}
+
+
+def _changes(head: Note | Card, source: Source) -> dict[str, Any]:
+    """What a file says otherwise than a note, provided it was written later."""
+    before = datetime.fromisoformat((head.origin or {}).get("modified_at", "1970-01-01T00:00+00:00"))
+    if head.origin is None:
+        before = head.updated_at
+    if source.modified_at is not None and source.modified_at <= before:
+        return {}
+    says = written(source)
+    return {name: value for name, value in says.items() if value != getattr(head, name)}
+
+
+def counted(report: Report) -> Counter[str]:
+    """The report's figures by name."""
+    names = ("imported", "updated", "skipped", "failed")
+    return Counter({name: getattr(report, name) for name in names})
+
+
+__all__ = ["LIMITS", "Report", "Settings", "import_notes", "written"]
