@@ -59,7 +59,7 @@ def session() -> botocore.session.Session:
 def _client(service: str) -> Any:
     where = stack()
     # S3's addresses that we sign name their region; the global ones lead there by a redirect only.
-    style = "path" if where.endpoint_url else "virtual"
+    style: Any = "path" if where.endpoint_url else "virtual"
     config = Config(
         retries=RETRIES,
         connect_timeout=CONNECT_TIMEOUT_S,

@@ -83,7 +83,7 @@ CORS_ALLOWED_ORIGINS = _words(
     "PARLEY_CORS_ORIGINS", "http://localhost:3000 http://localhost:5173" if STAGE == "local" else ""
 )
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["etag", "location", "retry-after", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
 CORS_PREFLIGHT_MAX_AGE = 7200
 
 REST_FRAMEWORK = {

@@ -12,6 +12,7 @@ from learning.views.scenarios import Scenarios
 from learning.views.scheduler import Optimizations, SchedulerSettings
 from learning.views.starters import StarterDecks
 from learning.views.statistics import StudyStatistics
+from learning.views.transfer import Exports, Imports, Uploads
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")
@@ -23,6 +24,9 @@ router.register("sessions", Sessions, "session")
 router.register("starter-decks", StarterDecks, "starter-deck")
 
 urlpatterns = [
+    path("flashcards/import", Imports.as_view({"post": "create"})),
+    path("flashcards/uploads", Uploads.as_view({"post": "create"})),
+    path("flashcards/export", Exports.as_view({"get": "retrieve"})),
     *router.urls,
     path("statistics", StudyStatistics.as_view({"get": "retrieve"})),
     path("scheduler/optimize", Optimizations.as_view({"get": "retrieve", "post": "create"})),

@@ -141,6 +141,13 @@ class LogEntry(Item, discriminator="entry"):
         return cls.page(learner_key(learner_id), condition, index="lsi5", limit=limit, start=start)
 
     @classmethod
+    def by_card(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[LogEntry]":
+        """One page of the learner's whole log, card after card, each in order."""
+        return cls.page(
+            learner_key(learner_id), cls.lsi4 > "0", index="lsi4", limit=limit, start=start
+        )
+
+    @classmethod
     def newest(
         cls, learner_id: str, *, card_id: str | None, limit: int, start: Raw | None
     ) -> "Page[LogEntry]":

@@ -5,25 +5,26 @@ log entries follow from what the file calls them. A new card's log is written fi
 reads it yet; one transaction then makes the card, which is the fold of that log, and counts it.
 
 `origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
-note (or the card that is one): `guid`, `media` (kind, name, field), `created_at`, `modified_at`,
-and `digest`, by which a file that has nothing new is told at once. Of a card: `standing`, with
-`entry`, the last of its log at the time.
+note (or the card that is one): `guid`, `media` (kind, name, field) and `urls`, those of them that
+we show; `created_at`, `modified_at`; `digest`, by which a file that has nothing new is told at
+once, and `says`, which tells whether the learner has changed the text since. Of a card:
+`standing`, with `entry`, the last of its log at the time.
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from accounts.models import learner_key
 from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
 from config.table import ConditionFailed, Item, Put, Write, fetch, put_all, transact
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
-from learning.scheduling import Memory, Settings, leech_level
+from learning.scheduling import Memory, leech_level
 from learning.services.cards import NoSuchDeck, create_deck, digest, open_deck
 from learning.services.notes import SHARED, faces, update_note
 from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
@@ -51,6 +52,7 @@ BACK_OF_REVERSED = 2_000  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
 TRIES = 8
 KEYS = 90
+SAID = ("front", "back", *(name for name in SHARED if not name.startswith(("deck", "source"))))
 
 
 @dataclass
@@ -79,7 +81,6 @@ def import_notes(
     dry_run: bool,
     offset: int,
     now: datetime,
-    within_s: float = WITHIN_S,
 ) -> Report:
     """Takes notes in, from the given place of the file on, as far as the time goes.
 
@@ -88,7 +89,7 @@ def import_notes(
     deleted stays so. A dry run writes nothing. Raises NoSuchDeck, ServiceUnavailable and what
     reading the file raises.
     """
-    until = time.monotonic() + within_s
+    until = time.monotonic() + WITHIN_S
     run = _Import(learner_id, deck_id, dry_run, now)
     chunk: list[Source] = []
     seen = 0
@@ -130,22 +131,17 @@ class _Import:
         self.report = Report()
         self.seen: set[str] = set()
         self.decks_made = 0
-        self.decks = self._named_decks()
-        if deck_id is not None and deck_id not in self.decks.values():
+        open_decks = self._open_decks()
+        if deck_id is not None and all(deck.id != deck_id for deck in open_decks):
             raise NoSuchDeck.at("deckId")
+        self.decks = {deck.name.casefold(): deck.id for deck in reversed(open_decks)}
         # New cards come up by their place; a whole hour's parts are alike while a file is resumed.
         self.first_at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 
-    def _named_decks(self) -> dict[str, str]:
-        page_of, start, decks = Deck.all_of, None, {}
-        while True:
-            page = page_of(self.learner_id, limit=1_000, start=start)
-            for deck in page.items:
-                if not deck.closing:
-                    decks.setdefault(deck.name.casefold(), deck.id)
-                    decks.setdefault(f"\x00{deck.id}", deck.id)  # of two that share a name
-            if not (start := page.next_key):
-                return decks
+    def _open_decks(self) -> list[Deck]:
+        prefix = Deck.sk.startswith(Deck.PREFIX)
+        decks = Deck.every(learner_key(self.learner_id), prefix)
+        return [deck for deck in decks if not deck.closing]
 
     def take(self, chunk: Sequence[Source]) -> None:
         """Takes some notes in, whatever other devices do meanwhile. Raises ServiceUnavailable."""
@@ -177,7 +173,7 @@ class _Import:
         if source.deck:
             message = f"One import makes at most {MOST_DECKS} decks."
             return RowError(source.row, "deck", "TOO_MANY", message)
-        return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or all of them's deckId.")
+        return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or give deckId.")
 
     def _deck_of(self, source: Source) -> str | None:
         """The deck that takes a note, made where there is none of its name."""
@@ -243,7 +239,7 @@ class _Import:
         states = {state.ordinal: state for state in source.cards}
         origin = _origin(source)
         note = None
-        fields = written(source) | {"deck_id": deck}
+        fields: dict[str, Any] = written(source) | {"deck_id": deck}
         if source.type != "basic":
             note = Note(
                 *Note.key(self.learner_id, note_id),
@@ -271,9 +267,7 @@ class _Import:
                 due_at=created_at,
                 created_at=created_at,
                 updated_at=self.now,
-                **{name: fields.get(name) for name in SHARED},
-                front=face.front,
-                back=face.back,
+                **_shared(fields) | {"front": face.front, "back": face.back},
             )
             log = self._log(card, state, study)
             self._remember(card, state, log, study, days)
@@ -418,11 +412,11 @@ class _Import:
             return
         for card_id, rows in logs.items():
             take_in(learner_id=self.learner_id, card_id=card_id, rows=rows, now=self.now)
-        kept = {name: (head.origin or {}).get(name) for name in ("standing",)}
+        kept = {k: v for k, v in (head.origin or {}).items() if k == "standing"}
         update_note(
             learner_id=self.learner_id,
             note_id=note_id,
-            changes=changes | {"origin": origin | {k: v for k, v in kept.items() if v}},
+            changes=changes | {"origin": origin | kept},
             expected_version=None,
             now=self.now,
         )
@@ -449,8 +443,8 @@ def written(source: Source) -> dict[str, Any]:
     """What a note says, as our notes and cards have it."""
     media = {item.kind: item.name for item in reversed(source.media) if _is_url(item.name)}
     return {
-        "front": source.front or _shown(source, "front"),
-        "back": source.back or _shown(source, "back"),
+        "front": source.front or shown(source, "front"),
+        "back": source.back or shown(source, "back"),
         "phonetic": source.phonetic or None,
         "example": source.example or None,
         "notes": source.notes or None,
@@ -460,7 +454,11 @@ def written(source: Source) -> dict[str, Any]:
     }
 
 
-def _shown(source: Source, side: str) -> str:
+def _shared(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in SHARED if name in fields}
+
+
+def shown(source: Source, side: str) -> str:
     """What stands on a side that has no text: the names of its media."""
     return " ".join(f"[{item.name}]" for item in source.media if item.field == side)
 
@@ -486,47 +484,50 @@ def _fault(source: Source) -> RowError | None:
     return None
 
 
+def says(head: Note | Card) -> str:
+    """A digest of what a note says, to tell whether the learner has changed it."""
+    return digest({name: getattr(head, name) for name in SAID})
+
+
 def _origin(source: Source) -> dict[str, Any]:
     """What is kept of a file's note beside what it says."""
     whole = asdict(source)
     del whole["row"]
+    fields = written(source)
     instants = {
         name: at.isoformat()
         for name in ("created_at", "modified_at")
         if (at := getattr(source, name)) is not None
     }
-    media = [[item.kind, item.name[:2048], item.field] for item in source.media]
-    origin = {"guid": source.id, "media": media, "digest": digest(whole), **instants}
+    origin = {
+        "guid": source.id,
+        "media": [[item.kind, item.name[:2048], item.field] for item in source.media],
+        "urls": [url for name in ("audio_url", "image_url") if (url := fields[name])],
+        "digest": digest(whole),
+        "says": digest(fields),
+        **instants,
+    }
     return {name: value for name, value in origin.items() if value}
 
 
 def _standing(state: CardState, entry: str) -> dict[str, Any]:
     """What a file says of where a card stands, true as long as `entry` is its last."""
     kept = {
-        "interval_days": state.interval_days,
+        "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
         "position": state.position,
-        "estimated": state.estimated,
-        "due_at": state.due_at.isoformat() if state.due_at else None,
+        "estimated": state.estimated or None,
     }
-    return {"entry": entry} | {name: value for name, value in kept.items() if value}
+    return {"entry": entry} | {name: value for name, value in kept.items() if value is not None}
 
 
 def _changes(head: Note | Card, source: Source) -> dict[str, Any]:
     """What a file says otherwise than a note, provided it was written later."""
-    before = datetime.fromisoformat((head.origin or {}).get("modified_at", "1970-01-01T00:00+00:00"))
-    if head.origin is None:
-        before = head.updated_at
-    if source.modified_at is not None and source.modified_at <= before:
+    origin: dict[str, Any] = head.origin or {}
+    before: datetime | None = head.updated_at
+    if says(head) == origin.get("says"):  # as it came from the file before
+        told = origin.get("modified_at")
+        before = datetime.fromisoformat(told) if told else None
+    if source.modified_at is not None and before is not None and source.modified_at <= before:
         return {}
-    says = written(source)
-    return {name: value for name, value in says.items() if value != getattr(head, name)}
-
-
-def counted(report: Report) -> Counter[str]:
-    """The report's figures by name."""
-    names = ("imported", "updated", "skipped", "failed")
-    return Counter({name: getattr(report, name) for name in names})
-
-
-__all__ = ["LIMITS", "Report", "Settings", "import_notes", "written"]
+    return {name: value for name, value in written(source).items() if value != getattr(head, name)}

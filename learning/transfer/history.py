@@ -75,7 +75,9 @@ def entries_of(
         return []
     memory = _memory(state, logged, created_at=created_at, now=now, weights=weights)
     ends = [pair[0].at for pair in logged[-1:]]
-    at = max([*ends, memory.last_review_at or created_at]) + AFTER
+    if memory.last_review_at:
+        ends.append(memory.last_review_at)
+    at = max(ends) + AFTER
     name = name_based("baseline", card_id, at.isoformat(), repr(replace(memory, due_at=at)))
     return [*logged, (Baseline(id=name, at=at, memory=memory), None)]
 
@@ -151,7 +153,7 @@ def _mark(entry: Entry) -> tuple[str, int | None]:
 def review_of(
     change: Change, before: Memory, after: Memory, *, duration_ms: int, made_of: Any
 ) -> Review | None:
-    """A line of a log as others keep it; `made_of` is what it was imported from, None of our own."""
+    """A line of a log as others keep it; `made_of` is the line it was imported as, if it was."""
     if isinstance(change, Baseline):
         return None
     if made_of:

@@ -4,9 +4,10 @@ Pure: no framework, no store. Instants are aware UTC datetimes, text is plain (n
 deck is the path of its names joined by `::`, as learners of Anki write it.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -165,7 +166,7 @@ class Note:
     cards: tuple[CardState, ...] = ()
     created_at: datetime | None = None
     modified_at: datetime | None = None
-    row: int = field(default=0, compare=False)
+    row: int = dataclasses.field(default=0, compare=False)
 
 
 Row = Note | RowError

@@ -1,0 +1,215 @@
+"""All that a learner has made, as notes for a file: read in the order of keys, a page at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby, islice
+from typing import Any, BinaryIO, Literal
+from zoneinfo import ZoneInfo
+
+from accounts.models import learner_key
+from config.problems import NotFound
+from config.table import Raw, fetch
+from learning.models.cards import Card, Deck, Note
+from learning.models.log import LogEntry
+from learning.models.scheduler import Scheduler
+from learning.scheduling import Settings, replay
+from learning.services.imports import says, shown
+from learning.services.settings import Study
+from learning.transfer import CardState, Format, Media, Review, write_apkg, write_csv, write_json
+from learning.transfer import Note as Source
+from learning.transfer.history import review_of
+
+PAGE = 500
+CHUNK = 50
+
+
+def export_notes(
+    *, learner_id: str, format: Format, deck_id: str | None, target: BinaryIO, now: datetime
+) -> None:
+    """Writes the notes of one deck or all, each once, in the order of their ids.
+
+    CSV has what was written; JSON and Anki packages also schedule and log. Reads the learner's
+    cards, and their log where it is wanted, from one end to the other. Raises NotFound for an
+    unknown deck.
+    """
+    if deck_id is not None and Deck.of(learner_id, deck_id) is None:
+        raise NotFound
+    run = _Export(learner_id, deck_id, now, with_log=format != "csv")
+    if format == "apkg":
+        offset = now.astimezone(ZoneInfo(run.study.calendar.timezone)).utcoffset()
+        write_apkg(
+            run.notes(),
+            target,
+            exported_at=now,
+            minutes_west=-round(offset.total_seconds() / 60) if offset else 0,
+            day_starts_at_hour=run.study.calendar.day_starts_at_hour,
+        )
+        return
+    pieces = write_csv(run.notes()) if format == "csv" else write_json(run.notes(), now)
+    for piece in pieces:
+        target.write(piece)
+
+
+class _Export:
+    """One run of an export."""
+
+    def __init__(
+        self, learner_id: str, deck_id: str | None, now: datetime, *, with_log: bool
+    ) -> None:
+        self.learner_id, self.deck_id, self.now, self.with_log = learner_id, deck_id, now, with_log
+        pk = learner_key(learner_id)
+        self.study = Study.of(learner_id, fetch(*Study.keys(learner_id)))
+        self.decks = {
+            deck.id: deck.name for deck in Deck.every(pk, Deck.sk.startswith(Deck.PREFIX))
+        }
+        self.settings = {0: Settings()}
+        if with_log:
+            versions = Scheduler.every(pk, Scheduler.sk.startswith(Scheduler.SK))
+            self.settings |= {int(each.number): each.settings() for each in versions}
+        self.log = _Log(learner_id) if with_log else None
+
+    def notes(self) -> Iterator[Source]:
+        """The notes, each with its cards."""
+        grouped = groupby(self._cards(), key=lambda card: card.note_id)
+        groups = ([*cards] for _, cards in grouped)
+        while chunk := list(islice(groups, CHUNK)):
+            keys = [Note.key(self.learner_id, cards[0].note_id) for cards in chunk]
+            wanted = [key for key, cards in zip(keys, chunk, strict=True) if cards[0].has_siblings]
+            found = fetch(*wanted) if wanted else {}
+            for key, cards in zip(keys, chunk, strict=True):
+                head = found.get(key) if cards[0].has_siblings else cards[0]
+                if isinstance(head, Note | Card):  # a note may have gone since its cards were read
+                    yield self._note(head, cards)
+
+    def _cards(self) -> Iterator[Card]:
+        start: Raw | None = None
+        while True:
+            page = Card.all_of(self.learner_id, deck_id=None, limit=PAGE, start=start)
+            for card in page.items:
+                if self.deck_id in (None, card.deck_id):
+                    yield card
+            if not (start := page.next_key):
+                return
+
+    def _note(self, head: Note | Card, cards: Sequence[Card]) -> Source:
+        origin: dict[str, Any] = head.origin or {}
+        as_it_came = says(head) == origin.get("says")
+        front, back, notes = head.front, head.back, head.notes or ""
+        if head.type == "cloze" and back:  # what is shown behind a cloze is its notes elsewhere
+            back, notes = "", "\n".join(filter(None, (back, notes)))
+        note = Source(
+            id=origin.get("guid", head.id),
+            type=_type(head),
+            front=front,
+            back=back,
+            phonetic=head.phonetic or "",
+            example=head.example or "",
+            notes=notes,
+            tags=tuple(map(str, head.tags)),
+            deck=self.decks.get(head.deck_id, ""),
+            media=tuple(_media(head, origin)),
+            cards=tuple(self._state(card) for card in cards) if self.with_log else (),
+            created_at=_instant(origin.get("created_at")) or head.created_at,
+            modified_at=_instant(origin.get("modified_at") if as_it_came else None)
+            or head.updated_at,
+        )
+        return replace(note, front=_text(note, "front"), back=_text(note, "back"))
+
+    def _state(self, card: Card) -> CardState:
+        memory = card.memory
+        standing: dict[str, Any] = (card.origin or {}).get("standing", {})
+        as_it_came = standing.get("entry") == card.last_entry
+        told: dict[str, Any] = standing if as_it_came else {"interval_days": memory.interval_days}
+        new = card.state == "new"
+        return CardState(
+            ordinal=int(card.ordinal),
+            state=memory.state.value,
+            suspended=card.suspended,
+            buried=card.buried_until is not None and card.buried_until > self.now,
+            due_at=None if new else card.due_at,
+            position=told.get("position") if new else None,
+            interval_days=told.get("interval_days", 0),
+            stability=memory.stability,
+            difficulty=memory.difficulty,
+            estimated=told.get("estimated", False),
+            ease_factor=told.get("ease_factor"),
+            reps=memory.reps,
+            lapses=memory.lapses,
+            last_review_at=memory.last_review_at,
+            reviews=tuple(self._reviews(card)),
+        )
+
+    def _reviews(self, card: Card) -> Iterator[Review]:
+        rows = self.log.of(card.id) if self.log else []
+        by_id = {row.id: row for row in rows}
+        steps = replay(
+            [row.to_entry() for row in rows],
+            created_at=card.created_at,
+            settings=self.settings,
+            seed=card.id,
+        )
+        for change, before, after in steps:
+            row = by_id[change.id]
+            review = review_of(
+                change,
+                before,
+                after,
+                duration_ms=int(row.duration_ms or 0),
+                made_of=row.origin,
+            )
+            if review:
+                yield review
+
+
+class _Log:
+    """The learner's log beside the cards: both are ordered by the card's id."""
+
+    def __init__(self, learner_id: str) -> None:
+        self._rows = self._read(learner_id)
+        self._next = next(self._rows, None)
+
+    def _read(self, learner_id: str) -> Iterator[LogEntry]:
+        start: Raw | None = None
+        while True:
+            page = LogEntry.by_card(learner_id, limit=PAGE, start=start)
+            yield from page.items
+            if not (start := page.next_key):
+                return
+
+    def of(self, card_id: str) -> list[LogEntry]:
+        """The log of a card, which comes after those asked for before."""
+        rows = []
+        while self._next is not None and (self._next.lsi4 or "") < f"{card_id}$":  # "$" follows "#"
+            if self._next.card_id == card_id:
+                rows.append(self._next)
+            self._next = next(self._rows, None)
+        return rows
+
+
+def _type(head: Note | Card) -> Literal["basic", "reversed", "cloze"]:
+    return "basic" if isinstance(head, Card) else "cloze" if head.type == "cloze" else "reversed"
+
+
+def _media(head: Note | Card, origin: dict[str, Any]) -> Iterator[Media]:
+    """The media that a file named, but for addresses that the learner has changed since."""
+    urls: list[tuple[Literal["audio", "image"], str | None]]
+    urls = [("audio", head.audio_url), ("image", head.image_url)]
+    now = {url for _, url in urls}
+    named = {name for _, name, _ in origin.get("media", [])}
+    for kind, name, field in origin.get("media", []):
+        if name in now or name not in origin.get("urls", []):
+            yield Media(kind, name, field)
+    for kind, url in urls:
+        if url and url not in named:
+            yield Media(kind, url)
+
+
+def _text(note: Source, side: Literal["front", "back"]) -> str:
+    """A side without what stands there only for its media."""
+    text = note.front if side == "front" else note.back
+    return "" if text == shown(note, side) else text
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,100 @@
+"""Files on their way in and out: in our own answers, or by S3 where they are larger than those.
+
+API Gateway and Lambda pass some 6 MB in each direction (AWS: "Lambda quotas"). Objects are in the
+bucket for a day at most; their keys begin with their learner's id, so that nobody names another's.
+"""
+
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+from botocore.exceptions import ClientError
+from ulid import ULID
+
+from config.aws import call, client, error_code
+from config.problems import Conflict
+from config.stack import stack
+from learning.services.imports import LIMITS
+from learning.transfer import FileTooLarge
+
+# As JSON escapes text in Lambda's envelope, an answer may double.
+ANSWER_BYTES = int(2.5 * 2**20)
+URL_LIFE = timedelta(minutes=15)
+
+
+class NoSuchUpload(Conflict):
+    code, title = "UNKNOWN_UPLOAD", "You have not uploaded a file under this key"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Where to PUT a file of exactly the size that was asked for, until when, and its key."""
+
+    upload_key: str
+    url: str
+    expires_at: datetime
+
+
+def offer_upload(*, learner_id: str, size_bytes: int, now: datetime) -> Upload:
+    """A signed address that takes one file. Raises FileTooLarge."""
+    if size_bytes > LIMITS.file_bytes:
+        raise FileTooLarge(f"A file may have {LIMITS.file_bytes} bytes at most.")
+    upload_key = str(ULID())
+    url = client("s3").generate_presigned_url(
+        "put_object",
+        Params={
+            "Bucket": stack().transfer_bucket,
+            "Key": _upload(learner_id, upload_key),
+            "ContentLength": size_bytes,
+        },
+        ExpiresIn=int(URL_LIFE.total_seconds()),
+    )
+    return Upload(upload_key, url, now + URL_LIFE)
+
+
+def open_upload(*, learner_id: str, upload_key: str) -> BinaryIO:
+    """What the learner has uploaded, as a file that is gone when closed.
+
+    Raises NoSuchUpload and FileTooLarge.
+    """
+    try:
+        found = call(
+            "s3", "get_object",
+            Bucket=stack().transfer_bucket,
+            Key=_upload(learner_id, upload_key),
+        )  # fmt: skip
+    except ClientError as error:
+        # Without the right to list a bucket, what is not there is "denied".
+        if error_code(error) in ("NoSuchKey", "AccessDenied"):
+            raise NoSuchUpload from error
+        raise
+    with found["Body"] as body:
+        if found["ContentLength"] > LIMITS.file_bytes:
+            raise FileTooLarge
+        file = TemporaryFile()  # noqa: SIM115 - the caller's to close
+        shutil.copyfileobj(body, file)
+    file.seek(0)
+    return file
+
+
+def offer_download(*, learner_id: str, file: BinaryIO, filename: str, media_type: str) -> str:
+    """Keeps a file for a day; answers a signed address that gives it out under its name."""
+    where = {"Bucket": stack().transfer_bucket, "Key": f"exports/{learner_id}/{ULID()}"}
+    file.seek(0)
+    call("s3", "put_object", **where, Body=file)
+    url: str = client("s3").generate_presigned_url(
+        "get_object",
+        Params=where
+        | {
+            "ResponseContentDisposition": f'attachment; filename="{filename}"',
+            "ResponseContentType": media_type,
+        },
+        ExpiresIn=int(URL_LIFE.total_seconds()),
+    )
+    return url
+
+
+def _upload(learner_id: str, upload_key: str) -> str:
+    return f"uploads/{learner_id}/{upload_key}"

@@ -1,0 +1,50 @@
+"""Files that are too large for a request or an answer go by way of S3."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+from ulid import ULID
+
+from config.stack import Stack
+from learning.services import transfers
+from tests.callers import Caller, welcome
+from tests.test_export import NOTES
+from tests.test_import import as_json, figures, report
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def rita(embedded_aws: Stack) -> Caller:
+    return welcome(f"rita-{ULID()}".lower())
+
+
+def test_a_large_file_is_uploaded_then_imported(rita: Caller) -> None:
+    data = as_json(*NOTES)
+    made: dict[str, Any] = rita.makes("/flashcards/uploads", {"sizeBytes": len(data)})
+    assert made["expiresAt"] > datetime.now(UTC).isoformat()
+    body = {"uploadKey": made["uploadKey"]}
+    missing = rita.post("/flashcards/import", body)
+    assert (missing.status_code, missing.json()["code"]) == (409, "UNKNOWN_UPLOAD")
+    assert requests.put(made["url"], data=data, timeout=10).status_code == 200
+    answer = rita.post("/flashcards/import", body | {"filename": "notes.json"})
+    assert answer.status_code == 200, answer.content
+    assert figures(answer.json()) == (4, 0, 0, 0)
+    stranger = welcome(f"sofia-{ULID()}".lower())
+    assert stranger.post("/flashcards/import", body).json()["code"] == "UNKNOWN_UPLOAD"
+
+
+def test_a_large_export_is_fetched_from_where_303_leads(
+    rita: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(rita, as_json(*NOTES))
+    monkeypatch.setattr(transfers, "ANSWER_BYTES", 100)
+    answer = rita.get("/flashcards/export?format=json")
+    assert (answer.status_code, answer.content) == (303, b"")
+    file = requests.get(answer["Location"], timeout=10)
+    assert file.headers["Content-Disposition"].startswith('attachment; filename="parley-')
+    assert file.headers["Content-Type"] == "application/json"
+    assert len(json.loads(file.content)["notes"]) == 4
