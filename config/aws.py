@@ -61,6 +61,7 @@ def _client(service: str) -> Any:
     # S3's addresses that we sign name their region; the global ones lead there by a redirect only.
     style: Any = "path" if where.endpoint_url else "virtual"
     config = Config(
+        signature_version="s3v4" if service == "s3" else None,  # by itself it still signs as v2
         retries=RETRIES,
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,

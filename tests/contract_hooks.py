@@ -24,3 +24,12 @@ schemathesis.openapi.format("password", st.tuples(words, words).map("-9-".join))
 def before_init_operation(context: Any, operation: Any) -> None:
     """Leaves cursors out: only one that we have signed for the very list is valid."""
     operation.query.items = [each for each in operation.query.items if each.name != "cursor"]
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """Imports an empty list in place of any file: what a file must hold, a schema cannot say."""
+    valid = case.path == "/flashcards/import" and case.meta.generation.mode.is_positive
+    if valid and isinstance(case.body, dict) and "file" in case.body:
+        format = {"format": "json"} if "format" in case.body else {}
+        case.body = case.body | format | {"file": "[]"}

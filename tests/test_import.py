@@ -174,20 +174,20 @@ def test_html_of_a_package_never_reaches_a_card(maria: Caller) -> None:
     assert (card["front"], card["back"]) == ("uno", "one")
 
 
-def test_schedule_and_history_of_a_package_come_in(maria: Caller) -> None:
+def test_schedule_and_history_of_a_package_come_in(joao: Caller) -> None:
     data = apkg(Note("guid-1", front="ir", back="to go", deck="Verbs", cards=(studied(),)))
-    assert figures(report(maria, data, "verbs.apkg")) == (1, 0, 0, 0)
-    (card,) = cards_of(maria)
+    assert figures(report(joao, data, "verbs.apkg")) == (1, 0, 0, 0)
+    (card,) = cards_of(joao)
     assert (card["state"], card["stability"], card["difficulty"]) == ("review", 31.5, 5.25)
     assert (card["reps"], card["lapses"]) == (3, 1)
     assert datetime.fromisoformat(card["dueAt"]) > NOW + 28 * DAY
-    log = maria.get("/reviews").json()["results"]
+    log = joao.get("/reviews").json()["results"]
     assert [(row["kind"], row["rating"]) for row in log] == [
         ("baseline", None), ("review", "good"), ("review", "good"), ("review", "good"),
     ]  # fmt: skip
-    progress = progress_of(maria)
+    progress = progress_of(joao)
     assert (int(progress.streak_days), int(progress.cards_learned)) == (3, 1)
-    days = Day.all_of(maria.id)
+    days = Day.all_of(joao.id)
     assert [day.counted("reviews") for day in days] == [1, 1, 1]
     assert sum(day.counted("duration_ms") for day in days) == 7000
 
@@ -316,14 +316,14 @@ def test_media_of_https_addresses_are_shown_others_kept_by_name(maria: Caller) -
     assert card["back"] == "[casa.mp3]"
 
 
-def test_more_days_than_a_transaction_takes_are_all_counted(maria: Caller) -> None:
+def test_more_days_than_a_transaction_takes_are_all_counted(joao: Caller) -> None:
     data = as_json(Note("g", front="a", back="b", deck="D", cards=(studied(days=250),)))
-    assert figures(report(maria, data)) == (1, 0, 0, 0)
-    assert sum(day.counted("reviews") for day in Day.all_of(maria.id)) == 250
-    stored = Card.of(maria.id, cards_of(maria)[0]["id"])
+    assert figures(report(joao, data)) == (1, 0, 0, 0)
+    assert sum(day.counted("reviews") for day in Day.all_of(joao.id)) == 250
+    stored = Card.of(joao.id, cards_of(joao)[0]["id"])
     assert stored is not None
     assert stored.owed is None
-    assert int(progress_of(maria).streak_days) == 250
+    assert int(progress_of(joao).streak_days) == 250
 
 
 def test_an_import_that_takes_too_long_goes_on_where_it_stopped(
@@ -339,10 +339,10 @@ def test_an_import_that_takes_too_long_goes_on_where_it_stopped(
     assert len(cards_of(maria)) == 50
 
 
-def test_a_new_learners_totals_are_right_after_an_import(maria: Caller) -> None:
+def test_a_new_learners_totals_are_right_after_an_import(joao: Caller) -> None:
     notes = [Note(f"g{n}", front=f"f{n}", back="b", deck="D") for n in range(45)]
-    report(maria, as_json(*notes, Note("s", front="s", back="s", deck="D", cards=(studied(),))))
-    raw = progress_of(maria).raw
+    report(joao, as_json(*notes, Note("s", front="s", back="s", deck="D", cards=(studied(),))))
+    raw = progress_of(joao).raw
     totals = {name: int(raw[name]["N"]) for name in ("cards", "new", "mature")}
     assert totals == {"cards": 46, "new": 45, "mature": 1}
 
@@ -355,6 +355,7 @@ def test_a_new_learners_totals_are_right_after_an_import(maria: Caller) -> None:
         (b"{ no json", {"format": "json"}, 400, "FILE_UNREADABLE"),
         (b"a,b", {"format": "xlsx"}, 400, "VALIDATION_ERROR"),
         (b"a,b", {"deckId": "no"}, 400, "VALIDATION_ERROR"),
+        (b"a,b", {"deckId": ""}, 400, "VALIDATION_ERROR"),
         (b"a,b", {"deckID": str(ULID())}, 400, "VALIDATION_ERROR"),
         (b"a,b", {"deckId": str(ULID())}, 409, "UNKNOWN_DECK"),
         (b"x" * 6 * 2**20, {}, 413, "PAYLOAD_TOO_LARGE"),

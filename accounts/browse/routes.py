@@ -87,13 +87,15 @@ def _patterns(found: Iterable[Any]) -> Iterator[URLPattern]:
 
 @cache
 def routes() -> tuple[Route, ...]:
-    """What can be browsed: all routes that ask who calls and say what they do."""
+    """What can be browsed: all routes that ask who calls, say what they do, and answer JSON."""
     path_of = EndpointEnumerator().get_path_from_regex
     found = []
     for pattern in _patterns(get_resolver().url_patterns):
         cls = getattr(pattern.callback, "cls", None)
         if cls is None or not cls.authentication_classes:
             continue
+        if any(each.media_type != "application/json" for each in cls.renderer_classes):
+            continue  # it answers files
         words = path_of(str(pattern.pattern)).strip("/").split("/")
         route = Route(tuple(words), pattern)
         if all(hasattr(getattr(cls, name), "operation") for name in route.handlers.values()):

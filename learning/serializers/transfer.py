@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from config.serializers import UNKNOWN, Boolean, Id, Instant, Integer, Query, Serializer, Text
-from learning.services.imports import MOST_ERRORS
+from learning.services.imports import LIMITS, MOST_ERRORS
 
 FORMATS = ["csv", "json", "apkg"]
 
@@ -30,8 +30,14 @@ class ImportFileShape(_ImportShape):
     file = serializers.FileField(allow_empty_file=True)
 
     def to_internal_value(self, data: Any) -> Any:
-        if unknown := [name for name in data if name not in self.fields]:
-            raise serializers.ValidationError({name: [UNKNOWN] for name in unknown})
+        """Strict as JSON is: a form's blank fields would else be taken for absent ones."""
+        faults = {
+            name: ["Leave it out or fill it in." if name in self.fields else UNKNOWN]
+            for name in data
+            if name not in self.fields or data[name] == ""
+        }
+        if faults:
+            raise serializers.ValidationError(faults)
         return super().to_internal_value(data)
 
 
@@ -68,7 +74,7 @@ class ExportQuery(Query):
 
 
 class NewUploadShape(Serializer):
-    size_bytes = Integer(min_value=1, max_value=2**31 - 1)
+    size_bytes = Integer(min_value=1, max_value=LIMITS.file_bytes)
 
 
 class UploadShape(Serializer):

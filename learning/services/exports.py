@@ -14,7 +14,7 @@ from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, replay
-from learning.services.imports import says, shown
+from learning.services.imports import UNTOLD, says, shown
 from learning.services.settings import Study
 from learning.transfer import CardState, Format, Media, Review, write_apkg, write_csv, write_json
 from learning.transfer import Note as Source
@@ -122,6 +122,7 @@ class _Export:
         as_it_came = standing.get("entry") == card.last_entry
         told: dict[str, Any] = standing if as_it_came else {"interval_days": memory.interval_days}
         new = card.state == "new"
+        known = {name: getattr(memory, name) for name in UNTOLD}
         return CardState(
             ordinal=int(card.ordinal),
             state=memory.state.value,
@@ -130,14 +131,12 @@ class _Export:
             due_at=None if new else card.due_at,
             position=told.get("position") if new else None,
             interval_days=told.get("interval_days", 0),
-            stability=memory.stability,
-            difficulty=memory.difficulty,
             estimated=told.get("estimated", False),
             ease_factor=told.get("ease_factor"),
             reps=memory.reps,
             lapses=memory.lapses,
-            last_review_at=memory.last_review_at,
             reviews=tuple(self._reviews(card)),
+            **known | dict.fromkeys(told.get("untold", ())),
         )
 
     def _reviews(self, card: Card) -> Iterator[Review]:

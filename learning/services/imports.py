@@ -52,6 +52,7 @@ BACK_OF_REVERSED = 2_000  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
 TRIES = 8
 KEYS = 90
+UNTOLD = ("stability", "difficulty", "last_review_at")
 SAID = ("front", "back", *(name for name in SHARED if not name.startswith(("deck", "source"))))
 
 
@@ -517,6 +518,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
         "ease_factor": state.ease_factor,
         "position": state.position,
         "estimated": state.estimated or None,
+        "untold": [name for name in UNTOLD if getattr(state, name) is None] or None,
     }
     return {"entry": entry} | {name: value for name, value in kept.items() if value is not None}
 

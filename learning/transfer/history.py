@@ -5,7 +5,7 @@ the program left the card in: whatever comes in later, the fold of these is what
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -98,7 +98,7 @@ def _entry(card_id: str, review: Review, settings_version: int) -> Entry | None:
 
 def _memory(
     state: CardState,
-    logged: Iterable[tuple[Entry, Review | None]],
+    logged: Sequence[tuple[Entry, Review | None]],
     *,
     created_at: datetime,
     now: datetime,
@@ -109,8 +109,8 @@ def _memory(
         return Memory(due_at=created_at, reps=state.reps, lapses=state.lapses)
     answers = [entry.at for entry, _ in logged if isinstance(entry, Answer)]
     guessed = (state.due_at or now) - timedelta(days=state.interval_days)
-    last = state.last_review_at or (answers[-1] if answers else guessed)
-    last = min(max(last, EARLIEST), now)
+    guessed = min([guessed, now, *(entry.at for entry, _ in logged[-1:])])
+    last = min(max(state.last_review_at or max([guessed, *answers]), EARLIEST), now)
     due_at = state.due_at or last + timedelta(days=state.interval_days)
     stability, difficulty = first_memory(Rating.GOOD, weights)
     return Memory(

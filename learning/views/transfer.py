@@ -84,7 +84,6 @@ class Uploads(Resource):
         "createUpload",
         request=shapes.NewUploadShape,
         answers={201: shapes.UploadShape},
-        raises=[transfer.FileTooLarge],
     )
     def create(self, request: Request) -> Response:
         """Ask where to upload a file that is too large for a request.
