@@ -1,5 +1,6 @@
 """The package of this checkout, made once for all tests that look into it or deploy it."""
 
+import fcntl
 import zipfile
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from tests.servers import shared_folder
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Made for this machine. Tests that ask for it are in one xdist group, "package"."""
-    return build("dev", target=Target.here(), into=shared_folder(tmp_path_factory) / "bundle")
+    """Made for this machine, by one worker at a time: the tools it is made with are shared."""
+    with (shared_folder(tmp_path_factory) / "bundle.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return build("dev", target=Target.here(), into=tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="session")
