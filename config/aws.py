@@ -26,6 +26,8 @@ from config.stack import stack
 # API Gateway gives up after 29 s: three tries of at most 1 + 5 s and their pauses fit.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
+# SES knows no request token: what is sent again after a lost answer arrives twice.
+RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
 # What AWS answers when we ask too often, over all services we use.
 THROTTLES = frozenset(
@@ -41,6 +43,10 @@ THROTTLES = frozenset(
         "TooManyRequestsException",
     }
 )
+
+
+class Throttled(ServiceUnavailable):
+    """AWS has refused the call because there were too many: it did nothing."""
 
 
 _making = Lock()
@@ -62,7 +68,7 @@ def _client(service: str) -> Any:
     style: Any = "path" if where.endpoint_url else "virtual"
     config = Config(
         signature_version="s3v4" if service == "s3" else None,  # by itself it still signs as v2
-        retries=RETRIES,
+        retries=RETRIES_OF.get(service, RETRIES),
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         s3={"addressing_style": style},
@@ -82,7 +88,8 @@ def client(service: str) -> Any:
 def translated() -> Iterator[None]:
     """Turns the network's failures and throttling inside into problems with a retry hint.
 
-    Raises ServiceTimeout (504), ServiceUnavailable (503) or UpstreamFailed (502, AWS's own 5xx).
+    Raises ServiceTimeout (504), Throttled or another ServiceUnavailable (503), UpstreamFailed
+    (502, AWS's own 5xx).
     Other ClientErrors pass: their meaning is the caller's to know.
     """
     try:
@@ -91,7 +98,7 @@ def translated() -> Iterator[None]:
         raise ServiceTimeout from error
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in THROTTLES:
-            raise ServiceUnavailable("We are busy: try again in a moment") from error
+            raise Throttled("We are busy: try again in a moment") from error
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise UpstreamFailed from error
         raise

@@ -13,6 +13,13 @@ def is_staff(request: Request) -> bool:
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
+class IsStaff(BasePermission):
+    """Staff may read and write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return is_staff(request)
+
+
 class StaffReadAdminsWrite(BasePermission):
     """Staff may read; admins may write."""
 
