@@ -78,6 +78,8 @@ CSRF_COOKIE_AGE = None  # until the browser is closed
 CSRF_COOKIE_SECURE = STAGE != "local"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "accounts.browse.views.csrf_failure"
+# Where learners reach us, for links in mails: no request tells it to what runs by the clock.
+PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 CORS_ALLOWED_ORIGINS = _words(
     "PARLEY_CORS_ORIGINS", "http://localhost:3000 http://localhost:5173" if STAGE == "local" else ""
@@ -116,6 +118,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "CardState": "learning.serializers.cards.STATES",
+        "DeliveryState": "reminders.models.STATES",
+        "ReminderKind": "reminders.serializers.KINDS",
         "CefrLevel": "accounts.serializers.LEVELS",
         "NoteType": "learning.serializers.notes.TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",

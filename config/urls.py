@@ -42,6 +42,7 @@ urlpatterns = [
         "statistics",
     ),
     part("accounts.browse.urls", "browse"),
+    part("reminders.urls", "calendar", "deliveries", "events", "reminders", "unsubscribe"),
 ]
 
 handler400 = "config.http.bad_request"

@@ -13,6 +13,7 @@ from config.stack import Stack
 from tests.bundles import bundle, unpacked  # noqa: F401  (fixtures)
 from tests.callers import Caller, welcome
 from tests.permissions import calls_watched
+from tests.reminder_helpers import mailbox  # noqa: F401  (fixture)
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
     dynamodb_local_url,

@@ -13,6 +13,7 @@ from ulid import ULID
 from config.clock import now
 from learning.services import scenarios
 from tests.callers import Caller
+from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
 from tests.test_sessions import COFFEE, of_pack
 
@@ -41,7 +42,7 @@ def some_id(operation: Operation) -> str:
 
 PRIVATE = [each for each in operations() if each[2].get("security")]
 # What is the same for everyone: staff look after it, learners only read or copy it.
-COMMON = {"scenarios", "starter-decks", "users"}
+COMMON = {"deliveries", "scenarios", "starter-decks", "users"}
 STAFF = [
     each
     for each in PRIVATE
@@ -59,9 +60,11 @@ def session_of(owner: Caller) -> str:
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "decks": deck_of,
+    "events": lambda owner: str(event_of(owner)["id"]),
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,
+    "reminders": lambda owner: str(reminder_of(owner)["id"]),
 }
 # Bodies for those operations that look at one before they look for the thing.
 BODIES: dict[str, Any] = {
@@ -69,6 +72,9 @@ BODIES: dict[str, Any] = {
     "savePhrase": {"deckId": str(ULID()), "turn": 1, "front": "hello", "back": "olá"},
     "replaceDeck": {"name": "Meu"},
     "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},
+    "replaceEvent": {"title": "Minha", "startsAt": "2030-01-01T00:00:00Z"},
+    "replaceReminder": {"kind": "once", "title": "Meu", "at": "2030-01-01T00:00:00Z"},
+    "snoozeReminder": {"until": "2030-01-01T00:00:00Z"},
     "reviewFlashcard": {
         "id": str(ULID()),
         "rating": "good",

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, Progress, learner_key
+from accounts.signals import zone_changed
 from config.problems import Conflict, NotFound, PreconditionFailed
 from config.table import ConditionFailed, fetch
 
@@ -59,6 +60,7 @@ def change(
         raise PreconditionFailed(
             f"The profile is at version {found.profile.version}: read it again"
         )
+    zone = found.profile.timezone
     for name, value in values.items():
         setattr(found.profile, name, value)
     try:
@@ -67,4 +69,6 @@ def change(
         if expected_version is not None:
             raise PreconditionFailed("The profile was changed at the same moment") from error
         raise Conflict("The profile was changed at the same moment") from error
+    if found.profile.timezone != zone:
+        zone_changed.send(Profile, learner_id=learner_id)
     return found

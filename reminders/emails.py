@@ -1,0 +1,166 @@
+"""What a reminder's mail says, and the links by which it is stopped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+from django.conf import settings
+
+from config import mail
+from config.problems import ServiceUnavailable
+from config.sealing import SealBroken, seal, unseal
+from reminders.models import EVENT, STUDY, Event, Reminder
+from reminders.recurrence import Occurrence, occurrence_named
+from reminders.rules import DAY
+
+TEMPLATE = "reminders/mail/reminder.txt"
+MANY = 100  # the study queue counts no further
+UNSUBSCRIBE = "unsubscribe"
+# Long after anyone opens the mail; whoever wants to stop another year's mails has newer ones.
+LINK_WORKS = timedelta(days=400)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One reminder in a mail: `subject` where it is alone, `lines` below its `title`."""
+
+    about: str
+    subject: str
+    title: str
+    lines: tuple[str, ...] = ()
+
+
+def study_entry(due_cards: int) -> Entry:
+    """A digest of how much there is to study; MANY stands for that many or more."""
+    if due_cards == 1:
+        text = "1 card is due"
+    else:
+        text = f"{due_cards}{' or more' if due_cards >= MANY else ''} cards are due"
+    return Entry(STUDY, text, text, ("A few minutes now keep them from being forgotten.",))
+
+
+def one_off_entry(reminder: Reminder) -> Entry:
+    """What the learner wrote down."""
+    return Entry(reminder.about, reminder.title, reminder.title, _lines(reminder.note))
+
+
+def event_entry(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) -> Entry:
+    """One occurrence of an event, in the reader's zone."""
+    occurrence = occurrence_named(event.recurrence, key)
+    when = day = ""
+    if occurrence:
+        when, day = _when(occurrence, zone), _day(_local(occurrence, zone))
+        elsewhere = _elsewhere(occurrence, event.timezone, zone)
+        when = f"{when}{elsewhere}"
+    subject = f"{event.title}: {day}" if day else event.title
+    where = f"Where: {event.location}" if event.location else ""
+    return Entry(EVENT, subject, event.title, _lines(when, where, reminder.note, event.description))
+
+
+def _lines(*texts: str) -> tuple[str, ...]:
+    return tuple(text for text in texts if text)
+
+
+def _local(occurrence: Occurrence, zone: ZoneInfo) -> date | datetime:
+    """The start on the reader's clock; the date of an all-day event is the same everywhere."""
+    if isinstance(occurrence.starts, datetime):
+        return occurrence.starts_at.astimezone(zone)
+    return occurrence.starts
+
+
+def _when(occurrence: Occurrence, zone: ZoneInfo) -> str:
+    starts = _local(occurrence, zone)
+    if not isinstance(starts, datetime):
+        last = starts + (occurrence.ends_at - occurrence.starts_at + DAY / 2) // DAY * DAY - DAY
+        return _day(starts) if last == starts else f"{_day(starts)} to {_day(last)}"
+    ends = occurrence.ends_at.astimezone(zone)
+    text = _day(starts)
+    if ends > starts:
+        text += f"–{ends:%H:%M}" if ends.date() == starts.date() else f" to {_day(ends)}"
+    return f"{text} ({zone.key})"
+
+
+def _day(at: date | datetime) -> str:
+    text = f"{at:%A} {at.day} {at:%B %Y}"
+    return f"{text}, {at:%H:%M}" if isinstance(at, datetime) else text
+
+
+def _elsewhere(occurrence: Occurrence, name: str, zone: ZoneInfo) -> str:
+    """The time where the event is, if the clock shows another there."""
+    if not isinstance(occurrence.starts, datetime):
+        return ""
+    there = occurrence.starts_at.astimezone(ZoneInfo(name))
+    here = occurrence.starts_at.astimezone(zone)
+    return "" if there.utcoffset() == here.utcoffset() else f"; {_day(there)} in {name}"
+
+
+# --- Sending ------------------------------------------------------------------------------------
+
+
+def send(
+    entries: Sequence[Entry],
+    *,
+    to: str,
+    name: str,
+    learner_id: str,
+    mail_id: str,
+    now: datetime,
+) -> str:
+    """Sends one mail about one or more reminders and returns SES's message id.
+
+    SES's events about it come with `learner` and `mail_id`. Raises ServiceUnavailable, of which
+    `certainly_unsent` tells more.
+    """
+    kinds = {"study" if entry.about == STUDY else "events" for entry in entries}
+    kind = kinds.pop() if len(kinds) == 1 else "all"
+    url = f"{settings.PUBLIC_URL}/unsubscribe/{unsubscribe_token(learner_id, kind, now=now)}"
+    several = f"{len(entries)} reminders"
+    context = {
+        "subject": entries[0].subject if len(entries) == 1 else several,
+        "name": name,
+        "entries": entries,
+        "kind": KINDS[kind],
+        "unsubscribe_url": url,
+    }
+    return mail.send(
+        TEMPLATE,
+        context,
+        to=to,
+        headers={
+            "List-Unsubscribe": f"<{url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",  # RFC 8058
+        },
+        tags={"mail": "reminder", "learner": learner_id, "mail_id": mail_id},
+    )
+
+
+def certainly_unsent(error: ServiceUnavailable) -> bool:
+    """Whether SES did not take the mail, and did not only fail to say that it has."""
+    answered = ClientError, EndpointConnectionError, ConnectTimeoutError
+    return isinstance(error.__cause__, answered)
+
+
+# --- Unsubscribing ------------------------------------------------------------------------------
+
+# What a link stops → what we call it.
+KINDS = {
+    "study": "study reminders",
+    "events": "reminders of events",
+    "all": "reminders",
+}
+
+
+def unsubscribe_token(learner_id: str, kind: str, *, now: datetime) -> str:
+    """Lets whoever has the mail stop this kind of mail to this learner, and nothing else."""
+    return seal(UNSUBSCRIBE, {"learner": learner_id, "kind": kind}, until=now + LINK_WORKS)
+
+
+def subscription_of(token: str, *, now: datetime) -> tuple[str, str] | None:
+    """The learner and the kind of mail that a token stops; None for one that is not ours."""
+    try:
+        values = unseal(UNSUBSCRIBE, token, now=now)
+    except SealBroken:
+        return None
+    return str(values["learner"]), str(values["kind"])

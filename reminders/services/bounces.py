@@ -1,0 +1,58 @@
+"""SES's word on what became of our mails: who takes none any more."""
+
+import logging
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from accounts.models import Account, learner_key
+from config.table import ConditionFailed
+from reminders.models import Delivery, Suppression
+
+ID = re.compile(r"[0-9A-Za-z-]{26,36}")
+
+log = logging.getLogger("parley.reminders")
+
+
+def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
+    """Suppresses the address that bounced for good or complained; 1 if it was not already.
+
+    An event counts only if it is about a mail that we have sent to this address, by our own id,
+    which nobody else can know. Raises KeyError or TypeError for what is no event of SES's.
+    (AWS: "Contents of event data that Amazon SES publishes to Amazon SNS".)
+    """
+    reason = _reason(event)
+    mail = event["mail"]
+    [learner_id], [mail_id] = mail["tags"]["learner"], mail["tags"]["mail_id"]
+    if reason is None or not all(ID.fullmatch(each) for each in (learner_id, mail_id)):
+        return 0
+    message_id = str(mail["messageId"])
+    deliveries = Delivery.of_mail(learner_id, mail_id)
+    known = any(each.message_id in (None, message_id) for each in deliveries)
+    account = Account.of(learner_id)
+    addressed = {str(address).lower() for address in mail["destination"]}
+    if not known or account is None or account.email.lower() not in addressed:
+        log.warning("an event about no mail of ours")
+        return 0
+    suppression = Suppression(
+        learner_key(learner_id),
+        Suppression.SK,
+        email=account.email,
+        reason=reason,
+        at=now,
+        message_id=message_id,
+    )
+    try:
+        suppression.put_once()
+    except ConditionFailed:
+        return 0
+    return 1
+
+
+def _reason(event: Mapping[str, Any]) -> str | None:
+    """Why to suppress, or None: a full mailbox or a sleeping server may be fine tomorrow."""
+    kind = event.get("eventType") or event.get("notificationType")
+    if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
+        return "bounce"
+    return "complaint" if kind == "Complaint" else None

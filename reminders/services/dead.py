@@ -1,0 +1,49 @@
+"""Deliveries that were given up, and another chance for them."""
+
+from datetime import datetime, timedelta
+
+from config.problems import Conflict, NotFound, ServiceUnavailable
+from config.table import ConditionFailed, transact
+from reminders import plan
+from reminders.models import DEAD, RETRIED, Delivery, Reminder
+from reminders.services.reminders import rule_of
+
+TRIES = 8
+SOON = timedelta(seconds=1)
+
+
+class NotDead(Conflict):
+    code, title = "NOT_DEAD", "The delivery has not been given up"
+
+
+def retry(*, delivery_id: str, now: datetime) -> Delivery:
+    """Has a dead delivery's occurrence mailed with the next sweep, under a record of its own.
+
+    Raises NotFound, also where its reminder is no more, and NotDead.
+    """
+    for _ in range(TRIES):
+        delivery = Delivery.named(delivery_id)
+        if delivery is None:
+            raise NotFound
+        if delivery.state != DEAD:
+            raise NotDead
+        reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
+        if reminder is None:
+            raise NotFound("The reminder was deleted")
+        before = Delivery.named(delivery_id)
+        _revive(reminder, delivery, now)
+        delivery.conclude(RETRIED, reason=delivery.reason, now=now)
+        try:
+            transact(delivery.write_over(before), reminder.write())
+        except ConditionFailed:
+            continue
+        return delivery
+    raise ServiceUnavailable
+
+
+def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:
+    """Has a reminder look at an occurrence again; one that was dead itself just goes on."""
+    progress = reminder.progress
+    if not reminder.dead:
+        progress = plan.snooze(progress, delivery.due, until=now + SOON, now=now)
+    reminder.advance(progress, rule_of(reminder))

@@ -1,0 +1,311 @@
+"""Events: made once, changed together with what reminds of them, shown as they take place."""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from accounts.models import Profile
+from config.preconditions import check_version
+from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed
+from config.table import ConditionFailed, Page, Put, Raw, transact
+from learning.models.cards import Tombstone
+from reminders import recurrence as recurrences
+from reminders.models import Event, Reminder
+from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
+from reminders.rules import DAY, RecurrenceError, parse_rule
+from reminders.services.creation import made_before, new_identity
+
+TRIES = 8
+MOST_EVENTS = 100
+"""Events of a learner that are not over. A window expands each, which takes 13 ms at worst."""
+MOST_REMINDERS = 5
+"""Reminders of one event: they are written together with it."""
+WINDOW = timedelta(days=31)
+MAX_WINDOW = timedelta(days=366)
+
+
+class TooManyEvents(Conflict):
+    code, title = "TOO_MANY_EVENTS", f"You have {MOST_EVENTS} events that are not over yet"
+
+
+# Which field of a request an attribute of Recurrence comes from: of a timed event, of an all-day.
+FIELDS = {
+    "rule": ("rrule", "rrule"),
+    "zone": ("timezone", "timezone"),
+    "starts": ("startsAt", "startsOn"),
+    "duration": ("endsAt", "endsOn"),
+    "skipped": ("skipped", "skipped"),
+}
+WHEN = frozenset({"starts_at", "ends_at", "starts_on", "ends_on", "timezone", "rrule"})
+EXCEPTIONS = frozenset({"skipped", "moved"})
+
+
+def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Event:
+    """Makes an event; sent again with the same id and fields it is the same event.
+
+    Raises IdTaken, ValidationFailed for a time that cannot be, TooManyEvents.
+    """
+    event_id, rest, made_from = new_identity(fields)
+    if len(Event.not_over(learner_id, at=now, limit=MOST_EVENTS)) >= MOST_EVENTS:
+        if made := made_before(Event(*Event.key(learner_id, event_id), made_from=made_from)):
+            return made
+        raise TooManyEvents
+    event = Event(
+        *Event.key(learner_id, event_id),
+        id=event_id,
+        made_from=made_from,
+        created_at=now,
+        updated_at=now,
+    )
+    if rest.get("timezone") is None:
+        profile = Profile.of(learner_id)
+        rest["timezone"] = profile.timezone if profile else "UTC"
+    _assign(event, rest, before=None)
+    try:
+        transact(Put(event, Event.pk.does_not_exist()))
+    except ConditionFailed:
+        if made := made_before(event):
+            return made
+        raise ServiceUnavailable from None
+    return event
+
+
+def update_event(
+    *,
+    learner_id: str,
+    event_id: str,
+    changes: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Event:
+    """Changes an event and when its reminders are due: one read, one query, one transaction.
+
+    Exceptions that are not among the changes stay as far as their occurrences do. Raises NotFound,
+    PreconditionFailed, ValidationFailed.
+    """
+    for _ in range(TRIES):
+        event = Event.of(learner_id, event_id)
+        if event is None:
+            raise NotFound
+        check_version(expected_version, int(event.version))
+        _assign(event, changes, before=event.recurrence)
+        event.updated_at = now
+        reminders = Reminder.of_event(learner_id, event_id)
+        for reminder in reminders:
+            reminder.advance(reminder.progress, reminder.rule(zone=event.timezone, event=event))
+        try:
+            transact(Put(event), *(reminder.write() for reminder in reminders))
+        except ConditionFailed:
+            continue
+        return event
+    raise ServiceUnavailable
+
+
+def delete_event(
+    *, learner_id: str, event_id: str, expected_version: int | None, now: datetime
+) -> None:
+    """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
+    for _ in range(TRIES):
+        event = Event.of(learner_id, event_id)
+        if event is None:
+            raise NotFound
+        check_version(expected_version, int(event.version))
+        reminders = Reminder.of_event(learner_id, event_id)
+        try:
+            transact(
+                Put(Tombstone.of(event, now), Event.version == event.version),
+                *(Put(Tombstone.of(each, now), Reminder.fence == each.fence) for each in reminders),
+            )
+        except ConditionFailed:
+            continue
+        return
+    raise ServiceUnavailable
+
+
+@dataclass(frozen=True)
+class Showing:
+    """An event as it takes place once."""
+
+    event: Event
+    occurrence: Occurrence
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        return self.occurrence.starts_at, self.event.id, self.occurrence.key
+
+
+def window(
+    *,
+    learner_id: str,
+    after: datetime | None,
+    before: datetime | None,
+    limit: int,
+    start: Raw | None,
+    now: datetime,
+) -> Page[Any]:
+    """What takes place, at least in part, in [after, before), in order of start: one query.
+
+    By default the 31 days from now. Raises ValidationFailed for more than 366 days, or none.
+    """
+    after = after or now
+    before = before or after + WINDOW
+    if not timedelta(0) < before - after <= MAX_WINDOW:
+        raise ValidationFailed.of("before", "window_invalid", "Give up to 366 days.")
+    seen = (
+        (datetime.fromisoformat(start["at"]["S"]), start["event"]["S"], start["key"]["S"])
+        if start
+        else None
+    )
+    per_event = [
+        _showings(event, after=after, before=before)
+        for event in Event.not_over(learner_id, at=after, limit=MOST_EVENTS * 2)
+        if _may_begin(event, before)
+    ]
+    merged = heapq.merge(*per_event, key=lambda each: each.order)
+    found = list(islice((each for each in merged if not seen or each.order > seen), limit + 1))
+    following = None
+    if len(found) > limit:
+        at, event_id, key = found[limit - 1].order
+        following = {"at": {"S": at.isoformat()}, "event": {"S": event_id}, "key": {"S": key}}
+    return Page[Any](found[:limit], following)
+
+
+def _showings(event: Event, *, after: datetime, before: datetime) -> Iterator[Showing]:
+    recurrence = event.recurrence
+    longest = max([recurrence.duration, *(move.duration or DAY for move in recurrence.moved)])
+    for occurrence in recurrences.upcoming(recurrence, after - longest - DAY):
+        if occurrence.starts_at >= before:
+            return
+        if occurrence.starts_at >= after or occurrence.ends_at > after:
+            yield Showing(event, occurrence)
+
+
+def _may_begin(event: Event, before: datetime) -> bool:
+    """Whether any of it can lie before an instant, by its dates alone."""
+    recurrence = event.recurrence
+    dates = [recurrence.first_on, *(_day(move.starts) for move in recurrence.moved)]
+    return min(dates) <= before.date() + DAY
+
+
+def _day(wall: date | datetime) -> date:
+    return wall.date() if isinstance(wall, datetime) else wall
+
+
+# --- From fields to a recurrence ----------------------------------------------------------------
+
+
+def _assign(event: Event, fields: Mapping[str, Any], *, before: Recurrence | None) -> None:
+    for name, value in fields.items():
+        if name not in WHEN | EXCEPTIONS:
+            setattr(event, name, value)
+    if before and not (WHEN | EXCEPTIONS) & fields.keys():
+        return
+    recurrence = _recurrence(fields, before)
+    try:
+        if before and not EXCEPTIONS & fields.keys():
+            recurrence = recurrences.without_orphans(recurrence)
+        recurrences.validate(recurrence)
+    except RecurrenceError as error:
+        field = FIELDS[error.field][recurrence.all_day]
+        raise ValidationFailed.of(field, error.code, str(error)) from error
+    event.occur(recurrence, over_at=_over_at(recurrence))
+
+
+def _recurrence(fields: Mapping[str, Any], before: Recurrence | None) -> Recurrence:
+    name = fields.get("timezone") or (before.zone if before else "UTC")
+    starts, duration = _span(fields, name, before)
+    if starts is None:
+        raise ValidationFailed.of("startsAt", "required", "Give startsAt or startsOn.")
+    moved = before.moved if before else ()
+    if "moved" in fields:
+        moved = tuple(_move(each, name) for each in fields["moved"])
+    skipped = fields.get("skipped", before.skipped if before else ())
+    rule = fields.get("rrule", before.rule if before else None)
+    return Recurrence(
+        starts=starts,
+        zone=name,
+        duration=duration or (timedelta(0) if isinstance(starts, datetime) else DAY),
+        rule=rule.upper() if rule else None,
+        skipped=frozenset(skipped),
+        moved=moved,
+    )
+
+
+def _move(fields: Mapping[str, Any], zone: str) -> Move:
+    starts, duration = _span(fields, zone, None)
+    if starts is None:
+        raise ValidationFailed.of("moved", "required", "Give startsAt or startsOn.")
+    return Move(fields["occurrence"], starts, duration)
+
+
+def _span(
+    fields: Mapping[str, Any], zone: str, before: Recurrence | None
+) -> tuple[date | datetime | None, timedelta | None]:
+    """Start and duration, each None where nothing tells it."""
+    starts_at, starts_on = fields.get("starts_at"), fields.get("starts_on")
+    ends_at, ends_on = fields.get("ends_at"), fields.get("ends_on")
+    starts: date | datetime | None = before.starts if before else None
+    duration = before.duration if before else None
+    if starts_at and starts_on:
+        raise ValidationFailed.of("startsOn", "contradiction", "An all-day event has no startsAt.")
+    if starts_at:
+        starts = _wall_of(starts_at, zone)
+    elif starts_on:
+        starts = starts_on
+    if before and isinstance(starts, datetime) != isinstance(before.starts, datetime):
+        duration = None
+    if isinstance(starts, datetime):
+        if ends_on:
+            raise ValidationFailed.of("endsOn", "contradiction", "This event ends at an instant.")
+        if ends_at:
+            duration = ends_at - instant_of(starts, zone_named(zone))
+    elif starts:
+        if ends_at:
+            raise ValidationFailed.of("endsAt", "contradiction", "This event lasts whole days.")
+        if ends_on:
+            duration = ends_on - starts + DAY
+    return starts, duration
+
+
+def _wall_of(instant: datetime, zone: str) -> datetime:
+    """The wall time of an instant, which must be the first to have it.
+
+    A rule repeats wall times, and one that comes twice means its first.
+    """
+    wall = instant.astimezone(zone_named(zone)).replace(tzinfo=None)
+    if instant_of(wall, zone_named(zone)) != instant:
+        raise ValidationFailed.of(
+            "startsAt", "ambiguous_time", "The clock shows this time twice: give the first."
+        )
+    return wall
+
+
+def _over_at(recurrence: Recurrence) -> datetime | None:
+    """When it is over for good; None where that is never, or decades away."""
+    rule = parse_rule(recurrence.rule) if recurrence.rule else None
+    moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
+    ends = [_bound(move, recurrence.moved) for move in moves]
+    if rule and rule.until:
+        until = rule.until
+        on = until.date() if isinstance(until, datetime) else until
+        ends.append(datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + recurrence.duration)
+    elif rule and rule.count:
+        plain = replace(recurrence, skipped=frozenset(), moved=())
+        beginning = recurrences.EARLIEST
+        ends.append(max(each.ends_at for each in recurrences.upcoming(plain, beginning)))
+    elif rule:
+        return None
+    else:
+        ends.append(_bound(recurrence, ()))
+    return max(ends)
+
+
+def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
+    """An instant by which a single occurrence has ended, whatever its zone."""
+    longest = max([single.duration, *(move.duration or single.duration for move in moves)])
+    starts = single.starts
+    on = starts.date() if isinstance(starts, datetime) else starts
+    return datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + longest

@@ -1,0 +1,111 @@
+"""The learner's calendar, for whoever knows its secret address."""
+
+import base64
+import binascii
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account, Profile, learner_key
+from config.sealing import fingerprint, fingerprints
+from config.table import fetch
+from reminders.calendar import FeedEvent, feed, study_event
+from reminders.models import EVENT, CalendarLink, Event, Reminder
+from reminders.plan import StudyReminder
+from reminders.recurrence import Recurrence
+from reminders.services.events import MOST_EVENTS
+from reminders.services.reminders import MOST
+
+PURPOSE = "calendar"
+SECRET_BYTES = 24
+ID_BYTES = 16
+PAST = timedelta(days=90)
+NAME = "Parley"
+
+
+def rotate(*, learner_id: str, now: datetime) -> str:
+    """Makes a new address, of which this is the secret part; the one before is void."""
+    secret = secrets.token_bytes(SECRET_BYTES)
+    link = CalendarLink(
+        learner_key(learner_id),
+        CalendarLink.SK,
+        proof=fingerprint(PURPOSE, secret.hex()),
+        made_at=now,
+    )
+    link.put()
+    return base64.urlsafe_b64encode(UUID(learner_id).bytes + secret).rstrip(b"=").decode()
+
+
+def revoke(*, learner_id: str) -> None:
+    """Makes the address void."""
+    CalendarLink(learner_key(learner_id), CalendarLink.SK).delete()
+
+
+def calendar_of(token: str, *, now: datetime) -> bytes | None:
+    """The calendar that an address shows, None where it shows none: one read, two queries."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        learner_id, secret = str(UUID(bytes=raw[:ID_BYTES])), raw[ID_BYTES:].hex()
+    except (ValueError, binascii.Error):
+        return None
+    pk = learner_key(learner_id)
+    stored = fetch((pk, CalendarLink.SK), (pk, Account.SK), (pk, Profile.SK))
+    link, account, profile = (
+        stored.get((pk, each.SK)) for each in (CalendarLink, Account, Profile)
+    )
+    if not isinstance(link, CalendarLink) or not isinstance(profile, Profile):
+        return None
+    if not any(hmac.compare_digest(link.proof, each) for each in fingerprints(PURPOSE, secret)):
+        return None
+    if not isinstance(account, Account) or account.disabled:
+        return None
+    events = Event.not_over(learner_id, at=now - PAST, limit=2 * MOST_EVENTS)
+    reminders = Reminder.all_of(learner_id, limit=MOST, start=None).items
+    return feed(name=NAME, events=_entries(events, reminders, profile.timezone), now=now)
+
+
+def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:
+    live = [each for each in reminders if not each.paused]
+    offsets: dict[str, set[int]] = {}
+    for each in live:
+        if each.about == EVENT:
+            offsets.setdefault(str(each.event_id), set()).update(map(int, each.offset_minutes))
+    return [
+        *(_entry(event, offsets.get(event.id, set())) for event in events),
+        *(_reminder_entry(each, zone) for each in live if each.about != EVENT),
+    ]
+
+
+def _entry(event: Event, offset_minutes: set[int]) -> FeedEvent:
+    return FeedEvent(
+        event.id,
+        event.title,
+        event.recurrence,
+        event.updated_at,
+        int(event.version),
+        event.description,
+        event.location,
+        tuple(sorted(offset_minutes)),
+    )
+
+
+def _reminder_entry(reminder: Reminder, zone: str) -> FeedEvent:
+    rule = reminder.rule(zone=zone, event=None)
+    changed: dict[str, Any] = {"updated_at": reminder.updated_at, "version": int(reminder.version)}
+    if isinstance(rule, StudyReminder):
+        starts_on = reminder.created_at.astimezone(ZoneInfo(zone)).date()
+        title = "Study with Parley"
+        return study_event(rule, id=reminder.id, title=title, starts_on=starts_on, **changed)
+    wall = reminder.at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, microsecond=0)
+    return FeedEvent(
+        reminder.id,
+        reminder.title,
+        Recurrence(wall, zone, timedelta(0)),
+        description=reminder.note,
+        offset_minutes=(0,),
+        is_busy=False,
+        **changed,
+    )

@@ -1,0 +1,274 @@
+"""Reminders: made, changed, put off. Each change also says when the sweep looks at them next."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from accounts.models import Profile, learner_key
+from config.preconditions import check_version
+from config.problems import (
+    Conflict,
+    FieldError,
+    NotFound,
+    ServiceUnavailable,
+    ValidationFailed,
+)
+from config.table import Check, ConditionFailed, Put, fetch, transact
+from learning.models.cards import Tombstone
+from reminders import plan
+from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
+from reminders.rules import RecurrenceError
+from reminders.services.creation import made_before, new_identity
+from reminders.services.events import MOST_REMINDERS
+
+log = logging.getLogger("parley.reminders")
+
+TRIES = 8
+MOST = 100
+
+
+class TooManyReminders(Conflict):
+    code, title = (
+        "TOO_MANY_REMINDERS",
+        f"You have {MOST} reminders, or {MOST_REMINDERS} of an event",
+    )
+
+
+class NoSuchEvent(Conflict):
+    code, title = "UNKNOWN_EVENT", "You have no event with this id"
+
+    @classmethod
+    def here(cls) -> "NoSuchEvent":
+        return cls(errors=[FieldError("eventId", "unknown_event", "You have no such event.")])
+
+
+class NothingDue(Conflict):
+    code, title = "NOTHING_DUE", "The reminder has nothing ahead that this could be done to"
+
+
+# What each kind needs (name → wire name); what another kind needs, it must do without.
+NEEDED = {
+    EVENT: {"event_id": "eventId", "offset_minutes": "offsetMinutes"},
+    ONCE: {"at": "at", "title": "title"},
+    STUDY: {"weekdays": "weekdays", "local_time": "localTime"},
+}
+TIMING = frozenset({"about", "event_id", "offset_minutes", "at", "weekdays", "local_time"})
+WIRE_NAMES = {name: wire for names in NEEDED.values() for name, wire in names.items()}
+
+
+def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Reminder:
+    """Makes a reminder; sent again with the same id and fields it is the same reminder.
+
+    Raises IdTaken, ValidationFailed, NoSuchEvent, TooManyReminders.
+    """
+    reminder_id, rest, made_from = new_identity(fields)
+    reminder = Reminder(
+        *Reminder.key(learner_id, reminder_id),
+        id=reminder_id,
+        made_from=made_from,
+        done_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        _assign(reminder, rest)
+        _check_timing(reminder, now)
+    except ValidationFailed:
+        if made := made_before(reminder):  # what lay ahead when it was made may do so no more
+            return made
+        raise
+    if len(Reminder.all_of(learner_id, limit=MOST, start=None).items) >= MOST:
+        if made := made_before(reminder):
+            return made
+        raise TooManyReminders
+    try:
+        _place_and_write(reminder)
+    except ConditionFailed:
+        if made := made_before(reminder):
+            return made
+        raise NoSuchEvent.here() from None
+    return reminder
+
+
+def update_reminder(
+    *,
+    learner_id: str,
+    reminder_id: str,
+    changes: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Reminder:
+    """Changes a reminder; with another timing it starts anew from now, snoozes forgotten.
+
+    Raises NotFound, PreconditionFailed, ValidationFailed, NoSuchEvent, TooManyReminders.
+    """
+
+    def change(reminder: Reminder) -> None:
+        check_version(expected_version, int(reminder.version))
+        before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
+        _assign(reminder, changes)
+        timed = any(getattr(reminder, name) != before[name] for name in TIMING)
+        if timed:
+            _check_timing(reminder, now)
+        if timed or (before["paused"] and not reminder.paused):
+            reminder.done_at, reminder.done_key, reminder.snoozes = now, "", []
+        reminder.version += 1
+        reminder.updated_at = now
+        _place_and_write(reminder)
+
+    return _changed(learner_id, reminder_id, change)
+
+
+def delete_reminder(
+    *, learner_id: str, reminder_id: str, expected_version: int | None, now: datetime
+) -> None:
+    """Removes a reminder; what it sent stays on record. Raises NotFound, PreconditionFailed."""
+
+    def remove(reminder: Reminder) -> None:
+        check_version(expected_version, int(reminder.version))
+        transact(Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence))
+
+    _changed(learner_id, reminder_id, remove)
+
+
+def snooze(
+    *, learner_id: str, reminder_id: str, until: datetime, occurrence: str | None, now: datetime
+) -> Reminder:
+    """Puts one occurrence off: the next one, or by its key one that was mailed already.
+
+    Raises NotFound, NothingDue, ValidationFailed.
+    """
+
+    def put_off(reminder: Reminder) -> None:
+        rule = rule_of(reminder)
+        due = _next(reminder, rule)
+        if occurrence and (due is None or due.occurrence != occurrence):
+            mailed = Delivery.of_occurrence(reminder, occurrence)
+            due = mailed[-1].due if mailed else None
+        if due is None:
+            raise NothingDue
+        try:
+            progress = plan.snooze(reminder.progress, due, until=until, now=now)
+        except plan.SnoozeInvalidError as error:
+            raise ValidationFailed.of(error.field, error.code, str(error)) from error
+        reminder.advance(progress, rule)
+        transact(reminder.write())
+
+    return _changed(learner_id, reminder_id, put_off)
+
+
+def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
+    """Drops the next mail of a reminder; those after it come. Raises NotFound, NothingDue."""
+
+    def drop(reminder: Reminder) -> None:
+        rule = rule_of(reminder)
+        due = _next(reminder, rule)
+        if due is None:
+            raise NothingDue
+        reminder.advance(plan.advance(reminder.progress, due), rule)
+        transact(reminder.write())
+        record = Delivery.of(reminder, due, SKIPPED, now=now)
+        record.reason = "dismissed"
+        try:
+            record.put_new()
+        except ConditionFailed:
+            log.info("dismissed what was being sent")
+
+    return _changed(learner_id, reminder_id, drop)
+
+
+def follow_zone(*, learner_id: str) -> int:
+    """Moves study reminders to the zone that the profile has now; returns how many there are."""
+    found = Reminder.all_of(learner_id, limit=MOST, start=None).items
+    study = [each for each in found if each.about == STUDY]
+
+    def move(reminder: Reminder) -> None:
+        reminder.advance(reminder.progress, rule_of(reminder))
+        transact(reminder.write())
+
+    for reminder in study:
+        try:
+            _changed(learner_id, reminder.id, move)
+        except NotFound:
+            continue
+    return len(study)
+
+
+def _changed(learner_id: str, reminder_id: str, change: Callable[[Reminder], None]) -> Reminder:
+    """Makes a change anew on what is stored until nobody else writes at the same moment."""
+    for _ in range(TRIES):
+        reminder = Reminder.of(learner_id, reminder_id)
+        if reminder is None:
+            raise NotFound
+        try:
+            change(reminder)
+        except ConditionFailed:
+            continue
+        return reminder
+    raise ServiceUnavailable
+
+
+def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(reminder, name, value)
+    if reminder.about != EVENT:
+        reminder.lsi2 = None
+    for name, wire in WIRE_NAMES.items():
+        given = bool(getattr(reminder, name))
+        if name in NEEDED[reminder.about] and not given:
+            raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
+        if name not in NEEDED[reminder.about] and given and name != "title":
+            raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")
+
+
+def _check_timing(reminder: Reminder, now: datetime) -> None:
+    if reminder.about == ONCE and reminder.at <= now:
+        raise ValidationFailed.of("at", "in_past", "Give an instant that lies ahead.")
+
+
+def _place_and_write(reminder: Reminder) -> None:
+    """Writes a reminder into its place; its event must be there.
+
+    Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
+    """
+    event, checks = None, []
+    if reminder.about == EVENT:
+        event = Event.of(reminder.learner_id, str(reminder.event_id))
+        if event is None:
+            raise NoSuchEvent.here()
+        checks = [Check(event.pk, event.sk, Event.kind == Event)]
+        others = Reminder.of_event(reminder.learner_id, event.id)
+        if len([each for each in others if each.id != reminder.id]) >= MOST_REMINDERS:
+            raise TooManyReminders
+        reminder.lsi2 = f"{Event.PREFIX}{event.id}#{reminder.id}"
+    rule = reminder.rule(zone=_zone(reminder), event=event)
+    try:
+        if rule:
+            plan.validate(rule)
+    except (plan.ReminderError, RecurrenceError) as error:
+        field = WIRE_NAMES.get(error.field, error.field)
+        raise ValidationFailed.of(field, error.code, str(error)) from error
+    reminder.advance(reminder.progress, rule)
+    transact(reminder.write(), *checks)
+
+
+def rule_of(reminder: Reminder) -> plan.Reminder | None:
+    """When a reminder falls due: one read, of its event or of the profile's zone."""
+    event = None
+    if reminder.about == EVENT:
+        event = Event.of(reminder.learner_id, str(reminder.event_id))
+    return reminder.rule(zone=_zone(reminder), event=event)
+
+
+def _zone(reminder: Reminder) -> str:
+    """The zone of the profile, read where the reminder goes by it."""
+    if reminder.about != STUDY:
+        return "UTC"
+    key = learner_key(reminder.learner_id), Profile.SK
+    profile = fetch(key).get(key)
+    return profile.timezone if isinstance(profile, Profile) else "UTC"
+
+
+def _next(reminder: Reminder, rule: plan.Reminder | None) -> plan.Due | None:
+    return plan.next_due(rule, reminder.progress) if rule and not reminder.paused else None

@@ -1,0 +1,95 @@
+"""What runs by the clock or by SES's word: entry points that Zappa calls.
+
+Zappa calls anything again that raises TypeError, and EventBridge and SNS deliver at least once: so
+each entry point takes exactly `(event, context)`, catches its own errors, and may run twice.
+"""
+
+import json
+import logging
+import os
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from config import aws
+from config.clock import now
+from config.problems import ServiceUnavailable
+from reminders.models import SHARDS
+from reminders.services.bounces import take_event
+from reminders.services.sweep import Tally, sweep
+
+log = logging.getLogger("parley.reminders")
+
+THREADS = 16
+SPARE_S = 8.0
+"""What a run leaves of its time: what it has begun last takes at most that long in all likelihood,
+and what is cut off comes up again after its lease."""
+WITHIN_S = 45.0
+"""What a run takes where nothing limits it: it is over before the next minute's."""
+MOST_GENERATIONS = 10
+"""How often a run of one shard may be followed by another: the next minute goes on anyway."""
+
+
+def send_due(_event: Any, context: Any) -> dict[str, Any]:
+    """Each minute: mails what is due; returns what became of it.
+
+    One page of each shard; where there is more, that shard goes on in a run of its own at once.
+    """
+    deployed = _function_name() is not None
+    done = _run(range(SHARDS), context, pages=1 if deployed else None)
+    for shard in done.unfinished:
+        _go_on(shard, generation=1)
+    return {**done.counts, "unfinished": sorted(done.unfinished)}
+
+
+def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
+    """Goes on with one shard (`event["shard"]`) until it is done or the time is up."""
+    shard, generation = int(event["shard"]), int(event.get("generation", 1))
+    done = _run([shard], context, pages=None)
+    if done.unfinished and generation < MOST_GENERATIONS:
+        _go_on(shard, generation=generation + 1)
+    return {**done.counts, "unfinished": sorted(done.unfinished)}
+
+
+def take_mail_event(event: Any, _context: Any) -> int:
+    """SES's word on a mail, by SNS: suppresses addresses; returns how many."""
+    suppressed = 0
+    for record in event.get("Records", []):
+        try:
+            suppressed += take_event(json.loads(record["Sns"]["Message"]), now=now())
+        except (KeyError, TypeError, ValueError):
+            log.warning("not an event of SES's")
+    return suppressed
+
+
+def _run(shards: Any, context: Any, *, pages: int | None) -> Tally:
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    within_s = remaining_ms() / 1000 - SPARE_S if remaining_ms else WITHIN_S
+    try:
+        return sweep(now=now(), within_s=within_s, threads=THREADS, shards=shards, pages=pages)
+    except Exception:
+        log.exception("a sweep failed; the next minute tries again")
+        return Tally()
+
+
+def _function_name() -> str | None:
+    """The function we run in; None outside of Lambda."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+
+
+def _go_on(shard: int, *, generation: int) -> None:
+    """Starts another run for one shard; where there is no Lambda, the next minute goes on."""
+    if (name := _function_name()) is None:
+        return
+    command = "reminders.tasks.send_due_of_shard"
+    payload = {"command": command, "shard": shard, "generation": generation}
+    try:
+        aws.call(
+            "lambda",
+            "invoke",
+            FunctionName=name,
+            InvocationType="Event",
+            Payload=json.dumps(payload),
+        )
+    except (ClientError, ServiceUnavailable):
+        log.exception("a shard is not gone on with; the next minute does")

@@ -1,0 +1,43 @@
+"""Mails that were given up, for staff."""
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.clock import now
+from config.operations import operation
+from config.pages import ListQuery, list_of, page_response, start_of
+from config.permissions import IsStaff
+from config.problems import NotFound, PermissionDenied
+from config.viewsets import Resource
+from reminders import serializers as shapes
+from reminders.models import Delivery
+from reminders.services import dead
+
+
+class FailedDeliveries(Resource):
+    lookup_value_regex = r"[0-9A-Za-z.+-]{1,160}"
+    permission_classes = (IsStaff,)
+
+    @operation(
+        "listFailedDeliveries",
+        answers={200: list_of(shapes.FailedDeliveryShape)},
+        query=ListQuery,
+        raises=[PermissionDenied],
+    )
+    def list(self, request: Request) -> Response:
+        """List the mails that were given up, the latest first, for staff."""
+        query = self.query(ListQuery)
+        start = start_of(request, query.get("cursor"))
+        page = Delivery.failed(limit=query["limit"], start=start)
+        return page_response(request, page, shapes.FailedDeliveryShape)
+
+    @operation(
+        "retryDelivery",
+        answers={200: shapes.FailedDeliveryShape},
+        raises=[PermissionDenied, NotFound, dead.NotDead],
+    )
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, id: str) -> Response:
+        """Have a mail that was given up sent with the next sweep, for staff."""
+        return Response(shapes.FailedDeliveryShape(dead.retry(delivery_id=id, now=now())).data)

@@ -1,0 +1,218 @@
+"""/events."""
+
+from typing import Any
+
+import pytest
+from ulid import ULID
+
+from tests.callers import Caller
+from tests.reminder_helpers import event_of, reminder_of
+
+WHOLE = {
+    "title": "Tertúlia",
+    "description": "Conversa sobre livros",
+    "location": "Café Central",
+    "startsAt": "2030-06-03T18:00:00Z",
+    "endsAt": "2030-06-03T19:30:00Z",
+    "startsOn": None,
+    "endsOn": None,
+    "timezone": "Europe/Lisbon",
+    "rrule": "FREQ=WEEKLY;BYDAY=MO;COUNT=5",
+    "skipped": ["20300610T190000"],
+    "moved": [
+        {
+            "occurrence": "20300617T190000",
+            "startsAt": "2030-06-18T18:00:00Z",
+            "endsAt": None,
+            "startsOn": None,
+            "endsOn": None,
+        }
+    ],
+}
+
+
+def shown(caller: Caller, after: str, before: str, **query: str) -> list[dict[str, Any]]:
+    """Everything a window has, through all its pages."""
+    parameters = "&".join(f"{name}={value}" for name, value in query.items())
+    path = f"/events/occurrences?after={after}&before={before}&{parameters}"
+    found: list[dict[str, Any]] = []
+    while path:
+        answer = caller.get(path)
+        assert answer.status_code == 200, answer.content
+        found += answer.json()["results"]
+        path = answer.json()["next"]
+    return found
+
+
+def test_an_event_is_made_read_replaced_and_deleted(maria: Caller) -> None:
+    made = maria.makes("/events", WHOLE)
+    assert {name: made[name] for name in WHOLE} == WHOLE
+    path = f"/events/{made['id']}"
+    assert maria.get(path).json() == made
+    put = maria.put(path, made)
+    assert put.status_code == 200, put.content
+    assert {name: put.json()[name] for name in WHOLE} == WHOLE
+    replaced = maria.put(path, {"title": "Férias", "startsOn": "2030-08-01"}).json()
+    assert (replaced["rrule"], replaced["skipped"], replaced["endsOn"]) == (None, [], "2030-08-01")
+    assert maria.get("/events").json()["results"] == [replaced]
+    assert maria.delete(path).status_code == 204
+    assert maria.get(path).status_code == 404
+
+
+def test_an_event_sent_again_with_its_id_is_the_same_event(maria: Caller) -> None:
+    body = WHOLE | {"id": str(ULID())}
+    first = maria.makes("/events", body)
+    assert maria.makes("/events", body) == first
+    other = maria.post("/events", body | {"title": "Outra"})
+    assert (other.status_code, other.json()["code"]) == (409, "ID_TAKEN")
+
+
+def test_an_event_keeps_the_clock_of_the_profile_where_it_names_none(maria: Caller) -> None:
+    made = maria.makes("/events", {"title": "Ler", "startsAt": "2030-01-01T08:00:00Z"})
+    assert (made["timezone"], made["endsAt"]) == ("Europe/Lisbon", "2030-01-01T08:00:00Z")
+
+
+def test_a_window_shows_events_in_order_and_in_pages(maria: Caller) -> None:
+    maria.makes("/events", WHOLE)
+    holidays = maria.makes(
+        "/events", {"title": "Feriado", "startsOn": "2030-06-10", "endsOn": "2030-06-11"}
+    )
+    window = "2030-06-01T00:00:00Z", "2030-07-01T00:00:00Z"
+    expected = [
+        ("Tertúlia", "20300603T190000", "2030-06-03T18:00:00Z"),
+        ("Feriado", "20300610", "2030-06-09T23:00:00Z"),
+        ("Tertúlia", "20300617T190000", "2030-06-18T18:00:00Z"),
+        ("Tertúlia", "20300624T190000", "2030-06-24T18:00:00Z"),
+    ]
+    for limit in ("1", "2", "100"):
+        found = shown(maria, *window, limit=limit)
+        assert [(e["title"], e["occurrence"], e["startsAt"]) for e in found] == expected
+    assert found[1]["allDay"] is True
+    assert (found[1]["eventId"], found[1]["endsAt"]) == (holidays["id"], "2030-06-11T23:00:00Z")
+
+
+def test_a_window_shows_what_is_under_way_and_not_what_is_over(maria: Caller) -> None:
+    event_of(maria)
+    assert len(shown(maria, "2030-06-03T18:59:59Z", "2030-06-04T00:00:00Z")) == 1
+    assert shown(maria, "2030-06-03T19:00:00Z", "2030-06-04T00:00:00Z") == []
+    assert shown(maria, "2030-06-01T00:00:00Z", "2030-06-03T18:00:00Z") == []
+
+
+def test_a_time_that_the_clock_jumps_over_is_moved_past_the_gap(maria: Caller) -> None:
+    event_of(
+        maria,
+        startsAt="2027-03-13T07:30:00Z",
+        endsAt=None,
+        timezone="America/New_York",
+        rrule="FREQ=DAILY",
+    )
+    found = shown(maria, "2027-03-14T00:00:00Z", "2027-03-16T00:00:00Z")
+    assert [(e["occurrence"], e["startsAt"]) for e in found] == [
+        ("20270314T023000", "2027-03-14T07:30:00Z"),  # 03:30 in summer time
+        ("20270315T023000", "2027-03-15T06:30:00Z"),
+    ]
+
+
+def test_another_start_keeps_the_duration_and_drops_exceptions_without_occurrence(
+    maria: Caller,
+) -> None:
+    made = maria.makes("/events", WHOLE)
+    path = f"/events/{made['id']}"
+    moved = maria.patch(path, {"startsAt": "2030-06-10T18:00:00Z"}).json()
+    assert moved["endsAt"] == "2030-06-10T19:30:00Z"
+    assert (moved["skipped"], len(moved["moved"])) == (["20300610T190000"], 1)
+    later = maria.patch(path, {"startsAt": "2030-06-10T19:00:00Z"}).json()
+    assert (later["skipped"], later["moved"]) == ([], [])
+
+
+def test_a_lost_update_is_412(maria: Caller) -> None:
+    path = f"/events/{event_of(maria)['id']}"
+    assert maria.patch(path, {"title": "A"}, If_Match='"1"').json()["version"] == 2
+    assert maria.patch(path, {"title": "B"}, If_Match='"1"').status_code == 412
+    assert maria.delete(path, If_Match='"1"').status_code == 412
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "code"),
+    [
+        ({"rrule": "FREQ=DAILY;BYMONTHDAY=31;BYMONTH=2,4"}, "rrule", "rrule_never_occurs"),
+        ({"rrule": "FREQ=HOURLY"}, "rrule", "rrule_unsupported"),
+        ({"rrule": "every day"}, "rrule", "rrule_invalid"),
+        ({"rrule": "FREQ=DAILY;" + "X" * 502}, "rrule", "max_length"),
+        ({"endsAt": "2030-06-03T17:00:00Z"}, "endsAt", "duration_invalid"),
+        ({"startsAt": None}, "startsAt", "required"),
+        ({"startsOn": "2030-06-03"}, "startsOn", "contradiction"),
+        ({"endsOn": "2030-06-03"}, "endsOn", "contradiction"),
+        ({"startsAt": None, "startsOn": "2030-06-03"}, "endsAt", "contradiction"),
+        ({"timezone": "Europe/Atlantis"}, "timezone", "unknown_zone"),
+        ({"skipped": ["20300604T190000"]}, "skipped", "occurrence_unknown"),
+        ({"moved": [{"occurrence": "20300603T190000"}]}, "moved", "required"),
+        ({"startsAt": "2030-06-03T18:00:00.5Z"}, "startsAt", "start_invalid"),
+        ({"title": "x" * 201}, "title", "max_length"),
+        ({"colour": "red"}, "colour", "unknown_field"),
+        (
+            {"timezone": "America/New_York", "startsAt": "2027-11-07T06:30:00Z", "endsAt": None},
+            "startsAt",
+            "ambiguous_time",
+        ),
+    ],
+)
+def test_what_cannot_take_place_is_400_and_names_the_field(
+    maria: Caller, fields: dict[str, Any], field: str, code: str
+) -> None:
+    body = {
+        "title": "Tertúlia",
+        "startsAt": "2030-06-03T18:00:00Z",
+        "endsAt": "2030-06-03T19:00:00Z",
+        "timezone": "Europe/Lisbon",
+    }
+    answer = maria.post("/events", body | fields)
+    assert answer.status_code == 400, answer.content
+    assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(field, code)]
+
+
+def test_the_first_of_two_equal_times_is_taken(maria: Caller) -> None:
+    made = event_of(
+        maria, timezone="America/New_York", startsAt="2027-11-07T05:30:00Z", endsAt=None
+    )
+    assert made["startsAt"] == "2027-11-07T05:30:00Z"
+
+
+@pytest.mark.parametrize("query", ["before=2020-01-01T00:00:00Z", "after=2030-01-01T00:00:00Z"])
+def test_a_window_is_a_year_at_most_and_not_empty(maria: Caller, query: str) -> None:
+    path = f"/events/occurrences?{query}&limit=5"
+    if "after" in query:
+        path += "&before=2031-06-01T00:00:00Z"
+    assert maria.get(path).json()["errors"][0]["code"] == "window_invalid"
+
+
+def test_a_cursor_of_another_window_is_refused(maria: Caller) -> None:
+    event_of(maria, rrule="FREQ=DAILY")
+    path = "/events/occurrences?after=2030-06-01T00:00:00Z&limit=1"
+    cursor = maria.get(path).json()["next"].partition("cursor=")[2]
+    other = "/events/occurrences?after=2030-06-02T00:00:00Z&limit=1"
+    assert maria.get(f"{other}&cursor={cursor}").status_code == 400
+
+
+def test_an_event_more_than_may_lie_ahead_is_409(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MOST_EVENTS", 2)
+    event_of(maria, startsAt="2020-01-01T00:00:00Z", endsAt=None)  # over
+    event_of(maria)
+    body = {"title": "A", "startsAt": "2030-06-03T18:00:00Z", "id": str(ULID())}
+    first = maria.makes("/events", body)
+    assert maria.makes("/events", body) == first
+    refused = maria.post("/events", body | {"id": str(ULID())})
+    assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_EVENTS")
+
+
+def test_reminders_go_with_their_event(maria: Caller) -> None:
+    event = event_of(maria)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    path = f"/reminders/{reminder['id']}"
+    assert reminder["nextAt"] == "2030-06-03T17:50:00Z"
+    maria.patch(f"/events/{event['id']}", {"startsAt": "2030-06-04T18:00:00Z"})
+    assert maria.get(path).json()["nextAt"] == "2030-06-04T17:50:00Z"
+    maria.delete(f"/events/{event['id']}")
+    assert maria.get(path).status_code == 404

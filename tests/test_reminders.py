@@ -1,0 +1,166 @@
+"""/reminders."""
+
+from typing import Any
+
+import pytest
+from time_machine import travel
+from ulid import ULID
+
+from tests.callers import Caller, access_token
+from tests.reminder_helpers import deliveries_of, event_of, reminder_of
+
+STUDY = {"kind": "study", "weekdays": [0, 1, 2, 3, 4], "localTime": "07:30"}
+
+
+def signed_in_now(caller: Caller) -> Caller:
+    """The same learner with a token of the present, which a test may have moved."""
+    return Caller(caller.id, access_token(caller.id))
+
+
+def next_of(caller: Caller, reminder: dict[str, Any]) -> str | None:
+    found: str | None = caller.get(f"/reminders/{reminder['id']}").json()["nextAt"]
+    return found
+
+
+def test_a_reminder_is_made_read_replaced_and_deleted(maria: Caller) -> None:
+    made = reminder_of(maria, note="Sobre o livro")
+    path = f"/reminders/{made['id']}"
+    assert maria.get(path).json() == made
+    assert maria.put(path, made).json() | {"updatedAt": "", "version": 1} == made | {
+        "updatedAt": ""
+    }
+    replaced = maria.put(path, {"kind": "once", "title": "Ler", "at": "2030-06-05T00:00:00Z"})
+    assert (replaced.json()["note"], replaced.json()["nextAt"]) == ("", "2030-06-05T00:00:00Z")
+    assert maria.get("/reminders").json()["results"] == [replaced.json()]
+    assert maria.delete(path).status_code == 204
+    assert maria.get(path).status_code == 404
+
+
+def test_a_reminder_sent_again_with_its_id_is_the_same_even_when_its_time_has_passed(
+    maria: Caller,
+) -> None:
+    body = {"kind": "once", "title": "Ler", "at": "2030-06-05T00:00:00Z", "id": str(ULID())}
+    first = maria.makes("/reminders", body)
+    with travel("2030-06-05T00:00:10Z", tick=False):
+        assert signed_in_now(maria).makes("/reminders", body) == first
+    other = maria.post("/reminders", body | {"title": "Outro"})
+    assert (other.status_code, other.json()["code"]) == (409, "ID_TAKEN")
+
+
+def test_offsets_come_before_each_occurrence(maria: Caller) -> None:
+    event = event_of(maria, rrule="FREQ=WEEKLY;COUNT=2")
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10, 1440])
+    seen = []
+    while at := next_of(maria, reminder):
+        seen.append(at)
+        assert maria.post(f"/reminders/{reminder['id']}/dismiss").status_code == 200
+    assert seen == [
+        "2030-06-02T18:00:00Z",
+        "2030-06-03T17:50:00Z",
+        "2030-06-09T18:00:00Z",
+        "2030-06-10T17:50:00Z",
+    ]
+    assert {each["reason"] for each in deliveries_of(maria, reminder)} == {"dismissed"}
+    nothing = maria.post(f"/reminders/{reminder['id']}/dismiss")
+    assert (nothing.status_code, nothing.json()["code"]) == (409, "NOTHING_DUE")
+
+
+def test_a_study_reminder_follows_the_learner_to_another_zone(maria: Caller) -> None:
+    with travel("2026-11-20T12:00:00Z", tick=False):  # a Friday
+        again = signed_in_now(maria)
+        reminder = reminder_of(again, **STUDY)
+        assert reminder["nextAt"] == "2026-11-23T07:30:00Z"
+        assert again.patch("/profile", {"timezone": "Asia/Tokyo"}).status_code == 200
+        assert next_of(again, reminder) == "2026-11-22T22:30:00Z"
+
+
+def test_a_snoozed_occurrence_comes_later_and_the_others_when_they_would_have(
+    maria: Caller,
+) -> None:
+    with travel("2030-06-03T12:00:00Z", tick=False):
+        again = signed_in_now(maria)
+        event = event_of(again, rrule="FREQ=DAILY;COUNT=3")
+        reminder = reminder_of(again, kind="event", eventId=event["id"], offsetMinutes=[10])
+        path = f"/reminders/{reminder['id']}"
+        snoozed = again.post(f"{path}/snooze", {"until": "2030-06-04T17:55:00Z"})
+        assert snoozed.json()["nextAt"] == "2030-06-04T17:50:00Z"
+        again.post(f"{path}/dismiss")
+        assert next_of(again, reminder) == "2030-06-04T17:55:00Z"
+        again.post(f"{path}/dismiss")
+        assert next_of(again, reminder) == "2030-06-05T17:50:00Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "code"),
+    [
+        ({"kind": "once", "at": "2030-01-01T00:00:00Z"}, "title", "required"),
+        ({"kind": "once", "title": "Ler"}, "at", "required"),
+        ({"kind": "once", "title": "Ler", "at": "2020-01-01T00:00:00Z"}, "at", "in_past"),
+        (STUDY | {"weekdays": []}, "weekdays", "required"),
+        (STUDY | {"weekdays": [7]}, "weekdays.0", "max_value"),
+        (STUDY | {"localTime": "24:00"}, "localTime", "invalid"),
+        (STUDY | {"at": "2030-01-01T00:00:00Z"}, "at", "contradiction"),
+        ({"kind": "event", "offsetMinutes": [5]}, "eventId", "required"),
+        ({"kind": "daily"}, "kind", "invalid_choice"),
+    ],
+)
+def test_what_cannot_be_reminded_of_is_400_and_names_the_field(
+    maria: Caller, body: dict[str, Any], field: str, code: str
+) -> None:
+    answer = maria.post("/reminders", body)
+    assert answer.status_code == 400, answer.content
+    assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(field, code)]
+
+
+@pytest.mark.parametrize("offsets", [[5, 5], [], [1, 2, 3, 4, 5, 6], [40321], [-1]])
+def test_offsets_are_one_to_five_different_ones_of_four_weeks(
+    maria: Caller, offsets: list[int]
+) -> None:
+    event = event_of(maria)
+    body = {"kind": "event", "eventId": event["id"], "offsetMinutes": offsets}
+    assert maria.post("/reminders", body).status_code == 400
+
+
+def test_an_unknown_event_is_409(maria: Caller) -> None:
+    body = {"kind": "event", "eventId": str(ULID()), "offsetMinutes": [5]}
+    answer = maria.post("/reminders", body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "UNKNOWN_EVENT")
+
+
+def test_an_event_has_five_reminders_at_most(maria: Caller) -> None:
+    event = event_of(maria)
+    body = {"kind": "event", "eventId": event["id"], "offsetMinutes": [5]}
+    for _ in range(5):
+        maria.makes("/reminders", body)
+    answer = maria.post("/reminders", body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+
+
+def test_a_paused_reminder_waits_for_nothing(maria: Caller) -> None:
+    reminder = reminder_of(maria)
+    path = f"/reminders/{reminder['id']}"
+    assert maria.patch(path, {"paused": True}).json()["nextAt"] is None
+    assert maria.patch(path, {"paused": False}).json()["nextAt"] == reminder["nextAt"]
+
+
+def test_a_lost_update_is_412(maria: Caller) -> None:
+    path = f"/reminders/{reminder_of(maria)['id']}"
+    assert maria.patch(path, {"note": "A"}, If_Match='"1"').json()["version"] == 2
+    assert maria.patch(path, {"note": "B"}, If_Match='"1"').status_code == 412
+    assert maria.delete(path, If_Match='"1"').status_code == 412
+
+
+@pytest.mark.parametrize("until", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+def test_a_snooze_goes_thirty_days_ahead_at_most(maria: Caller, until: str) -> None:
+    path = f"/reminders/{reminder_of(maria)['id']}/snooze"
+    answer = maria.post(path, {"until": until})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "until")
+
+
+def test_a_reminder_moves_to_another_event(maria: Caller) -> None:
+    first, second = event_of(maria), event_of(maria, startsAt="2031-01-01T00:00:00Z", endsAt=None)
+    reminder = reminder_of(maria, kind="event", eventId=first["id"], offsetMinutes=[10])
+    path = f"/reminders/{reminder['id']}"
+    assert maria.patch(path, {"eventId": second["id"]}).json()["nextAt"] == "2030-12-31T23:50:00Z"
+    maria.delete(f"/events/{first['id']}")
+    assert maria.get(path).status_code == 200
