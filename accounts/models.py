@@ -19,6 +19,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from ulid import ULID
 
+from accounts.calendars import DAY_STARTS_AT_HOUR
 from config.problems import ServiceUnavailable
 from config.sources import Source
 from config.table import (
@@ -205,6 +206,7 @@ class Progress(Item, discriminator="progress"):
     `studied_on` is the newest of the learner's own days with a review, as YYYY-MM-DD, and
     `streak_days` counts the days without a gap up to it; both are empty before the first.
     `revision` counts the changes of the days studied, which a change of the streak relies on.
+    `day_starts_at_hour` is when those days begin on the learner's clock.
     Further numbers are totals of the learner's cards, `cards`, `new`, `young` and so on.
     """
 
@@ -213,6 +215,7 @@ class Progress(Item, discriminator="progress"):
     cards_learned = NumberAttribute(default=0)
     streak_days = NumberAttribute(default=0)
     studied_on = UnicodeAttribute(default="")
+    day_starts_at_hour = NumberAttribute(default=DAY_STARTS_AT_HOUR)
     revision = NumberAttribute(null=True)
 
     def streak(self, today: date) -> int:

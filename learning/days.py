@@ -1,4 +1,4 @@
-"""The learner's own days: where one ends, what was studied in it, how many follow one another.
+"""The learner's own days: which there may be, what was studied in one, how many follow one another.
 
 Pure rules: instants, zones and counts come in, nothing is read.
 """
@@ -6,32 +6,13 @@ Pure rules: instants, zones and counts come in, nothing is read.
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta
 
 from learning.fsrs import Weights
 from learning.scheduling import Change, Memory, Rating, Review, State, retrievability
 
 ONE_DAY = timedelta(days=1)
 MATURE_DAYS = 21  # Anki: a card is mature from an interval of three weeks on
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """A learner's zone (IANA name) and the hour (0–23) at which their day begins, as in Anki."""
-
-    timezone: str
-    day_starts_at_hour: int
-
-    def day(self, at: datetime) -> date:
-        """The learner's day that an instant falls in."""
-        wall = at.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None)
-        return (wall - timedelta(hours=self.day_starts_at_hour)).date()
-
-    def end(self, on: date) -> datetime:
-        """The instant at which a day ends and the next begins, in UTC."""
-        wall = datetime.combine(on + ONE_DAY, time(self.day_starts_at_hour))
-        return wall.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)
 
 
 def possible_days(at: datetime) -> list[date]:

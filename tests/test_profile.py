@@ -36,6 +36,16 @@ def ana(embedded_aws: Any) -> Person:
     return join("ana")
 
 
+@pytest.fixture
+def bruno(embedded_aws: Any) -> Person:
+    """Four days of study in a row, the last on 10 March."""
+    person = join("bruno")
+    api.patch("/profile", {"timezone": "America/Sao_Paulo"}, token=person.token)
+    numbers = {"cards_learned": 12, "streak_days": 4, "studied_on": "2026-03-10"}
+    Progress(learner_key(person.id), Progress.SK, **numbers).put()
+    return person
+
+
 def test_a_profile_is_replaced_whole_and_read_back(ana: Person) -> None:
     written = api.put("/profile", WHOLE, token=ana.token)
     assert written.status_code == 200
@@ -125,29 +135,38 @@ def test_a_profile_costs_one_round_trip_besides_the_account(
 
 
 @pytest.mark.parametrize(
-    ("now", "streak"),
+    ("hour", "now", "streak"),
     [
-        ("2026-03-10T23:30:00-03:00", 4),  # the day of study
-        ("2026-03-11T23:30:00-03:00", 4),  # the day after still holds it
-        ("2026-03-12T00:30:00-03:00", 0),
+        (4, "2026-03-10T23:30:00-03:00", 4),  # the day of study
+        (4, "2026-03-11T23:30:00-03:00", 4),  # the day after still holds it
+        (4, "2026-03-12T03:59:59-03:00", 4),  # and so does the night that belongs to it
+        (4, "2026-03-12T04:00:00-03:00", 0),
+        (0, "2026-03-11T23:59:59-03:00", 4),
+        (0, "2026-03-12T00:00:00-03:00", 0),
     ],
 )
 def test_a_streak_ends_with_a_day_without_study_on_the_learners_calendar(
-    now: str, streak: int
+    bruno: Person, hour: int, now: str, streak: int
 ) -> None:
-    bruno = join("bruno")
-    api.patch("/profile", {"timezone": "America/Sao_Paulo"}, token=bruno.token)
-    Progress(
-        learner_key(bruno.id),
-        Progress.SK,
-        cards_learned=12,
-        streak_days=4,
-        studied_on="2026-03-10",
-    ).put()
+    answer = api.patch("/scheduler", {"dayStartsAtHour": hour}, token=bruno.token)
+    assert answer.status_code == 200
     with time_machine.travel(datetime.fromisoformat(now), tick=False):
         found = person(bruno.id, groups=frozenset(), now=datetime.now(UTC))
     assert found is not None
     assert (found.streak, found.progress.cards_learned) == (streak, 12)
+
+
+def test_a_streak_follows_the_learner_to_another_zone_at_once(bruno: Person) -> None:
+    """Two in the night at home is seven in the evening before where they have gone to."""
+    api.patch("/scheduler", {"dayStartsAtHour": 0}, token=bruno.token)
+    at = datetime.fromisoformat("2026-03-12T02:00:00-03:00")
+    streaks = []
+    for zone in ("America/Sao_Paulo", "Pacific/Honolulu"):
+        api.patch("/profile", {"timezone": zone}, token=bruno.token)
+        found = person(bruno.id, groups=frozenset(), now=at.astimezone(UTC))
+        assert found is not None
+        streaks.append(found.streak)
+    assert streaks == [0, 4]
 
 
 def test_no_token_is_401(ana: Person) -> None:

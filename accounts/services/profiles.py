@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from accounts.calendars import Calendar
 from accounts.models import Account, Profile, Progress, learner_key
 from accounts.signals import zone_changed
 from config.problems import Conflict, NotFound, PreconditionFailed
@@ -24,7 +24,8 @@ class Person:
     @property
     def streak(self) -> int:
         """Days of study in a row, on the learner's own calendar."""
-        return self.progress.streak(self.now.astimezone(ZoneInfo(self.profile.timezone)).date())
+        hour = int(self.progress.day_starts_at_hour)
+        return self.progress.streak(Calendar(self.profile.timezone, hour).day(self.now))
 
 
 def person(learner_id: str, *, groups: frozenset[str], now: datetime) -> Person | None:

@@ -9,6 +9,7 @@ from pynamodb.attributes import (
     VersionAttribute,
 )
 
+from accounts.calendars import DAY_STARTS_AT_HOUR
 from accounts.models import learner_key
 from config.table import Item
 from learning.fsrs import DEFAULT_WEIGHTS
@@ -37,7 +38,7 @@ class Scheduler(Item, discriminator="scheduler"):
     leech_threshold = NumberAttribute(default=8)
     leech_action = UnicodeAttribute(default="tag")
     bury_siblings = BooleanAttribute(default=True)
-    day_starts_at_hour = NumberAttribute(default=4)
+    day_starts_at_hour = NumberAttribute(default=DAY_STARTS_AT_HOUR)
     new_cards_per_day = NumberAttribute(default=20)
     reviews_per_day = NumberAttribute(default=200)
     decks = JSONAttribute(default=dict)

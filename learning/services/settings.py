@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from accounts.calendars import Calendar
 from accounts.models import Profile, Progress, learner_key
 from config.preconditions import check_version
-from config.table import ConditionFailed, Item, Put, transact
-from learning.days import Calendar
+from config.table import ConditionFailed, Item, Put, Update, Write, transact
 from learning.models.scheduler import Scheduler
 
 # What a deck may have of its own in place of the learner's.
@@ -64,8 +64,17 @@ def update_scheduler(
         for name, value in changes.items():
             setattr(scheduler, name, value)
         scheduler.number += 1
+        writes: list[Write] = [Put(scheduler), Put(scheduler.as_version(learner_id))]
+        if "day_starts_at_hour" in changes:
+            writes.append(_day_start(learner_id, changes["day_starts_at_hour"]))
         try:
-            transact(Put(scheduler), Put(scheduler.as_version(learner_id)))
+            transact(*writes)
         except ConditionFailed:
             continue  # changed meanwhile: an expected version fails the check above now
         return scheduler
+
+
+def _day_start(learner_id: str, hour: int) -> Write:
+    """The write that tells the learner's profile when their day, and so their streak, ends."""
+    actions = [Progress.kind.set(Progress), Progress.day_starts_at_hour.set(hour)]
+    return Update(Progress(learner_key(learner_id), Progress.SK), actions)
