@@ -1,8 +1,8 @@
 """Wire shapes: named in snake_case here, camelCase in JSON, strict about types and names.
 
 DRF forgives much (`5` for `"5"`, `"yes"` for `true`, fields it does not know); a client's mistake
-would then be stored or dropped in silence. Forms of the browsable API send text only, so the
-checks of types apply to JSON alone.
+would then be stored or dropped in silence. Queries and the parts of a multipart body are text, so
+the checks of types apply to JSON alone.
 """
 
 import re
@@ -51,7 +51,7 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = {}
-        if isinstance(data, Mapping) and not html.is_html_input(data):
+        if isinstance(data, Mapping):
             names = [name for name in data if name not in self.fields]
             unknown = {name: [ErrorDetail(UNKNOWN, "unknown_field")] for name in names}
         try:
@@ -82,7 +82,8 @@ class Query(Serializer):
         return dict(self.validated_data)
 
 
-def _from_form(field: serializers.Field[Any, Any, Any, Any]) -> bool:
+def _as_text(field: serializers.Field[Any, Any, Any, Any]) -> bool:
+    """Whether the field was sent as text: in a query, or beside a file."""
     root = field.root
     return isinstance(root, Query) or html.is_html_input(getattr(root, "initial_data", None))
 
@@ -131,7 +132,7 @@ class Integer(serializers.IntegerField):
     """A whole number, which in JSON may be written `3.0`; `"3"` is text."""
 
     def to_internal_value(self, data: Any) -> int:
-        if not _from_form(self):
+        if not _as_text(self):
             if isinstance(data, float) and data.is_integer():
                 data = int(data)
             if isinstance(data, bool) or not isinstance(data, int):
@@ -143,7 +144,7 @@ class Number(serializers.FloatField):
     """A finite number."""
 
     def to_internal_value(self, data: Any) -> float:
-        if not _from_form(self) and (isinstance(data, bool) or not isinstance(data, int | float)):
+        if not _as_text(self) and (isinstance(data, bool) or not isinstance(data, int | float)):
             self.fail("invalid")
         return super().to_internal_value(data)
 
@@ -152,7 +153,7 @@ class Boolean(serializers.BooleanField):
     """`true` or `false`."""
 
     def to_internal_value(self, data: Any) -> bool:
-        if not _from_form(self) and not isinstance(data, bool):
+        if not _as_text(self) and not isinstance(data, bool):
             self.fail("invalid", input=data)
         return bool(super().to_internal_value(data))
 
@@ -166,8 +167,6 @@ class Instant(serializers.DateTimeField):
     """An instant with its offset (RFC 3339), to the microsecond; answered in UTC."""
 
     def to_internal_value(self, value: Any) -> datetime:
-        if _from_form(self):
-            return super().to_internal_value(value)
         if not isinstance(value, str) or not RFC3339.fullmatch(value):
             self.fail("invalid", format="YYYY-MM-DDThh:mm:ss[.uuuuuu](Z|±hh:mm)")
         return super().to_internal_value(value.upper())

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.serializers import UNKNOWN, Boolean, Id, Instant, Integer, Query, Serializer, Text
+from config.serializers import Boolean, Id, Instant, Integer, Query, Serializer, Text
 from learning.services.imports import LIMITS, MOST_ERRORS
 
 FORMATS = ["csv", "json", "apkg"]
@@ -31,13 +31,10 @@ class ImportFileShape(_ImportShape):
 
     def to_internal_value(self, data: Any) -> Any:
         """Strict as JSON is: a form's blank fields would else be taken for absent ones."""
-        faults = {
-            name: ["Leave it out or fill it in." if name in self.fields else UNKNOWN]
-            for name in data
-            if name not in self.fields or data[name] == ""
-        }
-        if faults:
-            raise serializers.ValidationError(faults)
+        blank = [str(name) for name in self.fields if data.get(name) == ""]
+        if blank:
+            message = "Leave it out or fill it in."
+            raise serializers.ValidationError(dict.fromkeys(blank, message))
         return super().to_internal_value(data)
 
 
