@@ -38,7 +38,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-WIDE, PHONE = (1200, 900), (375, 812)
+WIDE, PHONE = (1280, 900), (390, 844)
 PATIENCE_S = 30
 TALLEST = 8000  # pixels of a picture of a whole page
 

@@ -166,7 +166,7 @@ def _parts(request: Request) -> Iterator[tuple[str, list[Entry]]]:
             and (entry := _entry(request, route))
         ]
         if entries:
-            yield title, entries
+            yield title, sorted(entries, key=lambda entry: entry.name.split("/"))
 
 
 def _entry(request: Request, route: Route) -> Entry | None:
