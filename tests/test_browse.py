@@ -65,7 +65,7 @@ def test_a_page_keeps_to_its_policy_and_every_input_has_a_label(
     assert "script-src 'self'" in policy
     assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", text(page))
     ids = ids_of(page)
-    assert len(ids) == len(set(ids))
+    assert len(ids) == len(set(ids)), [each for each in ids if ids.count(each) > 1]
     assert labelled(page)
 
 
