@@ -15,13 +15,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import pytest
 import requests
 
 from accounts import cognito
 from accounts.services.google import challenge_of
 from config import aws
-from config.stack import stack
+from config.embedded import exclusive
+from config.stack import Stack, stack
 from tests.accounts_helpers import api
+from tests.servers import shared_folder
 
 REDIRECT = "http://localhost:8000/browse/login/google/done"
 
@@ -88,6 +91,20 @@ def google_stub() -> Iterator[GoogleStub]:
         finally:
             _separate()
             server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def google_alone(embedded_aws: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """There is one pool, hence one stub: the modules that want it, or none, wait for each other."""
+    with exclusive(shared_folder(tmp_path_factory) / "google.lock"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def google(google_alone: None) -> Iterator[GoogleStub]:
+    """Google, as far as the pool can tell."""
+    with google_stub() as stub:
+        yield stub
 
 
 def _offer(*providers: str) -> None:

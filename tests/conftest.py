@@ -10,6 +10,7 @@ from moto import mock_aws
 from accounts.admission import states
 from config import aws
 from config.stack import Stack
+from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import bundle, unpacked  # noqa: F401  (fixtures)
 from tests.callers import Caller, welcome
 from tests.permissions import calls_watched

@@ -1,7 +1,6 @@
 """Google sign-in through the hosted UI. Google is a stub; the pool's own code flow is run too."""
 
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -13,9 +12,8 @@ import time_machine
 from accounts import cognito
 from accounts.models import Account, Address
 from accounts.services.google import challenge_of, nonce_of
-from config.embedded import exclusive
 from config.stack import stack
-from tests.accounts_google import REDIRECT, GoogleStub, google_stub, travel
+from tests.accounts_google import REDIRECT, GoogleStub, travel
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -26,25 +24,11 @@ from tests.accounts_helpers import (
     problem,
     subjects_mailed,
 )
-from tests.servers import shared_folder
 
 pytestmark = [
     pytest.mark.server,
     pytest.mark.usefixtures("embedded_aws"),
 ]
-
-
-@pytest.fixture(scope="module")
-def alone(embedded_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """There is one pool, hence one stub: other workers wait."""
-    with exclusive(shared_folder(tmp_path_factory) / "google.lock"):
-        yield
-
-
-@pytest.fixture(scope="module")
-def google(alone: None) -> Iterator[GoogleStub]:
-    with google_stub() as stub:
-        yield stub
 
 
 def enter(body: dict[str, Any]) -> Any:
@@ -64,7 +48,7 @@ def authorize(**changes: str) -> Any:
     return api.get(f"/auth/google/authorize?{urlencode(query | changes)}")
 
 
-def test_without_google_in_the_pool_it_is_not_offered(alone: None) -> None:
+def test_without_google_in_the_pool_it_is_not_offered(google_alone: None) -> None:
     """The first test here: the stub is not running yet."""
     cognito.forget_app_client()
     assert problem(authorize()) == (404, "GOOGLE_NOT_OFFERED")

@@ -1,6 +1,5 @@
 """The login page of `/browse/`, against the embedded user pool."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,15 +8,11 @@ import pytest
 
 from accounts import cognito
 from accounts.browse import gate
-from tests.accounts_google import GoogleStub, follow, google_stub
+from tests.accounts_google import GoogleStub, follow
 from tests.accounts_helpers import PASSWORD, Person, api, join, log_in, new_email
 from tests.browsers import Browser
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.usefixtures("embedded_aws"),
-    pytest.mark.xdist_group("google"),  # there is one pool, hence one stub
-]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
 
 def staff(name: str) -> Person:
@@ -169,16 +164,10 @@ def test_signing_out_ends_the_refresh_token_too(monkeypatch: pytest.MonkeyPatch)
     assert log_in(person.email).status_code == 200
 
 
-@pytest.fixture(scope="module")
-def google(embedded_aws: Any) -> Iterator[GoogleStub]:
-    with google_stub() as stub:
-        yield stub
-
-
 LOCAL = {"HTTP_HOST": "localhost:8000"}  # the name that the pool knows us by
 
 
-def test_google_is_offered_where_the_pool_has_it() -> None:
+def test_google_is_offered_where_the_pool_has_it(google_alone: None) -> None:
     """Before the stub is running."""
     cognito.forget_app_client()
     assert "Sign in with Google" not in text(Browser().get("/browse/login", **LOCAL))
