@@ -121,7 +121,7 @@ SPECTACULAR_SETTINGS = {
         "CardState": "learning.serializers.cards.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.serializers.KINDS",
-        "CefrLevel": "accounts.serializers.LEVELS",
+        "CefrLevel": "accounts.serializers.fields.LEVELS",
         "NoteType": "learning.serializers.notes.TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",

@@ -12,6 +12,7 @@ from django.test import Client
 from accounts.admission import states
 from accounts.browse import gate, sessions
 from accounts.browse.models import BrowserSession
+from accounts.cognito import AppClient
 from accounts.models import Account, learner_key
 from config import aws, clock
 from config.stack import stack
@@ -35,7 +36,8 @@ def browser(stefan: Caller) -> Browser:
 @pytest.fixture
 def cognito(table: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """The user pool, which answers what a test has put there, and nothing else."""
-    monkeypatch.setattr("accounts.cognito.client_secret", lambda: SECRET)
+    ours = AppClient(SECRET, frozenset(), frozenset())
+    monkeypatch.setattr("accounts.cognito.client.app_client", lambda: ours)
     with Stubber(aws.client("cognito-idp")) as stub:
         yield stub
         stub.assert_no_pending_responses()

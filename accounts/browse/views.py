@@ -21,7 +21,8 @@ from accounts.browse import entry, gate, google, sessions
 from accounts.browse.forms import Filled, body, faults, inputs
 from accounts.browse.routes import Route, routes
 from accounts.cognito import Challenge, MfaSessionExpired
-from accounts.serializers import Login, VerifyMfa
+from accounts.serializers.mfa import VerifyMfa
+from accounts.serializers.sessions import Login
 from accounts.services import mfa
 from accounts.services.profiles import person
 from accounts.services.sessions import SignedIn, sign_in

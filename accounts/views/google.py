@@ -7,7 +7,8 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller
 from accounts.cognito import InvalidCode, InvalidCredentials
-from accounts.serializers import GoogleCode, GoogleLink, GoogleQuery, LoggedIn, signed_in_body
+from accounts.serializers.google import GoogleCode, GoogleLink, GoogleQuery
+from accounts.serializers.sessions import LoggedIn, signed_in_body
 from accounts.services import google
 from accounts.services.google import (
     AccountExists,

@@ -15,17 +15,9 @@ from accounts.cognito import (
     PasswordResetRequired,
     PasswordSignInNeeded,
 )
-from accounts.serializers import (
-    BackupCodes,
-    LoggedIn,
-    MfaDisabled,
-    MfaEnabled,
-    MfaSetup,
-    OnlyCode,
-    OnlyPassword,
-    VerifyMfa,
-    signed_in_body,
-)
+from accounts.serializers.mfa import BackupCodes, MfaDisabled, MfaEnabled, MfaSetup, VerifyMfa
+from accounts.serializers.sessions import LoggedIn, signed_in_body
+from accounts.serializers.shared import OnlyCode, OnlyPassword
 from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
 from accounts.services.proof import FreshSignInNeeded, prove

@@ -6,14 +6,14 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller
 from accounts.cognito import InvalidCredentials
-from accounts.serializers import (
+from accounts.serializers.profile import (
     ExportedShape,
     ExportQuery,
-    OnlyPassword,
     ProfileShape,
     ProfileUpdate,
     profile_body,
 )
+from accounts.serializers.shared import OnlyPassword
 from accounts.services import departure, profiles
 from accounts.services.profiles import Person
 from accounts.services.proof import FreshSignInNeeded

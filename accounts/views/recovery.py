@@ -6,14 +6,8 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller
 from accounts.cognito import InvalidCode, InvalidCredentials, UserAlreadyExists, WeakPassword
-from accounts.serializers import (
-    Message,
-    NewEmail,
-    OnlyCode,
-    OnlyEmail,
-    PasswordChange,
-    ResetConfirm,
-)
+from accounts.serializers.recovery import NewEmail, PasswordChange, ResetConfirm
+from accounts.serializers.shared import Message, OnlyCode, OnlyEmail
 from accounts.services import recovery
 from accounts.services.proof import FreshSignInNeeded
 from accounts.services.recovery import NoPassword

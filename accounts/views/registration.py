@@ -5,7 +5,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.cognito import InvalidCode, UserAlreadyExists, WeakPassword
-from accounts.serializers import Message, OnlyEmail, Registered, SignUp, VerifyEmail
+from accounts.serializers.registration import Registered, SignUp, VerifyEmail
+from accounts.serializers.shared import Message, OnlyEmail
 from accounts.services import registration
 from config.clock import now
 from config.operations import operation

@@ -14,11 +14,11 @@ from accounts.cognito import (
     PasswordResetRequired,
 )
 from accounts.models import Activity
-from accounts.serializers import (
+from accounts.serializers.mfa import MfaRequired
+from accounts.serializers.sessions import (
     ActivityShape,
     LoggedIn,
     Login,
-    MfaRequired,
     OnlyRefreshToken,
     TokensShape,
     signed_in_body,

@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import caller
 from accounts.models import Account
-from accounts.serializers import UserQuery, UserShape, UserSummary, UserUpdate, user_body
+from accounts.serializers.users import UserQuery, UserShape, UserSummary, UserUpdate, user_body
 from accounts.services import staff
 from accounts.services.staff import CannotChangeYourself
 from config.clock import now

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Account
-from accounts.serializers import Email
+from accounts.serializers.fields import Email
 from accounts.services.enrolment import enrol
 from config.clock import now
 from config.problems import Problem

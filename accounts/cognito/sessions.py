@@ -1,0 +1,206 @@
+"""Signing in by password, code or Google; renewing and ending what came of it."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from accounts.cognito.client import as_admin, call, client_secret, secret_hash
+from accounts.cognito.problems import (
+    EmailNotVerified,
+    Errors,
+    InvalidCode,
+    InvalidCredentials,
+    InvalidMfaCode,
+    InvalidRefreshToken,
+    MfaCodeUsed,
+    MfaSessionExpired,
+    PasswordResetRequired,
+    RefreshTokenReused,
+)
+from config.calls import record
+from config.problems import ServiceUnavailable, UpstreamFailed
+from config.stack import stack
+
+log = logging.getLogger("parley.cognito")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a sign-in yields. `refresh_token` is None after a refresh that did not rotate it."""
+
+    access_token: str
+    id_token: str
+    refresh_token: str | None
+    expires_in_s: int
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The password was right; now a TOTP code is wanted. `session` lives for three minutes."""
+
+    username: str
+    session: str
+
+
+BAD_CREDENTIALS: Errors = {
+    "InvalidParameterException": InvalidCredentials,
+    "NotAuthorizedException": InvalidCredentials,
+    "PasswordResetRequiredException": PasswordResetRequired,
+    "UserNotConfirmedException": EmailNotVerified,
+    "UserNotFoundException": InvalidCredentials,
+}
+
+
+def sign_in(*, username: str, password: str) -> Tokens | Challenge:
+    """Checks a password. `username` is the address, or the `sub`.
+
+    Raises InvalidCredentials, EmailNotVerified (whatever the password: Cognito looks at the
+    address first), PasswordResetRequired.
+    """
+    answer = call(
+        "admin_initiate_auth",
+        BAD_CREDENTIALS,
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={
+            "USERNAME": username,
+            "PASSWORD": password,
+            "SECRET_HASH": secret_hash(username),
+        },
+    )
+    if "AuthenticationResult" in answer:
+        return _tokens(answer)
+    if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
+        return Challenge(answer["ChallengeParameters"]["USER_ID_FOR_SRP"], answer["Session"])
+    log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
+    raise UpstreamFailed
+
+
+def answer_totp(challenge: Challenge, code: str) -> Tokens:
+    """Completes a sign-in. Raises MfaCodeUsed, InvalidMfaCode, MfaSessionExpired."""
+    answer = call(
+        "admin_respond_to_auth_challenge",
+        {
+            "CodeMismatchException": InvalidMfaCode,
+            "EnableSoftwareTokenMFAException": InvalidMfaCode,
+            "ExpiredCodeException": MfaCodeUsed,
+            "InvalidParameterException": InvalidMfaCode,
+            "NotAuthorizedException": MfaSessionExpired,
+            "PasswordResetRequiredException": PasswordResetRequired,
+            "SoftwareTokenMFANotFoundException": MfaSessionExpired,
+            "UserNotConfirmedException": MfaSessionExpired,
+            "UserNotFoundException": MfaSessionExpired,
+        },
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        ChallengeName="SOFTWARE_TOKEN_MFA",
+        Session=challenge.session,
+        ChallengeResponses={
+            "USERNAME": challenge.username,
+            "SOFTWARE_TOKEN_MFA_CODE": code,
+            "SECRET_HASH": secret_hash(challenge.username),
+        },
+    )
+    return _tokens(answer)
+
+
+def exchange_code(*, code: str, redirect_uri: str, code_verifier: str) -> Tokens:
+    """Tokens for a code of the hosted UI (RFC 6749, 4.1.3; RFC 7636).
+
+    The server's secret *and* the client's verifier are needed. Raises InvalidCode.
+    """
+    where = stack()
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": where.client_id,
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": code_verifier,
+    }
+    headers = urllib3.make_headers(basic_auth=f"{where.client_id}:{client_secret()}")
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    record("oauth2/token")
+    try:
+        answer = urllib3.request(
+            "POST",
+            f"{where.hosted_ui}/oauth2/token",
+            body=urlencode(form),
+            headers=headers,
+            timeout=5.0,
+            retries=False,  # a code works once
+            redirect=False,
+        )
+        found = json.loads(answer.data)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise ServiceUnavailable from error
+    if answer.status == 400:
+        raise InvalidCode
+    if answer.status != 200 or "id_token" not in found:
+        log.error("refused", extra={"fields": {"operation": "token", "status": answer.status}})
+        raise UpstreamFailed
+    return Tokens(
+        found["access_token"], found["id_token"], found.get("refresh_token"), found["expires_in"]
+    )
+
+
+def refresh(refresh_token: str) -> Tokens:
+    """New tokens; a new refresh token among them when the pool rotates.
+
+    Raises InvalidRefreshToken, or RefreshTokenReused.
+    """
+    answer = call(
+        "get_tokens_from_refresh_token",
+        {
+            "InvalidParameterException": InvalidRefreshToken,
+            "NotAuthorizedException": InvalidRefreshToken,
+            "RefreshTokenReuseException": RefreshTokenReused,
+            "UserNotFoundException": InvalidRefreshToken,
+        },
+        ClientId=stack().client_id,
+        ClientSecret=client_secret(),
+        RefreshToken=refresh_token,
+    )
+    return _tokens(answer)
+
+
+def revoke(refresh_token: str) -> None:
+    """Ends the session of a refresh token; a token that is void already stays void."""
+    try:
+        call(
+            "revoke_token",
+            dict.fromkeys(
+                (
+                    "InvalidParameterException",
+                    "NotAuthorizedException",
+                    "UnauthorizedException",
+                    "UnsupportedTokenTypeException",
+                ),
+                InvalidRefreshToken,
+            ),
+            ClientId=stack().client_id,
+            ClientSecret=client_secret(),
+            Token=refresh_token,
+        )
+    except InvalidRefreshToken:
+        return
+
+
+def sign_out_everywhere(username: str) -> None:
+    """Voids all refresh tokens of a user."""
+    as_admin("admin_user_global_sign_out", username, {})
+
+
+def _tokens(answer: Mapping[str, Any]) -> Tokens:
+    result = answer["AuthenticationResult"]
+    return Tokens(
+        access_token=result["AccessToken"],
+        id_token=result["IdToken"],
+        refresh_token=result.get("RefreshToken"),
+        expires_in_s=result["ExpiresIn"],
+    )

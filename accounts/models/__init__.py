@@ -1,0 +1,25 @@
+"""The items of accounts; `docs/access-patterns.md` has every pattern with its key and cost.
+
+All kinds are imported here: a read of several kinds at once must know each.
+"""
+
+from accounts.models.account import Account, Profile, Progress, learner_key
+from accounts.models.activity import Activity
+from accounts.models.addresses import Address, EmailChange
+from accounts.models.attempts import Attempts, LimitReached
+from accounts.models.mfa import Mfa
+from accounts.models.tokens import IssuedToken
+
+__all__ = [
+    "Account",
+    "Activity",
+    "Address",
+    "Attempts",
+    "EmailChange",
+    "IssuedToken",
+    "LimitReached",
+    "Mfa",
+    "Profile",
+    "Progress",
+    "learner_key",
+]

@@ -1,0 +1,207 @@
+"""Who a learner is, what they say of themselves, how far they came."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Self
+
+from pynamodb.attributes import (
+    BooleanAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UTCDateTimeAttribute,
+    VersionAttribute,
+)
+from pynamodb.expressions.update import Action
+
+from accounts.calendars import DAY_STARTS_AT_HOUR
+from config.table import Item, Page, Raw, key_instant
+
+
+def learner_key(learner_id: str) -> str:
+    """The partition of all that belongs to a learner; the id is Cognito's `sub`."""
+    return f"LEARNER#{learner_id}"
+
+
+class Account(Item, discriminator="account"):
+    """Whether a learner may come in, and how: `LEARNER#<sub>` / `ACCOUNT`.
+
+    Read with every request (and kept for half a minute), so it holds nothing but that.
+    `tokens_valid_after` is in epoch seconds: access tokens issued before are void.
+    `federated_name` is the pool's name of a learner without a password, who came from Google.
+    gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
+    """
+
+    SK = "ACCOUNT"
+
+    email = UnicodeAttribute()
+    email_verified = BooleanAttribute(default=False)
+    mfa_enabled = BooleanAttribute(default=False)
+    disabled = BooleanAttribute(default=False)
+    tokens_valid_after = NumberAttribute(default=0)
+    federated_name = UnicodeAttribute(null=True)
+    created_at = UTCDateTimeAttribute()
+
+    @classmethod
+    def of(cls, learner_id: str) -> Self | None:
+        """One consistent read."""
+        return cls.find(learner_key(learner_id), cls.SK)
+
+    @classmethod
+    def new(cls, learner_id: str, *, email: str, now: datetime) -> Self:
+        return cls(
+            learner_key(learner_id),
+            cls.SK,
+            email=email,
+            created_at=now,
+            gsi1pk="LEARNERS",
+            gsi1sk=email,
+        )
+
+    @classmethod
+    def at(cls, learner_id: str) -> Self:
+        """A handle for changes in place, without reading."""
+        return cls(learner_key(learner_id), cls.SK)
+
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
+
+    @property
+    def user_name(self) -> str:
+        """What the pool calls the learner."""
+        return self.federated_name or self.learner_id
+
+    def void_tokens(self, now: datetime) -> None:
+        """Voids the access tokens of this second and before. Raises ConditionFailed when gone."""
+        self.apply(
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            condition=Account.pk.exists(),
+        )
+
+    @classmethod
+    def listed(cls, prefix: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
+        """Accounts in the order of their addresses: a query of gsi1, for staff."""
+        condition = cls.gsi1sk.startswith(prefix) if prefix else None
+        return cls.page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
+
+    def set_disabled(self, disabled: bool) -> None:
+        """Shuts the account or opens it. Raises ConditionFailed when it is gone."""
+        self.apply(Account.disabled.set(disabled), condition=Account.gsi1pk == "LEARNERS")
+
+    LEAVING, GONE = "LEAVING", "GONE"
+
+    def begin_leaving(self, now: datetime) -> None:
+        """Bars the account for good. Raises ConditionFailed when it is gone."""
+        self.apply(
+            Account.disabled.set(True),
+            Account.gsi1pk.set(self.LEAVING),
+            Account.gsi1sk.set(key_instant(now)),
+            condition=Account.pk.exists(),
+        )
+
+    def traceless(self, now: datetime) -> list[Action]:
+        """What makes of the account a mark that says nothing but "gone", for a day at most."""
+        return [
+            Account.email.set(""),
+            Account.federated_name.remove(),
+            Account.gsi1pk.set(self.GONE),
+            Account.gsi1sk.set(key_instant(now)),
+            Account.expires_at.set(int(now.timestamp()) + 86_400),
+        ]
+
+    @classmethod
+    def leaving(cls) -> list[Self]:
+        """Accounts whose deletion has not been completed: a query of gsi1, the oldest first."""
+        return cls.page(cls.LEAVING, limit=100, index="gsi1").items
+
+    @classmethod
+    def gone(cls, *, before: datetime) -> list[Self]:
+        """Marks of accounts that were deleted before an instant: a query of gsi1."""
+        condition = cls.gsi1sk < key_instant(before)
+        return cls.page(cls.GONE, condition, limit=100, index="gsi1").items
+
+    def verify_email(self) -> None:
+        """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
+        self.apply(Account.email_verified.set(True), condition=Account.pk.exists())
+
+
+class Profile(Item, discriminator="profile"):
+    """What a learner says of themselves, and how they want to be reminded.
+
+    `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
+    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
+    """
+
+    SK = "PROFILE"
+
+    first_name = UnicodeAttribute()
+    last_name = UnicodeAttribute()
+    display_name = UnicodeAttribute(null=True)
+    avatar_url = UnicodeAttribute(null=True)
+    native_language = UnicodeAttribute(null=True)
+    target_language = UnicodeAttribute(null=True)
+    current_level = UnicodeAttribute(null=True)
+    target_level = UnicodeAttribute(null=True)
+    timezone = UnicodeAttribute(default="UTC")
+    daily_goal = NumberAttribute(default=20)
+    study_mails = BooleanAttribute(default=True)
+    event_mails = BooleanAttribute(default=True)
+    quiet_from = UnicodeAttribute(null=True)
+    quiet_until = UnicodeAttribute(null=True)
+    created_at = UTCDateTimeAttribute()
+    version = VersionAttribute()
+
+    @classmethod
+    def of(cls, learner_id: str) -> Self | None:
+        """One consistent read."""
+        return cls.find(learner_key(learner_id), cls.SK)
+
+    @property
+    def quiet_hours(self) -> dict[str, str] | None:
+        """When not to mail: from `starts` to `ends`, over midnight where it ends earlier."""
+        if not self.quiet_from or not self.quiet_until:
+            return None
+        return {"starts": self.quiet_from, "ends": self.quiet_until}
+
+    @quiet_hours.setter
+    def quiet_hours(self, hours: Mapping[str, str] | None) -> None:
+        """Hours that end when they start are none."""
+        if hours is None or hours["starts"] == hours["ends"]:
+            hours = {}
+        self.quiet_from, self.quiet_until = hours.get("starts"), hours.get("ends")
+
+    @classmethod
+    def new(cls, learner_id: str, *, first_name: str, last_name: str, now: datetime) -> Self:
+        return cls(
+            learner_key(learner_id),
+            cls.SK,
+            first_name=first_name,
+            last_name=last_name,
+            created_at=now,
+        )
+
+
+class Progress(Item, discriminator="progress"):
+    """How far a learner has come, kept by learning: `LEARNER#<sub>` / `PROGRESS`.
+
+    `studied_on` is the newest of the learner's own days with a review, as YYYY-MM-DD, and
+    `streak_days` counts the days without a gap up to it; both are empty before the first.
+    `revision` counts the changes of the days studied, which a change of the streak relies on.
+    `day_starts_at_hour` is when those days begin on the learner's clock.
+    Further numbers are totals of the learner's cards, `cards`, `new`, `young` and so on.
+    """
+
+    SK = "PROGRESS"
+
+    cards_learned = NumberAttribute(default=0)
+    streak_days = NumberAttribute(default=0)
+    studied_on = UnicodeAttribute(default="")
+    day_starts_at_hour = NumberAttribute(default=DAY_STARTS_AT_HOUR)
+    revision = NumberAttribute(null=True)
+
+    def streak(self, today: date) -> int:
+        """The streak that stands on a day: it is lost when the day before had no study."""
+        if not self.studied_on:
+            return 0
+        kept = date.fromisoformat(self.studied_on) >= today - timedelta(days=1)
+        return int(self.streak_days) if kept else 0

@@ -1,0 +1,88 @@
+"""Whose an e-mail address is, and whose it is about to be."""
+
+from datetime import datetime
+from typing import Self
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+from accounts.models.account import learner_key
+from config.table import ConditionFailed, Delete, Item, Put, transact
+
+
+class Address(Item, discriminator="address"):
+    """Guards that an address belongs to one learner: `EMAIL#<address>` / `EMAIL`.
+
+    First reserved by a sign-up (`owner`, until `lease_until`, epoch seconds), then held for good
+    by `learner_id`.
+    """
+
+    SK = "EMAIL"
+    LEASE_S = 60
+
+    owner = UnicodeAttribute()
+    lease_until = NumberAttribute()
+    learner_id = UnicodeAttribute(null=True)
+
+    @classmethod
+    def of(cls, email: str) -> Self | None:
+        """One consistent read."""
+        return cls.find(f"EMAIL#{email}", cls.SK)
+
+    @classmethod
+    def at(cls, email: str) -> Self:
+        """A handle for writes, without reading."""
+        return cls(f"EMAIL#{email}", cls.SK)
+
+    @classmethod
+    def reserve(cls, email: str, *, owner: str, now: datetime) -> Self:
+        """Takes an address that nobody has. Raises ConditionFailed."""
+        epoch_s = int(now.timestamp())
+        item = cls(f"EMAIL#{email}", cls.SK, owner=owner, lease_until=epoch_s + cls.LEASE_S)
+        lapsed = cls.learner_id.does_not_exist() & (cls.lease_until <= epoch_s)
+        item.put(cls.pk.does_not_exist() | lapsed)
+        return item
+
+    def held_by(self, learner_id: str) -> Put:
+        """The write that gives a reserved address to a learner, if it is still reserved for us."""
+        held = Address(self.pk, self.sk, owner=self.owner, lease_until=0, learner_id=learner_id)
+        return Put(held, (Address.owner == self.owner) & Address.learner_id.does_not_exist())
+
+    def left_by(self, learner_id: str) -> Delete:
+        """The write that frees an address a learner has had; harmless when it is free already."""
+        return Delete(self, Address.pk.does_not_exist() | (Address.learner_id == learner_id))
+
+    def release(self) -> None:
+        """Gives a reservation back, if it is still ours."""
+        mine = (Address.owner == self.owner) & Address.learner_id.does_not_exist()
+        try:
+            transact(Delete(self, mine))
+        except ConditionFailed:
+            return
+
+
+class EmailChange(Item, discriminator="email_change"):
+    """A new address that waits for its code: `LEARNER#<sub>` / `EMAIL_CHANGE`, a quarter hour.
+
+    `proof` is the fingerprint of the code, for this learner and this address.
+    """
+
+    SK = "EMAIL_CHANGE"
+
+    email = UnicodeAttribute()
+    proof = UnicodeAttribute()
+
+    @classmethod
+    def of(cls, learner_id: str, *, now: datetime) -> Self | None:
+        """One consistent read; a lapsed change is none."""
+        found = cls.find(learner_key(learner_id), cls.SK)
+        return found if found and found.expires_at > now.timestamp() else None
+
+    @classmethod
+    def new(cls, learner_id: str, *, email: str, proof: str, until: datetime) -> Self:
+        return cls(
+            learner_key(learner_id),
+            cls.SK,
+            email=email,
+            proof=proof,
+            expires_at=int(until.timestamp()),
+        )

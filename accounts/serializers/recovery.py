@@ -1,0 +1,20 @@
+"""Wire shapes of a new password or address."""
+
+from accounts.serializers.fields import Code, Email, NewPassword, Password
+from accounts.serializers.shared import OnlyPassword
+from config.serializers import Serializer
+
+
+class ResetConfirm(Serializer):
+    email = Email()
+    code = Code()
+    new_password = NewPassword()
+
+
+class PasswordChange(Serializer):
+    current_password = Password()
+    new_password = NewPassword()
+
+
+class NewEmail(OnlyPassword):
+    new_email = Email()

@@ -1,0 +1,71 @@
+"""Wire shapes of signing in, and of the trail that it leaves."""
+
+from typing import Any, get_args
+
+from rest_framework import serializers
+
+from accounts.audit import Action
+from accounts.cognito import Tokens
+from accounts.serializers.fields import Email, OpaqueToken, Password
+from accounts.serializers.profile import ProfileShape, profile_body
+from accounts.services.sessions import SignedIn
+from config.serializers import Serializer
+
+
+class Login(Serializer):
+    email = Email()
+    password = Password()
+
+
+class OnlyRefreshToken(Serializer):
+    refresh_token = OpaqueToken()
+
+
+class TokensShape(Serializer):
+    access_token = serializers.CharField()
+    id_token = serializers.CharField()
+    refresh_token = serializers.CharField(required=False, help_text="Present when it is a new one")
+    token_type = serializers.ChoiceField(["Bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds")
+
+    class Meta:
+        ref_name = "Tokens"
+
+
+class LoggedIn(TokensShape):
+    user = ProfileShape()
+
+    class Meta:
+        ref_name = "LoggedIn"
+
+
+def tokens_body(tokens: Tokens) -> dict[str, Any]:
+    """Tokens on the wire."""
+    body: dict[str, Any] = {
+        "accessToken": tokens.access_token,
+        "idToken": tokens.id_token,
+        "tokenType": "Bearer",
+        "expiresIn": tokens.expires_in_s,
+    }
+    if tokens.refresh_token is not None:
+        body["refreshToken"] = tokens.refresh_token
+    return body
+
+
+def signed_in_body(found: SignedIn) -> dict[str, Any]:
+    """The answer to a completed sign-in."""
+    return {**tokens_body(found.tokens), "user": profile_body(found.person)}
+
+
+class ActivityShape(Serializer):
+    """One thing that happened. `byStaff` when it was not the learner who did it."""
+
+    id = serializers.CharField()
+    at = serializers.DateTimeField()
+    action = serializers.ChoiceField(list(get_args(Action)))
+    ip = serializers.CharField()
+    user_agent = serializers.CharField(source="agent")
+    by_staff = serializers.BooleanField()
+
+    class Meta:
+        ref_name = "Activity"
