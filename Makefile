@@ -7,6 +7,10 @@ UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 RUN := .venv/bin/
 
+# Images of containers often forbid Python to keep what it has compiled: each of the many processes
+# that Parley and its tests start would compile all libraries anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 

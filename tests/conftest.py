@@ -20,9 +20,9 @@ from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local_url,
     embedded_aws,
     embedded_home,
-    table_definition,
     using,
 )
+from tests.template import table_definition
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from uuid import uuid4
 
 import pytest
-import yaml
 
 from config import aws, embedded, provisioning, stack, table
+from tests.template import table_definition
 
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
 
@@ -114,26 +113,3 @@ def dynamodb_local(dynamodb_local_url: str) -> Iterator[stack.Stack]:
     with using(stack.Stack(**only_table)) as found:
         yield found
     client.delete_table(TableName=name)
-
-
-def table_definition() -> dict[str, Any]:
-    """What `create_table` needs of the table in the template."""
-    properties = yaml.load(provisioning.TEMPLATE.read_text(), _TemplateLoader)  # noqa: S506 - safe
-    described = properties["Resources"]["Table"]["Properties"]
-    return {
-        name: described[name]
-        for name in (
-            "AttributeDefinitions",
-            "BillingMode",
-            "GlobalSecondaryIndexes",
-            "KeySchema",
-            "LocalSecondaryIndexes",
-        )
-    }
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """YAML with CloudFormation's functions, which the table's definition does without."""
-
-
-_TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from config import embedded, provisioning, table
 from config.stack import Stack
-from tests.servers import table_definition
+from tests.template import table_definition
 
 pytestmark = pytest.mark.server
 

@@ -1,0 +1,37 @@
+"""The deployed template as data."""
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from config import provisioning
+
+
+class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML with CloudFormation's functions, which nothing that is read here depends on."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")
+
+
+@cache
+def properties(resource: str) -> dict[str, Any]:
+    """A resource's properties, as they stand in `config/infrastructure.yaml`."""
+    template = yaml.load(provisioning.TEMPLATE.read_text(), _Loader)  # noqa: S506 - safe
+    found: dict[str, Any] = template["Resources"][resource]["Properties"]
+    return found
+
+
+def table_definition() -> dict[str, Any]:
+    """What `create_table` needs of the table."""
+    return {
+        name: properties("Table")[name]
+        for name in (
+            "AttributeDefinitions",
+            "BillingMode",
+            "GlobalSecondaryIndexes",
+            "KeySchema",
+            "LocalSecondaryIndexes",
+        )
+    }
