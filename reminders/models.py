@@ -18,6 +18,7 @@ from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
 from config.table import Check, Item, Page, Put, Raw, Update, key_instant
+from learning.models.owned import Owned
 from reminders import plan
 from reminders.recurrence import Move, Recurrence
 
@@ -27,7 +28,7 @@ shards that go must be empty. `docs/scaling.md` has the arithmetic."""
 FOREVER = "9999"
 
 
-class Event(Item, discriminator="event"):
+class Event(Owned, discriminator="event"):
     """Something that takes place once or repeatedly: `EVENT#<id>`.
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
@@ -36,7 +37,6 @@ class Event(Item, discriminator="event"):
 
     PREFIX = "EVENT#"
 
-    id = UnicodeAttribute()
     title = UnicodeAttribute()
     description = UnicodeAttribute(default="")
     location = UnicodeAttribute(default="")
@@ -46,25 +46,7 @@ class Event(Item, discriminator="event"):
     rrule = UnicodeAttribute(null=True)
     skipped: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
     moved = JSONAttribute(default=list)
-    made_from = UnicodeAttribute()
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
     version = VersionAttribute()
-
-    @classmethod
-    def key(cls, learner_id: str, event_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{event_id}"
-
-    @classmethod
-    def of(cls, learner_id: str, event_id: str) -> "Event | None":
-        """One consistent read."""
-        return cls.find(*cls.key(learner_id, event_id))
-
-    @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Event]":
-        """One page of the learner's events, by id."""
-        condition = cls.sk.startswith(cls.PREFIX)
-        return cls.page(learner_key(learner_id), condition, limit=limit, start=start)
 
     @classmethod
     def not_over(cls, learner_id: str, *, at: datetime, limit: int) -> "list[Event]":
@@ -116,7 +98,7 @@ def _seconds(count: int | None) -> timedelta | None:
 EVENT, ONCE, STUDY = "event", "once", "study"
 
 
-class Reminder(Item, discriminator="reminder"):
+class Reminder(Owned, discriminator="reminder"):
     """What a learner wants to be mailed, and how far that has come: `REMINDER#<id>`.
 
     `about` is `event` (`event_id`, `offset_minutes`), `once` (`at`) or `study` (`weekdays` from 0,
@@ -131,7 +113,6 @@ class Reminder(Item, discriminator="reminder"):
 
     PREFIX = "REMINDER#"
 
-    id = UnicodeAttribute()
     about = UnicodeAttribute()
     title = UnicodeAttribute(default="")
     note = UnicodeAttribute(default="")
@@ -149,26 +130,8 @@ class Reminder(Item, discriminator="reminder"):
     attempts = NumberAttribute(default=0)
     dead = BooleanAttribute(default=False)
     fence = NumberAttribute(default=0)
-    made_from = UnicodeAttribute()
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
     version = NumberAttribute(default=1)
     was_interrupted = False  # of a claimed copy: whether an earlier sweeper did not come to an end
-
-    @classmethod
-    def key(cls, learner_id: str, reminder_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{reminder_id}"
-
-    @classmethod
-    def of(cls, learner_id: str, reminder_id: str) -> "Reminder | None":
-        """One consistent read."""
-        return cls.find(*cls.key(learner_id, reminder_id))
-
-    @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Reminder]":
-        """One page of the learner's reminders, by id."""
-        condition = cls.sk.startswith(cls.PREFIX)
-        return cls.page(learner_key(learner_id), condition, limit=limit, start=start)
 
     @classmethod
     def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":

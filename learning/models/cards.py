@@ -20,24 +20,16 @@ from pynamodb.expressions.condition import Condition
 from accounts.models import learner_key
 from config.table import Item, Page, Raw, connection, key_instant
 from learning.days import MATURE_DAYS
+from learning.models.owned import Owned
 from learning.scheduling import (
     Memory,
     State,
 )
 
-TOMBSTONE_S = 180 * 24 * 3600
 FRONT_KEY_LENGTH = 80
 
 
-class Tombstone(Item, discriminator="tombstone"):
-    """What is left of a deleted thing for half a year, so that its id is not made again."""
-
-    @classmethod
-    def of(cls, item: Item, now: datetime) -> "Tombstone":
-        return cls(item.pk, item.sk, expires_at=int(now.timestamp()) + TOMBSTONE_S)
-
-
-class Deck(Item, discriminator="deck"):
+class Deck(Owned, discriminator="deck"):
     """A set of cards: `DECK#<id>`. Limits and retention of None leave the learner's own.
 
     `closing` is set while the deck is being deleted: no card may enter any more.
@@ -45,7 +37,6 @@ class Deck(Item, discriminator="deck"):
 
     PREFIX = "DECK#"
 
-    id = UnicodeAttribute()
     name = UnicodeAttribute()
     description = UnicodeAttribute(default="")
     native_language = UnicodeAttribute(null=True)
@@ -53,28 +44,9 @@ class Deck(Item, discriminator="deck"):
     new_cards_per_day = NumberAttribute(null=True)
     reviews_per_day = NumberAttribute(null=True)
     desired_retention = NumberAttribute(null=True)
-    made_from = UnicodeAttribute()
     closing = BooleanAttribute(null=True)
     copied_from = UnicodeAttribute(null=True)
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
     version = VersionAttribute()
-
-    @classmethod
-    def key(cls, learner_id: str, deck_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{deck_id}"
-
-    @classmethod
-    def of(cls, learner_id: str, deck_id: str) -> "Deck | None":
-        """One consistent read."""
-        return cls.find(*cls.key(learner_id, deck_id))
-
-    @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Deck]":
-        """One page of the learner's decks, by id."""
-        return cls.page(
-            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), limit=limit, start=start
-        )
 
 
 class Copy(Item, discriminator="copy"):
@@ -93,7 +65,7 @@ class Copy(Item, discriminator="copy"):
         return cls.find(*key) or cls(*key, expires_at=int(now.timestamp()) + cls.KEPT_S)
 
 
-class Note(Item, discriminator="note"):
+class Note(Owned, discriminator="note"):
     """What a learner wrote to be asked in several ways: `NOTE#<id>`, type reversed or cloze.
 
     Its cards are `CARD#<id>.<ordinal>`. A basic note is its only card and has no item here.
@@ -102,7 +74,6 @@ class Note(Item, discriminator="note"):
 
     PREFIX = "NOTE#"
 
-    id = UnicodeAttribute()
     type = UnicodeAttribute()
     deck_id = UnicodeAttribute()
     front = UnicodeAttribute()
@@ -116,26 +87,7 @@ class Note(Item, discriminator="note"):
     source_session_id = UnicodeAttribute(null=True)
     source_turn = NumberAttribute(null=True)
     origin = JSONAttribute(null=True)
-    made_from = UnicodeAttribute()
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
     version = VersionAttribute()
-
-    @classmethod
-    def key(cls, learner_id: str, note_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{note_id}"
-
-    @classmethod
-    def of(cls, learner_id: str, note_id: str) -> "Note | None":
-        """One consistent read."""
-        return cls.find(*cls.key(learner_id, note_id))
-
-    @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Note]":
-        """One page of the learner's reversed and cloze notes, by id."""
-        return cls.page(
-            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), limit=limit, start=start
-        )
 
 
 def search_key(front: str) -> str:
@@ -143,7 +95,7 @@ def search_key(front: str) -> str:
     return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
 
 
-class Card(Item, discriminator="card"):
+class Card(Owned, discriminator="card"):
     """One study item: `CARD#<id>`; the only card of a basic note is its note as well.
 
     lsi1 (queue): `<L|R|N#0|N#1|S>#<instant>`: (re)learning and review cards by due, new ones by
@@ -160,7 +112,6 @@ class Card(Item, discriminator="card"):
     PREFIX = "CARD#"
     type = "basic"  # as a note: only the cards of basic notes are one
 
-    id = UnicodeAttribute()
     note_id = UnicodeAttribute()
     ordinal = NumberAttribute(default=0)
     deck_id = UnicodeAttribute()
@@ -175,7 +126,6 @@ class Card(Item, discriminator="card"):
     source_session_id = UnicodeAttribute(null=True)
     source_turn = NumberAttribute(null=True)
     origin = JSONAttribute(null=True)
-    made_from = UnicodeAttribute()
     suspended = BooleanAttribute(default=False)
     suspended_by = UnicodeAttribute(null=True)
     leech = BooleanAttribute(default=False)
@@ -195,18 +145,7 @@ class Card(Item, discriminator="card"):
     reps = NumberAttribute(default=0)
     lapses = NumberAttribute(default=0)
     last_entry = UnicodeAttribute(default="")
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
     version = VersionAttribute()
-
-    @classmethod
-    def key(cls, learner_id: str, card_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{card_id}"
-
-    @classmethod
-    def of(cls, learner_id: str, card_id: str) -> "Card | None":
-        """One consistent read."""
-        return cls.find(*cls.key(learner_id, card_id))
 
     @property
     def memory(self) -> Memory:

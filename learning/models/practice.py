@@ -15,11 +15,12 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.table import Item, Page, Raw, key_instant
+from learning.models.owned import Owned
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")
 
 
-class Session(Item, discriminator="practice_session"):
+class Session(Owned, discriminator="practice_session"):
     """One time through a scenario: `SESSION#<id>`.
 
     The scenario's revision is pinned with its digest. `state` is where the dialogue stands, for
@@ -30,7 +31,6 @@ class Session(Item, discriminator="practice_session"):
 
     PREFIX = "SESSION#"
 
-    id = UnicodeAttribute()
     status = UnicodeAttribute(default=ACTIVE)
     scenario_id = UnicodeAttribute()
     revision = NumberAttribute()
@@ -48,20 +48,8 @@ class Session(Item, discriminator="practice_session"):
     hints_used = NumberAttribute(default=0)
     hints_here = NumberAttribute(default=0)
     scores = JSONAttribute(null=True)
-    made_from = UnicodeAttribute()
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
     finished_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
-
-    @classmethod
-    def key(cls, learner_id: str, session_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{session_id}"
-
-    @classmethod
-    def of(cls, learner_id: str, session_id: str) -> "Session | None":
-        """One consistent read."""
-        return cls.find(*cls.key(learner_id, session_id))
 
     @property
     def turn_count(self) -> int:

@@ -1,28 +1,23 @@
 """Decks and their cards: made once, changed without losing another device's change, removed."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
-
-from ulid import ULID
+from typing import Any
 
 from config.preconditions import check_version
 from config.problems import (
     Conflict,
     FieldError,
-    IdTaken,
     NotFound,
     PreconditionFailed,
     ServiceUnavailable,
 )
-from config.table import Check, ConditionFailed, Item, Put, Write, fetch, transact
-from learning.models.cards import Card, Deck, Note, Tombstone
+from config.table import Check, ConditionFailed, Put, Write, fetch, transact
+from learning.models.cards import Card, Deck, Note
+from learning.models.owned import Tombstone
+from learning.services.creation import identity, made_before
 from learning.services.progress import counted_in, counted_out, totals_write
 from learning.services.settings import DECK_OPTIONS, read_scheduler
-
-T = TypeVar("T", Card, Deck, Note)
 
 TRIES = 8
 BATCH = 25  # cards moved or removed in one transaction with their deck checked
@@ -47,12 +42,6 @@ class NoSuchDeck(Conflict):
     @classmethod
     def at(cls, field: str) -> "NoSuchDeck":
         return cls(errors=[FieldError(field, "unknown_deck", "You have no deck with this id.")])
-
-
-def digest(fields: Mapping[str, Any]) -> str:
-    """What a creation was made from, so that sending it again can be told from another one."""
-    text = json.dumps(fields, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Deck:
@@ -119,26 +108,6 @@ def open_deck(learner_id: str, deck_id: str) -> Check:
     """The condition that a deck exists and is not being deleted."""
     condition = (Deck.kind == Deck) & Deck.closing.does_not_exist()
     return Check(*Deck.key(learner_id, deck_id), condition)
-
-
-def identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
-    """The id to make (the client's or a new one), the other fields, and their digest."""
-    rest = dict(fields)
-    made_id = rest.pop("id", None) or str(ULID())
-    return made_id, rest, digest(fields)
-
-
-def made_before(item: T) -> T | None:
-    """The stored item where the same request made it; None where there is none.
-
-    Raises IdTaken where another request did.
-    """
-    stored = Item.find(item.pk, item.sk)
-    if stored is None:
-        return None
-    if isinstance(stored, type(item)) and stored.made_from == item.made_from:
-        return stored
-    raise IdTaken
 
 
 def update_deck(

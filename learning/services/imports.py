@@ -25,7 +25,8 @@ from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
-from learning.services.cards import NoSuchDeck, create_deck, digest, open_deck
+from learning.services.cards import NoSuchDeck, create_deck, open_deck
+from learning.services.creation import digest
 from learning.services.notes import SHARED, faces, update_note
 from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
 from learning.services.review import TRANSACTION_LIMIT, history, take_in

@@ -8,9 +8,11 @@ from config.preconditions import check_version
 from config.problems import NotFound, ServiceUnavailable, ValidationFailed
 from config.table import Check, ConditionFailed, Put, Write, transact
 from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
-from learning.models.cards import Card, Note, Tombstone
+from learning.models.cards import Card, Note
+from learning.models.owned import Tombstone
 from learning.services import cards as basic
-from learning.services.cards import NoSuchDeck, assign, gone, made_before, open_deck
+from learning.services.cards import NoSuchDeck, assign, gone, open_deck
+from learning.services.creation import identity, made_before
 from learning.services.progress import counted_in, counted_out, totals_write
 from learning.services.review import restore
 
@@ -34,7 +36,7 @@ def create_note(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
         _need_back(rest)
         card = basic.create_card(learner_id=learner_id, fields=rest, now=now)
         return card, [card]
-    note_id, rest, made_from = basic.identity(fields)
+    note_id, rest, made_from = identity(fields)
     note = Note(
         *Note.key(learner_id, note_id),
         id=note_id,

@@ -15,7 +15,8 @@ from learning.dialogue import Partner, Script
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
-from learning.services.cards import create_card, digest
+from learning.services.cards import create_card
+from learning.services.creation import digest
 from learning.services.scenarios import UnknownScenario, revision_of, script_of
 
 SCRIPTED = "scripted"

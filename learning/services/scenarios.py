@@ -22,7 +22,7 @@ from config.table import ConditionFailed, Delete, Put, Write, fetch, transact
 from learning import dialogue
 from learning.dialogue import Script, ScriptError
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
-from learning.services.cards import digest
+from learning.services.creation import digest
 
 TRIES = 8
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB

@@ -11,12 +11,12 @@ from accounts.models import Profile
 from config.preconditions import check_version
 from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed
 from config.table import ConditionFailed, Page, Put, Raw, transact
-from learning.models.cards import Tombstone
+from learning.models.owned import Tombstone
+from learning.services.creation import identity, made_before
 from reminders import recurrence as recurrences
 from reminders.models import Event, Reminder
 from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
 from reminders.rules import DAY, RecurrenceError, parse_rule
-from reminders.services.creation import made_before, new_identity
 
 TRIES = 8
 MOST_EVENTS = 100
@@ -48,7 +48,7 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
 
     Raises IdTaken, ValidationFailed for a time that cannot be, TooManyEvents.
     """
-    event_id, rest, made_from = new_identity(fields)
+    event_id, rest, made_from = identity(fields)
     if len(Event.not_over(learner_id, at=now, limit=MOST_EVENTS)) >= MOST_EVENTS:
         if made := made_before(Event(*Event.key(learner_id, event_id), made_from=made_from)):
             return made

@@ -15,11 +15,11 @@ from config.problems import (
     ValidationFailed,
 )
 from config.table import Check, ConditionFailed, Put, fetch, transact
-from learning.models.cards import Tombstone
+from learning.models.owned import Tombstone
+from learning.services.creation import identity, made_before
 from reminders import plan
 from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
 from reminders.rules import RecurrenceError
-from reminders.services.creation import made_before, new_identity
 from reminders.services.events import MOST_REMINDERS
 
 log = logging.getLogger("parley.reminders")
@@ -62,7 +62,7 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
 
     Raises IdTaken, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
-    reminder_id, rest, made_from = new_identity(fields)
+    reminder_id, rest, made_from = identity(fields)
     reminder = Reminder(
         *Reminder.key(learner_id, reminder_id),
         id=reminder_id,

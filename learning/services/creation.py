@@ -1,5 +1,7 @@
 """Things made once, however often a client sends the request that makes them."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -7,14 +9,19 @@ from ulid import ULID
 
 from config.problems import IdTaken
 from config.table import Item
-from learning.services.cards import digest
-from reminders.models import Event, Reminder
+from learning.models.owned import Owned
 
-T = TypeVar("T", Event, Reminder)
+T = TypeVar("T", bound=Owned)
 
 
-def new_identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
-    """The id to make (the client's or a new one), the other fields, and what it is made from."""
+def digest(fields: Mapping[str, Any]) -> str:
+    """What a creation was made from, so that sending it again can be told from another one."""
+    text = json.dumps(fields, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+    """The id to make (the client's or a new one), the other fields, and their digest."""
     rest = dict(fields)
     made_id = rest.pop("id", None) or str(ULID())
     return made_id, rest, digest(fields)
