@@ -1,10 +1,12 @@
-"""The trail of what happened to an account, for its learner and for staff."""
+"""The trail of what happened to an account, and of what staff did to what is not theirs."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from accounts.models import Activity
 from config.sources import Source
+from config.table import Put, Write
 
 Action = Literal[
     "signed_up",
@@ -30,11 +32,38 @@ Action = Literal[
     "disabled",
     "enabled",
     "groups_changed",
+    "scenario_created",
+    "scenario_changed",
+    "scenario_published",
+    "scenario_archived",
+    "scenario_deleted",
+    "scenarios_reordered",
+    "delivery_retried",
 ]
+
+
+@dataclass(frozen=True)
+class StaffMember:
+    """One of our people at work, and where from."""
+
+    id: str
+    source: Source
 
 
 def record(
     learner_id: str, action: Action, source: Source, *, now: datetime, actor: str = ""
 ) -> None:
-    """Adds a line to a learner's trail; `actor` is the staff member, if it was one."""
+    """Adds a line to a learner's trail; `actor` is who did it, if it was not the learner."""
     Activity.new(learner_id, action, source, now=now, actor=actor).put()
+
+
+def deed(by: StaffMember, action: Action, target: str, *, now: datetime) -> list[Write]:
+    """The writes that record what staff did, for the transaction that does it.
+
+    `target` is the thing's address in the API, `scenarios/coffee-to-take-away`. One line goes into
+    the member's own trail, one into the thing's, which stays when the member leaves.
+    """
+    return [
+        Put(Activity.new(by.id, action, by.source, now=now, target=target)),
+        Put(Activity.at_target(target, action, now=now, actor=by.id)),
+    ]

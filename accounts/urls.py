@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from accounts.views import google, mfa, profile, recovery, registration, sessions
+from accounts.views import activity, google, mfa, profile, recovery, registration, sessions
 from accounts.views.users import Users
 
 router = SimpleRouter(trailing_slash=False)
@@ -18,7 +18,7 @@ urlpatterns = [
     path("auth/refresh", sessions.RefreshView.as_view()),
     path("auth/logout", sessions.LogoutView.as_view()),
     path("auth/logout-everywhere", sessions.LogoutEverywhereView.as_view()),
-    path("auth/activity", sessions.ActivityView.as_view()),
+    path("auth/activity", activity.ActivityView.as_view()),
     path("auth/mfa/setup", mfa.SetupView.as_view()),
     path("auth/mfa/verify-setup", mfa.VerifySetupView.as_view()),
     path("auth/mfa/verify", mfa.VerifyView.as_view()),

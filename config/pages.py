@@ -1,5 +1,6 @@
 """Lists: a page of results and an opaque address of the next one."""
 
+from functools import cache
 from typing import Any
 
 from django.core import signing
@@ -56,6 +57,7 @@ def page_response(
     return Response({"results": results, "next": following})
 
 
+@cache  # one component of the schema, however many routes answer it
 def list_of(shape: type[Serializer]) -> type[Serializer]:
     """The shape of a list's answer, for the schema."""
     name = f"{shape.__name__}List"

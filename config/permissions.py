@@ -20,6 +20,13 @@ class IsStaff(BasePermission):
         return is_staff(request)
 
 
+class IsAdmin(BasePermission):
+    """Admins alone."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return "admin" in getattr(request.user, "groups", ())
+
+
 class StaffReadAdminsWrite(BasePermission):
     """Staff may read; admins may write."""
 

@@ -134,8 +134,36 @@ def test_what_staff_did_is_in_the_learners_trail(admin: Person) -> None:
         ("enabled", True),
         ("disabled", True),
     ]
-    assert Activity.newest(heitor.id, limit=2).items[1].actor == admin.id
+    assert Activity.newest(f"users/{heitor.id}", limit=2).items[1].actor == admin.id
     assert admin.id not in str(trail)
+
+
+def test_what_an_admin_did_is_in_their_own_trail_too_and_for_admins_to_read(
+    admin: Person, clerk: Person
+) -> None:
+    raul = join("raul")
+    change(raul, admin, disabled=True, groups=["staff"])
+    change(raul, admin, disabled=True, groups=["staff"])  # which changes nothing
+    own = api.get("/auth/activity?limit=100", token=admin.token).json()["results"]
+    target = f"users/{raul.id}"
+    deeds = [line for line in own if line["target"] == target]
+    assert sorted(line["action"] for line in deeds) == ["disabled", "groups_changed"]
+    assert all(line["ip"] and not line["byStaff"] for line in deeds)
+    path = f"/users/{raul.id}/activity"
+    lines = api.get(path, token=admin.token).json()["results"]
+    by_admin = [line for line in lines if line["actor"] == admin.id]
+    assert {line["action"] for line in by_admin} == {"disabled", "groups_changed"}
+    assert {line["ip"] for line in by_admin} == {""}  # where staff sit is no learner's business
+    assert [line["actor"] for line in lines if line["action"] == "signed_up"] == [""]
+    assert problem(api.get(path, token=clerk.token)) == DENIED
+    assert problem(api.get(path, token=join("sara").token)) == DENIED
+
+
+def test_groups_that_a_cut_off_request_has_set_still_void_older_tokens(admin: Person) -> None:
+    tadeu = join("tadeu")
+    cognito.add_to_group(tadeu.id, "staff")  # and then the process ended
+    assert change(tadeu, admin, groups=["staff"]).status_code == 200
+    assert problem(api.get("/profile", token=tadeu.token)) == (401, "NOT_AUTHENTICATED")
 
 
 def test_nobody_changes_their_own_account_here(admin: Person) -> None:
@@ -202,7 +230,12 @@ def test_the_first_admin_comes_from_the_command_line() -> None:
 def test_a_learner_can_become_staff_and_keeps_the_password() -> None:
     marcio = join("marcio")
     assert "is staff." in create_staff(marcio.email)
-    assert log_in(marcio.email).json()["user"]["groups"] == ["staff"]
+    create_staff(marcio.email)
+    signed_in = log_in(marcio.email).json()
+    assert signed_in["user"]["groups"] == ["staff"]
+    trail = api.get("/auth/activity", token=signed_in["accessToken"]).json()["results"]
+    changes = [line["byStaff"] for line in trail if line["action"] == "groups_changed"]
+    assert changes == [True]  # the second time changed nothing
     account = Account.of(marcio.id)
     assert account is not None
     assert account.email_verified

@@ -1,6 +1,7 @@
 """What the documents say is what the code does."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from config.management.commands.list_errors import problems
 from config.stack import BASE_DIR
+from config.table import Item
 
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \|", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
@@ -29,6 +31,25 @@ def test_every_operation_has_an_id_a_summary_and_its_errors() -> None:
             assert {"406", "429", "503"} <= said["responses"].keys(), where
             if "requestBody" in said:
                 assert {"400", "413", "415"} <= said["responses"].keys(), where
+
+
+def kinds(base: type[Item] = Item) -> Iterator[type[Item]]:
+    """Every kind of item there is, once each app's routes are loaded."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_kind_of_item_is_documented_with_its_key_and_every_documented_one_exists() -> None:
+    SchemaGenerator().get_schema(public=True)  # loads all routes
+    document = (BASE_DIR / "docs/access-patterns.md").read_text()
+    rows = [line for line in document.splitlines() if re.match(r"\| `[a-z_]+`", line)]
+    documented = {line.split("`")[1]: line for line in rows}
+    existing = {kind.get_attributes()["kind"].get_discriminator(kind): kind for kind in kinds()}
+    assert documented.keys() == existing.keys()
+    for name, kind in existing.items():
+        key = getattr(kind, "SK", getattr(kind, "PREFIX", ""))
+        assert f"`{key}" in documented[name], name
 
 
 PAGES = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]

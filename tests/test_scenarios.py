@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from config.clock import now
@@ -326,11 +327,63 @@ def test_scenarios_of_one_place_are_told_apart_when_reordered(stefan: Caller) ->
     assert ids(stefan.get("/scenarios?status=draft")) == ["toast", "ham", "eggs"]
 
 
+def trail(caller: Caller, path: str) -> list[tuple[str, str]]:
+    lines = caller.get(path).json()["results"]
+    return [(line["action"], line["target"]) for line in reversed(lines)]
+
+
+def test_what_staff_do_is_in_their_own_trail_and_in_the_scenarios(
+    stefan: Caller, coffee: Any
+) -> None:
+    path = f"/scenarios/{COFFEE}"
+    with time_machine.travel(now(), tick=False) as moment:  # lines of one instant have no order
+        for method, address, body in (
+            ("patch", path, {"title": "Coffee"}),
+            ("post", f"{path}/publish", None),
+            ("post", f"{path}/publish", None),  # which changes nothing
+            ("post", f"{path}/archive", None),
+            ("post", f"{path}/duplicate", {"id": "copy"}),
+            ("post", f"{path}/duplicate", {"id": "copy"}),
+            ("post", "/scenarios/reorder", {"ids": ["copy", COFFEE]}),
+            ("delete", "/scenarios/copy", None),
+        ):
+            moment.shift(1)
+            assert stefan.send(method, address, body).status_code < 300
+    assert trail(stefan, "/auth/activity") == [
+        ("scenario_created", f"scenarios/{COFFEE}"),
+        ("scenario_changed", f"scenarios/{COFFEE}"),
+        ("scenario_published", f"scenarios/{COFFEE}"),
+        ("scenario_archived", f"scenarios/{COFFEE}"),
+        ("scenario_created", "scenarios/copy"),
+        ("scenarios_reordered", "scenarios"),
+        ("scenario_deleted", "scenarios/copy"),
+    ]
+    of_coffee = ["scenario_created", "scenario_changed", "scenario_published", "scenario_archived"]
+    anke = welcome("anke", groups=("staff",))
+    assert trail(anke, f"{path}/activity") == [(action, "") for action in of_coffee]
+    assert trail(anke, "/scenarios/copy/activity")[-1] == ("scenario_deleted", "")
+    lines = anke.get(f"{path}/activity").json()["results"]
+    assert {(line["actor"], line["ip"], line["byStaff"]) for line in lines} == {
+        (stefan.id, "", True)
+    }
+    assert trail(anke, "/auth/activity") == []
+
+
+def test_a_refused_change_leaves_no_line(stefan: Caller, published: Any) -> None:
+    before = trail(stefan, "/auth/activity")
+    path = f"/scenarios/{COFFEE}"
+    assert stefan.patch(path, {"title": "Tea"}, If_Match='"99"').status_code == 412
+    assert stefan.patch(path, {"parts": []}).status_code == 400
+    assert stefan.delete(path).status_code == 409
+    assert stefan.post("/scenarios", of_pack(COFFEE) | {"title": "Tea"}).status_code == 409
+    assert trail(stefan, "/auth/activity") == before
+
+
 @pytest.mark.parametrize(
     ("wanted", "code", "field"),
     [
         ([], "VALIDATION_ERROR", "ids"),
-        ([COFFEE] * 101, "VALIDATION_ERROR", "ids"),
+        ([COFFEE] * 99, "VALIDATION_ERROR", "ids"),
         ([COFFEE, COFFEE], "VALIDATION_ERROR", "ids"),
         ([COFFEE, "nowhere"], "UNKNOWN_SCENARIO", "ids.1"),
     ],

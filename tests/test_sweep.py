@@ -305,6 +305,11 @@ def test_staff_see_what_was_given_up_and_have_it_sent(maria: Caller, mailbox: Ma
         assert (failed["learnerId"], failed["reason"]) == (maria.id, "SERVICE_UNAVAILABLE")
         again = stefan.post(f"/deliveries/{failed['id']}/retry")
         assert (again.status_code, again.json()["state"]) == (200, "retried")
+        [line] = stefan.get("/auth/activity").json()["results"]
+        assert (line["action"], line["target"]) == (
+            "delivery_retried",
+            f"deliveries/{failed['id']}",
+        )
         twice = stefan.post(f"/deliveries/{failed['id']}/retry")
         assert (twice.status_code, twice.json()["code"]) == (409, "NOT_DEAD")
         assert stefan.get("/deliveries").json()["results"] == []

@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.update import Action
 
 from accounts.calendars import DAY_STARTS_AT_HOUR
-from config.table import Item, Page, Raw, key_instant
+from config.table import Item, Page, Raw, Update, key_instant
 
 
 def learner_key(learner_id: str) -> str:
@@ -84,9 +84,9 @@ class Account(Item, discriminator="account"):
         condition = cls.gsi1sk.startswith(prefix) if prefix else None
         return cls.page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
 
-    def set_disabled(self, disabled: bool) -> None:
-        """Shuts the account or opens it. Raises ConditionFailed when it is gone."""
-        self.apply(Account.disabled.set(disabled), condition=Account.gsi1pk == "LEARNERS")
+    def setting_disabled(self, disabled: bool) -> Update:
+        """The write that shuts the account or opens it, unless it is gone."""
+        return Update(self, [Account.disabled.set(disabled)], Account.gsi1pk == "LEARNERS")
 
     LEAVING, GONE = "LEAVING", "GONE"
 

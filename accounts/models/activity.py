@@ -12,10 +12,12 @@ from config.table import Item, Page, Raw
 
 
 class Activity(Item, discriminator="activity"):
-    """What happened to an account: `LEARNER#<sub>` / `ACTIVITY#<ulid>`; kept for half a year.
+    """A line of a trail, kept for half a year: `LEARNER#<sub>` / `ACTIVITY#<ulid>`.
 
+    What staff write for everyone has a trail too: `TRAIL#<target>` / `ACTIVITY#<ulid>`.
     `action` is an `accounts.audit.Action`; `actor` is the staff member who did it, empty
-    for the learner; `ip` and `agent` are where it came from.
+    for the learner; `target` is what a staff member did it to, as an address in the API without
+    its first slash, in their own trail alone; `ip` and `agent` are where it came from.
     """
 
     PREFIX = "ACTIVITY#"
@@ -26,21 +28,44 @@ class Activity(Item, discriminator="activity"):
     ip = UnicodeAttribute(default="")
     agent = UnicodeAttribute(default="")
     actor = UnicodeAttribute(default="")
+    target = UnicodeAttribute(default="")
 
     @classmethod
     def new(
-        cls, learner_id: str, action: str, source: Source, *, now: datetime, actor: str = ""
+        cls,
+        learner_id: str,
+        action: str,
+        source: Source,
+        *,
+        now: datetime,
+        actor: str = "",
+        target: str = "",
     ) -> Self:
+        made = cls._line(learner_key(learner_id), action, now, actor)
+        made.ip, made.agent, made.target = source.ip, source.agent, target
+        return made
+
+    @classmethod
+    def at_target(cls, target: str, action: str, *, now: datetime, actor: str) -> Self:
+        """What a staff member did, in the trail of what they did it to: not where from."""
+        return cls._line(cls.trail_key(target), action, now, actor)
+
+    @classmethod
+    def _line(cls, pk: str, action: str, now: datetime, actor: str) -> Self:
         return cls(
-            learner_key(learner_id),
+            pk,
             f"{cls.PREFIX}{ULID.from_datetime(now)}",
             at=now,
             action=action,
-            ip=source.ip,
-            agent=source.agent,
             actor=actor,
             expires_at=int(now.timestamp()) + cls.KEPT_S,
         )
+
+    @staticmethod
+    def trail_key(target: str) -> str:
+        """The partition with the trail of a target: a learner's is with all else that is theirs."""
+        kind, _, id = target.partition("/")
+        return learner_key(id) if kind == "users" else f"TRAIL#{target}"
 
     @property
     def id(self) -> str:
@@ -51,9 +76,7 @@ class Activity(Item, discriminator="activity"):
         return bool(self.actor)
 
     @classmethod
-    def newest(cls, learner_id: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
-        """One query, the latest first."""
+    def newest(cls, target: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
+        """The trail of `users/<id>`, `scenarios/<id>`: one query, the latest first."""
         condition = cls.sk.startswith(cls.PREFIX)
-        return cls.page(
-            learner_key(learner_id), condition, limit=limit, start=start, descending=True
-        )
+        return cls.page(cls.trail_key(target), condition, limit=limit, start=start, descending=True)

@@ -1,10 +1,9 @@
-"""Wire shapes of signing in, and of the trail that it leaves."""
+"""Wire shapes of signing in."""
 
-from typing import Any, get_args
+from typing import Any
 
 from rest_framework import serializers
 
-from accounts.audit import Action
 from accounts.cognito import Tokens
 from accounts.serializers.fields import Email, OpaqueToken, Password
 from accounts.serializers.profile import ProfileShape, profile_body
@@ -55,17 +54,3 @@ def tokens_body(tokens: Tokens) -> dict[str, Any]:
 def signed_in_body(found: SignedIn) -> dict[str, Any]:
     """The answer to a completed sign-in."""
     return {**tokens_body(found.tokens), "user": profile_body(found.person)}
-
-
-class ActivityShape(Serializer):
-    """One thing that happened. `byStaff` when it was not the learner who did it."""
-
-    id = serializers.CharField()
-    at = serializers.DateTimeField()
-    action = serializers.ChoiceField(list(get_args(Action)))
-    ip = serializers.CharField()
-    user_agent = serializers.CharField(source="agent")
-    by_staff = serializers.BooleanField()
-
-    class Meta:
-        ref_name = "Activity"

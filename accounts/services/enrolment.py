@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from accounts import cognito
+from accounts import audit, cognito
 from accounts.cognito import UserAlreadyExists
 from accounts.models import Account, Address
 from accounts.services import registration
@@ -44,6 +44,8 @@ def enrol(
     if not account.email_verified:
         cognito.confirm(learner_id)
         account.verify_email()
-    for group in sorted(groups):
-        cognito.add_to_group(learner_id, group)
+    if missing := groups - cognito.groups_of(learner_id):
+        for group in sorted(missing):
+            cognito.add_to_group(learner_id, group)
+        audit.record(learner_id, "groups_changed", OURSELVES, now=now, actor=OURSELVES.agent)
     return learner_id

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from accounts import audit, cognito, totp
 from accounts.admission import states
+from accounts.audit import StaffMember
 from accounts.cognito import (
     Challenge,
     InvalidCredentials,
@@ -28,7 +29,7 @@ from accounts.services.sessions import SignedIn, welcome
 from config import vault
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
 from config.sealing import SealBroken, fingerprint, fingerprints, seal, unseal
-from config.sources import Source
+from config.sources import OFFICE, Source
 from config.table import ConditionFailed, Delete, Put, Update, transact
 
 SESSION = "mfa session"
@@ -120,27 +121,30 @@ def _switch(
     now: datetime,
     *,
     on: bool,
-    actor: str = "",
+    by: StaffMember | None = None,
 ) -> None:
     """Writes that the second step is on or off, and tells the learner."""
-    transact(
-        write,
-        Update(account, [Account.mfa_enabled.set(on)], Account.pk.exists()),
-        Put(Activity.new(account.learner_id, action, source, now=now, actor=actor)),
-    )
+    if by is not None:
+        lines = audit.deed(by, action, f"users/{account.learner_id}", now=now)
+    else:
+        lines = [Put(Activity.new(account.learner_id, action, source, now=now))]
+    transact(write, Update(account, [Account.mfa_enabled.set(on)], Account.pk.exists()), *lines)
     states.forget(account.learner_id)
     notify(account.email, action, source, now=now)
 
 
-def disable(account: Account, *, source: Source, now: datetime, actor: str = "") -> None:
-    """Turns the second step off; whoever asks has proved who they are. Harmless when it is off.
-
-    `actor` is the staff member who does it for the learner.
-    """
+def disable(account: Account, *, source: Source, now: datetime) -> None:
+    """Turns the second step off; the learner has proved who they are. Harmless when it is off."""
     cognito.set_mfa(account.user_name, enabled=False)
-    action: audit.Action = "mfa_reset" if actor else "mfa_disabled"
     stored = Mfa.at(account.learner_id)
-    _switch(account, Delete(stored), action, source, now, on=False, actor=actor)
+    _switch(account, Delete(stored), "mfa_disabled", source, now, on=False)
+
+
+def reset(account: Account, *, by: StaffMember, now: datetime) -> None:
+    """Turns the second step off for a learner who has lost it, and tells them."""
+    cognito.set_mfa(account.user_name, enabled=False)
+    stored = Mfa.at(account.learner_id)
+    _switch(account, Delete(stored), "mfa_reset", OFFICE, now, on=False, by=by)
 
 
 def renew_backup_codes(account: Account, *, source: Source, now: datetime) -> list[str]:

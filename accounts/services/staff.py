@@ -1,16 +1,17 @@
-"""What our own people do with learners' accounts. Each change is in the learner's audit trail."""
+"""What our own people do with learners' accounts. Each change is in both audit trails."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import audit, cognito
-from accounts.admission import Learner, states
+from accounts.admission import states
+from accounts.audit import StaffMember
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
+from config import clock
 from config.problems import Conflict, NotFound
-from config.sources import OFFICE, Source
-from config.table import ConditionFailed, fetch
+from config.table import ConditionFailed, Write, fetch, transact
 
 
 class CannotChangeYourself(Conflict):
@@ -39,54 +40,57 @@ def user(learner_id: str) -> User:
 def change(
     learner_id: str,
     *,
-    by: Learner,
+    by: StaffMember,
     disabled: bool | None,
     groups: Collection[str] | None,
-    source: Source,
     now: datetime,
 ) -> User:
     """Shuts or opens an account, gives it other groups. Raises NotFound, CannotChangeYourself."""
     if learner_id == by.id:
         raise CannotChangeYourself
     found = user(learner_id)
-    if disabled is not None and disabled != found.account.disabled:
-        _set_disabled(found.account, disabled)
-        action: audit.Action = "disabled" if disabled else "enabled"
-        audit.record(learner_id, action, source, now=now, actor=by.id)
-    if groups is not None and frozenset(groups) != found.groups:
-        _set_groups(found, frozenset(groups), now)
-        audit.record(learner_id, "groups_changed", source, now=now, actor=by.id)
+    target = f"users/{learner_id}"
+    try:
+        if disabled is not None and disabled != found.account.disabled:
+            action: audit.Action = "disabled" if disabled else "enabled"
+            _set_disabled(found.account, disabled, audit.deed(by, action, target, now=now))
+        if groups is not None:
+            if frozenset(groups) != found.groups:
+                transact(*audit.deed(by, "groups_changed", target, now=now))
+            _set_groups(found, frozenset(groups))
+    except ConditionFailed as error:
+        raise NotFound from error
     states.forget(learner_id)
     return user(learner_id)
 
 
-def _set_disabled(account: Account, disabled: bool) -> None:
+def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> None:
     """Shut in the table before the pool, opened after it: never half open."""
     if not disabled:
         cognito.set_enabled(account.user_name, enabled=True)
-    try:
-        account.set_disabled(disabled)
-    except ConditionFailed as error:
-        raise NotFound from error
+    transact(account.setting_disabled(disabled), *lines)
     if disabled:
         cognito.set_enabled(account.user_name, enabled=False)
 
 
-def _set_groups(found: User, wanted: frozenset[str], now: datetime) -> None:
-    """The groups are in access tokens: those made before are void, so that a loss counts too."""
+def _set_groups(found: User, wanted: frozenset[str]) -> None:
+    """The groups are in access tokens: those made before are void, so that a loss counts too.
+
+    Also where the pool has these groups already: a request that was cut off did not come so far.
+    """
     for group in sorted(wanted - found.groups):
         cognito.add_to_group(found.account.user_name, group)
     for group in sorted(found.groups - wanted):
         cognito.remove_from_group(found.account.user_name, group)
-    found.account.void_tokens(now)
+    found.account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
 
 
-def reset_mfa(learner_id: str, *, by: Learner, now: datetime) -> User:
+def reset_mfa(learner_id: str, *, by: StaffMember, now: datetime) -> User:
     """Turns off the second step of a learner who has lost it, and tells them.
 
     Raises NotFound, CannotChangeYourself.
     """
     if learner_id == by.id:
         raise CannotChangeYourself
-    mfa.disable(user(learner_id).account, source=OFFICE, now=now, actor=by.id)
+    mfa.reset(user(learner_id).account, by=by, now=now)
     return user(learner_id)

@@ -13,10 +13,8 @@ from accounts.cognito import (
     InvalidRefreshToken,
     PasswordResetRequired,
 )
-from accounts.models import Activity
 from accounts.serializers.mfa import MfaRequired
 from accounts.serializers.sessions import (
-    ActivityShape,
     LoggedIn,
     Login,
     OnlyRefreshToken,
@@ -27,7 +25,6 @@ from accounts.serializers.sessions import (
 from accounts.services import mfa, sessions
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
 from config.problems import NotFound
 from config.serializers import valid
 from config.sources import source_of
@@ -104,16 +101,3 @@ class LogoutEverywhereView(APIView):
         """End all sessions of the caller, this one too, within a minute."""
         sessions.sign_out_everywhere(caller(request).id, source=source_of(request.META), now=now())
         return Response(status=204)
-
-
-class ActivityView(APIView):
-    @operation("listActivity", query=ListQuery, answers={200: list_of(ActivityShape)})
-    def get(self, request: Request) -> Response:
-        """List what happened to the caller's account, the newest first."""
-        query = ListQuery(request.query_params).values()
-        page = Activity.newest(
-            caller(request).id,
-            limit=query["limit"],
-            start=start_of(request, query.get("cursor")),
-        )
-        return page_response(request, page, ActivityShape)

@@ -4,17 +4,18 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import caller
+from accounts.authentication import staff_member
 from accounts.models import Account
+from accounts.serializers.activity import DeedShape
 from accounts.serializers.users import UserQuery, UserShape, UserSummary, UserUpdate, user_body
 from accounts.services import staff
 from accounts.services.staff import CannotChangeYourself
+from accounts.views.activity import activity_of
 from config.clock import now
 from config.operations import operation
-from config.pages import list_of, page_response, start_of
-from config.permissions import StaffReadAdminsWrite
+from config.pages import ListQuery, list_of, page_response, start_of
+from config.permissions import IsAdmin, StaffReadAdminsWrite
 from config.problems import NotFound, PermissionDenied
-from config.sources import source_of
 from config.viewsets import Resource
 
 
@@ -55,10 +56,9 @@ class Users(Resource):
         values = self.body(UserUpdate, partial=True)
         changed = staff.change(
             id,
-            by=caller(request),
+            by=staff_member(request),
             disabled=values.get("disabled"),
             groups=values.get("groups"),
-            source=source_of(request.META),
             now=now(),
         )
         return Response(user_body(changed))
@@ -71,4 +71,15 @@ class Users(Resource):
     @action(detail=True, methods=["post"], url_path="reset-mfa")
     def reset_mfa(self, request: Request, id: str) -> Response:
         """Turn off the second step of a learner who has lost it, for admins."""
-        return Response(user_body(staff.reset_mfa(id, by=caller(request), now=now())))
+        return Response(user_body(staff.reset_mfa(id, by=staff_member(request), now=now())))
+
+    @operation(
+        "listUserActivity",
+        query=ListQuery,
+        answers={200: list_of(DeedShape)},
+        raises=[PermissionDenied],
+    )
+    @action(detail=True, permission_classes=(IsAdmin,))
+    def activity(self, request: Request, id: str) -> Response:
+        """List what happened to an account, and what its owner did as staff, for admins."""
+        return activity_of(f"users/{id}", request)

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from ulid import ULID
 
+from accounts import audit
+from accounts.audit import StaffMember
 from config.preconditions import check_version
 from config.problems import (
     Conflict,
@@ -25,6 +27,7 @@ from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scen
 from learning.services.creation import digest
 
 TRIES = 8
+KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
 
 Fields = Mapping[str, Any]
@@ -91,16 +94,18 @@ def revision_of(scenario_id: str, number: int, _digest: str) -> Script:
     return dialogue.parse({**found.script, "id": scenario_id, "order": 0})
 
 
-def create(*, fields: Fields, now: datetime) -> Detail:
+def create(*, fields: Fields, by: StaffMember, now: datetime) -> Detail:
     """Makes a draft; sent again with the same id and fields it is the same one.
 
     Raises ValidationFailed naming the field of a script that breaks a rule, and IdTaken.
     """
     scenario_id = fields.get("id") or str(ULID()).lower()
-    return _create(scenario_id, fields, made_from=digest(fields), now=now)
+    return _create(scenario_id, fields, made_from=digest(fields), by=by, now=now)
 
 
-def duplicate(*, scenario_id: str, new_id: str | None, title: str | None, now: datetime) -> Detail:
+def duplicate(
+    *, scenario_id: str, new_id: str | None, title: str | None, by: StaffMember, now: datetime
+) -> Detail:
     """Makes a draft from the draft of another scenario. Idempotent as `create`; raises NotFound."""
     found = read(scenario_id, for_staff=True)
     script = dict(found.draft or {})
@@ -110,7 +115,7 @@ def duplicate(*, scenario_id: str, new_id: str | None, title: str | None, now: d
         "order": found.scenario.order,
     }
     made_from = digest({"duplicate_of": scenario_id, "title": title})
-    return _create(new_id or str(ULID()).lower(), fields, made_from=made_from, now=now)
+    return _create(new_id or str(ULID()).lower(), fields, made_from=made_from, by=by, now=now)
 
 
 def change(
@@ -119,6 +124,7 @@ def change(
     fields: Fields,
     partial: bool,
     expected_version: int | None,
+    by: StaffMember,
     now: datetime,
 ) -> Detail:
     """Replaces the draft, or with `partial` those of its fields that are given.
@@ -132,12 +138,14 @@ def change(
         if order is not None:
             scenario.order = order
         _checked(scenario, edited)
-        return [_draft(scenario, edited)]
+        return [_draft(scenario, edited), *_deed(by, "scenario_changed", scenario_id, now)]
 
     return _edit(scenario_id, edit, expected_version, now)
 
 
-def publish(*, scenario_id: str, expected_version: int | None, now: datetime) -> Detail:
+def publish(
+    *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
+) -> Detail:
     """Freezes the draft as the next revision and shows it in the catalogue.
 
     An unchanged draft makes no second revision. Raises NotFound and PreconditionFailed.
@@ -146,12 +154,15 @@ def publish(*, scenario_id: str, expected_version: int | None, now: datetime) ->
     def edit(scenario: Scenario, script: Fields) -> list[Write] | None:
         if scenario.status == PUBLISHED and not scenario.has_unpublished_changes:
             return None
-        return _publication(scenario, script, now)
+        publication = _publication(scenario, script, now)
+        return [*publication, *_deed(by, "scenario_published", scenario_id, now)]
 
     return _edit(scenario_id, edit, expected_version, now)
 
 
-def archive(*, scenario_id: str, expected_version: int | None, now: datetime) -> Detail:
+def archive(
+    *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
+) -> Detail:
     """Takes a scenario out of the catalogue; sessions that began with it go on.
 
     Raises NotFound and PreconditionFailed.
@@ -162,12 +173,14 @@ def archive(*, scenario_id: str, expected_version: int | None, now: datetime) ->
             return None
         scenario.status = ARCHIVED
         scenario.place()
-        return []
+        return _deed(by, "scenario_archived", scenario_id, now)
 
     return _edit(scenario_id, edit, expected_version, now)
 
 
-def delete(*, scenario_id: str, expected_version: int | None) -> None:
+def delete(
+    *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
+) -> None:
     """Removes a scenario that was never published.
 
     Raises NotFound, PreconditionFailed, ScenarioPublished.
@@ -179,15 +192,16 @@ def delete(*, scenario_id: str, expected_version: int | None) -> None:
         check_version(expected_version, int(scenario.version))
         if scenario.revision:
             raise ScenarioPublished
+        deed = _deed(by, "scenario_deleted", scenario_id, now)
         try:
-            transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))))
+            transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))), *deed)
         except ConditionFailed:
             continue
         return
     raise ServiceUnavailable
 
 
-def reorder(*, ids: Sequence[str], now: datetime) -> list[Scenario]:
+def reorder(*, ids: Sequence[str], by: StaffMember, now: datetime) -> list[Scenario]:
     """Puts scenarios into this order, on the places that they have among all others.
 
     One read, one transaction. Raises UnknownScenario, and ValidationFailed for one given twice.
@@ -205,7 +219,7 @@ def reorder(*, ids: Sequence[str], now: datetime) -> list[Scenario]:
             scenario.order, scenario.updated_at = place, now
             scenario.place()
         try:
-            transact(*map(Put, scenarios))
+            transact(*map(Put, scenarios), *audit.deed(by, "scenarios_reordered", KIND, now=now))
         except ConditionFailed:
             continue
         return scenarios
@@ -301,8 +315,15 @@ def _new(
     return scenario, [_draft(scenario, script)]
 
 
-def _create(scenario_id: str, fields: Fields, *, made_from: str, now: datetime) -> Detail:
+def _deed(by: StaffMember, action: audit.Action, scenario_id: str, now: datetime) -> list[Write]:
+    return audit.deed(by, action, f"{KIND}/{scenario_id}", now=now)
+
+
+def _create(
+    scenario_id: str, fields: Fields, *, made_from: str, by: StaffMember, now: datetime
+) -> Detail:
     scenario, writes = _new(scenario_id, fields, made_from=made_from, now=now)
+    writes += _deed(by, "scenario_created", scenario_id, now)
     try:
         transact(Put(scenario, Scenario.pk.does_not_exist()), *writes)
     except ConditionFailed as error:

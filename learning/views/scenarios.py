@@ -7,10 +7,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import staff_member
+from accounts.serializers.activity import DeedShape
+from accounts.views.activity import activity_of
 from config.clock import now
 from config.operations import operation
-from config.pages import list_of, page_response, start_of
-from config.permissions import ReadOrStaff, is_staff
+from config.pages import ListQuery, list_of, page_response, start_of
+from config.permissions import IsStaff, ReadOrStaff, is_staff
 from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.viewsets import Resource
@@ -73,7 +76,8 @@ class Scenarios(Resource):
         end. The first field that breaks a rule is named.
         """
         fields = self.body(shapes.NewScenarioShape)
-        return _answer(scenarios.create(fields=fields, now=now()), status.HTTP_201_CREATED)
+        made = scenarios.create(fields=fields, by=staff_member(request), now=now())
+        return _answer(made, status.HTTP_201_CREATED)
 
     @operation(
         "replaceScenario",
@@ -105,6 +109,7 @@ class Scenarios(Resource):
                 fields=fields,
                 partial=partial,
                 expected_version=expected_version(request),
+                by=staff_member(request),
                 now=now(),
             )
         )
@@ -117,7 +122,12 @@ class Scenarios(Resource):
     )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a scenario that was never published, for staff."""
-        scenarios.delete(scenario_id=id, expected_version=expected_version(request))
+        scenarios.delete(
+            scenario_id=id,
+            expected_version=expected_version(request),
+            by=staff_member(request),
+            now=now(),
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @operation(
@@ -132,8 +142,13 @@ class Scenarios(Resource):
 
         Sessions that have begun go on with the revision they began with.
         """
-        version = expected_version(request)
-        return _answer(scenarios.publish(scenario_id=id, expected_version=version, now=now()))
+        changed = scenarios.publish(
+            scenario_id=id,
+            expected_version=expected_version(request),
+            by=staff_member(request),
+            now=now(),
+        )
+        return _answer(changed)
 
     @operation(
         "archiveScenario",
@@ -144,8 +159,13 @@ class Scenarios(Resource):
     @action(detail=True, methods=["post"])
     def archive(self, request: Request, id: str) -> Response:
         """Take a scenario out of the catalogue, for staff; publishing brings it back."""
-        version = expected_version(request)
-        return _answer(scenarios.archive(scenario_id=id, expected_version=version, now=now()))
+        changed = scenarios.archive(
+            scenario_id=id,
+            expected_version=expected_version(request),
+            by=staff_member(request),
+            now=now(),
+        )
+        return _answer(changed)
 
     @operation(
         "duplicateScenario",
@@ -158,7 +178,11 @@ class Scenarios(Resource):
         """Make a draft from the draft of another scenario, for staff."""
         fields = self.body(shapes.CopyShape)
         made = scenarios.duplicate(
-            scenario_id=id, new_id=fields.get("id"), title=fields.get("title"), now=now()
+            scenario_id=id,
+            new_id=fields.get("id"),
+            title=fields.get("title"),
+            by=staff_member(request),
+            now=now(),
         )
         return _answer(made, status.HTTP_201_CREATED)
 
@@ -174,5 +198,17 @@ class Scenarios(Resource):
 
         They take the places that they have among all others; levels stay together.
         """
-        moved = scenarios.reorder(ids=self.body(shapes.ReorderShape)["ids"], now=now())
+        ids = self.body(shapes.ReorderShape)["ids"]
+        moved = scenarios.reorder(ids=ids, by=staff_member(request), now=now())
         return Response(shapes.ReorderedShape({"results": moved}).data)
+
+    @operation(
+        "listScenarioActivity",
+        query=ListQuery,
+        answers={200: list_of(DeedShape)},
+        raises=[PermissionDenied],
+    )
+    @action(detail=True, permission_classes=(IsStaff,))
+    def activity(self, request: Request, id: str) -> Response:
+        """List what staff did to a scenario, the newest first, for staff."""
+        return activity_of(f"{scenarios.KIND}/{id}", request)

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from accounts import audit
+from accounts.audit import StaffMember
 from config.problems import Conflict, NotFound, ServiceUnavailable
 from config.table import ConditionFailed, transact
 from reminders import plan
@@ -16,7 +18,7 @@ class NotDead(Conflict):
     code, title = "NOT_DEAD", "The delivery has not been given up"
 
 
-def retry(*, delivery_id: str, now: datetime) -> Delivery:
+def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
     """Has a dead delivery's occurrence mailed with the next sweep, under a record of its own.
 
     Raises NotFound, also where its reminder is no more, and NotDead.
@@ -32,9 +34,10 @@ def retry(*, delivery_id: str, now: datetime) -> Delivery:
             raise NotFound("The reminder was deleted")
         before = Delivery.named(delivery_id)
         _revive(reminder, delivery, now)
+        deed = audit.deed(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
         delivery.conclude(RETRIED, reason=delivery.reason, now=now)
         try:
-            transact(delivery.write_over(before), reminder.write())
+            transact(delivery.write_over(before), reminder.write(), *deed)
         except ConditionFailed:
             continue
         return delivery

@@ -4,6 +4,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import staff_member
 from config.clock import now
 from config.operations import operation
 from config.pages import ListQuery, list_of, page_response, start_of
@@ -40,4 +41,5 @@ class FailedDeliveries(Resource):
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, id: str) -> Response:
         """Have a mail that was given up sent with the next sweep, for staff."""
-        return Response(shapes.FailedDeliveryShape(dead.retry(delivery_id=id, now=now())).data)
+        revived = dead.retry(delivery_id=id, by=staff_member(request), now=now())
+        return Response(shapes.FailedDeliveryShape(revived).data)
