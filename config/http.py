@@ -1,7 +1,9 @@
 """HTTP as all endpoints speak it: JSON in and out, problems, request ids, headers, a log line."""
 
+import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from rest_framework.utils.json import strict_constant
 from rest_framework.versioning import AcceptHeaderVersioning
 from ulid import ULID
 
@@ -43,21 +46,48 @@ KINDS: dict[type[Exception], type[Problem]] = {
 }
 
 
+class _AsciiRenderer(JSONRenderer):
+    ensure_ascii = True
+
+
 class Renderer(JSONRenderer):
     """JSON in UTF-8; also chosen by a client that accepts problem documents only."""
+
+    def render(self, *args: Any, **kwargs: Any) -> bytes:
+        try:
+            return bytes(super().render(*args, **kwargs))
+        except UnicodeEncodeError:  # half of a surrogate pair, named back to who sent its escape
+            return bytes(_AsciiRenderer().render(*args, **kwargs))
 
     def get_indent(self, accepted_media_type: str, renderer_context: Any) -> None:
         return None
 
 
 class Parser(JSONParser):
-    """JSON whose nesting Python cannot follow is malformed, not our mistake."""
+    """JSON, without what only some of its readers understand (RFC 7493), and says where it ends."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        try:
-            return super().parse(stream, media_type, parser_context)
+        try:  # UTF-8 whatever a charset says (RFC 8259, 8.1 and 11)
+            text = stream.read().decode()
+            return json.loads(text, object_pairs_hook=_object, parse_constant=strict_constant)
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise problems.MalformedRequest(f"The body is not JSON from {where} on") from error
+        except UnicodeDecodeError as error:
+            raise problems.MalformedRequest("The body is not text in UTF-8") from error
         except RecursionError as error:
-            raise exceptions.ParseError("nested too deeply") from error
+            raise problems.MalformedRequest("The body is nested too deeply") from error
+        except ValueError as error:
+            raise problems.MalformedRequest("The body has a number that JSON has not") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of a name that stands twice we could only guess which value was meant."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise problems.ValidationFailed.of(twice, "duplicate_name", "This name stands twice.")
+    return found
 
 
 class Versioning(AcceptHeaderVersioning):
@@ -130,7 +160,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 class RequestMiddleware:
-    """Gives each request its id, security headers, a size limit and one log line."""
+    """Gives each request its id, security headers and one log line."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -142,22 +172,12 @@ class RequestMiddleware:
         made: list[Call] = []
         token = calls.set(made)
         try:
-            response = self._limited(request)
+            response = self.get_response(request)
         finally:
             calls.reset(token)
         self._head(request, response)
         self._log(request, response, made, time.perf_counter() - started)
         return response
-
-    def _limited(self, request: HttpRequest) -> HttpResponse:
-        try:
-            request.get_host()
-        except DisallowedHost as error:
-            return problem_response(as_problem(error), request.path)
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return problem_response(problems.PayloadTooLarge(), request.path)
-        return self.get_response(request)
 
     def _head(self, request: HttpRequest, response: HttpResponse) -> None:
         headers = response.headers
@@ -185,6 +205,23 @@ class RequestMiddleware:
             "learner": _pseudonym(request),
         }
         log.info("request", extra={"fields": fields})
+
+
+class LimitMiddleware:
+    """Refuses wrong hosts and large bodies; inside CORS, so that browsers may read the answer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            request.get_host()
+        except DisallowedHost as error:
+            return problem_response(as_problem(error), request.path)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return problem_response(problems.PayloadTooLarge(), request.path)
+        return self.get_response(request)
 
 
 def _pseudonym(request: HttpRequest) -> str | None:

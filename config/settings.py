@@ -32,6 +32,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.http.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "config.http.LimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -81,9 +82,9 @@ CSRF_FAILURE_VIEW = "accounts.browse.views.csrf_failure"
 # Where learners reach us, for links in mails: no request tells it to what runs by the clock.
 PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
-CORS_ALLOWED_ORIGINS = _words(
-    "PARLEY_CORS_ORIGINS", "http://localhost:3000 http://localhost:5173" if STAGE == "local" else ""
-)
+CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
+if STAGE == "local":  # whatever port a frontend's development server has found free
+    CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
 CORS_PREFLIGHT_MAX_AGE = 7200

@@ -63,6 +63,41 @@ def test_a_body_that_is_not_json_is_malformed(maria: Caller, body: Any) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "MALFORMED_REQUEST")
 
 
+def test_what_is_not_json_is_said_with_its_place(maria: Caller) -> None:
+    answer = maria.post("/decks", '{"name": "Verbos",\n "description" "x"}')
+    assert answer.json()["detail"] == "The body is not JSON from line 2, column 16 on"
+
+
+@pytest.mark.parametrize("body", ['{"name": "a", "name": "a"}', '{"x": [{"name": 1, "name": 2}]}'])
+def test_a_name_that_stands_twice_is_refused(maria: Caller, body: str) -> None:
+    answer = maria.post("/decks", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json()["errors"][0] == {
+        "field": "name",
+        "code": "duplicate_name",
+        "message": "This name stands twice.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/decks", r'{"\ud800": 1, "name": "x"}', 400),
+        ("/decks", r'{"name": "\udfff"}', 400),
+        ("/reviews", r'{"reviews": [{"id": "\ud800"}]}', 200),
+    ],
+)
+def test_half_a_surrogate_pair_is_named_back_as_it_was_sent(
+    maria: Caller, path: str, body: str, status: int
+) -> None:
+    answer = maria.post(path, body)
+    assert answer.status_code == status
+    said = answer.json().get("errors") or answer.json()["results"][0]["problem"]["errors"]
+    assert said
+    if "\\ud800" in body:
+        assert r"\ud800" in answer.content.decode()
+
+
 @pytest.mark.parametrize("body", ["[]", '"name"', "5", "null", "[{}]"])
 def test_a_body_that_is_not_an_object_is_not_valid(maria: Caller, body: str) -> None:
     answer = maria.post("/decks", body)
@@ -134,7 +169,13 @@ def test_a_clients_own_request_id_is_not_taken_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "allowed"), [("http://localhost:5173", True), ("https://evil.example", False)]
+    ("origin", "allowed"),
+    [
+        ("http://localhost:5173", True),
+        ("http://127.0.0.1:8081", True),
+        ("http://localhost.evil.example:5173", False),
+        ("https://evil.example", False),
+    ],
 )
 def test_only_named_origins_may_read_our_answers(origin: str, allowed: bool) -> None:
     preflight = ANONYMOUS.options(
@@ -152,6 +193,27 @@ def test_only_named_origins_may_read_our_answers(origin: str, allowed: bool) -> 
         assert "if-match" in preflight["Access-Control-Allow-Headers"]
     answer = ANONYMOUS.get("/health", headers={"Origin": origin})
     assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/decks", b" " * (5 * 1024 * 1024 + 1), 413),
+        ("/decks", b"{", 401),
+        ("/auth/login", b"{", 400),
+        ("/nowhere", b"{}", 404),
+        ("/health", b"{}", 405),
+    ],
+)
+def test_a_browser_may_read_problems_and_what_to_do_about_them(
+    path: str, body: bytes, status: int
+) -> None:
+    origin = "http://localhost:5173"
+    answer = ANONYMOUS.post(path, body, "application/json", headers={"Origin": origin})
+    assert answer.status_code == status
+    assert answer["Access-Control-Allow-Origin"] == origin
+    exposed = set(answer["Access-Control-Expose-Headers"].split(", "))
+    assert {"etag", "location", "retry-after", "x-request-id"} <= exposed
 
 
 def test_a_request_leaves_one_line_in_the_log_without_its_secrets(
