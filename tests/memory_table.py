@@ -1,91 +1,64 @@
-"""DynamoDB's table in a dictionary, behind botocore: for properties that need thousands of calls.
+"""DynamoDB's table in dictionaries, behind botocore: what thousands of tests can afford.
 
 It answers what the service sends over the wire, so that everything of ours runs as it is, and it
 can fail as AWS does and no emulator will: conflicts of transactions, throttling, answers lost
-after the write. `tests/test_convergence.py` checks it against moto.
+after the write. `tests/test_memory_table.py` holds it against DynamoDB Local. Not here: paths into
+documents, projections, streams, capacity of indexes; who asks for one is refused.
 """
 
+import base64
 import json
-import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
+from uuid import uuid4
 
-from config.table import connection
+from config.table import SCHEMA
+from tests.memory_expressions import (
+    SETS,
+    Invalid,
+    Raw,
+    Value,
+    canonical,
+    condition,
+    placeholders,
+    updated,
+)
 
-Values = dict[str, Any]
+Body = dict[str, Any]
+Answer = dict[str, Any]
 Fault = Callable[[str], Exception | str | None]
+Key = tuple[str, str]
 
-BETWEEN = re.compile(r"(\S+) BETWEEN (\S+) AND (\S+?)(?=\)|\s|$)")
-WORDS = {"=": "==", "<>": "!=", "AND": "and", "OR": "or", "NOT": "not"}
-
-
-class _Missing:
-    """What an attribute is where there is none: equal to nothing, before and after nothing."""
-
-    def _false(self, _: object) -> bool:
-        return False
-
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _false  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
-
-
-MISSING = _Missing()
-
-
-def plain(value: Values | None) -> Any:
-    """A stored value as Python compares it."""
-    if value is None:
-        return MISSING
-    ((kind, held),) = value.items()
-    return float(held) if kind == "N" else held
+INDEXES: dict[str | None, tuple[str, ...]] = {
+    index["IndexName"]: tuple(key["AttributeName"] for key in index["KeySchema"])
+    for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes")
+    for index in SCHEMA[kind]
+}
+INDEXES[None] = KEYS = ("pk", "sk")
+KEY_SIZES = {"pk": 2048, "gsi1pk": 2048}  # bytes; of all others 1024
+ITEM_SIZE, PAGE_SIZE = 400 * 1024, 1024 * 1024
+EXPRESSIONS = (
+    "ConditionExpression",
+    "FilterExpression",
+    "KeyConditionExpression",
+    "UpdateExpression",
+)
+UNKNOWN = {"ProjectionExpression", "AttributesToGet", "Expected", "KeyConditions", "ScanFilter"}
+LOST = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
 
 
-def holds(expression: str | None, body: Values, item: Values) -> bool:
-    """Whether a condition holds of an item (empty where there is none)."""
-    if not expression:
-        return True
-    names, values = body.get("ExpressionAttributeNames", {}), body["ExpressionAttributeValues"]
-    source = BETWEEN.sub(r"(\2 <= \1 <= \3)", expression)
-    source = re.sub(r"[#:]\d+|<>|[<>]=|=|\b(?:AND|OR|NOT)\b", _word, source)
-    return bool(
-        eval(  # noqa: S307  (an expression that PynamoDB has made)
-            source,
-            {
-                "name": lambda n: plain(item.get(names[n])),
-                "value": lambda n: plain(values[n]),
-                "attribute_exists": lambda found: found is not MISSING,
-                "attribute_not_exists": lambda found: found is MISSING,
-                "begins_with": lambda found, head: found is not MISSING and found.startswith(head),
-            },
-        )
-    )
+class _Refused(Exception):
+    """An answer that is AWS's error."""
+
+    def __init__(self, code: str, message: str = "made by a test", **more: Any) -> None:
+        super().__init__(code)
+        self.answer = {"Error": {"Code": code, "Message": message}, "message": message, **more}
 
 
-def _word(match: re.Match[str]) -> str:
-    word = match[0]
-    if word[0] in "#:":
-        return f"{'name' if word[0] == '#' else 'value'}({word!r})"
-    return WORDS.get(word, word)
-
-
-def changed(body: Values, item: Values) -> Values:
-    """An item after an UpdateExpression of SET and ADD."""
-    names, values = body["ExpressionAttributeNames"], body["ExpressionAttributeValues"]
-    after, section = dict(item), ""
-    for word in re.findall(r"SET|ADD|#\d+ = :\d+|#\d+ :\d+", body["UpdateExpression"]):
-        if word in ("SET", "ADD"):
-            section = word
-            continue
-        name, given = names[word.split()[0]], values[word.split()[-1]]
-        if section == "ADD":
-            held = int(after.get(name, {"N": "0"})["N"])
-            given = {"N": str(held + int(given["N"]))}
-        after[name] = given
-    return after
-
-
-class _Answer:
+class _Http:
     def __init__(self, status_code: int) -> None:
         self.status_code = status_code
 
@@ -94,99 +67,321 @@ class MemoryTable:
     """`fault` is asked before each call: an exception is raised, `lost` raised after the write,
     any other text is AWS's error code."""
 
-    def __init__(self) -> None:
-        self.items: dict[tuple[str, str], Values] = {}
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.clear()
+        self._lock = RLock()
+
+    def clear(self) -> None:
+        """Makes the table empty and healthy."""
+        self.items: defaultdict[str, dict[str, Raw]] = defaultdict(dict)
         self.fault: Fault = lambda operation: None
 
     @contextmanager
-    def answering(self) -> Iterator["MemoryTable"]:
-        """All of the service's calls are answered here meanwhile."""
-        events = connection().connection.client.meta.events
-        events.register("before-call.dynamodb", self._answer)
+    def answering(self, events: Any) -> Iterator["MemoryTable"]:
+        """Calls to DynamoDB end here meanwhile: a client's, or those of a session's new clients."""
+        events.register("before-call.dynamodb", self._call)
         try:
             yield self
         finally:
-            events.unregister("before-call.dynamodb", self._answer)
+            events.unregister("before-call.dynamodb", self._call)
 
-    def _answer(self, model: Any, params: Any, **_: Any) -> tuple[_Answer, Values]:
+    def _call(self, model: Any, params: Any, **_: Any) -> tuple[_Http, Answer]:
         fault = self.fault(model.name)
-        if isinstance(fault, str):
-            return self._refusal(model.name, fault, json.loads(params["body"]))
-        answer = getattr(self, model.name)(json.loads(params["body"]))
+        body = json.loads(params["body"])
+        meta = {"HTTPHeaders": {"x-amzn-requestid": str(uuid4())}, "HTTPStatusCode": 200}
+        try:
+            if isinstance(fault, str):
+                raise self._made_to_fail(model.name, fault, body)
+            with self._lock:
+                answer = getattr(self, model.name)(body)
+        except _Refused as refused:
+            meta["HTTPStatusCode"] = 400
+            return _Http(400), refused.answer | {"ResponseMetadata": meta}
+        except Invalid as invalid:
+            meta["HTTPStatusCode"] = 400
+            refused = _Refused("ValidationException", str(invalid))
+            return _Http(400), refused.answer | {"ResponseMetadata": meta}
         if fault:
             raise fault
-        return _Answer(400 if "Error" in answer else 200), answer
+        return _Http(200), answer | {"ResponseMetadata": meta}
 
-    def _refusal(self, operation: str, code: str, body: Values) -> tuple[_Answer, Values]:
+    def _made_to_fail(self, operation: str, code: str, body: Body) -> _Refused:
         if operation == "TransactWriteItems" and code == "TransactionConflict":
             none = [{"Code": "None"}] * (len(body["TransactItems"]) - 1)
-            return _Answer(400), self._cancelled([{"Code": code}, *none])
-        return _Answer(400), {"Error": {"Code": code, "Message": "made by a test"}}
+            return _cancelled([{"Code": code}, *none])
+        return _Refused(code)
 
-    def _cancelled(self, reasons: list[Values]) -> Values:
-        error = {"Code": "TransactionCanceledException", "Message": "cancelled"}
-        return {"Error": error, "CancellationReasons": reasons}
+    # Reads
 
-    def GetItem(self, body: Values) -> Values:  # noqa: N802
-        found = self.items.get(_key(body["Key"]))
-        return {"Item": found} if found else {}
+    def GetItem(self, body: Body) -> Answer:  # noqa: N802
+        self._understood(body)
+        found = self._find(self._exact(body["Key"]))
+        answer = {"Item": _copy(found)} if found else {}
+        return answer | _spent(body, self.name, _read_units(_size(found), body))
 
-    def BatchGetItem(self, body: Values) -> Values:  # noqa: N802
-        ((name, wanted),) = body["RequestItems"].items()
-        keys = [_key(key) for key in wanted["Keys"]]
-        assert len(keys) == len(set(keys)) <= 100
-        return {"Responses": {name: [self.items[key] for key in keys if key in self.items]}}
+    def BatchGetItem(self, body: Body) -> Answer:  # noqa: N802
+        wanted = body["RequestItems"][self.name]
+        keys = [self._exact(key) for key in wanted["Keys"]]
+        _at_most(keys, 100)
+        found = [item for key in keys if (item := self._find(key))]
+        units = sum(_read_units(_size(item), wanted) for item in found)
+        answer = {"Responses": {self.name: [_copy(each) for each in found]}, "UnprocessedKeys": {}}
+        return answer | _spent(body, self.name, units, listed=True)
 
-    def Query(self, body: Values) -> Values:  # noqa: N802
-        order = body.get("IndexName", "sk")
+    def Query(self, body: Body) -> Answer:  # noqa: N802
+        given = self._understood(body)
+        index = body.get("IndexName")
+        if index not in INDEXES:
+            raise Invalid(f"The table does not have the specified index: {index}")
+        if index == "gsi1" and body.get("ConsistentRead"):
+            raise Invalid("Consistent reads are not supported on global secondary indexes")
+        chosen = condition(body["KeyConditionExpression"])
+        order = (INDEXES[index][1], "pk", "sk")
         found = [
             item
-            for item in self.items.values()
-            if order in item and holds(body["KeyConditionExpression"], body, item)
+            for partition in self._partitions(index, given)
+            for item in partition.values()
+            if all(name in item for name in order) and chosen(item, given)
         ]
-        found.sort(key=lambda item: item[order]["S"], reverse=not body["ScanIndexForward"])
-        assert len(found) < body.get("Limit", 1000), "pages are not made here"
-        return {"Items": found, "Count": len(found)}
+        backwards = not body.get("ScanIndexForward", True)
+        found.sort(key=lambda item: [item[name]["S"] for name in order], reverse=backwards)
+        if start := body.get("ExclusiveStartKey"):
+            after = [start[name]["S"] for name in order]
+            found = [
+                item
+                for item in found
+                if (at := [item[name]["S"] for name in order]) != after
+                and (at < after) == backwards
+            ]
+        return self._page(body, found, given, {*KEYS, *INDEXES[index]})
 
-    def PutItem(self, body: Values) -> Values:  # noqa: N802
-        if not self._holds({"Put": body}):
-            return {"Error": {"Code": "ConditionalCheckFailedException", "Message": ""}}
-        self._write({"Put": body})
-        return {}
+    def _partitions(self, index: str | None, given: Answer) -> list[dict[str, Raw]]:
+        if index == "gsi1":
+            return list(self.items.values())
+        texts = [each["S"] for each in given.values() if isinstance(each, dict) and "S" in each]
+        return [self.items[text] for text in texts if text in self.items]
 
-    def TransactWriteItems(self, body: Values) -> Values:  # noqa: N802
-        writes = body["TransactItems"]
-        keys = [_key_of(write) for write in writes]
-        assert len(keys) == len(set(keys)) <= 100, "AWS refuses a key twice, and over 100 writes"
-        held = [self._holds(write) for write in writes]
-        if not all(held):
-            codes = ["None" if each else "ConditionalCheckFailed" for each in held]
-            return self._cancelled([{"Code": code} for code in codes])
-        for write in writes:
-            self._write(write)
-        return {}
+    def Scan(self, body: Body) -> Answer:  # noqa: N802
+        given = self._understood(body)
+        found = [item for _, held in sorted(self.items.items()) for _, item in sorted(held.items())]
+        if start := body.get("ExclusiveStartKey"):
+            found = [item for item in found if self._key(item) > self._key(start)]
+        return self._page(body, found, given, set(KEYS))
 
-    def _holds(self, write: Values) -> bool:
-        ((_, body),) = write.items()
-        body.setdefault("ExpressionAttributeValues", {})
-        return holds(body.get("ConditionExpression"), body, self.items.get(_key_of(write), {}))
+    def _page(self, body: Body, found: list[Raw], given: Answer, keys: set[str]) -> Answer:
+        """As many items as `Limit` and a megabyte hold, and of these the ones that match."""
+        limit, size, last = body.get("Limit", len(found) + 1), 0, None
+        for count, item in enumerate(found, 1):
+            size += _size(item)
+            if count == limit or (size > PAGE_SIZE and count < len(found)):
+                found, last = found[:count], {key: item[key] for key in keys}
+                break
+        matching = found
+        if text := body.get("FilterExpression"):
+            matching = [item for item in found if condition(text)(item, given)]
+        answer: Answer = {"Count": len(matching), "ScannedCount": len(found)}
+        if body.get("Select") != "COUNT":
+            answer["Items"] = [_copy(item) for item in matching]
+        if last:
+            answer["LastEvaluatedKey"] = _copy(last)
+        return answer | _spent(body, self.name, _read_units(size, body))
 
-    def _write(self, write: Values) -> None:
-        ((verb, body),) = write.items()
-        if verb == "Put":
-            self.items[_key_of(write)] = body["Item"]
-        elif verb == "Update":
-            self.items[_key_of(write)] = changed(
-                body, self.items.get(_key_of(write), dict(body["Key"]))
+    # Writes
+
+    def PutItem(self, body: Body) -> Answer:  # noqa: N802
+        return self._write_alone("Put", body)
+
+    def UpdateItem(self, body: Body) -> Answer:  # noqa: N802
+        return self._write_alone("Update", body)
+
+    def DeleteItem(self, body: Body) -> Answer:  # noqa: N802
+        return self._write_alone("Delete", body)
+
+    def _write_alone(self, verb: str, body: Body) -> Answer:
+        key, before, holds, after = self._outcome(verb, body)
+        if not holds:
+            raise _Refused(
+                "ConditionalCheckFailedException", LOST["Message"], **_seen(body, before)
             )
-        elif verb == "Delete":
-            self.items.pop(_key_of(write), None)
+        self._set(key, after)
+        wanted = {"ALL_OLD": before, "ALL_NEW": after}.get(body.get("ReturnValues", ""))
+        answer = {"Attributes": _copy(wanted)} if wanted else {}
+        units = max(_write_units(before), _write_units(after))
+        return answer | _spent(body, self.name, units)
+
+    def BatchWriteItem(self, body: Body) -> Answer:  # noqa: N802
+        verbs = {"PutRequest": "Put", "DeleteRequest": "Delete"}
+        writes = [
+            self._outcome(verbs[name], {"TableName": self.name, **request})
+            for each in body["RequestItems"][self.name]
+            for name, request in each.items()
+        ]
+        _at_most([key for key, *_ in writes], 25)
+        for key, _, _, after in writes:
+            self._set(key, after)
+        units = sum(
+            max(_write_units(before), _write_units(after)) for _, before, _, after in writes
+        )
+        return {"UnprocessedItems": {}} | _spent(body, self.name, units, listed=True)
+
+    def TransactWriteItems(self, body: Body) -> Answer:  # noqa: N802
+        writes = [next(iter(each.items())) for each in body["TransactItems"]]
+        outcomes = [self._outcome(verb, write) for verb, write in writes]
+        _at_most([key for key, *_ in outcomes], 100)
+        if not all(holds for _, _, holds, _ in outcomes):
+            raise _cancelled(
+                [
+                    {"Code": "None"} if holds else LOST | _seen(write, before)
+                    for (_, write), (_, before, holds, _) in zip(writes, outcomes, strict=True)
+                ]
+            )
+        for (verb, _), (key, _, _, after) in zip(writes, outcomes, strict=True):
+            if verb != "ConditionCheck":
+                self._set(key, after)
+        units = sum(
+            2 * max(_write_units(before), _write_units(after)) for _, before, _, after in outcomes
+        )
+        return _spent(body, self.name, units, listed=True)
+
+    def _outcome(self, verb: str, body: Body) -> tuple[Key, Raw | None, bool, Raw | None]:
+        """A write's key, the item before, whether its condition holds, and the item after."""
+        given = self._understood(body)
+        item = {name: stored(value) for name, value in body.get("Item", {}).items()}
+        key = self._key(item) if item else self._exact(body["Key"])
+        before = self._find(key)
+        text = body.get("ConditionExpression")
+        if text and not condition(text)(before or {}, given):
+            return key, before, False, before
+        if verb == "Update":
+            item = before or {name: dict(value) for name, value in body["Key"].items()}
+            item = updated(body["UpdateExpression"], item, given, keys=KEYS)
+        elif verb == "ConditionCheck":
+            item = before or {}
+        return key, before, True, _checked(item) or None
+
+    # The items
+
+    def _find(self, key: Key) -> Raw | None:
+        return self.items[key[0]].get(key[1]) if key[0] in self.items else None
+
+    def _set(self, key: Key, item: Raw | None) -> None:
+        if item:
+            self.items[key[0]][key[1]] = _copy(item)
+        else:
+            self.items[key[0]].pop(key[1], None)
+
+    def _key(self, item: Raw) -> Key:
+        for name in KEYS:
+            if not item.get(name, {}).get("S"):
+                raise Invalid(f"The provided key element {name} is missing, of wrong type or empty")
+        return item["pk"]["S"], item["sk"]["S"]
+
+    def _exact(self, key: Raw) -> Key:
+        if key.keys() - {*KEYS}:
+            raise Invalid("The provided key element does not match the schema")
+        return self._key(key)
+
+    def _understood(self, body: Body) -> Answer:
+        """What the request's placeholders stand for, all of which must be used and defined."""
+        if body["TableName"] != self.name:
+            raise _Refused("ResourceNotFoundException", "Requested resource not found")
+        if refused := UNKNOWN & body.keys():
+            raise NotImplementedError(f"the table in memory knows no {refused}")
+        names = body.get("ExpressionAttributeNames", {})
+        values = body.get("ExpressionAttributeValues", {})
+        used = {name for text in EXPRESSIONS if text in body for name in placeholders(body[text])}
+        if wrong := used ^ {*names, *values}:
+            raise Invalid(f"Not both used and defined in expressions: {wrong}")
+        return names | {name: stored(value) for name, value in values.items()}
 
 
-def _key(key: Values) -> tuple[str, str]:
-    return key["pk"]["S"], key["sk"]["S"]
+def stored(value: Value) -> Value:
+    """A value as DynamoDB keeps it: numbers in one form, bytes decoded, no empty set."""
+    ((kind, held),) = value.items()
+    if kind == "S":
+        return value
+    if kind == "N":
+        return {kind: canonical(held)}
+    if kind == "B":
+        return {kind: base64.b64decode(held)}
+    if kind == "L":
+        return {kind: [stored(each) for each in held]}
+    if kind == "M":
+        return {kind: {name: stored(each) for name, each in held.items()}}
+    if kind in SETS:
+        one = kind[0]
+        found = [stored({one: each})[one] for each in held]
+        if not found or len(found) != len(set(found)):
+            raise Invalid("A set must be neither empty nor hold a value twice")
+        return {kind: found}
+    return value
 
 
-def _key_of(write: Values) -> tuple[str, str]:
-    ((_, body),) = write.items()
-    return _key(body.get("Key") or body["Item"])
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(each) for name, each in value.items()}
+    return [_copy(each) for each in value] if isinstance(value, list) else value
+
+
+def _checked(item: Raw) -> Raw:
+    for name in {name for names in INDEXES.values() for name in names} & item.keys():
+        text = item[name].get("S")
+        if not text or len(text.encode()) > KEY_SIZES.get(name, 1024):
+            raise Invalid(f"The key {name} must be text, not empty, of at most 2048 or 1024 bytes")
+    if _size(item) > ITEM_SIZE:
+        raise Invalid("Item size has exceeded the maximum allowed size")
+    return item
+
+
+def _size(item: Raw | None) -> int:
+    """About what DynamoDB counts: names and values in UTF-8 (Guide, "Item sizes and formats")."""
+    if not item:
+        return 0
+    return sum(len(name.encode()) + _size_of(value) for name, value in item.items())
+
+
+def _size_of(value: Value) -> int:
+    ((kind, held),) = value.items()
+    if kind == "S":
+        return len(held) if held.isascii() else len(held.encode())
+    if kind == "N":
+        return len(held) // 2 + 2
+    if kind == "L":
+        return 3 + sum(1 + _size_of(each) for each in held)
+    if kind == "M":
+        return 3 + len(held) + _size(held)
+    if kind in SETS:
+        return sum(_size_of({kind[0]: each}) for each in held)
+    return len(held) if kind == "B" else 1
+
+
+def _read_units(size: int, body: Body) -> float:
+    return max(1, -(-size // 4096)) * (1 if body.get("ConsistentRead") else 0.5)
+
+
+def _write_units(item: Raw | None) -> float:
+    return max(1, -(-_size(item) // 1024))
+
+
+def _spent(body: Body, name: str, units: float, *, listed: bool = False) -> Answer:
+    if body.get("ReturnConsumedCapacity", "NONE") == "NONE":
+        return {}
+    spent = {"TableName": name, "CapacityUnits": float(units)}
+    return {"ConsumedCapacity": [spent] if listed else spent}
+
+
+def _seen(body: Body, item: Raw | None) -> Answer:
+    wanted = body.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+    return {"Item": _copy(item)} if wanted and item else {}
+
+
+def _at_most(keys: list[Key], most: int) -> None:
+    if len(keys) != len(set(keys)) or len(keys) > most:
+        raise Invalid(f"A key stands twice in the request, or there are more than {most}")
+
+
+def _cancelled(reasons: list[Answer]) -> _Refused:
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    message = f"Transaction cancelled, please refer to the specific reasons [{codes}]"
+    return _Refused("TransactionCanceledException", message, CancellationReasons=reasons)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Progress, learner_key
@@ -39,6 +39,12 @@ NOW = START + timedelta(days=400)
 CARDS = ("01J8Z3M4S5T6V7W8X9Y0Z1A2B3", "01J8Z3M4S5T6V7W8X9Y0Z1A2B4")
 # Some shared by both devices, some a moment, a step, a day, a month or a year apart.
 OFFSETS_S = [0, 1, 60, 600, 86_399, 86_400, 172_800, 900_000, 2_600_000, 9_000_000, 31_000_000]
+
+
+@pytest.fixture(scope="module")
+def memory(moto_stack: Stack, memory_table: MemoryTable) -> MemoryTable:
+    """The table of all examples, each of which is another learner's."""
+    return memory_table
 
 
 @st.composite
@@ -180,18 +186,7 @@ def comes_to_the_sorted_state(
 @settings(max_examples=500, deadline=None)
 @given(delivery=deliveries())
 def test_any_delivery_of_two_devices_entries_comes_to_the_sorted_state(
-    moto_stack: Stack, delivery: tuple[list[Submission], list[list[Submission]]]
-) -> None:
-    with MemoryTable().answering():
-        comes_to_the_sorted_state(delivery)
-
-
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(delivery=deliveries())
-def test_so_it_does_in_another_engine(
-    table: None, delivery: tuple[list[Submission], list[list[Submission]]]
+    memory: MemoryTable, delivery: tuple[list[Submission], list[list[Submission]]]
 ) -> None:
     comes_to_the_sorted_state(delivery)
 
@@ -202,7 +197,7 @@ FAULTS = ["TransactionConflict", "ThrottlingException", ReadTimeoutError(endpoin
 @settings(max_examples=100, deadline=None)
 @given(delivery=deliveries(), data=st.data())
 def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
-    moto_stack: Stack,
+    memory: MemoryTable,
     delivery: tuple[list[Submission], list[list[Submission]]],
     data: st.DataObject,
 ) -> None:
@@ -213,24 +208,23 @@ def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
     def fault(operation: str) -> Any:
         return left.pop() if left and operation == "TransactWriteItems" else None
 
-    with MemoryTable().answering() as table:
-        put_cards(learner_id)
-        table.fault = fault
-        for batch in batches:
-            while True:  # a device sends again until it is answered
-                try:
-                    outcomes = submit(learner_id=learner_id, submissions=batch, now=NOW)
-                except ServiceUnavailable:
-                    continue
-                assert all(outcome.status != "rejected" for outcome in outcomes)
-                break
-        assert found(learner_id) == wanted(made)
+    put_cards(learner_id)
+    memory.fault = fault
+    for batch in batches:
+        while True:  # a device sends again until it is answered
+            try:
+                outcomes = submit(learner_id=learner_id, submissions=batch, now=NOW)
+            except ServiceUnavailable:
+                continue
+            assert all(outcome.status != "rejected" for outcome in outcomes)
+            break
+    assert found(learner_id) == wanted(made)
 
 
 @settings(max_examples=60, deadline=None)
 @given(delivery=deliveries())
 def test_devices_that_write_between_anothers_read_and_write_converge_as_well(
-    moto_stack: Stack, delivery: tuple[list[Submission], list[list[Submission]]]
+    memory: MemoryTable, delivery: tuple[list[Submission], list[list[Submission]]]
 ) -> None:
     made, batches = delivery
     learner_id = str(uuid4())
@@ -244,12 +238,11 @@ def test_devices_that_write_between_anothers_read_and_write_converge_as_well(
         if operation == "TransactWriteItems":
             send_next()
 
-    with MemoryTable().answering() as table:
-        put_cards(learner_id)
-        table.fault = fault
-        while waiting:
-            send_next()
-        assert found(learner_id) == wanted(made)
+    put_cards(learner_id)
+    memory.fault = fault
+    while waiting:
+        send_next()
+    assert found(learner_id) == wanted(made)
 
 
 def reviewed(card: int, day: int, id_: str) -> Submission:
@@ -285,7 +278,7 @@ RACES = {
 
 @pytest.mark.parametrize("race", RACES.values(), ids=RACES)
 def test_the_streak_is_right_when(
-    moto_stack: Stack, race: tuple[list[Submission], list[Submission]]
+    memory: MemoryTable, race: tuple[list[Submission], list[Submission]]
 ) -> None:
     one, other = race
     learner_id = str(uuid4())
@@ -296,15 +289,14 @@ def test_the_streak_is_right_when(
             while interrupting:
                 submit(learner_id=learner_id, submissions=[interrupting.pop(0)], now=NOW)
 
-    with MemoryTable().answering() as table:
-        put_cards(learner_id)
-        submit(learner_id=learner_id, submissions=BEFORE, now=NOW)
-        table.fault = interrupt
-        submit(learner_id=learner_id, submissions=one, now=NOW)
-        assert found(learner_id) == wanted([*BEFORE, *one, *other])
+    put_cards(learner_id)
+    submit(learner_id=learner_id, submissions=BEFORE, now=NOW)
+    memory.fault = interrupt
+    submit(learner_id=learner_id, submissions=one, now=NOW)
+    assert found(learner_id) == wanted([*BEFORE, *one, *other])
 
 
-def test_two_undone_reviews_of_one_day_end_it(moto_stack: Stack) -> None:
+def test_two_undone_reviews_of_one_day_end_it(memory: MemoryTable) -> None:
     """Each of the two believes that the other review stays."""
     learner_id = str(uuid4())
     before = [*BEFORE, reviewed(1, 3, "c")]
@@ -314,9 +306,8 @@ def test_two_undone_reviews_of_one_day_end_it(moto_stack: Stack) -> None:
         if operation == "TransactWriteItems" and interrupting:
             submit(learner_id=learner_id, submissions=[interrupting.pop()], now=NOW)
 
-    with MemoryTable().answering() as table:
-        put_cards(learner_id)
-        submit(learner_id=learner_id, submissions=before, now=NOW)
-        table.fault = interrupt
-        submit(learner_id=learner_id, submissions=[voided(0, 3, "b")], now=NOW)
-        assert found(learner_id) == wanted([*before, voided(0, 3, "b"), voided(1, 3, "c")])
+    put_cards(learner_id)
+    submit(learner_id=learner_id, submissions=before, now=NOW)
+    memory.fault = interrupt
+    submit(learner_id=learner_id, submissions=[voided(0, 3, "b")], now=NOW)
+    assert found(learner_id) == wanted([*before, voided(0, 3, "b"), voided(1, 3, "c")])

@@ -120,7 +120,7 @@ def test_better_weights_are_adopted_and_the_former_ones_kept(maria: Caller) -> N
 def test_a_fit_that_is_no_better_is_not_adopted(maria: Caller) -> None:
     logs = studied_by(FORGETFUL)
     # Whoever forgets nothing at the end contradicts what was learned from the beginning.
-    newest = [[*log[:-2], *(reviewed(5000 + n, 100 + n) for n in (0, 40))] for log in logs]
+    newest = [[*log[:-1], reviewed(5000 + n, 200)] for n, log in enumerate(logs)]
     store(maria, newest)
     found = maria.post("/scheduler/optimize").json()
     assert found["status"] == "kept"

@@ -35,23 +35,20 @@ class Spent:
 
 @contextmanager
 def counted() -> Iterator[Spent]:
-    """Counts what goes over the wire."""
+    """Counts what goes over the wire, botocore's own repetitions too."""
     spent, events = Spent(), connection().connection.client.meta.events
 
-    def sent(request: Any, **_: Any) -> None:
-        spent.calls.append(request.headers["X-Amz-Target"].decode().partition(".")[2])
-
-    def answered(parsed: Any, **_: Any) -> None:
+    def answered(model: Any, parsed: Any, **_: Any) -> None:
+        again = parsed["ResponseMetadata"].get("RetryAttempts", 0)
+        spent.calls += [model.name] * (1 + again)
         capacity = parsed.get("ConsumedCapacity", [])
         for part in [capacity] if isinstance(capacity, dict) else capacity:
             spent.units += part["CapacityUnits"]
 
-    events.register("before-send.dynamodb", sent)
     events.register("after-call.dynamodb", answered)
     try:
         yield spent
     finally:
-        events.unregister("before-send.dynamodb", sent)
         events.unregister("after-call.dynamodb", answered)
 
 
