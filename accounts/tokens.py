@@ -103,7 +103,10 @@ def verify(
 
 @dataclass(frozen=True)
 class Identity:
-    """Who an id token says that somebody is. `google_id` is None for users of the pool alone."""
+    """Who an id token says that somebody is. `google_id` is None for users of the pool alone.
+
+    `email` and `email_verified` are Google's word, never that of the pool.
+    """
 
     sub: str
     username: str
@@ -140,8 +143,8 @@ def verify_identity(
     return Identity(
         sub=str(claims["sub"]),
         username=str(claims["cognito:username"]),
-        email=str(claims.get("email", "")).lower(),
-        email_verified=claims.get("email_verified") in (True, "true"),
+        email=str(claims.get("custom:google_email", "")).lower(),
+        email_verified=str(claims.get("custom:google_verified")).lower() == "true",
         first_name=str(claims.get("given_name", "")),
         last_name=str(claims.get("family_name", "")),
         google_id=_google_id(claims),

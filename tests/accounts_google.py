@@ -17,10 +17,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
+from cfnlint.decode.decode import decode_str
 
 from accounts import cognito
 from accounts.services.google import challenge_of
-from config import aws
+from config import aws, provisioning
 from config.embedded import exclusive
 from config.stack import Stack, stack
 from tests.accounts_helpers import api
@@ -107,13 +108,25 @@ def google(google_alone: None) -> Iterator[GoogleStub]:
         yield stub
 
 
-def _offer(*providers: str) -> None:
+def offer(*providers: str) -> None:
+    """What the template makes of the app client with or without GoogleSignIn."""
     aws.client("cognito-idp").update_user_pool_client(
         UserPoolId=stack().user_pool_id,
         ClientId=stack().client_id,
-        SupportedIdentityProviders=["COGNITO", *providers],
+        SupportedIdentityProviders=list(providers),
+        AllowedOAuthFlowsUserPoolClient=bool(providers),
+        AllowedOAuthFlows=["code"] if providers else [],
+        AllowedOAuthScopes=["openid", "email", "profile"] if providers else [],
+        CallbackURLs=[REDIRECT] if providers else [],
     )
     cognito.forget_app_client()
+
+
+def _mapping() -> dict[str, str]:
+    """Which attributes Google's claims become on a real stage."""
+    template, faults = decode_str(provisioning.WATCH_TEMPLATE.read_text())
+    assert not faults
+    return dict(template["Resources"]["Google"]["Properties"]["AttributeMapping"])
 
 
 def _federate(stub: GoogleStub) -> None:
@@ -133,15 +146,13 @@ def _federate(stub: GoogleStub) -> None:
             "token_url": f"{stub.url}/token",
             "authorize_scopes": "openid email profile",
         },
-        AttributeMapping={
-            name: name for name in ("email", "email_verified", "given_name", "family_name")
-        },
+        AttributeMapping=_mapping(),
     )
-    _offer(cognito.GOOGLE)
+    offer(cognito.GOOGLE)
 
 
 def _separate() -> None:
-    _offer()
+    offer()
     aws.client("cognito-idp").delete_identity_provider(
         UserPoolId=stack().user_pool_id, ProviderName=cognito.GOOGLE
     )

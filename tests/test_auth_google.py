@@ -12,8 +12,9 @@ import time_machine
 from accounts import cognito
 from accounts.models import Account, Address
 from accounts.services.google import challenge_of, nonce_of
+from config import aws
 from config.stack import stack
-from tests.accounts_google import REDIRECT, GoogleStub, travel
+from tests.accounts_google import REDIRECT, GoogleStub, offer, travel
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -146,6 +147,17 @@ def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: Goo
     assert link(wanda, travel().body(password=PASSWORD)).status_code == 204  # linked already
 
 
+def test_a_linked_google_account_with_another_address_changes_none(google: GoogleStub) -> None:
+    nelson = join("nelson")
+    google.is_used_by("Nelson", new_email("nelson.of.google"))
+    assert link(nelson, travel().body(password=PASSWORD)).status_code == 204
+    assert enter(travel().body()).json()["user"]["email"] == nelson.email
+    pool = aws.client("cognito-idp")
+    user = pool.admin_get_user(UserPoolId=stack().user_pool_id, Username=nelson.id)
+    assert {"Name": "email", "Value": nelson.email} in user["UserAttributes"]
+    assert log_in(nelson.email).status_code == 200
+
+
 def test_a_google_account_of_another_learner_cannot_be_linked(google: GoogleStub) -> None:
     xavier = join("xavier")
     google.is_used_by("Yolanda", new_email("yolanda"))
@@ -179,8 +191,12 @@ def test_a_disabled_learner_cannot_come_in_by_google_either(google: GoogleStub) 
     assert problem(enter(travel().body())) == (401, "INVALID_CREDENTIALS")
 
 
-def test_the_pools_own_page_ends_in_the_same_place() -> None:
-    """The hosted UI's code flow with PKCE, on the embedded pool: its form, its code, our tokens."""
+def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
+    """The hosted UI's code flow with PKCE, on the embedded pool: its form, its code, our tokens.
+
+    The page is open for this test alone: a stage offers Google there, and no passwords.
+    """
+    offer("COGNITO", cognito.GOOGLE)
     bento, verifier = join("bento"), secrets.token_urlsafe(40)
     challenge = challenge_of(verifier)
     form = {
@@ -206,5 +222,6 @@ def test_the_pools_own_page_ends_in_the_same_place() -> None:
     other = enter({**body, "code": code(), "codeVerifier": secrets.token_urlsafe(40)})
     assert problem(other) == (400, "INVALID_CODE")  # refused by the pool: PKCE
     found = enter({**body, "code": code()})
+    offer(cognito.GOOGLE)
     assert found.status_code == 200, found.content
     assert found.json()["user"]["userId"] == bento.id

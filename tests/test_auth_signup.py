@@ -10,7 +10,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from accounts import cognito
 from accounts.models import Account, Address
-from config import table
+from config import aws, table
+from config.stack import stack
 from tests.accounts_helpers import (
     PASSWORD,
     Api,
@@ -33,6 +34,25 @@ class Crash(BaseException):
 
 def store() -> Any:
     return table.connection().connection.client
+
+
+def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:
+    """Cognito refuses any other attribute, the address too; the embedded pool would take it."""
+    pool, sent = aws.client("cognito-idp"), []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        sent.extend(pair["Name"] for pair in params["UserAttributes"])
+
+    event = "provide-client-params.cognito-idp.SignUp"
+    pool.meta.events.register(event, note)
+    try:
+        assert sign_up(new_email("sara")).status_code == 201
+    finally:
+        pool.meta.events.unregister(event, note)
+    where = {"UserPoolId": stack().user_pool_id, "ClientId": stack().client_id}
+    client = pool.describe_user_pool_client(**where)["UserPoolClient"]
+    assert sent
+    assert set(sent) <= set(client["WriteAttributes"])
 
 
 def test_a_learner_signs_up_verifies_and_signs_in() -> None:

@@ -47,6 +47,24 @@ def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> N
     assert lint_file(path) == []
 
 
+def test_google_writes_what_the_client_may_write_and_never_the_address(template: Any) -> None:
+    """Cognito writes what is mapped with the client's right, which access tokens have as well."""
+    watching, faults = decode_str(provisioning.WATCH_TEMPLATE.read_text())
+    assert not faults
+    mapped = set(watching["Resources"]["Google"]["Properties"]["AttributeMapping"])
+    client = template["Resources"]["Client"]["Properties"]
+    assert mapped <= set(client["WriteAttributes"])
+    assert mapped <= set(client["ReadAttributes"])
+    assert not {"email", "email_verified"} & set(client["WriteAttributes"])
+
+
+def test_the_hosted_ui_takes_no_passwords(template: Any) -> None:
+    client = template["Resources"]["Client"]["Properties"]
+    _, offered, else_none = client["SupportedIdentityProviders"]["Fn::If"]
+    assert (offered, else_none) == (["Google"], {"Ref": "AWS::NoValue"})
+    assert client["AllowedOAuthFlowsUserPoolClient"] == {"Fn::If": ["OffersGoogle", True, False]}
+
+
 def test_every_alarm_tells_somebody_and_every_board_is_readable() -> None:
     parsed, faults = decode_str(provisioning.WATCH_TEMPLATE.read_text())
     assert not faults

@@ -30,9 +30,8 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> st
                 "CodeDeliveryFailureException": _NotDelivered,
             },
             Password=password,
-            UserAttributes=attributes(
-                {"email": email, "given_name": first_name, "family_name": last_name}
-            ),
+            # Cognito takes the address from the user name; the app client may not write it.
+            UserAttributes=attributes({"given_name": first_name, "family_name": last_name}),
         )
     except _NotDelivered:
         delete_user(email)  # it was made all the same, and nobody can ever confirm it

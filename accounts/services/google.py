@@ -77,10 +77,8 @@ def nonce_of(code_challenge: str) -> str:
 
 
 def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
-    """Where to send the browser. Raises RedirectNotAllowed, GoogleNotOffered."""
-    _check_redirect(redirect_uri)
-    if GOOGLE not in cognito.app_client().providers:
-        raise GoogleNotOffered
+    """Where to send the browser. Raises GoogleNotOffered, RedirectNotAllowed."""
+    _check_offer(redirect_uri)
     query = {
         "response_type": "code",
         "identity_provider": GOOGLE,
@@ -95,13 +93,16 @@ def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
     return f"{stack().hosted_ui}/oauth2/authorize?{urlencode(query)}"
 
 
-def _check_redirect(redirect_uri: str) -> None:
-    if redirect_uri not in cognito.app_client().callback_urls:
+def _check_offer(redirect_uri: str) -> None:
+    client = cognito.app_client()
+    if GOOGLE not in client.providers:
+        raise GoogleNotOffered
+    if redirect_uri not in client.callback_urls:
         raise RedirectNotAllowed
 
 
 def _enter(*, code: str, redirect_uri: str, code_verifier: str, now: datetime) -> _Entry:
-    _check_redirect(redirect_uri)
+    _check_offer(redirect_uri)
     tokens = cognito.exchange_code(
         code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
     )
@@ -125,7 +126,7 @@ def complete(
 ) -> SignedIn:
     """Signs in by a code of the hosted UI; a new Google account becomes a new learner.
 
-    Raises RedirectNotAllowed, InvalidCode, GoogleEmailNotVerified, AccountExists
+    Raises GoogleNotOffered, RedirectNotAllowed, InvalidCode, GoogleEmailNotVerified, AccountExists
     where the address belongs to a learner with a password, InvalidCredentials.
     """
     entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)
@@ -184,8 +185,8 @@ def link(
 ) -> None:
     """Lets a Google account enter as the learner, who proves to be there by their password.
 
-    Raises RedirectNotAllowed, InvalidCode, GoogleTaken, InvalidCredentials, FreshSignInNeeded,
-    TooManyRequests.
+    Raises GoogleNotOffered, RedirectNotAllowed, InvalidCode, GoogleTaken, InvalidCredentials,
+    FreshSignInNeeded, TooManyRequests.
     """
     account = prove(learner, password, source=source, now=now)
     entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)

@@ -53,6 +53,7 @@ class TokenView(APIView):
         request=GoogleCode,
         answers={200: LoggedIn},
         raises=[
+            GoogleNotOffered,
             RedirectNotAllowed,
             InvalidCode,
             InvalidCredentials,
@@ -75,6 +76,7 @@ class LinkView(APIView):
         request=GoogleLink,
         answers={204: None},
         raises=[
+            GoogleNotOffered,
             RedirectNotAllowed,
             InvalidCode,
             InvalidCredentials,
