@@ -56,7 +56,7 @@ test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The whole suite, with coverag
 	@$(RUN)pytest -n 2 --dist loadgroup --cov
 
 test-fast: setup ## What needs no server
-	@$(RUN)pytest -n 2 -m "not server"
+	@$(RUN)pytest -n 2 -m "not server" --hypothesis-profile fast
 
 lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff check

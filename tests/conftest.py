@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 import pytest
+from django.core.signals import setting_changed
+from django.test.client import ClientHandler
 from django.urls import clear_script_prefix
 from moto import mock_aws
 
@@ -13,6 +16,7 @@ from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import bundle, unpacked  # noqa: F401  (fixtures)
 from tests.callers import Caller, welcome
+from tests.examples import examples  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
 from tests.reminder_helpers import mailbox  # noqa: F401  (fixture)
@@ -30,6 +34,30 @@ def within_the_role() -> Iterator[None]:
     """No test passes on a call that the deployed function may not make."""
     with calls_watched():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def middleware_made_once() -> Iterator[None]:
+    """Django's test client makes the middleware anew for each client: WhiteNoise reads a hundred
+    files. It is the same for all, until a test changes a setting."""
+    make = ClientHandler.load_middleware
+    kept: dict[str, Any] = {}
+
+    def load(self: ClientHandler, is_async: bool = False) -> None:
+        if not kept:
+            make(self, is_async)
+            kept.update(vars(self))
+            kept.pop("enforce_csrf_checks")
+        vars(self).update(kept)
+
+    def forget(**_: Any) -> None:
+        kept.clear()
+
+    setting_changed.connect(forget)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientHandler, "load_middleware", load)
+        yield
+    setting_changed.disconnect(forget)
 
 
 @pytest.fixture(scope="module")

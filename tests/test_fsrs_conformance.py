@@ -17,6 +17,7 @@ from learning.scheduling import (
     retrievability,
     review,
 )
+from tests.examples import examples
 
 EXACT = Settings(fuzz=False)
 START = datetime(2022, 11, 29, 12, 30, tzinfo=UTC)  # where the published vectors begin
@@ -127,7 +128,7 @@ def oracle(scheduler):
 history = st.lists(st.tuples(st.sampled_from(Rating), gaps), min_size=1, max_size=25)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(history=history, schedulers=st.lists(schedulers(), min_size=1, max_size=3))
 @example(history=[(GOOD, timedelta(0))] * 3 + [(HARD, timedelta(0))], schedulers=[EXACT])
 def test_every_history_schedules_as_py_fsrs_does(history, schedulers):
@@ -153,7 +154,7 @@ def test_every_history_schedules_as_py_fsrs_does(history, schedulers):
 # --- fsrs-rs, which fits the weights: the same memory, within single precision -----------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     ratings=st.lists(st.sampled_from(Rating), min_size=1, max_size=12),
     data=st.data(),

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from django.core.management import call_command
 from django.test import Client
 from ulid import ULID
 
+from config.stack import Stack
 from learning.models.cards import Card
 from learning.serializers.scenarios import NewScenarioShape
 from learning.services import starters
 from tests.callers import Caller
+from tests.memory_table import MemoryTable
 
 CONTENT = Path(__file__).parent.parent / "learning" / "content"
 SCENARIOS = sorted((CONTENT / "scenarios").glob("*.json"))
@@ -27,9 +30,16 @@ def load() -> list[str]:
     return said.getvalue().splitlines()
 
 
-@pytest.fixture
-def loaded(table: None) -> None:
+@pytest.fixture(scope="module")
+def restore(moto_stack: Stack, memory_table: MemoryTable) -> Callable[[], None]:
+    memory_table.clear()
     load()
+    return memory_table.remember()
+
+
+@pytest.fixture
+def loaded(table: None, restore: Callable[[], None]) -> None:
+    restore()
 
 
 def anyone(path: str) -> Any:

@@ -38,6 +38,7 @@ from reminders.plan import (
     verdict,
 )
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError
+from tests.examples import examples
 
 wall = datetime.fromisoformat
 HOUR = timedelta(hours=1)
@@ -260,7 +261,7 @@ class TestQuietHours:
             validate_quiet_hours(replace(NIGHT, zone="Europe/Atlantis"))
         validate_quiet_hours(NIGHT)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(
         st.times(),
         st.times(),
@@ -415,7 +416,7 @@ class TestRefusals:
         assert issubclass(ReminderError, ValueError)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     minutes=st.lists(st.integers(0, 3000), min_size=1, max_size=5, unique=True),
     steps=st.lists(st.integers(1, 2000), min_size=1, max_size=20),

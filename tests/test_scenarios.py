@@ -1,6 +1,7 @@
 """/scenarios: what everyone reads, what staff write."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import time_machine
 from django.test import Client
 
 from config.clock import now
+from config.stack import Stack
 from learning.services import scenarios
 from tests.callers import Caller, welcome
+from tests.memory_table import MemoryTable
 
 PACK = Path(__file__).parent.parent / "learning" / "content" / "scenarios"
 COFFEE, MARKET = "coffee-to-take-away", "el-mercado"
@@ -114,12 +117,24 @@ def test_an_archived_scenario_leaves_the_catalogue_and_comes_back(
     assert ids(anyone("/scenarios")) == [COFFEE]
 
 
-@pytest.fixture
-def catalogue(table: None) -> list[str]:
+@pytest.fixture(scope="module")
+def pack() -> list[Any]:
     """The whole pack, in order of level, order and id."""
-    pack = [json.loads(path.read_text()) for path in PACK.glob("*.json")]
+    found = [json.loads(path.read_text()) for path in PACK.glob("*.json")]
+    return sorted(found, key=lambda each: (each["level"], each["order"], each["id"]))
+
+
+@pytest.fixture(scope="module")
+def restore(moto_stack: Stack, memory_table: MemoryTable, pack: list[Any]) -> Callable[[], None]:
+    memory_table.clear()
     scenarios.load(pack, now=now())
-    pack.sort(key=lambda each: (each["level"], each["order"], each["id"]))
+    return memory_table.remember()
+
+
+@pytest.fixture
+def catalogue(table: None, restore: Callable[[], None], pack: list[Any]) -> list[str]:
+    """The ids of the pack, which is loaded, in its order."""
+    restore()
     return [each["id"] for each in pack]
 
 
