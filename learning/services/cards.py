@@ -1,6 +1,7 @@
 """Decks and their cards: made once, changed without losing another device's change, removed."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -229,7 +230,24 @@ def delete_deck(
     except (DeckNotEmpty, NoSuchDeck):
         _reopen(deck)
         raise
-    transact(gone(deck, now), *_options(learner_id, deck, _own(deck)))
+    _remove(learner_id, deck, now)
+
+
+def _remove(learner_id: str, deck: Deck, now: datetime) -> None:
+    """Leaves a tombstone of a closed, empty deck, which another request may do as well."""
+    for _ in range(TRIES):
+        try:
+            transact(gone(deck, now), *_options(learner_id, deck, _own(deck)))
+        except ConditionFailed:
+            found = Deck.of(learner_id, deck.id)
+            if found is None:
+                return
+            if not found.closing:
+                raise PreconditionFailed from None
+            deck = found
+        else:
+            return
+    raise ServiceUnavailable
 
 
 def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
@@ -264,7 +282,8 @@ def _close(deck: Deck) -> None:
 
 def _reopen(deck: Deck) -> None:
     deck.closing = None
-    deck.put()
+    with suppress(ConditionFailed):  # another request has opened it, or removes it
+        deck.put()
 
 
 def assign(item: Card | Deck | Note, changes: Mapping[str, Any], now: datetime) -> None:
