@@ -3,6 +3,7 @@
 botocore is used without boto3: its resources are not needed and cost a third of a cold start.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,11 +20,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from config.calls import record
+from config.calls import deadline, record
 from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 
-# API Gateway gives up after 29 s: three tries of at most 1 + 5 s and their pauses fit.
+# One call: three tries of at most 1 + 5 s, and their pauses. All calls of a request: `_in_time`.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES knows no request token: what is sent again after a lost answer arrives twice.
@@ -52,12 +53,23 @@ class Throttled(ServiceUnavailable):
 _making = Lock()
 
 
+def _in_time(**_: Any) -> None:
+    """Begins no try that might end after its request has to be answered. Raises ServiceTimeout.
+
+    One call that waits in vain is over after 18 s; a second one, or its pauses, would not be.
+    """
+    until = deadline.get()
+    if until is not None and time.monotonic() > until - CONNECT_TIMEOUT_S - READ_TIMEOUT_S:
+        raise ServiceTimeout
+
+
 @cache
 def session() -> botocore.session.Session:
     """The one botocore session; the embedded AWS of local runs takes any credentials."""
     made = botocore.session.get_session()
     if stack().endpoint_url and made.get_credentials() is None:
         made.set_credentials("local", "local")
+    made.register("before-send", _in_time)
     return made
 
 
@@ -99,11 +111,17 @@ def translated() -> Iterator[None]:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in THROTTLES:
             raise Throttled("We are busy: try again in a moment") from error
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        if _status(error) >= 500:
             raise UpstreamFailed from error
         raise
     except (HTTPClientError, BotoCoreError) as error:
         raise ServiceUnavailable from error
+
+
+def _status(error: ClientError) -> int:
+    """AWS's HTTP status, which PynamoDB's errors leave to the ones they come from."""
+    original = error.__cause__ if isinstance(error.__cause__, ClientError) else error
+    return original.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
 def call(service: str, operation: str, **arguments: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The calls to AWS that a request makes, for its log line; apart from the slow clients."""
+"""The calls to AWS that a request makes, and until when; apart from the slow clients."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ class Call:
 
 
 calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
+# When the present request has to be answered, by `time.monotonic()`; what runs by the clock has
+# limits of its own.
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def record(operation: str, units: float = 0.0) -> None:

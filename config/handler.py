@@ -82,12 +82,12 @@ def _preload() -> None:
     """Loads the routes, and makes the client that every request with a token uses."""
     from jose import jws  # noqa: F401
 
-    from config import table
+    from config.connection import connection
 
     for part in get_resolver().url_patterns:
         if isinstance(part, URLResolver) and part.urlconf_name not in NOT_PRELOADED:
             part.url_patterns  # noqa: B018 - reading it is what imports the module
-    table.connection().connection.client  # noqa: B018 - as above
+    connection().connection.client  # noqa: B018 - as above
 
 
 def lambda_handler(event: Event, context: Any) -> Any:

@@ -21,12 +21,14 @@ from rest_framework.versioning import AcceptHeaderVersioning
 from ulid import ULID
 
 from config import problems
-from config.calls import Call, calls
+from config.calls import Call, calls, deadline
 from config.logs import request_id
 from config.problems import FieldError, Problem
 
 log = logging.getLogger("parley.http")
 
+# API Gateway gives up after 29 s (AWS: "Amazon API Gateway quotas"), a cold start among them.
+ANSWER_WITHIN_S = 27
 PROBLEM_JSON = "application/problem+json"
 WHOLE = "(request)"  # the field named where no single one is wrong
 
@@ -150,8 +152,7 @@ def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The answer when something failed outside a view, or while its answer was rendered."""
-    log.exception("unhandled")  # of django.request, which would say so, we print nothing
+    """The answer when something failed outside a view."""
     return problem_response(problems.InternalError(), request.path)
 
 
@@ -167,17 +168,18 @@ class RequestMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        started = time.perf_counter()
+        started = time.monotonic()
         gateway = request.META.get("apig_wsgi.request_context") or {}
         request_id.set(gateway.get("requestId") or str(ULID()))
         made: list[Call] = []
-        token = calls.set(made)
+        token, until = calls.set(made), deadline.set(started + ANSWER_WITHIN_S)
         try:
             response = self.get_response(request)
         finally:
             calls.reset(token)
+            deadline.reset(until)
         self._head(request, response)
-        self._log(request, response, made, time.perf_counter() - started)
+        self._log(request, response, made, time.monotonic() - started)
         return response
 
     def _head(self, request: HttpRequest, response: HttpResponse) -> None:

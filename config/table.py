@@ -6,62 +6,26 @@ are sparse, and what each holds is written in `docs/access-patterns.md`. The tab
 defined in `config/infrastructure.yaml` alone.
 """
 
-import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Generic, Self, TypeVar
 
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PutError, UpdateError, VerboseClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from config.aws import (
-    CONNECT_TIMEOUT_S,
-    READ_TIMEOUT_S,
-    RETRIES,
-    THROTTLES,
-    error_code,
-    session,
-    translated,
-)
-from config.calls import record
+from config.aws import THROTTLES, error_code
+from config.connection import TRIES, connection, pause
 from config.problems import ServiceUnavailable
 from config.stack import stack
 
 Raw = dict[str, dict[str, Any]]
 T = TypeVar("T", bound="Item")
 
-LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
-
-
-def _keys(hash_key: str, range_key: str) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": hash_key, "KeyType": "HASH"},
-        {"AttributeName": range_key, "KeyType": "RANGE"},
-    ]
-
-
-# What PynamoDB needs to know of the table, so that it need not ask DescribeTable.
-SCHEMA = {
-    "KeySchema": _keys("pk", "sk"),
-    "AttributeDefinitions": [
-        {"AttributeName": name, "AttributeType": "S"}
-        for name in ("pk", "sk", *LOCAL_INDEXES, "gsi1pk", "gsi1sk")
-    ],
-    "LocalSecondaryIndexes": [
-        {"IndexName": name, "KeySchema": _keys("pk", name)} for name in LOCAL_INDEXES
-    ],
-    "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
-}
-
-TRANSACTION_TRIES = 6
 BATCH = 25  # AWS: BatchWriteItem
 CONFLICTS = THROTTLES | {"TransactionConflict", "TransactionInProgressException"}
 CONDITION_LOST = "ConditionalCheckFailed"
@@ -82,40 +46,6 @@ class ConditionFailed(Exception):
         super().__init__("a condition did not hold")
         self.lost = tuple(lost)
         self.found = tuple(found)
-
-
-class _Connection(Connection):
-    """PynamoDB's connection on our session, with our errors and our count of calls."""
-
-    @property
-    def session(self) -> Any:
-        return session()
-
-    def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
-        record(operation_name)
-        with translated():
-            answer = super()._make_api_call(operation_name, operation_kwargs)
-        spent = answer.get("ConsumedCapacity") or []
-        for part in [spent] if isinstance(spent, dict) else spent:
-            record("", part.get("CapacityUnits", 0.0))
-        return answer
-
-
-@cache
-def connection() -> TableConnection:
-    """The one connection to the table, shared by every kind of item."""
-    where = stack()
-    made = TableConnection(where.table_name)
-    made.connection = _Connection(
-        region=where.region,
-        host=where.endpoint_url,
-        connect_timeout_seconds=CONNECT_TIMEOUT_S,
-        read_timeout_seconds=READ_TIMEOUT_S,
-        retry_configuration=RETRIES,
-        max_pool_connections=50,
-    )
-    made.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
-    return made
 
 
 class _Meta(type):
@@ -255,7 +185,15 @@ class Item(Model):
         try:
             self.save(condition)
         except PutError as error:
-            raise _lost(error) from error
+            if not (_was_retried(error) and self._stands()):
+                raise _lost(error) from error
+            self.update_local_version_attribute()  # type: ignore[no-untyped-call]
+
+    def _stands(self) -> bool:
+        """Whether the table holds what was to be written: the answer to our first try got lost."""
+        written = self.from_raw_data(self.get_save_kwargs_from_instance()["Item"])
+        found = self.find(self.pk, self.sk)
+        return found is not None and found.attribute_values == written.attribute_values
 
     def put_new(self) -> None:
         """Writes an item whose key must be free. Raises ConditionFailed."""
@@ -269,6 +207,11 @@ class Item(Model):
             raise _lost(error) from error
 
 
+def _was_retried(error: PutError) -> bool:
+    answer = getattr(error.cause and error.cause.__cause__, "response", {})
+    return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts"))
+
+
 def _lost(error: PutError | UpdateError) -> Exception:
     return ConditionFailed() if error.cause_response_code == f"{CONDITION_LOST}Exception" else error
 
@@ -277,9 +220,9 @@ def fetch(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
     """The items that exist among at most 100 keys (pk, sk), in one consistent round trip."""
     found: dict[tuple[str, str], Item] = {}
     wanted: Any = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(keys)]
-    for attempt in range(TRANSACTION_TRIES):
+    for attempt in range(TRIES):
         if attempt:
-            _pause(attempt)
+            pause(attempt)
         answer = connection().batch_get_item(wanted, consistent_read=True)
         for raw in answer["Responses"].get(stack().table_name, []):
             found[raw["pk"]["S"], raw["sk"]["S"]] = Item.read(raw)
@@ -297,9 +240,9 @@ def put_all(items: Sequence[Item]) -> None:
     """
     for start in range(0, len(items), BATCH):
         left: Any = [item.serialize() for item in items[start : start + BATCH]]
-        for attempt in range(TRANSACTION_TRIES):
+        for attempt in range(TRIES):
             if attempt:
-                _pause(attempt)
+                pause(attempt)
             answer = connection().batch_write_item(put_items=left)
             unwritten = answer.get("UnprocessedItems", {}).get(stack().table_name, [])
             if not (left := [each["PutRequest"]["Item"] for each in unwritten]):
@@ -374,9 +317,9 @@ def transact(*writes: Write) -> None:
         writes[0].item.put(writes[0].condition)  # half the price of a transaction of one
         return
     store = connection().connection
-    for attempt in range(TRANSACTION_TRIES):
+    for attempt in range(TRIES):
         if attempt:
-            _pause(attempt)
+            pause(attempt)
         items = [{name: arguments} for name, arguments in (write.request() for write in writes)]
         try:
             store.dispatch("TransactWriteItems", {"TransactItems": items})
@@ -401,8 +344,3 @@ def _lost_of(writes: Sequence[Write], error: VerboseClientError) -> ConditionFai
         if reason and reason.code == CONDITION_LOST
     ]
     return ConditionFailed([write for write, _ in lost], [raw for _, raw in lost])
-
-
-def _pause(attempt: int) -> None:
-    """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), at most 0.8 s."""
-    time.sleep(random.uniform(0, min(0.8, 0.025 * 2**attempt)))  # noqa: S311

@@ -15,7 +15,7 @@ from threading import RLock
 from typing import Any
 from uuid import uuid4
 
-from config.table import SCHEMA
+from config.connection import SCHEMA
 from tests.memory_expressions import (
     SETS,
     Invalid,

@@ -11,6 +11,7 @@ from cfnlint.api import lint_file
 from cfnlint.decode.decode import decode_str
 
 from config import provisioning, table
+from config.connection import SCHEMA
 from config.stack import Stack
 
 FIRST_INDEXES = {
@@ -93,9 +94,9 @@ def test_the_indexes_are_those_the_table_was_created_with(
 def test_the_models_know_the_same_keys_and_indexes_as_the_template(properties: Any) -> None:
     for kind in FIRST_INDEXES:
         made = [{k: index[k] for k in ("IndexName", "KeySchema")} for index in properties[kind]]
-        assert made == table.SCHEMA[kind]
-    assert properties["KeySchema"] == table.SCHEMA["KeySchema"]
-    assert properties["AttributeDefinitions"] == table.SCHEMA["AttributeDefinitions"]
+        assert made == SCHEMA[kind]
+    assert properties["KeySchema"] == SCHEMA["KeySchema"]
+    assert properties["AttributeDefinitions"] == SCHEMA["AttributeDefinitions"]
 
 
 def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from config import embedded, provisioning, table
+from config import embedded, provisioning
+from config.connection import SCHEMA
 from config.stack import Stack
 from tests.template import table_definition
 
@@ -132,7 +133,7 @@ def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -
     assert dynamodb_local.endpoint_url
     dynamodb = provisioning.local_client("dynamodb", dynamodb_local.endpoint_url)
     found = dynamodb.describe_table(TableName=dynamodb_local.table_name)["Table"]
-    assert found["KeySchema"] == table_definition()["KeySchema"] == table.SCHEMA["KeySchema"]
+    assert found["KeySchema"] == table_definition()["KeySchema"] == SCHEMA["KeySchema"]
     assert len(found["LocalSecondaryIndexes"]) == 5
 
 

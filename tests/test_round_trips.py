@@ -14,8 +14,8 @@ import pytest
 from ulid import ULID
 
 from accounts.admission import states
+from config.connection import connection
 from config.stack import Stack
-from config.table import connection
 from learning.models.cards import Card
 from tests.callers import Caller, welcome
 from tests.test_flashcards import card_of, deck_of

@@ -1,0 +1,99 @@
+"""The way to the table: one connection for all kinds of item, and what it does when AWS is busy."""
+
+import random
+import time
+from functools import cache
+from typing import Any
+
+from pynamodb.connection.base import Connection, MetaTable
+from pynamodb.connection.table import TableConnection
+from pynamodb.exceptions import VerboseClientError
+
+from config.aws import (
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    RETRIES,
+    error_code,
+    session,
+    translated,
+)
+from config.calls import record
+from config.problems import ServiceUnavailable
+from config.stack import stack
+
+LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
+
+
+def _keys(hash_key: str, range_key: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": hash_key, "KeyType": "HASH"},
+        {"AttributeName": range_key, "KeyType": "RANGE"},
+    ]
+
+
+# What PynamoDB needs to know of the table, so that it need not ask DescribeTable.
+SCHEMA = {
+    "KeySchema": _keys("pk", "sk"),
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"}
+        for name in ("pk", "sk", *LOCAL_INDEXES, "gsi1pk", "gsi1sk")
+    ],
+    "LocalSecondaryIndexes": [
+        {"IndexName": name, "KeySchema": _keys("pk", name)} for name in LOCAL_INDEXES
+    ],
+    "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
+}
+
+TRIES = 6
+# What a single write is answered while a transaction holds its item: nothing is written.
+CONFLICT = "TransactionConflictException"
+
+
+class _Connection(Connection):
+    """PynamoDB's connection on our session, with our errors and our count of calls."""
+
+    @property
+    def session(self) -> Any:
+        return session()
+
+    def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
+        for attempt in range(TRIES):
+            if attempt:
+                pause(attempt)
+            try:
+                return self._call(operation_name, operation_kwargs)
+            except VerboseClientError as error:
+                if error_code(error) != CONFLICT:
+                    raise
+        raise ServiceUnavailable("We are busy: try again in a moment")
+
+    def _call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
+        record(operation_name)
+        with translated():
+            answer = super()._make_api_call(operation_name, operation_kwargs)
+        spent = answer.get("ConsumedCapacity") or []
+        for part in [spent] if isinstance(spent, dict) else spent:
+            record("", part.get("CapacityUnits", 0.0))
+        return answer
+
+
+@cache
+def connection() -> TableConnection:
+    """The one connection to the table, shared by every kind of item."""
+    where = stack()
+    made = TableConnection(where.table_name)
+    made.connection = _Connection(
+        region=where.region,
+        host=where.endpoint_url,
+        connect_timeout_seconds=CONNECT_TIMEOUT_S,
+        read_timeout_seconds=READ_TIMEOUT_S,
+        retry_configuration=RETRIES,
+        max_pool_connections=50,
+    )
+    made.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
+    return made
+
+
+def pause(attempt: int) -> None:
+    """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), at most 0.8 s."""
+    time.sleep(random.uniform(0, min(0.8, 0.025 * 2**attempt)))  # noqa: S311

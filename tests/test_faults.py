@@ -1,0 +1,291 @@
+"""AWS slow, busy, in conflict with itself, or gone: one clear answer, in time, and nothing lost."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from moto.core.models import botocore_stubber
+
+from accounts.limits import spend
+from accounts.models import Attempts, Profile
+from config import aws, connection, http, table, vault
+from config.clock import now
+from config.problems import ServiceUnavailable, UpstreamFailed
+from config.table import ConditionFailed, fetch
+from learning.models.cards import Deck
+from tests.callers import Caller
+from tests.memory_table import MemoryTable
+from tests.reminder_helpers import event_of, reminder_of
+from tests.test_flashcards import card_of, deck_of
+
+WRITES = frozenset({"DeleteItem", "PutItem", "UpdateItem", "TransactWriteItems"})
+# Methods and paths whose calls are, between them, of all the kinds that the service makes.
+REQUESTS: dict[str, Callable[[Caller], Any]] = {
+    "GetItem": lambda maria: maria.get("/scheduler"),
+    "Query": lambda maria: maria.get("/decks"),
+    "BatchGetItem": lambda maria: maria.get("/statistics"),
+    "PutItem": lambda maria: maria.post("/decks", {"name": "Português"}),
+    "DeleteItem": lambda maria: maria.delete("/calendar"),
+    "TransactWriteItems": lambda maria: maria.patch("/scheduler", {"fuzz": False}),
+}
+
+
+def refusal(operation: str, body: dict[str, Any], code: str, status: int) -> Any:
+    """AWS's answer with this error; a transaction is cancelled for its first write."""
+    answer: dict[str, Any] = {"Error": {"Code": code, "Message": "made by a test"}}
+    if code == connection.CONFLICT and operation == "TransactWriteItems":
+        others = [{"Code": "None"}] * (len(body["TransactItems"]) - 1)
+        answer = {
+            "Error": {"Code": "TransactionCanceledException", "Message": "made by a test"},
+            "CancellationReasons": [{"Code": "TransactionConflict"}, *others],
+        }
+    answer["ResponseMetadata"] = {"HTTPStatusCode": status}
+    return SimpleNamespace(status_code=status), answer
+
+
+def conflict(operation: str, body: dict[str, Any]) -> Any:
+    return refusal(operation, body, connection.CONFLICT, 400) if operation in WRITES else None
+
+
+def throttled(operation: str, body: dict[str, Any]) -> Any:
+    return refusal(operation, body, "ProvisionedThroughputExceededException", 400)
+
+
+def broken(operation: str, body: dict[str, Any]) -> Any:
+    return refusal(operation, body, "InternalServerError", 500)
+
+
+def silent(operation: str, body: dict[str, Any]) -> Any:
+    raise ReadTimeoutError(endpoint_url="")
+
+
+def gone(operation: str, body: dict[str, Any]) -> Any:
+    raise EndpointConnectionError(endpoint_url="")
+
+
+class Wire:
+    """What botocore sends to. `fate` is told of each try and its answer, which it may let get lost;
+    `sent` has the operations of all tries."""
+
+    def __init__(self, memory: MemoryTable) -> None:
+        self.memory = memory
+        self.sent: list[str] = []
+        self.fate: Callable[[str, bytes], None] = lambda operation, body: None
+
+    def send(self, request: Any, **_: Any) -> AWSResponse:
+        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+        self.sent.append(operation)
+        answered, answer = self.memory._call(SimpleNamespace(name=operation), vars(request))
+        self.fate(operation, request.body)
+        if error := answer.pop("Error", None):
+            answer |= {"__type": error["Code"], "message": error["Message"]}
+        raw = SimpleNamespace(stream=lambda: [json.dumps(answer).encode()])
+        return AWSResponse(request.url, answered.status_code, {}, raw)
+
+    def lose(self, operation: str, body: bytes = b"") -> None:
+        """Lets one answer get lost, to the next try of an operation with this in its body."""
+        lost: list[str] = []
+
+        def fate(tried: str, sent: bytes) -> None:
+            if tried == operation and body in sent and not lost:
+                lost.append(tried)
+                raise ReadTimeoutError(endpoint_url="")
+
+        self.fate = fate
+
+
+Fault = Callable[[str, dict[str, Any]], Any]
+FAULTS: dict[Fault, tuple[int, str]] = {
+    throttled: (503, "SERVICE_UNAVAILABLE"),
+    gone: (503, "SERVICE_UNAVAILABLE"),
+    broken: (502, "UPSTREAM_FAILED"),
+    silent: (504, "SERVICE_TIMEOUT"),
+    conflict: (503, "SERVICE_UNAVAILABLE"),
+}
+
+
+@contextmanager
+def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
+    """Lets DynamoDB's operation `of` fail so many times; the value is what was called."""
+    called: list[str] = []
+
+    def answer(model: Any, params: Any, **_: Any) -> Any:
+        called.append(model.name)
+        if model.name == of and called.count(of) <= times:
+            return fault(model.name, json.loads(params["body"]))
+        return None
+
+    events = connection.connection().connection.client.meta.events
+    events.register_first("before-call.dynamodb", answer)
+    try:
+        yield called
+    finally:
+        events.unregister("before-call.dynamodb", answer)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (connection, table):
+        monkeypatch.setattr(module, "pause", lambda attempt: None)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda s: None))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_table_that_fails_is_a_problem_with_a_hint(
+    maria: Caller, operation: str, fault: Fault
+) -> None:
+    if fault is conflict and operation not in WRITES:
+        return  # reads do not take part in transactions
+    maria.post("/calendar/rotate")
+    with failing(fault, of=operation):
+        answer = REQUESTS[operation](maria)
+    assert (answer.status_code, answer.json()["code"]) == FAULTS[fault]
+    assert int(answer["Retry-After"]) > 0
+    assert answer["Content-Type"] == "application/problem+json"
+    assert REQUESTS[operation](maria).status_code in (200, 201, 204)
+
+
+@pytest.mark.parametrize("operation", sorted(WRITES & REQUESTS.keys()))
+def test_a_conflict_that_passes_is_not_seen(maria: Caller, operation: str) -> None:
+    maria.post("/calendar/rotate")
+    with failing(conflict, of=operation, times=3) as called:
+        answer = REQUESTS[operation](maria)
+    assert answer.status_code in (200, 201, 204)
+    assert called.count(operation) == 4
+
+
+def test_a_try_is_counted_once_though_a_transaction_held_its_counter(table: None) -> None:
+    with failing(conflict, of="UpdateItem", times=2):
+        spend("verify_email", "maria@example.org", now=now())
+    attempts = Attempts.at("verify_email", "maria@example.org")
+    assert attempts.take({"all": 9}, now=now(), within_s=60, renew=False) == {"all": 2}
+
+
+def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    key = Deck.key(maria.id, deck_id)
+    calls = 0
+
+    def partly(operation: str, body: dict[str, Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        left = {"Responses": {}, "UnprocessedKeys": body["RequestItems"]}
+        return SimpleNamespace(status_code=200), left
+
+    with failing(partly, of="BatchGetItem", times=2):
+        assert list(fetch(key)) == [key]
+    assert calls == 2
+    with failing(partly, of="BatchGetItem"), pytest.raises(ServiceUnavailable):
+        fetch(key)
+    card_of(maria, deck_id)
+
+
+@pytest.fixture
+def wire(maria: Caller, memory_table: MemoryTable) -> Iterator[Wire]:
+    """The table behind botocore's retries instead of before them."""
+    events = connection.connection().connection.client.meta.events
+    made = Wire(memory_table)
+    others = {"before-call.dynamodb": memory_table._call, "before-send": botocore_stubber}
+    for event, other in others.items():
+        events.unregister(event, other)
+    events.register("before-send", made.send)
+    yield made
+    events.unregister("before-send", made.send)
+    for event, other in others.items():
+        events.register(event, other)
+
+
+def test_a_change_whose_answer_got_lost_is_no_conflict_with_itself(
+    maria: Caller, wire: Wire
+) -> None:
+    path = f"/decks/{deck_of(maria)}"
+    wire.lose("PutItem")
+    changed = maria.patch(path, {"name": "Galego"}, If_Match='"1"')
+    assert (changed.status_code, changed.json()["version"]) == (200, 2)
+    assert wire.sent.count("PutItem") == 3  # the deck, the change, and the change again
+    again = maria.patch(path, {"name": "Mirandês"}, If_Match='"2"')
+    assert again.json() == maria.get(path).json()
+    assert maria.patch(path, {"name": "Asturiano"}, If_Match='"2"').status_code == 412
+
+
+def test_a_change_whose_answer_got_lost_does_not_hide_that_of_another(
+    maria: Caller, wire: Wire
+) -> None:
+    profile = Profile.of(maria.id)
+    assert profile is not None
+
+    def another_writes(operation: str, body: bytes) -> None:
+        if operation == "PutItem":
+            wire.fate = lambda operation, body: None
+            assert maria.patch("/profile", {"firstName": "Ana"}).status_code == 200
+            raise ReadTimeoutError(endpoint_url="")
+
+    wire.fate = another_writes
+    profile.daily_goal = 30
+    with pytest.raises(ConditionFailed):
+        profile.put()
+    assert maria.get("/profile").json()["firstName"] == "Ana"
+
+
+@pytest.mark.parametrize("path", ["/decks", "/events", "/reminders"])
+def test_a_deletion_whose_answer_got_lost_is_done(maria: Caller, wire: Wire, path: str) -> None:
+    made = {"/decks": deck_of, "/events": event_of, "/reminders": reminder_of}[path](maria)
+    thing = f"{path}/{made if isinstance(made, str) else made['id']}"
+    wire.lose("PutItem", b"tombstone")
+    assert maria.delete(thing).status_code == 204
+    assert maria.get(thing).status_code == 404
+
+
+def silence(operation: str, body: bytes) -> None:
+    raise ReadTimeoutError(endpoint_url="")
+
+
+def test_a_silent_table_is_asked_three_times(maria: Caller, wire: Wire) -> None:
+    wire.fate = silence
+    assert maria.get("/decks").status_code == 504
+    assert wire.sent == ["GetItem"] * 3
+
+
+def test_no_try_is_begun_that_might_end_after_the_gateway_gave_up(
+    maria: Caller, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep_waiting(operation: str, body: bytes) -> None:
+        time.sleep(0.3)
+        silence(operation, body)
+
+    longest_s = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_S
+    monkeypatch.setattr(http, "ANSWER_WITHIN_S", longest_s + 0.2)
+    wire.fate = keep_waiting
+    answer = maria.get("/decks")
+    assert (answer.status_code, answer.json()["code"]) == (504, "SERVICE_TIMEOUT")
+    assert int(answer["Retry-After"]) > 0
+    assert wire.sent == ["GetItem"]
+
+
+def test_the_limit_of_a_request_does_not_outlive_it(
+    maria: Caller, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "ANSWER_WITHIN_S", 0)
+    assert maria.get("/decks").status_code == 504
+    assert Deck.of(maria.id, "nowhere") is None  # as what runs by the clock would ask
+
+
+def test_a_key_that_is_disabled_is_ours_to_mend(moto_stack: Any) -> None:
+    def disabled(model: Any, **_: Any) -> Any:
+        return refusal(model.name, {}, "DisabledException", 400)
+
+    events = aws.client("kms").meta.events
+    events.register("before-call.kms", disabled)
+    try:
+        with pytest.raises(UpstreamFailed) as refused:
+            vault.decrypt(b"sealed", owner="maria")
+    finally:
+        events.unregister("before-call.kms", disabled)
+    assert refused.value.retry_after_s
