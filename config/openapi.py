@@ -1,5 +1,6 @@
 """The OpenAPI document, from what each view's method says of itself (`config.operations`)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import uritemplate
@@ -24,6 +25,12 @@ IF_MATCH = OpenApiParameter(
 
 def _id(pattern: str) -> OpenApiParameter:
     return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
+
+
+def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
+    body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
+    return {"operationId": operation_id, "requestBody": body}
 
 
 class FieldErrorShape(Serializer):
@@ -68,6 +75,15 @@ class Schema(AutoSchema):
     def _get_serializer_name(self, serializer: Any, direction: Any, *args: Any, **kw: Any) -> str:
         name: str = super()._get_serializer_name(serializer, direction, *args, **kw)
         return name.replace("Shape", "")
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        described = super().get_operation(*args, **kwargs)
+        if described is not None and (leads_to := self.operation.leads_to):
+            links = {name: _link(name, fields) for name, fields in leads_to.items()}
+            for status, answer in described["responses"].items():
+                if status.startswith("2"):
+                    answer["links"] = links
+        return described
 
     def get_request_serializer(self) -> Any:
         return self.operation.request

@@ -24,7 +24,11 @@ WITH_BODY = (
 
 @dataclass(frozen=True)
 class Operation:
-    """One method on one path. `answers` maps a status (or status and media type) to a shape."""
+    """One method on one path. `answers` maps a status (or status and media type) to a shape.
+
+    `leads_to` has operations that go on with what a success answered: {operation id: {field of
+    its body: field of the answer}}, in wire names.
+    """
 
     id: str
     answers: Mapping[Any, Any]
@@ -33,6 +37,7 @@ class Operation:
     problems: tuple[type[Problem], ...]
     public: bool
     if_match: bool
+    leads_to: Mapping[str, Mapping[str, str]]
 
 
 def operation(
@@ -44,6 +49,7 @@ def operation(
     raises: Iterable[type[Problem]] = (),
     public: bool = False,
     if_match: bool = False,
+    leads_to: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Callable[[V], V]:
     """Describes a view's method: what it takes, what it answers, which problems it may raise.
 
@@ -60,7 +66,14 @@ def operation(
     if if_match:
         kinds.append(problems.PreconditionFailed)
     said = Operation(
-        operation_id, answers, request, query, tuple(dict.fromkeys(kinds)), public, if_match
+        operation_id,
+        answers,
+        request,
+        query,
+        tuple(dict.fromkeys(kinds)),
+        public,
+        if_match,
+        leads_to or {},
     )
 
     def describe(method: V) -> V:

@@ -8,6 +8,7 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 
 from accounts.browse import gate
+from accounts.browse.forms import prose
 from accounts.browse.routes import routes
 from config.handler import lambda_handler
 from tests.browsers import Browser, cookie_of, ids_of, labelled, signed_in
@@ -67,6 +68,12 @@ def test_a_page_keeps_to_its_policy_and_every_input_has_a_label(
     ids = ids_of(page)
     assert len(ids) == len(set(ids)), [each for each in ids if ids.count(each) > 1]
     assert labelled(page)
+
+
+def test_code_in_what_is_said_of_a_route_is_code(browser: Browser) -> None:
+    page = text(browser.get("/browse/auth/activity"))
+    assert "with its <code>target</code>." in page
+    assert prose("`<b>` & more") == "<code>&lt;b&gt;</code> &amp; more"
 
 
 def test_a_list_links_to_its_things_and_to_its_next_page(stefan: Caller, browser: Browser) -> None:

@@ -5,6 +5,7 @@ The pictures are kept in build/screenshots, for people to look at.
 """
 
 import base64
+import json
 import re
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -123,8 +125,8 @@ EXPECTED = re.compile(r"/browse/\S* .*400 \(Bad Request\)|image 'https://cdn\.re
 
 
 def complaints(chromium: Chrome) -> list[Any]:
-    """What the browser's console says: blocked by the policy, not found, failed."""
-    said = chromium.get_log("browser")
+    """What the browser's console warns of: blocked by the policy, not found, failed."""
+    said = [entry for entry in chromium.get_log("browser") if entry["level"] != "INFO"]
     return [entry for entry in said if not EXPECTED.search(entry["message"])]
 
 
@@ -218,6 +220,39 @@ def test_the_keyboard_alone_is_enough(chromium: Chrome, service: str) -> None:
     assert {"a", "summary", "input"} <= set(seen)
     here.send_keys("Verbos", Keys.ENTER)
     wait_for(chromium, "/browse/decks/")
+    assert complaints(chromium) == []
+
+
+def test_the_second_step_is_set_up_asked_for_and_turned_off(chromium: Chrome, service: str) -> None:
+    set_width(chromium, WIDE)
+    sign_in(chromium, service, "/browse/auth/mfa/setup")
+    find(chromium, ".offer form button").click()
+    assert find(chromium, "img.picture").is_displayed()
+    picture_everywhere(chromium, "mfa-set-up")
+    secret = json.loads(find(chromium, "pre").text)["secret"]
+    chromium.get(f"{service}/browse/auth/mfa/verify-setup")
+    find(chromium, "#POST-code").send_keys(pyotp.TOTP(secret).now(), Keys.ENTER)
+    assert "backupCodes" in find(chromium, "pre").text
+    try:
+        find(chromium, "header form button").click()
+        wait_for(chromium, "/browse/login")
+        chromium.get(f"{service}/browse")
+        find(chromium, "#POST-email").send_keys(EMAIL)
+        find(chromium, "#POST-password").send_keys(PASSWORD, Keys.ENTER)
+        code = find(chromium, "#POST-code")
+        assert chromium.switch_to.active_element == code
+        picture_everywhere(chromium, "login-code")
+        code.send_keys(pyotp.TOTP(secret).now(), Keys.ENTER)
+        WebDriverWait(chromium, PATIENCE_S).until(
+            lambda driver: "Hello, Stefan" in driver.find_element(By.TAG_NAME, "main").text
+        )
+        chromium.get(f"{service}/browse/auth/activity")
+        assert "mfa_enabled" in find(chromium, ".rows").text
+        picture_everywhere(chromium, "activity")
+    finally:
+        chromium.get(f"{service}/browse/auth/mfa/disable")
+        find(chromium, "#POST-password").send_keys(PASSWORD, Keys.ENTER)
+    assert '"enabled": false' in find(chromium, "pre").text
     assert complaints(chromium) == []
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from rest_framework import serializers
 from rest_framework.fields import empty
 
@@ -97,6 +99,14 @@ class Filled:
         return Filled(self.sent, present if isinstance(present, dict) else None, self.errors)
 
 
+def prose(said: str) -> SafeString:
+    """What is said of a route or a field, for HTML: its `code` is code."""
+    pieces = enumerate(said.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", each) if n % 2 else each,) for n, each in pieces)
+    )
+
+
 def label_of(name: str) -> str:
     """`newCardsPerDay` → `New cards per day`."""
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
@@ -130,7 +140,7 @@ def _input(name: str, each: Any, filled: Filled, path: str, in_query: bool) -> I
         label_of(name),
         widget,
         values=values,
-        help=_help(each),
+        help=prose(_help(each)),
         required=bool(each.required),
         choices=list(_choices(each, values)) if widget.startswith("choice") else [],
         errors=filled.messages(path),

@@ -8,7 +8,17 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
-from accounts.browse.forms import Fault, Filled, Input, NoForm, faults, inputs, sendable, skeleton
+from accounts.browse.forms import (
+    Fault,
+    Filled,
+    Input,
+    NoForm,
+    faults,
+    inputs,
+    prose,
+    sendable,
+    skeleton,
+)
 from accounts.browse.gate import FORM, IF_MATCH, QUERY
 from accounts.browse.routes import Route
 from config.serializers import Serializer
@@ -118,8 +128,8 @@ def _offer(answer: Answer, method: str, failed: bool) -> Offer:
     title, description = route.heading(method)
     return Offer(
         method=method.upper(),
-        title=title,
-        description=description,
+        title=prose(title),
+        description=prose(description),
         query=query,
         inputs=shown,
         json=_text(shape, present, sent if in_json else None),

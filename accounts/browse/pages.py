@@ -12,7 +12,7 @@ from typing import Any
 from rest_framework.parsers import FormParser
 from rest_framework.renderers import BrowsableAPIRenderer
 
-from accounts.browse.forms import body
+from accounts.browse.forms import body, prose
 from accounts.browse.offers import CONTENT, Answer, as_json, narrowing, offers
 from accounts.browse.routes import Route, find
 from config.http import Parser
@@ -73,8 +73,8 @@ class Page(BrowsableAPIRenderer):
         return {
             "request": request,
             "name": _name(None if is_problem else data, request.path),
-            "title": title,
-            "description": description,
+            "title": prose(title),
+            "description": prose(description),
             "crumbs": list(_above(route, request.path)),
             "status": response.status_code,
             "phrase": HTTPStatus(response.status_code).phrase,

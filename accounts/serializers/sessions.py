@@ -10,6 +10,12 @@ from accounts.serializers.profile import ProfileShape, profile_body
 from accounts.services.sessions import SignedIn
 from config.serializers import Serializer
 
+# What goes on with the answer to a sign-in: operation → {field of its body: field of the answer}.
+AFTER_SIGN_IN = {
+    "refreshToken": {"refreshToken": "refreshToken"},
+    "logoutUser": {"refreshToken": "refreshToken"},
+}
+
 
 class Login(Serializer):
     email = Email()

@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 from accounts.authentication import caller
 from accounts.cognito import InvalidCode, InvalidCredentials
 from accounts.serializers.google import GoogleCode, GoogleLink, GoogleQuery
-from accounts.serializers.sessions import LoggedIn, signed_in_body
+from accounts.serializers.sessions import AFTER_SIGN_IN, LoggedIn, signed_in_body
 from accounts.services import google
 from accounts.services.google import (
     AccountExists,
@@ -61,6 +61,7 @@ class TokenView(APIView):
             AccountExists,
         ],
         public=True,
+        leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
         """Sign in with the code that Google's sign-in led to."""

@@ -16,7 +16,7 @@ from accounts.cognito import (
     PasswordSignInNeeded,
 )
 from accounts.serializers.mfa import BackupCodes, MfaDisabled, MfaEnabled, MfaSetup, VerifyMfa
-from accounts.serializers.sessions import LoggedIn, signed_in_body
+from accounts.serializers.sessions import AFTER_SIGN_IN, LoggedIn, signed_in_body
 from accounts.serializers.shared import OnlyCode, OnlyPassword
 from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
@@ -77,6 +77,7 @@ class VerifyView(APIView):
         answers={200: LoggedIn},
         raises=[InvalidMfaCode, MfaSessionExpired, InvalidCredentials, PasswordResetRequired],
         public=True,
+        leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
         """Complete a sign-in by a code of the app, or by a backup code."""

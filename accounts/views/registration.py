@@ -24,6 +24,7 @@ class SignUpView(APIView):
         answers={201: Registered},
         raises=[UserAlreadyExists, WeakPassword],
         public=True,
+        leads_to={"verifyEmail": {"email": "email"}, "resendVerification": {"email": "email"}},
     )
     def post(self, request: Request) -> Response:
         """Register a learner.

@@ -15,6 +15,7 @@ from accounts.cognito import (
 )
 from accounts.serializers.mfa import MfaRequired
 from accounts.serializers.sessions import (
+    AFTER_SIGN_IN,
     LoggedIn,
     Login,
     OnlyRefreshToken,
@@ -46,6 +47,7 @@ class LoginView(APIView):
         answers={200: LOGIN_ANSWER},
         raises=[InvalidCredentials, EmailNotVerified, PasswordResetRequired],
         public=True,
+        leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
         """Sign in with address and password.
