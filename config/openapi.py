@@ -1,17 +1,26 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.operations`)."""
+"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
 
-from collections.abc import Mapping
+It is written to be read by people and by generators of clients: each error answer has exactly the
+codes that may come, each shape examples, and nothing that may be left out looks as if it may not.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import uritemplate
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from config.openapi_guide import GROUPS, GUIDE, TAGS
 from config.operations import Operation
-from config.problems import Problem
+from config.problems import NotFound, Problem, ValidationFailed
 from config.serializers import ULID_OR_UUID, Serializer
 
 IF_MATCH = OpenApiParameter(
@@ -21,6 +30,13 @@ IF_MATCH = OpenApiParameter(
     pattern='^(?:"[0-9]{1,15}"|[0-9]{1,15})$',
     description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
 )
+
+PROBLEM_JSON = "application/problem+json"
+LOCATION = {"Location": {"schema": {"type": "string", "format": "uri"}}}
+WAIT = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
+SCHEME = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+HEADERS = {302: LOCATION, 303: LOCATION, 401: SCHEME, 429: WAIT, 502: WAIT, 503: WAIT, 504: WAIT}
+ENTITY_TAG = {"description": "The version, for If-Match", "schema": {"type": "string"}}
 
 
 def _id(pattern: str) -> OpenApiParameter:
@@ -70,7 +86,10 @@ class Schema(AutoSchema):
         return [self.path.strip("/").split("/")[0]]
 
     def get_summary(self) -> str:
-        return self.get_description().partition("\n")[0].rstrip(".")
+        return super().get_description().partition("\n\n")[0].replace("\n", " ").rstrip(".")
+
+    def get_description(self) -> str:  # type: ignore[override]
+        return super().get_description().partition("\n\n")[2]
 
     def _get_serializer_name(self, serializer: Any, direction: Any, *args: Any, **kw: Any) -> str:
         name: str = super()._get_serializer_name(serializer, direction, *args, **kw)
@@ -113,12 +132,22 @@ class Schema(AutoSchema):
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if schema.get("description") == inspect.getdoc(Serializer):
+            del schema["description"]
+        for name in serializer.samples.keys() & schema["properties"].keys():
+            schema["properties"][name]["examples"] = [serializer.samples[name]]
         if direction == "response":  # what may be left out of a request is in every answer
             given = {
                 name for name, field in serializer.fields.items() if field.default is not empty
             }
             named = given & schema["properties"].keys()
             schema["required"] = sorted(named.union(schema.get("required", [])))
+        return schema
+
+    def _map_serializer_field(self, field: Any, *args: Any, **kwargs: Any) -> Any:
+        schema = super()._map_serializer_field(field, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if sample := getattr(field, "sample", None):
+            schema = {**schema, "examples": [sample]}
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
@@ -128,16 +157,70 @@ class Schema(AutoSchema):
         return []
 
     def get_response_serializers(self) -> Any:
+        return self.operation.answers
+
+    def _get_response_bodies(self, direction: Any = "response") -> Any:
+        bodies = super()._get_response_bodies(direction)
+        for status, body in bodies.items():
+            body["description"] = HTTPStatus(int(status)).phrase
+            if headers := HEADERS.get(int(status)):
+                body["headers"] = headers
         by_status: dict[int, list[type[Problem]]] = {}
-        for kind in self.operation.problems:
+        kinds = list(self.operation.problems)
+        if "{id}" in self.path and NotFound not in kinds:
+            kinds.append(NotFound)  # at least for an id that has not the form of one
+        for kind in kinds:
             by_status.setdefault(kind.status, []).append(kind)
-        described = {
-            (status, "application/problem+json"): OpenApiResponse(
-                ProblemShape, description="; ".join(f"`{kind.code}` {kind.title}" for kind in kinds)
-            )
-            for status, kinds in sorted(by_status.items())
+        for code, alike in sorted(by_status.items()):
+            answer = self._answer(code, alike)
+            if page := bodies.get(str(code)):  # for people, of the same status
+                page["content"].update(answer["content"])
+            else:
+                bodies[str(code)] = self._shared(answer, alike)
+        return bodies
+
+    def _answer(self, status: int, kinds: Sequence[type[Problem]]) -> dict[str, Any]:
+        """The problem documents of one status, with the codes that may come here."""
+        codes = {"type": "string", "enum": list(dict.fromkeys(kind.code for kind in kinds))}
+        only = {"type": "object", "properties": {"code": codes}, "required": ["code"]}
+        shape = self.resolve_serializer(ProblemShape(), "response").ref
+        content: dict[str, Any] = {"schema": {"allOf": [shape, only]}}
+        if len(kinds) == 1:
+            content["example"] = _example(kinds[0])
+        else:
+            content["examples"] = {kind.__name__: {"value": _example(kind)} for kind in kinds}
+        answer: dict[str, Any] = {
+            "description": "; ".join(f"`{kind.code}` {kind.title}" for kind in kinds),
+            "content": {PROBLEM_JSON: content},
         }
-        return {**self.operation.answers, **described}
+        if headers := HEADERS.get(status):
+            answer["headers"] = headers
+        return answer
+
+    def _shared(self, answer: dict[str, Any], kinds: Sequence[type[Problem]]) -> dict[str, Any]:
+        """The answer by its name, unless it has so many problems that no other is alike."""
+        if len(kinds) > 2:
+            return answer
+        name = "Or".join(kind.__name__ for kind in kinds)
+        named = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, name)  # type: ignore[no-untyped-call]
+        self.registry.register_on_missing(named)
+        return dict(named.ref)
+
+
+def _example(kind: type[Problem]) -> dict[str, Any]:
+    example = {
+        "type": f"urn:parley:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.title,
+        "code": kind.code,
+        "instance": "/decks",
+        "requestId": "01M7XVB2S6W6PEBKZSJ6B0Y3PX",
+    }
+    if kind.code == ValidationFailed.code:
+        message = "This field may not be blank."
+        example["errors"] = [{"field": "tags.1", "code": "blank", "message": message}]
+    return example
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -149,8 +232,37 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Says what the serializers enforce: a request has no fields but those named."""
-    for name, schema in result["components"]["schemas"].items():
-        if name.endswith("Request") and schema.get("type") == "object":
+    """What belongs to the document as a whole, and what serializers enforce without saying so."""
+    result["info"] |= {"description": GUIDE, "license": {"name": "MIT", "identifier": "MIT"}}
+    result["servers"] = [{"url": ".", "description": "Where this document is"}]
+    result["tags"] = [{"name": name, "description": said} for name, said in TAGS.items()]
+    result["x-tagGroups"] = [{"name": name, "tags": tags} for name, tags in GROUPS.items()]
+    shapes = result["components"]["schemas"]
+    for name, schema in shapes.items():
+        is_request = name.endswith("Request") and schema.get("type") == "object"
+        if is_request:
             schema["additionalProperties"] = False
+        for said in schema.get("properties", {}).values():
+            _without_default(said, explained=is_request and not name.startswith("Patched"))
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            _with_entity_tags(operation["responses"], shapes)
     return result
+
+
+def _without_default(said: dict[str, Any], *, explained: bool) -> None:
+    """Generators take a field with a default for one that is always there, in requests too."""
+    if "default" not in said:
+        return
+    default = said.pop("default")
+    if explained and default not in (None, ""):
+        before = f"{said['description']}; by default" if "description" in said else "By default"
+        said["description"] = f"{before} `{json.dumps(default)}`"
+
+
+def _with_entity_tags(responses: dict[str, Any], shapes: dict[str, Any]) -> None:
+    for status in responses.keys() & {"200", "201"}:
+        schema = responses[status].get("content", {}).get("application/json", {}).get("schema", {})
+        shape = shapes.get(schema.get("$ref", "").rpartition("/")[2], {})
+        if "version" in shape.get("properties", {}):
+            responses[status].setdefault("headers", {})["ETag"] = ENTITY_TAG

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
 from django.core.validators import RegexValidator
@@ -47,7 +47,16 @@ class _WireNames(serializers.SerializerMetaclass):
 
 
 class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
-    """The base of every shape."""
+    """The base of every shape.
+
+    `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
+    """
+
+    samples: ClassVar[Mapping[str, Any]] = {}
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "invalid": "Give a JSON object.",
+        "null": "Give a JSON object.",
+    }
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = {}
@@ -122,6 +131,8 @@ ULID_OR_UUID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9
 
 class Id(Pattern):
     """A ULID (upper case) or a UUID (lower case), as a client may make it."""
+
+    sample = "4f0c6f6e-3f3b-4b53-8a0a-6a1f5d0f9e11"
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 36)
@@ -199,6 +210,8 @@ HTTPS = (
 
 class HttpsUrl(Pattern):
     """An https address."""
+
+    sample = "https://media.example.org/casa"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(HTTPS, "Give an https address.", max_length=2048, **kwargs)

@@ -22,6 +22,8 @@ KINDS = [EVENT, ONCE, STUDY]
 class OccurrenceKey(Pattern):
     """Which occurrence: its original start on the wall, or its date for an all-day event."""
 
+    sample = "20270104T190000"
+
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 17)
         super().__init__(
@@ -31,6 +33,8 @@ class OccurrenceKey(Pattern):
 
 class LocalTime(Pattern):
     """A time of day, `07:30`."""
+
+    sample = "18:30"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -69,12 +73,33 @@ def _span(starts: date | datetime, duration: timedelta | None, zone: str) -> dic
 class EventShape(SpanShape):
     """Something that takes place at a time of `timezone`, once or by a rule."""
 
+    samples = {
+        "title": "Conversation class",
+        "location": "Rua do Almada 3",
+        "startsAt": "2027-01-04T19:00:00Z",
+        "endsAt": "2027-01-04T20:30:00Z",
+        "startsOn": None,
+        "endsOn": None,
+        "timezone": "Europe/Lisbon",
+        "rrule": "FREQ=WEEKLY;BYDAY=MO;COUNT=10",
+        "skipped": ["20270111T190000"],
+        "moved": [
+            {
+                "occurrence": "20270118T190000",
+                "startsAt": "2027-01-19T19:00:00Z",
+                "endsAt": None,
+                "startsOn": None,
+                "endsOn": None,
+            }
+        ],
+    }
+
     id = Id(read_only=True)
     title = Text(max_length=200)
     description = Text(max_length=2000, default="", allow_blank=True)
     location = Text(max_length=200, default="", allow_blank=True)
     timezone = Zone(
-        allow_null=True, default=None, help_text="Whose clock a rule repeats on; the profile's"
+        default=None, help_text="Whose clock a rule repeats on; where left out, the profile's"
     )
     rrule = _optional(
         Text,
@@ -139,6 +164,18 @@ class ReminderShape(Serializer):
     how many cards are due, at a time of the learner's own clock, unless none is or the day's goal
     is met.
     """
+
+    samples = {
+        "kind": "study",
+        "title": "",
+        "note": "",
+        "eventId": None,
+        "offsetMinutes": [],
+        "at": None,
+        "weekdays": [0, 2, 4],
+        "localTime": "18:30",
+        "paused": False,
+    }
 
     id = Id(read_only=True)
     kind = serializers.ChoiceField(KINDS, source="about")

@@ -18,6 +18,8 @@ LEVELS = ["A1", "A2", "B1", "B2", "C1", "C2"]  # CEFR
 class Email(Pattern):
     """An e-mail address, kept in lower case; spaces around it are dropped."""
 
+    sample = "ana@example.org"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             EMAIL, "Give an e-mail address.", max_length=128, trim_whitespace=True, **kwargs
@@ -29,6 +31,8 @@ class Email(Pattern):
 
 class NewPassword(Pattern):
     """A password that is being chosen."""
+
+    sample = "corvo-azul-7"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -44,12 +48,16 @@ class NewPassword(Pattern):
 class Password(Text):
     """A password that is being checked."""
 
+    sample = "corvo-azul-7"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=256, style={"input_type": "password"}, **kwargs)
 
 
 class Name(Pattern):
     """A name of a person: no control characters."""
+
+    sample = "Ana"
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 100)
@@ -62,6 +70,8 @@ class Name(Pattern):
 
 class Code(Pattern):
     """A six-digit code from a mail."""
+
+    sample = "123456"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("[0-9]{6}", "Give the six digits.", max_length=6, **kwargs)
@@ -77,6 +87,8 @@ class OpaqueToken(Pattern):
 class Language(Pattern):
     """A language tag (BCP 47)."""
 
+    sample = "pt-BR"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             "[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}",
@@ -88,6 +100,8 @@ class Language(Pattern):
 
 class LocalTime(Pattern):
     """A time of day, `22:00`."""
+
+    sample = "22:00"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(

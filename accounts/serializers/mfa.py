@@ -2,21 +2,34 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.serializers import Pattern, Serializer
+
+
+@extend_schema_field({"type": "boolean", "const": True})
+class Yes(serializers.BooleanField):
+    """True, by which an answer is told from others."""
+
+
+@extend_schema_field({"type": "boolean", "const": False})
+class No(serializers.BooleanField):
+    """False, by which an answer is told from others."""
 
 
 class MfaRequired(Serializer):
     """The password was right; `/auth/mfa/verify` takes the session token within three minutes."""
 
     session_token = serializers.CharField()
-    mfa_required = serializers.BooleanField()
+    mfa_required = Yes()
     token_type = serializers.ChoiceField(["Bearer"])
 
 
 class MfaCode(Pattern):
     """Six digits of the app, or a backup code."""
+
+    sample = "123456"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -53,8 +66,8 @@ class BackupCodes(Serializer):
 
 
 class MfaEnabled(BackupCodes):
-    enabled = serializers.BooleanField()
+    enabled = Yes()
 
 
 class MfaDisabled(Serializer):
-    enabled = serializers.BooleanField()
+    enabled = No()

@@ -44,6 +44,8 @@ NOTHING_SAID = {
 class ProfileUpdate(Serializer):
     """What a learner may write. With PUT, what is left out gets its default."""
 
+    samples = {"currentLevel": "A2", "targetLevel": "B1", "timezone": "Europe/Lisbon"}
+
     first_name = Name()
     last_name = Name()
     display_name = Name(max_length=50, allow_null=True, default=None)
@@ -68,6 +70,22 @@ class ProfileUpdate(Serializer):
 
 class ProfileShape(Serializer):
     """A learner as they see themselves."""
+
+    samples = {
+        "userId": "9e4b1f60-2c1e-4a57-9b1c-0d6a53c6b8f2",
+        "email": "ana@example.org",
+        "firstName": "Ana",
+        "lastName": "Prado",
+        "displayName": "Ana",
+        "nativeLanguage": "en",
+        "targetLanguage": "pt-PT",
+        "currentLevel": "A2",
+        "targetLevel": "B1",
+        "timezone": "Europe/Lisbon",
+        "dailyGoal": 20,
+        "streak": 12,
+        "cardsLearned": 240,
+    }
 
     user_id = serializers.CharField(source="account.learner_id")
     email = serializers.CharField(source="account.email")

@@ -38,6 +38,7 @@ class TokensShape(Serializer):
 
 
 class LoggedIn(TokensShape):
+    refresh_token = serializers.CharField()
     user = ProfileShape()
 
     class Meta:

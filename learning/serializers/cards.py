@@ -32,12 +32,16 @@ LANGUAGE_TAG = r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{2,8})*"
 class CardId(Pattern):
     """A card's id: its note's, and behind a dot which of the note's cards it is, from 0."""
 
+    sample = "0b7a4b8e-5a40-4a43-8f0a-1d0c2c9f6a10"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(CARD_ID, "Give the id of a card.", max_length=40, **kwargs)
 
 
 class Language(Pattern):
     """A language tag (BCP 47), e.g. `es` or `pt-BR`."""
+
+    sample = "pt-BR"
 
     def __init__(self, **kwargs: Any) -> None:
         message = "Give a language tag, e.g. es or pt-BR."
@@ -60,6 +64,17 @@ def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any)
 
 class DeckShape(Serializer):
     """A set of cards. Limits and retention of null leave the learner's own in force."""
+
+    samples = {
+        "name": "Português",
+        "description": "Words of the first year",
+        "nativeLanguage": "en",
+        "targetLanguage": "pt-PT",
+        "newCardsPerDay": 10,
+        "reviewsPerDay": None,
+        "desiredRetention": 0.9,
+        "version": 1,
+    }
 
     id = Id(read_only=True)
     name = Text(max_length=100)
@@ -89,6 +104,34 @@ class DeckDeletion(Query):
 
 class CardShape(Serializer):
     """A study item. Stability is in days, difficulty 1–10; a new card has neither."""
+
+    samples = {
+        "ordinal": 0,
+        "front": "casa",
+        "back": "house",
+        "phonetic": "ˈka.zɐ",
+        "example": "A casa é azul.",
+        "notes": None,
+        "tags": ["substantivo"],
+        "audioUrl": None,
+        "imageUrl": None,
+        "sourceSessionId": None,
+        "sourceTurn": None,
+        "state": "review",
+        "step": None,
+        "stability": 7.2,
+        "difficulty": 4.9,
+        "dueAt": "2026-11-28T09:00:00Z",
+        "intervalDays": 7,
+        "lastReviewAt": "2026-11-21T09:00:00Z",
+        "reps": 3,
+        "lapses": 0,
+        "suspended": False,
+        "suspendedBy": None,
+        "leech": False,
+        "buriedUntil": None,
+        "version": 4,
+    }
 
     id = CardId(read_only=True)
     note_id = Id(read_only=True)

@@ -18,6 +18,21 @@ class NoteShape(Serializer):
     back to front; a cloze one a card for each number of `{{c1::answer::hint}}` in `front`, with
     `back` shown behind the answer."""
 
+    samples = {
+        "type": "cloze",
+        "front": "O {{c1::gato::animal}} dorme na {{c2::cama}}.",
+        "back": "The cat sleeps in the bed.",
+        "phonetic": None,
+        "example": None,
+        "notes": None,
+        "tags": ["frases"],
+        "audioUrl": None,
+        "imageUrl": None,
+        "sourceSessionId": None,
+        "sourceTurn": None,
+        "version": 1,
+    }
+
     id = Id(read_only=True)
     type = serializers.ChoiceField(TYPES, read_only=True)
     deck_id = Id()

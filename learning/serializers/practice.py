@@ -14,6 +14,13 @@ from learning.services.practice import Played
 
 
 class NewSessionShape(Serializer):
+    samples = {
+        "scenarioId": "coffee-to-take-away",
+        "role": "customer",
+        "goal": "Order without looking anything up",
+        "level": "A1",
+    }
+
     id = Id(required=False, help_text="Made by the client, so that sending again is safe")
     scenario_id = Slug()
     role = Slug(required=False, help_text="The learner's; by default the first that has goals")
@@ -113,6 +120,8 @@ class PlayedShape(SessionShape):
 
 
 class NewTurnShape(Serializer):
+    samples = {"text": "Can I have a coffee, please?"}
+
     id = Id(required=False, help_text="Made by the client: a turn sent twice is said once")
     text = Text(max_length=1000)
 

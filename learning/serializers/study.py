@@ -91,6 +91,8 @@ class Moment(Instant):
 class NewReviewShape(Serializer):
     """`reviewedAt` may be long past, and at most five minutes ahead of our clock."""
 
+    samples = {"rating": "good", "reviewedAt": "2026-11-21T09:00:00Z", "durationMs": 4200}
+
     id = Id(help_text="Made by the client: a review sent twice counts once")
     rating = serializers.ChoiceField(RATINGS)
     reviewed_at = Moment()
@@ -99,6 +101,16 @@ class NewReviewShape(Serializer):
 
 class ReviewShape(Serializer):
     """A line of the study log; `kind` is `review` but for what only moves a card."""
+
+    samples = {
+        "kind": "review",
+        "rating": "good",
+        "reviewedAt": "2026-11-21T09:00:00Z",
+        "durationMs": 4200,
+        "studiedOn": "2026-11-21",
+        "dueAt": None,
+        "targetId": None,
+    }
 
     id = Id()
     card_id = CardId()
@@ -110,6 +122,7 @@ class ReviewShape(Serializer):
     due_at = Instant(allow_null=True, help_text="Where a reschedule put the card")
     target_id = Id(allow_null=True, help_text="The entry that a void undoes")
 
+    @extend_schema_field(serializers.ChoiceField(RATINGS, allow_null=True))
     def get_rating(self, entry: LogEntry) -> str | None:
         return None if entry.rating is None else Rating(int(entry.rating)).wire
 
@@ -138,6 +151,13 @@ NEEDED = {"review": "rating", "reschedule": "dueAt", "void": "targetId", "reset"
 
 class NewEntryShape(Serializer):
     """An entry of the log: a review needs `rating`, a reschedule `dueAt`, a void `targetId`."""
+
+    samples = {
+        "kind": "review",
+        "reviewedAt": "2026-11-21T09:00:00Z",
+        "rating": "good",
+        "durationMs": 4200,
+    }
 
     id = Id(help_text="Made by the client: an entry sent twice counts once")
     card_id = CardId()

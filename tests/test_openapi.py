@@ -1,0 +1,112 @@
+"""The OpenAPI document, as those read it who generate a client from it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+SUCCESS = {"200", "201", "202", "204", "302", "303", "304"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    found: dict[str, Any] = SchemaGenerator().get_schema(public=True)
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, verbs in document["paths"].items():
+        for verb, said in verbs.items():
+            yield f"{verb.upper()} {path}", said
+
+
+def followed(document: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in found:
+        _, _, kind, name = found["$ref"].split("/")
+        found = document["components"][kind][name]
+    return found
+
+
+def test_no_field_of_a_body_has_a_default_which_generators_take_for_always_there(
+    document: dict[str, Any],
+) -> None:
+    shapes = document["components"]["schemas"]
+    assert [
+        (name, field)
+        for name, shape in shapes.items()
+        for field, said in shape.get("properties", {}).items()
+        if "default" in said
+    ] == []
+    told = shapes["NewReviewRequest"]["properties"]["durationMs"]
+    assert told["description"] == "By default `0`"
+
+
+def test_nothing_is_required_of_a_patch(document: dict[str, Any]) -> None:
+    shapes = document["components"]["schemas"]
+    patches = {name: shape for name, shape in shapes.items() if name.startswith("Patched")}
+    assert patches
+    assert [name for name, shape in patches.items() if "required" in shape] == []
+
+
+def test_every_example_is_what_its_field_takes(document: dict[str, Any]) -> None:
+    registry: Registry[Any] = Registry().with_resource(
+        "urn:parley", DRAFT202012.create_resource(document)
+    )
+    tried = 0
+    for name, shape in document["components"]["schemas"].items():
+        for field, said in shape.get("properties", {}).items():
+            where = f"urn:parley#/components/schemas/{name}/properties/{field}"
+            for example in said.get("examples", []):
+                Draft202012Validator({"$ref": where}, registry=registry).validate(example)
+                tried += 1
+    assert tried > 100
+
+
+def test_an_error_answer_has_exactly_the_codes_that_may_come(document: dict[str, Any]) -> None:
+    for where, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            said = followed(document, answer)
+            if status in SUCCESS or "text/html" in said["content"]:
+                continue
+            shape, only = said["content"]["application/problem+json"]["schema"]["allOf"]
+            assert shape == {"$ref": "#/components/schemas/Problem"}, where
+            for code in only["properties"]["code"]["enum"]:
+                assert f"`{code}`" in said["description"], where
+
+
+def test_what_a_client_does_with_an_answer_is_in_its_headers(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/decks/{id}"]["patch"]["responses"]
+    headers = {
+        status: list(followed(document, answer).get("headers", {}))
+        for status, answer in responses.items()
+    }
+    assert headers["200"] == ["ETag"]
+    assert headers["401"] == ["WWW-Authenticate"]
+    assert headers["429"] == headers["503"] == ["Retry-After"]
+    assert list(document["paths"]["/flashcards/export"]["get"]["responses"]["303"]["headers"]) == [
+        "Location"
+    ]
+
+
+def test_every_group_of_operations_is_told_and_none_is_empty(document: dict[str, Any]) -> None:
+    used = {tag for _, operation in operations(document) for tag in operation["tags"]}
+    grouped = [tag for group in document["x-tagGroups"] for tag in group["tags"]]
+    assert {tag["name"] for tag in document["tags"]} == set(grouped) == used
+    assert len(grouped) == len(used)
+
+
+def test_what_is_said_of_a_shape_is_its_own(document: dict[str, Any]) -> None:
+    shapes = document["components"]["schemas"]
+    assert [n for n, shape in shapes.items() if "every shape" in shape.get("description", "")] == []
+
+
+def test_answers_of_a_login_can_be_told_apart(document: dict[str, Any]) -> None:
+    shapes = document["components"]["schemas"]
+    assert shapes["MfaRequired"]["properties"]["mfaRequired"]["const"] is True
+    assert "mfaRequired" not in shapes["LoggedIn"]["properties"]
+    assert "refreshToken" in shapes["LoggedIn"]["required"]
+    assert "refreshToken" not in shapes["Tokens"]["required"]
