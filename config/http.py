@@ -152,7 +152,8 @@ def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The answer when something failed outside a view."""
+    """The answer when something failed outside a view, or while its answer was rendered."""
+    log.exception("unhandled")  # of django.request, which would say so, we print nothing
     return problem_response(problems.InternalError(), request.path)
 
 

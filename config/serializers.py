@@ -201,10 +201,12 @@ class Zone(Text):
         return name
 
 
-# An exact one, so that the schema says all of it.
+# An exact one (RFC 3986, with a name for a host), so that the schema says all of it.
+_PATH = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+_REST = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
 HTTPS = (
     r"https://(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
-    r"(?::[0-9]{1,5})?(?:[/?#][!-~]*)?"
+    rf"(?::[0-9]{{1,5}})?(?:/{_PATH})?(?:\?{_REST})?(?:#{_REST})?"
 )
 
 

@@ -80,7 +80,8 @@ CSRF_COOKIE_SECURE = STAGE != "local"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "accounts.browse.views.csrf_failure"
 # Where learners reach us, for links in mails: no request tells it to what runs by the clock.
-PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+_here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", _here).rstrip("/")
 
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # whatever port a frontend's development server has found free

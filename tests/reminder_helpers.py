@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -81,7 +82,7 @@ class Letter:
 
     @property
     def unsubscribe_path(self) -> str:
-        return self.headers["List-Unsubscribe"].strip("<>").partition("8000")[2]
+        return urlsplit(self.headers["List-Unsubscribe"].strip("<>")).path
 
 
 @dataclass

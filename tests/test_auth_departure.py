@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 from django.core.management import call_command
+from ulid import ULID
 
 from accounts import cognito
 from accounts.models import Account, Address, Profile, learner_key
@@ -58,12 +59,26 @@ def make_cards(person: Person, number: int, text: str = "cão") -> None:
         assert api.post("/flashcards", card, token=person.token).status_code == 201
 
 
+def make_all_else(person: Person) -> None:
+    """A review, an event with a reminder."""
+    card = api.get("/flashcards", token=person.token).json()["results"][0]["id"]
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    review = {"id": str(ULID()), "rating": "good", "reviewedAt": at}
+    made = [api.post(f"/flashcards/{card}/reviews", review, token=person.token)]
+    event = {"title": "Aula", "startsAt": "2030-01-07T18:00:00Z", "endsAt": "2030-01-07T19:00:00Z"}
+    made.append(api.post("/events", event, token=person.token))
+    reminder = {"kind": "event", "eventId": made[-1].json()["id"], "offsetMinutes": [30]}
+    made.append(api.post("/reminders", reminder, token=person.token))
+    assert [each.status_code for each in made] == [201] * 3, made[-1].content
+
+
 @pytest.mark.server
 @pytest.mark.usefixtures("embedded_aws")
 class TestLeaving:
     def test_removes_all_in_table_and_pool_and_frees_the_address(self) -> None:
         aldo = join("aldo")
         make_cards(aldo, 3)
+        make_all_else(aldo)
         assert leave(aldo).status_code == 204
         assert problem(api.get("/profile", token=aldo.token)) == (401, "NOT_AUTHENTICATED")
         assert problem(log_in(aldo.email)) == (401, "INVALID_CREDENTIALS")
@@ -130,15 +145,18 @@ class TestAnExport:
     def test_has_all_that_is_stored_but_secrets(self) -> None:
         edna, other = join("edna"), join("other")
         make_cards(edna, 2)
+        make_all_else(edna)
         make_cards(other, 1, "gato")
         api.post("/auth/mfa/setup", token=edna.token)
         answer = api.get("/profile/export", token=edna.token)
         assert answer.status_code == 200
         body = answer.json()
         assert body["next"] is None
-        kinds = [item["kind"] for item in body["results"]]
-        assert {"account", "profile", "activity"} <= set(kinds)
-        assert "mfa" not in kinds
+        kinds = {item["kind"] for item in body["results"]}
+        stored = {item["kind"]["S"] for item in raw_page(learner_key(edna.id)).items}
+        assert kinds == stored - {"mfa"}
+        of_all_apps = {"account", "profile", "activity", "deck", "card", "entry", "event"}
+        assert of_all_apps | {"reminder"} <= kinds
         text = answer.content.decode()
         assert edna.email in text
         assert "cão 1" in text

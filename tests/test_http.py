@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from config.http import RequestMiddleware
+from config.http import Renderer, RequestMiddleware
 from tests.callers import Caller
 
 ANONYMOUS = Client()
@@ -265,3 +265,18 @@ def test_the_schemas_pages_load_nothing_from_elsewhere(path: str) -> None:
         if asset.startswith("/static/"):
             with closing(ANONYMOUS.get(asset)) as script:
                 assert script.status_code == 200
+
+
+def test_what_fails_outside_a_view_is_logged_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ValueError("no room left")
+
+    monkeypatch.setattr(Renderer, "render", fail)
+    with caplog.at_level(logging.ERROR, "parley.http"):
+        answer = Client(raise_request_exception=False).get("/decks")
+    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")
+    [record] = [each for each in caplog.records if each.message == "unhandled"]
+    assert record.exc_info is not None
+    assert "no room left" in str(record.exc_info[1])

@@ -40,22 +40,36 @@ def test_the_accounts_it_prints_can_sign_in_and_study() -> None:
     assert queue["counts"]["new"] > 0
 
 
+def test_the_learner_has_a_weekly_event_and_reminders_that_are_due_some_time() -> None:
+    [learner, _] = load_demo()
+    token = signed_in(*learner)["accessToken"]
+    occurrences = api.get("/events/occurrences", token=token).json()["results"]
+    assert {each["title"] for each in occurrences} == {"Tertulia en español"}
+    assert len(occurrences) >= 4
+    reminders = api.get("/reminders", token=token).json()["results"]
+    assert sorted(each["kind"] for each in reminders) == ["event", "study"]
+    assert all(each["nextAt"] for each in reminders)
+
+
 def test_a_second_time_changes_nothing() -> None:
     [learner, _] = load_demo()
     token = signed_in(*learner)["accessToken"]
-    before = [api.get(path, token=token).json() for path in ("/profile", "/decks", "/flashcards")]
+    paths = ("/profile", "/decks", "/flashcards", "/events", "/reminders")
+    before = [api.get(path, token=token).json() for path in paths]
     assert load_demo()[0] == learner
-    after = [api.get(path, token=token).json() for path in ("/profile", "/decks", "/flashcards")]
-    assert after == before
+    assert [api.get(path, token=token).json() for path in paths] == before
 
 
-def test_a_card_that_was_deleted_does_not_come_back() -> None:
+def test_a_card_and_an_event_that_were_deleted_do_not_come_back() -> None:
     [learner, _] = load_demo()
     token = signed_in(*learner)["accessToken"]
     card = api.get("/flashcards", token=token).json()["results"][0]
     assert api.delete(f"/flashcards/{card['id']}", token=token).status_code == 204
+    [event] = api.get("/events", token=token).json()["results"]
+    assert api.delete(f"/events/{event['id']}", token=token).status_code == 204
     load_demo()
     assert api.get(f"/flashcards/{card['id']}", token=token).status_code == 404
+    assert api.get("/events", token=token).json()["results"] == []
 
 
 def test_it_refuses_a_stage_that_strangers_reach(settings: Any) -> None:

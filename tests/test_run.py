@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -62,8 +64,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def later(seconds: int) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def eventually(holds: Callable[[], bool], *, within_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
@@ -160,6 +166,36 @@ def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
     assert "Subject: Deine Karten für heute" in shown.stdout
     assert second.stop(signal.SIGINT) == 0
     assert not is_engine_alive(home)
+
+
+def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
+    start: Callable[..., Run], home: Path
+) -> None:
+    first = start()
+    first.wait_until_ready()
+    second = start()  # two clocks over the same reminders
+    second.wait_until_ready()
+    account = {"email": "learner@parley.example", "password": "parley-demo-1"}
+    token = requests.post(f"{first.url}/auth/login", json=account, timeout=30).json()["accessToken"]
+    made = requests.post(
+        f"{first.url}/reminders",
+        json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(2):%Y-%m-%dT%H:%M:%SZ}"},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    )
+    assert made.status_code == 201, made.text
+
+    def found() -> list[str]:
+        with embedded.running(home) as endpoint_url:
+            return [mail.text for mail in mails(endpoint_url) if mail.subject == "Llamar a Inés"]
+
+    eventually(lambda: bool(found()), within_s=90)
+    [link] = re.findall(r"http://\S+", found()[0])
+    assert link.startswith((first.url, second.url))
+    assert requests.get(link, timeout=30).status_code == 200
+    eventually(lambda: '"sent": 1' in first.said.read_text() + second.said.read_text())
+    assert (first.stop(signal.SIGINT), second.stop(signal.SIGTERM)) == (0, 0)
+    assert len(re.findall('"sent": 1', first.said.read_text() + second.said.read_text())) == 1
 
 
 def test_a_changed_file_reloads_the_service_and_not_its_aws(

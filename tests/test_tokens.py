@@ -4,15 +4,17 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 import pytest
+import time_machine
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from django.test import Client
 
+from accounts.admission import key_set
 from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, verify
 from config.problems import ServiceUnavailable
 from config.stack import Stack
@@ -302,6 +304,43 @@ def test_known_keys_outlive_an_outage_of_the_pool_and_a_cold_start_does_not() ->
 def test_only_rsa_keys_with_a_name_are_taken(keys_answer: dict[str, Any]) -> None:
     with pytest.raises((InvalidToken, ServiceUnavailable)):
         check(GOOD, KeySet(lambda: keys_answer, lambda: 0.0))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[None]:
+    """The service trusts the pool of these tests, whose keys it knows; AWS is not there."""
+    nothing = {field.name: "none" for field in fields(Stack)}
+    region, pool_id = "eu-central-1", ISSUER.rpartition("/")[2]
+    ours = {"region": region, "user_pool_id": pool_id, "client_id": CLIENT}
+    with using(Stack(**nothing | ours | {"endpoint_url": "http://127.0.0.1:9"})):
+        keys = key_set()
+        keys.fetch = lambda: JWKS
+        keys.key(KID)
+        yield
+
+
+def ask(token: str) -> Any:
+    with time_machine.travel(NOW, tick=False):
+        return Client().get("/profile", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_over_http_a_good_token_leads_on_to_the_table(pool: None) -> None:
+    """Which is not there: so an attack that got through would not be answered 401 below."""
+    assert ask(GOOD).status_code == 503
+
+
+@pytest.mark.parametrize("token", ATTACKS.values(), ids=ATTACKS.keys())
+def test_over_http_an_attack_is_401_with_the_same_answer_and_no_call(
+    pool: None, token: str
+) -> None:
+    answer = ask(token)
+    body = answer.json()
+    assert body.pop("requestId")
+    assert (answer.status_code, body) == (
+        401,
+        InvalidToken().body() | {"instance": "/profile"},
+    )
+    assert answer["WWW-Authenticate"] == 'Bearer realm="parley"'
 
 
 @pytest.mark.parametrize(

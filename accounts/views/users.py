@@ -77,7 +77,7 @@ class Users(Resource):
         "listUserActivity",
         query=ListQuery,
         answers={200: list_of(DeedShape)},
-        raises=[PermissionDenied],
+        raises=[PermissionDenied, NotFound],
     )
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:

@@ -206,7 +206,7 @@ class Scenarios(Resource):
         "listScenarioActivity",
         query=ListQuery,
         answers={200: list_of(DeedShape)},
-        raises=[PermissionDenied],
+        raises=[PermissionDenied, NotFound],
     )
     @action(detail=True, permission_classes=(IsStaff,))
     def activity(self, request: Request, id: str) -> Response:

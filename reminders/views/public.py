@@ -27,7 +27,9 @@ class AsItIs(Renderer):
     """Passes on what is rendered already; problems are JSON as everywhere."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> Any:
-        return data if isinstance(data, str | bytes) else super().render(data, *args, **kwargs)
+        if isinstance(data, str):
+            return data.encode()  # JSON's renderer, whose place this takes, has no charset
+        return data if isinstance(data, bytes) else super().render(data, *args, **kwargs)
 
 
 class Public(APIView):

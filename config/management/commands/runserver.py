@@ -17,13 +17,17 @@ from django.core.management.commands import runserver
 from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
 from config import embedded, provisioning, stack
+from config.embedded.clock import each_minute
+
+SWEEP = ["send_due", "--verbosity=0"]
+ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
 
 
 class Command(runserver.Command):
     """`manage.py runserver`: reloads on changes; ends all it started on SIGINT and SIGTERM.
 
-    The process that is started keeps the embedded AWS; the one that answers requests is its child
-    and is replaced whenever a file changes.
+    The process that is started keeps the embedded AWS and has the due reminders mailed each minute;
+    the one that answers requests is its child and is replaced whenever a file changes.
     """
 
     help = "Run Parley on 127.0.0.1, in local runs with its embedded AWS and demo content."
@@ -64,8 +68,11 @@ class Command(runserver.Command):
                 ended = threading.Event()
                 announcer = threading.Thread(target=self._announce, args=[demo, ended], daemon=True)
                 announcer.start()
+                # Links in mails lead here; our children read their settings from this.
+                os.environ.setdefault("PARLEY_PUBLIC_URL", self._url)
                 try:
-                    super().run(**options)
+                    with each_minute(SWEEP, self._tell, environment=ONLY_WARNINGS):
+                        super().run(**options)
                 finally:
                     ended.set()
                     self._tell("Stopping")
@@ -81,9 +88,14 @@ class Command(runserver.Command):
         call_command("load_demo", stdout=accounts, stderr=self.stderr)
         return accounts.getvalue().strip()
 
+    @property
+    def _url(self) -> str:
+        host = f"[{self.addr}]" if ":" in self.addr else self.addr
+        return f"http://{host}:{self.port}"
+
     def _announce(self, demo: str, ended: threading.Event) -> None:
         """Tell once that requests are answered."""
-        url = f"http://{self.addr}:{self.port}"
+        url = self._url
         while not ended.wait(0.1):
             with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310
                 self.stdout.write(f"Parley is ready at {url}\n{demo}".strip())

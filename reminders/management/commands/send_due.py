@@ -9,10 +9,15 @@ from reminders.tasks import send_due
 
 
 class Command(BaseCommand):
-    """`manage.py send_due`: what a deployed stage does each minute."""
+    """`manage.py send_due`: what a deployed stage does each minute; prints what became of it.
+
+    With `--verbosity=0` it says nothing where nothing was due.
+    """
 
     help = "Mail the reminders that are due now."
     requires_system_checks: list[str] = []
 
-    def handle(self, **_: Any) -> None:
-        self.stdout.write(json.dumps(send_due(None, None)))
+    def handle(self, *, verbosity: int, **_: Any) -> None:
+        done = send_due(None, None)
+        if verbosity or any(done.values()):
+            self.stdout.write(json.dumps(done))

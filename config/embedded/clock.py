@@ -1,0 +1,62 @@
+"""The clock of local runs: starts by itself what EventBridge starts in a deployed stage."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from config.stack import BASE_DIR
+
+WITHIN_S = 55.0
+"""What a run may take: it is over before the next minute's."""
+STOP_WITHIN_S = 10.0
+
+
+@contextmanager
+def each_minute(
+    command: Sequence[str], told: Callable[[str], object], *, environment: Mapping[str, str]
+) -> Iterator[None]:
+    """Runs a management command at the start of each minute, until the block ends.
+
+    Each run is a process of its own: it has the code as it stands then, and no error of one
+    reaches us or the next. `told` gets what a run prints; what it logs goes to our own stderr. A
+    run that the end meets may finish within seconds.
+    """
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(60 - time.time() % 60):
+            if said := _run(command, {**os.environ, **environment}, ended):
+                told(said)
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        ticking.join()
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], ended: threading.Event) -> str:
+    """What a run printed, or that it was ended because it took too long."""
+    with subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
+        [sys.executable, BASE_DIR / "manage.py", *command],
+        cwd=BASE_DIR,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us: we wait for what has begun
+    ) as process:
+        deadline = time.monotonic() + WITHIN_S
+        while time.monotonic() < deadline:
+            with suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=0.2)[0].strip()
+            if ended.is_set():
+                deadline = min(deadline, time.monotonic() + STOP_WITHIN_S)
+        process.kill()
+        return f"manage.py {' '.join(command)} took too long and was ended"

@@ -1,0 +1,95 @@
+"""Makes what a local run offers to look around with: content, and accounts."""
+
+from contextlib import suppress
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.services.enrolment import enrol
+from config.clock import now
+from config.problems import IdTaken
+from learning.services import starters
+from reminders.models import EVENT, STUDY
+from reminders.services.events import create_event
+from reminders.services.reminders import NoSuchEvent, create_reminder
+
+PASSWORD = "parley-demo-1"  # noqa: S105  (local runs only, and printed at their start)
+LEARNER, STAFF = "learner@parley.example", "staff@parley.example"
+STARTER, DECK_ID = "spanish-a1-travel", "01JD0DEM0DECK0000000000001"
+EVENT_ID = "01JD0DEM0EVENT000000000001"
+EVENT_REMINDER_ID, STUDY_REMINDER_ID = "01JD0DEM0REM1NDER000000001", "01JD0DEM0REM1NDER000000002"
+CLUB = "Europe/Madrid"
+THURSDAY = 3
+
+
+class Command(BaseCommand):
+    """`manage.py load_demo`: what is there already stays as it is."""
+
+    help = "Load the content, make a demo learner with a deck, an event and reminders, and staff."
+    requires_system_checks: list[str] = []
+
+    def handle(self, **_: Any) -> None:
+        if settings.STAGE != "local":
+            raise CommandError("the demo accounts' password is public: they are for local runs")
+        call_command("load_content", stdout=self.stderr)
+        learner_id = enrol(
+            email=LEARNER, password=PASSWORD, first_name="Lucía", last_name="Demo", now=now()
+        )
+        enrol(
+            email=STAFF,
+            password=PASSWORD,
+            first_name="Stefan",
+            last_name="Demo",
+            groups=frozenset({"staff"}),
+            now=now(),
+        )
+        _give_deck(learner_id)
+        _give_reminders(learner_id, now())
+        self.stdout.write(f"Demo learner  {LEARNER}  {PASSWORD}")
+        self.stdout.write(f"Demo staff    {STAFF}  {PASSWORD}")
+
+
+def _give_deck(learner_id: str) -> None:
+    """Copies the starter deck once; a learner who has deleted the copy gets no other."""
+    try:
+        starters.copy(learner_id=learner_id, starter_id=STARTER, deck_id=DECK_ID, now=now())
+    except IdTaken:
+        return
+
+
+def _give_reminders(learner_id: str, at: datetime) -> None:
+    """Makes a weekly event with a reminder, and a daily study reminder; once, as the deck."""
+    today = at.astimezone(ZoneInfo(CLUB)).date()
+    first_on = today + timedelta(days=(THURSDAY - today.weekday()) % 7)
+    starts_at = datetime.combine(first_on, time(19), ZoneInfo(CLUB))
+    with suppress(IdTaken):
+        fields = {
+            "id": EVENT_ID,
+            "title": "Tertulia en español",
+            "location": "Café Central",
+            "starts_at": starts_at,
+            "ends_at": starts_at + timedelta(minutes=90),
+            "timezone": CLUB,
+            "rrule": "FREQ=WEEKLY;BYDAY=TH",
+        }
+        create_event(learner_id=learner_id, fields=fields, now=at)
+    with suppress(IdTaken, NoSuchEvent):
+        fields = {
+            "id": EVENT_REMINDER_ID,
+            "about": EVENT,
+            "event_id": EVENT_ID,
+            "offset_minutes": [1440, 60],
+        }
+        create_reminder(learner_id=learner_id, fields=fields, now=at)
+    with suppress(IdTaken):
+        fields = {
+            "id": STUDY_REMINDER_ID,
+            "about": STUDY,
+            "weekdays": list(range(7)),
+            "local_time": "18:00",
+        }
+        create_reminder(learner_id=learner_id, fields=fields, now=at)
