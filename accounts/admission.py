@@ -96,4 +96,9 @@ def admit(token: str) -> Learner:
 
 
 def _barred(account: Account | None, claims: Claims) -> bool:
-    return account is None or account.disabled or claims.issued_at < account.tokens_valid_after
+    return (
+        account is None
+        or account.disabled
+        or claims.issued_at < account.tokens_valid_after
+        or account.has_ended(claims.session)
+    )

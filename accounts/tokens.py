@@ -32,12 +32,16 @@ class InvalidToken(NotAuthenticated):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified access token says: instants are epoch seconds, groups are of ROLES."""
+    """What a verified access token says: instants are epoch seconds, groups are of ROLES.
+
+    `session` is what all tokens of one sign-in share, Cognito's `origin_jti`.
+    """
 
     sub: str
     groups: frozenset[str]
     issued_at: int
     authenticated_at: int
+    session: str
 
 
 @dataclass
@@ -179,6 +183,7 @@ def unverified(token: str) -> Claims:
         groups=ROLES.intersection(claims.get("cognito:groups", [])),
         issued_at=int(claims["iat"]),
         authenticated_at=int(claims.get("auth_time", claims["iat"])),
+        session=str(claims.get("origin_jti", "")),
     )
 
 
@@ -198,6 +203,7 @@ def _claims(
     exp, iat = _instant(claims, "exp"), _instant(claims, "iat")
     nbf = _instant(claims, "nbf") if "nbf" in claims else iat
     sub, groups = claims.get("sub"), claims.get("cognito:groups", [])
+    session = claims.get("origin_jti", "")
     sound = (
         now < exp + LEEWAY_S
         and max(iat, nbf) <= now + LEEWAY_S
@@ -208,11 +214,12 @@ def _claims(
         and 0 < len(sub) <= 128
         and isinstance(groups, list)
         and all(isinstance(group, str) for group in groups)
+        and isinstance(session, str)
     )
     if not sound:
         raise InvalidToken
     authenticated_at = _instant(claims, "auth_time") if "auth_time" in claims else iat
-    return Claims(str(sub), ROLES.intersection(groups), iat, authenticated_at)
+    return Claims(str(sub), ROLES.intersection(groups), iat, authenticated_at, str(session))
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> int:

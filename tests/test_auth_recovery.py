@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyotp
 import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
@@ -73,6 +74,15 @@ class TestAForgottenPassword:
         assert api.get("/profile", token=again.json()["accessToken"]).status_code == 200
         assert "Your password was changed" in subjects_mailed(aida.email)
         assert problem(reset(aida.email, code)) == BAD_CODE
+
+    def test_leaves_the_second_step_on(self) -> None:
+        olivia = join("olivia")
+        secret = api.post("/auth/mfa/setup", token=olivia.token).json()["secret"]
+        code = {"code": pyotp.TOTP(secret).now()}
+        assert api.post("/auth/mfa/verify-setup", code, token=olivia.token).status_code == 200
+        request_reset(olivia.email)
+        assert reset(olivia.email, mailed_code(olivia.email)).status_code == 200
+        assert set(log_in(olivia.email, NEW).json()) == {"sessionToken", "mfaRequired", "tokenType"}
 
     def test_opens_an_account_that_was_locked(self) -> None:
         brito, here = join("brito"), new_ip()

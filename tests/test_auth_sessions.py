@@ -1,11 +1,14 @@
 """Signing in, renewing and ending a session, against the embedded user pool."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from botocore.stub import Stubber
 
 from accounts import cognito
+from accounts.models import Account
 from config import aws
 from config.stack import stack
 from tests.accounts_helpers import api, join, log_in, new_email, problem, subjects_mailed
@@ -41,6 +44,35 @@ def test_logout_ends_the_session_and_may_be_repeated() -> None:
         answer = api.post("/auth/logout", {"refreshToken": person.refresh_token})
         assert (answer.status_code, answer.content) == (204, b"")
     assert problem(refresh(person.refresh_token)) == (401, "INVALID_REFRESH_TOKEN")
+
+
+def test_logout_ends_the_access_tokens_of_that_session_alone() -> None:
+    person = join("sofia")
+    other = log_in(person.email).json()
+    renewed = refresh(person.refresh_token).json()["accessToken"]
+    for _ in range(3):
+        api.post("/auth/logout", {"refreshToken": person.refresh_token})
+    for token in (person.token, renewed):
+        assert problem(api.get("/profile", token=token)) == (401, "NOT_AUTHENTICATED")
+    assert api.get("/profile", token=other["accessToken"]).status_code == 200
+    assert refresh(other["refreshToken"]).status_code == 200
+
+
+def test_ended_sessions_are_remembered_as_long_as_their_tokens_last() -> None:
+    person = join("teodoro")
+    start = datetime.now(UTC)
+    tokens = [log_in(person.email).json()["refreshToken"] for _ in range(3)]
+
+    def ended(after: timedelta, token: str) -> int:
+        with time_machine.travel(start + after):
+            assert api.post("/auth/logout", {"refreshToken": token}).status_code == 204
+        account = Account.of(person.id)
+        assert account is not None
+        return len(account.ended or ())
+
+    assert ended(timedelta(0), tokens[0]) == 1
+    assert ended(timedelta(minutes=59), tokens[1]) == 2
+    assert ended(timedelta(minutes=62), tokens[2]) == 2
 
 
 def test_logout_with_a_token_that_never_was_one_is_no_mistake() -> None:

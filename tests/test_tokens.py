@@ -185,6 +185,7 @@ FOREIGN = {
     "groups as text": with_claims(**{"cognito:groups": "admin"}),
     "groups of lists": with_claims(**{"cognito:groups": [["admin"]]}),
     "auth_time as text": with_claims(auth_time="0"),
+    "session in a list": with_claims(origin_jti=["s"]),
 }
 SHAPES = {
     "a claim twice": signed(json.dumps(CLAIMS)[:-1] + ', "sub": "someone-else"}'),

@@ -69,7 +69,7 @@ def begin(found: SignedIn, *, now: datetime) -> str:
     """
     refresh_token = found.tokens.refresh_token or ""  # every sign-in yields one
     if STAFF.isdisjoint(found.person.groups):
-        sessions.sign_out(refresh_token=refresh_token)
+        sessions.sign_out(refresh_token=refresh_token, now=now)
         raise StaffOnly
     item = BrowserSession.new(found.person.account.learner_id, now=now, until=now + LASTS)
     item.tokens = _sealed(item, found.tokens, refresh_token, now)
@@ -95,7 +95,7 @@ def resume(cookie: str, *, source: Source, now: datetime) -> str:
     if now < kept.void_at - MARGIN:
         return kept.access_token
     if now > kept.void_at + IDLE:
-        _end(item, kept)
+        _end(item, kept, now)
         raise SessionOver
     return _renew(item, kept, cookie, source, now)
 
@@ -118,11 +118,11 @@ def end(cookie: str, *, now: datetime) -> None:
     """Ends the session of a cookie, if there is one."""
     try:
         item = _find(cookie, now)
-        _end(item, _Kept.opened(item, now))
+        _end(item, _Kept.opened(item, now), now)
     except SessionOver:
         return
 
 
-def _end(item: BrowserSession, kept: _Kept) -> None:
+def _end(item: BrowserSession, kept: _Kept, now: datetime) -> None:
     item.end()
-    sessions.sign_out(refresh_token=kept.refresh_token)
+    sessions.sign_out(refresh_token=kept.refresh_token, now=now)

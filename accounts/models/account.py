@@ -8,6 +8,7 @@ from pynamodb.attributes import (
     BooleanAttribute,
     NumberAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
     UTCDateTimeAttribute,
     VersionAttribute,
 )
@@ -26,18 +27,21 @@ class Account(Item, discriminator="account"):
     """Whether a learner may come in, and how: `LEARNER#<sub>` / `ACCOUNT`.
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
-    `tokens_valid_after` is in epoch seconds: access tokens issued before are void.
+    `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
+    the sessions of which some may still be about, each with the epoch second of its end.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
     SK = "ACCOUNT"
+    TOKENS_LAST_S = 3600 + 60  # access tokens, and how far clocks may be off
 
     email = UnicodeAttribute()
     email_verified = BooleanAttribute(default=False)
     mfa_enabled = BooleanAttribute(default=False)
     disabled = BooleanAttribute(default=False)
     tokens_valid_after = NumberAttribute(default=0)
+    ended = UnicodeSetAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
@@ -77,6 +81,22 @@ class Account(Item, discriminator="account"):
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             condition=Account.pk.exists(),
         )
+
+    def has_ended(self, session: str) -> bool:
+        """Whether a session was signed out while access tokens of it may still be about."""
+        return any(entry.partition("#")[2] == session for entry in self.ended or ())
+
+    def ending(self, session: str, now: datetime) -> Update:
+        """The write that voids the access tokens of one session, unless the account is gone."""
+        entry = f"{int(now.timestamp())}#{session}"
+        return Update(self, [Account.ended.add({entry})], Account.pk.exists())
+
+    def forget_ended(self, now: datetime) -> None:
+        """Drops sessions that ended so long ago that their access tokens are void by themselves."""
+        until = int(now.timestamp()) - self.TOKENS_LAST_S
+        past = {entry for entry in self.ended or () if int(entry.partition("#")[0]) < until}
+        if past:
+            self.apply(Account.ended.delete(past), condition=Account.pk.exists())
 
     @classmethod
     def listed(cls, prefix: str, *, limit: int, start: Raw | None = None) -> Page[Self]:

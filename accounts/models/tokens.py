@@ -12,24 +12,26 @@ from config.table import Item
 class IssuedToken(Item, discriminator="issued_token"):
     """Whose a refresh token is, which only Cognito could read: `TOKEN#<hash>` / `TOKEN`.
 
-    Kept as long as the token may come back.
+    `session` is what the access tokens made by it carry. Kept as long as the token may come back.
     """
 
     SK = "TOKEN"
     KEPT_S = 31 * 86_400
 
     learner_id = UnicodeAttribute()
+    session = UnicodeAttribute()
 
     @staticmethod
     def key(refresh_token: str) -> str:
         return f"TOKEN#{hashlib.sha256(refresh_token.encode()).hexdigest()}"
 
     @classmethod
-    def new(cls, refresh_token: str, learner_id: str, *, now: datetime) -> Self:
+    def new(cls, refresh_token: str, learner_id: str, session: str, *, now: datetime) -> Self:
         return cls(
             cls.key(refresh_token),
             cls.SK,
             learner_id=learner_id,
+            session=session,
             expires_at=int(now.timestamp()) + cls.KEPT_S,
         )
 

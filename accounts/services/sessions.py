@@ -1,6 +1,7 @@
 """Signing in and out: a password becomes tokens, tokens are renewed, tokens end."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -82,7 +83,7 @@ def welcome(
     tokens = _outlasting(tokens, claims, learner.account)
     writes = [Put(Activity.new(claims.sub, "signed_in", source, now=now))]
     if tokens.refresh_token is not None:
-        writes.append(Put(IssuedToken.new(tokens.refresh_token, claims.sub, now=now)))
+        writes.append(Put(_issued(tokens.refresh_token, claims, now)))
     transact(*writes)
     return SignedIn(tokens, learner)
 
@@ -125,9 +126,12 @@ def refresh(*, refresh_token: str, source: Source, now: datetime) -> Tokens:
         _end_stolen(refresh_token, source, now)
         raise
     if tokens.refresh_token is not None:
-        learner_id = unverified(tokens.access_token).sub
-        IssuedToken.new(tokens.refresh_token, learner_id, now=now).put()
+        _issued(tokens.refresh_token, unverified(tokens.access_token), now).put()
     return tokens
+
+
+def _issued(refresh_token: str, claims: Claims, now: datetime) -> IssuedToken:
+    return IssuedToken.new(refresh_token, claims.sub, claims.session, now=now)
 
 
 def _end_stolen(refresh_token: str, source: Source, now: datetime) -> None:
@@ -139,9 +143,20 @@ def _end_stolen(refresh_token: str, source: Source, now: datetime) -> None:
         notify(account.email, "refresh_token_reused", source, now=now)
 
 
-def sign_out(*, refresh_token: str) -> None:
-    """Ends one session. A token that is void already is no mistake."""
+def sign_out(*, refresh_token: str, now: datetime) -> None:
+    """Ends one session, within a minute its access tokens too (OWASP ASVS 5, 7.4.1).
+
+    A token that is void already is no mistake.
+    """
     cognito.revoke(refresh_token)
+    issued = IssuedToken.of(refresh_token)
+    account = Account.of(issued.learner_id) if issued else None
+    if issued is None or account is None or not issued.session:
+        return
+    with suppress(ConditionFailed):  # ended at this moment by another request, or gone
+        transact(Delete(issued, IssuedToken.pk.exists()), account.ending(issued.session, now))
+        account.forget_ended(now)
+    states.forget(account.learner_id)
 
 
 def sign_out_everywhere(learner_id: str, *, source: Source, now: datetime) -> None:

@@ -92,8 +92,8 @@ class LogoutView(APIView):
 
     @operation("logoutUser", request=OnlyRefreshToken, answers={204: None}, public=True)
     def post(self, request: Request) -> Response:
-        """End the session of a refresh token; again and again if need be."""
-        sessions.sign_out(**valid(OnlyRefreshToken, request.data))
+        """End the session of a refresh token, within a minute its access tokens too."""
+        sessions.sign_out(**valid(OnlyRefreshToken, request.data), now=now())
         return Response(status=204)
 
 
