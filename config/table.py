@@ -206,6 +206,15 @@ class Item(Model):
         except UpdateError as error:
             raise _lost(error) from error
 
+    def mark(self, *actions: Action, condition: Condition) -> None:
+        """Updates attributes without a new version: those nobody sees. Raises ConditionFailed."""
+        try:
+            connection().update_item(
+                self.pk, range_key=self.sk, actions=list(actions), condition=condition
+            )
+        except UpdateError as error:
+            raise _lost(error) from error
+
 
 def _was_retried(error: PutError) -> bool:
     answer = getattr(error.cause and error.cause.__cause__, "response", {})

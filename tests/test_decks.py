@@ -1,11 +1,15 @@
 """/decks."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from ulid import ULID
 
+from config.table import connection
+from learning.services import bulk, cards
 from tests.callers import Caller
 from tests.test_flashcards import card_of, deck_of
 
@@ -109,6 +113,147 @@ def test_a_deck_with_cards_is_only_deleted_when_told_what_becomes_of_them(maria:
     card_of(maria, deck_id, "mesa")  # and it stays open
     assert maria.delete(f"/decks/{deck_id}?cards=delete").status_code == 204
     assert maria.get(f"/flashcards/{card_id}").status_code == 404
+
+
+def test_a_refused_deletion_changes_nothing(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    card_of(maria, deck_id)
+    path = f"/decks/{deck_id}"
+    before = maria.get(path)
+    for asked in ("", "?moveTo=" + str(ULID())):
+        answer = maria.delete(path + asked, If_Match=before["ETag"])
+        assert answer.status_code == 409
+    after = maria.get(path)
+    assert (after["ETag"], after.json()) == (before["ETag"], before.json())
+    assert maria.delete(f"{path}?cards=delete", If_Match=before["ETag"]).status_code == 204
+
+
+@contextmanager
+def interrupted(number: int, by: Callable[[], Any]) -> Iterator[list[int]]:
+    """Before the table's call of that number (from 0) something else happens; counts the calls."""
+    events, made = connection().connection.client.meta.events, [0]
+
+    def before(**_: Any) -> None:
+        made[0] += 1
+        if made[0] == number + 1:
+            events.unregister("before-call.dynamodb", before)
+            by()
+
+    events.register("before-call.dynamodb", before)
+    try:
+        yield made
+    finally:
+        events.unregister("before-call.dynamodb", before)
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_card_made_during_a_deletion_is_kept_with_its_deck_or_refused(
+    maria: Caller, number: int
+) -> None:
+    """At whatever moment it comes; a refusal leaves the deck as it was."""
+    deck_id = deck_of(maria)
+    path, body = f"/decks/{deck_id}", {"deckId": deck_id, "front": "casa", "back": "house"}
+    before = maria.get(path)
+    came: list[Any] = []
+    with interrupted(number, lambda: came.append(maria.post("/flashcards", body))):
+        answer = maria.delete(path, If_Match=before["ETag"])
+    if not came or came[0].status_code == 409:
+        assert (answer.status_code, maria.get(path).status_code) == (204, 404)
+        assert maria.get("/flashcards").json()["results"] == []
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (409, "DECK_NOT_EMPTY")
+        after = maria.get(path)
+        assert (after["ETag"], after.json()) == (before["ETag"], before.json())
+        card_of(maria, deck_id, "mesa")  # it is open
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_a_deck_changed_during_its_deletion_is_deleted_all_the_same(
+    maria: Caller, number: int
+) -> None:
+    deck_id = deck_of(maria, newCardsPerDay=3)
+    card_of(maria, deck_id)
+    path = f"/decks/{deck_id}"
+    with interrupted(number, lambda: maria.patch(path, {"name": "Outro"})):
+        assert maria.delete(f"{path}?cards=delete").status_code == 204
+    assert maria.get(path).status_code == 404
+    assert maria.get("/flashcards").json()["results"] == []
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_a_deck_deleted_twice_at_once_is_deleted(maria: Caller, number: int) -> None:
+    deck_id = deck_of(maria)
+    card_of(maria, deck_id)
+    path, others = f"/decks/{deck_id}?cards=delete", list[int]()
+    with interrupted(number, lambda: others.append(maria.delete(path).status_code)):
+        answers = [maria.delete(path).status_code, *others]
+    assert set(answers) <= {204, 404}
+    assert 204 in answers
+    assert maria.get(f"/decks/{deck_id}").status_code == 404
+
+
+def test_a_deletion_beyond_one_request_goes_on_when_sent_again(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "DELETE_BUDGET", 50)
+    deck_id, kept = deck_of(maria), deck_of(maria)
+    many_cards(maria, deck_id, 60)
+    card_of(maria, kept, "mesa")
+    path = f"/decks/{deck_id}?cards=delete"
+    tag = maria.get(f"/decks/{deck_id}")["ETag"]
+    first = maria.delete(path, If_Match=tag)
+    assert (first.status_code, first.json()["code"]) == (503, "DELETION_UNFINISHED")
+    assert int(first["Retry-After"]) > 0
+    refused = maria.post("/flashcards", {"deckId": deck_id, "front": "sol", "back": "sun"})
+    assert refused.json()["code"] == "UNKNOWN_DECK"  # nothing comes in meanwhile
+    assert maria.delete(path, If_Match=tag).status_code == 204
+    left = maria.get("/flashcards?limit=100").json()["results"]
+    assert [card["front"] for card in left] == ["mesa"]
+    assert maria.get("/statistics").json()["totals"]["cards"] == 1
+
+
+def test_an_unfinished_deletion_is_taken_back_by_a_refused_one(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "DELETE_BUDGET", 25)
+    deck_id = deck_of(maria)
+    many_cards(maria, deck_id, 30)
+    assert maria.delete(f"/decks/{deck_id}?cards=delete").status_code == 503
+    assert maria.delete(f"/decks/{deck_id}").json()["code"] == "DECK_NOT_EMPTY"
+    card_of(maria, deck_id, "sol")
+
+
+def test_a_copy_beyond_one_request_goes_on_when_sent_again(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "COPY_BUDGET", 50)
+    deck_id, copy_id = deck_of(maria), str(ULID())
+    many_cards(maria, deck_id, 120)
+    path, body = f"/decks/{deck_id}/duplicate", {"id": copy_id}
+    first = maria.post(path, body)
+    assert (first.status_code, first.json()["code"]) == (503, "COPY_UNFINISHED")
+    assert int(first["Retry-After"]) > 0
+    assert maria.post(path, body).status_code == 503
+    copy = maria.post(path, body)
+    assert (copy.status_code, copy.json()["id"]) == (201, copy_id)
+    assert maria.post(path, body).json() == copy.json()
+    assert fronts(maria, copy_id) == fronts(maria, deck_id)
+    assert maria.get("/statistics").json()["totals"]["cards"] == 240
+
+
+def many_cards(caller: Caller, deck_id: str, count: int) -> None:
+    made = [{"deckId": deck_id, "front": f"palavra {n}", "back": "word"} for n in range(count)]
+    answer = caller.post("/flashcards/bulk", {"cards": made})
+    assert {each["status"] for each in answer.json()["results"]} == {"created"}
+
+
+def fronts(caller: Caller, deck_id: str) -> list[str]:
+    path, found = f"/flashcards?deckId={deck_id}&limit=100", []
+    while path:
+        page = caller.get(path).json()
+        found += [card["front"] for card in page["results"]]
+        path = page["next"]
+    return sorted(found)
 
 
 def test_the_cards_of_a_deleted_deck_move_with_all_they_have(maria: Caller) -> None:

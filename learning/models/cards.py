@@ -1,5 +1,6 @@
 """Decks and their cards, in the learner's partition `LEARNER#<sub>`."""
 
+import contextlib
 import functools
 import operator
 import unicodedata
@@ -19,7 +20,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.connection import connection
-from config.table import Item, Page, Raw, key_instant
+from config.table import ConditionFailed, Item, Page, Raw, key_instant
 from learning.days import MATURE_DAYS
 from learning.models.owned import Owned
 from learning.scheduling import (
@@ -33,7 +34,8 @@ FRONT_KEY_LENGTH = 80
 class Deck(Owned, discriminator="deck"):
     """A set of cards: `DECK#<id>`. Limits and retention of None leave the learner's own.
 
-    `closing` is set while the deck is being deleted: no card may enter any more.
+    `closing` is set while the deck is being deleted: no card may enter any more. It is no part of
+    the version, as nobody sees it.
     """
 
     PREFIX = "DECK#"
@@ -48,6 +50,21 @@ class Deck(Owned, discriminator="deck"):
     closing = BooleanAttribute(null=True)
     copied_from = UnicodeAttribute(null=True)
     version = VersionAttribute()
+
+    def close(self) -> bool:
+        """Lets no card enter any more; False where the deck is not what was read."""
+        self.closing = True
+        try:
+            self.mark(Deck.closing.set(True), condition=Deck.version == self.version)
+        except ConditionFailed:
+            return False
+        return True
+
+    def reopen(self) -> None:
+        """Lets cards enter again, if the deck was closed and is still there."""
+        if self.closing:
+            with contextlib.suppress(ConditionFailed):
+                self.mark(Deck.closing.remove(), condition=Deck.kind == Deck)
 
 
 class Copy(Item, discriminator="copy"):

@@ -10,10 +10,9 @@ from config.problems import (
     Conflict,
     FieldError,
     NotFound,
-    PreconditionFailed,
     ServiceUnavailable,
 )
-from config.table import Check, ConditionFailed, Put, Write, fetch, transact
+from config.table import Check, ConditionFailed, Item, Put, Write, fetch, transact
 from learning.models.cards import Card, Deck, Note
 from learning.models.owned import Tombstone
 from learning.services.creation import identity, made_before
@@ -205,49 +204,56 @@ def delete_deck(
 ) -> None:
     """Removes a deck; its cards move to another deck, or go with it where that was asked.
 
-    The deck is closed to new cards first, so that none is left behind; a request that ends
-    midway is sent again and goes on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck
-    and, beyond 1,000 cards, DeletionUnfinished.
+    The deck is closed to new cards meanwhile, so that none is left behind: that is no change of
+    its version, and a refusal opens it again. A request that ends midway is sent again and goes
+    on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck and, beyond 1,000 cards,
+    DeletionUnfinished.
     """
-    deck = Deck.of(learner_id, deck_id)
-    if deck is None:
-        raise NotFound
-    if not deck.closing:
+    keys = [Deck.key(learner_id, each) for each in (deck_id, move_to) if each]
+    for attempt in range(TRIES):
+        stored = fetch(*keys)
+        deck = stored.get(keys[0])
+        if not isinstance(deck, Deck):
+            if attempt:
+                return  # another request has removed it meanwhile
+            raise NotFound
         check_version(expected_version, int(deck.version))
-    if move_to == deck_id:
-        raise NoSuchDeck.at("moveTo")
-    _close(deck)
-    try:
-        for _ in range(DELETE_BUDGET // BATCH):
-            batch = Card.in_deck(learner_id, deck_id, limit=BATCH)
-            if not batch:
-                break
-            if move_to is None and not delete_cards:
-                raise DeckNotEmpty
-            _clear(learner_id, batch, move_to, now)
-        else:
-            raise DeletionUnfinished
-    except (DeckNotEmpty, NoSuchDeck):
-        _reopen(deck)
-        raise
-    _remove(learner_id, deck, now)
-
-
-def _remove(learner_id: str, deck: Deck, now: datetime) -> None:
-    """Leaves a tombstone of a closed, empty deck, which another request may do as well."""
-    for _ in range(TRIES):
         try:
-            transact(gone(deck, now), *_options(learner_id, deck, _own(deck)))
-        except ConditionFailed:
-            found = Deck.of(learner_id, deck.id)
-            if found is None:
-                return
-            if not found.closing:
-                raise PreconditionFailed from None
-            deck = found
-        else:
+            if move_to is not None and not _takes_cards(stored.get(keys[1]), besides=deck):
+                raise NoSuchDeck.at("moveTo")
+            keeps_cards = move_to is None and not delete_cards
+            if keeps_cards and Card.in_deck(learner_id, deck_id, limit=1):
+                raise DeckNotEmpty
+            if not deck.close():
+                continue
+            _clear_all(learner_id, deck_id, move_to, now, keeps_cards=keeps_cards)
+        except (DeckNotEmpty, NoSuchDeck):
+            deck.reopen()
+            raise
+        with suppress(ConditionFailed):
+            unchanged = (Deck.version == deck.version) & Deck.closing.exists()
+            tombstone = Put(Tombstone.of(deck, now), unchanged)
+            transact(tombstone, *_options(learner_id, deck, _own(deck)))
             return
     raise ServiceUnavailable
+
+
+def _takes_cards(item: Item | None, *, besides: Deck) -> bool:
+    return isinstance(item, Deck) and not item.closing and item.id != besides.id
+
+
+def _clear_all(
+    learner_id: str, deck_id: str, move_to: str | None, now: datetime, *, keeps_cards: bool
+) -> None:
+    """Moves or removes all cards of a closed deck."""
+    for _ in range(DELETE_BUDGET // BATCH):
+        batch = Card.in_deck(learner_id, deck_id, limit=BATCH)
+        if not batch:
+            return
+        if keeps_cards:
+            raise DeckNotEmpty
+        _clear(learner_id, batch, move_to, now)
+    raise DeletionUnfinished
 
 
 def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
@@ -269,21 +275,6 @@ def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: dat
     except ConditionFailed as lost:
         if any(isinstance(write, Check) for write in lost.lost):
             raise NoSuchDeck.at("moveTo") from lost
-
-
-def _close(deck: Deck) -> None:
-    if not deck.closing:
-        deck.closing = True
-        try:
-            deck.put()
-        except ConditionFailed as error:
-            raise PreconditionFailed from error
-
-
-def _reopen(deck: Deck) -> None:
-    deck.closing = None
-    with suppress(ConditionFailed):  # another request has opened it, or removes it
-        deck.put()
 
 
 def assign(item: Card | Deck | Note, changes: Mapping[str, Any], now: datetime) -> None:
