@@ -82,10 +82,16 @@ class DurationInvalidError(RecurrenceError):
 
 
 class ExceptionInvalidError(RecurrenceError):
-    """A skipped or moved occurrence that the rule does not have, or too many of them."""
+    """A skipped or moved occurrence that the rule does not have, or too many of them.
+
+    `field` is `skipped`, `moved` or, of the third that is moved, `moved.2`.
+    """
 
     code = "occurrence_unknown"
-    field = "skipped"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +290,8 @@ def _validate_wall(wall: date | datetime) -> None:
 
 def _validate_duration(duration: timedelta, *, all_day: bool) -> None:
     if not timedelta(0) <= duration <= MAX_DURATION:
-        raise DurationInvalidError(f"An event lasts at most {MAX_DURATION.days} days.")
+        days = MAX_DURATION.days
+        raise DurationInvalidError(f"The end is not before the start, nor over {days} days after.")
     if all_day and (duration < DAY or duration % DAY):
         raise DurationInvalidError("An all-day event lasts one or more whole days.")
 
@@ -302,18 +309,33 @@ def _validate_cost(recurrence: Recurrence, rule: Rule | None) -> None:
         raise RuleNeverOccursError("No day matches this rule.", steps=steps)
 
 
+_NO_OCCURRENCE = "Only an occurrence of the event can be skipped or moved, once."
+
+
 def _validate_exceptions(recurrence: Recurrence) -> None:
     keys = [*recurrence.skipped, *(move.key for move in recurrence.moved)]
     if len(keys) > MAX_EXCEPTIONS:
-        raise ExceptionInvalidError(f"At most {MAX_EXCEPTIONS} occurrences can be changed.")
-    if len(keys) != len(set(keys)) or len(known_keys(recurrence, keys)) != len(keys):
-        raise ExceptionInvalidError("Only an occurrence of the event can be skipped or moved.")
-    for move in recurrence.moved:
+        said = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
+        raise ExceptionInvalidError(said, field="moved" if recurrence.moved else "skipped")
+    known = known_keys(recurrence, keys)
+    if not recurrence.skipped <= known:
+        raise ExceptionInvalidError(_NO_OCCURRENCE, field="skipped")
+    free = known - recurrence.skipped
+    for number, move in enumerate(recurrence.moved):
+        field = f"moved.{number}"
+        if move.key not in free:
+            raise ExceptionInvalidError(_NO_OCCURRENCE, field=field)
+        free -= {move.key}
         if isinstance(move.starts, datetime) == recurrence.all_day:
-            raise ExceptionInvalidError("An occurrence is moved to a date or time like its own.")
-        _validate_wall(move.starts)
-        if move.duration is not None:
-            _validate_duration(move.duration, all_day=recurrence.all_day)
+            said = "An occurrence is moved to a date or time like its own."
+            raise ExceptionInvalidError(said, field=field)
+        try:
+            _validate_wall(move.starts)
+            if move.duration is not None:
+                _validate_duration(move.duration, all_day=recurrence.all_day)
+        except RecurrenceError as error:
+            error.field = f"{field}.{error.field}"
+            raise
 
 
 # --- Walking ------------------------------------------------------------------------------------

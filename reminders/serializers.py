@@ -60,6 +60,12 @@ class MovedShape(SpanShape):
 
     occurrence = OccurrenceKey()
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Which one, also in a PATCH, where nothing is required of its own accord."""
+        if "occurrence" not in attrs:
+            raise serializers.ValidationError({"occurrence": "Say which."}, "required")
+        return attrs
+
 
 def _span(starts: date | datetime, duration: timedelta | None, zone: str) -> dict[str, Any]:
     if isinstance(starts, datetime):

@@ -30,6 +30,8 @@ WHOLE = {
     ],
 }
 
+MOVED = {"occurrence": "20300603T190000", "startsAt": "2030-06-04T18:00:00Z"}
+
 
 def shown(caller: Caller, after: str, before: str, **query: str) -> list[dict[str, Any]]:
     """Everything a window has, through all its pages."""
@@ -146,7 +148,19 @@ def test_a_lost_update_is_412(maria: Caller) -> None:
         ({"startsAt": None, "startsOn": "2030-06-03"}, "endsAt", "contradiction"),
         ({"timezone": "Europe/Atlantis"}, "timezone", "unknown_zone"),
         ({"skipped": ["20300604T190000"]}, "skipped", "occurrence_unknown"),
-        ({"moved": [{"occurrence": "20300603T190000"}]}, "moved", "required"),
+        ({"moved": [{"occurrence": "20300603T190000"}]}, "moved.0.startsAt", "required"),
+        ({"moved": [MOVED | {"endsOn": "2030-06-18"}]}, "moved.0.endsOn", "contradiction"),
+        (
+            {"moved": [MOVED | {"endsAt": "2030-06-03T17:00:00Z"}]},
+            "moved.0.endsAt",
+            "duration_invalid",
+        ),
+        ({"moved": [MOVED, MOVED]}, "moved.1", "occurrence_unknown"),
+        (
+            {"moved": [MOVED, MOVED | {"occurrence": "20300604T190000"}]},
+            "moved.1",
+            "occurrence_unknown",
+        ),
         ({"startsAt": "2030-06-03T18:00:00.5Z"}, "startsAt", "start_invalid"),
         ({"title": "x" * 201}, "title", "max_length"),
         ({"colour": "red"}, "colour", "unknown_field"),
@@ -169,6 +183,14 @@ def test_what_cannot_take_place_is_400_and_names_the_field(
     answer = maria.post("/events", body | fields)
     assert answer.status_code == 400, answer.content
     assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(field, code)]
+
+
+def test_a_patch_says_which_occurrence_it_moves(maria: Caller) -> None:
+    made = event_of(maria, rrule="FREQ=DAILY;COUNT=3")
+    answer = maria.patch(f"/events/{made['id']}", {"moved": [{"startsAt": MOVED["startsAt"]}]})
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["code"]) == ("moved.0.occurrence", "required")
 
 
 def test_the_first_of_two_equal_times_is_taken(maria: Caller) -> None:

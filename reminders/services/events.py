@@ -153,7 +153,8 @@ def window(
     after = after or now
     before = before or after + WINDOW
     if not timedelta(0) < before - after <= MAX_WINDOW:
-        raise ValidationFailed.of("before", "window_invalid", "Give up to 366 days.")
+        said = f"Give an instant after the beginning, at most {MAX_WINDOW.days} days."
+        raise ValidationFailed.of("before", "window_invalid", said)
     seen = (
         (datetime.fromisoformat(start["at"]["S"]), start["event"]["S"], start["key"]["S"])
         if start
@@ -209,9 +210,16 @@ def _assign(event: Event, fields: Mapping[str, Any], *, before: Recurrence | Non
             recurrence = recurrences.without_orphans(recurrence)
         recurrences.validate(recurrence)
     except RecurrenceError as error:
-        field = FIELDS[error.field][recurrence.all_day]
-        raise ValidationFailed.of(field, error.code, str(error)) from error
+        raise ValidationFailed.of(
+            _field(error.field, recurrence.all_day), error.code, str(error)
+        ) from error
     event.occur(recurrence, over_at=_over_at(recurrence))
+
+
+def _field(attribute: str, all_day: bool) -> str:
+    """`moved.2.starts` → `moved.2.startsAt`."""
+    head, dot, last = attribute.rpartition(".")
+    return f"{head}{dot}{FIELDS[last][all_day] if last in FIELDS else last}"
 
 
 def _recurrence(fields: Mapping[str, Any], before: Recurrence | None) -> Recurrence:
@@ -221,7 +229,7 @@ def _recurrence(fields: Mapping[str, Any], before: Recurrence | None) -> Recurre
         raise ValidationFailed.of("startsAt", "required", "Give startsAt or startsOn.")
     moved = before.moved if before else ()
     if "moved" in fields:
-        moved = tuple(_move(each, name) for each in fields["moved"])
+        moved = tuple(_move(n, each, name) for n, each in enumerate(fields["moved"]))
     skipped = fields.get("skipped", before.skipped if before else ())
     rule = fields.get("rrule", before.rule if before else None)
     return Recurrence(
@@ -234,10 +242,15 @@ def _recurrence(fields: Mapping[str, Any], before: Recurrence | None) -> Recurre
     )
 
 
-def _move(fields: Mapping[str, Any], zone: str) -> Move:
-    starts, duration = _span(fields, zone, None)
-    if starts is None:
-        raise ValidationFailed.of("moved", "required", "Give startsAt or startsOn.")
+def _move(number: int, fields: Mapping[str, Any], zone: str) -> Move:
+    try:
+        starts, duration = _span(fields, zone, None)
+        if starts is None:
+            raise ValidationFailed.of("startsAt", "required", "Give startsAt or startsOn.")
+    except ValidationFailed as problem:
+        (error,) = problem.errors
+        field = f"moved.{number}.{error.field}"
+        raise ValidationFailed.of(field, error.code, error.message) from problem
     return Move(fields["occurrence"], starts, duration)
 
 
@@ -275,6 +288,8 @@ def _wall_of(instant: datetime, zone: str) -> datetime:
 
     A rule repeats wall times, and one that comes twice means its first.
     """
+    if instant.microsecond:
+        raise ValidationFailed.of("startsAt", "start_invalid", "Give whole seconds.")
     wall = instant.astimezone(zone_named(zone)).replace(tzinfo=None)
     if instant_of(wall, zone_named(zone)) != instant:
         raise ValidationFailed.of(
