@@ -56,7 +56,7 @@ def take_mail_event(event: Any, _context: Any) -> int:
     suppressed = 0
     for record in event.get("Records", []):
         try:
-            suppressed += take_event(json.loads(record["Sns"]["Message"]), now=now())
+            suppressed += take_event(dict(json.loads(record["Sns"]["Message"])), now=now())
         except (KeyError, TypeError, ValueError):
             log.warning("not an event of SES's")
     return suppressed

@@ -10,6 +10,7 @@ then saves its state and ends. Nothing of the service is imported here.
 import copy
 import fcntl
 import importlib
+import json
 import os
 import runpy
 import signal
@@ -46,8 +47,41 @@ def keep_mails() -> None:
     ses.get_state, ses.load_persisted_state = get_state_with_mails, load_state_with_mails
 
 
+def keep_headers() -> None:
+    """Let mails keep and show the headers they were sent with, which ministack 1.5.33 drops."""
+    ses: Any = importlib.import_module("ministack.services.ses")
+    ses_v2: Any = importlib.import_module("ministack.services.ses_v2")
+    app: Any = importlib.import_module("ministack.app")
+    handle, show = ses_v2.handle_request, app._handle_ses_messages_request
+
+    async def handle_and_keep(method: str, path: str, headers: Any, body: Any, query: Any) -> Any:
+        answer = await handle(method, path, headers, body, query)
+        if method == "POST" and path.endswith("/outbound-emails") and answer[0] == 200:
+            sent_id = json.loads(answer[2])["MessageId"]
+            content = json.loads(body)["Content"]
+            for record in ses._sent_emails_list():
+                if record["MessageId"] == sent_id:
+                    record["Headers"] = content.get("Simple", {}).get("Headers", [])
+        return answer
+
+    async def show_with_headers(*request: Any) -> Any:
+        answer = await show(*request)
+        if answer is None or answer[0] != 200:
+            return answer
+        kept = [record for records in ses._sent_emails._data.values() for record in records]
+        headers = {record["MessageId"]: record.get("Headers", []) for record in kept}
+        shown = json.loads(answer[2])
+        for records in shown["messages"].values():
+            for record in records:
+                record["Headers"] = headers.get(record["MessageId"], [])
+        return *answer[:2], json.dumps(shown).encode()
+
+    ses_v2.handle_request, app._handle_ses_messages_request = handle_and_keep, show_with_headers
+
+
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
     keep_mails()
+    keep_headers()
     threading.Thread(target=stop_when_unused, args=[users_file], daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -3,20 +3,27 @@
 import json
 import re
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail as its readers see it."""
+    """One mail as its readers see it; `html` is empty and `headers` are none where it has none.
+
+    `headers` are those that the sender has added, such as List-Unsubscribe.
+    """
 
     sender: str
     to: tuple[str, ...]
     subject: str
     text: str
     sent_at: datetime
+    html: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def code(self) -> str | None:
@@ -36,14 +43,19 @@ def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
     return sorted(mine, key=lambda mail: mail.sent_at)
 
 
-def _mail(record: dict[str, object]) -> Mail:
-    addresses = [record.get(kind) or [] for kind in ("To", "CC", "BCC")]
+def _mail(record: Mapping[str, Any]) -> Mail:
+    addresses: list[str] = []
+    for kind in ("To", "CC", "BCC"):
+        addresses += record.get(kind) or []
+    html = record.get("BodyHtml") or ""
     return Mail(
-        sender=str(record["Source"]),
-        to=tuple(str(a) for kind in addresses if isinstance(kind, list) for a in kind),
-        subject=str(record["Subject"]),
-        text=str(record.get("BodyText") or _words(str(record.get("BodyHtml") or ""))),
-        sent_at=datetime.fromtimestamp(float(str(record["Timestamp"])), UTC),
+        sender=record["Source"],
+        to=tuple(addresses),
+        subject=record["Subject"],
+        text=record.get("BodyText") or _words(html),
+        sent_at=datetime.fromtimestamp(record["Timestamp"], UTC),
+        html=html,
+        headers={each["Name"]: each["Value"] for each in record.get("Headers", [])},
     )
 
 

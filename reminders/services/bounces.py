@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Account, learner_key
+from accounts.models import Account, Address, learner_key
 from config.table import ConditionFailed
 from reminders.models import Delivery, Suppression
 
@@ -19,13 +19,16 @@ def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
     """Suppresses the address that bounced for good or complained; 1 if it was not already.
 
     An event counts only if it is about a mail that we have sent to this address, by our own id,
-    which nobody else can know. Raises KeyError or TypeError for what is no event of SES's.
+    which nobody else can know. Those about other mails, codes say, count for nothing. Raises
+    KeyError, TypeError or ValueError for what is no event of SES's.
     (AWS: "Contents of event data that Amazon SES publishes to Amazon SNS".)
     """
     reason = _reason(event)
     mail = event["mail"]
+    if reason is None or "mail_id" not in mail["tags"]:
+        return 0
     [learner_id], [mail_id] = mail["tags"]["learner"], mail["tags"]["mail_id"]
-    if reason is None or not all(ID.fullmatch(each) for each in (learner_id, mail_id)):
+    if not all(ID.fullmatch(each) for each in (learner_id, mail_id)):
         return 0
     message_id = str(mail["messageId"])
     deliveries = Delivery.of_mail(learner_id, mail_id)
@@ -48,6 +51,19 @@ def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
     except ConditionFailed:
         return 0
     return 1
+
+
+def lift(*, email: str) -> bool:
+    """Has an address mailed again; whether it was not. It says nothing of SES's own list."""
+    email = email.strip().lower()
+    address = Address.of(email)
+    if address is None or address.learner_id is None:
+        return False
+    suppression = Suppression.find(learner_key(address.learner_id), Suppression.SK)
+    if not isinstance(suppression, Suppression) or suppression.email != email:
+        return False
+    suppression.delete()
+    return True
 
 
 def _reason(event: Mapping[str, Any]) -> str | None:

@@ -53,4 +53,5 @@ def _shown(mail: Mail) -> str:
         f"Date:    {mail.sent_at:%Y-%m-%d %H:%M:%S} UTC\n"
         f"Subject: {mail.subject}\n"
     )
+    head += "".join(f"{name}: {value}\n" for name, value in mail.headers.items())
     return f"{head}\n{mail.text.strip()}\n{'-' * 72}"

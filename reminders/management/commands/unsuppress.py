@@ -1,0 +1,24 @@
+"""Has an address mailed again that bounced, or whose owner complained."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from reminders.services.bounces import lift
+
+
+class Command(BaseCommand):
+    """`manage.py unsuppress EMAIL`, after its owner has said that it works and mails are wanted."""
+
+    help = "Mail reminders to an address again that bounced or complained."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+
+    def handle(self, *, email: str, **_: Any) -> None:
+        if not lift(email=email):
+            raise CommandError(f"{email} is not suppressed")
+        self.stdout.write(f"{email} is mailed again. SES has a list of its own; to lift that too:")
+        self.stdout.write(f"aws sesv2 delete-suppressed-destination --email-address {email}")

@@ -1,0 +1,235 @@
+"""SES's word on our mails, as SNS hands it to the function: who is suppressed, and who is not."""
+
+import copy
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from ulid import ULID
+
+from accounts.models import Account, Address
+from config import clock
+from config.table import transact
+from reminders import tasks
+from tests.callers import Caller
+from tests.reminder_helpers import (
+    Letter,
+    Mailbox,
+    deliveries_of,
+    reminder_of,
+    sweep_at,
+    verified,
+)
+
+BOUNCE = {
+    "bounceType": "Permanent",
+    "bounceSubType": "General",
+    "bouncedRecipients": [
+        {
+            "emailAddress": "maria@example.org",
+            "action": "failed",
+            "status": "5.1.1",
+            "diagnosticCode": "smtp; 550 5.1.1 user unknown",
+        }
+    ],
+    "timestamp": "2030-06-03T17:00:04.000Z",
+    "feedbackId": "010001",
+    "reportingMTA": "dsn; a8-70.smtp-out.amazonses.com",
+}
+COMPLAINT = {
+    "complainedRecipients": [{"emailAddress": "maria@example.org"}],
+    "timestamp": "2030-06-03T17:00:04.000Z",
+    "feedbackId": "010002",
+    "complaintFeedbackType": "abuse",
+    "userAgent": "AnyCompany Feedback Loop (V0.01)",
+    "arrivalDate": "2030-06-03T17:00:04.000Z",
+}
+TRANSIENT = BOUNCE | {"bounceType": "Transient", "bounceSubType": "MailboxFull"}
+UNDETERMINED = BOUNCE | {"bounceType": "Undetermined", "bounceSubType": "Undetermined"}
+
+
+def about(letter: Letter, **kinds: Any) -> dict[str, Any]:
+    """SES's event about a mail: "Bounce" with `bounce=…`, "Complaint" with `complaint=…`."""
+    [(kind, detail)] = kinds.items()
+    return {
+        "eventType": kind.title(),
+        "mail": {
+            "timestamp": "2030-06-03T17:00:02.000Z",
+            "source": "Parley <parley@parley.example>",
+            "sourceArn": "arn:aws:ses:eu-west-1:123456789012:identity/parley.example",
+            "sendingAccountId": "123456789012",
+            "messageId": letter.message_id,
+            "destination": [letter.to],
+            "headersTruncated": False,
+            "headers": [{"name": "To", "value": letter.to}],
+            "commonHeaders": {"to": [letter.to], "subject": letter.subject},
+            "tags": {name: [value] for name, value in letter.tags.items()}
+            | {"ses:configuration-set": ["parley-dev"], "ses:caller-identity": ["parley"]},
+        },
+        kind: detail,
+    }
+
+
+def by_sns(*messages: Any) -> dict[str, Any]:
+    """The event that Lambda is called with (AWS: "Using AWS Lambda with Amazon SNS")."""
+    return {
+        "Records": [
+            {
+                "EventSource": "aws:sns",
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": "arn:aws:sns:eu-west-1:123456789012:mails:1",
+                "Sns": {
+                    "Type": "Notification",
+                    "MessageId": str(uuid4()),
+                    "TopicArn": "arn:aws:sns:eu-west-1:123456789012:mails",
+                    "Subject": "Amazon SES Email Event Notification",
+                    "Message": each if isinstance(each, str) else json.dumps(each),
+                    "Timestamp": "2030-06-03T17:00:05.000Z",
+                    "MessageAttributes": {},
+                },
+            }
+            for each in messages
+        ]
+    }
+
+
+@pytest.fixture
+def letter(maria: Caller, mailbox: Mailbox) -> Letter:
+    """A mail that Maria was sent; three more are due in the hours after it."""
+    verified(maria)
+    for hour in (17, 18, 19, 20):
+        reminder_of(maria, at=f"2030-06-03T{hour}:00:00Z")
+    sweep_at("2030-06-03T17:00:00Z")
+    return mailbox.letters[0]
+
+
+@pytest.mark.parametrize("word", [{"bounce": BOUNCE}, {"complaint": COMPLAINT}])
+def test_a_bounce_for_good_and_a_complaint_end_mails_with_the_next_sweep(
+    maria: Caller, mailbox: Mailbox, letter: Letter, word: dict[str, Any]
+) -> None:
+    event = by_sns(about(letter, **word))
+    assert tasks.take_mail_event(event, None) == 1
+    sweep_at("2030-06-03T18:00:00Z")
+    assert len(mailbox.letters) == 1
+    [second] = [
+        each
+        for reminder in maria.get("/reminders").json()["results"]
+        for each in deliveries_of(maria, reminder)
+        if each["dueAt"] == "2030-06-03T18:00:00Z"
+    ]
+    assert (second["state"], second["reason"]) == ("skipped", "suppressed")
+
+
+def test_what_comes_twice_counts_once(letter: Letter) -> None:
+    event = by_sns(about(letter, bounce=BOUNCE), about(letter, bounce=BOUNCE))
+    assert tasks.take_mail_event(event, None) == 1
+    assert tasks.take_mail_event(event, None) == 0
+    assert tasks.take_mail_event(by_sns(about(letter, complaint=COMPLAINT)), None) == 0
+
+
+Forge = Callable[[dict[str, Any], Letter, Caller], None]
+
+
+def tag(name: str, value: Any) -> Forge:
+    def change(event: dict[str, Any], letter: Letter, other: Caller) -> None:
+        event["mail"]["tags"][name] = [value]
+
+    return change
+
+
+def of_another(event: dict[str, Any], letter: Letter, other: Caller) -> None:
+    event["mail"]["tags"]["learner"] = [other.id]
+    event["mail"]["destination"] = ["joao@example.org"]
+
+
+def to_another(event: dict[str, Any], letter: Letter, other: Caller) -> None:
+    event["mail"]["destination"] = ["joao@example.org"]
+
+
+def another_message(event: dict[str, Any], letter: Letter, other: Caller) -> None:
+    event["mail"]["messageId"] = "m-999"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        tag("mail_id", str(ULID())),
+        tag("mail_id", "x"),
+        tag("mail_id", "PROFILE#0123456789012345678"),
+        tag("learner", str(uuid4())),
+        of_another,
+        to_another,
+        another_message,
+    ],
+    ids=["mail", "no id", "key", "learner", "mail of another", "address of another", "message"],
+)
+def test_a_forged_event_suppresses_nobody(
+    maria: Caller, joao: Caller, mailbox: Mailbox, letter: Letter, forge: Forge
+) -> None:
+    reminder_of(verified(joao), at="2030-06-03T18:00:00Z")
+    event = copy.deepcopy(about(letter, bounce=BOUNCE))
+    forge(event, letter, joao)
+    assert tasks.take_mail_event(by_sns(event), None) == 0
+    sweep_at("2030-06-03T18:00:00Z")
+    assert {each.to for each in mailbox.letters[1:]} == {"maria@example.org", "joao@example.org"}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        {"bounce": TRANSIENT},
+        {"bounce": UNDETERMINED},
+        {"delivery": {"recipients": ["maria@example.org"]}},
+    ],
+)
+def test_what_may_be_fine_tomorrow_ends_nothing(
+    mailbox: Mailbox, letter: Letter, word: dict[str, Any]
+) -> None:
+    assert tasks.take_mail_event(by_sns(about(letter, **word)), None) == 0
+    sweep_at("2030-06-03T18:00:00Z")
+    assert len(mailbox.letters) == 2
+
+
+def test_what_is_no_event_keeps_none_from_being_heard(letter: Letter) -> None:
+    bounce = about(letter, bounce=BOUNCE)
+    nothing = ["", "{", "null", "[]", "7", '"x"', "{}", '{"eventType": "Bounce"}', {"mail": {}}]
+    untagged = copy.deepcopy(bounce)
+    del untagged["mail"]["tags"]
+    of_a_code = copy.deepcopy(bounce)
+    of_a_code["mail"]["tags"] = {"mail": ["code"]}
+    odd = [bounce | {"bounce": None}, bounce | {"mail": []}, untagged, of_a_code]
+    event = by_sns(*nothing, *odd, bounce)
+    event["Records"] += [{}, {"Sns": None}, {"Sns": {}}]
+    assert tasks.take_mail_event(event, None) == 1
+    assert tasks.take_mail_event({}, None) == 0
+
+
+def test_another_address_is_mailed_again(mailbox: Mailbox, maria: Caller, letter: Letter) -> None:
+    assert tasks.take_mail_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
+    Account.at(maria.id).apply(Account.email.set("maria.silva@example.org"))
+    sweep_at("2030-06-03T18:00:00Z")
+    assert mailbox.letters[-1].to == "maria.silva@example.org"
+    late = about(letter, complaint=COMPLAINT)  # about the address that was
+    assert tasks.take_mail_event(by_sns(late), None) == 0
+    sweep_at("2030-06-03T19:00:00Z")
+    assert len(mailbox.letters) == 3
+
+
+def test_an_address_that_works_again_can_be_let_in(
+    mailbox: Mailbox, maria: Caller, letter: Letter
+) -> None:
+    reserved = Address.reserve("maria@example.org", owner="sign-up", now=clock.now())
+    transact(reserved.held_by(maria.id))
+    tasks.take_mail_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    said = io.StringIO()
+    call_command("unsuppress", "Maria@example.org", stdout=said)
+    assert "delete-suppressed-destination" in said.getvalue()
+    sweep_at("2030-06-03T18:00:00Z")
+    assert len(mailbox.letters) == 2
+    for email in ("maria@example.org", "nobody@example.org"):
+        with pytest.raises(CommandError, match="is not suppressed"):
+            call_command("unsuppress", email)
