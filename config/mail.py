@@ -1,7 +1,8 @@
 """Mail through SES: one template makes the subject, the text part and the HTML part.
 
 A template extends the variable `layout` and fills the blocks `subject` and `body`; its body is
-plain paragraphs, which the HTML layout marks up (`config/templates/mail/`).
+plain paragraphs, which the HTML layout marks up (`config/templates/mail/`), unless the template
+fills its blocks `page` and `page_footer`, which the other layouts do without.
 """
 
 from collections.abc import Mapping

@@ -147,7 +147,7 @@ def certainly_unsent(error: ServiceUnavailable) -> bool:
 # What a link stops → what we call it.
 KINDS = {
     "study": "study reminders",
-    "events": "reminders of events",
+    "events": "reminders of events and tasks",
     "all": "reminders",
 }
 

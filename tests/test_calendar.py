@@ -1,0 +1,176 @@
+"""/calendar: the feed, its secret address, and that it says what /events/occurrences says."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+from django.test import Client
+
+from accounts.models import Account
+from config import handler
+from tests.callers import Caller
+from tests.gateway import GATEWAY_HOST, event, path_of
+from tests.reminder_helpers import event_of, prefer, reminder_of
+from tests.test_calendar_feed import parsed, read_back
+from tests.test_events import shown
+
+STRANGER = Client()
+
+
+def address_of(caller: Caller) -> str:
+    """The path of a new address of the calendar."""
+    answer = caller.post("/calendar/rotate")
+    assert answer.status_code == 200, answer.content
+    return urlsplit(answer.json()["url"]).path
+
+
+def feed_of(path: str) -> Any:
+    answer = STRANGER.get(path)
+    assert answer.status_code == 200, answer.content
+    return answer
+
+
+def fill(maria: Caller) -> None:
+    """One of each: a rule with exceptions over a change of the clock, another zone, days, once."""
+    event_of(
+        maria,
+        startsAt="2030-03-04T18:00:00Z",
+        endsAt="2030-03-04T19:30:00Z",
+        rrule="FREQ=WEEKLY;BYDAY=MO,TH;UNTIL=20300601T000000Z",
+        skipped=["20300311T180000"],
+        moved=[
+            {"occurrence": "20300314T180000", "startsAt": "2030-03-15T20:00:00Z"},
+            {
+                "occurrence": "20300401T180000",
+                "startsAt": "2030-03-30T09:00:00Z",
+                "endsAt": "2030-03-30T12:00:00Z",
+            },
+        ],
+    )
+    event_of(
+        maria,
+        startsAt="2030-03-09T07:30:00Z",
+        endsAt="2030-03-09T08:30:00Z",
+        timezone="America/New_York",
+        rrule="FREQ=DAILY;COUNT=4",
+    )
+    event_of(maria, startsAt="2030-04-01T10:00:00Z", endsAt=None, timezone="Australia/Lord_Howe")
+
+
+def test_another_calendar_expands_to_our_own_occurrences(maria: Caller) -> None:
+    fill(maria)
+    window = "2030-01-01T00:00:00Z", "2030-12-31T00:00:00Z"
+    ours = [
+        (datetime.fromisoformat(each["startsAt"]), datetime.fromisoformat(each["endsAt"]))
+        for each in shown(maria, *window, limit="20")
+    ]
+    assert len(ours) == 30
+    assert read_back(feed_of(address_of(maria)).content) == sorted(ours)
+
+
+def test_all_day_events_and_alarms_are_in_the_feed(maria: Caller) -> None:
+    made = maria.makes("/events", {"title": "Férias", "startsOn": "2030-08-01"})
+    reminder_of(maria, kind="event", eventId=made["id"], offsetMinutes=[1440])
+    [component] = parsed(feed_of(address_of(maria)).content).vevent_list
+    assert component.dtstart.value.isoformat() == "2030-08-01"
+    assert component.valarm.trigger.value == timedelta(hours=-15)
+
+
+def test_the_study_plan_and_what_the_learner_noted_are_in_the_feed(maria: Caller) -> None:
+    reminder_of(maria, kind="study", weekdays=[0, 2], localTime="07:30")
+    reminder_of(maria)
+    reminder_of(maria, title="Em pausa", paused=True)
+    found = {
+        each.summary.value: each for each in parsed(feed_of(address_of(maria)).content).vevent_list
+    }
+    assert set(found) == {"Study with Parley", "Ligar à Inês"}
+    assert found["Study with Parley"].rrule.value == "FREQ=WEEKLY;BYDAY=MO,WE"
+    once = found["Ligar à Inês"].dtstart.value.astimezone(UTC)
+    assert once == datetime(2030, 6, 3, 17, tzinfo=UTC)
+
+
+def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:
+    made = event_of(maria)
+    path = address_of(maria)
+    first = feed_of(path)
+    assert first["Content-Type"] == "text/calendar; charset=utf-8"
+    assert first["Cache-Control"] == "private, no-cache"
+    assert feed_of(path).content == first.content
+    tag = first["ETag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = STRANGER.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", tag)
+    maria.patch(f"/events/{made['id']}", {"title": "Outra"})
+    changed = STRANGER.get(path, headers={"If-None-Match": tag})
+    assert (changed.status_code, changed["ETag"] != tag) == (200, True)
+    uids = [
+        [each.uid.value for each in parsed(answer.content).vevent_list]
+        for answer in (first, changed)
+    ]
+    assert uids[0] == uids[1] == [f"{made['id']}@parley"]
+
+
+def test_a_new_address_voids_the_old_one_and_none_is_left_in_the_end(maria: Caller) -> None:
+    first, second = address_of(maria), address_of(maria)
+    assert STRANGER.get(first).status_code == 404
+    assert STRANGER.get(second).status_code == 200
+    for _ in range(2):
+        assert maria.delete("/calendar").status_code == 204
+    assert STRANGER.get(second).status_code == 404
+
+
+def test_only_the_whole_secret_opens_the_feed(maria: Caller, joao: Caller) -> None:
+    path = address_of(maria)
+    token = path.removeprefix("/calendar/").removesuffix(".ics")
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    assert len(raw) - 16 >= 16  # bytes of secret
+    swapped = base64.urlsafe_b64encode(UUID(joao.id).bytes + raw[16:]).decode().rstrip("=")
+    other = base64.urlsafe_b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode().rstrip("=")
+    for wrong in ("x", token[:-2], token + "AA", swapped, other, "%00", "ã", "A" * 3000, "=" * 9):
+        answer = STRANGER.get(f"/calendar/{wrong}.ics")
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND"), wrong
+
+
+def test_a_disabled_learner_shows_nothing(maria: Caller) -> None:
+    path = address_of(maria)
+    Account.at(maria.id).apply(Account.disabled.set(True))
+    assert STRANGER.get(path).status_code == 404
+
+
+def test_it_passes_the_gateway_as_it_is(maria: Caller, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = [".amazonaws.com", "testserver"]
+    event_of(maria, title="Tertúlia 🎉")
+    sent = {"Authorization": f"Bearer {maria.token}"}
+    made = handler.lambda_handler(event("POST", "/calendar/rotate", headers=sent), None)
+    url = json.loads(made["body"])["url"]
+    assert url.startswith(f"https://{GATEWAY_HOST}/dev/calendar/")
+    answer = handler.lambda_handler(event("GET", path_of(url)), None)
+    body = answer["body"]
+    raw = base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()
+    assert answer["statusCode"] == 200
+    [component] = parsed(raw).vevent_list
+    assert component.summary.value == "Tertúlia 🎉"
+
+
+def test_a_learner_who_moves_keeps_events_and_takes_the_study_plan_along(maria: Caller) -> None:
+    event_of(maria)
+    reminder_of(maria, kind="study", weekdays=[0], localTime="07:30")
+    path = address_of(maria)
+    prefer(maria, timezone="Asia/Tokyo")
+    zones = {
+        each.summary.value: each.dtstart.value.tzname()
+        for each in parsed(feed_of(path).content).vevent_list
+    }
+    assert zones["Study with Parley"] == "JST"
+    assert zones["Tertúlia"] == "WEST"
+
+
+@pytest.mark.parametrize("text", ["a" * 76, "ã" * 200])
+def test_lines_are_folded_at_75_bytes(maria: Caller, text: str) -> None:
+    event_of(maria, title=text)
+    body = feed_of(address_of(maria)).content
+    assert max(map(len, body.split(b"\r\n"))) <= 75

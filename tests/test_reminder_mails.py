@@ -1,0 +1,52 @@
+"""What a reminder's mail looks like: the text part, and the page of the HTML part."""
+
+import re
+
+from tests.callers import Caller
+from tests.reminder_helpers import Mailbox, event_of, prefer, reminder_of, sweep_at, verified
+
+LONG = "https://example.org/" + "x" * 300
+
+
+def sent(maria: Caller, mailbox: Mailbox) -> tuple[str, str]:
+    """The two parts of the one mail of a night that quiet hours have merged."""
+    verified(maria)
+    prefer(maria, quiet_from="22:00", quiet_until="07:00", first_name="Maria & <Zé>")
+    event = event_of(
+        maria,
+        title="محادثة <b>& mais</b> 🎉",
+        description=f"Um\n\n- dois {LONG}",
+        startsAt="2030-06-04T02:00:00Z",
+        endsAt="2030-06-04T03:00:00Z",
+    )
+    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[0])
+    reminder_of(maria, at="2030-06-04T01:00:00Z", note="Sobre a viagem")
+    sweep_at("2030-06-04T06:00:00Z")
+    [letter] = mailbox.letters
+    assert letter.subject == "2 reminders"
+    return letter.text, letter.html
+
+
+def test_the_text_is_as_it_was_written(maria: Caller, mailbox: Mailbox) -> None:
+    text, _ = sent(maria, mailbox)
+    assert text.startswith(
+        "Hello Maria & <Zé>,\n\nLigar à Inês\nSobre a viagem\n\nمحادثة <b>& mais"
+    )
+    assert f"Um\n\n- dois {LONG}\n" in text
+    assert re.search(r"To get no more reminders of events and tasks:\nhttp://\S+$", text)
+
+
+def test_the_page_escapes_and_wraps_and_lets_each_text_run_its_own_way(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    _, html = sent(maria, mailbox)
+    assert "Maria &amp; &lt;Zé&gt;" in html
+    assert "محادثة &lt;b&gt;&amp; mais&lt;/b&gt; 🎉</p>" in html
+    assert html.count('<p dir="auto"') == 2 + 3  # two titles, a note, when, a description
+    assert f'<a href="{LONG}"' in html
+    assert "overflow-wrap:anywhere" in html
+    assert "Um<br><br>- dois" in html
+    [link] = re.findall(
+        r'<a href="([^"]+)"[^>]*>Get no more reminders of events and tasks</a>', html
+    )
+    assert html.count(link) == 1  # nobody reads such an address
