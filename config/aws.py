@@ -30,6 +30,9 @@ RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES knows no request token: what is sent again after a lost answer arrives twice.
 RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
+# As many threads may call at once; botocore's ten would have the others shake hands for each call.
+CONNECTIONS = 50
+
 # What AWS answers when we ask too often, over all services we use.
 THROTTLES = frozenset(
     {
@@ -83,6 +86,7 @@ def _client(service: str) -> Any:
         retries=RETRIES_OF.get(service, RETRIES),
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=CONNECTIONS,
         s3={"addressing_style": style},
     )
     return session().create_client(

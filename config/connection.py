@@ -11,6 +11,7 @@ from pynamodb.exceptions import VerboseClientError
 
 from config.aws import (
     CONNECT_TIMEOUT_S,
+    CONNECTIONS,
     READ_TIMEOUT_S,
     RETRIES,
     error_code,
@@ -88,7 +89,7 @@ def connection() -> TableConnection:
         connect_timeout_seconds=CONNECT_TIMEOUT_S,
         read_timeout_seconds=READ_TIMEOUT_S,
         retry_configuration=RETRIES,
-        max_pool_connections=50,
+        max_pool_connections=CONNECTIONS,
     )
     made.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
     return made

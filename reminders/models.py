@@ -107,8 +107,9 @@ class Reminder(Owned, discriminator="reminder"):
     nothing to wait for.
 
     Whoever writes it adds one to `fence`, provided it is what they have read: so a sweeper that was
-    overtaken changes nothing. `interrupted` stands from a sweeper's claim until it is settled;
-    `attempts` counts failures since. `version` counts the learner's own changes.
+    overtaken changes nothing. `interrupted` stands from a sweeper's claim until a sweeper has
+    settled it, whatever the learner changes meanwhile; `attempts` counts failures since. `version`
+    counts the learner's own changes.
     """
 
     PREFIX = "REMINDER#"
@@ -131,7 +132,9 @@ class Reminder(Owned, discriminator="reminder"):
     dead = BooleanAttribute(default=False)
     fence = NumberAttribute(default=0)
     version = NumberAttribute(default=1)
-    was_interrupted = False  # of a claimed copy: whether an earlier sweeper did not come to an end
+    # Of a claimed copy: its fence then, and whether an earlier sweeper did not come to an end.
+    claimed_fence = 0
+    was_interrupted = False
 
     @classmethod
     def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":
@@ -140,13 +143,13 @@ class Reminder(Owned, discriminator="reminder"):
         return cls.every(learner_key(learner_id), condition, index="lsi2")
 
     @classmethod
-    def due(cls, shard: int, *, by: datetime, limit: int) -> "Page[Reminder]":
-        """Reminders of a shard to look at by an instant, the longest waiting first.
+    def due(cls, shard: int, *, by: datetime, limit: int, start: Raw | None) -> "Page[Reminder]":
+        """A page of a shard's reminders to look at by an instant, the longest waiting first.
 
         One query of gsi1, which is eventually consistent: what it shows must still be claimed.
         """
         condition = cls.gsi1sk <= f"{key_instant(by)}~"
-        return cls.page(f"DUE#{shard}", condition, index="gsi1", limit=limit)
+        return cls.page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
 
     @property
     def learner_id(self) -> str:
@@ -174,7 +177,7 @@ class Reminder(Owned, discriminator="reminder"):
         self.snoozes = [[each.occurrence, each.until.isoformat()] for each in progress.snoozes]
         due = plan.next_due(rule, progress) if rule and not self.paused else None
         self.next_at = due.at if due else None
-        self.interrupted, self.attempts, self.dead = False, 0, False
+        self.attempts, self.dead = 0, False
         self.look_at(self.next_at)
         return due
 
@@ -195,14 +198,14 @@ class Reminder(Owned, discriminator="reminder"):
         Refreshes this copy. Raises ConditionFailed when it was changed or claimed since the index
         showed it.
         """
-        interrupted = bool(self.interrupted) or self.attempts > 0
+        interrupted = bool(self.interrupted)
         self.apply(
             Reminder.gsi1sk.set(f"{key_instant(until)}#{self.id}"),
             Reminder.fence.set(Reminder.fence + 1),
             Reminder.interrupted.set(True),
             condition=Reminder.gsi1sk == self.gsi1sk,
         )
-        self.was_interrupted = interrupted
+        self.claimed_fence, self.was_interrupted = int(self.fence), interrupted
 
     def held(self) -> Check:
         """That our claim has not been overtaken."""
@@ -327,12 +330,24 @@ class Delivery(Item, discriminator="delivery"):
         self.gsi1pk = self.FAILED if dead else None
         self.gsi1sk = f"{key_instant(now)}#{self.id}" if dead else None
 
+    def follow(self, stored: "Delivery | None") -> None:
+        """Keeps what is known of the mail that an earlier record of this due was in."""
+        if stored:
+            self.mail_id, self.lsi2 = stored.mail_id, stored.lsi2
+            self.repeated = stored.repeated
+
+    def is_being_sent(self, now: datetime) -> bool:
+        """Whether a sweeper may be handing it to SES at this moment."""
+        return bool(self.state == SENDING and self.lease_until > now)
+
     def write_over(self, stored: "Delivery | None") -> Put:
         """The write of this copy, provided that what is stored is still as it was read."""
-        if stored is None:
-            return Put(self, Delivery.pk.does_not_exist())
-        same: Condition = (Delivery.state == stored.state) & (Delivery.fence == stored.fence)
-        return Put(self, same)
+        return Put(self, stored.unchanged() if stored else Delivery.pk.does_not_exist())
+
+    def unchanged(self) -> Condition:
+        """That what is stored is as it was when this copy was read."""
+        same: Condition = (Delivery.state == self.state) & (Delivery.fence == self.fence)
+        return same
 
     def as_sent(self, message_id: str, *, now: datetime) -> Update:
         """The write that records SES's word."""

@@ -9,9 +9,10 @@ from ulid import ULID
 
 from accounts.models import Account
 from config import aws
-from reminders.models import SHARDS, Delivery, Reminder, shard_of
-from reminders.services.mailing import LEASE
+from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
+from reminders.plan import Due
 from reminders.services.sweep import sweep
+from reminders.services.watch import LEASE
 from tests.callers import Caller, access_token, welcome
 from tests.reminder_helpers import (
     MINUTE,
@@ -26,6 +27,7 @@ from tests.reminder_helpers import (
 from tests.test_flashcards import card_of, deck_of
 
 AT = "2030-06-03T17:00:00+00:00"
+NOW = datetime.fromisoformat(AT)
 
 
 @pytest.fixture
@@ -91,7 +93,8 @@ def test_each_offset_of_each_occurrence_is_mailed_once(maria: Caller, mailbox: M
     event = event_of(maria, rrule="FREQ=DAILY;COUNT=3", skipped=["20300604T190000"])
     reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10, 60])
     for hour in range(72):
-        sweep_at(later("2030-06-03T00:00:00+00:00", timedelta(hours=hour)))
+        at = later("2030-06-03T00:00:00+00:00", timedelta(hours=hour))
+        sweep_at(at, shards=[shard_of(maria.id)])
     assert [letter.subject for letter in mailbox.letters] == [
         "Tertúlia: Monday 3 June 2030, 19:00",
         "Tertúlia: Monday 3 June 2030, 19:00",
@@ -195,8 +198,8 @@ def test_a_mail_that_ses_refuses_is_tried_again_and_given_up_in_the_end(
     reminder = reminder_of(maria)
     mailbox.refuse = "MessageRejected"
     at = datetime.fromisoformat(AT)
-    for minute in range(3 * 60):
-        sweep_at(at + minute * MINUTE)
+    for minute in range(0, 3 * 60, 2):
+        sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])
     assert state_of(maria, reminder) == ("dead", "SERVICE_UNAVAILABLE")
     assert deliveries_of(maria, reminder)[0]["attempts"] == 8
     mailbox.refuse = ""
@@ -220,8 +223,9 @@ def test_a_mail_that_ses_refuses_once_arrives_a_little_later(
 def test_throttling_is_no_attempt(maria: Caller, mailbox: Mailbox) -> None:
     reminder = reminder_of(maria)
     mailbox.refuse = "TooManyRequestsException"
-    for attempt in range(12):
-        sweep_at(later(AT, attempt * (LEASE + MINUTE)))
+    for attempt in range(3):
+        sweep_at(later(AT, attempt * MINUTE), within_s=0.3, shards=[shard_of(maria.id)])
+    assert state_of(maria, reminder) == ("retrying", "throttled")
     assert deliveries_of(maria, reminder)[0]["attempts"] == 0
     mailbox.refuse = ""
     sweep_at(later(AT, timedelta(minutes=40)))
@@ -271,11 +275,14 @@ def test_a_change_while_a_mail_is_on_its_way_doubles_nothing(
 
 
 def test_a_day_brings_fifty_mails_at_most(maria: Caller, mailbox: Mailbox) -> None:
-    for minute in range(52):
-        reminder_of(maria, at=f"2030-06-03T17:{minute:02}:00Z")
-    for minute in range(52):
-        sweep_at(later(AT, minute * MINUTE))
-    assert len(mailbox.letters) == 50
+    at = datetime.fromisoformat(AT)
+    MailDay(*MailDay.key(maria.id, at.date()), sent=48).put_new()
+    reminders = [reminder_of(maria, at=f"2030-06-03T16:0{minute}:00Z") for minute in range(4)]
+    sweep_at(at)
+    assert len(mailbox.letters) == 2
+    states = [state_of(maria, reminder) for reminder in reminders]
+    assert states == [("sent", "")] * 2 + [("skipped", "capped")] * 2
+    assert sweep_at(at + timedelta(hours=2)).counts["claimed"] == 0
 
 
 def test_a_reminder_that_cannot_be_dealt_with_dies_and_keeps_no_other_waiting(
@@ -296,8 +303,8 @@ def test_staff_see_what_was_given_up_and_have_it_sent(maria: Caller, mailbox: Ma
     reminder_of(maria)
     mailbox.refuse = "MessageRejected"
     at = datetime.fromisoformat(AT)
-    for minute in range(3 * 60):
-        sweep_at(at + minute * MINUTE)
+    for minute in range(0, 3 * 60, 2):
+        sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])
     mailbox.refuse = ""
     with travel(at + timedelta(hours=3), tick=False):
         stefan = welcome("stefan", groups=("staff",))
@@ -315,6 +322,20 @@ def test_staff_see_what_was_given_up_and_have_it_sent(maria: Caller, mailbox: Ma
         assert stefan.get("/deliveries").json()["results"] == []
     sweep_at(at + timedelta(hours=3, minutes=1))
     assert [letter.subject for letter in mailbox.letters] == ["Ligar à Inês"]
+
+
+def test_what_the_learner_has_paused_staff_do_not_send(maria: Caller, mailbox: Mailbox) -> None:
+    event = event_of(maria, startsAt=AT, endsAt=AT, rrule="FREQ=DAILY")
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[0])
+    stored = Reminder.of(maria.id, reminder["id"])
+    assert stored is not None
+    due = Due(datetime.fromisoformat(AT), "20300603T180000-0", "20300603T180000", NOW)
+    dead = Delivery.of(stored, due, "dead", now=NOW)
+    dead.conclude("dead", reason="SERVICE_UNAVAILABLE", now=NOW)
+    dead.put_new()
+    maria.patch(f"/reminders/{reminder['id']}", {"paused": True})
+    again = welcome("stefan", groups=("staff",)).post(f"/deliveries/{dead.id}/retry")
+    assert (again.status_code, again.json()["code"]) == (409, "CANNOT_RETRY")
 
 
 def test_reminders_of_one_learner_are_in_one_shard_and_learners_in_all() -> None:

@@ -1,11 +1,11 @@
 """What to study now: the queue of the learner's day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
-from config.table import fetch
+from config.table import Item, fetch
 from learning.days import possible_days
 from learning.models.cards import Card
 from learning.models.log import Day
@@ -40,14 +40,27 @@ class Queue:
     day_ends_at: datetime
 
 
-def due_queue(*, learner_id: str, deck_id: str | None, limit: int, now: datetime) -> Queue:
+def queue_keys(learner_id: str, *, now: datetime) -> list[tuple[str, str]]:
+    """What to fetch before `due_queue`, for those who fetch other things with it."""
+    days = [Day.key(learner_id, day) for day in possible_days(now)]
+    return [*Study.keys(learner_id), *days]
+
+
+def due_queue(
+    *,
+    learner_id: str,
+    deck_id: str | None,
+    limit: int,
+    now: datetime,
+    stored: Mapping[tuple[str, str], Item] | None = None,
+) -> Queue:
     """(Re)learning cards whose step has passed, then reviews of the learner's day, the one most
     likely forgotten first, then new cards as they were made, within the day's limits.
 
-    One read and at most three queries, each of a fixed window.
+    One read, unless `stored` has it, and at most three queries, each of a fixed window.
     """
-    days = [Day.key(learner_id, day) for day in possible_days(now)]
-    stored = fetch(*Study.keys(learner_id), *days)
+    if stored is None:
+        stored = fetch(*queue_keys(learner_id, now=now))
     study = Study.of(learner_id, stored)
     today = study.calendar.day(now)
     found = stored.get(Day.key(learner_id, today))

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from accounts import audit
 from accounts.audit import StaffMember
 from config.problems import Conflict, NotFound, ServiceUnavailable
-from config.table import ConditionFailed, transact
+from config.table import ConditionFailed, Put, transact
 from reminders import plan
 from reminders.models import DEAD, RETRIED, Delivery, Reminder
 from reminders.services.reminders import rule_of
@@ -18,10 +18,14 @@ class NotDead(Conflict):
     code, title = "NOT_DEAD", "The delivery has not been given up"
 
 
+class CannotRetry(Conflict):
+    code, title = "CANNOT_RETRY", "The reminder cannot be mailed again now"
+
+
 def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
     """Has a dead delivery's occurrence mailed with the next sweep, under a record of its own.
 
-    Raises NotFound, also where its reminder is no more, and NotDead.
+    Raises NotFound, also where its reminder is no more, NotDead and CannotRetry.
     """
     for _ in range(TRIES):
         delivery = Delivery.named(delivery_id)
@@ -32,12 +36,14 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
         reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
         if reminder is None:
             raise NotFound("The reminder was deleted")
-        before = Delivery.named(delivery_id)
+        if reminder.paused:
+            raise CannotRetry("The learner has paused it")
         _revive(reminder, delivery, now)
         deed = audit.deed(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
+        unchanged = delivery.unchanged()
         delivery.conclude(RETRIED, reason=delivery.reason, now=now)
         try:
-            transact(delivery.write_over(before), reminder.write(), *deed)
+            transact(Put(delivery, unchanged), reminder.write(), *deed)
         except ConditionFailed:
             continue
         return delivery
@@ -48,5 +54,8 @@ def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:
     """Has a reminder look at an occurrence again; one that was dead itself just goes on."""
     progress = reminder.progress
     if not reminder.dead:
-        progress = plan.snooze(progress, delivery.due, until=now + SOON, now=now)
+        try:
+            progress = plan.snooze(progress, delivery.due, until=now + SOON, now=now)
+        except plan.SnoozeInvalidError as error:
+            raise CannotRetry(str(error)) from error
     reminder.advance(progress, rule_of(reminder))

@@ -7,17 +7,20 @@ comes up again by itself.
 
 import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import repeat
+from datetime import datetime
+from itertools import count, repeat
+from threading import Event
 
-from config.table import ConditionFailed
+from config.problems import ServiceUnavailable
+from config.table import ConditionFailed, Raw
 from reminders.models import SHARDS, Reminder
-from reminders.services.mailing import LEASE, Overloaded, mail_dues
+from reminders.services.handover import Overloaded
+from reminders.services.mailing import mail_dues
+from reminders.services.watch import LEASE, Watch
 
 log = logging.getLogger("parley.reminders")
 
@@ -34,10 +37,6 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     unfinished: set[int] = field(default_factory=set)
 
-    def add(self, other: "Tally") -> None:
-        self.counts += other.counts
-        self.unfinished |= other.unfinished
-
 
 def sweep(
     *,
@@ -49,43 +48,44 @@ def sweep(
 ) -> Tally:
     """Mails what is due by now in some shards; at most so many pages of each.
 
-    Ends by itself within about `within_s` seconds, and says in which shards there is more.
+    Begins nothing more after `within_s` seconds, and says in which shards there is more.
     """
-    started = time.monotonic()
-    done = Tally()
+    watch, full, done = Watch(now, within_s), Event(), Tally()
     with ThreadPoolExecutor(threads) as pool:
         for shard in shards:
-            done.add(_sweep_shard(shard, now, started, within_s, pool, pages))
+            try:
+                counts, finished = _sweep_shard(shard, watch, full, pool, pages)
+            except ServiceUnavailable:
+                log.warning("the table is busy: shard %d waits", shard, exc_info=True)
+                counts, finished = Counter(busy=1), False
+            done.counts += counts
+            if not finished:
+                done.unfinished.add(shard)
     log.info("swept", extra={"fields": {**done.counts, "unfinished": sorted(done.unfinished)}})
     return done
 
 
 def _sweep_shard(
-    shard: int,
-    now: datetime,
-    started: float,
-    within_s: float,
-    pool: ThreadPoolExecutor,
-    pages: int | None,
-) -> Tally:
-    done = Tally()
-    while pages is None or pages > 0:
-        passed_s = time.monotonic() - started
-        if passed_s > within_s:
+    shard: int, watch: Watch, full: Event, pool: ThreadPoolExecutor, pages: int | None
+) -> tuple[Counter[str], bool]:
+    """What became of a shard, and whether nothing of it is left to go on with at once.
+
+    `full` is set once SES takes no more: the rest then waits for the next minute. Each page begins
+    where the last one ended: the index, which lags behind the table, may still show what is done.
+    """
+    counts: Counter[str] = Counter()
+    start: Raw | None = None
+    for _ in count() if pages is None else range(pages):
+        if watch.is_over or full.is_set():
             break
-        at = now + timedelta(seconds=passed_s)
-        page = Reminder.due(shard, by=at, limit=PAGE)
+        page = Reminder.due(shard, by=watch.now(), limit=PAGE, start=start)
         groups = _by_learner(page.items)
-        # Sweepers that see the same page begin at different ends of it.
-        random.shuffle(groups)
-        counts = sum(pool.map(_attend, groups, repeat(at)), Counter[str]())
-        done.counts += counts
-        if not page.next_key or not counts["claimed"] or counts["overloaded"]:
-            # The rest is in other hands, or has to wait for the next minute.
-            return done
-        pages = pages and pages - 1
-    done.unfinished.add(shard)
-    return done
+        random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
+        counts += sum(pool.map(_attend, groups, repeat(watch), repeat(full)), Counter[str]())
+        start = page.next_key
+        if not start:
+            return counts, full.is_set() or not (counts["late"] or counts["busy"])
+    return counts, full.is_set()
 
 
 def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
@@ -95,18 +95,33 @@ def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
     return list(groups.values())
 
 
-def _attend(seen: Sequence[Reminder], now: datetime) -> Counter[str]:
-    """Claims what can be claimed of one learner's reminders, and mails what they owe."""
-    claimed = []
-    for reminder in seen:
-        try:
-            reminder.claim(until=now + LEASE)
-        except ConditionFailed:
-            continue
-        claimed.append(reminder)
-    if not claimed:
-        return Counter()
+def _attend(seen: Sequence[Reminder], watch: Watch, full: Event) -> Counter[str]:
+    """Claims what can be claimed of one learner's reminders, and mails what they owe.
+
+    What goes wrong here leaves the others alone: a claim that comes to nothing runs out.
+    """
+    if watch.is_over or full.is_set():
+        return Counter(late=len(seen))
+    counts: Counter[str] = Counter()
+    until = watch.now() + LEASE
     try:
-        return Counter(claimed=len(claimed)) + mail_dues(claimed, now=now)
+        claimed = [reminder for reminder in seen if _claim(reminder, until)]
+        counts["claimed"] = len(claimed)
+        if claimed:
+            counts += mail_dues(claimed, until=until, watch=watch)
     except Overloaded:
-        return Counter(claimed=len(claimed), overloaded=1)
+        full.set()
+    except ServiceUnavailable:
+        log.warning("the table is busy: a learner waits", exc_info=True)
+        counts["busy"] = len(seen)
+    except Exception:
+        log.exception("a learner's reminders wait")
+    return counts
+
+
+def _claim(reminder: Reminder, until: datetime) -> bool:
+    try:
+        reminder.claim(until=until)
+    except ConditionFailed:
+        return False
+    return True

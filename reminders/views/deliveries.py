@@ -36,7 +36,7 @@ class FailedDeliveries(Resource):
     @operation(
         "retryDelivery",
         answers={200: shapes.FailedDeliveryShape},
-        raises=[PermissionDenied, NotFound, dead.NotDead],
+        raises=[PermissionDenied, NotFound, dead.NotDead, dead.CannotRetry],
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, id: str) -> Response:

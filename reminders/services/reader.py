@@ -1,0 +1,96 @@
+"""The learner whom a mail is for: may they be mailed, when, and what is there to study."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account, Profile, learner_key
+from config.table import Item, fetch
+from learning.models.log import Day
+from learning.services.settings import Study
+from learning.services.study import due_queue, queue_keys
+from reminders import emails, plan
+from reminders.models import STUDY, Event, Reminder, Suppression
+
+Stored = Mapping[tuple[str, str], Item]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The learner as a mail needs to know them.
+
+    `barred` says why they may not be mailed, `needless` why not about study, each empty where
+    they may; `due_cards` is how much there is to study.
+    """
+
+    account: Account
+    profile: Profile
+    events: Mapping[str, Event]
+    barred: str = ""
+    needless: str = ""
+    due_cards: int = 0
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.profile.timezone)
+
+    @property
+    def preferences(self) -> plan.Preferences:
+        starts, ends = self.profile.quiet_from, self.profile.quiet_until
+        if not starts or not ends or starts == ends:
+            return plan.Preferences()
+        zone = self.profile.timezone
+        return plan.Preferences(
+            plan.QuietHours(time.fromisoformat(starts), time.fromisoformat(ends), zone)
+        )
+
+    def refusal(self, about: str) -> str:
+        """Why a kind of reminder is not mailed now, or empty."""
+        if about != STUDY:
+            return self.barred or ("" if self.profile.event_mails else "unsubscribed")
+        return self.barred or ("" if self.profile.study_mails else "unsubscribed") or self.needless
+
+
+def reader_of(reminders: Sequence[Reminder], *, now: datetime) -> Reader | None:
+    """The learner of some reminders; None where there is none any more.
+
+    One round trip; where a study reminder is among them, the three queries of the study queue.
+    """
+    learner_id = reminders[0].learner_id
+    pk = learner_key(learner_id)
+    keys = [(pk, Account.SK), (pk, Profile.SK), (pk, Suppression.SK)]
+    keys += [Event.key(learner_id, str(each.event_id)) for each in reminders if each.event_id]
+    studies = any(each.about == STUDY for each in reminders)
+    if studies:
+        keys += queue_keys(learner_id, now=now)
+    stored = {**fetch(*keys[:100]), **(fetch(*keys[100:]) if keys[100:] else {})}
+    account, profile = stored.get((pk, Account.SK)), stored.get((pk, Profile.SK))
+    if not isinstance(account, Account) or not isinstance(profile, Profile):
+        return None
+    events = {each.id: each for each in stored.values() if isinstance(each, Event)}
+    barred = _bar(account, stored.get((pk, Suppression.SK)))
+    if barred or not studies or not profile.study_mails:
+        return Reader(account, profile, events, barred)
+    if _has_met_goal(profile, stored, now):
+        return Reader(account, profile, events, needless="goal_met")
+    queue = due_queue(learner_id=learner_id, deck_id=None, limit=0, now=now, stored=stored)
+    due = min(queue.learning + queue.review + queue.new, emails.MANY)
+    return Reader(account, profile, events, "", "" if due else "nothing_due", due)
+
+
+def _bar(account: Account, suppression: Item | None) -> str:
+    """Why an account is not mailed at all, or empty."""
+    if account.disabled:
+        return "disabled"
+    if not account.email_verified:
+        return "unverified"
+    same = isinstance(suppression, Suppression) and suppression.email == account.email
+    return "suppressed" if same else ""
+
+
+def _has_met_goal(profile: Profile, stored: Stored, now: datetime) -> bool:
+    learner_id = profile.pk.partition("#")[2]
+    today = Study.of(learner_id, stored).calendar.day(now)
+    day = stored.get(Day.key(learner_id, today))
+    return isinstance(day, Day) and day.counted("reviews") >= profile.daily_goal

@@ -1,0 +1,154 @@
+"""Sweepers of real processes over one due set, some of them killed: what was owed arrives once."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from time_machine import travel
+
+from config.stack import BASE_DIR, Stack
+from reminders.models import EVENT, ONCE, SENT, STUDY, UNCONFIRMED, Delivery, Reminder
+from tests.callers import Caller, welcome
+from tests.reminder_helpers import event_of, reminder_of, verified
+from tests.test_flashcards import card_of, deck_of
+
+pytestmark = pytest.mark.server
+
+AT = datetime(2030, 6, 3, 17, tzinfo=UTC)
+LEARNERS, THREADS = 8, 2
+KILLED = -9
+# The subject of a reminder's mail, and when it is due after it.
+AFTERWARDS = {
+    EVENT: ("Tertúlia: Monday 3 June 2030, 17:10", AT + timedelta(days=1)),
+    ONCE: ("Ligar à Inês", None),
+    STUDY: ("1 card is due", AT + timedelta(days=1)),
+}
+
+
+@dataclass
+class PostOffice:
+    """Stands in for SES, over HTTP: what it has answered for, it has sent."""
+
+    url: str = ""
+    accepted: Counter[tuple[str, str]] = field(default_factory=Counter)  # learner, subject
+
+
+@pytest.fixture
+def post_office() -> Iterator[PostOffice]:
+    office = PostOffice()
+
+    class Counting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            tags = {each["Name"]: each["Value"] for each in mail["EmailTags"]}
+            subject = mail["Content"]["Simple"]["Subject"]["Data"]
+            office.accepted[tags["learner"], subject] += 1
+            answer = json.dumps({"MessageId": tags["mail_id"]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Counting) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        office.url = f"http://127.0.0.1:{server.server_port}/v2/email/outbound-emails"
+        yield office
+        server.shutdown()
+        thread.join()
+
+
+def learner(number: int) -> Caller:
+    """Someone who has a one-off, an event and a digest due at AT."""
+    caller = verified(welcome(f"learner{number}"))
+    begins = (AT + timedelta(minutes=10)).isoformat()
+    event = event_of(caller, timezone="UTC", startsAt=begins, endsAt=begins, rrule="FREQ=DAILY")
+    reminder_of(caller, at=AT.isoformat())
+    reminder_of(caller, kind="event", eventId=event["id"], offsetMinutes=[10])
+    reminder_of(caller, kind="study", weekdays=list(range(7)), localTime="17:00")
+    card_of(caller, deck_of(caller))
+    return caller
+
+
+def swept(post_office: PostOffice, *waves: list[Any]) -> list[list[int]]:
+    """Sends waves of sweepers, one for each minute from AT on; returns how each ended."""
+    plan = {
+        "ses": post_office.url,
+        "threads": THREADS,
+        "waves": [
+            {"at": (AT + timedelta(minutes=n)).isoformat(), "sweepers": wave}
+            for n, wave in enumerate(waves)
+        ],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sweepers"],
+        input=json.dumps(plan),
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ended: list[list[int]] = json.loads(done.stdout)
+    return ended
+
+
+@pytest.mark.parametrize(
+    "waves",
+    [
+        [[["claimed", 7], ["sent", 5]], [["begun", 3], None], [None, None]],
+        [
+            [["claimed", 1], ["begun", 1], ["sent", 1], None, None],
+            [["claimed", 1], ["sent", 1], None, None, None],
+            [None] * 5,
+        ],
+        [
+            [*[["claimed", 1], ["begun", 1], ["sent", 1]] * 3, None],
+            [["claimed", 1], ["begun", 1], ["sent", 1], *[None] * 7],
+            [None] * 10,
+        ],
+    ],
+    ids=["two sweepers", "five sweepers", "ten sweepers"],
+)
+def test_what_is_owed_arrives_once_however_many_sweep_and_die(
+    dynamodb_local: Stack, post_office: PostOffice, waves: list[list[Any]]
+) -> None:
+    with travel(AT - timedelta(hours=1), tick=False):
+        learners = [learner(n) for n in range(LEARNERS)]
+    ended = swept(post_office, *waves)
+    killed = sum(wave.count(KILLED) for wave in ended)
+    assert {code for wave in ended for code in wave} == {0, KILLED}
+    assert killed >= 2
+    assert ended[-1] == [0] * len(waves[-1])
+
+    in_doubt = 0
+    for caller in learners:
+        for reminder in Reminder.all_of(caller.id, limit=9, start=None).items:
+            subject, next_at = AFTERWARDS[reminder.about]
+            [delivery] = Delivery.of_reminder(caller.id, reminder.id, limit=9, start=None).items
+            accepted = post_office.accepted[caller.id, subject]
+            in_doubt += delivery.repeated or delivery.state == UNCONFIRMED
+            assert accepted <= 1 + delivery.repeated
+            if delivery.state == UNCONFIRMED:  # a digest once in doubt, anything else twice
+                assert delivery.repeated == (reminder.about != STUDY)
+            else:
+                assert delivery.state == SENT
+                assert accepted >= 1
+            assert (reminder.next_at, reminder.interrupted) == (next_at, False)
+    # Whoever is killed leaves no more in doubt than its threads had in hand.
+    assert 1 <= in_doubt <= killed * THREADS
