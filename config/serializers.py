@@ -97,8 +97,9 @@ def _as_text(field: serializers.Field[Any, Any, Any, Any]) -> bool:
     return isinstance(root, Query) or html.is_html_input(getattr(root, "initial_data", None))
 
 
-# Python and ECMA 262, by whose rules the schema's patterns are read, differ over these four.
-VISIBLE = r"[^\s\x1c-\x1f\x85\ufeff]"
+# Python and ECMA 262, by whose rules the schema's patterns are read, differ over what a space is:
+# the other characters named are spaces to one of them, or have no width.
+VISIBLE = r"[^\s\x1c-\x1f\x85\u200b-\u200f\u2060-\u2064\ufeff]"
 
 
 class Text(serializers.CharField):

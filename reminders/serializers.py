@@ -213,6 +213,10 @@ class NewReminderShape(ReminderShape):
     id = Id(required=False, help_text="Made by the client, so that sending again is safe")
 
 
+class ReminderQuery(ListQuery):
+    event_id = Id(required=False, help_text="Those of one event: five at most, on one page")
+
+
 class SnoozeShape(Serializer):
     until = Instant(help_text="Within the next 30 days")
     occurrence = OccurrenceKey(

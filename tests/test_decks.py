@@ -294,6 +294,7 @@ def test_a_deleted_decks_options_are_forgotten(maria: Caller) -> None:
         ("id", "x", "invalid"),
         ("name", "", "blank"),
         ("name", "   ", "blank"),
+        ("name", "\u200b\u200f\u2060", "blank"),
         ("name", None, "null"),
         ("name", "n" * 101, "max_length"),
         ("name", 7, "invalid"),

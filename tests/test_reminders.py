@@ -136,6 +136,18 @@ def test_an_event_has_five_reminders_at_most(maria: Caller) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "TOO_MANY_REMINDERS")
 
 
+def test_the_reminders_of_one_event_are_listed_alone(maria: Caller, joao: Caller) -> None:
+    event = event_of(maria)
+    of_event = maria.makes(
+        "/reminders", {"kind": "event", "eventId": event["id"], "offsetMinutes": [5]}
+    )
+    reminder_of(maria)
+    listed = maria.get(f"/reminders?eventId={event['id']}").json()
+    assert listed == {"results": [of_event], "next": None}
+    assert len(maria.get("/reminders").json()["results"]) == 2
+    assert joao.get(f"/reminders?eventId={event['id']}").json()["results"] == []
+
+
 def test_a_paused_reminder_waits_for_nothing(maria: Caller) -> None:
     reminder = reminder_of(maria)
     path = f"/reminders/{reminder['id']}"

@@ -12,6 +12,7 @@ from config.operations import operation
 from config.pages import ListQuery, list_of, page_response, start_of
 from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotFound
+from config.table import Page
 from config.viewsets import Resource, found
 from reminders import serializers as shapes
 from reminders.models import Delivery, Reminder
@@ -24,12 +25,17 @@ def _answer(reminder: Reminder, code: int = status.HTTP_200_OK) -> Response:
 
 
 class Reminders(Resource):
-    @operation("listReminders", answers={200: list_of(shapes.ReminderShape)}, query=ListQuery)
+    @operation(
+        "listReminders", answers={200: list_of(shapes.ReminderShape)}, query=shapes.ReminderQuery
+    )
     def list(self, request: Request) -> Response:
-        """List the reminders."""
-        query = self.query(ListQuery)
+        """List the reminders, of one event or all."""
+        query = self.query(shapes.ReminderQuery)
         start = start_of(request, query.get("cursor"))
-        page = Reminder.all_of(self.learner_id, limit=query["limit"], start=start)
+        if event_id := query.get("event_id"):
+            page = Page(Reminder.of_event(self.learner_id, event_id), None)
+        else:
+            page = Reminder.all_of(self.learner_id, limit=query["limit"], start=start)
         return page_response(request, page, shapes.ReminderShape)
 
     @operation(
