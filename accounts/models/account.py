@@ -110,13 +110,16 @@ class Account(Item, discriminator="account"):
 
     LEAVING, GONE = "LEAVING", "GONE"
 
-    def begin_leaving(self, now: datetime) -> None:
-        """Bars the account for good. Raises ConditionFailed when it is gone."""
+    def begin_leaving(self, now: datetime, *, if_unverified: bool = False) -> None:
+        """Bars the account for good. Raises ConditionFailed when it is gone, or verified."""
+        condition = Account.pk.exists()
+        if if_unverified:
+            condition &= Account.email_verified == False  # noqa: E712 - makes an expression
         self.apply(
             Account.disabled.set(True),
             Account.gsi1pk.set(self.LEAVING),
             Account.gsi1sk.set(key_instant(now)),
-            condition=Account.pk.exists(),
+            condition=condition,
         )
 
     def traceless(self, now: datetime) -> list[Action]:

@@ -1,7 +1,7 @@
 """Taking one's data along, and leaving for good."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ log = logging.getLogger("parley.accounts")
 WITHIN_S = 20
 # Tokens may live on in other processes for ACCOUNT_STATE_CACHE_S: what they write is swept later.
 SWEEP_AFTER = timedelta(minutes=2)
+UNVERIFIED_FOR = timedelta(days=7)
 
 SECRET_KINDS = frozenset({"mfa", "email_change", "browser_session"})
 TECHNICAL = frozenset(
@@ -72,6 +73,21 @@ def _remove(account: Account, now: datetime) -> bool:
     except ConditionFailed:
         log.warning("someone else has finished this")
     return True
+
+
+def dismiss_unverified(accounts: Iterable[Account], *, now: datetime) -> int:
+    """Bars those accounts for good whose address nobody has proved in a week; returns how many.
+
+    An address that somebody else has typed in is free again for its owner. `finish_departures`
+    does the rest.
+    """
+    done = 0
+    for account in accounts:
+        if not account.email_verified and account.created_at < now - UNVERIFIED_FOR:
+            with suppress(ConditionFailed):  # it was verified at this moment, or is gone
+                account.begin_leaving(now, if_unverified=True)
+                done += 1
+    return done
 
 
 def finish_departures(*, now: datetime) -> int:

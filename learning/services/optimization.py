@@ -1,13 +1,14 @@
 """Fitting the scheduler's weights to a learner: asked for, done apart, adopted where better."""
 
-import json
-import os
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from zlib import crc32
 
-from accounts.models import learner_key
-from config import aws
+from accounts.models import Progress, learner_key
+from config import invocations
 from config.problems import Conflict
-from config.table import ConditionFailed
+from config.table import ConditionFailed, Item, fetch
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.log import LogEntry
 from learning.models.scheduler import Optimization
@@ -18,6 +19,7 @@ from learning.services.settings import read_scheduler, update_scheduler
 PATIENCE = timedelta(minutes=15)  # a Lambda lives no longer
 PAGE, PAGES = 2_500, 40  # of the log: 100,000 entries at most, the oldest ones
 TASK = "learning.tasks.optimize"
+EVERY_DAYS = 28
 
 
 class OptimizationRunning(Conflict):
@@ -43,17 +45,35 @@ def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
         found.put()
     except ConditionFailed as error:
         raise OptimizationRunning from error
-    if function := os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
-        event = {"command": TASK, "learnerId": learner_id}
-        aws.call(
-            "lambda",
-            "invoke",
-            FunctionName=function,
-            InvocationType="Event",
-            Payload=json.dumps(event).encode(),
-        )
+    if invocations.begin(TASK, learnerId=learner_id):
         return found
     return optimize(learner_id=learner_id, now=now)
+
+
+def optimize_in_turn(learner_ids: Iterable[str], *, now: datetime) -> int:
+    """Begins a fit for those whose turn it is today and who have studied since their last one.
+
+    A turn comes every EVERY_DAYS days, on a day that follows from the id. Returns how many.
+    """
+    today = now.toordinal() % EVERY_DAYS
+    here = [each for each in learner_ids if crc32(each.encode()) % EVERY_DAYS == today]
+    if not here:
+        return 0
+    kinds = (Progress, Optimization)
+    stored = fetch(*((learner_key(each), kind.SK) for each in here for kind in kinds))
+    begun = 0
+    for learner_id in here:
+        progress, last = (stored.get((learner_key(learner_id), kind.SK)) for kind in kinds)
+        if isinstance(progress, Progress) and _studied_since(progress, last):
+            with suppress(OptimizationRunning):
+                start_optimization(learner_id=learner_id, now=now)
+                begun += 1
+    return begun
+
+
+def _studied_since(progress: Progress, last: Item | None) -> bool:
+    finished_at = last.finished_at if isinstance(last, Optimization) else None
+    return str(progress.studied_on) > (finished_at.date().isoformat() if finished_at else "")
 
 
 def optimize(*, learner_id: str, now: datetime) -> Optimization:

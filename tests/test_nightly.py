@@ -1,0 +1,106 @@
+"""What runs at night: accounts that nobody verified go, schedulers are fitted by turns."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from accounts import tasks as accounts_tasks
+from accounts.models import Account, Progress, learner_key
+from accounts.services import rounds
+from accounts.services.departure import UNVERIFIED_FOR, dismiss_unverified
+from config import aws
+from config.clock import now
+from learning import tasks
+from learning.services.optimization import EVERY_DAYS, read_optimization
+from tests.callers import Caller, welcome
+
+DAY = timedelta(days=1)
+
+
+def account_of(caller: Caller) -> Account:
+    found = Account.of(caller.id)
+    assert found is not None
+    return found
+
+
+def test_who_never_verified_is_let_go_after_a_week_and_others_stay(
+    maria: Caller, joao: Caller
+) -> None:
+    Account.at(joao.id).verify_email()
+    with time_machine.travel(now() + UNVERIFIED_FOR - DAY):
+        assert accounts_tasks.clean_up({}, None) == 0
+    with time_machine.travel(now() + UNVERIFIED_FOR + DAY):
+        assert accounts_tasks.clean_up({}, None) == 1
+        assert accounts_tasks.clean_up({}, None) == 0
+    assert account_of(maria).disabled
+    assert [each.learner_id for each in Account.leaving()] == [maria.id]
+    assert not account_of(joao).disabled
+
+
+def test_who_verifies_at_the_last_moment_stays(maria: Caller) -> None:
+    seen = account_of(maria)
+    Account.at(maria.id).verify_email()
+    assert dismiss_unverified([seen], now=now() + UNVERIFIED_FOR + DAY) == 0
+    assert not account_of(maria).disabled
+
+
+def study(caller: Caller, at: datetime) -> None:
+    day = at.date().isoformat()
+    Progress(learner_key(caller.id), Progress.SK, studied_on=day).put()
+
+
+def nights(first: datetime, number: int) -> list[int]:
+    """How many fits each of so many nights has begun."""
+    begun = []
+    for n in range(number):
+        with time_machine.travel(first + n * DAY):
+            begun.append(tasks.optimize_by_turns({}, None))
+    return begun
+
+
+def test_everyone_who_studies_has_one_turn_in_four_weeks(maria: Caller, joao: Caller) -> None:
+    idle = welcome("idle")
+    first = datetime(2030, 6, 1, 2, 47, tzinfo=UTC)
+    for caller in (maria, joao):
+        study(caller, first)
+    assert sum(nights(first, EVERY_DAYS)) == 2
+    # Whoever has not studied since has nothing new to be fitted to.
+    study(maria, first + 40 * DAY)
+    assert sum(nights(first + EVERY_DAYS * DAY, EVERY_DAYS)) == 1
+    for caller, status in ((maria, "too_few"), (joao, "too_few"), (idle, "never")):
+        assert read_optimization(learner_id=caller.id).status == status
+
+
+def test_a_round_goes_on_elsewhere_when_its_time_is_up(
+    maria: Caller, joao: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+
+    def invoked(model: Any, params: Any, **_: Any) -> Any:
+        sent.append(json.loads(params["body"]))
+        return type("Answer", (), {"status_code": 202}), {"StatusCode": 202}
+
+    monkeypatch.setattr(rounds, "PAGE", 1)
+    monkeypatch.setattr(rounds, "WITHIN_S", 0)
+    seen: list[str] = []
+
+    def visit(accounts: Any) -> int:
+        seen.extend(each.learner_id for each in accounts)
+        return len(accounts)
+
+    assert rounds.go_round(visit, task="accounts.tasks.clean_up") == 2  # here is no function
+    seen.clear()
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
+    events = aws.client("lambda").meta.events
+    events.register("before-call.lambda.Invoke", invoked)
+    try:
+        assert rounds.go_round(visit, task="accounts.tasks.clean_up") == 1
+        [event] = sent
+        assert event["command"] == "accounts.tasks.clean_up"
+        assert rounds.go_round(visit, task=event["command"], start=event["start"]) == 1
+    finally:
+        events.unregister("before-call.lambda.Invoke", invoked)
+    assert sorted(seen) == sorted([maria.id, joao.id])
