@@ -46,6 +46,9 @@ def send(
             Content={"Simple": _content(template, context, headers or {})},
             EmailTags=[{"Name": name, "Value": value} for name, value in (tags or {}).items()],
         )
+    except ServiceUnavailable:
+        metrics.emit("MailsFailed")
+        raise
     except ClientError as error:
         metrics.emit("MailsFailed")
         raise MailRefused from error

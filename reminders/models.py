@@ -156,6 +156,11 @@ class Reminder(Owned, discriminator="reminder"):
         return self.pk.partition("#")[2]
 
     @property
+    def due_at(self) -> datetime:
+        """Its place in the due index, where it has one."""
+        return datetime.fromisoformat(self.gsi1sk.partition("#")[0])
+
+    @property
     def progress(self) -> plan.Progress:
         snoozes = (plan.Snooze(each[0], datetime.fromisoformat(each[1])) for each in self.snoozes)
         return plan.Progress(self.done_at, self.done_key, tuple(snoozes))

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from config import aws
+from config import invocations, metrics
 from config.clock import now
 from config.problems import ServiceUnavailable
 from reminders.models import SHARDS
@@ -37,6 +37,10 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
     """
     deployed = _function_name() is not None
     done = _run(range(SHARDS), context, pages=1 if deployed else None)
+    if done is None:
+        return {}
+    if not done.counts["busy"]:  # else nobody knows; the alarm takes that for late
+        metrics.emit("SweepLag", done.lag_s, unit="Seconds")
     for shard in done.unfinished:
         _go_on(shard, generation=1)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
@@ -45,7 +49,7 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
 def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
     """Goes on with one shard (`event["shard"]`) until it is done or the time is up."""
     shard, generation = int(event["shard"]), int(event.get("generation", 1))
-    done = _run([shard], context, pages=None)
+    done = _run([shard], context, pages=None) or Tally()
     if done.unfinished and generation < MOST_GENERATIONS:
         _go_on(shard, generation=generation + 1)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
@@ -62,14 +66,15 @@ def take_mail_event(event: Any, _context: Any) -> int:
     return suppressed
 
 
-def _run(shards: Any, context: Any, *, pages: int | None) -> Tally:
+def _run(shards: Any, context: Any, *, pages: int | None) -> Tally | None:
+    """What a sweep did; None when it failed."""
     remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
     within_s = remaining_ms() / 1000 - SPARE_S if remaining_ms else WITHIN_S
     try:
         return sweep(now=now(), within_s=within_s, threads=THREADS, shards=shards, pages=pages)
     except Exception:
         log.exception("a sweep failed; the next minute tries again")
-        return Tally()
+        return None
 
 
 def _function_name() -> str | None:
@@ -79,17 +84,7 @@ def _function_name() -> str | None:
 
 def _go_on(shard: int, *, generation: int) -> None:
     """Starts another run for one shard; where there is no Lambda, the next minute goes on."""
-    if (name := _function_name()) is None:
-        return
-    command = "reminders.tasks.send_due_of_shard"
-    payload = {"command": command, "shard": shard, "generation": generation}
     try:
-        aws.call(
-            "lambda",
-            "invoke",
-            FunctionName=name,
-            InvocationType="Event",
-            Payload=json.dumps(payload),
-        )
+        invocations.begin("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
     except (ClientError, ServiceUnavailable):
         log.exception("a shard is not gone on with; the next minute does")

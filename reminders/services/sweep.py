@@ -31,11 +31,18 @@ PAGE = 100
 class Tally:
     """What a sweep did: `counts` by the state that deliveries came to.
 
-    `unfinished` shards have more that is due.
+    `unfinished` shards have more that is due. `lag_s` is how late it came for what had waited the
+    longest in the shards that it could read.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     unfinished: set[int] = field(default_factory=set)
+    lag_s: float = 0.0
+
+    def came_for(self, seen: Sequence[Reminder], at: datetime) -> None:
+        """Notes a page of what was due, the longest waiting first."""
+        for first in seen[:1]:
+            self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
 
 
 def sweep(
@@ -54,7 +61,7 @@ def sweep(
     with ThreadPoolExecutor(threads) as pool:
         for shard in shards:
             try:
-                counts, finished = _sweep_shard(shard, watch, full, pool, pages)
+                counts, finished = _sweep_shard(shard, watch, full, pool, pages, done)
             except ServiceUnavailable:
                 log.warning("the table is busy: shard %d waits", shard, exc_info=True)
                 counts, finished = Counter(busy=1), False
@@ -66,7 +73,12 @@ def sweep(
 
 
 def _sweep_shard(
-    shard: int, watch: Watch, full: Event, pool: ThreadPoolExecutor, pages: int | None
+    shard: int,
+    watch: Watch,
+    full: Event,
+    pool: ThreadPoolExecutor,
+    pages: int | None,
+    tally: Tally,
 ) -> tuple[Counter[str], bool]:
     """What became of a shard, and whether nothing of it is left to go on with at once.
 
@@ -79,6 +91,7 @@ def _sweep_shard(
         if watch.is_over or full.is_set():
             break
         page = Reminder.due(shard, by=watch.now(), limit=PAGE, start=start)
+        tally.came_for(page.items, watch.now())
         groups = _by_learner(page.items)
         random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
         counts += sum(pool.map(_attend, groups, repeat(watch), repeat(full)), Counter[str]())
