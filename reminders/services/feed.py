@@ -3,45 +3,24 @@
 import base64
 import binascii
 import hmac
-import secrets
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.sealing import fingerprint, fingerprints
+from config.sealing import fingerprints
 from config.table import fetch
 from reminders.calendar import FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
 from reminders.plan import StudyReminder
 from reminders.recurrence import Recurrence
+from reminders.services.addresses import ID_BYTES, PURPOSE
 from reminders.services.events import MOST_EVENTS
 from reminders.services.reminders import MOST
 
-PURPOSE = "calendar"
-SECRET_BYTES = 24
-ID_BYTES = 16
 PAST = timedelta(days=90)
 NAME = "Parley"
-
-
-def rotate(*, learner_id: str, now: datetime) -> str:
-    """Makes a new address, of which this is the secret part; the one before is void."""
-    secret = secrets.token_bytes(SECRET_BYTES)
-    link = CalendarLink(
-        learner_key(learner_id),
-        CalendarLink.SK,
-        proof=fingerprint(PURPOSE, secret.hex()),
-        made_at=now,
-    )
-    link.put()
-    return base64.urlsafe_b64encode(UUID(learner_id).bytes + secret).rstrip(b"=").decode()
-
-
-def revoke(*, learner_id: str) -> None:
-    """Makes the address void."""
-    CalendarLink(learner_key(learner_id), CalendarLink.SK).delete()
 
 
 def calendar_of(token: str, *, now: datetime) -> bytes | None:

@@ -9,14 +9,14 @@ from accounts.authentication import caller
 from config.clock import now
 from config.operations import operation
 from reminders.serializers import CalendarShape
-from reminders.services import feed
+from reminders.services import addresses
 
 
 class CalendarAddress(APIView):
     @operation("deleteCalendar", answers={204: None})
     def delete(self, request: Request) -> Response:
         """Make the calendar's address void."""
-        feed.revoke(learner_id=caller(request).id)
+        addresses.revoke(learner_id=caller(request).id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -24,6 +24,6 @@ class CalendarRotation(APIView):
     @operation("rotateCalendar", answers={200: CalendarShape})
     def post(self, request: Request) -> Response:
         """Make a new address of the calendar; the one before is void. It is shown only here."""
-        token = feed.rotate(learner_id=caller(request).id, now=now())
+        token = addresses.rotate(learner_id=caller(request).id, now=now())
         url = request.build_absolute_uri(f"{request.META['SCRIPT_NAME']}/calendar/{token}.ics")
         return Response({"url": url})

@@ -13,9 +13,7 @@ from config.clock import now
 from config.http import Renderer
 from config.operations import operation
 from config.problems import NotFound
-from reminders.calendar import etag
 from reminders.emails import KINDS, subscription_of
-from reminders.services.feed import calendar_of
 from reminders.services.subscriptions import unsubscribe
 
 CALENDAR = "text/calendar"
@@ -54,6 +52,10 @@ class CalendarFeed(Public):
     )
     def get(self, request: Request, token: str) -> Response:
         """Read the learner's events and study plan (RFC 5545), for a calendar's subscription."""
+        # icalendar: no other request shall wait until it is loaded.
+        from reminders.calendar import etag
+        from reminders.services.feed import calendar_of
+
         body = calendar_of(token, now=now())
         if body is None:
             raise NotFound
