@@ -2,13 +2,16 @@
 
 import io
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
 
+from config import aws
 from config.deployment import costs
 from config.stack import BASE_DIR
 from tests.callers import Caller
+from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified
 from tests.test_flashcards import card_of, deck_of
 from tests.test_round_trips import ana, body, counted  # noqa: F401  (a fixture among them)
 
@@ -34,6 +37,31 @@ def test_what_a_learner_does_most_uses_no_more_units_than_assumed(
             act()
         assert 0 < spent.units <= BY_NAME[name].reads + BY_NAME[name].writes, name
         assert len(spent.calls) <= BY_NAME[name].round_trips, name
+
+
+@pytest.mark.server
+def test_a_mail_and_a_sweep_use_no_more_units_than_assumed(
+    ana: Caller,  # noqa: F811
+) -> None:
+    verified(ana)
+    card_of(ana, deck_of(ana))
+    reminder_of(ana, kind="study", weekdays=list(range(7)), localTime="18:00")
+    box = Mailbox()
+    events = aws.client("sesv2").meta.events
+    events.register("before-call.sesv2.SendEmail", box.take)
+    try:
+        with counted() as spent:
+            sweep_at(datetime.now(UTC) + timedelta(days=1))
+    finally:
+        events.unregister("before-call.sesv2.SendEmail", box.take)
+    assert len(box.letters) == 1
+    with counted() as idle:
+        sweep_at(datetime.now(UTC) - timedelta(days=1))
+    # AWS counts half a unit for a query that finds nothing, this engine none.
+    assert len(idle.calls) / 2 <= costs.SWEEP_READS
+    mail = costs.MAIL
+    assert 0 < spent.units <= mail.reads + mail.writes, spent
+    assert len(spent.calls) - len(idle.calls) <= mail.round_trips
 
 
 def test_every_price_has_its_source_and_date() -> None:

@@ -34,13 +34,20 @@ OPERATIONS = (
     Operation("POST /auth/refresh", STUDY_DAYS * 2, 0, 2, 2),
     Operation("POST /auth/login", 2, 2, 6, 4),
 )
-MAILS_A_MONTH = 20
+# A study reminder's mail, from its place in the due index to its record, with a look at a full
+# study queue: no request of anyone's.
+MAIL = Operation("a reminder by mail", STUDY_DAYS, 36, 20, 9)
 STORED_GB = 0.004  # a thousand cards with their index entries, a year of reviews
 LOG_BYTES = 420  # our line of a request, and Lambda's own report
 MEMORY_GB = 1.0
 # Not measured on AWS: our own part of a request at 0.58 of a processor, and one call's way.
 OWN_S, ROUND_TRIP_S = 0.012, 0.008
-SWEEPS_A_MONTH, SWEEP_S = 43_800, 0.1
+# One a minute, half a unit for each of eight shards.
+SWEEPS_A_MONTH, SWEEP_S, SWEEP_READS = 43_800, 0.1, 4
+# The gate keeps its answer for a minute of study.
+GATE_A_MONTH, GATE_S = STUDY_DAYS * 10, 0.005
+# Two rounds a night over the accounts (0.05 units each); a fit in four weeks reads a year's log.
+ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
 
 
 def prices() -> dict[str, float]:
@@ -73,9 +80,14 @@ def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
     for operation in OPERATIONS:
         for name, amount in units_of(operation).items():
             used[name] += amount * operation.a_month * learners
+    for name, amount in {**units_of(MAIL), "request": 0}.items():
+        used[name] += amount * MAIL.a_month * learners
     used["active_user"] += learners
-    used["mail"] += MAILS_A_MONTH * learners
+    used["mail"] += MAIL.a_month * learners
     used["stored_gb"] += STORED_GB * learners
-    used["invocation"] += SWEEPS_A_MONTH + MAILS_A_MONTH * learners / 10
+    used["invocation"] += SWEEPS_A_MONTH + (GATE_A_MONTH + FITS_A_MONTH) * learners
+    used["read_unit"] += SWEEPS_A_MONTH * SWEEP_READS
+    used["read_unit"] += (ROUND_READS + FITS_A_MONTH * FIT_READS) * learners
     used["gb_s"] += SWEEPS_A_MONTH * SWEEP_S * MEMORY_GB
+    used["gb_s"] += (GATE_A_MONTH * GATE_S + FITS_A_MONTH * FIT_S) * MEMORY_GB * learners
     return {name: amount * at[name] for name, amount in used.items()}
