@@ -1,19 +1,14 @@
 """Whom a verified access token lets in: the learner, unless their account bars it."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
-import urllib3
 from django.conf import settings
 
 from accounts.models import Account
-from accounts.tokens import Claims, InvalidToken, KeySet, verify
-from config.problems import ServiceUnavailable
-from config.stack import stack
+from accounts.tokens import Claims, InvalidToken
+from accounts.verification import verified
 
 
 @dataclass(frozen=True)
@@ -24,30 +19,6 @@ class Learner:
     groups: frozenset[str]
     issued_at: int
     authenticated_at: int
-
-
-def fetch_keys() -> dict[str, Any]:
-    """The pool's JWKS. Raises ServiceUnavailable."""
-    where = stack()
-    base = where.endpoint_url or f"https://cognito-idp.{where.region}.amazonaws.com"
-    try:
-        answer = urllib3.request(
-            "GET", f"{base}/{where.user_pool_id}/.well-known/jwks.json", timeout=3.0, retries=1
-        )
-        found: dict[str, Any] = json.loads(answer.data)
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise ServiceUnavailable("The keys of the user pool cannot be read") from error
-    return found
-
-
-@cache
-def _key_set(_issuer: str) -> KeySet:
-    return KeySet(fetch_keys)
-
-
-def key_set() -> KeySet:
-    """The keys of the pool, kept in this process."""
-    return _key_set(stack().issuer)
 
 
 @dataclass
@@ -86,10 +57,7 @@ def admit(token: str) -> Learner:
 
     Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
     """
-    where = stack()
-    claims = verify(
-        token, key_set(), issuer=where.issuer, client_ids=(where.client_id,), now=time.time()
-    )
+    claims = verified(token)
     if _barred(states.of(claims.sub), claims):
         raise InvalidToken
     return Learner(claims.sub, claims.groups, claims.issued_at, claims.authenticated_at)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.tokens import InvalidToken
+from accounts.tokens import InvalidToken, bearer
 from config.sources import source_of
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class BearerAuthentication(BaseAuthentication):
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token or not token.isascii():
-            raise InvalidToken
+        token = bearer(header)
         from accounts.admission import admit  # DRF loads this class with any view, /health too
 
         return admit(token), None

@@ -90,6 +90,14 @@ class KeySet:
         }
 
 
+def bearer(header: str) -> str:
+    """The token of an `Authorization` header (RFC 6750). Raises InvalidToken."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token or not token.isascii():
+        raise InvalidToken
+    return token
+
+
 def verify(
     token: str,
     keys: KeySet,

@@ -1,7 +1,8 @@
-"""Lambda's entry: HTTP goes straight to Django, everything else (schedules, SNS) to Zappa.
+"""Lambda's entry: HTTP goes straight to Django, API Gateway's question to the authorizer.
 
-Zappa's own handler loads boto3 and werkzeug, which no HTTP request needs. What requests do need is
-loaded with this module: that is Lambda's INIT phase, which has a whole processor.
+All else (schedules, SNS) is Zappa's, whose handler loads boto3 and werkzeug, which no request
+needs. What requests do need is loaded with this module: that is Lambda's INIT phase, which has a
+whole processor.
 """
 
 import gc
@@ -9,6 +10,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +30,7 @@ def _loading() -> Iterator[None]:
 with _loading():
     from apig_wsgi import make_lambda_handler
     from django.urls import URLResolver, get_resolver
+    from django.utils.module_loading import import_string
 
     from config.wsgi import application
 
@@ -95,10 +99,20 @@ def lambda_handler(event: Event, context: Any) -> Any:
     if "httpMethod" in event and "requestContext" in event:
         path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI has no room for other letters
         return _http({**event, "path": path}, context)
+    if event.get("type") == "TOKEN" and "methodArn" in event:
+        return _authorizer()(event, context)
     _refuse_commands(event)
     from zappa.handler import lambda_handler as zappa_handler
 
     return zappa_handler(event, context)
+
+
+@cache
+def _authorizer() -> Callable[[Event, Any], Any]:
+    """What Zappa's settings name as `authorizer`, without Zappa."""
+    settings = import_module("zappa_settings")  # in the package
+    found: Callable[[Event, Any], Any] = import_string(settings.AUTHORIZER_FUNCTION)
+    return found
 
 
 def _refuse_commands(event: Event) -> None:

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 from jose import jwk, jwt
 
-from accounts.admission import fetch_keys, key_set
 from accounts.models import Account, Profile, learner_key
+from accounts.verification import fetch_keys, key_set
 from config import clock
 from config.stack import stack
 

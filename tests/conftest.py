@@ -14,7 +14,7 @@ from accounts.admission import states
 from config import aws
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
-from tests.bundles import bundle, unpacked  # noqa: F401  (fixtures)
+from tests.bundles import bundle, deployment, unpacked  # noqa: F401  (fixtures)
 from tests.callers import Caller, welcome
 from tests.examples import examples  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable

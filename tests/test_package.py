@@ -5,14 +5,24 @@ import marshal
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
 from benchmarks.cold_start import ENVIRONMENT
 from config.deployment import slimming
-from config.deployment.bundle import NOT_ON_LAMBDA, Bundle, BundleError, Target, configure
+from config.deployment.bundle import (
+    NOT_ON_LAMBDA,
+    Bundle,
+    BundleError,
+    Target,
+    configure,
+    runtime_requirements,
+)
 from config.stack import BASE_DIR
 from tests.gateway import event
 
@@ -157,3 +167,35 @@ def test_a_failing_zappa_is_told_with_its_words(bundle: Bundle) -> None:
     configure(bundle, "dev", {"runtime": "python2.7"})
     with pytest.raises(BundleError, match=r"zappa failed:\n"):
         bundle.run_zappa("package", "nowhere")
+
+
+def locked_wheels() -> dict[str, list[str]]:
+    """The wheels that `uv.lock` has of each library of the package."""
+    wanted = {
+        line.partition("==")[0] for line in runtime_requirements().splitlines() if "==" in line
+    }
+    locked = tomllib.loads((BASE_DIR / "uv.lock").read_text())["package"]
+    return {
+        each["name"]: [wheel["url"].rpartition("/")[2] for wheel in each.get("wheels", [])]
+        for each in locked
+        if each["name"] in wanted
+    }
+
+
+def test_every_library_has_a_wheel_for_lambdas_python_and_processor() -> None:
+    target = Target.of_stage("prod")
+    version = tuple(int(part) for part in target.python.split("."))
+    glibcs = [f"manylinux_2_{minor}_aarch64" for minor in range(28, 16, -1)]
+    platforms = [*glibcs, "manylinux2014_aarch64"]
+    fitting = {
+        *cpython_tags(version, platforms=platforms),
+        *compatible_tags(version, platforms=platforms),
+    }
+    found = locked_wheels()
+    assert {"cryptography", "django", "pynamodb", "zappa"} <= found.keys()
+    without = [
+        name
+        for name, wheels in found.items()
+        if not any(parse_wheel_filename(wheel)[3] & fitting for wheel in wheels)
+    ]
+    assert without == []

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from django.test import Client
 
-from accounts.admission import key_set
 from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, verify
+from accounts.verification import key_set
 from config.problems import ServiceUnavailable
 from config.stack import Stack
 from tests.servers import using

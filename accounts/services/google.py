@@ -16,13 +16,14 @@ from urllib.parse import urlencode
 from ulid import ULID
 
 from accounts import audit, cognito
-from accounts.admission import Learner, key_set
+from accounts.admission import Learner
 from accounts.cognito import GOOGLE, InvalidCode, InvalidCredentials, Tokens
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, Profile
 from accounts.services.proof import prove
 from accounts.services.sessions import SignedIn, welcome
 from accounts.tokens import Identity, InvalidToken, verify_identity
+from accounts.verification import key_set
 from config.problems import (
     Conflict,
     NotFound,

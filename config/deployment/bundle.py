@@ -17,6 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from config.deployment import gate, gateway
 from config.embedded import Progress, silent
 from config.provisioning import snake_case
 from config.stack import BASE_DIR, Stack
@@ -86,13 +87,17 @@ class Bundle:
     folder: Path
     zappa: Path
 
+    @property
+    def runtime(self) -> Path:
+        """What Zappa takes for the virtual environment to package."""
+        return self.folder.parent / "parley-runtime"
+
     def run_zappa(self, *arguments: str, **environment: str) -> str:
         """Runs Zappa there. Returns what it said; raises BundleError with the end of it."""
-        runtime = self.folder.parent / "parley-runtime"
         return _run(
             [self.zappa, *arguments],
             cwd=self.folder,
-            env={"VIRTUAL_ENV": str(runtime), "PYTHONHASHSEED": "0", **environment},
+            env={"VIRTUAL_ENV": str(self.runtime), "PYTHONHASHSEED": "0", **environment},
         )
 
 
@@ -109,35 +114,60 @@ def build(
     With the stack's `outputs` it is ready to be released. Raises BundleError.
     """
     target = target or Target.of_stage(stage)
-    into = into or BASE_DIR / "build" / stage
-    bundle = Bundle(into / f"parley-{stage}.zip", into / "app", _tools(target.python, progress))
-    progress("Copying our packages")
-    _copy_sources(bundle.folder)
-    configure(bundle, stage, target.settings, outputs)
-    site = into / "parley-runtime" / "lib" / f"python{target.python}" / "site-packages"
+    bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
+    libraries = bundle.runtime / "lib" / f"python{target.python}" / "site-packages"
     progress(f"Installing the libraries for Python {target.python} on {target.architecture}")
-    _install_libraries(site, target, bundle.zappa.with_name("python"))
+    _install_libraries(libraries, target, bundle.zappa.with_name("python"))
     progress("Packaging")
     bundle.run_zappa("package", stage, "--output", bundle.zip.name)
     (bundle.folder / bundle.zip.name).replace(bundle.zip)
     return bundle
 
 
+def prepare(
+    stage: str,
+    *,
+    target: Target | None = None,
+    into: Path | None = None,
+    outputs: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> Bundle:
+    """All of `build` but the package itself: enough for Zappa's other commands."""
+    target = target or Target.of_stage(stage)
+    into = into or BASE_DIR / "build" / stage
+    bundle = Bundle(into / f"parley-{stage}.zip", into / "app", _tools(target.python, progress))
+    progress("Copying our packages")
+    _copy_sources(bundle.folder)
+    configure(bundle, stage, target.settings, outputs)
+    return bundle
+
+
 def configure(
-    bundle: Bundle, stage: str, values: Mapping[str, Any], outputs: Mapping[str, str] | None = None
+    bundle: Bundle,
+    stage: str,
+    values: Mapping[str, Any],
+    outputs: Mapping[str, str] | None = None,
+    *,
+    variables: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes the bundle's own Zappa settings: the repository's and `values`.
+    """Writes the bundle's own Zappa settings, the repository's and `values`, and the gate's plan.
 
     With the stack's `outputs`, each `${Name}` becomes the output of that name, and the function is
-    given all fields of config.stack.Stack. Raises BundleError where there is no such output.
+    given all fields of config.stack.Stack, and `variables`. Raises BundleError where there is no
+    such output, or a route of which it is not clear who may come in.
     """
     settings = json.loads(SETTINGS.read_text())
     found = settings["base"] | settings[stage] | dict(values)
     found.pop("extends", None)
     if outputs is not None:
         found = _filled(found, {**outputs, "Stage": stage})
-        found["aws_environment_variables"] |= _stack_variables(outputs)
+        found["aws_environment_variables"] |= _stack_variables(outputs) | dict(variables or {})
     (bundle.folder / SETTINGS.name).write_text(json.dumps({stage: found}, indent=2))
+    try:
+        plan = gate.plan(outputs or {})
+    except gate.GateError as error:
+        raise BundleError(str(error)) from error
+    (bundle.folder / gateway.PLAN).write_text(json.dumps(plan))
 
 
 def _stack_variables(outputs: Mapping[str, str]) -> dict[str, str]:
@@ -178,12 +208,17 @@ def _requirements(*options: str) -> str:
     )
 
 
+def runtime_requirements() -> str:
+    """The locked libraries of the package, one a line, with their hashes."""
+    pruned = [option for name in NOT_ON_LAMBDA for option in ("--prune", name)]
+    return _requirements("--no-default-groups", "--group", "deploy", *pruned)
+
+
 def _install_libraries(site: Path, target: Target, python: Path) -> None:
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
-    pruned = [option for name in NOT_ON_LAMBDA for option in ("--prune", name)]
     wanted = site.parent / "requirements.txt"
-    wanted.write_text(_requirements("--no-default-groups", "--group", "deploy", *pruned))
+    wanted.write_text(runtime_requirements())
     platform: list[str] = []
     if target.platform:
         platform = ["--python-platform", target.platform, "--python-version", target.python]

@@ -3,11 +3,12 @@
 Every step finds out what is there already, so that a release that was interrupted is repeated.
 """
 
+import json
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,7 +19,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from config import provisioning
 from config.aws import error_code
-from config.deployment.bundle import Bundle, Target, build, configure
+from config.deployment.bundle import Bundle, Target, build, configure, prepare
 from config.embedded import Progress, silent
 from config.secret_keys import new_key
 
@@ -53,6 +54,13 @@ class Place:
         host = f"{api_id}{EMBEDDED_HOSTS}:{urlsplit(self.endpoint_url).port}"
         return f"{self.endpoint_url}/{stage}", {"Host": host}
 
+    def public_url(self, api_id: str, stage: str, domain: str) -> str:
+        """What learners' links begin with; `domain` is the API's own, or a pattern of hosts."""
+        if domain and not domain.startswith("."):
+            return f"https://{domain}"
+        base, headers = self.address(api_id, stage)
+        return f"http://{headers['Host']}/{stage}" if headers else base
+
     def environment(self) -> dict[str, str]:
         """The same for Zappa, in the words of botocore."""
         credentials = self.session.get_credentials()
@@ -79,24 +87,31 @@ def deploy(
     place: Place,
     *,
     parameters: Mapping[str, str],
+    package: Path | None = None,
     target: Target | None = None,
     into: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Makes the stage what this checkout says. Returns its address.
+    """Makes the stage what this checkout says, or releases a `package` that was made before.
 
-    Raises ProvisioningError, BundleError, or ReleaseError; a new version that fails its check is
-    replaced by the one before.
+    Returns the stage's address. Raises ProvisioningError, BundleError, or ReleaseError; a new
+    version that fails its check is replaced by the one before.
     """
     if place.endpoint_url:
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
     client = place.client("cloudformation")
-    watching = _watching(client)
+    watching = set() if place.endpoint_url else _watching(client)
     outputs = provisioning.apply(
         client, stage=stage, parameters=_without(parameters, watching), progress=progress
     )
+    if place.endpoint_url:
+        _let_the_embedded_ses_send(place, outputs)
     ensure_secret_key(stage, place, progress)
-    bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
+    if package:
+        bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
+        bundle = replace(bundle, zip=package.resolve(strict=True))
+    else:
+        bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
     release(stage, place, bundle, outputs, target=target, progress=progress)
     api_id = _api_id(stage, place)
     if place.endpoint_url is None:
@@ -111,8 +126,21 @@ def deploy(
     return place.address(api_id, stage)[0]
 
 
+def _let_the_embedded_ses_send(place: Place, outputs: Mapping[str, str]) -> None:
+    """It asks IAM about everything where AWS asks about the identity that sends."""
+    statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
+    place.client("iam").put_role_policy(
+        RoleName=outputs["RoleArn"].rpartition("/")[2],
+        PolicyName="embedded",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
 def _watching(client: Any) -> set[str]:
-    """The parameters of the second template; its stage is the first one's."""
+    """The parameters of the second template, which the embedded AWS does not know all of.
+
+    Its stage is the first one's.
+    """
     return provisioning.declared(client, provisioning.WATCH_TEMPLATE) - {"Stage"}
 
 
@@ -132,8 +160,9 @@ def release(
     """Makes a finished package the one that answers. Raises BundleError, ReleaseError."""
     target = target or Target.of_stage(stage)
     values: dict[str, Any] = {"aws_region": place.region, **target.settings}
-    configure(bundle, stage, values, outputs)
     before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
+    public = _public_url(stage, place, outputs) if before else {}
+    configure(bundle, stage, values, outputs, variables=public)
     _run_zappa("update" if before else "deploy", stage, place, bundle, bundle.zip, progress)
     _settle(stage, place, outputs)
     try:
@@ -147,6 +176,12 @@ def release(
         _run_zappa("update", stage, place, bundle, before, progress)
         _settle(stage, place, outputs)
         raise ReleaseError(f"{error}. The version before answers again") from error
+
+
+def _public_url(stage: str, place: Place, outputs: Mapping[str, str]) -> dict[str, str]:
+    """The function's variable that only a stage with an API can have."""
+    url = place.public_url(_api_id(stage, place), stage, outputs["ApiDomain"])
+    return {"PARLEY_PUBLIC_URL": url}
 
 
 def _run_zappa(
@@ -170,15 +205,29 @@ def _present_code(stage: str, place: Place, path: Path) -> Path | None:
 
 
 def _settle(stage: str, place: Place, outputs: Mapping[str, str]) -> None:
-    """What Zappa sets when it makes a function, but not when it updates one."""
+    """What Zappa leaves out: what it sets at creation only, what needs the API, and throttling."""
     client, name = place.client("lambda"), function_name(stage)
-    queue = {"TargetArn": outputs["DeadLetterQueueArn"]}
+    updated = client.get_waiter("function_updated_v2")
     try:
-        client.get_waiter("function_updated_v2").wait(FunctionName=name)
-        client.update_function_configuration(FunctionName=name, DeadLetterConfig=queue)
-        client.get_waiter("function_updated_v2").wait(FunctionName=name)
+        updated.wait(FunctionName=name)
+        present = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=name,
+            DeadLetterConfig={"TargetArn": outputs["DeadLetterQueueArn"]},
+            Environment={"Variables": present | _public_url(stage, place, outputs)},
+        )
+        updated.wait(FunctionName=name)
     except WaiterError as error:
         raise ReleaseError(f"{name}: {error}") from error
+    limits = {"rateLimit": "RequestsPerSecond", "burstLimit": "RequestsAtOnce"}
+    place.client("apigateway").update_stage(
+        restApiId=_api_id(stage, place),
+        stageName=stage,
+        patchOperations=[
+            {"op": "replace", "path": f"/*/*/throttling/{limit}", "value": outputs[output]}
+            for limit, output in limits.items()
+        ],
+    )
 
 
 def check(stage: str, place: Place, progress: Progress = silent) -> None:
@@ -252,7 +301,7 @@ def undeploy(
 ) -> None:
     """Takes function, API and schedules away. The stack, and with it the data, stays."""
     outputs = provisioning.outputs(place.client("cloudformation"), stage)
-    bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
+    bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
     remove(stage, place, bundle, outputs, progress)
 
 

@@ -69,6 +69,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 DROPPED = (
     "package_info.json",  # the time and a random id: two packages of one commit would differ
     "zappa_settings.json",
+    "gate.json",
     "config/deployment/*",
     "config/embedded/*",
     "config/infrastructure.yaml",

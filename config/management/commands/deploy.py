@@ -2,6 +2,7 @@
 
 import os
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -30,6 +31,12 @@ class Command(BaseCommand):
             metavar="NAME=VALUE",
             help="of the template, e.g. MailFrom=parley@example.org; kept until changed",
         )
+        parser.add_argument(
+            "--package",
+            type=Path,
+            metavar="ZIP",
+            help="release this package of the stage, made before, instead of a new one",
+        )
         parser.add_argument("--dry-run", action="store_true", help="tell what would change")
         parser.add_argument("--undo", action="store_true", help="take function and API away")
         parser.add_argument("--yes", action="store_true", help="do not ask before taking away")
@@ -52,13 +59,20 @@ class Command(BaseCommand):
                 if o["rotate_key"]:
                     release.rotate_secret_key(stage, place)
                 address = release.deploy(
-                    stage, place, parameters=parameters, target=target, progress=self._tell
+                    stage,
+                    place,
+                    parameters=parameters,
+                    package=o["package"],
+                    target=target,
+                    progress=self._tell,
                 )
                 self.stdout.write(f"{stage} answers at {address}")
         except (ProvisioningError, BundleError, release.ReleaseError) as error:
             raise CommandError(str(error)) from error
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"AWS: {error}") from error
+        except FileNotFoundError as error:
+            raise CommandError(f"there is no package {error.filename}") from error
 
     def _confirm(self, stage: str, *, asked: bool) -> None:
         if asked and input(f"Take {stage} out of service? Its data stays. Type {stage}: ") != stage:

@@ -1,0 +1,156 @@
+"""What API Gateway may let in without a token: asked of the views themselves.
+
+`plan` is what Zappa's template is completed from (`gateway.py`, which Zappa runs without Django).
+Django checks every request again: the gate only keeps away what would be refused anyway.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.schemas.generators import EndpointEnumerator
+
+from config import problems
+from config.problems import Problem
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# Below these words whoever comes is let in. Both read no token: the pages of `browse` have
+# sessions of their own, `static` has files that are the same for all.
+OPEN_BELOW = ("browse", "static")
+REST = "{proxy+}"
+
+
+class GateError(RuntimeError):
+    """A route of which it is not clear who may come in."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method of a view and the words of its path, e.g. `("decks", "{id}")`."""
+
+    method: str
+    words: tuple[str, ...]
+    callback: Any
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the view's own permission classes let in who has no token."""
+        view = self.callback.cls(**self.callback.initkwargs)
+        actions = getattr(self.callback, "actions", None) or {}
+        view.action = actions.get(self.method.lower(), self.method.lower())
+        nobody: Any = SimpleNamespace(method=self.method, user=None, auth=None)
+        return all(each.has_permission(nobody, view) for each in view.get_permissions())
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The words as API Gateway takes them: one name for all variables in a place, each alone.
+
+        So `calendar/{token}.ics` is `calendar/{p1}`.
+        """
+        return tuple(f"{{p{n}}}" if "{" in word else word for n, word in enumerate(self.words))
+
+    def falls_under(self, other: "Route") -> bool:
+        """Whether API Gateway would send this one where it sends the other."""
+        return (
+            self.method == other.method
+            and len(self.path) == len(other.path)
+            and all(
+                theirs in (ours, f"{{p{n}}}")
+                for n, (ours, theirs) in enumerate(zip(self.path, other.path, strict=True))
+            )
+        )
+
+
+def routes() -> Iterator[Route]:
+    """Every method of every view, but for those below OPEN_BELOW. Raises GateError."""
+    path_of = EndpointEnumerator(patterns=()).get_path_from_regex
+    for regex, pattern in _patterns(get_resolver().url_patterns):
+        words = tuple(path_of(regex).strip("/").split("/"))
+        if words[0] in OPEN_BELOW:
+            continue
+        cls = getattr(pattern.callback, "cls", None)
+        if cls is None:
+            raise GateError(f"/{'/'.join(words)} is no view of the API: who may see it?")
+        actions = getattr(pattern.callback, "actions", None)
+        for method in METHODS:
+            if method.lower() in actions if actions else hasattr(cls, method.lower()):
+                yield Route(method, words, pattern.callback)
+
+
+def _patterns(found: Iterable[Any], before: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for each in found:
+        if isinstance(each, URLResolver):
+            yield from _patterns(each.url_patterns, before + str(each.pattern))
+        else:
+            yield before + str(each.pattern), each
+
+
+def open_methods() -> dict[str, list[str]]:
+    """Path → the methods that need no token there; "ANY" is all of them. Raises GateError."""
+    found = list(routes())
+    let_in = [route for route in found if route.is_open]
+    for route in found:
+        if not route.is_open and any(route.falls_under(other) for other in let_in):
+            raise GateError(f"{route.method} /{'/'.join(route.words)} would be left open")
+    methods: dict[str, list[str]] = {}
+    for route in let_in:
+        methods.setdefault("/".join(route.path), []).append(route.method)
+    for each in methods.values():
+        each += ["HEAD"] * ("GET" in each)
+    return methods | {path: ["ANY"] for word in OPEN_BELOW for path in (word, f"{word}/{REST}")}
+
+
+# API Gateway's own answers → what they are to a client. DEFAULT_… is all that is not named.
+ANSWERS: dict[str, Problem] = {
+    "UNAUTHORIZED": problems.NotAuthenticated(),
+    "ACCESS_DENIED": problems.NotAuthenticated(),  # by the authorizer: a bad token
+    "AUTHORIZER_FAILURE": problems.ServiceUnavailable(),
+    "AUTHORIZER_CONFIGURATION_ERROR": problems.ServiceUnavailable(),
+    "INTEGRATION_FAILURE": problems.ServiceUnavailable(),
+    "INTEGRATION_TIMEOUT": problems.ServiceTimeout(),
+    "THROTTLED": problems.TooManyRequests(retry_after_s=1),
+    "REQUEST_TOO_LARGE": problems.PayloadTooLarge(),
+    "MISSING_AUTHENTICATION_TOKEN": problems.NotFound(),  # AWS's name for a path that is not there
+    "WAF_FILTERED": problems.PermissionDenied(),
+    "DEFAULT_4XX": problems.MalformedRequest(),
+    "DEFAULT_5XX": problems.InternalError(),
+}
+
+
+def answers(cors_origins: str) -> dict[str, dict[str, Any]]:
+    """API Gateway's own answers as problem documents that web apps may read."""
+    return {kind: _answer(problem, cors_origins.split()) for kind, problem in ANSWERS.items()}
+
+
+def _answer(problem: Problem, origins: list[str]) -> dict[str, Any]:
+    headers = {
+        "Content-Type": "application/problem+json",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Strict-Transport-Security": "max-age=31536000; includeSubDomains; preload",
+    }
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="parley"'
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    if origins:
+        # It cannot choose among several. These answers say the same to everybody, and no cookie
+        # is asked for.
+        headers["Access-Control-Allow-Origin"] = origins[0] if len(origins) == 1 else "*"
+        headers["Access-Control-Expose-Headers"] = "retry-after"
+    occurrence = "$context.requestId"
+    body = problem.body() | {"instance": f"urn:uuid:{occurrence}", "requestId": occurrence}
+    return {
+        "StatusCode": str(problem.status),
+        "ResponseParameters": {
+            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
+        },
+        "body": body,
+    }
+
+
+def plan(outputs: Mapping[str, str]) -> dict[str, Any]:
+    """All that `gateway.complete` adds to Zappa's template. Raises GateError."""
+    return {"open": open_methods(), "answers": answers(outputs.get("CorsOrigins", ""))}

@@ -1,0 +1,236 @@
+"""The gate before the API: which routes it leaves open, and what it says of a token."""
+
+import io
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.urls import path
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.authorizer import authorize
+from accounts.verification import key_set
+from config import handler
+from config.deployment import gate, gateway
+from config.problems import ServiceUnavailable
+from config.stack import BASE_DIR, Stack
+from tests.callers import accept_our_tokens, access_token
+
+API = "arn:aws:execute-api:eu-central-1:111122223333:a1b2c3d4e5"
+HEAVY = {"boto3", "botocore", "django", "pynamodb", "rest_framework", "werkzeug", "zappa"}
+
+
+def asked(header: str) -> tuple[str, dict[str, str]]:
+    """Who the authorizer says it is, and its one statement."""
+    event = {"type": "TOKEN", "authorizationToken": header, "methodArn": f"{API}/dev/GET/decks"}
+    answer = authorize(event, None)
+    [statement] = answer["policyDocument"]["Statement"]
+    return answer["principalId"], statement
+
+
+@pytest.fixture
+def pool(moto_stack: Stack) -> None:
+    accept_our_tokens()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_a_good_token_opens_all_paths_of_its_stage_and_no_other(pool: None, scheme: str) -> None:
+    assert asked(f"{scheme} {access_token('maria')}") == (
+        "maria",
+        {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": f"{API}/dev/*"},
+    )
+
+
+@pytest.mark.parametrize("token", ["", "a.b.c", "Maria", "eyJhbGciOiJub25lIn0.e30."])
+def test_what_is_no_token_is_denied_everywhere(pool: None, token: str) -> None:
+    who, statement = asked(f"Bearer {token}")
+    assert (who, statement["Effect"], statement["Resource"]) == ("nobody", "Deny", f"{API}/dev/*")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"exp": 1_700_000_000}, {"token_use": "id"}, {"iss": "x"}, {"client_id": "x"}]
+)
+def test_a_token_that_is_not_ours_or_not_any_longer_is_denied(
+    pool: None, changes: dict[str, Any]
+) -> None:
+    assert asked(f"Bearer {access_token('maria', **changes)}")[1]["Effect"] == "Deny"
+
+
+def test_another_scheme_is_denied(pool: None) -> None:
+    assert asked(f"Basic {access_token('maria')}")[1]["Effect"] == "Deny"
+
+
+def test_without_the_pools_keys_nobody_is_judged(
+    pool: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable() -> Any:
+        raise ServiceUnavailable
+
+    monkeypatch.setattr(key_set(), "fetch", unreachable)
+    monkeypatch.setattr(key_set(), "_keys", {})
+    monkeypatch.setattr(key_set(), "_asked_at", None)
+    with pytest.raises(ServiceUnavailable):
+        asked(f"Bearer {access_token('maria')}")
+
+
+def test_the_authorizer_is_cheap_and_can_call_nothing_that_a_role_allows() -> None:
+    load = "import sys, accounts.authorizer; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True)
+    assert HEAVY & set(done.stdout.split()) == set()
+
+
+def test_the_entry_hands_the_question_to_what_zappas_settings_name(
+    pool: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = json.loads((BASE_DIR / "zappa_settings.json").read_text())["base"]["authorizer"]
+    settings = SimpleNamespace(AUTHORIZER_FUNCTION=named["function"])
+    monkeypatch.setitem(sys.modules, "zappa_settings", settings)
+    handler._authorizer.cache_clear()
+    event = {
+        "type": "TOKEN",
+        "authorizationToken": f"Bearer {access_token('maria')}",
+        "methodArn": f"{API}/dev/GET/decks",
+    }
+    assert handler.lambda_handler(event, None) == authorize(event, None)
+
+
+def test_what_is_open_is_what_the_contract_calls_public() -> None:
+    paths = yaml.safe_load((BASE_DIR / "docs" / "openapi.yaml").read_text())["paths"]
+    contract = {
+        (method.upper(), path)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if not operation.get("security")
+    }
+    found = {(r.method, "/" + "/".join(r.words)) for r in gate.routes() if r.is_open}
+    pages = {("GET", "/docs"), ("GET", "/redoc"), ("GET", "/schema")}
+    assert found == contract | pages
+
+
+def test_pages_with_sessions_of_their_own_and_files_are_open() -> None:
+    opened = gate.open_methods()
+    for word in ("browse", "static"):
+        assert opened[word] == opened[f"{word}/{{proxy+}}"] == ["ANY"]
+
+
+class Everyone(APIView):
+    permission_classes = ()
+
+    def get(self, request: Any, **_: str) -> Response:
+        return Response()
+
+
+class Learners(APIView):
+    def get(self, request: Any, **_: str) -> Response:
+        return Response()
+
+    def post(self, request: Any, **_: str) -> Response:
+        return Response()
+
+
+def page(request: Any) -> HttpResponse:
+    return HttpResponse()
+
+
+def test_a_new_route_is_open_or_not_by_its_permission_classes(settings: Any) -> None:
+    settings.ROOT_URLCONF = (
+        path("news", Everyone.as_view()),
+        path("news/<str:token>.txt", Everyone.as_view()),
+        path("diary", Learners.as_view()),
+        path("diary/page", Everyone.as_view(permission_classes=Learners.permission_classes)),
+    )
+    opened = gate.open_methods()
+    assert {path for path in opened if path.split("/")[0] not in gate.OPEN_BELOW} == {
+        "news",
+        "news/{p1}",
+    }
+    assert opened["news"] == ["GET", "HEAD"]
+
+
+def test_a_route_that_another_would_leave_open_is_refused(settings: Any) -> None:
+    settings.ROOT_URLCONF = (
+        path("news/<str:token>.txt", Everyone.as_view()),
+        path("news/mine", Learners.as_view()),
+    )
+    with pytest.raises(gate.GateError, match="GET /news/mine would be left open"):
+        gate.open_methods()
+
+
+def test_a_page_of_which_nobody_has_said_who_may_see_it_is_refused(settings: Any) -> None:
+    settings.ROOT_URLCONF = (path("page", page),)
+    with pytest.raises(gate.GateError, match="/page is no view of the API"):
+        gate.open_methods()
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"),
+    [
+        ("", None),
+        ("https://app.parley.example", "'https://app.parley.example'"),
+        ("https://app.parley.example http://localhost:3000", "'*'"),
+    ],
+)
+def test_web_apps_may_read_the_gates_own_answers(origins: str, allowed: str | None) -> None:
+    for answer in gate.answers(origins).values():
+        header = "gatewayresponse.header.Access-Control-Allow-Origin"
+        assert answer["ResponseParameters"].get(header) == allowed
+        assert answer["body"]["status"] == int(answer["StatusCode"])
+        assert "Access-Control-Allow-Credentials" not in str(answer)
+
+
+def zappas() -> dict[str, Any]:
+    """As much of Zappa's template as is built upon."""
+    method = {
+        "Type": "AWS::ApiGateway::Method",
+        "Properties": {
+            "HttpMethod": "ANY",
+            "AuthorizationType": "CUSTOM",
+            "AuthorizerId": {"Ref": "Authorizer"},
+            "ResourceId": {"Ref": "ResourceAnyPathSlashed"},
+        },
+    }
+    return {"ANY0": method, "ANY1": method}
+
+
+def test_an_open_method_is_unguarded_and_its_neighbours_are_not() -> None:
+    plan = {"open": {"auth/login": ["POST"]}, "answers": {}}
+    added = gateway.additions(zappas(), plan)
+    guards = {
+        (found["Properties"]["ResourceId"]["Ref"], found["Properties"]["HttpMethod"]): (
+            found["Properties"]["AuthorizationType"],
+            "AuthorizerId" in found["Properties"],
+        )
+        for found in added.values()
+        if found["Type"] == "AWS::ApiGateway::Method"
+    }
+    everything = "ResourceAnyPathSlashed"
+    assert guards == {
+        ("PathAuthLogin", "POST"): ("NONE", False),
+        ("PathAuthLogin", "OPTIONS"): ("NONE", False),
+        ("PathAuthLogin", "ANY"): ("CUSTOM", True),
+        (everything, "OPTIONS"): ("NONE", False),
+    }
+    assert added["PathAuthLogin"]["Properties"]["ParentId"] == {"Ref": "PathAuth"}
+
+
+def test_no_two_paths_have_one_name() -> None:
+    plan = gate.plan({})
+    added = gateway.additions(zappas(), plan)
+    paths = {tuple(path.split("/")[:n]) for path in plan["open"] for n in range(1, 9)}
+    made = [each for each in added.values() if each["Type"] == "AWS::ApiGateway::Resource"]
+    assert len(made) == len(paths)
+
+
+def test_the_open_routes_can_be_listed() -> None:
+    said = io.StringIO()
+    call_command("open_routes", stdout=said)
+    lines = said.getvalue().splitlines()
+    assert "POST       /auth/login" in lines
+    assert not [line for line in lines if "/decks" in line]
