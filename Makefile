@@ -55,8 +55,8 @@ run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLE
 test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The whole suite, with coverage
 	@$(RUN)pytest -n 2 --dist loadgroup --cov
 
-test-fast: setup ## What needs no server
-	@$(RUN)pytest -n 2 -m "not server" --hypothesis-profile fast
+test-fast: setup ## What needs no server, in half a minute
+	@$(RUN)pytest -n 2 --dist worksteal -m "not server" --hypothesis-profile fast
 
 lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff check
