@@ -7,7 +7,10 @@ import re
 from dataclasses import dataclass
 
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
-CLOZE = re.compile(r"\{\{c([1-9][0-9]{0,2})::(.*?)(?:::(.*?))?\}\}", re.DOTALL)
+# Each part ends at the first `::` or `}}`, so that nothing is read twice: time is as the length.
+CLOZE = re.compile(
+    r"\{\{c([1-9][0-9]{0,2})::((?:(?!::|\}\}).)*+)(?:::((?:(?!\}\}).)*+))?\}\}", re.DOTALL
+)
 OPENING = re.compile(r"\{\{c[0-9]*:")
 
 
@@ -34,7 +37,9 @@ def cloze_faces(text: str, extra: str = "") -> list[Face]:
     `extra` follows the answer. Raises ClozeError where there is no cloze, one inside another or
     without an answer, or more than MAX_CARDS.
     """
-    answers = list(CLOZE.finditer(text))
+    body, closed, rest = text.rpartition("}}")  # however many seem to begin in the rest
+    body += closed
+    answers = list(CLOZE.finditer(body))
     if not answers:
         raise ClozeError("no_cloze", "Mark what is to be asked for: {{c1::answer}}.")
     if any(OPENING.search(answer[0], 2) for answer in answers):
@@ -44,9 +49,9 @@ def cloze_faces(text: str, extra: str = "") -> list[Face]:
     ordinals = sorted({int(answer[1]) - 1 for answer in answers})
     if len(ordinals) > MAX_CARDS:
         raise ClozeError("too_many_clozes", f"A note makes at most {MAX_CARDS} cards.")
-    whole = CLOZE.sub(lambda answer: answer[2], text)
+    whole = CLOZE.sub(lambda answer: answer[2], body) + rest
     back = f"{whole}\n\n{extra}" if extra.strip() else whole
-    return [Face(ordinal, _asking(text, ordinal), back) for ordinal in ordinals]
+    return [Face(ordinal, _asking(body, ordinal) + rest, back) for ordinal in ordinals]
 
 
 def _asking(text: str, ordinal: int) -> str:

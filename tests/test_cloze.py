@@ -1,5 +1,8 @@
 """Which cards a cloze text makes, and what they show."""
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from learning.cloze import MAX_CARDS, ClozeError, Face, cloze_faces
@@ -41,3 +44,22 @@ def test_a_text_without_cards_says_why(text: str, code: str) -> None:
     with pytest.raises(ClozeError) as error:
         cloze_faces(text)
     assert error.value.code == code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{c1::" * 20_000,
+        "{{c1::a::" * 20_000,
+        "{{c1::" * 20_000 + "}}",
+        "{{c1::a}}" + "{{c1::" * 20_000,
+        "{{c1::a" + "::" * 50_000,
+        "{{c1::a}}" * 20_000,
+    ],
+    ids=lambda text: f"{text[:14]}…",
+)
+def test_a_text_is_read_in_a_time_that_grows_as_it_does(text: str) -> None:
+    started = time.process_time()
+    with suppress(ClozeError):
+        cloze_faces(text)
+    assert time.process_time() - started < 1
