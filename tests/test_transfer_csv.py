@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -185,3 +186,20 @@ def test_any_bytes_give_rows_or_a_refusal(data: bytes) -> None:
     except FileRefused:
         return
     assert all(isinstance(row, Note | RowError) for row in found)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "a;b,c\td|"])
+def test_a_row_of_a_million_columns_is_refused_at_once(separator: str) -> None:
+    started = time.process_time()
+    with pytest.raises(FileRefused):
+        rows(separator * 200_000)
+    assert time.process_time() - started < 2
+
+
+def test_many_columns_of_notes_are_one_text() -> None:
+    labels = ",".join(["front", "back", *["notes"] * 20_000])
+    started = time.process_time()
+    (note,) = rows(f"#columns:{labels}\na,b\na,b" + ",c" * 20_000)[1:]
+    assert time.process_time() - started < 2
+    assert isinstance(note, RowError)
+    assert note.field == "notes"

@@ -82,3 +82,11 @@ def test_a_hostile_field_costs_little_time(piece: str) -> None:
     started = time.perf_counter()
     text_of_html(source)
     assert time.perf_counter() - started < 2
+
+
+def test_thousands_of_pictures_in_a_field_cost_little_time() -> None:
+    source = "".join(f"<img src={number}.png>" for number in range(20_000))
+    started = time.process_time()
+    _, media = text_of_html(source + source)
+    assert time.process_time() - started < 2
+    assert len(media) == 20_000

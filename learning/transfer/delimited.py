@@ -55,6 +55,7 @@ _SEPARATORS = "\t;|,"
 _ANKI_SEPARATORS = {
     "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "
 }  # fmt: skip
+MOST_COLUMNS = 100
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _ESCAPED_FORMULA = re.compile("'+[=+\\-@\t\r\n＝＋－＠]")
 _DIRECTIVE = re.compile(
@@ -89,6 +90,8 @@ def read_csv(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     start = len(directives) + 1
     try:
         first = next(rows, [])
+        if len(first) > MOST_COLUMNS:
+            raise FileRefused(f"A file may have {MOST_COLUMNS} columns at most.")
         header = [] if layout.labels else _header(first)
         if header:
             start += 1
@@ -125,6 +128,7 @@ def _notes(rows: Iterable[list[str]], layout: _Layout, start: int, limits: Limit
 
 def _note(cells: list[str], layout: _Layout) -> Note:
     values: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     media: list[Media] = []
     for index, cell in enumerate(cells):
         name = layout.columns.get(index)
@@ -134,9 +138,11 @@ def _note(cells: list[str], layout: _Layout) -> Note:
         if layout.html and name in TEXT_FIELDS:
             text, found = text_of_html(text, name)
             media += found
-        if name in TEXT_FIELDS and name in values:
-            text = f"{values[name]}\n{text}"
-        values[name] = plain(text)
+        if name in TEXT_FIELDS:
+            texts.setdefault(name, []).append(text)
+        else:
+            values[name] = plain(text)
+    values |= {name: plain("\n".join(parts)) for name, parts in texts.items()}
     kind = _type_of(values.pop("type", ""), values.get("front", ""))
     if kind == "cloze":  # Anki's "Back Extra", which its plain text calls nothing
         values["notes"] = plain("\n".join((values.pop("back", ""), values.get("notes", ""))))
@@ -225,7 +231,7 @@ def _separator(body: str) -> str:
             return (0, 0)
         if not rows:
             return (0, 0)
-        if len(_header(rows[0])) > 1:
+        if len(_header(rows[0][:MOST_COLUMNS])) > 1:
             return (2, len(rows[0]))
         width, count = Counter(map(len, rows)).most_common(1)[0]
         return (count / len(rows), width) if width > 1 else (0, 0)

@@ -28,9 +28,9 @@ _CLOSES = {"rt": ")", "li": _SOFT}
 
 def text_of_html(source: str, field: str = "front") -> tuple[str, list[Media]]:
     """The text of an HTML field, and the sounds and pictures that it named (taken out of it)."""
-    media: list[Media] = []
+    media: dict[Media, None] = {}  # in the order of their first mention
     text = re.sub(r"[^\S\v\n]++", " ", "".join(_pieces(source, field, media)))
-    return plain(re.sub(r" ?[\v\n][\v\n ]*+", _lines, text)), media
+    return plain(re.sub(r" ?[\v\n][\v\n ]*+", _lines, text)), list(media)
 
 
 def _lines(run: re.Match[str]) -> str:
@@ -48,7 +48,7 @@ def html_of_text(text: str, media: Iterable[Media] = ()) -> str:
     return "".join(parts)
 
 
-def _pieces(source: str, field: str, media: list[Media]) -> Iterable[str]:
+def _pieces(source: str, field: str, media: dict[Media, None]) -> Iterable[str]:
     """The text between the tags, and what stands for a tag."""
     at, size = 0, len(source)
     while (start := source.find("<", at)) >= 0:
@@ -72,14 +72,14 @@ def _pieces(source: str, field: str, media: list[Media]) -> Iterable[str]:
     yield _text(source[at:], field, media)
 
 
-def _text(source: str, field: str, media: list[Media]) -> str:
+def _text(source: str, field: str, media: dict[Media, None]) -> str:
     text = re.sub(r"[\n\v]", " ", html.unescape(source))
     for name in _SOUND.findall(text):
         _keep("audio", name, field, media)
     return _SOUND.sub("", text)
 
 
-def _shown(name: str, tag: re.Match[str], field: str, media: list[Media]) -> str:
+def _shown(name: str, tag: re.Match[str], field: str, media: dict[Media, None]) -> str:
     closes = bool(tag["end"])
     if name == "img" and (found := _SOURCE.search(tag["rest"])):
         _keep("image", html.unescape(found[1] or found[2] or found[3] or ""), field, media)
@@ -88,11 +88,9 @@ def _shown(name: str, tag: re.Match[str], field: str, media: list[Media]) -> str
     return (_CLOSES if closes else _OPENS).get(name, "")
 
 
-def _keep(kind: Literal["audio", "image"], name: str, field: str, media: list[Media]) -> None:
+def _keep(kind: Literal["audio", "image"], name: str, field: str, media: dict[Media, None]) -> None:
     """Note a reference, unless it is neither a bare file name nor an https address."""
     name = plain(name)
     bare = not re.search(r"[/\\:\x00-\x1f]|^\.*$", name)
     if 0 < len(name) <= 300 and (bare or re.match(r"https://[^\s/]", name)):
-        item = Media(kind, name, field)
-        if item not in media:
-            media.append(item)
+        media[Media(kind, name, field)] = None
