@@ -20,6 +20,7 @@ from tests.reminder_helpers import (
     Letter,
     Mailbox,
     deliveries_of,
+    event_of,
     reminder_of,
     sweep_at,
     verified,
@@ -233,3 +234,18 @@ def test_an_address_that_works_again_can_be_let_in(
     for email in ("maria@example.org", "nobody@example.org"):
         with pytest.raises(CommandError, match="is not suppressed"):
             call_command("unsuppress", email)
+
+
+def test_all_that_is_kept_of_reminders_is_exported_but_the_key_to_the_calendar(
+    maria: Caller, letter: Letter
+) -> None:
+    event_of(maria)
+    maria.post("/calendar/rotate")
+    tasks.take_mail_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    exported = maria.get("/profile/export").json()["results"]
+    kinds = {each["kind"] for each in exported}
+    assert {"event", "reminder", "delivery", "mail_day", "suppression"} <= kinds
+    assert "calendar_link" not in kinds
+    [suppression] = [each["data"] for each in exported if each["kind"] == "suppression"]
+    assert (suppression["email"], suppression["reason"]) == ("maria@example.org", "bounce")
+    assert "proof" not in json.dumps(exported)

@@ -238,3 +238,13 @@ def test_reminders_go_with_their_event(maria: Caller) -> None:
     assert maria.get(path).json()["nextAt"] == "2030-06-04T17:50:00Z"
     maria.delete(f"/events/{event['id']}")
     assert maria.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["post", "patch"])
+def test_a_moved_occurrence_is_named(maria: Caller, method: str) -> None:
+    path = "/events" if method == "post" else f"/events/{maria.makes('/events', WHOLE)['id']}"
+    moved = [{"startsAt": "2030-06-18T18:00:00Z"}]
+    answer = maria.send(method, path, WHOLE | {"moved": moved})
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["field"], error["code"]) == ("moved.0.occurrence", "required")

@@ -23,7 +23,7 @@ WITHIN_S = 20
 SWEEP_AFTER = timedelta(minutes=2)
 UNVERIFIED_FOR = timedelta(days=7)
 
-SECRET_KINDS = frozenset({"mfa", "email_change", "browser_session"})
+SECRET_KINDS = frozenset({"mfa", "email_change", "browser_session", "calendar_link"})
 TECHNICAL = frozenset(
     {"pk", "sk", "kind", "lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk"}
 )
