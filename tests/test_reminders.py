@@ -176,3 +176,13 @@ def test_a_reminder_moves_to_another_event(maria: Caller) -> None:
     assert maria.patch(path, {"eventId": second["id"]}).json()["nextAt"] == "2030-12-31T23:50:00Z"
     maria.delete(f"/events/{first['id']}")
     assert maria.get(path).status_code == 200
+
+
+def test_what_was_dismissed_does_not_come_back_with_a_pause(maria: Caller) -> None:
+    event = event_of(maria, rrule="FREQ=DAILY;COUNT=3")
+    made = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[60])
+    path = f"/reminders/{made['id']}"
+    dismissed = maria.post(f"{path}/dismiss").json()
+    assert dismissed["nextAt"] == "2030-06-04T17:00:00Z"
+    assert maria.patch(path, {"paused": True}).json()["nextAt"] is None
+    assert maria.patch(path, {"paused": False}).json()["nextAt"] == dismissed["nextAt"]

@@ -111,7 +111,8 @@ def update_reminder(
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
-        if timed or (before["paused"] and not reminder.paused):
+        resumed = before["paused"] and not reminder.paused
+        if timed or (resumed and reminder.done_at < now):  # dismissed ones stay so
             reminder.done_at, reminder.done_key, reminder.snoozes = now, "", []
         reminder.version += 1
         reminder.updated_at = now
