@@ -10,9 +10,9 @@ from config.operations import operation
 from config.pages import ListQuery, list_of, page_response, start_of
 from config.permissions import IsStaff
 from config.problems import NotFound, PermissionDenied
-from config.viewsets import Resource
+from config.viewsets import Resource, found
 from reminders import serializers as shapes
-from reminders.models import Delivery
+from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead
 
 
@@ -32,6 +32,18 @@ class FailedDeliveries(Resource):
         start = start_of(request, query.get("cursor"))
         page = Delivery.failed(limit=query["limit"], start=start)
         return page_response(request, page, shapes.FailedDeliveryShape)
+
+    @operation(
+        "getFailedDelivery",
+        answers={200: shapes.FailedDeliveryShape},
+        raises=[PermissionDenied, NotFound],
+    )
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Read a mail that was given up, for staff; also once it was retried."""
+        delivery = found(Delivery.named(id))
+        if delivery.state not in (DEAD, RETRIED):
+            raise NotFound
+        return Response(shapes.FailedDeliveryShape(delivery).data)
 
     @operation(
         "retryDelivery",
