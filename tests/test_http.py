@@ -251,6 +251,7 @@ def test_a_failure_outside_a_view_is_a_problem_too() -> None:
 def test_a_wrong_host_is_refused_as_a_problem(path: str) -> None:
     answer = ANONYMOUS.get(path, headers={"Host": "evil.example"})
     assert (answer.status_code, answer.json()["code"]) == (400, "MALFORMED_REQUEST")
+    assert answer["Referrer-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
