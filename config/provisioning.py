@@ -200,6 +200,11 @@ def _request(
         "TemplateBody": body,
         "Parameters": given,
         "Capabilities": ["CAPABILITY_IAM"],  # the function's role
+        # All of a stage, for the bill; Zappa gives the function and the API the same ones.
+        "Tags": [
+            {"Key": "service", "Value": "parley"},
+            {"Key": "stage", "Value": parameters["Stage"]},
+        ],
     }
 
 

@@ -311,6 +311,14 @@ def test_a_function_can_be_invoked_by_name_and_raw_code_cannot(api: Api) -> None
     assert "raw Python" in refused["Payload"].read().decode()
 
 
+def test_management_commands_run_in_the_function(api: Api) -> None:
+    assert api.send("GET", "/scenarios").json()["results"] == []
+    for command in ("load_content", f"create_staff {new_email('ines')} --admin"):
+        answer = api.invoke({"manage": command})
+        assert "FunctionError" not in answer, (command, answer["Payload"].read())
+    assert len(api.send("GET", "/scenarios").json()["results"]) > 20
+
+
 def test_a_long_task_runs_in_an_invocation_of_its_own(api: Api, maria: Learner) -> None:
     begun = api.post("/scheduler/optimize", token=maria.token, status=202)
     assert begun["status"] == "running"

@@ -5,11 +5,16 @@ import logging
 from typing import Any
 
 import pytest
+import time_machine
 
 from config import metrics
 from config.logs import JsonFormatter
+from config.problems import ServiceUnavailable
+from reminders import tasks
+from reminders.models import Reminder
 from tests.accounts_helpers import PASSWORD
 from tests.callers import Caller
+from tests.reminder_helpers import Mailbox, reminder_of, verified
 from tests.test_flashcards import card_of, deck_of
 from tests.test_round_trips import body
 
@@ -59,3 +64,33 @@ def test_a_requests_line_names_its_learner_to_nobody(
         assert secret not in said
     for line in requests:
         assert {"method", "route", "status", "ms", "calls", "units", "coldStart"} <= line.keys()
+
+
+def test_a_sweep_tells_how_late_it_came(
+    maria: Caller, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lag(at: str) -> int:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="parley"), time_machine.travel(at, tick=False):
+            tasks.send_due({}, None)
+        [said] = [line["SweepLag"] for line in lines(caplog) if "SweepLag" in line]
+        return round(said)
+
+    verified(maria)
+    reminder_of(maria, at="2030-06-03T17:00:00Z")
+    assert lag("2030-06-03T16:59:00+00:00") == 0
+    assert lag("2030-06-03T17:02:30+00:00") == 150
+    assert lag("2030-06-03T17:04:00+00:00") == 0
+    assert len(mailbox.letters) == 1
+
+
+def test_a_sweep_that_cannot_read_the_table_tells_no_lag(
+    maria: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> Any:
+        raise ServiceUnavailable
+
+    monkeypatch.setattr(Reminder, "due", busy)
+    with caplog.at_level(logging.INFO, logger="parley"):
+        tasks.send_due({}, None)
+    assert not [line for line in lines(caplog) if "SweepLag" in line]

@@ -78,6 +78,13 @@ def test_a_repeated_run_changes_nothing(cloudformation: Any, template: Path) -> 
     assert apply(cloudformation, "twice") == (outputs, ["parley-twice: nothing to change"])
 
 
+def test_what_a_stage_costs_can_be_told_from_its_tags(cloudformation: Any, template: Path) -> None:
+    apply(cloudformation, "tagged")
+    [found] = cloudformation.describe_stacks(StackName="parley-tagged")["Stacks"]
+    tags = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+    assert tags == {"service": "parley", "stage": "tagged"}
+
+
 def test_a_parameter_stays_until_it_is_changed(cloudformation: Any, template: Path) -> None:
     apply(cloudformation, "tuned", Retention="7")
     outputs, told = apply(cloudformation, "tuned", Colour="blue")
