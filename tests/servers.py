@@ -70,7 +70,14 @@ def embedded_aws(embedded_home: Path) -> Iterator[stack.Stack]:
 
 @pytest.fixture(scope="session")
 def dynamodb_local_url() -> Iterator[str]:
-    """DynamoDB Local, the engine whose capacity figures and paging are AWS's; one per worker."""
+    """DynamoDB Local, one per worker."""
+    with running_dynamodb_local() as url:
+        yield url
+
+
+@contextmanager
+def running_dynamodb_local() -> Iterator[str]:
+    """DynamoDB Local, the engine whose capacity figures and paging are AWS's; its address."""
     python = DYNAMODB_LOCAL / "bin" / "python"
     if not python.exists():
         pytest.fail("DynamoDB Local is not installed: run `make test` once, it fetches it")
@@ -97,6 +104,13 @@ def dynamodb_local_url() -> Iterator[str]:
 
 @pytest.fixture
 def dynamodb_local(dynamodb_local_url: str) -> Iterator[stack.Stack]:
+    """An empty table in DynamoDB Local."""
+    with empty_table(dynamodb_local_url) as found:
+        yield found
+
+
+@contextmanager
+def empty_table(dynamodb_local_url: str) -> Iterator[stack.Stack]:
     """An empty table of the template in DynamoDB Local, which `config.table` uses meanwhile.
 
     There is nothing but the table: no user pool, no key, no mail.

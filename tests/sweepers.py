@@ -1,31 +1,101 @@
 """Sweepers as processes of their own, some of which are killed at a chosen moment.
 
-usage: python -m tests.sweepers < PLAN
-
-PLAN is JSON: {"ses": the address that stands in for SES's, "threads": of each sweeper, "waves":
-[{"at": when, "sweepers": [null or [moment, number]]}]}. Each wave's sweepers begin at once; the
-next wave comes when all are over. One with a moment gets SIGKILL when it reaches it for the
-number-th time: `claimed`, `begun` (recorded, not yet sent) or `sent` (SES's answer is there). The
-table is that of the environment. Prints the exit codes of each wave.
+`run_sweepers(plan)` starts `python -m tests.sweepers`, from which the sweepers part. A plan is
+{"ses": the address that stands in for SES's, "threads": of each sweeper, "waves": [{"at": when,
+"sweepers": [null or [moment, number]]}]}. Each wave's sweepers begin at once; the next wave comes
+when all are over. One with a moment gets SIGKILL when it reaches it for the number-th time:
+`claimed`, `begun` (recorded, not yet sent) or `sent` (SES's answer is there). The table is that of
+the environment. The answer has, for each wave and sweeper, {"code": the exit code, and unless it
+was killed "calls", "units", "cpu_s" and "seconds"}.
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from multiprocessing import Barrier
+from threading import Thread
 from typing import Any
 
 import django
+
+from config.stack import BASE_DIR
 
 MOMENTS = {
     "claimed": "after-call.dynamodb.UpdateItem",
     "begun": "before-send.sesv2.SendEmail",
     "sent": "after-call.sesv2.SendEmail",
 }
+OUTBOUND = "/v2/email/outbound-emails"
+
+
+@dataclass
+class PostOffice:
+    """Stands in for SES: what it has answered for, by learner and subject, it has sent."""
+
+    url: str = ""
+    accepted: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+@contextmanager
+def open_post_office() -> Iterator[PostOffice]:
+    """A post office that answers over HTTP, on a free port."""
+    office = PostOffice()
+
+    class Desk(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet
+
+        def do_POST(self) -> None:
+            mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            tags = {each["Name"]: each["Value"] for each in mail["EmailTags"]}
+            subject = mail["Content"]["Simple"]["Subject"]["Data"]
+            office.accepted[tags["learner"], subject] += 1
+            answer = json.dumps({"MessageId": tags["mail_id"]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Desk) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        office.url = f"http://127.0.0.1:{server.server_port}{OUTBOUND}"
+        yield office
+        server.shutdown()
+        thread.join()
+
+
+def run_sweepers(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Carries a plan out; see above."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sweepers"],
+        input=json.dumps(plan),
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=1000,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reports: list[list[dict[str, Any]]] = json.loads(done.stdout)
+    return reports
+
+
+# --- In the processes ---------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -33,24 +103,32 @@ def main() -> None:
     django.setup()
     clients()  # loaded and made once, before the processes part; nothing is connected yet
     plan = json.load(sys.stdin)
-    ended = []
+    reports = []
     for wave in plan["waves"]:
         gate = Barrier(len(wave["sweepers"]))
         made = [start(plan, wave["at"], dies, gate) for dies in wave["sweepers"]]
-        ended.append([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in made])
-    json.dump(ended, sys.stdout)
+        reports.append([ended(pid, reader) for pid, reader in made])
+    json.dump(reports, sys.stdout)
 
 
-def start(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> int:
-    """The process id of a sweeper."""
+def start(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> tuple[int, int]:
+    """The process id of a sweeper, and where its report can be read."""
+    reader, writer = os.pipe()
     if pid := os.fork():
-        return pid
+        os.close(writer)
+        return pid, reader
     code = 1
     try:
-        run(plan, at, dies, gate)
+        os.write(writer, json.dumps(run(plan, at, dies, gate)).encode())
         code = 0
     finally:
         os._exit(code)
+
+
+def ended(pid: int, reader: int) -> dict[str, Any]:
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with os.fdopen(reader) as file:
+        return {"code": code, **json.loads(file.read() or "{}")}
 
 
 def clients() -> dict[str, Any]:
@@ -61,31 +139,49 @@ def clients() -> dict[str, Any]:
     return {"sesv2": aws.client("sesv2"), "dynamodb": connection().connection.client}
 
 
-def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> None:
+def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> dict[str, Any]:
     from reminders.services.sweep import sweep
+
+    calls, units = count(), Counter[str]()
 
     def redirect(request: Any, **_: Any) -> None:
         request.url = plan["ses"]
 
+    def measure(parsed: Any, model: Any, **_: Any) -> None:
+        next(calls)
+        spent = parsed.get("ConsumedCapacity", [])
+        for part in [spent] if isinstance(spent, dict) else spent:
+            units[model.name] += part["CapacityUnits"]
+
     events = {service: client.meta.events for service, client in clients().items()}
     events["sesv2"].register_last("before-send.sesv2.SendEmail", redirect)
+    events["dynamodb"].register("after-call.dynamodb", measure)
     if dies:
         moment, number = dies
         name = MOMENTS[moment]
         events[name.split(".")[1]].register_first(name, killer(number))
     gate.wait()
-    sweep(now=datetime.fromisoformat(at), within_s=30, threads=plan["threads"])
+    begun_s = time.monotonic()
+    sweep(
+        now=datetime.fromisoformat(at), within_s=plan.get("within_s", 30), threads=plan["threads"]
+    )
+    return {
+        "calls": next(calls),
+        "units": units,
+        "cpu_s": time.process_time(),
+        "seconds": time.monotonic() - begun_s,
+    }
 
 
 def killer(number: int) -> Callable[..., None]:
     """Ends this process, all its threads wherever they are, when called so many times."""
-    calls = count(1)
+    reached = count(1)
 
     def kill(**arguments: Any) -> None:
         response = arguments.get("http_response")
         if response is not None and response.status_code != 200:
             return  # a claim that another sweeper has got
-        if next(calls) == number:
+        if next(reached) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return kill

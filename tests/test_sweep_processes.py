@@ -1,23 +1,17 @@
 """Sweepers of real processes over one due set, some of them killed: what was owed arrives once."""
 
-import json
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 from time_machine import travel
 
-from config.stack import BASE_DIR, Stack
+from config.stack import Stack
 from reminders.models import EVENT, ONCE, SENT, STUDY, UNCONFIRMED, Delivery, Reminder
 from tests.callers import Caller, welcome
 from tests.reminder_helpers import event_of, reminder_of, verified
+from tests.sweepers import PostOffice, open_post_office, run_sweepers
 from tests.test_flashcards import card_of, deck_of
 
 pytestmark = pytest.mark.server
@@ -33,43 +27,10 @@ AFTERWARDS = {
 }
 
 
-@dataclass
-class PostOffice:
-    """Stands in for SES, over HTTP: what it has answered for, it has sent."""
-
-    url: str = ""
-    accepted: Counter[tuple[str, str]] = field(default_factory=Counter)  # learner, subject
-
-
 @pytest.fixture
 def post_office() -> Iterator[PostOffice]:
-    office = PostOffice()
-
-    class Counting(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            tags = {each["Name"]: each["Value"] for each in mail["EmailTags"]}
-            subject = mail["Content"]["Simple"]["Subject"]["Data"]
-            office.accepted[tags["learner"], subject] += 1
-            answer = json.dumps({"MessageId": tags["mail_id"]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Counting) as server:
-        server.daemon_threads = True
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        office.url = f"http://127.0.0.1:{server.server_port}/v2/email/outbound-emails"
+    with open_post_office() as office:
         yield office
-        server.shutdown()
-        thread.join()
 
 
 def learner(number: int) -> Caller:
@@ -86,26 +47,12 @@ def learner(number: int) -> Caller:
 
 def swept(post_office: PostOffice, *waves: list[Any]) -> list[list[int]]:
     """Sends waves of sweepers, one for each minute from AT on; returns how each ended."""
-    plan = {
-        "ses": post_office.url,
-        "threads": THREADS,
-        "waves": [
-            {"at": (AT + timedelta(minutes=n)).isoformat(), "sweepers": wave}
-            for n, wave in enumerate(waves)
-        ],
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sweepers"],
-        input=json.dumps(plan),
-        cwd=BASE_DIR,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    ended: list[list[int]] = json.loads(done.stdout)
-    return ended
+    timed = [
+        {"at": (AT + timedelta(minutes=n)).isoformat(), "sweepers": wave}
+        for n, wave in enumerate(waves)
+    ]
+    reports = run_sweepers({"ses": post_office.url, "threads": THREADS, "waves": timed})
+    return [[each["code"] for each in wave] for wave in reports]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""A real sweep of DynamoDB Local: what a mail costs in calls, units and processor time.
+
+usage: python -m benchmarks.sweep [--reminders 2000] [--sweepers 4] [--threads 4]
+
+As many learners have a reminder each, all due at one instant; the sweepers are processes that begin
+at once; SES is a server on the loopback that counts what it takes. Fails unless each mail was taken
+exactly once. The engine and SES run on the same machine: read the calls, the units and the
+processor time of the sweepers, not the throughput.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from accounts.models import Account, Profile, learner_key
+from config.table import Item, put_all
+from reminders.models import ONCE, Reminder
+from tests.servers import empty_table, running_dynamodb_local
+from tests.sweepers import open_post_office, run_sweepers
+
+AT = datetime(2030, 6, 3, 17, tzinfo=UTC)
+
+
+def learner(number: int) -> list[Item]:
+    """Somebody who has a reminder due at AT."""
+    learner_id, reminder_id = str(uuid4()), str(uuid4())
+    account = Account.new(learner_id, email=f"learner{number}@example.org", now=AT)
+    account.email_verified = True
+    profile = Profile(
+        learner_key(learner_id),
+        Profile.SK,
+        first_name="Maria",
+        last_name="Silva",
+        timezone="Europe/Lisbon",
+        created_at=AT,
+    )
+    reminder = Reminder(
+        *Reminder.key(learner_id, reminder_id),
+        id=reminder_id,
+        about=ONCE,
+        title="Ligar à Inês",
+        note="Sobre o livro que ela quer ler",
+        at=AT,
+        next_at=AT,
+        done_at=datetime(2030, 6, 1, tzinfo=UTC),
+        fence=1,
+        made_from="",
+        created_at=AT,
+        updated_at=AT,
+    )
+    reminder.look_at(AT)
+    return [account, profile, reminder]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reminders", type=int, default=2000)
+    parser.add_argument("--sweepers", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=4)
+    options = parser.parse_args()
+    with (
+        running_dynamodb_local() as url,
+        empty_table(url),
+        open_post_office() as office,
+    ):
+        put_all([item for n in range(options.reminders) for item in learner(n)])
+        wave = {"at": AT.isoformat(), "sweepers": [None] * options.sweepers}
+        plan = {"ses": office.url, "threads": options.threads, "within_s": 900, "waves": [wave]}
+        [reports] = run_sweepers(plan)
+    if len(office.accepted) != options.reminders or set(office.accepted.values()) != {1}:
+        sys.exit(f"not each mail once: {Counter(office.accepted.values())}")
+    seconds = max(each["seconds"] for each in reports)
+    units = sum((Counter(each["units"]) for each in reports), Counter[str]())
+    each_mail = {
+        "calls to the table": sum(each["calls"] for each in reports),
+        **{f"units of {name}": amount for name, amount in units.items()},
+        "processor ms": 1000 * sum(each["cpu_s"] for each in reports),
+    }
+    print(f"{options.reminders} mails, each once, in {seconds:.1f} s: ", end="")
+    print(f"{options.reminders / seconds:.0f} a second by {options.sweepers} sweepers")
+    for name, amount in each_mail.items():
+        print(f"{name} for each: {amount / options.reminders:.2f}")
+
+
+if __name__ == "__main__":
+    main()
