@@ -5,7 +5,8 @@ is worked out apart, from the set of entries alone.
 """
 
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,12 +22,15 @@ from config.table import Item
 from learning.days import counters, streak_until
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
+from learning.models.scheduler import Scheduler
 from learning.scheduling import (
+    Memory,
     Rating,
     Reschedule,
     Reset,
     Review,
     Settings,
+    State,
     Void,
     fold,
     replay,
@@ -37,9 +41,13 @@ from tests.memory_table import MemoryTable
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 NOW = START + timedelta(days=400)
-CARDS = ("01J8Z3M4S5T6V7W8X9Y0Z1A2B3", "01J8Z3M4S5T6V7W8X9Y0Z1A2B4")
+NOTE = "01J8Z3M4S5T6V7W8X9Y0Z1A2B3"
+SIBLINGS = (f"{NOTE}.1", f"{NOTE}.2")
+CARDS = (*SIBLINGS, "01J8Z3M4S5T6V7W8X9Y0Z1A2B4")
+LEECH_THRESHOLD = 1
 # Some shared by both devices, some a moment, a step, a day, a month or a year apart.
 OFFSETS_S = [0, 1, 60, 600, 86_399, 86_400, 172_800, 900_000, 2_600_000, 9_000_000, 31_000_000]
+OFFSETS_S += [400 * 86_400 - 60, 400 * 86_400 - 1]  # today
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +113,14 @@ def day_of(at: datetime) -> date:
 
 
 def put_cards(learner_id: str) -> None:
+    Scheduler(
+        *Scheduler.key(learner_id), leech_threshold=LEECH_THRESHOLD, leech_action="suspend"
+    ).put_new()
     for card_id in CARDS:
         card = Card(
             *Card.key(learner_id, card_id),
             id=card_id,
-            note_id=card_id,
+            note_id=card_id.partition(".")[0],
             deck_id="deck",
             front="casa",
             back="house",
@@ -139,10 +150,36 @@ def wanted(made: list[Submission]) -> dict[str, Any]:
     streak = streak_until(max(studied), studied).days if studied else 0
     return {
         "cards": cards,
+        "held": held_back(cards),
         "log": {each.id: entry_of(each) for each in made},
         "days": +days,
         "learned": sum(n for (_, name), n in days.items() if name == "introduced"),
         "streak": (streak, max(studied).isoformat() if studied else ""),
+    }
+
+
+def held_back(cards: dict[str, Memory]) -> dict[str, Any]:
+    """Who is a leech, who is suspended for it, and who is buried for today by whom."""
+    leeches = {id_ for id_, memory in cards.items() if memory.lapses >= LEECH_THRESHOLD}
+    today = day_of(NOW)
+    ends_at = datetime.combine(today + timedelta(days=1), time(4), UTC)
+    studied = {
+        id_
+        for id_ in SIBLINGS
+        if (at := cards[id_].last_review_at) is not None and day_of(at) == today
+    }
+    waiting = {
+        id_
+        for id_ in SIBLINGS
+        if cards[id_].state in (State.NEW, State.REVIEW) and cards[id_].due_at < ends_at
+    }
+    buried = waiting - studied - leeches if studied else set()
+    return {
+        id_: (
+            *((True, "leech") if id_ in leeches else (False, None)),
+            *(("sibling", ends_at) if id_ in buried else (None, None)),
+        )
+        for id_ in CARDS
     }
 
 
@@ -156,8 +193,16 @@ def found(learner_id: str) -> dict[str, Any]:
     log = [row for card_id in CARDS for row in LogEntry.of_card(learner_id, card_id)]
     assert [row.id for row in log] == list(dict.fromkeys(row.id for row in log))
     cards = {card_id: Card.of(learner_id, card_id) for card_id in CARDS}
+    tallied = Counter(name for card in cards.values() if card for name in card.tallied.split())
+    totals = progress.raw if isinstance(progress, Progress) else {}
+    assert tallied == {name: int(totals.get(name, {"N": 0})["N"]) for name in tallied}
     return {
         "cards": {card_id: card.memory for card_id, card in cards.items() if card},
+        "held": {
+            card_id: (card.leech, card.suspended_by, card.buried_by, card.buried_until)
+            for card_id, card in cards.items()
+            if card
+        },
         "log": {row.id: row.to_entry() for row in log},
         "days": +days,
         "learned": int(progress.cards_learned) if isinstance(progress, Progress) else 0,
@@ -295,6 +340,26 @@ def test_the_streak_is_right_when(
     memory.fault = interrupt
     submit(learner_id=learner_id, submissions=one, now=NOW)
     assert found(learner_id) == wanted([*BEFORE, *one, *other])
+
+
+def test_a_sibling_that_is_moved_while_a_card_is_studied_is_buried(memory: MemoryTable) -> None:
+    """Neither device writes the card that the other one moves."""
+    learner_id = str(uuid4())
+    put_cards(learner_id)
+    easy = replace(reviewed(1, 399, "a"), rating=Rating.EASY)  # due in a week: it waits for nobody
+    today = replace(reviewed(0, 400, "b"), at=NOW)
+    moved = Submission(id="c", card_id=CARDS[1], at=NOW, kind="reschedule", due_at=NOW)
+    interrupting = [moved]
+
+    def interrupt(operation: str) -> None:
+        if operation == "TransactWriteItems" and interrupting:
+            submit(learner_id=learner_id, submissions=[interrupting.pop()], now=NOW)
+
+    submit(learner_id=learner_id, submissions=[easy], now=NOW)
+    memory.fault = interrupt
+    submit(learner_id=learner_id, submissions=[today], now=NOW)
+    assert found(learner_id) == wanted([easy, today, moved])
+    assert found(learner_id)["held"][CARDS[1]][2] == "sibling"
 
 
 def test_two_undone_reviews_of_one_day_end_it(memory: MemoryTable) -> None:

@@ -23,7 +23,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.table import ConditionFailed, Item, Put, Write, fetch, transact
+from config.table import Check, ConditionFailed, Item, Put, Write, fetch, transact
 from learning.days import counters
 from learning.models.cards import Card
 from learning.models.log import LogEntry
@@ -258,6 +258,7 @@ class _Intake:
     stored: Mapping[tuple[str, str], Item]
     taken: dict[str, LogEntry] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
+    beheld: list[Card] = field(default_factory=list)
 
     @classmethod
     def load(cls, learner_id: str, submissions: Iterable[Submission], now: datetime) -> Self:
@@ -326,13 +327,14 @@ class _Intake:
                 changed[card.id] = card
         changed |= self._siblings(changed)
         totals = counted_in(*changed.values())
-        room = TRANSACTION_LIMIT - len(self.taken) - len(changed) - 1
+        room = TRANSACTION_LIMIT - len(self.taken) - len(changed) - len(self.beheld) - 1
         if len(self.cards) == 1 and len(days) > room:
             (card,) = self.cards.values()
             card.owed = _as_debt({on: days.pop(on) for on in sorted(days)[room:]})
         return [
             *(Put(row, LogEntry.pk.does_not_exist()) for row in self.taken.values()),
             *map(Put, changed.values()),
+            *(Check(card.pk, card.sk, Card.version == card.version) for card in self.beheld),
             *progress_writes(self.learner_id, self.study.progress, days, totals),
         ]
 
@@ -379,6 +381,7 @@ class _Intake:
         """The other cards of the notes that were moved, where today's study hides or frees them.
 
         A note shows one of its cards a day: new cards and reviews step back until the next one.
+        The cards that stay as they are are beheld: another device may move them meanwhile.
         """
         if not self.study.scheduler.bury_siblings:
             return {}
@@ -386,6 +389,7 @@ class _Intake:
         for note_id in {card.note_id for card in moved.values() if card.has_siblings}:
             cards = [moved.get(c.id, c) for c in Card.of_note(self.learner_id, note_id)]
             changed |= {c.id: c for c in cards if self._hide_or_free(c, cards)}
+            self.beheld += [c for c in cards if c.id not in moved and c.id not in changed]
         return changed
 
     def _hide_or_free(self, card: Card, note: Sequence[Card]) -> bool:
