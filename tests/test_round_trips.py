@@ -5,6 +5,7 @@ once in 30 s, is known beforehand. `docs/access-patterns.md` has these figures f
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from config.stack import Stack
 from learning.models.cards import Card
 from tests.callers import Caller, welcome
 from tests.test_flashcards import card_of, deck_of
+from tests.test_import import send
 
 pytestmark = pytest.mark.server
 
@@ -66,8 +68,14 @@ def body(rating: str = "good", at: datetime = NOW) -> dict[str, Any]:
 
 def fill(caller: Caller, deck_id: str, count: int) -> None:
     """Writes cards into the table at once: new ones, and ones that are due, half each."""
+    with ThreadPoolExecutor(8) as pool:
+        batches = range(0, count, 250)
+        list(pool.map(lambda n: _fill(caller, deck_id, range(n, min(n + 250, count))), batches))
+
+
+def _fill(caller: Caller, deck_id: str, numbers: range) -> None:
     with Card.batch_write() as batch:
-        for n in range(count):
+        for n in numbers:
             card_id = str(ULID())
             card = Card(
                 *Card.key(caller.id, card_id),
@@ -136,34 +144,81 @@ def test_a_late_review_adds_one_query(ana: Caller) -> None:
     assert spent.calls == ["BatchGetItem", "Query", "TransactWriteItems"]
 
 
+DUE = ["BatchGetItem", "Query", "Query", "Query"]
 READS = {
-    "/flashcards/due": ["BatchGetItem", "Query", "Query", "Query"],
-    "/flashcards/due?deckId={deck}": ["BatchGetItem", "Query", "Query", "Query"],
+    "/flashcards/due": DUE,
+    "/flashcards/due?deckId={deck}": DUE,
     "/flashcards": ["Query"],
     "/flashcards?deckId={deck}": ["Query"],
     "/flashcards?state=new&tag=none": ["Query"],
     "/flashcards?front=palavra": ["Query"],
+    "/flashcards?q=palavra": ["Query"],
+    "/flashcards?q=is:due%20deck:{deck}": ["Query", "Query"],
+    "/flashcards?q=prop:lapses%3E3": ["Query"],  # finds nothing in any number of cards
     "/decks": ["Query"],
     "/reviews": ["Query"],
     "/scheduler": ["GetItem"],
+    "/statistics": ["BatchGetItem", "Query", "Query"],
+    "/profile": ["BatchGetItem"],
 }
 
 
-def test_no_read_costs_more_with_10_000_cards_than_with_some_200(ana: Caller) -> None:
+def test_no_request_costs_more_with_10_000_cards_than_with_100(ana: Caller) -> None:
+    """With 100 cards windows may not be full; with 2,200 they are, with 10,000 no fuller."""
     deck_id = deck_of(ana)
+    studied = card_of(ana, deck_id)
+    assert ana.post(f"/flashcards/{studied}/reviews", body()).status_code == 201
+    few, some, many = (_costs(ana, deck_id, cards) for cards in (100, 2_100, 7_800))
+    assert some == {what: pytest.approx(cost, rel=0.05) for what, cost in many.items()}
+    windows = ("due", "q=", "statistics")
+    for what, cost in few.items():
+        if not any(each in what for each in windows):
+            assert cost == pytest.approx(many[what], rel=0.05), what
+        assert cost <= many[what] * 1.05, what
 
-    def units() -> dict[str, float]:
-        found = {}
-        states.forget(ana.id)
-        ana.get("/profile")  # the account is known for the next half minute, however long a fill is
-        for path, calls in READS.items():
-            with counted() as spent:
-                assert ana.get(path.format(deck=deck_id)).status_code == 200
-            assert spent.calls == calls, path
-            found[path] = spent.units
-        return found
 
-    fill(ana, deck_id, 220)  # more than any page or window
-    few = units()
-    fill(ana, deck_id, 9_780)
-    assert units() == {path: pytest.approx(cost, rel=0.05) for path, cost in few.items()}
+def _costs(ana: Caller, deck_id: str, more: int) -> dict[str, float]:
+    """The units of each request, after so many cards more."""
+    fill(ana, deck_id, more)
+    states.forget(ana.id)  # filling takes its time
+    assert ana.get("/decks").status_code == 200
+    found = {}
+    for path, calls in READS.items():
+        with counted() as spent:
+            assert ana.get(path.format(deck=deck_id)).status_code == 200
+        assert spent.calls == calls, path
+        found[path] = spent.units
+    with counted() as spent:
+        card_id = card_of(ana, deck_id)
+    assert spent.calls == ["TransactWriteItems"]
+    found["a card"] = spent.units
+    with counted() as spent:
+        assert ana.post(f"/flashcards/{card_id}/reviews", body()).status_code == 201
+    assert spent.calls == ["BatchGetItem", "TransactWriteItems"]
+    found["a review"] = spent.units
+    with counted() as spent:
+        _import_of_20(ana, deck_id)
+    assert spent.calls == ["Query", "BatchGetItem", "TransactWriteItems"]
+    found["an import of 20 notes"] = spent.units
+    return found
+
+
+def _import_of_20(ana: Caller, deck_id: str) -> None:
+    words = "".join(f"{ULID()};word {n}\n" for n in range(20))
+    answer = send(ana, f"front;back\n{words}".encode(), deckId=deck_id)
+    assert answer.json()["imported"] == 20, answer.content
+
+
+def test_an_export_reads_each_card_once(ana: Caller) -> None:
+    """A query for each page of 500 cards, whatever else the learner has."""
+    deck_id = deck_of(ana)
+    before, units = 0, []
+    for cards, queries in ((100, 1), (1_000, 2)):
+        fill(ana, deck_id, cards - before)
+        before = cards
+        with counted() as spent:
+            answer = ana.get("/flashcards/export?format=csv")
+        assert answer.content.count(b"palavra") == cards
+        assert spent.calls == ["BatchGetItem", "Query", *["Query"] * queries]
+        units.append(spent.units / cards)
+    assert units[1] <= units[0]
