@@ -90,7 +90,8 @@ def test_the_next_mail_does_not_come_and_comes_again_when_asked_for(
 
 def broken_tokens(caller: Caller) -> list[str]:
     token = unsubscribe_token(caller.id, "study", now=now())
-    other = token[:-1] + ("A" if token[-1] != "A" else "B")
+    middle = len(token) // 2  # the last character's lowest bits may mean nothing
+    other = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
     values = {"learner": caller.id, "kind": "study"}
     return [
         "x",
