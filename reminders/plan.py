@@ -1,8 +1,8 @@
 """What a reminder does next: when it is due, held, missed, snoozed, retried or dead.
 
-The sweep asks in this order: `catch_up` says which of the overdue are worth a mail, `verdict` what
-to do with each of them now, `retry_at` when to try again, `next_due` where the reminder stands in
-the due index afterwards. Nothing here knows the table or the clock.
+The sweep asks in this order: `catch_up` says which of the overdue are worth a mail, `release_at`
+whether quiet hours hold it, `batches` which share one, `retry_at` when to try again, `next_due`
+where the reminder stands in the due index afterwards. Nothing here knows the table or the clock.
 """
 
 import heapq
@@ -352,39 +352,6 @@ def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
 
 
 # --- Sending ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send it now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Ask again then: the learner has quiet hours."""
-
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Record it as not sent."""
-
-    reason: Reason
-
-
-def verdict(
-    due: Due, *, preferences: Preferences, sent_today: int, now: datetime
-) -> Send | Hold | Drop:
-    """What becomes of the due now; `sent_today` counts the mails of the learner's local day."""
-    if now > _deadline(due, preferences.quiet):
-        return Drop("missed")
-    released_at = release_at(now, preferences.quiet)
-    if released_at > now:
-        return Hold(released_at)
-    if sent_today >= preferences.daily_cap:
-        return Drop("capped")
-    return Send()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,15 @@ from hypothesis import strategies as st
 from reminders.plan import (
     LOOK_BACK,
     MAX_ATTEMPTS,
-    Drop,
     Due,
     EventReminder,
-    Hold,
     OffsetsInvalidError,
     OneOff,
-    Preferences,
     Progress,
     QuietHours,
     QuietHoursInvalidError,
     Reminder,
     ReminderError,
-    Send,
     SnoozeInvalidError,
     StudyReminder,
     WeekdaysInvalidError,
@@ -35,7 +31,6 @@ from reminders.plan import (
     snooze,
     validate,
     validate_quiet_hours,
-    verdict,
 )
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError
 from tests.examples import examples
@@ -276,38 +271,6 @@ class TestQuietHours:
         assert instant <= release_at(instant, quiet) <= instant + DAY + HOUR
 
 
-class TestVerdict:
-    due = Due(
-        utc("2027-03-01T12:00"), "20270301T130000-0", "20270301T130000", utc("2027-03-01T13:00")
-    )
-    ask = Preferences(quiet=NIGHT, daily_cap=3)
-
-    def test_it_is_sent_until_it_is_stale(self) -> None:
-        for now, expected in [("12:00", Send()), ("13:00", Send()), ("13:01", Drop("missed"))]:
-            at = utc(f"2027-03-01T{now}")
-            assert verdict(self.due, preferences=self.ask, sent_today=0, now=at) == expected
-
-    def test_it_is_held_in_quiet_hours_and_sent_at_their_end(self) -> None:
-        late = Due(utc("2027-03-01T22:00"), "k", "k", utc("2027-03-01T23:00"))
-        morning = utc("2027-03-02T06:00")
-        for now, expected in [
-            (late.at, Hold(morning)),
-            (morning + timedelta(minutes=1), Send()),
-            (morning + 2 * HOUR, Drop("missed")),
-        ]:
-            assert verdict(late, preferences=self.ask, sent_today=0, now=now) == expected
-
-    def test_quiet_hours_that_end_with_the_grace_leave_time_to_send(self) -> None:
-        short = Preferences(QuietHours(time(12), time(13), "UTC"))
-        now = utc("2027-03-01T13:00:30")
-        assert verdict(self.due, preferences=short, sent_today=0, now=now) == Send()
-
-    def test_one_more_than_the_cap_is_dropped(self) -> None:
-        for sent, expected in [(2, Send()), (3, Drop("capped"))]:
-            now = self.due.at
-            assert verdict(self.due, preferences=self.ask, sent_today=sent, now=now) == expected
-
-
 class TestOutage:
     def test_in_an_ordinary_minute_the_one_due_is_sent(self) -> None:
         swept = catch_up(lesson(10), START, quiet=None, now=utc("2027-03-01T07:50:20"))
@@ -330,6 +293,13 @@ class TestOutage:
         call = OneOff(utc("2027-03-01T21:00"))
         swept = catch_up(call, START, quiet=NIGHT, now=utc("2027-03-02T06:01"))
         assert len(swept.send) == 1
+
+    def test_quiet_hours_that_end_with_the_grace_leave_time_to_send(self) -> None:
+        call = OneOff(utc("2027-03-01T12:00"))
+        quiet = QuietHours(time(12), time(18), "UTC")
+        for now, sent in [("18:00:30", 1), ("19:00:00", 1), ("19:00:01", 0)]:
+            swept = catch_up(call, START, quiet=quiet, now=utc(f"2027-03-01T{now}"))
+            assert len(swept.send) == sent
 
     def test_digests_collapse_to_the_latest(self) -> None:
         swept = catch_up(evening(), START, quiet=None, now=utc("2027-03-05T10:00"))
