@@ -1,0 +1,44 @@
+"""The items of reminders; `docs/access-patterns.md` has every pattern with its key and cost.
+
+All kinds are imported here: a read of several kinds at once must know each.
+"""
+
+from reminders.models.deliveries import (
+    DEAD,
+    RETRIED,
+    RETRYING,
+    SENDING,
+    SENT,
+    SETTLED,
+    SKIPPED,
+    STATES,
+    UNCONFIRMED,
+    Delivery,
+    MailDay,
+    Suppression,
+)
+from reminders.models.events import CalendarLink, Event
+from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, shard_of
+
+__all__ = [
+    "DEAD",
+    "EVENT",
+    "ONCE",
+    "RETRIED",
+    "RETRYING",
+    "SENDING",
+    "SENT",
+    "SETTLED",
+    "SHARDS",
+    "SKIPPED",
+    "STATES",
+    "STUDY",
+    "UNCONFIRMED",
+    "CalendarLink",
+    "Delivery",
+    "Event",
+    "MailDay",
+    "Reminder",
+    "Suppression",
+    "shard_of",
+]

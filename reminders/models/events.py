@@ -1,0 +1,101 @@
+"""The learner's events, and the address of their calendar."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from pynamodb.attributes import (
+    JSONAttribute,
+    ListAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UTCDateTimeAttribute,
+    VersionAttribute,
+)
+
+from accounts.models import learner_key
+from config.table import Item, key_instant
+from learning.models.owned import Owned
+from reminders.recurrence import Move, Recurrence
+
+FOREVER = "9999"
+
+
+class Event(Owned, discriminator="event"):
+    """Something that takes place once or repeatedly: `EVENT#<id>`.
+
+    `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
+    lists {key, starts, duration_s or null}. lsi1: `EVENT#<instant it is over for good, or 9999>`.
+    """
+
+    PREFIX = "EVENT#"
+
+    title = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    location = UnicodeAttribute(default="")
+    starts = UnicodeAttribute()
+    duration_s = NumberAttribute()
+    timezone = UnicodeAttribute()
+    rrule = UnicodeAttribute(null=True)
+    skipped: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
+    moved = JSONAttribute(default=list)
+    version = VersionAttribute()
+
+    @classmethod
+    def not_over(cls, learner_id: str, *, at: datetime, limit: int) -> "list[Event]":
+        """Up to so many events that an instant does not lie behind of, those over first first."""
+        condition = cls.lsi1.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
+        return cls.page(learner_key(learner_id), condition, index="lsi1", limit=limit).items
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """When it takes place, as the rules know it."""
+        return Recurrence(
+            starts=_wall(self.starts),
+            zone=self.timezone,
+            duration=timedelta(seconds=int(self.duration_s)),
+            rule=self.rrule,
+            skipped=frozenset(self.skipped),
+            moved=tuple(
+                Move(each["key"], _wall(each["starts"]), _seconds(each["duration_s"]))
+                for each in self.moved
+            ),
+        )
+
+    def occur(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
+        """Sets when it takes place and, None for never, when it is over for good."""
+        self.starts = recurrence.starts.isoformat()
+        self.timezone = recurrence.zone
+        self.duration_s = int(recurrence.duration.total_seconds())
+        self.rrule = recurrence.rule
+        self.skipped = sorted(recurrence.skipped)
+        self.moved = [
+            {
+                "key": move.key,
+                "starts": move.starts.isoformat(),
+                "duration_s": None if move.duration is None else int(move.duration.total_seconds()),
+            }
+            for move in recurrence.moved
+        ]
+        self.lsi1 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
+
+
+def _wall(text: str) -> date | datetime:
+    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
+
+
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
+
+
+class CalendarLink(Item, discriminator="calendar_link"):
+    """The secret part of the learner's calendar address, as its fingerprint: `CALENDAR`."""
+
+    SK = "CALENDAR"
+
+    proof = UnicodeAttribute()
+    made_at = UTCDateTimeAttribute()
+
+    @classmethod
+    def of(cls, learner_id: str) -> "CalendarLink | None":
+        """One consistent read."""
+        return cls.find(learner_key(learner_id), cls.SK)

@@ -1,0 +1,149 @@
+"""What learners want to be mailed, and how far that has come."""
+
+from datetime import datetime, time
+from hashlib import sha256
+from typing import Any
+
+from pynamodb.attributes import (
+    BooleanAttribute,
+    JSONAttribute,
+    ListAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UTCDateTimeAttribute,
+)
+
+from accounts.models import learner_key
+from config.table import Check, Page, Put, Raw, key_instant
+from learning.models.owned import Owned
+from reminders import plan
+from reminders.models.events import Event
+
+SHARDS = 8
+"""How many partitions the due index is spread over. It may grow at any time; before it shrinks, the
+shards that go must be empty. `docs/scaling.md` has the arithmetic."""
+EVENT, ONCE, STUDY = "event", "once", "study"
+
+
+class Reminder(Owned, discriminator="reminder"):
+    """What a learner wants to be mailed, and how far that has come: `REMINDER#<id>`.
+
+    `about` is `event` (`event_id`, `offset_minutes`), `once` (`at`) or `study` (`weekdays` from 0,
+    Monday; `local_time`, in the zone of the profile). lsi2: `EVENT#<event id>#<id>`.
+    gsi1, the due index: `DUE#<shard>` / `<instant to look at it>#<id>`; absent while there is
+    nothing to wait for.
+
+    Whoever writes it adds one to `fence`, provided it is what they have read: so a sweeper that was
+    overtaken changes nothing. `interrupted` stands from a sweeper's claim until a sweeper has
+    settled it, whatever the learner changes meanwhile; `attempts` counts failures since. `version`
+    counts the learner's own changes.
+    """
+
+    PREFIX = "REMINDER#"
+
+    about = UnicodeAttribute()
+    title = UnicodeAttribute(default="")
+    note = UnicodeAttribute(default="")
+    event_id = UnicodeAttribute(null=True)
+    offset_minutes: ListAttribute[Any] = ListAttribute(of=NumberAttribute, default=list)
+    at = UTCDateTimeAttribute(null=True)
+    weekdays: ListAttribute[Any] = ListAttribute(of=NumberAttribute, default=list)
+    local_time = UnicodeAttribute(null=True)
+    paused = BooleanAttribute(default=False)
+    next_at = UTCDateTimeAttribute(null=True)
+    done_at = UTCDateTimeAttribute()
+    done_key = UnicodeAttribute(default="")
+    snoozes = JSONAttribute(default=list)
+    interrupted = BooleanAttribute(default=False)
+    attempts = NumberAttribute(default=0)
+    dead = BooleanAttribute(default=False)
+    fence = NumberAttribute(default=0)
+    version = NumberAttribute(default=1)
+    # Of a claimed copy: its fence then, and whether an earlier sweeper did not come to an end.
+    claimed_fence = 0
+    was_interrupted = False
+
+    @classmethod
+    def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":
+        """The reminders of an event, one query."""
+        condition = cls.lsi2.startswith(f"{Event.PREFIX}{event_id}#")
+        return cls.every(learner_key(learner_id), condition, index="lsi2")
+
+    @classmethod
+    def due(cls, shard: int, *, by: datetime, limit: int, start: Raw | None) -> "Page[Reminder]":
+        """A page of a shard's reminders to look at by an instant, the longest waiting first.
+
+        One query of gsi1, which is eventually consistent: what it shows must still be claimed.
+        """
+        condition = cls.gsi1sk <= f"{key_instant(by)}~"
+        return cls.page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
+
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
+
+    @property
+    def due_at(self) -> datetime:
+        """Its place in the due index, where it has one."""
+        return datetime.fromisoformat(self.gsi1sk.partition("#")[0])
+
+    @property
+    def progress(self) -> plan.Progress:
+        snoozes = (plan.Snooze(each[0], datetime.fromisoformat(each[1])) for each in self.snoozes)
+        return plan.Progress(self.done_at, self.done_key, tuple(snoozes))
+
+    def rule(self, *, zone: str, event: Event | None) -> plan.Reminder | None:
+        """When it falls due, for a learner in a zone; None where its event is no more."""
+        if self.about == ONCE and self.at:
+            return plan.OneOff(self.at)
+        if self.about == STUDY and self.local_time:
+            days = frozenset(int(day) for day in self.weekdays)
+            return plan.StudyReminder(days, time.fromisoformat(self.local_time), zone)
+        if event is None:
+            return None
+        return plan.EventReminder(event.recurrence, tuple(int(n) for n in self.offset_minutes))
+
+    def advance(self, progress: plan.Progress, rule: plan.Reminder | None) -> plan.Due | None:
+        """Takes over a progress, and waits for what is due after it, which is returned."""
+        self.done_at, self.done_key = progress.done_at, progress.done_key
+        self.snoozes = [[each.occurrence, each.until.isoformat()] for each in progress.snoozes]
+        due = plan.next_due(rule, progress) if rule and not self.paused else None
+        self.next_at = due.at if due else None
+        self.attempts, self.dead = 0, False
+        self.look_at(self.next_at)
+        return due
+
+    def look_at(self, at: datetime | None) -> None:
+        """Has the sweep look at it at an instant, or not at all."""
+        self.gsi1pk = f"DUE#{shard_of(self.learner_id)}" if at else None
+        self.gsi1sk = f"{key_instant(at)}#{self.id}" if at else None
+
+    def write(self) -> Put:
+        """The write of this copy, provided that nobody has written since it was read."""
+        read = self.fence
+        self.fence = read + 1
+        return Put(self, Reminder.pk.does_not_exist() if read == 0 else Reminder.fence == read)
+
+    def claim(self, *, until: datetime) -> None:
+        """Takes it for one sweeper, who must have settled it by then.
+
+        Refreshes this copy. Raises ConditionFailed when it was changed or claimed since the index
+        showed it.
+        """
+        interrupted = bool(self.interrupted)
+        self.apply(
+            Reminder.gsi1sk.set(f"{key_instant(until)}#{self.id}"),
+            Reminder.fence.set(Reminder.fence + 1),
+            Reminder.interrupted.set(True),
+            condition=Reminder.gsi1sk == self.gsi1sk,
+        )
+        self.claimed_fence, self.was_interrupted = int(self.fence), interrupted
+
+    def held(self) -> Check:
+        """That our claim has not been overtaken."""
+        return Check(self.pk, self.sk, Reminder.fence == self.fence)
+
+
+def shard_of(learner_id: str) -> int:
+    """The shard of all of a learner's reminders, so that those of one moment come together."""
+    return int.from_bytes(sha256(learner_id.encode()).digest()[:4]) % SHARDS
