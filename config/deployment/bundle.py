@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from config.deployment import gate, gateway
+from config.deployment import gate, gateway, slimming
 from config.embedded import Progress, silent
 from config.provisioning import snake_case
 from config.stack import BASE_DIR, Stack
@@ -118,6 +118,7 @@ def build(
     libraries = bundle.runtime / "lib" / f"python{target.python}" / "site-packages"
     progress(f"Installing the libraries for Python {target.python} on {target.architecture}")
     _install_libraries(libraries, target, bundle.zappa.with_name("python"))
+    slimming.reduce(libraries)
     progress("Packaging")
     bundle.run_zappa("package", stage, "--output", bundle.zip.name)
     (bundle.folder / bundle.zip.name).replace(bundle.zip)

@@ -1,8 +1,8 @@
-"""Zappa's "zip" callback: a package that is small, starts fast, and is the same when made again.
+"""A package that is small, starts fast, and is the same when made again.
 
-Run by Zappa with nothing but the standard library. What is dropped is never imported; bytecode is
-compiled ahead (Lambda's folder is read-only, so it would be made anew in each cold start) and is
-not checked against its source.
+`slim` is Zappa's "zip" callback, run with nothing but the standard library. What is dropped is
+never imported; bytecode is compiled ahead (Lambda's folder is read-only, so it would be made anew
+in each cold start) and is not checked against its source.
 """
 
 import compileall
@@ -109,15 +109,20 @@ DROPPED = (
 KEPT = ("django/conf/locale/__init__.py", "django/conf/locale/en/*")
 
 
+def reduce(libraries: Path) -> None:
+    """Leaves of installed libraries what Lambda reads, before Zappa copies them twice."""
+    drop(libraries)
+    reduce_botocore(libraries / "botocore" / "data")
+
+
 def slim(cli: Any) -> None:
-    """Rewrites the zip that Zappa has just made."""
+    """Rewrites the zip that Zappa has just made, without what it has added and nobody reads."""
     path = Path(cli.zip_path).resolve()
     with tempfile.TemporaryDirectory(prefix="parley-") as name:
         folder = Path(name)
         with zipfile.ZipFile(path) as made:
             made.extractall(folder)
         drop(folder)
-        reduce_botocore(folder / "botocore" / "data")
         compileall.compile_dir(
             folder,
             quiet=1,
