@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint audit package deploy undeploy schema clean
+.PHONY: help setup run test test-fast contract lint audit package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -52,11 +52,15 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
+# Three processes for two processors: many tests wait for servers.
 test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The whole suite, with coverage
-	@$(RUN)pytest -n 2 --dist loadgroup --cov
+	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder --cov -m "not contract"
 
-test-fast: setup ## What needs no server, in half a minute
-	@$(RUN)pytest -n 2 --dist worksteal -m "not server" --hypothesis-profile fast
+contract: setup ## Schemathesis against the running service, as a learner and as staff
+	@$(RUN)pytest -n 2 -m contract
+
+test-fast: setup ## What needs no server, in less than half a minute
+	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
 
 lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff check

@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
-from cfnlint.decode.decode import decode_str
 
 from accounts import cognito
 from accounts.services.google import challenge_of
@@ -124,6 +123,8 @@ def offer(*providers: str) -> None:
 
 def _mapping() -> dict[str, str]:
     """Which attributes Google's claims become on a real stage."""
+    from cfnlint.decode.decode import decode_str  # slow to load
+
     template, faults = decode_str(provisioning.WATCH_TEMPLATE.read_text())
     assert not faults
     return dict(template["Resources"]["Google"]["Properties"]["AttributeMapping"])

@@ -3,20 +3,29 @@
 import json
 import os
 import subprocess
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import boto3
 import pytest
+import requests
 
 from config import embedded, provisioning
 from config.deployment import release
 from config.deployment.bundle import Bundle, Target
+from config.embedded.mails import Mail, mails
 from config.stack import BASE_DIR
+from tests.accounts_helpers import PASSWORD, new_email
 
 STAGE = "dev"
 ORIGIN = "https://app.parley.example"
+AHEAD = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
@@ -73,3 +82,89 @@ def unpacked(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(bundle.zip) as package:
         package.extractall(folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Api:
+    """The deployed API as its clients reach it."""
+
+    place: release.Place
+    base: str
+    headers: dict[str, str]
+
+    def send(
+        self, method: str, path: str, body: Any = None, *, token: str = "", **named: str
+    ) -> requests.Response:
+        headers = self.headers | {"Accept": "application/json"} | named
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return requests.request(method, self.base + path, json=body, headers=headers, timeout=60)
+
+    def post(self, path: str, body: Any = None, *, token: str = "", status: int = 200) -> Any:
+        answer = self.send("POST", path, body, token=token)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def invoke(self, event: Any) -> Any:
+        return self.place.client("lambda").invoke(
+            FunctionName=release.function_name(STAGE), Payload=json.dumps(event)
+        )
+
+    def mails(self, to: str) -> list[Mail]:
+        return mails(str(self.place.endpoint_url), to=to)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Somebody who has signed up with the deployed API."""
+
+    id: str
+    email: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def place(deployment: Deployment) -> release.Place:
+    return deployment.place
+
+
+@pytest.fixture(scope="session")
+def outputs(place: release.Place) -> dict[str, str]:
+    return provisioning.outputs(place.client("cloudformation"), STAGE)
+
+
+@pytest.fixture(scope="session")
+def api(place: release.Place) -> Api:
+    return Api(place, *place.address(release._api_id(STAGE, place), STAGE))
+
+
+@pytest.fixture(scope="session")
+def ana(api: Api) -> Learner:
+    email = new_email("ana")
+    person = {"email": email, "password": PASSWORD, "firstName": "Ana", "lastName": "Sousa"}
+    learner_id = api.post("/auth/signup", person, status=201)["userId"]
+    code = [mail.code for mail in api.mails(email) if mail.code][-1]
+    api.post("/auth/verify-email", {"email": email, "code": code})
+    token = api.post("/auth/login", {"email": email, "password": PASSWORD})["accessToken"]
+    return Learner(learner_id, email, token)
+
+
+@pytest.fixture(scope="session")
+def reminder(api: Api, ana: Learner) -> Any:
+    """One of two minutes ahead."""
+    at = instant(datetime.now(UTC) + AHEAD)
+    body = {"kind": "once", "title": "Ligar à Inês", "at": at}
+    return api.post("/reminders", body, token=ana.token, status=201)
+
+
+def instant(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def eventually(found: Callable[[], Any], within_s: float) -> Any:
+    """What is found once it is there."""
+    deadline = time.monotonic() + within_s
+    while not (it := found()):
+        assert time.monotonic() < deadline, "still not there"
+        Event().wait(0.5)
+    return it

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 from django.core.signals import setting_changed
 from django.test.client import ClientHandler
 from django.urls import clear_script_prefix
@@ -14,9 +16,18 @@ from accounts.admission import states
 from config import aws
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
-from tests.bundles import bundle, deployment, unpacked  # noqa: F401  (fixtures)
+from tests.bundles import (  # noqa: F401  (fixtures)
+    ana,
+    api,
+    bundle,
+    deployment,
+    outputs,
+    place,
+    reminder,
+    unpacked,
+)
 from tests.callers import Caller, welcome
-from tests.examples import examples  # noqa: F401  (the profiles of Hypothesis)
+from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
 from tests.reminder_helpers import mailbox  # noqa: F401  (fixture)
@@ -29,10 +40,32 @@ from tests.servers import (  # noqa: F401  (fixtures)
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file stay together in one worker, which makes their fixtures once; so do
+    those of DynamoDB Local, and of what files call a group. Groups run longest: they come first."""
+    for item in items:
+        if "dynamodb_local_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("dynamodb"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def within_the_role() -> Iterator[None]:
     """No test passes on a call that the deployed function may not make."""
     with calls_watched():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models_read_once() -> Iterator[None]:
+    """A session of botocore reads megabytes of JSON before its first call; ours share them."""
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda _: loader)
         yield
 
 

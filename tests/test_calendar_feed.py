@@ -84,6 +84,7 @@ def our_times(*recurrences: Recurrence) -> Times:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recurrence",
     [

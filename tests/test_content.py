@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from learning import dialogue
 from learning.dialogue import Script
 from learning.phrases import GAP, Text
 from learning.scripts import LEVELS, Cues, Part
-from tests.examples import examples
+from tests.examples import tried
 
 CONTENT = Path(__file__).parent.parent / "learning" / "content"
 SCENARIOS = sorted((CONTENT / "scenarios").glob("*.json"))
@@ -159,7 +159,7 @@ def test_every_mistake_is_found_and_put_right(path: Path) -> None:
 
 
 @every_scenario
-@settings(max_examples=examples(15), deadline=None)
+@tried(15)
 @given(data=st.data())
 def test_whatever_is_said_the_dialogue_ends(path: Path, data: st.DataObject) -> None:
     found = script(path)

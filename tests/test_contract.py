@@ -9,7 +9,7 @@ import requests
 from config.stack import BASE_DIR
 from tests.test_run import Run
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("contract")]
+pytestmark = [pytest.mark.server, pytest.mark.contract]
 
 PASSWORD = "parley-demo-1"
 EXAMPLES = 5  # for each operation and phase; the seed is fixed, so a failure comes again

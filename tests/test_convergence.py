@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Progress, learner_key
@@ -36,7 +36,7 @@ from learning.scheduling import (
     replay,
 )
 from learning.services.review import Submission, submit
-from tests.examples import examples
+from tests.examples import tried
 from tests.memory_table import MemoryTable
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -229,7 +229,7 @@ def comes_to_the_sorted_state(
     assert found(learner_id) == wanted(made)
 
 
-@settings(max_examples=examples(500), deadline=None)
+@tried(500)
 @given(delivery=deliveries())
 def test_any_delivery_of_two_devices_entries_comes_to_the_sorted_state(
     memory: MemoryTable, delivery: tuple[list[Submission], list[list[Submission]]]
@@ -240,7 +240,7 @@ def test_any_delivery_of_two_devices_entries_comes_to_the_sorted_state(
 FAULTS = ["TransactionConflict", "ThrottlingException", ReadTimeoutError(endpoint_url="")]
 
 
-@settings(max_examples=examples(100), deadline=None)
+@tried(100)
 @given(delivery=deliveries(), data=st.data())
 def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
     memory: MemoryTable,
@@ -267,7 +267,7 @@ def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
     assert found(learner_id) == wanted(made)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@tried(60)
 @given(delivery=deliveries())
 def test_devices_that_write_between_anothers_read_and_write_converge_as_well(
     memory: MemoryTable, delivery: tuple[list[Submission], list[list[Submission]]]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import fsrs
 import fsrs_rs_python
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from learning.fsrs import DEFAULT_WEIGHTS, STABILITY_RANGE, WEIGHT_RANGES
@@ -17,7 +17,7 @@ from learning.scheduling import (
     retrievability,
     review,
 )
-from tests.examples import examples
+from tests.examples import tried
 
 EXACT = Settings(fuzz=False)
 START = datetime(2022, 11, 29, 12, 30, tzinfo=UTC)  # where the published vectors begin
@@ -128,7 +128,7 @@ def oracle(scheduler):
 history = st.lists(st.tuples(st.sampled_from(Rating), gaps), min_size=1, max_size=25)
 
 
-@settings(max_examples=examples(400), deadline=None)
+@tried(400)
 @given(history=history, schedulers=st.lists(schedulers(), min_size=1, max_size=3))
 @example(history=[(GOOD, timedelta(0))] * 3 + [(HARD, timedelta(0))], schedulers=[EXACT])
 def test_every_history_schedules_as_py_fsrs_does(history, schedulers):
@@ -154,7 +154,7 @@ def test_every_history_schedules_as_py_fsrs_does(history, schedulers):
 # --- fsrs-rs, which fits the weights: the same memory, within single precision -----------------
 
 
-@settings(max_examples=examples(200), deadline=None)
+@tried(200)
 @given(
     ratings=st.lists(st.sampled_from(Rating), min_size=1, max_size=12),
     data=st.data(),

@@ -101,6 +101,7 @@ def test_the_entry_hands_the_question_to_what_zappas_settings_name(
     assert handler.lambda_handler(event, None) == authorize(event, None)
 
 
+@pytest.mark.slow
 def test_what_is_open_is_what_the_contract_calls_public() -> None:
     paths = yaml.safe_load((BASE_DIR / "docs" / "openapi.yaml").read_text())["paths"]
     contract = {

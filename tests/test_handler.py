@@ -73,6 +73,7 @@ def test_letters_of_any_script_survive_in_the_path(path: str) -> None:
     assert json.loads(answer["body"])["instance"] == "/dev/café"
 
 
+@pytest.mark.slow
 @HOSTS
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_the_pages_of_the_api_find_their_scripts_and_the_schema(page: str, host: str) -> None:

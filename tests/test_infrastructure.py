@@ -48,6 +48,7 @@ def properties(template: Any) -> Any:
     return template["Resources"]["Table"]["Properties"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [provisioning.TEMPLATE, provisioning.WATCH_TEMPLATE])
 def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> None:
     from cfnlint.api import lint_file

@@ -20,7 +20,6 @@ from config.deployment.bundle import (
     Bundle,
     BundleError,
     Target,
-    configure,
     runtime_requirements,
 )
 from config.stack import BASE_DIR
@@ -164,7 +163,6 @@ def test_a_stage_is_made_for_lambdas_own_python_and_processor() -> None:
 
 
 def test_a_failing_zappa_is_told_with_its_words(bundle: Bundle) -> None:
-    configure(bundle, "dev", {"runtime": "python2.7"})
     with pytest.raises(BundleError, match=r"zappa failed:\n"):
         bundle.run_zappa("package", "nowhere")
 

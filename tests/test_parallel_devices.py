@@ -21,7 +21,7 @@ from learning.scheduling import Rating, Review, Settings, fold
 from tests.callers import Caller, welcome
 from tests.test_flashcards import card_of, deck_of
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.no_cover]  # hundreds of requests of one kind
 
 DEVICES, EACH, CARDS = 8, 50, 40
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)

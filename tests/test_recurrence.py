@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dateutil.rrule import rrulestr
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reminders.recurrence import (
@@ -28,7 +28,7 @@ from reminders.recurrence import (
     without_orphans,
 )
 from reminders.rules import RecurrenceError, RuleSyntaxError, RuleUnsupportedError, parse_rule
-from tests.examples import examples
+from tests.examples import tried
 
 HOUR = timedelta(hours=1)
 wall = datetime.fromisoformat
@@ -531,7 +531,7 @@ def dense_event(starts: datetime, rule: str) -> Recurrence:
     return event
 
 
-@settings(max_examples=examples(200), deadline=None)
+@tried(100)
 @given(
     rule=ordinary_rules(),
     start=st.datetimes(wall("2024-01-01"), wall("2030-01-01")).map(
@@ -550,7 +550,7 @@ def test_ordinary_rules_agree_with_dateutil(rule: str, start: datetime, end: str
     assert [o.starts_at for o in found] == theirs.between(after, before, inc=True)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@tried(200)
 @given(
     zone=st.sampled_from(
         ["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu"]

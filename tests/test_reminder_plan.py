@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reminders.plan import (
@@ -33,7 +33,7 @@ from reminders.plan import (
     validate_quiet_hours,
 )
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError
-from tests.examples import examples
+from tests.examples import tried
 
 wall = datetime.fromisoformat
 HOUR = timedelta(hours=1)
@@ -256,7 +256,7 @@ class TestQuietHours:
             validate_quiet_hours(replace(NIGHT, zone="Europe/Atlantis"))
         validate_quiet_hours(NIGHT)
 
-    @settings(max_examples=examples(200), deadline=None)
+    @tried(200)
     @given(
         st.times(),
         st.times(),
@@ -386,7 +386,7 @@ class TestRefusals:
         assert issubclass(ReminderError, ValueError)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@tried(100)
 @given(
     minutes=st.lists(st.integers(0, 3000), min_size=1, max_size=5, unique=True),
     steps=st.lists(st.integers(1, 2000), min_size=1, max_size=20),

@@ -114,6 +114,7 @@ def state(maria: Caller) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["ThrottlingException", LOST], ids=["refused", "lost"])
 @pytest.mark.parametrize("journey", [bulk, copy, file, batch, review, undo, turn, session])
 def test_what_broke_off_is_done_once_when_sent_again(

@@ -50,6 +50,7 @@ def test_the_role_allows_exactly_what_the_operations_need() -> None:
     assert allowed("service") == wanted
 
 
+@pytest.mark.slow
 def test_every_operation_is_used_by_the_code() -> None:
     words = words_of_the_code()
     unused = [

@@ -163,6 +163,7 @@ READS = {
 }
 
 
+@pytest.mark.no_cover  # of what it runs thousands of times, other tests are enough
 def test_no_request_costs_more_with_10_000_cards_than_with_100(ana: Caller) -> None:
     """With 100 cards windows may not be full; with 2,200 they are, with 10,000 no fuller."""
     deck_id = deck_of(ana)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.fsrs import DEFAULT_WEIGHTS, clip_weights
@@ -32,7 +32,7 @@ from learning.scheduling import (
     retrievability,
     review,
 )
-from tests.examples import examples
+from tests.examples import tried
 
 AGAIN, HARD, GOOD, EASY = Rating
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)  # a Monday
@@ -106,7 +106,7 @@ def entries(draw, kind, id_, ids):
     return Void(id=id_, at=at, target_id=draw(st.sampled_from(ids)))
 
 
-@settings(max_examples=examples(500), deadline=None)
+@tried(500)
 @given(log=logs(), data=st.data())
 def test_the_same_entries_fold_to_the_same_card_in_any_order_and_however_often(log, data):
     again = data.draw(st.lists(st.sampled_from(log), max_size=8)) if log else []
@@ -114,7 +114,7 @@ def test_the_same_entries_fold_to_the_same_card_in_any_order_and_however_often(l
     assert folded(arrived) == folded(log)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@tried(200)
 @given(log=logs(voids=False))
 def test_applying_entries_as_they_come_in_order_is_the_fold(log):
     memory = Memory.new(START)
@@ -123,7 +123,7 @@ def test_applying_entries_as_they_come_in_order_is_the_fold(log):
     assert memory == folded(log)
 
 
-@settings(max_examples=examples(250), deadline=None)
+@tried(250)
 @given(log=logs())
 def test_an_entry_counts_unless_a_void_that_itself_counts_names_it(log):
     def counts(entry):

@@ -11,6 +11,7 @@ from accounts.models import Account
 from config import aws
 from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
 from reminders.plan import Due
+from reminders.services import handover
 from reminders.services.sweep import sweep
 from reminders.services.watch import LEASE
 from tests.callers import Caller, access_token, welcome
@@ -220,7 +221,10 @@ def test_a_mail_that_ses_refuses_once_arrives_a_little_later(
     assert len(mailbox.letters) == 1
 
 
-def test_throttling_is_no_attempt(maria: Caller, mailbox: Mailbox) -> None:
+def test_throttling_is_no_attempt(
+    maria: Caller, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "PAUSE_S", (0.05, 0.1))
     reminder = reminder_of(maria)
     mailbox.refuse = "TooManyRequestsException"
     for attempt in range(3):
