@@ -625,7 +625,9 @@ def test_an_encrypted_archive_is_unsafe() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a database", b"SQLite format 3\x00" + b"\xff" * 5000, packed([CASA])]
+    "content",
+    [b"", b"not a database", b"SQLite format 3\x00" + b"\xff" * 5000, packed([CASA])],
+    ids=["nothing", "text", "a damaged one", "a package"],
 )
 def test_a_collection_that_is_no_database_is_refused(content: bytes) -> None:
     refused(replaced("collection.anki21", content), FileRefused)
