@@ -15,7 +15,8 @@ from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.scheduling import Memory, Settings, fold
 from learning.services import imports
-from learning.transfer import CardState, Media, Note, Review, write_apkg, write_csv, write_json
+from learning.transfer import CardState, Media, Note, Review, write_csv, write_json
+from learning.transfer.anki.writer import write_apkg
 from tests.callers import Caller
 from tests.test_flashcards import card_of, deck_of
 

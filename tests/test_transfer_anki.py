@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from learning.transfer import Note, RowError, read, write_apkg
+from learning.transfer import Note, RowError, read
+from learning.transfer.anki.writer import write_apkg
 from learning.transfer.markup import text_of_html
 from learning.transfer.model import CardState
 

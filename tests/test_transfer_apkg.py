@@ -31,9 +31,9 @@ from learning.transfer import (
     Review,
     RowError,
     read,
-    write_apkg,
 )
 from learning.transfer.anki.schedule import Days, memory_of_sm2
+from learning.transfer.anki.writer import write_apkg
 from learning.transfer.model import Row
 
 NOW = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)

@@ -16,7 +16,7 @@ from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, replay
 from learning.services.imports import UNTOLD, says, shown
 from learning.services.settings import Study
-from learning.transfer import CardState, Format, Media, Review, write_apkg, write_csv, write_json
+from learning.transfer import CardState, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
 from learning.transfer.history import review_of
 
@@ -37,6 +37,8 @@ def export_notes(
         raise NotFound
     run = _Export(learner_id, deck_id, now, with_log=format != "csv")
     if format == "apkg":
+        from learning.transfer.anki.writer import write_apkg  # slow to load
+
         offset = now.astimezone(ZoneInfo(run.study.calendar.timezone)).utcoffset()
         write_apkg(
             run.notes(),

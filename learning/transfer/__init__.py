@@ -3,8 +3,6 @@
 import re
 from typing import BinaryIO, Literal
 
-from learning.transfer.anki.reader import read_apkg
-from learning.transfer.anki.writer import write_apkg
 from learning.transfer.delimited import read_csv, write_csv
 from learning.transfer.document import read_json, write_json
 from learning.transfer.model import (
@@ -27,7 +25,7 @@ from learning.transfer.model import (
 __all__ = [
     "LIMITS", "CardState", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
     "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "detect",
-    "read", "write_apkg", "write_csv", "write_json",
+    "read", "write_csv", "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (
@@ -72,4 +70,8 @@ def read(
     if format is None:
         format = detect(file.read(1024), filename)
         file.seek(0)
-    return {"csv": read_csv, "json": read_json, "apkg": read_apkg}[format](file, limits)
+    if format == "apkg":
+        from learning.transfer.anki.reader import read_apkg  # SQLite and zstandard: slow to load
+
+        return read_apkg(file, limits)
+    return {"csv": read_csv, "json": read_json}[format](file, limits)
