@@ -13,7 +13,8 @@ PARAMETER = "PARLEY_SECRET_KEY_PARAMETER"
 def secret_keys(stage: str) -> list[str]:
     """The newest key first; the older ones go on opening what they closed.
 
-    Raises ImproperlyConfigured where a stage other than `local` is given none.
+    Raises ImproperlyConfigured where a stage other than `local` is given none, or where a local
+    run's file cannot be made or read.
     """
     if given := os.environ.get("PARLEY_SECRET_KEY"):
         return given.split()
@@ -38,10 +39,20 @@ def _parameter(name: str) -> str:
 
 def _of_local_run() -> str:
     path = home() / "secret-key"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(new_key())
-        draft.replace(path)
-    return path.read_text().strip()
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.touch(mode=0o600)
+            draft.write_text(new_key())
+            draft.replace(path)
+        key = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"the state folder {path.parent} cannot be used: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError:
+        key = ""
+    if not key:
+        raise ImproperlyConfigured(f"{path} holds no key: remove it, and a new one is made")
+    return key

@@ -1,6 +1,7 @@
 """The embedded AWS's keeper: one engine for a folder, nothing lost, faults told in words."""
 
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["home", "home/aws", "home/aws.engine"])
+def test_a_folder_that_cannot_be_saved_to_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    read_only = tmp_path / name
+    # Root, as whom containers run tests, may write in spite of all modes.
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != read_only)
+    with (
+        pytest.raises(EngineError, match=f"cannot be used: {read_only} is read-only"),
+        embedded.running(tmp_path / "home"),
+    ):
+        pass
+
+
 def test_a_missing_installation_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "ENGINE_PYTHON", home / "none")
     with pytest.raises(EngineError, match=r"run `make setup`"), embedded.running(home):
@@ -106,6 +121,15 @@ def test_an_engine_that_ends_at_once_is_told_with_its_last_words(
     monkeypatch.setattr(embedded, "ENGINE_PYTHON", broken)
     with pytest.raises(EngineError, match="no memory left"), embedded.running(home):
         pass
+
+
+@pytest.mark.parametrize("record", ['{"port": "x", "pid": 1}', '{"port": 99999, "pid": 1}'])
+def test_a_damaged_record_of_the_last_engine_is_written_anew(home: Path, record: str) -> None:
+    home.mkdir()
+    (home / "aws.json").write_text(record)
+    with embedded.running(home) as endpoint_url:
+        written = json.loads((home / "aws.json").read_text())
+    assert written["port"] == port_of(endpoint_url)
 
 
 def test_state_of_a_later_version_is_refused_and_kept(home: Path) -> None:

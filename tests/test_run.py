@@ -272,3 +272,52 @@ def test_damaged_state_is_named_and_left_as_it_is(start: Callable[..., Run], hom
     assert run.process.wait(PATIENCE_S) == 1
     assert f"the saved state {damaged} is damaged" in run.said.read_text()
     assert damaged.read_text() == '{"__ministack_format__": 2, "payl'
+
+
+def test_state_without_its_table_is_told_in_words(start: Callable[..., Run], home: Path) -> None:
+    with embedded.running(home) as endpoint_url:
+        provisioning.apply_locally(home, endpoint_url)
+    (home / "aws" / "dynamodb.json").unlink()
+    run = start()
+    assert run.process.wait(PATIENCE_S) == 1
+    said = run.said.read_text()
+    assert f"the saved state in {home} is not whole" in said
+    assert "Traceback" not in said
+    assert not is_engine_alive(home)
+
+
+def test_a_state_folder_that_is_a_file_is_told_in_words(
+    start: Callable[..., Run], home: Path
+) -> None:
+    home.touch()
+    run = start()
+    assert run.process.wait(PATIENCE_S) == 1
+    said = run.said.read_text()
+    assert said == f"ImproperlyConfigured: the state folder {home} cannot be used: File exists\n"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe"])
+def test_a_damaged_secret_key_is_told_and_kept(
+    start: Callable[..., Run], home: Path, damaged: bytes
+) -> None:
+    home.mkdir()
+    key = home / "secret-key"
+    key.write_bytes(damaged)
+    run = start()
+    assert run.process.wait(PATIENCE_S) == 1
+    assert run.said.read_text().startswith(f"ImproperlyConfigured: {key} holds no key")
+    assert key.read_bytes() == damaged
+
+
+def test_an_interrupt_before_anything_has_started_ends_quietly(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    settings = tmp_path / "interrupted_settings.py"
+    settings.write_text(
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
+    )
+    run = start(DJANGO_SETTINGS_MODULE="interrupted_settings", PYTHONPATH=str(tmp_path))
+    assert run.process.wait(PATIENCE_S) == 130
+    assert run.said.read_text() == ""

@@ -69,13 +69,18 @@ def running(home: Path, *, progress: Progress = silent) -> Iterator[str]:
 
 
 def _make(home: Path) -> None:
-    """Create the state folder for its owner alone."""
+    """Create the state folder for its owner alone; one that cannot be saved to is refused."""
+    locks = [home / "aws.users", home / "aws.engine"]
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / "aws").mkdir(mode=0o700, exist_ok=True)
-        (home / "aws.users").touch(mode=0o600)
+        for lock in locks:
+            lock.touch(mode=0o600)
     except OSError as error:
         raise EngineError(f"the state folder {home} cannot be used: {error.strerror}") from error
+    for path in (home, home / "aws", *locks):
+        if not os.access(path, os.W_OK):
+            raise EngineError(f"the state folder {home} cannot be used: {path} is read-only")
 
 
 def _ready(home: Path, progress: Progress) -> tuple[int, subprocess.Popen[bytes] | None]:
@@ -238,11 +243,13 @@ def _is_used(home: Path) -> bool:
 
 
 def _recorded(home: Path) -> dict[str, int]:
+    """What is known of the last engine; nothing where the file is damaged: it is written anew."""
     try:
         record = json.loads((home / "aws.json").read_text())
-    except (OSError, ValueError):
+        known = {"port": int(record["port"]), "pid": int(record["pid"])}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return known if 0 < known["port"] < 65536 else {}
 
 
 def _log(home: Path) -> list[str]:

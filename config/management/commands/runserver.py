@@ -11,6 +11,7 @@ import urllib.request
 from contextlib import suppress
 from typing import Any
 
+from botocore.exceptions import ClientError
 from django.conf import settings
 from django.core.management import CommandError, call_command, get_commands
 from django.core.management.commands import runserver
@@ -18,6 +19,7 @@ from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
 from config import embedded, provisioning, stack
 from config.embedded.clock import each_minute
+from config.problems import UpstreamFailed
 
 SWEEP = ["send_due", "--verbosity=0"]
 ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
@@ -78,6 +80,11 @@ class Command(runserver.Command):
                     self._tell("Stopping")
         except (embedded.EngineError, provisioning.ProvisioningError) as error:
             raise CommandError(str(error)) from error
+        except (ClientError, UpstreamFailed) as error:  # e.g. a table or pool that is gone
+            raise CommandError(
+                f"the saved state in {home} is not whole ({error.__cause__ or error}). Restore it, "
+                "or move the folder away to begin anew"
+            ) from error
 
     def _demo_content(self) -> str:
         """Load the demo content; what `load_demo` prints are the accounts it offers."""
