@@ -70,6 +70,34 @@ def test_a_newcomer_becomes_a_learner_and_comes_back_as_the_same(google: GoogleS
     assert renewed.status_code == 200
 
 
+def test_two_first_sign_ins_at_once_make_one_learner_who_can_come_back(
+    google: GoogleStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email, reserve = new_email("tatiana"), Address.reserve
+    google.is_used_by("Tatiana", email)
+    late, early = travel().body(), travel().body()
+
+    def overtaken(*args: Any, **kwargs: Any) -> Address:
+        """The other tab is through first."""
+        monkeypatch.setattr(Address, "reserve", reserve)
+        assert enter(early).status_code == 200
+        return reserve(*args, **kwargs)
+
+    monkeypatch.setattr(Address, "reserve", overtaken)
+    user_id = enter(late).json()["user"]["userId"]
+    assert enter(travel().body()).json()["user"]["userId"] == user_id
+
+
+def test_a_first_sign_in_beside_one_under_way_leaves_its_user_alone(google: GoogleStub) -> None:
+    email = new_email("ursula")
+    google.is_used_by("Ursula", email)
+    under_way = Address.reserve(email, owner="the other tab", now=datetime.now(UTC))
+    assert problem(enter(travel().body())) == (503, "SERVICE_UNAVAILABLE")
+    assert cognito.find_sub(f"{cognito.GOOGLE}_{google.person['sub']}")
+    under_way.release()
+    assert enter(travel().body()).status_code == 200
+
+
 def test_a_code_works_once_and_with_its_verifier_only(google: GoogleStub) -> None:
     google.is_used_by("Telmo", new_email("telmo"))
     journey = travel()

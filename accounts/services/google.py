@@ -137,13 +137,22 @@ def complete(
 
 
 def _admit_newcomer(identity: Identity, source: Source, now: datetime) -> None:
-    """Makes the learner, or removes the user that Cognito has just made for Google's."""
+    """Makes the learner, or removes the user that Cognito has just made for Google's.
+
+    Of two first sign-ins at once (a second tab) one makes the learner, and the other is let in or
+    has to try again: its user is the learner's, and stays.
+    """
     if identity.google_id is None:
         raise InvalidCredentials
     try:
         _register(identity, source, now)
-    except Problem:
-        cognito.delete_user(identity.username)  # or it could not be linked later
+    except (GoogleEmailNotVerified, AccountExists) as error:
+        address = Address.of(identity.email) if isinstance(error, AccountExists) else None
+        if address and address.learner_id == identity.sub:
+            return
+        if address and address.learner_id is None:
+            raise ServiceUnavailable("This address is being signed up: try again") from error
+        cognito.delete_user(identity.username)
         raise
 
 
