@@ -5,15 +5,18 @@ from typing import Any
 
 import pyotp
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from django.core.management import CommandError, call_command
 
 from accounts import cognito
 from accounts.models import Account, Activity
+from config import aws
 from config.stack import Stack
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
     api,
+    before_call,
     join,
     log_in,
     mailed_code,
@@ -164,6 +167,26 @@ def test_groups_that_a_cut_off_request_has_set_still_void_older_tokens(admin: Pe
     cognito.add_to_group(tadeu.id, "staff")  # and then the process ended
     assert change(tadeu, admin, groups=["staff"]).status_code == 200
     assert problem(api.get("/profile", token=tadeu.token)) == (401, "NOT_AUTHENTICATED")
+
+
+def test_a_shut_that_was_cut_off_before_the_pool_is_completed_when_sent_again(
+    admin: Person,
+) -> None:
+    urbana = join("urbana")
+
+    def down() -> None:
+        raise EndpointConnectionError(endpoint_url="https://cognito")
+
+    with before_call(aws.client("cognito-idp"), "AdminDisableUser", down):
+        assert change(urbana, admin, disabled=True).status_code == 503
+    assert change(urbana, admin, disabled=True).status_code == 200
+    stale = api.post("/auth/refresh", {"refreshToken": urbana.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+    cognito.set_enabled(urbana.id, enabled=True)
+    change(urbana, admin, disabled=False)
+    cognito.set_enabled(urbana.id, enabled=False)  # a shut that came last, of another admin
+    assert change(urbana, admin, disabled=False).status_code == 200
+    assert log_in(urbana.email).status_code == 200
 
 
 def test_nobody_changes_their_own_account_here(admin: Person) -> None:

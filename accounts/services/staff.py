@@ -51,9 +51,11 @@ def change(
     found = user(learner_id)
     target = f"users/{learner_id}"
     try:
-        if disabled is not None and disabled != found.account.disabled:
+        if disabled is not None:
             action: audit.Action = "disabled" if disabled else "enabled"
-            _set_disabled(found.account, disabled, audit.deed(by, action, target, now=now))
+            changes = disabled != found.account.disabled
+            lines = audit.deed(by, action, target, now=now) if changes else ()
+            _set_disabled(found.account, disabled, lines)
         if groups is not None:
             if frozenset(groups) != found.groups:
                 transact(*audit.deed(by, "groups_changed", target, now=now))
@@ -65,7 +67,11 @@ def change(
 
 
 def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> None:
-    """Shut in the table before the pool, opened after it: never half open."""
+    """Shut in the table before the pool, opened after it: never half open.
+
+    Also where the table says so already: a request that was cut off, or overtaken by another
+    admin's, has left the pool as it was.
+    """
     if not disabled:
         cognito.set_enabled(account.user_name, enabled=True)
     transact(account.setting_disabled(disabled), *lines)
