@@ -11,10 +11,14 @@ from django.core.management import call_command
 from ulid import ULID
 
 from accounts import cognito
+from accounts.admission import Learner
 from accounts.models import Account, Address, Profile, learner_key
+from accounts.services.recovery import confirm_email_change
 from config import aws, table
 from config.embedded import exclusive
 from config.partitions import plain, raw_page
+from config.problems import ServiceUnavailable
+from config.sources import Source
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -22,6 +26,8 @@ from tests.accounts_helpers import (
     before_call,
     join,
     log_in,
+    mailed_code,
+    new_email,
     new_ip,
     problem,
     sign_up,
@@ -127,6 +133,23 @@ class TestLeaving:
         assert Address.of(cesar.email) is None
         sweep(3)
         assert left_of(cesar) == []
+
+    def test_frees_both_addresses_when_one_is_being_changed(self) -> None:
+        """By a process that does not know yet that the learner is leaving."""
+        davide, new = join("davide"), new_email("davide.new")
+        change = {"newEmail": new, "password": PASSWORD}
+        assert api.post("/auth/email/change", change, token=davide.token).status_code == 200
+        learner, here = Learner(davide.id, frozenset(), 0, 0), Source("10.0.0.1", "test")
+
+        def confirm() -> None:
+            with pytest.raises(ServiceUnavailable):
+                confirm_email_change(
+                    learner, code=mailed_code(new), source=here, now=datetime.now(UTC)
+                )
+
+        with before_call(aws.client("cognito-idp"), "AdminUserGlobalSignOut", confirm):
+            assert leave(davide).status_code == 204
+        assert (Address.of(davide.email), Address.of(new)) == (None, None)
 
     def test_sweeps_what_a_late_request_wrote(self) -> None:
         deva = join("deva")

@@ -164,7 +164,7 @@ def _move(
                 Account.email_verified.set(True),
                 Account.gsi1sk.set(change.email),
             ],
-            Account.email == account.email,
+            (Account.email == account.email) & (Account.gsi1pk == "LEARNERS"),
         ),
         Delete(change, EmailChange.proof == change.proof),
         Put(Activity.new(learner_id, "email_changed", source, now=now)),
