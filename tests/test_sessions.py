@@ -151,6 +151,9 @@ def test_begun_again_with_the_same_id_it_is_the_same_session(coffee: str, maria:
     body = {"id": str(uuid4()), "scenarioId": coffee}
     begun = maria.makes("/sessions", body)
     assert maria.makes("/sessions", body) == begun
+    path = f"/sessions/{begun['id']}"
+    maria.makes(f"{path}/turns", {"text": "A coffee, please."})
+    assert maria.makes("/sessions", body) == maria.get(path).json()
     assert problem(maria.post("/sessions", body | {"goal": "Other"})) == (409, "ID_TAKEN")
     assert Client().get(f"/scenarios/{coffee}").json()["sessions"] == 1
 

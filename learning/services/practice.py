@@ -60,16 +60,16 @@ class Played:
 def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Played:
     """Begins a session with the newest revision of a published scenario.
 
-    One read and two writes. Sent again with the same id and fields it is the same session. A crash
-    between the writes leaves the scenario's use uncounted. Raises UnknownScenario, UnknownRole,
-    IdTaken.
+    One read and two writes. Sent again with the same id and fields it is the same session, with
+    the turns it has by now: one query more. A crash between the writes leaves the scenario's use
+    uncounted. Raises UnknownScenario, UnknownRole, IdTaken.
     """
     session_id, made_from = fields.get("id") or str(ULID()), digest(fields)
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
     stored = fetch(*keys)
     scenario, present = (stored.get(key) for key in keys)
     if present is not None:
-        return _same(present, made_from)
+        return _same(learner_id, present, made_from)
     if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
         raise UnknownScenario.at("scenarioId")
     script = script_of(scenario)
@@ -97,15 +97,15 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Playe
     try:
         session.put_new()
     except ConditionFailed:
-        return _same(Item.find(*keys[1]), made_from)
+        return _same(learner_id, Item.find(*keys[1]), made_from)
     Usage.add(scenario.id)
     return Played(session, script, [])
 
 
-def _same(present: Item | None, made_from: str) -> Played:
+def _same(learner_id: str, present: Item | None, made_from: str) -> Played:
     if not isinstance(present, Session) or present.made_from != made_from:
         raise IdTaken
-    return Played(present, script_for(present), [])
+    return Played(present, script_for(present), Turn.all_of(learner_id, present.id))
 
 
 def _role(script: Script, wanted: str | None) -> str:
