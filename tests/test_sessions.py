@@ -397,6 +397,7 @@ def test_a_phrase_that_cannot_be_saved_is_400(
     [
         ({"turn": 2}, "UNKNOWN_TURN"),
         ({"front": "a glass of wine"}, "PHRASE_NOT_IN_TURN"),
+        ({"front": "\u0301"}, "PHRASE_NOT_IN_TURN"),
         ({"deckId": str(uuid4())}, "UNKNOWN_DECK"),
     ],
 )
@@ -406,6 +407,7 @@ def test_a_phrase_or_a_deck_that_is_not_there_is_409(
     maria.makes(f"{session}/turns", {"text": "A coffee, please."})
     answer = maria.post(f"{session}/flashcards", card_fields(maria, **change))
     assert problem(answer) == (409, code)
+    assert [error["field"] for error in answer.json()["errors"]] == list(change)
 
 
 def test_a_phrase_without_a_meaning_is_409(session: str, maria: Caller) -> None:
@@ -414,3 +416,4 @@ def test_a_phrase_without_a_meaning_is_409(session: str, maria: Caller) -> None:
     del fields["back"]
     answer = maria.post(f"{session}/flashcards", fields)
     assert problem(answer) == (409, "MEANING_NEEDED")
+    assert [error["field"] for error in answer.json()["errors"]] == ["back"]

@@ -271,16 +271,20 @@ def save_phrase(
     if not isinstance(session, Session):
         raise NotFound
     if not isinstance(turn, Turn):
-        raise UnknownTurn
+        message = "The session has no turn of this number."
+        raise UnknownTurn(errors=[FieldError("turn", "unknown_turn", message)])
     lines = [turn.text, turn.reply, *(each["sentence"] for each in turn.corrections)]
     if number == 1:
         lines.append(session.opening)
-    if not (said := [line for line in lines if front in folded(line)]):
-        raise PhraseNotInTurn
+    said = [line for line in lines if front and front in folded(line)]  # accents alone fold away
+    if not said:
+        message = "The turn does not have this phrase."
+        raise PhraseNotInTurn(errors=[FieldError("front", "phrase_not_in_turn", message)])
     meanings = {folded(each.text): each.meaning for each in script_for(session).phrases}
     rest["back"] = rest.get("back") or meanings.get(front)
     if rest["back"] is None:
-        raise MeaningNeeded
+        message = "Say what the phrase means."
+        raise MeaningNeeded(errors=[FieldError("back", "required", message)])
     rest["example"] = rest.get("example") or said[0]
     source = {"source_session_id": session_id, "source_turn": number}
     return create_card(learner_id=learner_id, fields={**rest, **source}, now=now)
