@@ -18,6 +18,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.utils import html
 
+from config.text import VISIBLE
+
 UNKNOWN = "There is no such field."
 
 
@@ -95,11 +97,6 @@ def _as_text(field: serializers.Field[Any, Any, Any, Any]) -> bool:
     """Whether the field was sent as text: in a query, or beside a file."""
     root = field.root
     return isinstance(root, Query) or html.is_html_input(getattr(root, "initial_data", None))
-
-
-# Python and ECMA 262, by whose rules the schema's patterns are read, differ over what a space is:
-# the other characters named are spaces to one of them, or have no width.
-VISIBLE = r"[^\s\x1c-\x1f\x85\u200b-\u200f\u2060-\u2064\ufeff]"
 
 
 class Text(serializers.CharField):

@@ -6,6 +6,8 @@ Pure rules: text comes in, text goes out. The syntax is Anki's, without clozes i
 import re
 from dataclasses import dataclass
 
+from config.text import is_visible
+
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
 # Each part ends at the first `::` or `}}`, so that nothing is read twice: time is as the length.
 CLOZE = re.compile(
@@ -44,7 +46,7 @@ def cloze_faces(text: str, extra: str = "") -> list[Face]:
         raise ClozeError("no_cloze", "Mark what is to be asked for: {{c1::answer}}.")
     if any(OPENING.search(answer[0], 2) for answer in answers):
         raise ClozeError("nested_cloze", "One cloze stands inside another.")
-    if not all(answer[2].strip() for answer in answers):
+    if not all(is_visible(answer[2]) for answer in answers):
         raise ClozeError("empty_cloze", "A cloze has no answer.")
     ordinals = sorted({int(answer[1]) - 1 for answer in answers})
     if len(ordinals) > MAX_CARDS:

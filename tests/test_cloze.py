@@ -36,6 +36,7 @@ def test_an_answer_may_span_lines_and_hold_braces_and_colons() -> None:
         ("{{c1:a}}", "no_cloze"),
         ("{{c1::}}", "empty_cloze"),
         ("{{c1:: ::hint}}", "empty_cloze"),
+        ("{{c1::\u200b}}", "empty_cloze"),
         ("{{c1::a {{c2::b}} c}}", "nested_cloze"),
         (" ".join(f"{{{{c{n}::a}}}}" for n in range(1, MAX_CARDS + 2)), "too_many_clozes"),
     ],

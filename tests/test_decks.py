@@ -295,6 +295,7 @@ def test_a_deleted_decks_options_are_forgotten(maria: Caller) -> None:
         ("name", "", "blank"),
         ("name", "   ", "blank"),
         ("name", "\u200b\u200f\u2060", "blank"),
+        ("name", "\u202e\u2066\u061c\u00ad\u3164\x7f", "blank"),
         ("name", None, "null"),
         ("name", "n" * 101, "max_length"),
         ("name", 7, "invalid"),

@@ -96,6 +96,8 @@ def test_a_lost_race_is_412(ana: Person) -> None:
     ("field", "value"),
     [
         ("firstName", " "),
+        ("firstName", "\u200b"),
+        ("lastName", "\u202e\u2069"),
         ("displayName", "x" * 51),
         ("avatarUrl", "http://example.org/ana.png"),
         ("avatarUrl", "javascript:alert(1)"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from config.serializers import Pattern, Text
+from config.text import VISIBLE
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
 EMAIL = (
@@ -55,14 +56,14 @@ class Password(Text):
 
 
 class Name(Pattern):
-    """A name of a person: no control characters."""
+    """A name of a person: no control characters, and something to see at its beginning."""
 
     sample = "Ana"
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 100)
         super().__init__(
-            r"[^\x00-\x1f\x7f\s](?:[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s])?",
+            rf"{VISIBLE}(?:[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s])?",
             "Give a name without control characters or spaces around it.",
             **kwargs,
         )

@@ -7,6 +7,7 @@ from typing import Any
 from config.preconditions import check_version
 from config.problems import NotFound, ServiceUnavailable, ValidationFailed
 from config.table import Check, ConditionFailed, Put, Write, transact
+from config.text import is_visible
 from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
 from learning.models.cards import Card, Note
 from learning.models.owned import Tombstone
@@ -131,14 +132,14 @@ def delete_note(
 
 
 def _need_back(fields: Mapping[str, Any]) -> None:
-    if not fields.get("back", "given").strip():
+    if not is_visible(fields.get("back", "given")):
         raise ValidationFailed.of("back", "blank", "A basic note needs a back.")
 
 
 def faces(note: Note) -> list[Face]:
     """The cards that a note makes. Raises ValidationFailed."""
     if note.type == "reversed":
-        if not note.back.strip():
+        if not is_visible(note.back):
             raise ValidationFailed.of("back", "blank", "A reversed note needs a back.")
         return reversed_faces(note.front, note.back)
     try:
