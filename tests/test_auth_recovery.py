@@ -1,5 +1,6 @@
 """Passwords forgotten and changed, addresses changed."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from accounts import cognito
 from accounts.models import Account, Address
-from config import table
+from config import aws, table
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -127,6 +128,18 @@ class TestAKnownPassword:
         assert_signed_out(fatima)
         assert log_in(fatima.email, NEW).status_code == 200
         assert "Your password was changed" in subjects_mailed(fatima.email)
+
+    def test_replaced_slowly_voids_tokens_made_meanwhile(self) -> None:
+        goreti, made = join("goreti"), []
+
+        def renew() -> None:
+            time.sleep(1.1)
+            answer = api.post("/auth/refresh", {"refreshToken": goreti.refresh_token})
+            made.append(answer.json()["accessToken"])
+
+        with before_call(aws.client("cognito-idp"), "AdminUserGlobalSignOut", renew):
+            assert change_password(goreti, PASSWORD, NEW).status_code == 200
+        assert problem(api.get("/profile", token=made[0])) == (401, "NOT_AUTHENTICATED")
 
     def test_has_to_be_given_and_wrong_ones_count(self) -> None:
         gil, here = join("gil"), new_ip()

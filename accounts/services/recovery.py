@@ -65,7 +65,7 @@ def confirm_reset(
 def _password_is_new(
     learner_id: str, email: str, action: audit.Action, source: Source, now: datetime
 ) -> None:
-    end_sessions(learner_id, now=now)
+    end_sessions(learner_id)
     audit.record(learner_id, action, source, now=now)
     notify(email, "password_changed", source, now=now)
 

@@ -13,6 +13,7 @@ from accounts.limits import Try
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
 from accounts.services.profiles import Person, person
 from accounts.tokens import Claims, unverified
+from config import clock
 from config.problems import NotFound, ServiceUnavailable
 from config.sources import Source
 from config.table import ConditionFailed, Delete, Put, transact
@@ -138,7 +139,7 @@ def _end_stolen(refresh_token: str, source: Source, now: datetime) -> None:
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
     if account is not None:
-        end_sessions(account.learner_id, now=now)
+        end_sessions(account.learner_id)
         audit.record(account.learner_id, "refresh_token_reused", source, now=now)
         notify(account.email, "refresh_token_reused", source, now=now)
 
@@ -161,15 +162,15 @@ def sign_out(*, refresh_token: str, now: datetime) -> None:
 
 def sign_out_everywhere(learner_id: str, *, source: Source, now: datetime) -> None:
     """Ends all sessions: refresh tokens at once, access tokens within a minute everywhere."""
-    end_sessions(learner_id, now=now)
+    end_sessions(learner_id)
     audit.record(learner_id, "signed_out_everywhere", source, now=now)
 
 
-def end_sessions(learner_id: str, *, now: datetime) -> None:
+def end_sessions(learner_id: str) -> None:
     """Voids all tokens of a learner. Raises NotFound for a learner who is gone."""
     account = Account.of(learner_id)
     if account is None:
         raise NotFound
     cognito.sign_out_everywhere(account.user_name)
-    account.void_tokens(now)
+    account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
     states.forget(learner_id)
