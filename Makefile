@@ -53,7 +53,7 @@ run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLE
 	@exec $(RUN)python manage.py runserver
 
 # Three processes for two processors: many tests wait for servers.
-test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The whole suite, with coverage
+test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests, with coverage
 	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder --cov -m "not contract"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
