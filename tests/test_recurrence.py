@@ -531,7 +531,7 @@ def dense_event(starts: datetime, rule: str) -> Recurrence:
     return event
 
 
-@tried(100)
+@tried(200)
 @given(
     rule=ordinary_rules(),
     start=st.datetimes(wall("2024-01-01"), wall("2030-01-01")).map(
