@@ -33,15 +33,16 @@ def signed_in(email: str, password: str) -> Any:
 
 
 def test_the_accounts_it_prints_can_sign_in_and_study() -> None:
-    learner, staff = (signed_in(*account) for account in load_demo())
+    learner, staff, admin = (signed_in(*account) for account in load_demo())
     assert (learner["user"]["emailVerified"], learner["user"]["groups"]) == (True, [])
     assert staff["user"]["groups"] == ["staff"]
+    assert admin["user"]["groups"] == ["admin"]
     queue = api.get("/flashcards/due", token=learner["accessToken"]).json()
     assert queue["counts"]["new"] > 0
 
 
 def test_the_learner_has_a_weekly_event_and_reminders_that_are_due_some_time() -> None:
-    [learner, _] = load_demo()
+    [learner, *_] = load_demo()
     token = signed_in(*learner)["accessToken"]
     occurrences = api.get("/events/occurrences", token=token).json()["results"]
     assert {each["title"] for each in occurrences} == {"Tertulia en español"}
@@ -52,7 +53,7 @@ def test_the_learner_has_a_weekly_event_and_reminders_that_are_due_some_time() -
 
 
 def test_a_second_time_changes_nothing() -> None:
-    [learner, _] = load_demo()
+    [learner, *_] = load_demo()
     token = signed_in(*learner)["accessToken"]
     paths = ("/profile", "/decks", "/flashcards", "/events", "/reminders")
     before = [api.get(path, token=token).json() for path in paths]
@@ -61,7 +62,7 @@ def test_a_second_time_changes_nothing() -> None:
 
 
 def test_a_card_and_an_event_that_were_deleted_do_not_come_back() -> None:
-    [learner, _] = load_demo()
+    [learner, *_] = load_demo()
     token = signed_in(*learner)["accessToken"]
     card = api.get("/flashcards", token=token).json()["results"][0]
     assert api.delete(f"/flashcards/{card['id']}", token=token).status_code == 204

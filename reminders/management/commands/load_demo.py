@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.demo import DEMO_ACCOUNTS, LEARNER, PASSWORD
 from accounts.services.enrolment import enrol
 from config.clock import now
 from config.problems import IdTaken
@@ -17,8 +18,6 @@ from reminders.models import EVENT, STUDY
 from reminders.services.events import create_event
 from reminders.services.reminders import NoSuchEvent, create_reminder
 
-PASSWORD = "parley-demo-1"  # noqa: S105  (local runs only, and printed at their start)
-LEARNER, STAFF = "learner@parley.example", "staff@parley.example"
 STARTER, DECK_ID = "spanish-a1-travel", "01JD0DEM0DECK0000000000001"
 EVENT_ID = "01JD0DEM0EVENT000000000001"
 EVENT_REMINDER_ID, STUDY_REMINDER_ID = "01JD0DEM0REM1NDER000000001", "01JD0DEM0REM1NDER000000002"
@@ -29,28 +28,26 @@ THURSDAY = 3
 class Command(BaseCommand):
     """`manage.py load_demo`: what is there already stays as it is."""
 
-    help = "Load the content, make a demo learner with a deck, an event and reminders, and staff."
+    help = "Load the content; make a demo learner with things to study, a staff member, an admin."
     requires_system_checks: list[str] = []
 
     def handle(self, **_: Any) -> None:
         if settings.STAGE != "local":
             raise CommandError("the demo accounts' password is public: they are for local runs")
         call_command("load_content", stdout=self.stderr)
-        learner_id = enrol(
-            email=LEARNER, password=PASSWORD, first_name="Lucía", last_name="Demo", now=now()
-        )
-        enrol(
-            email=STAFF,
-            password=PASSWORD,
-            first_name="Stefan",
-            last_name="Demo",
-            groups=frozenset({"staff"}),
-            now=now(),
-        )
-        _give_deck(learner_id)
-        _give_reminders(learner_id, now())
-        self.stdout.write(f"Demo learner  {LEARNER}  {PASSWORD}")
-        self.stdout.write(f"Demo staff    {STAFF}  {PASSWORD}")
+        learner_ids = {}
+        for account in DEMO_ACCOUNTS:
+            learner_ids[account] = enrol(
+                email=account.email,
+                password=PASSWORD,
+                first_name=account.first_name,
+                last_name=account.last_name,
+                groups=account.groups,
+                now=now(),
+            )
+            self.stdout.write(f"Demo {account.role:8} {account.email:24} {PASSWORD}")
+        _give_deck(learner_ids[LEARNER])
+        _give_reminders(learner_ids[LEARNER], now())
 
 
 def _give_deck(learner_id: str) -> None:
