@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import salted_hmac
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.utils.json import strict_constant
 from rest_framework.versioning import AcceptHeaderVersioning
@@ -136,8 +136,18 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     problem = as_problem(error)
     if isinstance(problem, problems.InternalError):
         log.exception("unhandled", exc_info=error)
+    _let_json_be_written(context)
     body, headers = _document(problem, context["request"].path)
     return Response(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+
+
+def _let_json_be_written(context: dict[str, Any]) -> None:
+    """Takes another renderer where the view's draws one page or writes YAML; staff's draws all."""
+    request = context["request"]
+    chosen = getattr(request, "accepted_renderer", None) or context["view"].get_renderers()[0]
+    if not isinstance(chosen, JSONRenderer | BrowsableAPIRenderer):
+        request.accepted_renderer = Renderer()
+        request.accepted_media_type = Renderer.media_type
 
 
 def problem_response(problem: Problem, path: str) -> HttpResponse:
