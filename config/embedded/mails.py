@@ -14,9 +14,10 @@ from typing import Any
 class Mail:
     """One mail as its readers see it; `html` is empty and `headers` are none where it has none.
 
-    `headers` are those that the sender has added, such as List-Unsubscribe.
+    `headers` are those that the sender has added, such as List-Unsubscribe; `id` is SES's.
     """
 
+    id: str
     sender: str
     to: tuple[str, ...]
     subject: str
@@ -49,6 +50,7 @@ def _mail(record: Mapping[str, Any]) -> Mail:
         addresses += record.get(kind) or []
     html = record.get("BodyHtml") or ""
     return Mail(
+        id=record["MessageId"],
         sender=record["Source"],
         to=tuple(addresses),
         subject=record["Subject"],
