@@ -10,8 +10,16 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    JsonResponse,
+)
+from django.urls import is_valid_path
 from django.utils.crypto import salted_hmac
+from django.utils.encoding import escape_uri_path, iri_to_uri
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
@@ -156,9 +164,28 @@ def problem_response(problem: Problem, path: str) -> HttpResponse:
     return JsonResponse(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
 
 
+# The first words of the addresses that people open in browsers.
+PAGES = frozenset({"browse", "docs", "mails", "redoc", "schema", "unsubscribe"})
+
+
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
-    """The answer of every path that no route takes."""
-    return problem_response(problems.NotFound(), request.path)
+    """The answer of every path that no route takes.
+
+    No path of ours ends with a slash. The address of a page with one leads to the page; of the API
+    it stays a 404, which says so: `/decks/` may come of a program whose id for `/decks/{id}` was
+    empty, and must not be answered with the list.
+    """
+    path = request.path_info.rstrip("/")
+    if path == request.path_info or not is_valid_path(path):
+        return problem_response(problems.NotFound(), request.path)
+    here = request.path.rstrip("/")
+    if path.split("/")[1] in PAGES and request.method in ("GET", "HEAD"):
+        query = request.META.get("QUERY_STRING", "")
+        address = escape_uri_path(here) + (f"?{iri_to_uri(query)}" if query else "")
+        return HttpResponsePermanentRedirect(address, preserve_request=True)
+    return problem_response(
+        problems.NotFound(f"No path ends with a slash: this one is {here}"), request.path
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
