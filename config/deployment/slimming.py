@@ -22,7 +22,7 @@ from typing import Any
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "cognito-idp": (
         "AdminAddUserToGroup",
-        "AdminConfirmSignUp",
+        "AdminCreateUser",
         "AdminDeleteUser",
         "AdminDisableUser",
         "AdminEnableUser",
