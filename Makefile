@@ -53,8 +53,8 @@ run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLE
 	@exec $(RUN)python manage.py runserver
 
 # Three processes for two processors: many tests wait for servers.
-test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests, with coverage
-	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder --cov -m "not contract"
+test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 their coverage too, in more time
+	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract

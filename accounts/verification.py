@@ -11,6 +11,8 @@ from accounts.tokens import Claims, KeySet, verify
 from config.problems import ServiceUnavailable
 from config.stack import stack
 
+KEYS_TIMEOUT_S = 3.0
+
 
 def fetch_keys() -> dict[str, Any]:
     """The pool's JWKS. Raises ServiceUnavailable."""
@@ -18,7 +20,10 @@ def fetch_keys() -> dict[str, Any]:
     base = where.endpoint_url or f"https://cognito-idp.{where.region}.amazonaws.com"
     try:
         answer = urllib3.request(
-            "GET", f"{base}/{where.user_pool_id}/.well-known/jwks.json", timeout=3.0, retries=1
+            "GET",
+            f"{base}/{where.user_pool_id}/.well-known/jwks.json",
+            timeout=KEYS_TIMEOUT_S,
+            retries=1,
         )
         found: dict[str, Any] = json.loads(answer.data)
     except (urllib3.exceptions.HTTPError, ValueError) as error:

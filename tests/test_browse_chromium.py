@@ -25,6 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from config import embedded, provisioning
 from config.stack import BASE_DIR
 from tests.test_run import Run
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
 
@@ -42,7 +43,6 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 WIDE, PHONE = (1280, 900), (390, 844)
-PATIENCE_S = 30
 TALLEST = 8000  # pixels of a picture of a whole page
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from config import embedded, provisioning
 from config.embedded import EngineError
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -80,7 +81,7 @@ def test_two_folders_have_nothing_in_common(home: Path, tmp_path: Path) -> None:
 
 def test_it_takes_no_request_from_elsewhere(home: Path) -> None:
     with embedded.running(home) as endpoint_url, pytest.raises(OSError, match=r"refused|assign"):
-        socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=5)
+        socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=PATIENCE_S)
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:

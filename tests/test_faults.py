@@ -1,7 +1,6 @@
 """AWS slow, busy, in conflict with itself, or gone: one clear answer, in time, and nothing lost."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ from tests.callers import Caller
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
+from tests.waiting import SteadyClock
 
 WRITES = frozenset({"DeleteItem", "PutItem", "UpdateItem", "TransactWriteItems"})
 # Methods and paths whose calls are, between them, of all the kinds that the service makes.
@@ -256,12 +256,14 @@ def test_a_silent_table_is_asked_three_times(maria: Caller, wire: Wire) -> None:
 def test_no_try_is_begun_that_might_end_after_the_gateway_gave_up(
     maria: Caller, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock, longest_s = SteadyClock(), aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_S
+    monkeypatch.setattr(http, "time", clock)
+    monkeypatch.setattr(aws, "time", clock)
+
     def keep_waiting(operation: str, body: bytes) -> None:
-        time.sleep(0.3)
+        clock.sleep(http.ANSWER_WITHIN_S - longest_s + 0.1)
         silence(operation, body)
 
-    longest_s = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_S
-    monkeypatch.setattr(http, "ANSWER_WITHIN_S", longest_s + 0.2)
     wire.fate = keep_waiting
     answer = maria.get("/decks")
     assert (answer.status_code, answer.json()["code"]) == (504, "SERVICE_TIMEOUT")

@@ -428,7 +428,8 @@ def test_pages_follow_one_another_as_in_dynamodb(dynamodb_local: Stack) -> None:
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(delivery=deliveries())
 def test_devices_converge_in_dynamodb_too(

@@ -7,10 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,9 @@ import requests
 from config import embedded, provisioning
 from config.embedded.mails import mails
 from config.stack import BASE_DIR
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("run")]
-PATIENCE_S = 60
 
 
 class Run:
@@ -68,13 +68,6 @@ def later(seconds: int) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def eventually(holds: Callable[[], bool], *, within_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 def is_engine_alive(home: Path) -> bool:
     with (home / "aws.engine").open("a") as lock:
         try:
@@ -87,7 +80,7 @@ def is_engine_alive(home: Path) -> bool:
 def health(url: str) -> int | None:
     """The status that /health answers, None while nobody answers."""
     try:
-        return requests.get(f"{url}/health", timeout=5).status_code
+        return requests.get(f"{url}/health", timeout=PATIENCE_S).status_code
     except requests.RequestException:
         return None
 
@@ -176,12 +169,12 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
     second = start()  # two clocks over the same reminders
     second.wait_until_ready()
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
-    token = requests.post(f"{first.url}/auth/login", json=account, timeout=30).json()["accessToken"]
+    login = requests.post(f"{first.url}/auth/login", json=account, timeout=PATIENCE_S)
     made = requests.post(
         f"{first.url}/reminders",
-        json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(2):%Y-%m-%dT%H:%M:%SZ}"},
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
+        json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(10):%Y-%m-%dT%H:%M:%SZ}"},
+        headers={"Authorization": f"Bearer {login.json()['accessToken']}"},
+        timeout=PATIENCE_S,
     )
     assert made.status_code == 201, made.text
 
@@ -189,10 +182,10 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
         with embedded.running(home) as endpoint_url:
             return [mail.text for mail in mails(endpoint_url) if mail.subject == "Llamar a Inés"]
 
-    eventually(lambda: bool(found()), within_s=90)
+    eventually(lambda: bool(found()))
     [link] = re.findall(r"http://\S+", found()[0])
     assert link.startswith((first.url, second.url))
-    assert requests.get(link, timeout=30).status_code == 200
+    assert requests.get(link, timeout=PATIENCE_S).status_code == 200
     eventually(lambda: '"sent": 1' in first.said.read_text() + second.said.read_text())
     assert (first.stop(signal.SIGINT), second.stop(signal.SIGTERM)) == (0, 0)
     assert len(re.findall('"sent": 1', first.said.read_text() + second.said.read_text())) == 1
@@ -206,13 +199,15 @@ def test_a_changed_file_reloads_the_service_and_not_its_aws(
     run = start(DJANGO_SETTINGS_MODULE="touched_settings", PYTHONPATH=str(tmp_path))
     run.wait_until_ready()
     engine = (home / "aws.json").read_text()
+    edits = count(1)
 
     def reloaded() -> bool:
         """Edits once more if need be: the first look at all files may come after an edit."""
-        edition = f"print('second edition', flush=True)  # {time.monotonic()}"
+        edit = next(edits)
+        edition = f"print('second edition', flush=True)  # {edit}"
         settings.write_text(f"from config.settings import *\n{edition}\n")
         with suppress(AssertionError):
-            eventually(lambda: "second edition" in run.said.read_text(), within_s=5)
+            eventually(lambda: "second edition" in run.said.read_text(), within_s=5 * edit)
             return True
         return False
 

@@ -22,6 +22,7 @@ from accounts.cognito.problems import (
     PasswordResetRequired,
     RefreshTokenReused,
 )
+from config.aws import READ_TIMEOUT_S
 from config.calls import record
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.stack import stack
@@ -132,7 +133,7 @@ def exchange_code(*, code: str, redirect_uri: str, code_verifier: str) -> Tokens
             f"{where.hosted_ui}/oauth2/token",
             body=urlencode(form),
             headers=headers,
-            timeout=5.0,
+            timeout=READ_TIMEOUT_S,
             retries=False,  # a code works once
             redirect=False,
         )

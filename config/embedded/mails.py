@@ -36,7 +36,7 @@ class Mail:
 def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
     """All mails, or those to one address in any case; oldest first. Raises OSError."""
     url = f"{endpoint_url}/_ministack/ses/messages"
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
         accounts = json.load(answer)["messages"]
     found = [_mail(record) for records in accounts.values() for record in records]
     wanted = to and to.strip().lower()
