@@ -48,7 +48,7 @@ MOST = {
 def tracked_files() -> dict[str, Path]:
     """The path of each module of the four packages that is not empty, by its dotted name."""
     listed = subprocess.run(
-        ["git", "ls-files", *(f"{package}/*.py" for package in PACKAGES)],
+        ["git", "ls-files", *(f"{package}/*.py" for package in PACKAGES)],  # noqa: S607
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -158,7 +158,7 @@ def watched() -> Iterator[Passage]:
     passage = Passage()
     roots = tuple(f"{ROOT / package}/" for package in PACKAGES)
 
-    def note(frame: FrameType, event: str, argument: Any) -> None:
+    def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(roots):
             file = str(Path(frame.f_code.co_filename).relative_to(ROOT))
             passage.functions[file, frame.f_code.co_qualname] += 1
@@ -176,7 +176,7 @@ def passages() -> Iterator[tuple[str, Passage]]:
     """What each request passes: the second of two alike, so that all is loaded and cached."""
     from django.conf import settings
 
-    from tests.accounts_helpers import api, join, log_in, new_email
+    from tests.accounts_helpers import api, join, log_in
 
     settings.ALLOWED_HOSTS = ["testserver", *settings.ALLOWED_HOSTS]
     ana = join("ana")
