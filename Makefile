@@ -69,7 +69,7 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)lint-imports
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
-	@$(UV) tool run --quiet checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
+	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
 	  -f config/infrastructure.yaml -f config/production.yaml
 
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev

@@ -73,3 +73,25 @@ def test_a_step_of_set_up_that_fails_says_why_and_is_tried_again(project: Path) 
     assert "error: no route to the index\n" in done.stderr
     (project / "broken").unlink()
     assert make(project, "setup").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["sync"], ["pip", "install", "segno"], ["export"], ["venv", "x"]]
+)
+def test_uv_believes_whom_the_system_believes_in_the_project(command: list[str]) -> None:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "SSL_CERT"))}
+    done = subprocess.run(
+        [BASE_DIR / ".uv/bin/uv", "--show-settings", *command],
+        cwd=BASE_DIR,
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "system_certs: true" in done.stdout
+
+
+def test_uv_believes_whom_the_system_believes_where_it_reads_no_project(project: Path) -> None:
+    make(project, "audit")
+    [call] = [line for line in (project / "calls").read_text().splitlines() if "checkov" in line]
+    assert "--system-certs" in call
