@@ -6,10 +6,15 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 RUN := .venv/bin/
+STEP = $(PYTHON) -m config.steps
 
 # Images of containers often forbid Python to keep what it has compiled: each of the many processes
 # that Parley and its tests start would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
+
+# .uv/NAME with what a file requires: $(call environment,NAME,FILE)
+environment = $(UV) venv --quiet --clear --python .uv/bin/python .uv/$(1) && \
+  $(UV) pip install --quiet --python .uv/$(1)/bin/python --require-hashes -r $(2)
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,34 +24,29 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 .uv/.ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Parley needs Python 3.11 or later; $(PYTHON) is not. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
-	@echo "Fetching uv into .uv"
-	@$(PYTHON) -m venv .uv || { \
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Python cannot make virtual environments here (on Debian: apt install python3-venv)" >&2; exit 1; }
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(STEP) "Fetching uv into .uv" sh -c '$(PYTHON) -m venv .uv && \
+	  .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)'
 	@touch $@
 
 .venv/.ready: pyproject.toml uv.lock .uv/.ready
-	@echo "Installing Parley's libraries into .venv"
-	@$(UV) sync --locked --python .uv/bin/python
+	@$(STEP) "Installing Parley's libraries into .venv" \
+	  $(UV) sync --quiet --locked --python .uv/bin/python
 	@touch $@
 
 .uv/aws/.ready: config/embedded/requirements.txt .uv/.ready
-	@echo "Installing the embedded AWS into .uv/aws"
-	@$(UV) venv --quiet --clear --python .uv/bin/python .uv/aws
-	@$(UV) pip install --python .uv/aws/bin/python --require-hashes -r config/embedded/requirements.txt
+	@$(STEP) "Installing the embedded AWS into .uv/aws" sh -c '$(call environment,aws,config/embedded/requirements.txt)'
 	@touch $@
 
 # AWS's own DynamoDB engine, for the tests alone: downloaded, never redistributed.
 .uv/dynamodb/.ready: tests/dynamodb_local/install.sh $(wildcard tests/dynamodb_local/*.txt) .uv/.ready
-	@echo "Installing DynamoDB Local into .uv/dynamodb"
-	@sh tests/dynamodb_local/install.sh
+	@$(STEP) "Installing DynamoDB Local into .uv/dynamodb" sh tests/dynamodb_local/install.sh
 	@touch $@
 
 # Anki (AGPL), the judge of our packages in tests alone; an environment and a process of its own.
 .uv/anki/.ready: tests/anki_oracle.txt .uv/.ready
-	@echo "Installing Anki into .uv/anki"
-	@$(UV) venv --quiet --clear --python .uv/bin/python .uv/anki
-	@$(UV) pip install --quiet --python .uv/anki/bin/python --require-hashes -r tests/anki_oracle.txt
+	@$(STEP) "Installing Anki into .uv/anki" sh -c '$(call environment,anki,tests/anki_oracle.txt)'
 	@touch $@
 
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
@@ -69,7 +69,7 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)lint-imports
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
-	@$(UV) tool run --quiet checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
+	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
 	  -f config/infrastructure.yaml -f config/production.yaml
 
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev

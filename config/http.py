@@ -38,6 +38,8 @@ log = logging.getLogger("parley.http")
 # API Gateway gives up after 29 s (AWS: "Amazon API Gateway quotas"), a cold start among them.
 ANSWER_WITHIN_S = 27
 PROBLEM_JSON = "application/problem+json"
+SECRET_PARTS = {"token"}  # the names that routes give to what only its owner may know
+LONGEST_ID = 36  # a UUID's letters; tokens have 43 and more
 WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
@@ -246,7 +248,7 @@ class RequestMiddleware:
             "coldStart": request.META.get("parley.cold_start", False),
             "learner": _pseudonym(request),
         }
-        log.info("request", extra={"fields": fields})
+        log.info("request", extra={"fields": fields, "path": _path_without_secrets(request)})
 
 
 class LimitMiddleware:
@@ -264,6 +266,17 @@ class LimitMiddleware:
         if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return problem_response(problems.PayloadTooLarge(), request.path)
         return self.get_response(request)
+
+
+def _path_without_secrets(request: HttpRequest) -> str:
+    """The path for a developer's eyes. Tokens stand in paths of calendars and unsubscribing."""
+    path = request.path
+    if match := request.resolver_match:
+        for value in (match.kwargs[name] for name in SECRET_PARTS & match.kwargs.keys()):
+            path = path.replace(value, "…")
+    # No route took it: it may be the mistaken path of such a token, which is longer than our ids.
+    shown = "/".join(part if len(part) <= LONGEST_ID else "…" for part in path.split("/"))
+    return "".join(letter if letter.isprintable() else "�" for letter in shown)
 
 
 def _pseudonym(request: HttpRequest) -> str | None:

@@ -52,7 +52,7 @@ def test_a_second_user_gets_the_same_engine_and_may_leave_first(home: Path) -> N
         with embedded.running(home, progress=told.append) as inner:
             assert inner == outer
         assert read_object(outer) == b"Dear Amara"
-    assert told == [f"Sharing the embedded AWS that already runs on {outer[7:]}"]
+    assert told == [f"shared: it runs on {outer[7:]} already"]
 
 
 def test_it_ends_with_its_last_user(home: Path) -> None:
