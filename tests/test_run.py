@@ -186,7 +186,7 @@ def test_it_says_a_line_for_each_step_and_then_what_there_is(start: Callable[...
     assert [role for _, role, _, _ in accounts] == ["learner", "staff", "admin"]
     for _, _, email, password in accounts:
         account = {"email": email, "password": password}
-        assert requests.post(f"{run.url}/auth/login", json=account, timeout=30).ok
+        assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
 
 
 def test_its_request_lines_are_for_people_and_hold_no_secret(start: Callable[..., Run]) -> None:
@@ -194,9 +194,9 @@ def test_its_request_lines_are_for_people_and_hold_no_secret(start: Callable[...
     run.wait_until_ready()
     secret = "c2VjcmV0" * 7
     for path in (f"/calendar/{secret}.ics", f"/unsubscribe/{secret}", f"/calender/{secret}"):
-        assert requests.get(f"{run.url}{path}?code={secret}", timeout=30).status_code >= 400
+        assert requests.get(f"{run.url}{path}?code={secret}", timeout=PATIENCE_S).status_code >= 400
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
-    assert requests.post(f"{run.url}/auth/login", json=account, timeout=30).ok
+    assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
     eventually(lambda: "/auth/login" in run.said.read_text())
     said = run.said.read_text()
     lines = said.partition("Demo admin")[2].splitlines()[1:]
