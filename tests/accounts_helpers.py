@@ -9,8 +9,10 @@ from typing import Any
 
 from django.test import Client
 
+from config.aws_json import AwsJson
 from config.embedded.mails import mails
 from config.stack import stack
+from tests.wire import sending, telling
 
 PASSWORD = "corvo-azul-7"
 
@@ -127,6 +129,10 @@ def problem(answer: Any) -> tuple[int, str]:
 @contextmanager
 def before_call(client: Any, operation: str, act: Callable[[], None]) -> Iterator[None]:
     """Lets `act` run (and fail) just before the client sends a call, as a broken network would."""
+    if isinstance(client, AwsJson):
+        with sending(telling(lambda sent: act() if sent == operation else None), client):
+            yield
+        return
     name = f"before-call.{client.meta.service_model.service_name}.{operation}"
 
     def hook(**_: Any) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from config import aws, embedded, provisioning, stack, table
+from config import aws, embedded, own_client, provisioning, stack, table
 from tests.template import table_definition
 
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
@@ -40,6 +40,7 @@ def using(found: stack.Stack, *, home: Path | None = None) -> Iterator[stack.Sta
         for field, value in vars(found).items():
             name = f"PARLEY_{field.upper()}"
             patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
+        patch.setenv(own_client.SETTING, "own")  # whatever the environment says of proxies
         forget_clients()
         yield found
     forget_clients()
@@ -47,7 +48,7 @@ def using(found: stack.Stack, *, home: Path | None = None) -> Iterator[stack.Sta
 
 def forget_clients() -> None:
     """Drop what the process keeps of its stack."""
-    for kept in (stack.stack, aws.session, aws._client, table.connection):
+    for kept in (stack.stack, aws.own, aws.session, aws._client, table.connection):
         kept.cache_clear()
 
 
