@@ -71,6 +71,13 @@ def _in_time(**_: Any) -> None:
         raise ServiceTimeout
 
 
+def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
+    """Has botocore's next clients made with its whole bundle, where Amazon's roots do not do."""
+    refused = isinstance(caught_exception, SSLError) and "VERIFY_FAILED" in str(caught_exception)
+    if refused and https.may_widen():
+        https.widen("called by botocore")
+
+
 @cache
 def own(service: str) -> AwsJson | None:
     """Our own client of a service; None where botocore calls it."""
@@ -95,6 +102,7 @@ def session() -> "Session":
     if stack().endpoint_url and made.get_credentials() is None:
         made.set_credentials("local", "local")
     made.register("before-send", _in_time)
+    made.register("needs-retry", _widen)
     return made
 
 
@@ -149,10 +157,6 @@ def translated() -> Iterator[None]:
         if _status(error) >= 500:
             raise UpstreamFailed from error
         raise
-    except SSLError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error) and https.may_widen():
-            https.widen("called by botocore")  # its next client is made with the whole bundle
-        raise ServiceUnavailable from error
     except (HTTPClientError, BotoCoreError) as error:
         raise ServiceUnavailable from error
 

@@ -18,6 +18,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -192,11 +193,12 @@ class AwsJson:
             return THROTTLED_PAUSE_S, THROTTLED_COST
         if code in TRANSIENT_CODES or answer.status in TRANSIENT:
             return PAUSE_S, COST
-        if code in SKEWED_CODES and "date" in answer.headers:
-            skew = parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
-            if abs(skew - self._skew) > timedelta(seconds=SKEW_S):
-                self._skew = skew  # for all calls to come
-                return 0, 0
+        if code in SKEWED_CODES:
+            with suppress(TypeError, ValueError):  # no date, or none that can be read
+                skew = parsedate_to_datetime(answer.headers.get("date", "")) - datetime.now(UTC)
+                if abs(skew - self._skew) > timedelta(seconds=SKEW_S):
+                    self._skew = skew  # for all calls to come
+                    return 0, 0
         return 0, -1
 
     def _pay(self, price: int) -> bool:
@@ -240,7 +242,7 @@ class AwsJson:
         if refused:
             code = str(response.get("__type") or response.get("code") or answer.status)
             message = response.get("message", response.get("Message", ""))
-            code = code.rpartition("#")[2].partition(":")[0]
+            code = code.partition(":")[0].rpartition("#")[2]
             response["Error"] = {"Message": message, "Code": code}
         response["ResponseMetadata"] = {
             "RequestId": answer.headers.get("x-amzn-requestid", ""),

@@ -100,14 +100,18 @@ def _opened(url: str, timeout_s: float, trusted: Path) -> http.client.HTTPConnec
 def read_answer(connection: http.client.HTTPConnection, *, within_s: float) -> Answer:
     """Reads the answer to a request to its end. Raises OSError or http.client.HTTPException.
 
-    A socket's own limit is for each packet: a server that drips could hold us for ever.
+    A socket's own limit is for each packet: a body that drips could hold us for ever.
     """
     until, body = time.monotonic() + within_s, bytearray()
+    connection.sock.settimeout(within_s)
     with connection.getresponse() as answer:
         while part := answer.read1(1 << 16):
             body += part
-            if time.monotonic() > until:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
                 raise TimeoutError("the answer drips")
+            if connection.sock:  # which an answer that closes has taken over
+                connection.sock.settimeout(left_s)
         if answer.length:  # which `read1` does not mind
             raise http.client.IncompleteRead(bytes(body), answer.length)
         headers = {name.lower(): value for name, value in answer.getheaders()}

@@ -86,4 +86,4 @@ def _local_keys() -> Keys:
 
 def _configuration() -> Path:
     """botocore's file, which may say all that the variables do; there is none on Lambda."""
-    return Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    return Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))

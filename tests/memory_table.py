@@ -74,6 +74,7 @@ class MemoryTable:
     def clear(self) -> None:
         """Makes the table empty and healthy."""
         self.items: defaultdict[str, dict[str, Raw]] = defaultdict(dict)
+        self.done: dict[str, Answer] = {}  # transactions by their tokens, as AWS knows them
         self.fault: Fault = lambda operation: None
 
     def remember(self) -> Callable[[], None]:
@@ -234,6 +235,9 @@ class MemoryTable:
         return {"UnprocessedItems": {}} | _spent(body, self.name, units, listed=True)
 
     def TransactWriteItems(self, body: Body) -> Answer:  # noqa: N802
+        token = body["ClientRequestToken"]
+        if token in self.done:
+            return self.done[token]
         writes = [next(iter(each.items())) for each in body["TransactItems"]]
         outcomes = [self._outcome(verb, write) for verb, write in writes]
         _at_most([key for key, *_ in outcomes], 100)
@@ -250,7 +254,8 @@ class MemoryTable:
         units = sum(
             2 * max(_write_units(before), _write_units(after)) for _, before, _, after in outcomes
         )
-        return _spent(body, self.name, units, listed=True)
+        self.done[token] = _spent(body, self.name, units, listed=True)
+        return self.done[token]
 
     def _outcome(self, verb: str, body: Body) -> tuple[Key, Raw | None, bool, Raw | None]:
         """A write's key, the item before, whether its condition holds, and the item after."""

@@ -413,6 +413,17 @@ def test_a_wrong_signature_by_a_right_clock_is_an_error_at_once(
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Nov 2026 10:00:00 GMT"])
+def test_an_answer_without_a_date_puts_no_clock_right(
+    own: AwsJson, server: Server, date: str
+) -> None:
+    body = {"__type": "InvalidSignatureException:http://aws/#x", "message": "expired"}
+    server.always = says(400, body, **({"Date": date} if date else {}))
+    with pytest.raises(ClientError, match="InvalidSignatureException"):
+        own.call("GetItem", GET)
+    assert len(server.seen) == 1
+
+
 def test_a_clock_is_put_right_once_and_not_for_ever(own: AwsJson, server: Server) -> None:
     server.always = late(minutes=20)
     with pytest.raises(ClientError, match="InvalidSignatureException"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from ulid import ULID
 
 from accounts.limits import spend
 from accounts.models import Attempts, Profile
@@ -234,6 +235,16 @@ def test_a_deletion_whose_answer_got_lost_is_done(maria: Caller, wire: Wire, pat
     wire.lose("PutItem", b"tombstone")
     assert maria.delete(thing).status_code == 204
     assert maria.get(thing).status_code == 404
+
+
+def test_a_review_whose_answer_got_lost_is_one_review(maria: Caller, wire: Wire) -> None:
+    path = f"/flashcards/{card_of(maria, deck_of(maria))}/reviews"
+    before = len(wire.sent)
+    wire.lose("TransactWriteItems")
+    review = {"id": str(ULID()), "rating": "good", "reviewedAt": now().isoformat()}
+    assert maria.post(path, review).status_code == 201
+    assert wire.sent[before:] == ["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]
+    assert [each["id"] for each in maria.get("/reviews").json()["results"]] == [review["id"]]
 
 
 def silence(operation: str, body: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import botocore
 import pytest
+from botocore.exceptions import SSLError
 
 from accounts.verification import fetch_keys
 from config import aws, https
@@ -116,9 +117,12 @@ def test_botocores_clients_trust_the_same_roots_and_wider_ones_after_an_error(
         return aws.client("sesv2")._endpoint.http_session._verify
 
     assert trusted() == str(AMAZON_ROOTS)
-    error = aws.SSLError(endpoint_url="", error="CERTIFICATE_VERIFY_FAILED")
-    with pytest.raises(ServiceUnavailable), aws.translated():
-        raise error
+    client = aws.session().create_client(
+        "kms", "eu-west-1", endpoint_url=server.url, verify=str(AMAZON_ROOTS)
+    )
+    with pytest.raises(SSLError):
+        client.list_keys()
+    client.close()
     assert trusted() == str(BOTOCORES)
 
 
