@@ -256,6 +256,7 @@ class AwsJson:
         """One try on a connection of its own for the time. Raises botocore's exceptions."""
         connection = self._connection()
         try:
+            connection.sock.settimeout(self._read_timeout_s)  # the last answer left less of it
             connection.request("POST", "/", body, headers)
             answer = read_answer(connection, within_s=self._read_timeout_s)
         except BaseException as error:  # half a dialogue is on it: nobody may use it again

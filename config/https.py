@@ -103,7 +103,6 @@ def read_answer(connection: http.client.HTTPConnection, *, within_s: float) -> A
     A socket's own limit is for each packet: a body that drips could hold us for ever.
     """
     until, body = time.monotonic() + within_s, bytearray()
-    connection.sock.settimeout(within_s)
     with connection.getresponse() as answer:
         while part := answer.read1(1 << 16):
             body += part
