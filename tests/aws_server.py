@@ -142,6 +142,7 @@ class Server:
     always: Act = good
     seen: list[Request] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
     lock: Lock = field(default_factory=Lock)
 
     def next_act(self, request: Request) -> Act:
@@ -158,12 +159,16 @@ def serving(folder: Path) -> Iterator[Server]:
 
     class Desk(StreamRequestHandler):
         def handle(self) -> None:
-            with suppress(OSError, ssl.SSLError):
-                connection = tls.wrap_socket(self.request, server_side=True)
-                with connection:
+            with made.lock:
+                made.open += 1
+            try:
+                with suppress(OSError), tls.wrap_socket(self.request, server_side=True) as talk:
                     with made.lock:
                         made.connections += 1
-                    self._talk(connection)
+                    self._talk(talk)
+            finally:
+                with made.lock:
+                    made.open -= 1
 
         def _talk(self, connection: ssl.SSLSocket) -> None:
             with connection.makefile("rb") as incoming:
