@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast contract lint audit package deploy undeploy schema clean
+.PHONY: help setup run test test-fast bench-client contract lint audit package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -61,6 +61,9 @@ contract: setup ## Schemathesis against the running service, as a learner and as
 
 test-fast: setup ## What needs no server, in less than half a minute
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
+
+bench-client: setup ## What our own client of DynamoDB costs beside botocore's
+	@$(RUN)python benchmarks/client.py
 
 lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff check

@@ -1,6 +1,6 @@
 """How many files there are, and how many of them a request passes.
 
-usage: python -m benchmarks.structure [--details]     (details name the files behind the figures)
+usage: python -m benchmarks.structure [--details]     (the files behind the figures)
 
 The first table counts the files of the four packages: those that are not empty, those of at most 40
 lines (the names that Django fixes aside), the modules that a single other module imports, and the
@@ -48,7 +48,7 @@ MOST = {
 def tracked_files() -> dict[str, Path]:
     """The path of each module of the four packages that is not empty, by its dotted name."""
     listed = subprocess.run(
-        ["git", "ls-files", *(f"{package}/*.py" for package in PACKAGES)],  # noqa: S607
+        ["git", "ls-files", *(f"{package}/*.py" for package in PACKAGES)],
         cwd=ROOT,
         capture_output=True,
         text=True,

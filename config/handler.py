@@ -86,15 +86,17 @@ _http = make_lambda_handler(
 
 
 def _preload() -> None:
-    """Loads the routes, and makes the client that every request with a token uses."""
+    """Loads the routes, makes the client of the table, and reads whom it trusts."""
     from jose import jws  # noqa: F401
 
+    from config import https
     from config.connection import connection
 
     for part in get_resolver().url_patterns:
         if isinstance(part, URLResolver) and part.urlconf_name not in NOT_PRELOADED:
             part.url_patterns  # noqa: B018 - reading it is what imports the module
     connection().connection.client  # noqa: B018 - as above
+    https.tls_context(https.bundle())
 
 
 def lambda_handler(event: Event, context: Any) -> Any:

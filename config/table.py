@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
+import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
+
+# isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PutError, UpdateError, VerboseClientError
@@ -318,8 +321,8 @@ Write = Put | Update | Delete | Check
 def transact(*writes: Write) -> None:
     """Makes all writes (1–100) or none, in one round trip.
 
-    A conflict with another transaction or throttling is tried again with jitter; botocore sends
-    the same request token when it retries, so an answer lost on the way doubles nothing.
+    A conflict with another transaction or throttling is tried again with jitter; the client
+    sends the same request token when it retries, so an answer lost on the way doubles nothing.
     Raises ConditionFailed with the writes that were lost; ServiceUnavailable when still busy.
     """
     if len(writes) == 1 and isinstance(writes[0], Put):

@@ -19,7 +19,7 @@ import pytest
 from accounts import verification
 from accounts.cognito import sessions
 from accounts.services import departure
-from config import aws, connection, embedded, http, provisioning, stack, table
+from config import aws, connection, embedded, http, own_client, provisioning, stack, table
 from learning.services import imports
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
@@ -46,6 +46,7 @@ def using(found: stack.Stack, *, home: Path | None = None) -> Iterator[stack.Sta
             name = f"PARLEY_{field.upper()}"
             patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
         be_patient(patch)
+        patch.setenv(own_client.SETTING, "own")  # whatever the environment says of proxies
         forget_clients()
         yield found
     forget_clients()
@@ -64,7 +65,7 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
 
 def forget_clients() -> None:
     """Drop what the process keeps of its stack."""
-    for kept in (stack.stack, aws.session, aws._client, table.connection):
+    for kept in (stack.stack, aws.own, aws.session, aws._client, table.connection):
         kept.cache_clear()
 
 

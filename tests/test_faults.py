@@ -7,14 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
-from moto.core.models import botocore_stubber
+from ulid import ULID
 
 from accounts.limits import spend
 from accounts.models import Attempts, Profile
 from config import aws, connection, http, table, vault
+from config.aws_json import AwsJson
 from config.clock import now
+from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.table import ConditionFailed, fetch
 from learning.models.cards import Deck
@@ -23,6 +24,16 @@ from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
 from tests.waiting import SteadyClock
+from tests.wire import (
+    Headers,
+    Send,
+    answer_of,
+    operation_of,
+    refusal,
+    replaced,
+    sending,
+    table_client,
+)
 
 WRITES = frozenset({"DeleteItem", "PutItem", "UpdateItem", "TransactWriteItems"})
 # Methods and paths whose calls are, between them, of all the kinds that the service makes.
@@ -36,57 +47,47 @@ REQUESTS: dict[str, Callable[[Caller], Any]] = {
 }
 
 
-def refusal(operation: str, body: dict[str, Any], code: str, status: int) -> Any:
-    """AWS's answer with this error; a transaction is cancelled for its first write."""
-    answer: dict[str, Any] = {"Error": {"Code": code, "Message": "made by a test"}}
-    if code == connection.CONFLICT and operation == "TransactWriteItems":
-        others = [{"Code": "None"}] * (len(body["TransactItems"]) - 1)
-        answer = {
-            "Error": {"Code": "TransactionCanceledException", "Message": "made by a test"},
-            "CancellationReasons": [{"Code": "TransactionConflict"}, *others],
-        }
-    answer["ResponseMetadata"] = {"HTTPStatusCode": status}
-    return SimpleNamespace(status_code=status), answer
+def conflict(operation: str, body: bytes) -> Any:
+    if operation not in WRITES:
+        return None
+    if operation != "TransactWriteItems":
+        return refusal(connection.CONFLICT)
+    others = [{"Code": "None"}] * (len(json.loads(body)["TransactItems"]) - 1)
+    reasons = [{"Code": "TransactionConflict"}, *others]
+    return refusal("TransactionCanceledException", CancellationReasons=reasons)
 
 
-def conflict(operation: str, body: dict[str, Any]) -> Any:
-    return refusal(operation, body, connection.CONFLICT, 400) if operation in WRITES else None
+def throttled(operation: str, body: bytes) -> Any:
+    return refusal("ProvisionedThroughputExceededException")
 
 
-def throttled(operation: str, body: dict[str, Any]) -> Any:
-    return refusal(operation, body, "ProvisionedThroughputExceededException", 400)
+def broken(operation: str, body: bytes) -> Any:
+    return refusal("InternalServerError", status=500)
 
 
-def broken(operation: str, body: dict[str, Any]) -> Any:
-    return refusal(operation, body, "InternalServerError", 500)
-
-
-def silent(operation: str, body: dict[str, Any]) -> Any:
+def silent(operation: str, body: bytes) -> Any:
     raise ReadTimeoutError(endpoint_url="")
 
 
-def gone(operation: str, body: dict[str, Any]) -> Any:
+def gone(operation: str, body: bytes) -> Any:
     raise EndpointConnectionError(endpoint_url="")
 
 
 class Wire:
-    """What botocore sends to. `fate` is told of each try and its answer, which it may let get lost;
-    `sent` has the operations of all tries."""
+    """What the client sends to. `fate` is told of each try that the table has answered, and may let
+    the answer get lost; `sent` has the operations of all tries."""
 
     def __init__(self, memory: MemoryTable) -> None:
         self.memory = memory
         self.sent: list[str] = []
         self.fate: Callable[[str, bytes], None] = lambda operation, body: None
 
-    def send(self, request: Any, **_: Any) -> AWSResponse:
-        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+    def send(self, body: bytes, headers: Headers) -> Answer:
+        operation = operation_of(headers)
         self.sent.append(operation)
-        answered, answer = self.memory._call(SimpleNamespace(name=operation), vars(request))
-        self.fate(operation, request.body)
-        if error := answer.pop("Error", None):
-            answer |= {"__type": error["Code"], "message": error["Message"]}
-        raw = SimpleNamespace(stream=lambda: [json.dumps(answer).encode()])
-        return AWSResponse(request.url, answered.status_code, {}, raw)
+        answer = self.memory.send(body, headers)
+        self.fate(operation, body)
+        return answer
 
     def lose(self, operation: str, body: bytes = b"") -> None:
         """Lets one answer get lost, to the next try of an operation with this in its body."""
@@ -100,7 +101,7 @@ class Wire:
         self.fate = fate
 
 
-Fault = Callable[[str, dict[str, Any]], Any]
+Fault = Callable[[str, bytes], Any]
 FAULTS: dict[Fault, tuple[int, str]] = {
     throttled: (503, "SERVICE_UNAVAILABLE"),
     gone: (503, "SERVICE_UNAVAILABLE"),
@@ -115,25 +116,25 @@ def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
     """Lets DynamoDB's operation `of` fail so many times; the value is what was called."""
     called: list[str] = []
 
-    def answer(model: Any, params: Any, **_: Any) -> Any:
-        called.append(model.name)
-        if model.name == of and called.count(of) <= times:
-            return fault(model.name, json.loads(params["body"]))
-        return None
+    def through(send: Send) -> Send:
+        def failing(body: bytes, headers: Headers) -> Answer:
+            operation = operation_of(headers)
+            called.append(operation)
+            failed = None
+            if operation == of and called.count(of) <= times:
+                failed = fault(operation, body)
+            return failed or send(body, headers)
 
-    events = connection.connection().connection.client.meta.events
-    events.register_first("before-call.dynamodb", answer)
-    try:
+        return failing
+
+    with sending(through):
         yield called
-    finally:
-        events.unregister("before-call.dynamodb", answer)
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (connection, table):
         monkeypatch.setattr(module, "pause", lambda attempt: None)
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda s: None))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -173,11 +174,11 @@ def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
     key = Deck.key(maria.id, deck_id)
     calls = 0
 
-    def partly(operation: str, body: dict[str, Any]) -> Any:
+    def partly(operation: str, body: bytes) -> Any:
         nonlocal calls
         calls += 1
-        left = {"Responses": {}, "UnprocessedKeys": body["RequestItems"]}
-        return SimpleNamespace(status_code=200), left
+        left = json.loads(body)["RequestItems"]
+        return answer_of(200, {"Responses": {}, "UnprocessedKeys": left})
 
     with failing(partly, of="BatchGetItem", times=2):
         assert list(fetch(key)) == [key]
@@ -189,17 +190,10 @@ def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
 
 @pytest.fixture
 def wire(maria: Caller, memory_table: MemoryTable) -> Iterator[Wire]:
-    """The table behind botocore's retries instead of before them."""
-    events = connection.connection().connection.client.meta.events
+    """The table behind the client's retries."""
     made = Wire(memory_table)
-    others = {"before-call.dynamodb": memory_table._call, "before-send": botocore_stubber}
-    for event, other in others.items():
-        events.unregister(event, other)
-    events.register("before-send", made.send)
-    yield made
-    events.unregister("before-send", made.send)
-    for event, other in others.items():
-        events.register(event, other)
+    with replaced(table_client(), send=made.send, tries=AwsJson.tries):
+        yield made
 
 
 def test_a_change_whose_answer_got_lost_is_no_conflict_with_itself(
@@ -243,6 +237,16 @@ def test_a_deletion_whose_answer_got_lost_is_done(maria: Caller, wire: Wire, pat
     assert maria.get(thing).status_code == 404
 
 
+def test_a_review_whose_answer_got_lost_is_one_review(maria: Caller, wire: Wire) -> None:
+    path = f"/flashcards/{card_of(maria, deck_of(maria))}/reviews"
+    before = len(wire.sent)
+    wire.lose("TransactWriteItems")
+    review = {"id": str(ULID()), "rating": "good", "reviewedAt": now().isoformat()}
+    assert maria.post(path, review).status_code == 201
+    assert wire.sent[before:] == ["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]
+    assert [each["id"] for each in maria.get("/reviews").json()["results"]] == [review["id"]]
+
+
 def silence(operation: str, body: bytes) -> None:
     raise ReadTimeoutError(endpoint_url="")
 
@@ -281,7 +285,9 @@ def test_the_limit_of_a_request_does_not_outlive_it(
 
 def test_a_key_that_is_disabled_is_ours_to_mend(moto_stack: Any) -> None:
     def disabled(model: Any, **_: Any) -> Any:
-        return refusal(model.name, {}, "DisabledException", 400)
+        meta = {"HTTPStatusCode": 400}
+        refused = {"Error": {"Code": "DisabledException", "Message": "made by a test"}}
+        return SimpleNamespace(status_code=400), refused | {"ResponseMetadata": meta}
 
     events = aws.client("kms").meta.events
     events.register("before-call.kms", disabled)

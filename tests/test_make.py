@@ -28,8 +28,9 @@ def project(tmp_path: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "uv.lock", "config/steps.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(BASE_DIR / name, tmp_path / name)
-    (tmp_path / "config/embedded").mkdir()
-    (tmp_path / "config/embedded/requirements.txt").touch()
+    requirements = tmp_path / "config/embedded/requirements.txt"
+    requirements.parent.mkdir(parents=True)
+    requirements.touch()
     (tmp_path / ".uv/bin").mkdir(parents=True)
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".uv/aws").mkdir()

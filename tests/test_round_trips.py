@@ -1,4 +1,4 @@
-"""What a request costs: the calls botocore really sends, and DynamoDB's own capacity figures.
+"""What a request costs: the calls the client really sends, and DynamoDB's own capacity figures.
 
 Measured on DynamoDB Local, whose consumed capacity is AWS's. The account's state, which is read
 once in 30 s, is known beforehand. `docs/access-patterns.md` has these figures for people.
@@ -15,12 +15,13 @@ import pytest
 from ulid import ULID
 
 from accounts.admission import states
-from config.connection import connection
+from config.https import Answer
 from config.stack import Stack
 from learning.models.cards import Card
 from tests.callers import Caller, welcome
 from tests.test_flashcards import card_of, deck_of
 from tests.test_import import send
+from tests.wire import Headers, Send, operation_of, sending, units_of
 
 pytestmark = pytest.mark.server
 
@@ -37,21 +38,20 @@ class Spent:
 
 @contextmanager
 def counted() -> Iterator[Spent]:
-    """Counts what goes over the wire, botocore's own repetitions too."""
-    spent, events = Spent(), connection().connection.client.meta.events
+    """Counts what goes over the wire, the client's own repetitions too."""
+    spent = Spent()
 
-    def answered(model: Any, parsed: Any, **_: Any) -> None:
-        again = parsed["ResponseMetadata"].get("RetryAttempts", 0)
-        spent.calls += [model.name] * (1 + again)
-        capacity = parsed.get("ConsumedCapacity", [])
-        for part in [capacity] if isinstance(capacity, dict) else capacity:
-            spent.units += part["CapacityUnits"]
+    def through(send: Send) -> Send:
+        def counting(body: bytes, headers: Headers) -> Answer:
+            spent.calls.append(operation_of(headers))
+            answer = send(body, headers)
+            spent.units += units_of(answer)
+            return answer
 
-    events.register("after-call.dynamodb", answered)
-    try:
+        return counting
+
+    with sending(through):
         yield spent
-    finally:
-        events.unregister("after-call.dynamodb", answered)
 
 
 @pytest.fixture
