@@ -6,7 +6,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 RUN := .venv/bin/
-STEP = $(PYTHON) -m config.steps
+STEP = $(PYTHON) -m config.ops.steps
 
 # Images of containers often forbid Python to keep what it has compiled: each of the many processes
 # that Parley and its tests start would compile all libraries anew, for seconds.
@@ -35,8 +35,8 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 	  $(UV) sync --quiet --locked --python .uv/bin/python
 	@touch $@
 
-.uv/aws/.ready: config/embedded/requirements.txt .uv/.ready
-	@$(STEP) "Installing the embedded AWS into .uv/aws" sh -c '$(call environment,aws,config/embedded/requirements.txt)'
+.uv/aws/.ready: config/ops/local_aws/requirements.txt .uv/.ready
+	@$(STEP) "Installing the embedded AWS into .uv/aws" sh -c '$(call environment,aws,config/ops/local_aws/requirements.txt)'
 	@touch $@
 
 # AWS's own DynamoDB engine, for the tests alone: downloaded, never redistributed.
@@ -73,7 +73,7 @@ lint: setup ## Style, types, and who may import whom
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
 	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
-	  -f config/infrastructure.yaml -f config/production.yaml
+	  -f config/ops/infrastructure.yaml -f config/ops/production.yaml
 
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev
 	@$(RUN)python manage.py package $(STAGE)

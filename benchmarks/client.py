@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 import botocore  # noqa: E402
 
-from config.deployment.slimming import reduce_botocore  # noqa: E402
 from config.https import AMAZON_ROOTS  # noqa: E402
+from config.ops.pruning import reduce_botocore  # noqa: E402
 from config.stack import Stack  # noqa: E402
 from tests.aws_server import Request, says, serving  # noqa: E402
 

@@ -251,12 +251,13 @@ def passed_files() -> Iterator[tuple[str, Passage]]:
     os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PARLEY_LOG_LEVEL": "WARNING"}
     import django
 
-    from config import embedded, provisioning, stack
+    from config import stack
+    from config.ops import cloudformation, local_aws
     from tests.servers import using
 
     django.setup()
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder)) as url:
-        provisioning.apply_locally(Path(folder), url)
+    with tempfile.TemporaryDirectory() as folder, local_aws.running(Path(folder)) as url:
+        cloudformation.apply_locally(Path(folder), url)
         outputs = json.loads((Path(folder) / "stack.json").read_text())
         with using(stack.Stack(**outputs), home=Path(folder)):
             yield from passages()

@@ -3,10 +3,10 @@
 usage: python -m benchmarks.sweep_arithmetic
 
 The inputs are measured by `python -m benchmarks.sweep` and tests/test_scaling.py, priced by
-config/deployment/prices.json, or are AWS's limits; what is assumed of AWS is marked.
+config/ops/prices.json, or are AWS's limits; what is assumed of AWS is marked.
 """
 
-from config.deployment.costs import MEMORY_GB, prices
+from config.ops.costs import MEMORY_GB, prices
 
 # Measured for each mail: the units of a reminder of an event, which is the dearest.
 WRITE_UNITS, READ_UNITS = 23.0, 2.5

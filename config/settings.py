@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from config.secret_keys import secret_keys
 
@@ -18,8 +19,12 @@ DEBUG = os.environ.get("PARLEY_DEBUG") == "1"
 # API Gateway and Lambda name the host; nothing we answer is built from it but links to ourselves.
 ALLOWED_HOSTS = _words("PARLEY_ALLOWED_HOSTS", "127.0.0.1 localhost [::1]")
 
+# What never runs on Lambda is left out of its package. Where it is there, its `runserver` goes
+# before that of staticfiles.
+OPS = ["config.ops"] if (BASE_DIR / "config" / "ops").is_dir() else []
 INSTALLED_APPS = [
     "config",
+    *OPS,
     "accounts",
     "learning",
     "reminders",
@@ -142,13 +147,13 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/",
 }
 
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"terminal": {"()": "config.logs.TerminalFilter"}},
+    "filters": {"terminal": {"()": "config.ops.log_lines.TerminalFilter"}},
     "formatters": {
         "json": {"()": "config.logs.JsonFormatter"},
-        "terminal": {"()": "config.logs.TerminalFormatter"},
+        "terminal": {"()": "config.ops.log_lines.TerminalFormatter"},
     },
     "handlers": {
         "json": {"class": "logging.StreamHandler", "formatter": "json"},
@@ -158,7 +163,7 @@ LOGGING = {
             "filters": ["terminal"],
         },
     },
-    "root": {"handlers": ["terminal" if STAGE == "local" else "json"], "level": "WARNING"},
+    "root": {"handlers": ["terminal" if OPS and STAGE == "local" else "json"], "level": "WARNING"},
     "loggers": {
         "parley": {"level": os.environ.get("PARLEY_LOG_LEVEL", "INFO")},
         # Our own line says more of each request than these do.
@@ -167,6 +172,9 @@ LOGGING = {
         "django.server": {"level": "WARNING", "propagate": True},
     },
 }
+if not OPS:  # the words of local runs stand there
+    for _part in ("filters", "formatters", "handlers"):
+        del LOGGING[_part]["terminal"]
 
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30

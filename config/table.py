@@ -3,7 +3,7 @@
 Keys: `pk` groups what belongs to one owner (`LEARNER#<sub>`), `sk` begins with the kind of item.
 `lsi1`…`lsi5` order items inside a partition (strongly consistent), `gsi1` across partitions; all
 are sparse, and what each holds is written in `docs/access-patterns.md`. The table itself is
-defined in `config/infrastructure.yaml` alone.
+defined in `config/ops/infrastructure.yaml` alone.
 """
 
 from collections.abc import Sequence

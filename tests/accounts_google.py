@@ -20,8 +20,9 @@ import requests
 
 from accounts import cognito
 from accounts.services.google import challenge_of
-from config import aws, provisioning
-from config.embedded import exclusive
+from config import aws
+from config.ops import cloudformation
+from config.ops.local_aws import exclusive
 from config.stack import Stack, stack
 from tests.accounts_helpers import api
 from tests.servers import shared_folder
@@ -126,7 +127,7 @@ def _mapping() -> dict[str, str]:
     """Which attributes Google's claims become on a real stage."""
     from cfnlint.decode.decode import decode_str  # slow to load
 
-    template, faults = decode_str(provisioning.WATCH_TEMPLATE.read_text())
+    template, faults = decode_str(cloudformation.WATCH_TEMPLATE.read_text())
     assert not faults
     return dict(template["Resources"]["Google"]["Properties"]["AttributeMapping"])
 

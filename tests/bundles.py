@@ -13,10 +13,9 @@ import boto3
 import pytest
 import requests
 
-from config import embedded, provisioning
-from config.deployment import release
-from config.deployment.bundle import Bundle, Target
-from config.embedded.mails import Mail, mails
+from config.ops import cloudformation, local_aws, release
+from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.package import Bundle, Target
 from config.stack import BASE_DIR
 from tests.accounts_helpers import PASSWORD, new_email
 from tests.waiting import PATIENCE_S
@@ -55,7 +54,7 @@ def deployment(embedded_home: Path) -> Deployment:
     """Whoever uses it belongs to the xdist group "package": `build/` is there once."""
     endpoint_url = json.loads((embedded_home / "stack.json").read_text())["endpoint_url"]
     session = boto3.Session(
-        embedded.CREDENTIALS, embedded.CREDENTIALS, region_name=provisioning.LOCAL_REGION
+        local_aws.CREDENTIALS, local_aws.CREDENTIALS, region_name=cloudformation.LOCAL_REGION
     )
     place = release.Place(session, endpoint_url)
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
@@ -130,7 +129,7 @@ def place(deployment: Deployment) -> release.Place:
 
 @pytest.fixture(scope="session")
 def outputs(place: release.Place) -> dict[str, str]:
-    return provisioning.outputs(place.client("cloudformation"), STAGE)
+    return cloudformation.outputs(place.client("cloudformation"), STAGE)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 
 from config.aws import CONNECT_TIMEOUT_S
 from config.aws_json import AwsJson
-from config.deployment.slimming import OPERATIONS
+from config.ops.pruning import OPERATIONS
 from config.stack import BASE_DIR
 from tests.template import properties
 
@@ -34,8 +34,8 @@ ACTIONS = {
     ("s3", "HeadObject"): {"s3:GetObject"},
 }
 ADVICE = (
-    "Lambda knows no {service} {operation}: add it to OPERATIONS in config/deployment/slimming.py, "
-    "and its action to the role in config/infrastructure.yaml"
+    "Lambda knows no {service} {operation}: add it to OPERATIONS in config/ops/pruning.py, "
+    "and its action to the role in config/ops/infrastructure.yaml"
 )
 
 
@@ -92,7 +92,7 @@ def _check(service: str, operation: str, *, signed: bool) -> None:
         service=service, operation=operation
     )
     missing = needed(service, operation, signed=signed) - allowed("service")
-    assert not missing, f"the role in config/infrastructure.yaml does not allow {missing}"
+    assert not missing, f"the role in config/ops/infrastructure.yaml does not allow {missing}"
 
 
 def _by_the_service() -> bool:

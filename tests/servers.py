@@ -19,7 +19,8 @@ import pytest
 from accounts import verification
 from accounts.cognito import sessions
 from accounts.services import departure
-from config import aws, connection, embedded, http, own_client, provisioning, stack, table
+from config import aws, connection, http, own_client, stack, table
+from config.ops import cloudformation, local_aws
 from learning.services import imports
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
@@ -73,8 +74,8 @@ def forget_clients() -> None:
 def embedded_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state folder of the embedded AWS, provisioned, one for all workers of this run."""
     home = shared_folder(tmp_path_factory) / "parley"
-    with embedded.running(home) as endpoint_url:
-        provisioning.apply_locally(home, endpoint_url)
+    with local_aws.running(home) as endpoint_url:
+        cloudformation.apply_locally(home, endpoint_url)
         yield home
 
 
@@ -133,12 +134,12 @@ def empty_table(dynamodb_local_url: str) -> Iterator[stack.Stack]:
 
     There is nothing but the table: no user pool, no key, no mail.
     """
-    client = provisioning.local_client("dynamodb", dynamodb_local_url)
+    client = cloudformation.local_client("dynamodb", dynamodb_local_url)
     name = f"parley-{uuid4()}"
     client.create_table(TableName=name, **table_definition())
     nothing = {field.name: "none" for field in fields(stack.Stack)}
     only_table = nothing | {
-        "region": provisioning.LOCAL_REGION,
+        "region": cloudformation.LOCAL_REGION,
         "table_name": name,
         "endpoint_url": dynamodb_local_url,
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from config import provisioning
+from config.ops import cloudformation
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
@@ -17,8 +17,8 @@ _Loader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")
 
 @cache
 def properties(resource: str) -> dict[str, Any]:
-    """A resource's properties, as they stand in `config/infrastructure.yaml`."""
-    template = yaml.load(provisioning.TEMPLATE.read_text(), _Loader)  # noqa: S506 - safe
+    """A resource's properties, as they stand in `config/ops/infrastructure.yaml`."""
+    template = yaml.load(cloudformation.TEMPLATE.read_text(), _Loader)  # noqa: S506 - safe
     found: dict[str, Any] = template["Resources"][resource]["Properties"]
     return found
 

@@ -2,7 +2,7 @@
 
 import re
 
-from config.deployment.slimming import OPERATIONS
+from config.ops.pruning import OPERATIONS
 from config.stack import BASE_DIR
 
 CALL = re.compile(r'\b(?:call|as_admin|as_client)\(\s*"(\w+)"')

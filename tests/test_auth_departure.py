@@ -15,7 +15,7 @@ from accounts.admission import Learner
 from accounts.models import Account, Address, Profile, learner_key
 from accounts.services.recovery import confirm_email_change
 from config import aws, table
-from config.embedded import exclusive
+from config.ops.local_aws import exclusive
 from config.partitions import plain, raw_page
 from config.problems import ServiceUnavailable
 from config.sources import Source

@@ -35,8 +35,8 @@ from botocore.retries import standard
 from config import aws_json
 from config.aws_json import AwsJson, Keys
 from config.https import BUNDLE
+from config.ops.cloudformation import LOCAL_REGION
 from config.problems import ServiceTimeout
-from config.provisioning import LOCAL_REGION
 from tests.aws_server import (
     GOOD,
     Act,
@@ -481,7 +481,7 @@ def test_the_codes_that_are_tried_again_are_botocores(own: AwsJson) -> None:
 
 
 def test_the_operations_with_a_token_are_botocores() -> None:
-    from config.deployment.slimming import OPERATIONS
+    from config.ops.pruning import OPERATIONS
     from config.own_client import SERVICES
 
     for service in SERVICES:

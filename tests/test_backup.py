@@ -10,8 +10,7 @@ from unittest import mock
 import pytest
 from django.core.management import CommandError, call_command
 
-from config import provisioning
-from config.deployment import backup
+from config.ops import backup, cloudformation
 from config.stack import Stack
 from tests.template import table_definition
 
@@ -47,7 +46,7 @@ def told(_count: int) -> None:
 @pytest.fixture
 def client(dynamodb_local: Stack) -> Any:
     assert dynamodb_local.endpoint_url
-    return provisioning.local_client("dynamodb", dynamodb_local.endpoint_url)
+    return cloudformation.local_client("dynamodb", dynamodb_local.endpoint_url)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from config import embedded, provisioning
+from config.ops import cloudformation, local_aws
 from config.stack import BASE_DIR
 from tests.test_run import Run
 from tests.waiting import PATIENCE_S
@@ -207,8 +207,8 @@ def send_mail(home: Path, *, link: str) -> None:
         f"<script>document.body.textContent = 'run'</script><a href='{link}'>The reference</a>"
         "</body></html>"
     )
-    with embedded.running(home) as endpoint_url:
-        provisioning.local_client("sesv2", endpoint_url).send_email(
+    with local_aws.running(home) as endpoint_url:
+        cloudformation.local_client("sesv2", endpoint_url).send_email(
             FromEmailAddress="parley@parley.example",
             Destination={"ToAddresses": ["learner@parley.example"]},
             Content={

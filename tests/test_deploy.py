@@ -16,8 +16,8 @@ import requests
 import yaml
 from ulid import ULID
 
-from config.deployment import release
-from config.deployment.bundle import Bundle
+from config.ops import release
+from config.ops.package import Bundle
 from config.stack import BASE_DIR
 from tests import gateway
 from tests.accounts_helpers import new_email

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from config.management.commands.list_errors import problems
+from config.ops.management.commands.list_errors import problems
 from config.stack import BASE_DIR
 from config.table import Item
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from config import embedded, provisioning
-from config.embedded import EngineError
+from config.ops import cloudformation, local_aws
+from config.ops.local_aws import EngineError
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
@@ -24,63 +24,63 @@ def port_of(endpoint_url: str) -> int:
 
 
 def make_bucket(endpoint_url: str) -> None:
-    s3 = provisioning.local_client("s3", endpoint_url)
+    s3 = cloudformation.local_client("s3", endpoint_url)
     s3.create_bucket(
         Bucket="letters",
-        CreateBucketConfiguration={"LocationConstraint": provisioning.LOCAL_REGION},
+        CreateBucketConfiguration={"LocationConstraint": cloudformation.LOCAL_REGION},
     )
     s3.put_object(Bucket="letters", Key="first", Body=b"Dear Amara")
 
 
 def read_object(endpoint_url: str) -> bytes:
-    s3 = provisioning.local_client("s3", endpoint_url)
+    s3 = cloudformation.local_client("s3", endpoint_url)
     return bytes(s3.get_object(Bucket="letters", Key="first")["Body"].read())
 
 
 def test_state_and_port_survive(home: Path) -> None:
-    with embedded.running(home) as first:
+    with local_aws.running(home) as first:
         make_bucket(first)
-    with embedded.running(home) as second:
+    with local_aws.running(home) as second:
         assert second == first
         assert read_object(second) == b"Dear Amara"
 
 
 def test_a_second_user_gets_the_same_engine_and_may_leave_first(home: Path) -> None:
     told: list[str] = []
-    with embedded.running(home) as outer:
+    with local_aws.running(home) as outer:
         make_bucket(outer)
-        with embedded.running(home, progress=told.append) as inner:
+        with local_aws.running(home, progress=told.append) as inner:
             assert inner == outer
         assert read_object(outer) == b"Dear Amara"
     assert told == [f"shared: it runs on {outer[7:]} already"]
 
 
 def test_it_ends_with_its_last_user(home: Path) -> None:
-    with embedded.running(home) as endpoint_url:
+    with local_aws.running(home) as endpoint_url:
         pass
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port_of(endpoint_url)))
 
 
 def test_it_takes_another_port_when_its_own_is_taken(home: Path) -> None:
-    with embedded.running(home) as first:
+    with local_aws.running(home) as first:
         pass
     with (
         socket.create_server(("127.0.0.1", port_of(first))),
-        embedded.running(home) as second,
+        local_aws.running(home) as second,
     ):
         assert second != first
 
 
 def test_two_folders_have_nothing_in_common(home: Path, tmp_path: Path) -> None:
-    with embedded.running(home) as one, embedded.running(tmp_path / "other") as other:
+    with local_aws.running(home) as one, local_aws.running(tmp_path / "other") as other:
         make_bucket(one)
-        s3 = provisioning.local_client("s3", other)
+        s3 = cloudformation.local_client("s3", other)
         assert s3.list_buckets()["Buckets"] == []
 
 
 def test_it_takes_no_request_from_elsewhere(home: Path) -> None:
-    with embedded.running(home) as endpoint_url, pytest.raises(OSError, match=r"refused|assign"):
+    with local_aws.running(home) as endpoint_url, pytest.raises(OSError, match=r"refused|assign"):
         socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=PATIENCE_S)
 
 
@@ -88,7 +88,7 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(EngineError, match=r"the state folder .*/file cannot be used"),
-        embedded.running(tmp_path / "file"),
+        local_aws.running(tmp_path / "file"),
     ):
         pass
 
@@ -102,14 +102,14 @@ def test_a_folder_that_cannot_be_saved_to_is_told(
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != read_only)
     with (
         pytest.raises(EngineError, match=f"cannot be used: {read_only} is read-only"),
-        embedded.running(tmp_path / "home"),
+        local_aws.running(tmp_path / "home"),
     ):
         pass
 
 
 def test_a_missing_installation_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "ENGINE_PYTHON", home / "none")
-    with pytest.raises(EngineError, match=r"run `make setup`"), embedded.running(home):
+    monkeypatch.setattr(local_aws, "ENGINE_PYTHON", home / "none")
+    with pytest.raises(EngineError, match=r"run `make setup`"), local_aws.running(home):
         pass
 
 
@@ -119,8 +119,8 @@ def test_an_engine_that_ends_at_once_is_told_with_its_last_words(
     broken = home.parent / "broken"
     broken.write_text("#!/bin/sh\necho no memory left\nexit 3\n")
     broken.chmod(0o700)
-    monkeypatch.setattr(embedded, "ENGINE_PYTHON", broken)
-    with pytest.raises(EngineError, match="no memory left"), embedded.running(home):
+    monkeypatch.setattr(local_aws, "ENGINE_PYTHON", broken)
+    with pytest.raises(EngineError, match="no memory left"), local_aws.running(home):
         pass
 
 
@@ -128,7 +128,7 @@ def test_an_engine_that_ends_at_once_is_told_with_its_last_words(
 def test_a_damaged_record_of_the_last_engine_is_written_anew(home: Path, record: str) -> None:
     home.mkdir()
     (home / "aws.json").write_text(record)
-    with embedded.running(home) as endpoint_url:
+    with local_aws.running(home) as endpoint_url:
         written = json.loads((home / "aws.json").read_text())
     assert written["port"] == port_of(endpoint_url)
 
@@ -140,7 +140,7 @@ def test_state_of_a_later_version_is_refused_and_kept(home: Path) -> None:
     later.write_text(written)
     with (
         pytest.raises(EngineError, match=r"cannot read its state .*refusing to load"),
-        embedded.running(home),
+        local_aws.running(home),
     ):
         pass
     assert later.read_text() == written

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from accounts.authorizer import authorize
 from accounts.verification import key_set
 from config import handler
-from config.deployment import gate, gateway
+from config.ops import public_routes, zappa_template
 from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR, Stack
 from tests.callers import accept_our_tokens, access_token
@@ -110,19 +110,19 @@ def test_what_is_open_is_what_the_contract_calls_public() -> None:
         for method, operation in methods.items()
         if not operation.get("security")
     }
-    found = {(r.method, "/" + "/".join(r.words)) for r in gate.routes() if r.is_open}
+    found = {(r.method, "/" + "/".join(r.words)) for r in public_routes.routes() if r.is_open}
     pages = {("GET", "/"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/schema")}
     assert found == contract | pages
 
 
 def test_pages_with_sessions_of_their_own_and_files_are_open() -> None:
-    opened = gate.open_methods()
+    opened = public_routes.open_methods()
     for word in ("browse", "static"):
         assert opened[word] == opened[f"{word}/{{proxy+}}"] == ["ANY"]
 
 
 def test_the_front_page_is_open_and_the_mails_of_local_runs_are_no_route_of_a_stage() -> None:
-    opened = gate.open_methods()
+    opened = public_routes.open_methods()
     assert opened[""] == ["GET", "HEAD"]
     assert [path for path in opened if path.startswith("mails")] == []
 
@@ -153,8 +153,8 @@ def test_a_new_route_is_open_or_not_by_its_permission_classes(settings: Any) -> 
         path("diary", Learners.as_view()),
         path("diary/page", Everyone.as_view(permission_classes=Learners.permission_classes)),
     )
-    opened = gate.open_methods()
-    assert {path for path in opened if path.split("/")[0] not in gate.OPEN_BELOW} == {
+    opened = public_routes.open_methods()
+    assert {path for path in opened if path.split("/")[0] not in public_routes.OPEN_BELOW} == {
         "news",
         "news/{p1}",
     }
@@ -166,14 +166,14 @@ def test_a_route_that_another_would_leave_open_is_refused(settings: Any) -> None
         path("news/<str:token>.txt", Everyone.as_view()),
         path("news/mine", Learners.as_view()),
     )
-    with pytest.raises(gate.GateError, match="GET /news/mine would be left open"):
-        gate.open_methods()
+    with pytest.raises(public_routes.GateError, match="GET /news/mine would be left open"):
+        public_routes.open_methods()
 
 
 def test_a_page_of_which_nobody_has_said_who_may_see_it_is_refused(settings: Any) -> None:
     settings.ROOT_URLCONF = (path("page", page),)
-    with pytest.raises(gate.GateError, match="/page is no view of the API"):
-        gate.open_methods()
+    with pytest.raises(public_routes.GateError, match="/page is no view of the API"):
+        public_routes.open_methods()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_page_of_which_nobody_has_said_who_may_see_it_is_refused(settings: Any
     ],
 )
 def test_web_apps_may_read_the_gates_own_answers(origins: str, allowed: str | None) -> None:
-    for answer in gate.answers(origins).values():
+    for answer in public_routes.answers(origins).values():
         header = "gatewayresponse.header.Access-Control-Allow-Origin"
         assert answer["ResponseParameters"].get(header) == allowed
         assert answer["body"]["status"] == int(answer["StatusCode"])
@@ -220,7 +220,7 @@ def methods_at(added: dict[str, Any], resource: Any) -> dict[str, str]:
 
 def test_an_open_method_is_unguarded_and_its_neighbours_are_not() -> None:
     plan = {"open": {"auth/login": ["POST"]}, "answers": {}}
-    added = gateway.additions(zappas(), plan)
+    added = zappa_template.additions(zappas(), plan)
     guards = {
         (found["Properties"]["ResourceId"].get("Ref"), found["Properties"]["HttpMethod"]): (
             found["Properties"]["AuthorizationType"],
@@ -241,15 +241,15 @@ def test_an_open_method_is_unguarded_and_its_neighbours_are_not() -> None:
 
 
 def test_the_root_is_opened_for_its_page_alone_and_keeps_zappas_guard_of_the_rest() -> None:
-    added = gateway.additions(zappas(), {"open": {"": ["GET", "HEAD"]}, "answers": {}})
+    added = zappa_template.additions(zappas(), {"open": {"": ["GET", "HEAD"]}, "answers": {}})
     root = {"Fn::GetAtt": ["Api", "RootResourceId"]}
     assert methods_at(added, root) == dict.fromkeys(("GET", "HEAD", "OPTIONS"), "NONE")
     assert not [each for each in added.values() if each["Type"] == "AWS::ApiGateway::Resource"]
 
 
 def test_no_two_paths_have_one_name() -> None:
-    plan = gate.plan({})
-    added = gateway.additions(zappas(), plan)
+    plan = public_routes.plan({})
+    added = zappa_template.additions(zappas(), plan)
     paths = {tuple(path.split("/")[:n]) for path in plan["open"] if path for n in range(1, 9)}
     made = [each for each in added.values() if each["Type"] == "AWS::ApiGateway::Resource"]
     assert len(made) == len(paths)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from config import provisioning, table
+from config import table
 from config.connection import SCHEMA
+from config.ops import cloudformation
 from config.stack import Stack
 
 FIRST_INDEXES = {
@@ -40,7 +41,7 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def template() -> Any:
-    return read(provisioning.TEMPLATE)
+    return read(cloudformation.TEMPLATE)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def properties(template: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [provisioning.TEMPLATE, provisioning.WATCH_TEMPLATE])
+@pytest.mark.parametrize("path", [cloudformation.TEMPLATE, cloudformation.WATCH_TEMPLATE])
 def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> None:
     from cfnlint.api import lint_file
 
@@ -58,7 +59,7 @@ def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> N
 
 def test_google_writes_what_the_client_may_write_and_never_the_address(template: Any) -> None:
     """Cognito writes what is mapped with the client's right, which access tokens have as well."""
-    google = read(provisioning.WATCH_TEMPLATE)["Resources"]["Google"]["Properties"]
+    google = read(cloudformation.WATCH_TEMPLATE)["Resources"]["Google"]["Properties"]
     mapped = set(google["AttributeMapping"])
     client = template["Resources"]["Client"]["Properties"]
     assert mapped <= set(client["WriteAttributes"])
@@ -74,7 +75,7 @@ def test_the_hosted_ui_takes_no_passwords(template: Any) -> None:
 
 
 def test_every_alarm_tells_somebody_and_every_board_is_readable() -> None:
-    resources = read(provisioning.WATCH_TEMPLATE)["Resources"]
+    resources = read(cloudformation.WATCH_TEMPLATE)["Resources"]
     alarms = [r for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
     assert len(alarms) >= 8
     for alarm in alarms:
@@ -106,10 +107,10 @@ def test_the_models_know_the_same_keys_and_indexes_as_the_template(properties: A
 
 def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None:
     assert properties["TimeToLiveSpecification"] == {
-        "AttributeName": provisioning.TTL_ATTRIBUTE,
+        "AttributeName": cloudformation.TTL_ATTRIBUTE,
         "Enabled": True,
     }
-    assert hasattr(table.Item, provisioning.TTL_ATTRIBUTE)
+    assert hasattr(table.Item, cloudformation.TTL_ATTRIBUTE)
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
@@ -120,7 +121,7 @@ def test_what_cannot_be_made_again_outlives_the_stack(template: Any, name: str) 
 
 
 def test_the_outputs_fill_the_stack_that_the_service_reads(template: Any) -> None:
-    outputs = {provisioning.snake_case(name) for name in template["Outputs"]}
+    outputs = {cloudformation.snake_case(name) for name in template["Outputs"]}
     assert {field.name for field in fields(Stack)} - outputs == {"region", "endpoint_url"}
 
 
@@ -133,4 +134,4 @@ def test_no_one_but_the_backend_can_use_the_app_client(template: Any) -> None:
 
 
 def test_nothing_in_the_template_belongs_to_one_account() -> None:
-    assert not re.search(r"\b\d{12}\b", provisioning.TEMPLATE.read_text())
+    assert not re.search(r"\b\d{12}\b", cloudformation.TEMPLATE.read_text())

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from config.logs import JsonFormatter, TerminalFilter, TerminalFormatter
+from config.logs import JsonFormatter
+from config.ops.log_lines import TerminalFilter, TerminalFormatter
 from config.stack import BASE_DIR
 from tests.callers import Caller
 

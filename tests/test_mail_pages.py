@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from config import provisioning, stack
-from config.embedded.mails import Mail, mails
+from config import stack
+from config.ops import cloudformation
+from config.ops.local_aws.mailbox import Mail, mails
 
 pytestmark = pytest.mark.server
 
@@ -24,7 +25,7 @@ HOSTILE = (
 def sent(embedded_aws: stack.Stack) -> list[Mail]:
     """Three mails to Inês, the oldest first."""
     assert embedded_aws.endpoint_url
-    ses = provisioning.local_client("sesv2", embedded_aws.endpoint_url)
+    ses = cloudformation.local_client("sesv2", embedded_aws.endpoint_url)
 
     def send(subject: str, headers: list[dict[str, str]] | None = None, **body: str) -> None:
         ses.send_email(

@@ -25,10 +25,10 @@ if pathlib.Path("broken").exists():
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """What `make setup` reads, after uv has been fetched."""
-    for name in ("Makefile", "pyproject.toml", "uv.lock", "config/steps.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("Makefile", "pyproject.toml", "uv.lock", "config/ops/steps.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(BASE_DIR / name, tmp_path / name)
-    requirements = tmp_path / "config/embedded/requirements.txt"
+    requirements = tmp_path / "config/ops/local_aws/requirements.txt"
     requirements.parent.mkdir(parents=True)
     requirements.touch()
     (tmp_path / ".uv/bin").mkdir(parents=True)

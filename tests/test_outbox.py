@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from config import provisioning, stack
-from config.embedded.mails import Mail, mails
+from config import stack
+from config.ops import cloudformation
+from config.ops.local_aws.mailbox import Mail, mails
 
 pytestmark = pytest.mark.server
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.server
 def sent(embedded_aws: stack.Stack) -> str:
     """Four mails; the value is the engine's URL."""
     assert embedded_aws.endpoint_url
-    ses = provisioning.local_client("sesv2", embedded_aws.endpoint_url)
+    ses = cloudformation.local_client("sesv2", embedded_aws.endpoint_url)
 
     def send(to: str, subject: str, **body: str) -> None:
         ses.send_email(
@@ -84,7 +85,7 @@ def test_code_fails_when_there_is_none(outbox: Any) -> None:
 
 def test_the_code_that_cognito_mails_can_be_read(embedded_aws: stack.Stack) -> None:
     assert embedded_aws.endpoint_url
-    cognito = provisioning.local_client("cognito-idp", embedded_aws.endpoint_url)
+    cognito = cloudformation.local_client("cognito-idp", embedded_aws.endpoint_url)
     cognito.admin_create_user(
         UserPoolId=embedded_aws.user_pool_id,
         Username="dalia@outbox.example",

@@ -14,14 +14,8 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
 from benchmarks.cold_start import ENVIRONMENT
-from config.deployment import slimming
-from config.deployment.bundle import (
-    NOT_ON_LAMBDA,
-    Bundle,
-    BundleError,
-    Target,
-    runtime_requirements,
-)
+from config.ops import pruning
+from config.ops.package import NOT_ON_LAMBDA, Bundle, BundleError, Target, runtime_requirements
 from config.stack import BASE_DIR
 from tests.gateway import event
 
@@ -92,7 +86,7 @@ def test_nothing_but_what_is_meant_is_inside(bundle: Bundle) -> None:
         names = package.namelist()
     ours = [name for name in names if name.partition("/")[0] in ("tests", "docs", "benchmarks")]
     assert ours == []
-    for dropped in ("config/deployment/", "config/embedded/", "package_info.json", ".parley"):
+    for dropped in ("config/ops/", "config/ops/local_aws/", "package_info.json", ".parley"):
         assert not [name for name in names if name.startswith(dropped)], dropped
     secret = (".env", ".key", ".pem", "secret-key", "stack.json")
     public = ["botocore/cacert.pem", "config/amazon-roots.pem"]
@@ -125,10 +119,10 @@ def test_the_package_is_small(bundle: Bundle) -> None:
 
 def test_the_same_files_make_the_same_package(unpacked: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.zip", tmp_path / "second.zip"
-    slimming.pack(unpacked / "config", first)
+    pruning.pack(unpacked / "config", first)
     for path in (unpacked / "config").rglob("*"):
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    slimming.pack(unpacked / "config", second)
+    pruning.pack(unpacked / "config", second)
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -149,7 +143,7 @@ def test_a_description_keeps_what_its_operations_use() -> None:
             "Value": {"type": "list", "member": {"shape": "Value"}},
         },
     }
-    left = slimming.only(described, ("Get",))
+    left = pruning.only(described, ("Get",))
     assert left["metadata"] == {"apiVersion": "1"}
     assert set(left["operations"]) == {"Get"}
     assert set(left["shapes"]) == {"GetInput", "Gone", "Key", "Name", "Value"}

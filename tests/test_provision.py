@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from config import embedded, provisioning
 from config.connection import SCHEMA
+from config.ops import cloudformation as ops_cloudformation
+from config.ops import local_aws
+from config.ops.cloudformation import TTL_ATTRIBUTE, ProvisioningError, local_client
 from config.stack import Stack
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
@@ -45,7 +47,7 @@ Outputs:""",
 @pytest.fixture
 def cloudformation(embedded_aws: Stack) -> Any:
     assert embedded_aws.endpoint_url
-    return provisioning.local_client("cloudformation", embedded_aws.endpoint_url)
+    return local_client("cloudformation", embedded_aws.endpoint_url)
 
 
 @pytest.fixture
@@ -53,14 +55,14 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A template of one resource in the place of ours."""
     path = tmp_path / "template.yaml"
     path.write_text(SMALL)
-    monkeypatch.setattr(provisioning, "TEMPLATE", path)
+    monkeypatch.setattr(ops_cloudformation, "TEMPLATE", path)
     return path
 
 
 def apply(client: Any, stage: str, **parameters: str) -> tuple[dict[str, str], list[str]]:
     """The outputs, and what was told meanwhile."""
     told: list[str] = []
-    outputs = provisioning.apply(
+    outputs = ops_cloudformation.apply(
         client, stage=stage, parameters=parameters, progress=told.append, interval_s=0.05
     )
     return outputs, told
@@ -98,13 +100,13 @@ def test_the_first_failed_resource_and_its_reason_are_told(
     cloudformation: Any, template: Path
 ) -> None:
     template.write_text(BROKEN)
-    with pytest.raises(provisioning.ProvisioningError, match=r"Orphans CREATE_FAILED: .*nowhere"):
+    with pytest.raises(ProvisioningError, match=r"Orphans CREATE_FAILED: .*nowhere"):
         apply(cloudformation, "broken")
 
 
 def test_a_failed_creation_can_be_tried_again(cloudformation: Any, template: Path) -> None:
     template.write_text(BROKEN)
-    with pytest.raises(provisioning.ProvisioningError):
+    with pytest.raises(ProvisioningError):
         apply(cloudformation, "retried")
     template.write_text(SMALL)
     outputs, told = apply(cloudformation, "retried")
@@ -115,7 +117,7 @@ def test_a_failed_creation_can_be_tried_again(cloudformation: Any, template: Pat
 def test_a_failed_update_is_told_and_the_stack_goes_on(cloudformation: Any, template: Path) -> None:
     before, _ = apply(cloudformation, "updated")
     template.write_text(BROKEN)
-    with pytest.raises(provisioning.ProvisioningError, match=r"Orphans \w+_FAILED"):
+    with pytest.raises(ProvisioningError, match=r"Orphans \w+_FAILED"):
         apply(cloudformation, "updated")
     template.write_text(SMALL)
     assert apply(cloudformation, "updated")[0] == before
@@ -123,23 +125,23 @@ def test_a_failed_update_is_told_and_the_stack_goes_on(cloudformation: Any, temp
 
 def test_a_template_that_is_refused_is_told(cloudformation: Any, template: Path) -> None:
     template.write_text(SMALL.replace("AWS::Logs::LogGroup", "AWS::Logs::Nothing"))
-    with pytest.raises(provisioning.ProvisioningError, match="AWS::Logs::Nothing"):
+    with pytest.raises(ProvisioningError, match="AWS::Logs::Nothing"):
         apply(cloudformation, "refused")
 
 
 def test_items_of_the_local_table_expire_too(embedded_aws: Stack) -> None:
     assert embedded_aws.endpoint_url
-    dynamodb = provisioning.local_client("dynamodb", embedded_aws.endpoint_url)
+    dynamodb = local_client("dynamodb", embedded_aws.endpoint_url)
     found = dynamodb.describe_time_to_live(TableName=embedded_aws.table_name)
     assert found["TimeToLiveDescription"] == {
         "TimeToLiveStatus": "ENABLED",
-        "AttributeName": provisioning.TTL_ATTRIBUTE,
+        "AttributeName": TTL_ATTRIBUTE,
     }
 
 
 def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -> None:
     assert dynamodb_local.endpoint_url
-    dynamodb = provisioning.local_client("dynamodb", dynamodb_local.endpoint_url)
+    dynamodb = local_client("dynamodb", dynamodb_local.endpoint_url)
     found = dynamodb.describe_table(TableName=dynamodb_local.table_name)["Table"]
     assert found["KeySchema"] == table_definition()["KeySchema"] == SCHEMA["KeySchema"]
     assert len(found["LocalSecondaryIndexes"]) == 5
@@ -168,9 +170,9 @@ def test_the_command_applies_a_real_stage_with_ones_own_credentials(
     embedded_aws: Stack, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", str(embedded_aws.endpoint_url))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", embedded.CREDENTIALS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", embedded.CREDENTIALS)
-    monkeypatch.setattr(provisioning, "POLL_S", 0.05)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", local_aws.CREDENTIALS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local_aws.CREDENTIALS)
+    monkeypatch.setattr(ops_cloudformation, "POLL_S", 0.05)
     said = io.StringIO()
     call_command("provision", "--stage=dev", "--region=eu-west-1", stdout=said)
     assert said.getvalue() == "LogsName = /parley/dev/green\n"
@@ -187,9 +189,9 @@ def test_the_command_fails_with_the_reason(
 ) -> None:
     template.write_text(BROKEN)
     monkeypatch.setenv("AWS_ENDPOINT_URL", str(embedded_aws.endpoint_url))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", embedded.CREDENTIALS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", embedded.CREDENTIALS)
-    monkeypatch.setattr(provisioning, "POLL_S", 0.05)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", local_aws.CREDENTIALS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local_aws.CREDENTIALS)
+    monkeypatch.setattr(ops_cloudformation, "POLL_S", 0.05)
     with pytest.raises(CommandError, match="Orphans CREATE_FAILED"):
         call_command("provision", "--stage=dev", "--region=eu-west-2")
 
@@ -197,7 +199,7 @@ def test_the_command_fails_with_the_reason(
 def test_aws_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", embedded.CREDENTIALS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", embedded.CREDENTIALS)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", local_aws.CREDENTIALS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local_aws.CREDENTIALS)
     with pytest.raises(CommandError, match="Could not connect"):
         call_command("provision", "--stage=dev", "--region=eu-central-1")

@@ -16,9 +16,9 @@ import pytest
 import requests
 from django.core.management import CommandError, call_command
 
-from config.deployment import release
-from config.deployment.bundle import Bundle, BundleError, Target, configure
-from config.embedded.mails import Mail
+from config.ops import release
+from config.ops.local_aws.mailbox import Mail
+from config.ops.package import Bundle, BundleError, Target, configure
 from tests.bundles import STAGE, Api, Deployment, Learner
 from tests.waiting import PATIENCE_S, eventually
 

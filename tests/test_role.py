@@ -9,14 +9,14 @@ import pytest
 from botocore import xform_name
 
 from config import aws
-from config.deployment.bundle import PACKAGES
-from config.deployment.slimming import OPERATIONS
+from config.ops.package import PACKAGES
+from config.ops.pruning import OPERATIONS
 from config.stack import BASE_DIR, Stack
 from tests.permissions import allowed, calls_watched, needed, policies
 
 # Operations that PynamoDB makes of its own methods' names.
 BY_PYNAMODB = {"DeleteItem": "delete", "PutItem": "save", "UpdateItem": "update"}
-NOT_ON_LAMBDA = ("config/deployment/", "config/embedded/", "config/management/", "config/prov")
+NOT_ON_LAMBDA = ("config/ops/", "config/ops/local_aws/", "config/ops/management/", "config/prov")
 WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from config import embedded, provisioning
-from config.embedded.mails import mails
+from config.ops import cloudformation, local_aws
+from config.ops.local_aws.mailbox import mails
 from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S, eventually
 
@@ -125,9 +125,9 @@ def taken_port() -> Iterator[int]:
 
 def send_mail(home: Path, to: str, text: str) -> None:
     """A mail from the service, through the running engine of `home`."""
-    with embedded.running(home) as endpoint_url:
-        outputs = provisioning.apply_locally(home, endpoint_url)
-        provisioning.local_client("sesv2", endpoint_url).send_email(
+    with local_aws.running(home) as endpoint_url:
+        outputs = cloudformation.apply_locally(home, endpoint_url)
+        cloudformation.local_client("sesv2", endpoint_url).send_email(
             FromEmailAddress=outputs["MailFrom"],
             ConfigurationSetName=outputs["ConfigurationSet"],
             Destination={"ToAddresses": [to]},
@@ -265,7 +265,7 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
     assert made.status_code == 201, made.text
 
     def found() -> list[str]:
-        with embedded.running(home) as endpoint_url:
+        with local_aws.running(home) as endpoint_url:
             return [mail.text for mail in mails(endpoint_url) if mail.subject == "Llamar a Inés"]
 
     eventually(lambda: bool(found()))
@@ -313,7 +313,7 @@ def test_nothing_outlives_a_killed_run_and_its_state_is_saved(
     run.stop(signal.SIGKILL)
     eventually(lambda: health(run.url) is None)
     eventually(lambda: not is_engine_alive(home))
-    with embedded.running(home) as endpoint_url:
+    with local_aws.running(home) as endpoint_url:
         found = mails(endpoint_url, to="amara@example.org")
     assert [mail.code for mail in found] == ["482913"]
 
@@ -379,8 +379,8 @@ def test_damaged_state_is_named_and_left_as_it_is(start: Callable[..., Run], hom
 
 
 def test_state_without_its_table_is_told_in_words(start: Callable[..., Run], home: Path) -> None:
-    with embedded.running(home) as endpoint_url:
-        provisioning.apply_locally(home, endpoint_url)
+    with local_aws.running(home) as endpoint_url:
+        cloudformation.apply_locally(home, endpoint_url)
     (home / "aws" / "dynamodb.json").unlink()
     run = start()
     assert run.process.wait(PATIENCE_S) == 1

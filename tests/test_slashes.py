@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from config import handler
-from config.deployment import gate
 from config.http import PAGES
+from config.ops import public_routes
 from tests.browsers import signed_in
 from tests.callers import Caller
 from tests.gateway import GATEWAY_HOST, OWN_HOST, event
@@ -87,7 +87,7 @@ def test_a_form_that_was_sent_with_a_slash_is_not_led_on() -> None:
 def test_whatever_draws_a_page_is_known_as_one() -> None:
     drawn = {
         route.words[0]
-        for route in gate.routes()
+        for route in public_routes.routes()
         if any(each.media_type == "text/html" for each in route.callback.cls.renderer_classes)
     }
     assert drawn - {""} <= PAGES

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from config.ops.steps import Steps
 from config.stack import BASE_DIR
-from config.steps import Steps
 
 SECONDS = r"\d+\.\d s"
 
@@ -18,7 +18,7 @@ SECONDS = r"\d+\.\d s"
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """A command as a step whose stderr is no terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "config.steps", *command],
+        [sys.executable, "-m", "config.ops.steps", *command],
         cwd=BASE_DIR,
         capture_output=True,
         text=True,
@@ -30,7 +30,7 @@ def on_terminal(*command: str, **environment: str) -> str:
     """What a terminal gets to show of a step."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "config.steps", *command],
+        [sys.executable, "-m", "config.ops.steps", *command],
         cwd=BASE_DIR,
         env=os.environ | {"TERM": "xterm"} | environment,
         stderr=theirs,

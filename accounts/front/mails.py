@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from accounts.front.views import show
-from config.embedded.mails import Mail, mails
 from config.http import PAGE_POLICY
+from config.ops.local_aws.mailbox import Mail, mails
 from config.problems import NotFound, Problem, ServiceUnavailable
 from config.stack import StackUnknown, stack
 

@@ -52,12 +52,12 @@ def service() -> Iterator[None]:
             "mail_source=1000000/3600 login_account=1000000/900 login=1000000/900",
             "DJANGO_SETTINGS_MODULE": "config.settings",
         }
-        from config import embedded, provisioning
+        from config.ops import cloudformation, local_aws
 
         home = Path(folder)
-        with embedded.running(home, progress=lambda line: print(line, file=sys.stderr)) as url:
+        with local_aws.running(home, progress=lambda line: print(line, file=sys.stderr)) as url:
             assert url.startswith("http://127.0.0.1:"), "the load stays on this machine"
-            provisioning.apply_locally(home, url)
+            cloudformation.apply_locally(home, url)
             import django
 
             django.setup()

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config import embedded, stack
-from config.embedded.mails import Mail, mails
+from config import stack
+from config.ops import local_aws
+from config.ops.local_aws.mailbox import Mail, mails
 
 
 class Command(BaseCommand):
@@ -40,9 +41,9 @@ class Command(BaseCommand):
         if not (home / "stack.json").exists():
             raise CommandError(f"nothing has run in {home} yet: start it with `make run`")
         try:
-            with embedded.running(home) as endpoint_url:
+            with local_aws.running(home) as endpoint_url:
                 return mails(endpoint_url, to=address)
-        except (embedded.EngineError, OSError) as error:
+        except (local_aws.EngineError, OSError) as error:
             raise CommandError(str(error)) from error
 
 

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.deployment.bundle import LIMIT_BYTES, BundleError, Target, build
+from config.ops.package import LIMIT_BYTES, BundleError, Target, build
 
 MIB = 2**20
 LARGEST = 10

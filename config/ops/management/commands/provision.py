@@ -9,8 +9,9 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError
 
-from config import embedded, provisioning, stack
-from config.steps import Steps
+from config import stack
+from config.ops import cloudformation, local_aws
+from config.ops.steps import Steps
 
 
 class Command(BaseCommand):
@@ -41,10 +42,10 @@ class Command(BaseCommand):
                 outputs = self._locally(parameters)
             else:
                 client = boto3.client("cloudformation", region_name=region)
-                outputs = provisioning.apply(
+                outputs = cloudformation.apply(
                     client, stage=stage, parameters=parameters, progress=self._tell
                 )
-        except (provisioning.ProvisioningError, embedded.EngineError) as error:
+        except (cloudformation.ProvisioningError, local_aws.EngineError) as error:
             raise CommandError(str(error)) from error
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"AWS: {error}") from error
@@ -56,10 +57,10 @@ class Command(BaseCommand):
         steps = Steps(sys.stderr)
         with ExitStack() as aws:
             with steps.step("Starting the embedded AWS"):
-                engine = embedded.running(home, progress=steps.tell)
+                engine = local_aws.running(home, progress=steps.tell)
                 endpoint_url = aws.enter_context(engine)
-            with steps.step("Applying config/infrastructure.yaml"):
-                return provisioning.apply_locally(
+            with steps.step("Applying config/ops/infrastructure.yaml"):
+                return cloudformation.apply_locally(
                     home, endpoint_url, parameters=parameters, progress=steps.tell
                 )
 

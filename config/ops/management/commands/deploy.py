@@ -9,10 +9,10 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError
 
-from config.deployment import release
-from config.deployment.bundle import BundleError, Target
-from config.management.commands.provision import pair
-from config.provisioning import ProvisioningError
+from config.ops import release
+from config.ops.cloudformation import ProvisioningError
+from config.ops.management.commands.provision import pair
+from config.ops.package import BundleError, Target
 
 
 class Command(BaseCommand):

@@ -17,9 +17,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from config.deployment import gate, gateway, slimming
-from config.embedded import Progress, silent
-from config.provisioning import snake_case
+from config.ops import pruning, public_routes, zappa_template
+from config.ops.cloudformation import snake_case
+from config.ops.local_aws import Progress, silent
 from config.stack import BASE_DIR, Stack
 
 PACKAGES = ("accounts", "config", "learning", "reminders")
@@ -118,7 +118,7 @@ def build(
     libraries = bundle.runtime / "lib" / f"python{target.python}" / "site-packages"
     progress(f"Installing the libraries for Python {target.python} on {target.architecture}")
     _install_libraries(libraries, target, bundle.zappa.with_name("python"))
-    slimming.reduce(libraries)
+    pruning.reduce(libraries)
     progress("Packaging")
     bundle.run_zappa("package", stage, "--output", bundle.zip.name)
     (bundle.folder / bundle.zip.name).replace(bundle.zip)
@@ -165,10 +165,10 @@ def configure(
         found["aws_environment_variables"] |= _stack_variables(outputs) | dict(variables or {})
     (bundle.folder / SETTINGS.name).write_text(json.dumps({stage: found}, indent=2))
     try:
-        plan = gate.plan(outputs or {})
-    except gate.GateError as error:
+        plan = public_routes.plan(outputs or {})
+    except public_routes.GateError as error:
         raise BundleError(str(error)) from error
-    (bundle.folder / gateway.PLAN).write_text(json.dumps(plan))
+    (bundle.folder / zappa_template.PLAN).write_text(json.dumps(plan))
 
 
 def _stack_variables(outputs: Mapping[str, str]) -> dict[str, str]:

@@ -17,10 +17,11 @@ from django.core.management.commands import runserver
 from django.core.servers.basehttp import WSGIServer
 from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
-from config import embedded, provisioning, stack
-from config.embedded.clock import each_minute
+from config import stack
+from config.ops import cloudformation, local_aws
+from config.ops.local_aws.scheduler import each_minute
+from config.ops.steps import Steps
 from config.problems import UpstreamFailed
-from config.steps import Steps
 
 SWEEP = ["send_due", "--verbosity=0"]
 ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
@@ -93,17 +94,17 @@ class Command(runserver.Command):
         try:
             with ExitStack() as aws:
                 with self._steps.step("Starting the embedded AWS"):
-                    engine = embedded.running(home, progress=self._steps.tell)
+                    engine = local_aws.running(home, progress=self._steps.tell)
                     endpoint_url = aws.enter_context(engine)
-                with self._steps.step("Applying config/infrastructure.yaml"):
-                    provisioning.apply_locally(home, endpoint_url, progress=self._steps.tell)
-                with embedded.exclusive(home / "demo.lock"):
+                with self._steps.step("Applying config/ops/infrastructure.yaml"):
+                    cloudformation.apply_locally(home, endpoint_url, progress=self._steps.tell)
+                with local_aws.exclusive(home / "demo.lock"):
                     demo = self._demo_content()
                 # Links in mails lead here; our children read their settings from this.
                 os.environ.setdefault("PARLEY_PUBLIC_URL", self._url)
                 aws.enter_context(each_minute(SWEEP, self._steps.tell, environment=ONLY_WARNINGS))
                 self._serve(demo, **options)
-        except (embedded.EngineError, provisioning.ProvisioningError) as error:
+        except (local_aws.EngineError, cloudformation.ProvisioningError) as error:
             raise CommandError(str(error)) from error
         except (ClientError, UpstreamFailed) as error:  # e.g. a table or pool that is gone
             raise CommandError(

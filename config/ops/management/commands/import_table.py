@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from config.deployment import backup
-from config.management.commands import export_table
+from config.ops import backup
+from config.ops.management.commands import export_table
 
 
 class Command(export_table.Command):

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from config import embedded, stack
-from config.embedded import Progress, silent
+from config import stack
+from config.ops import local_aws
+from config.ops.local_aws import Progress, silent
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
 
-TEMPLATE = stack.BASE_DIR / "config" / "infrastructure.yaml"
-WATCH_TEMPLATE = stack.BASE_DIR / "config" / "production.yaml"
+TEMPLATE = stack.BASE_DIR / "config" / "ops" / "infrastructure.yaml"
+WATCH_TEMPLATE = stack.BASE_DIR / "config" / "ops" / "production.yaml"
 TTL_ATTRIBUTE = "expires_at"
 LOCAL_REGION = "eu-central-1"
 WITHIN_S = 1800
@@ -45,8 +46,8 @@ def local_client(service: Any, endpoint_url: str) -> Any:
         service,
         region_name=LOCAL_REGION,
         endpoint_url=endpoint_url,
-        aws_access_key_id=embedded.CREDENTIALS,
-        aws_secret_access_key=embedded.CREDENTIALS,
+        aws_access_key_id=local_aws.CREDENTIALS,
+        aws_secret_access_key=local_aws.CREDENTIALS,
     )
 
 
@@ -61,7 +62,7 @@ def apply_locally(
 
     The record is what `config.stack.stack()` reads. Returns the outputs; raises ProvisioningError.
     """
-    with embedded.exclusive(home / "provision.lock"):
+    with local_aws.exclusive(home / "provision.lock"):
         outputs = apply(
             local_client("cloudformation", endpoint_url),
             stage="local",
@@ -75,7 +76,7 @@ def apply_locally(
             TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
         )
         outputs |= {"Region": LOCAL_REGION, "EndpointUrl": endpoint_url}
-        embedded.write_private(home / "stack.json", vars(as_stack(outputs)))
+        local_aws.write_private(home / "stack.json", vars(as_stack(outputs)))
     return outputs
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.deployment.gate import GateError, open_methods
+from config.ops.public_routes import GateError, open_methods
 
 
 class Command(BaseCommand):

@@ -72,11 +72,7 @@ DROPPED = (
     "package_info.json",  # the time and a random id: two packages of one commit would differ
     "zappa_settings.json",
     "gate.json",
-    "config/deployment/*",
-    "config/embedded/*",
-    "config/infrastructure.yaml",
-    "config/production.yaml",
-    "config/provisioning.py",
+    "config/ops/*",
     "*.c",
     "*.h",
     "*.map",

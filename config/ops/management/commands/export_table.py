@@ -9,8 +9,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError
 
-from config import embedded, provisioning, stack
-from config.deployment import backup
+from config import stack
+from config.ops import backup, cloudformation, local_aws
 
 WIDTH = 30
 
@@ -30,17 +30,17 @@ class Command(BaseCommand):
     def handle(self, *, file: Path, stage: str, region: str | None, **_: Any) -> None:
         try:
             if stage == "local":
-                with embedded.running(stack.home()) as endpoint_url:
-                    client = provisioning.local_client("dynamodb", endpoint_url)
+                with local_aws.running(stack.home()) as endpoint_url:
+                    client = cloudformation.local_client("dynamodb", endpoint_url)
                     self._copy(client, stack.stack().table_name, file)
             else:
                 session = boto3.Session(region_name=region)
-                outputs = provisioning.outputs(session.client("cloudformation"), stage)
+                outputs = cloudformation.outputs(session.client("cloudformation"), stage)
                 self._copy(session.client("dynamodb"), outputs["TableName"], file)
         except (
             backup.BackupError,
-            embedded.EngineError,
-            provisioning.ProvisioningError,
+            local_aws.EngineError,
+            cloudformation.ProvisioningError,
             stack.StackUnknown,
         ) as error:
             raise CommandError(str(error)) from error

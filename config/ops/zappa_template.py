@@ -1,7 +1,8 @@
 """Zappa's "settings" callback: the API's template with a resource for each path that is open.
 
 Zappa makes one method for all paths, which asks the authorizer. What stands in `gate.json` (see
-`gate.py`) is added before the template is applied. Run by Zappa with the standard library alone.
+`public_routes.py`) is added before the template is applied. Zappa runs this with the standard
+library alone.
 """
 
 import copy

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from config.deployment import costs
+from config.ops import costs
 
 SCALES = (100, 10_000, 1_000_000)
 

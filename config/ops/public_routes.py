@@ -1,6 +1,6 @@
 """What API Gateway may let in without a token: asked of the views themselves.
 
-`plan` is what Zappa's template is completed from (`gateway.py`, which Zappa runs without Django).
+`plan` is what Zappa's template is completed from (`zappa_template.py`, which runs without Django).
 Django checks every request again: the gate only keeps away what would be refused anyway.
 """
 
@@ -154,5 +154,5 @@ def _answer(problem: Problem, origins: list[str]) -> dict[str, Any]:
 
 
 def plan(outputs: Mapping[str, str]) -> dict[str, Any]:
-    """All that `gateway.complete` adds to Zappa's template. Raises GateError."""
+    """All that `zappa_template.complete` adds to Zappa's template. Raises GateError."""
     return {"open": open_methods(), "answers": answers(outputs.get("CorsOrigins", ""))}

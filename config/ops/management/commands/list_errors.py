@@ -17,7 +17,7 @@ def problems() -> dict[str, type[Problem]]:
     for part in PARTS:
         package = importlib.import_module(part)
         for module in pkgutil.walk_packages(package.__path__, f"{part}."):
-            if not module.name.startswith(("config.embedded", "config.packaging")):
+            if not module.name.startswith("config.ops"):
                 importlib.import_module(module.name)
     found: dict[str, type[Problem]] = {}
     for problem in all_problems():

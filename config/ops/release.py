@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 
-from config import provisioning
 from config.aws import error_code
-from config.deployment.bundle import Bundle, Target, build, configure, prepare
-from config.embedded import Progress, silent
+from config.ops import cloudformation
+from config.ops.local_aws import Progress, silent
+from config.ops.package import Bundle, Target, build, configure, prepare
 from config.secret_keys import new_key
 
 EMBEDDED_HOSTS = ".execute-api.localhost"
@@ -101,7 +101,7 @@ def deploy(
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
     client = place.client("cloudformation")
     watching = set() if place.endpoint_url else _watching(client)
-    outputs = provisioning.apply(
+    outputs = cloudformation.apply(
         client, stage=stage, parameters=_without(parameters, watching), progress=progress
     )
     if place.endpoint_url:
@@ -116,7 +116,7 @@ def deploy(
     api_id = _api_id(stage, place)
     if place.endpoint_url is None:
         found = {**outputs, **parameters, "ApiId": api_id}
-        provisioning.apply(
+        cloudformation.apply(
             client,
             stage=stage,
             parameters={name: found[name] for name in watching & found.keys()},
@@ -141,7 +141,7 @@ def _watching(client: Any) -> set[str]:
 
     Its stage is the first one's.
     """
-    return provisioning.declared(client, provisioning.WATCH_TEMPLATE) - {"Stage"}
+    return cloudformation.declared(client, cloudformation.WATCH_TEMPLATE) - {"Stage"}
 
 
 def _without(parameters: Mapping[str, str], names: set[str]) -> dict[str, str]:
@@ -300,7 +300,7 @@ def undeploy(
     progress: Progress = silent,
 ) -> None:
     """Takes function, API and schedules away. The stack, and with it the data, stays."""
-    outputs = provisioning.outputs(place.client("cloudformation"), stage)
+    outputs = cloudformation.outputs(place.client("cloudformation"), stage)
     bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
     remove(stage, place, bundle, outputs, progress)
 
@@ -320,7 +320,9 @@ def remove(
 
 def plan(stage: str, place: Place, parameters: Mapping[str, str]) -> list[str]:
     """What a release would change, in words; nothing is changed."""
-    lines = provisioning.changes(place.client("cloudformation"), stage=stage, parameters=parameters)
+    lines = cloudformation.changes(
+        place.client("cloudformation"), stage=stage, parameters=parameters
+    )
     try:
         found = place.client("lambda").get_function_configuration(FunctionName=function_name(stage))
         lines.append(f"{function_name(stage)}: update (last on {found['LastModified']})")

@@ -2,7 +2,7 @@
 
 On a terminal the line is rewritten while the step lasts; elsewhere it is written once.
 
-usage: python -m config.steps WORDS COMMAND…    the command's output is shown if it fails
+usage: python -m config.ops.steps WORDS COMMAND…    the command's output is shown if it fails
 """
 
 import os
