@@ -63,7 +63,7 @@ test-fast: setup ## What needs no server, in less than half a minute
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
 
 bench-client: setup ## What our own client of DynamoDB costs beside botocore's
-	@$(RUN)python benchmarks/client.py
+	@$(RUN)python tests/benchmarks/client.py
 
 lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff check
@@ -77,7 +77,7 @@ audit: setup ## What checkov thinks of the templates; exceptions stand beside th
 
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev
 	@$(RUN)python manage.py package $(STAGE)
-	@[ -n "$(STAGE)" ] || $(RUN)python benchmarks/cold_start.py build/here/parley-dev.zip
+	@[ -n "$(STAGE)" ] || $(RUN)python tests/benchmarks/cold_start.py build/here/parley-dev.zip
 
 deploy: setup ## A stage to AWS: STAGE=dev (OPTIONS=--dry-run, "--parameter NAME=VALUE …")
 	@$(RUN)python manage.py deploy $(or $(STAGE),$(error Which stage? make deploy STAGE=dev)) $(OPTIONS)

@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import set_script_prefix
 
 from accounts.demo import DEMO_ACCOUNTS, PASSWORD
-from benchmarks.cold_start import ENVIRONMENT
 from config import handler
+from tests.benchmarks.cold_start import ENVIRONMENT
 from tests.gateway import GATEWAY_HOST, OWN_HOST, event
 
 ANONYMOUS = Client()

@@ -182,7 +182,7 @@ from config.connection import connection
 connection().connection.client
 print(*sys.modules)
 """
-    from benchmarks.cold_start import ENVIRONMENT
+    from tests.benchmarks.cold_start import ENVIRONMENT
 
     done = subprocess.run(
         [sys.executable, "-c", program],

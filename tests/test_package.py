@@ -13,10 +13,10 @@ import pytest
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
-from benchmarks.cold_start import ENVIRONMENT
 from config.ops import pruning
 from config.ops.package import NOT_ON_LAMBDA, Bundle, BundleError, Target, runtime_requirements
 from config.stack import BASE_DIR
+from tests.benchmarks.cold_start import ENVIRONMENT
 from tests.gateway import event
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("package")]

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from time_machine import travel
 
-from benchmarks import sweep_arithmetic
 from config import aws
 from config.stack import BASE_DIR, Stack
 from reminders.models import shard_of
+from tests.benchmarks import sweep_arithmetic
 from tests.callers import Caller, welcome
 from tests.reminder_helpers import Mailbox, event_of, reminder_of, sweep_at, verified
 from tests.test_flashcards import card_of, deck_of

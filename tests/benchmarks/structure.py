@@ -1,6 +1,6 @@
 """How many files there are, and how many of them a request passes.
 
-usage: python -m benchmarks.structure [--details]     (the files behind the figures)
+usage: python -m tests.benchmarks.structure [--details]     (the files behind the figures)
 
 The first table counts the files of the four packages: those that are not empty, those of at most 40
 lines (the names that Django fixes aside), the modules that a single other module imports, and the
@@ -29,7 +29,7 @@ from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("config", "accounts", "learning", "reminders")
 FIXED_NAMES = {"apps.py", "urls.py", "tasks.py", "signals.py", "wsgi.py", "__init__.py"}
 SMALL = 40  # lines

@@ -1,6 +1,6 @@
 """A real sweep of DynamoDB Local: what a mail costs in calls, units and processor time.
 
-usage: python -m benchmarks.sweep [--reminders 2000] [--sweepers 4] [--threads 4]
+usage: python -m tests.benchmarks.sweep [--reminders 2000] [--sweepers 4] [--threads 4]
 
 As many learners have a reminder each, all due at one instant; the sweepers are processes that begin
 at once; SES is a server on the loopback that counts what it takes. Fails unless each mail was taken

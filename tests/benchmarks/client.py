@@ -1,6 +1,6 @@
 """What our own client of DynamoDB costs beside botocore's, over TLS.
 
-usage: python benchmarks/client.py [--runs 9] [--calls 200]
+usage: python tests/benchmarks/client.py [--runs 9] [--calls 200]
 
 Both are measured through PynamoDB's connection as the service makes it, each run in a process of
 its own, in turn. Botocore is the one of the package: its descriptions reduced, its modules

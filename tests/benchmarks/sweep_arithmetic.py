@@ -1,8 +1,8 @@
 """How long a minute's reminders take, by shards, and what they cost: the tables of docs/scaling.md.
 
-usage: python -m benchmarks.sweep_arithmetic
+usage: python -m tests.benchmarks.sweep_arithmetic
 
-The inputs are measured by `python -m benchmarks.sweep` and tests/test_scaling.py, priced by
+The inputs are measured by `python -m tests.benchmarks.sweep` and tests/test_scaling.py, priced by
 config/ops/prices.json, or are AWS's limits; what is assumed of AWS is marked.
 """
 

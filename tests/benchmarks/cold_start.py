@@ -1,6 +1,6 @@
 """How fast a Lambda package starts and answers, beside what one would write instead.
 
-usage: python benchmarks/cold_start.py PACKAGE.zip [--runs 9]
+usage: python tests/benchmarks/cold_start.py PACKAGE.zip [--runs 9]
 
 Each candidate is a folder as Lambda would unpack it, compiled ahead like our own package, run by
 `python -I -S` (nothing but the folder and the standard library). All make a DynamoDB client and
@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from config.stack import Stack  # noqa: E402  (found by the line above, also when run as a script)
