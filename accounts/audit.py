@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Literal
 
 from accounts.models import Activity
-from config.sources import Source
-from config.table import Put, Write
+from config.client_info import Source
+from config.store.items import Put, Write
 
 Action = Literal[
     "signed_up",

@@ -6,7 +6,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.tokens import InvalidToken, bearer
-from config.sources import source_of
+from config.client_info import source_of
 
 if TYPE_CHECKING:
     from accounts.admission import Learner

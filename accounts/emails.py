@@ -4,8 +4,8 @@ import logging
 from datetime import datetime
 
 from config import mail
+from config.client_info import Source
 from config.problems import ServiceUnavailable
-from config.sources import Source
 
 log = logging.getLogger("parley.accounts")
 

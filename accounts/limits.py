@@ -11,8 +11,8 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.models import Attempts, LimitReached
+from config.client_info import Source
 from config.problems import TooManyRequests
-from config.sources import Source
 
 ALL = "all"
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from config.sources import source_of
+from config.client_info import source_of
 
 
 @dataclass

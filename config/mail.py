@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from django.template.loader import render_to_string
 
-from config import aws, metrics
+from config import aws, telemetry
 from config.problems import ServiceUnavailable
 from config.stack import stack
 
@@ -47,12 +47,12 @@ def send(
             EmailTags=[{"Name": name, "Value": value} for name, value in (tags or {}).items()],
         )
     except ServiceUnavailable:
-        metrics.emit("MailsFailed")
+        telemetry.emit("MailsFailed")
         raise
     except ClientError as error:
-        metrics.emit("MailsFailed")
+        telemetry.emit("MailsFailed")
         raise MailRefused from error
-    metrics.emit("MailsSent")
+    telemetry.emit("MailsSent")
     return str(answer["MessageId"])
 
 

@@ -151,7 +151,7 @@ class Schema(AutoSchema):
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # a list's answer is an object with its results (`config.pages`)
+        return False  # a list's answer is an object with its results (`config.pagination`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

@@ -4,8 +4,8 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from config.connection import connection
-from config.table import Page, Raw
+from config.store.connection import connection
+from config.store.items import Page, Raw
 
 BATCH = 25  # items in one BatchWriteItem
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB

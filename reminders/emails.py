@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 from django.conf import settings
 
 from config import mail
+from config.crypto import SealBroken, seal, unseal
 from config.problems import ServiceUnavailable
-from config.sealing import SealBroken, seal, unseal
 from reminders.models import EVENT, STUDY, Event, Reminder
 from reminders.recurrence import Occurrence, occurrence_named
 from reminders.rules import DAY

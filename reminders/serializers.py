@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.pages import ListQuery
+from config.pagination import ListQuery
 from config.serializers import Boolean, Id, Instant, Integer, Pattern, Serializer, Text, Zone
 from reminders.models import EVENT, ONCE, STATES, STUDY, Event
 from reminders.plan import MAX_OFFSET_MINUTES, MAX_OFFSETS

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from config import invocations, metrics
+from config import invocations, telemetry
 from config.clock import now
 from config.problems import ServiceUnavailable
 from reminders.models import SHARDS
@@ -40,7 +40,7 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
     if done is None:
         return {}
     if not done.counts["busy"]:  # else nobody knows; the alarm takes that for late
-        metrics.emit("SweepLag", done.lag_s, unit="Seconds")
+        telemetry.emit("SweepLag", done.lag_s, unit="Seconds")
     for shard in done.unfinished:
         _go_on(shard, generation=1)
     return {**done.counts, "unfinished": sorted(done.unfinished)}

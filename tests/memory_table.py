@@ -17,8 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 from config.aws_json import AwsJson
-from config.connection import SCHEMA
 from config.https import Answer as HttpAnswer
+from config.store.connection import SCHEMA
 from tests.memory_expressions import (
     SETS,
     Invalid,

@@ -19,8 +19,9 @@ import pytest
 from accounts import verification
 from accounts.cognito import sessions
 from accounts.services import departure
-from config import aws, connection, http, own_client, stack, table
+from config import aws, http, own_client, stack
 from config.ops import cloudformation, local_aws
+from config.store import connection, items
 from learning.services import imports
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
@@ -66,7 +67,7 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
 
 def forget_clients() -> None:
     """Drop what the process keeps of its stack."""
-    for kept in (stack.stack, aws.own, aws.session, aws._client, table.connection):
+    for kept in (stack.stack, aws.own, aws.session, aws._client, items.connection):
         kept.cache_clear()
 
 
@@ -130,7 +131,7 @@ def dynamodb_local(dynamodb_local_url: str) -> Iterator[stack.Stack]:
 
 @contextmanager
 def empty_table(dynamodb_local_url: str) -> Iterator[stack.Stack]:
-    """An empty table of the template in DynamoDB Local, which `config.table` uses meanwhile.
+    """An empty table of the template in DynamoDB Local, which `config.store.items` uses meanwhile.
 
     There is nothing but the table: no user pool, no key, no mail.
     """

@@ -14,11 +14,12 @@ from accounts import cognito
 from accounts.admission import Learner
 from accounts.models import Account, Address, Profile, learner_key
 from accounts.services.recovery import confirm_email_change
-from config import aws, table
+from config import aws
+from config.client_info import Source
 from config.ops.local_aws import exclusive
 from config.partitions import plain, raw_page
 from config.problems import ServiceUnavailable
-from config.sources import Source
+from config.store import items
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -122,7 +123,7 @@ class TestLeaving:
         def down() -> None:
             raise EndpointConnectionError(endpoint_url="https://aws")
 
-        store = table.connection().connection.client
+        store = items.connection().connection.client
         client = store if service == "dynamodb" else aws.client(service)
         with before_call(client, operation, down):
             assert problem(leave(cesar)) == (503, "SERVICE_UNAVAILABLE")

@@ -12,8 +12,9 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from accounts import cognito
-from config import aws, table
+from config import aws
 from config.stack import stack
+from config.store import items
 from tests.accounts_helpers import (
     PASSWORD,
     Api,
@@ -129,7 +130,7 @@ def test_without_the_table_nothing_reaches_cognito() -> None:
     def down() -> None:
         raise EndpointConnectionError(endpoint_url="https://dynamodb")
 
-    store = table.connection().connection.client
+    store = items.connection().connection.client
     with counting_logins() as reached, before_call(store, "UpdateItem", down):
         assert problem(log_in(new_email("rosa"))) == (503, "SERVICE_UNAVAILABLE")
     assert reached == []

@@ -11,7 +11,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from accounts import cognito
 from accounts.models import Account, Address
-from config import aws, table
+from config import aws
+from config.store import items
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -208,7 +209,7 @@ class TestAnAddress:
         change_email(quim, new)
         code, failures = mailed_code(new), iter([1, 2, 3])
 
-        client = table.connection().connection.client
+        client = items.connection().connection.client
         with before_call(client, "TransactWriteItems", lambda: fail_once(failures)):
             assert problem(confirm_email(quim, code)) == (503, "SERVICE_UNAVAILABLE")
         account = Account.of(quim.id)

@@ -10,8 +10,9 @@ from botocore.exceptions import EndpointConnectionError
 
 from accounts import cognito
 from accounts.models import Account, Address
-from config import aws, table
+from config import aws
 from config.stack import stack
+from config.store import items
 from tests.accounts_helpers import (
     PASSWORD,
     Api,
@@ -33,7 +34,7 @@ class Crash(BaseException):
 
 
 def store() -> Any:
-    return table.connection().connection.client
+    return items.connection().connection.client
 
 
 def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:

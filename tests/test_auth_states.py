@@ -5,7 +5,7 @@ import pytest
 from accounts.admission import AccountStates, states
 from accounts.models import Account
 from accounts.throttling import Buckets
-from config.sources import Source, source_of
+from config.client_info import Source, source_of
 from tests.accounts_helpers import Person, api, join, log_in, problem
 
 OUT = (401, "NOT_AUTHENTICATED")

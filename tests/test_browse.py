@@ -10,7 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 from accounts.browse import gate
 from accounts.browse.forms import prose
 from accounts.browse.routes import routes
-from config.handler import lambda_handler
+from config.lambda_handler import lambda_handler
 from tests.browsers import Browser, cookie_of, ids_of, labelled, signed_in
 from tests.callers import Caller, welcome
 from tests.gateway import GATEWAY_HOST, event

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Account
-from config import handler
+from config import lambda_handler
 from tests.callers import Caller
 from tests.gateway import GATEWAY_HOST, event, path_of
 from tests.reminder_helpers import event_of, prefer, reminder_of
@@ -145,10 +145,10 @@ def test_it_passes_the_gateway_as_it_is(maria: Caller, settings: Any) -> None:
     settings.ALLOWED_HOSTS = [".amazonaws.com", "testserver"]
     event_of(maria, title="Tertúlia 🎉")
     sent = {"Authorization": f"Bearer {maria.token}"}
-    made = handler.lambda_handler(event("POST", "/calendar/rotate", headers=sent), None)
+    made = lambda_handler.lambda_handler(event("POST", "/calendar/rotate", headers=sent), None)
     url = json.loads(made["body"])["url"]
     assert url.startswith(f"https://{GATEWAY_HOST}/dev/calendar/")
-    answer = handler.lambda_handler(event("GET", path_of(url)), None)
+    answer = lambda_handler.lambda_handler(event("GET", path_of(url)), None)
     body = answer["body"]
     raw = base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()
     assert answer["statusCode"] == 200

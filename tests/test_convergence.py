@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from accounts.models import Progress, learner_key
 from config.problems import ServiceUnavailable
 from config.stack import Stack
-from config.table import Item
+from config.store.items import Item
 from learning.days import counters, streak_until
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry

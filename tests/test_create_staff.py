@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from accounts import cognito
 from accounts.models import Account, Address
 from config import aws
-from config.connection import connection
 from config.stack import stack
+from config.store.connection import connection
 from tests.accounts_helpers import (
     PASSWORD,
     api,

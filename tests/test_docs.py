@@ -9,7 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from config.ops.management.commands.list_errors import problems
 from config.stack import BASE_DIR
-from config.table import Item
+from config.store.items import Item
 
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \|", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")

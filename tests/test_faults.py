@@ -12,12 +12,13 @@ from ulid import ULID
 
 from accounts.limits import spend
 from accounts.models import Attempts, Profile
-from config import aws, connection, http, table, vault
+from config import aws, http, vault
 from config.aws_json import AwsJson
 from config.clock import now
 from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
-from config.table import ConditionFailed, fetch
+from config.store import connection, items
+from config.store.items import ConditionFailed, fetch
 from learning.models.cards import Deck
 from tests.callers import Caller
 from tests.memory_table import MemoryTable
@@ -133,7 +134,7 @@ def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (connection, table):
+    for module in (connection, items):
         monkeypatch.setattr(module, "pause", lambda attempt: None)
 
 

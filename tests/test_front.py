@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import set_script_prefix
 
 from accounts.demo import DEMO_ACCOUNTS, PASSWORD
-from config import handler
+from config import lambda_handler
 from tests.benchmarks.cold_start import ENVIRONMENT
 from tests.gateway import GATEWAY_HOST, OWN_HOST, event
 
@@ -122,7 +122,7 @@ def gateway_hosts(settings: Any) -> None:
 
 
 def through_the_gateway(path: str, host: str) -> Any:
-    return handler.lambda_handler(event("GET", path, host=host, headers=HTML), None)
+    return lambda_handler.lambda_handler(event("GET", path, host=host, headers=HTML), None)
 
 
 @pytest.mark.usefixtures("gateway_hosts", "on_a_stage")

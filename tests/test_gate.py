@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from accounts.authorizer import authorize
 from accounts.verification import key_set
-from config import handler
+from config import lambda_handler
 from config.ops import public_routes, zappa_template
 from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR, Stack
@@ -92,13 +92,13 @@ def test_the_entry_hands_the_question_to_what_zappas_settings_name(
     named = json.loads((BASE_DIR / "zappa_settings.json").read_text())["base"]["authorizer"]
     settings = SimpleNamespace(AUTHORIZER_FUNCTION=named["function"])
     monkeypatch.setitem(sys.modules, "zappa_settings", settings)
-    handler._authorizer.cache_clear()
+    lambda_handler._authorizer.cache_clear()
     event = {
         "type": "TOKEN",
         "authorizationToken": f"Bearer {access_token('maria')}",
         "methodArn": f"{API}/dev/GET/decks",
     }
-    assert handler.lambda_handler(event, None) == authorize(event, None)
+    assert lambda_handler.lambda_handler(event, None) == authorize(event, None)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.urls import set_script_prefix
 
-from config import handler
+from config import lambda_handler
 from tests.callers import Caller
 from tests.gateway import GATEWAY_HOST, OWN_HOST, event, path_of
 
@@ -25,7 +25,7 @@ def hosts(settings: Any) -> None:
 
 
 def send(method: str, path: str, **options: Any) -> Any:
-    return handler.lambda_handler(event(method, path, **options), None)
+    return lambda_handler.lambda_handler(event(method, path, **options), None)
 
 
 def header(answer: Any, name: str) -> str:
@@ -106,7 +106,7 @@ def test_the_source_is_the_gateways_word_and_no_header(monkeypatch: pytest.Monke
         start_response("204 No Content", [])
         return []
 
-    monkeypatch.setattr(handler, "application", application)
+    monkeypatch.setattr(lambda_handler, "application", application)
     send("GET", "/health", headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"})
     assert seen[0]["REMOTE_ADDR"] == "203.0.113.7"
     assert seen[0]["apig_wsgi.request_context"]["identity"]["sourceIp"] == "203.0.113.7"
@@ -120,7 +120,7 @@ def test_the_answer_has_the_request_id_of_the_gateway() -> None:
 def test_only_the_first_request_of_a_process_is_a_cold_start(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(handler, "_start", {"cold": True})
+    monkeypatch.setattr(lambda_handler, "_start", {"cold": True})
     with caplog.at_level("INFO", logger="parley.http"):
         send("GET", "/health")
         send("GET", "/health")
@@ -137,8 +137,8 @@ def test_what_is_no_request_goes_to_zappa(monkeypatch: pytest.MonkeyPatch) -> No
     rule = "arn:aws:events:eu-central-1:111122223333:rule/parley-dev-reminders.tasks.sweep"
     scheduled = {"detail-type": "Scheduled Event", "resources": [rule]}
     bounced = {"Records": [{"Sns": {"TopicArn": "arn", "Message": '{"eventType": "Bounce"}'}}]}
-    assert handler.lambda_handler(scheduled, None) == "done"
-    assert handler.lambda_handler(bounced, None) == "done"
+    assert lambda_handler.lambda_handler(scheduled, None) == "done"
+    assert lambda_handler.lambda_handler(bounced, None) == "done"
     assert seen == [scheduled, bounced]
 
 
@@ -150,5 +150,5 @@ def test_what_is_no_request_goes_to_zappa(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_message_cannot_name_the_code_to_run(refused: Any) -> None:
-    with pytest.raises(handler.CommandRefused):
-        handler.lambda_handler(refused, None)
+    with pytest.raises(lambda_handler.CommandRefused):
+        lambda_handler.lambda_handler(refused, None)

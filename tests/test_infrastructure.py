@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from config import table
-from config.connection import SCHEMA
 from config.ops import cloudformation
 from config.stack import Stack
+from config.store import items
+from config.store.connection import SCHEMA
 
 FIRST_INDEXES = {
     "LocalSecondaryIndexes": [
@@ -110,7 +110,7 @@ def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None
         "AttributeName": cloudformation.TTL_ATTRIBUTE,
         "Enabled": True,
     }
-    assert hasattr(table.Item, cloudformation.TTL_ATTRIBUTE)
+    assert hasattr(items.Item, cloudformation.TTL_ATTRIBUTE)
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 

@@ -8,8 +8,8 @@ from botocore.stub import Stubber
 
 from accounts.emails import NOTICES, notify, send_code
 from config import aws
+from config.client_info import OFFICE, Source
 from config.mail import MailRefused, send
-from config.sources import OFFICE, Source
 from config.stack import Stack, stack
 
 NOW = datetime(2026, 3, 1, 21, 5, tzinfo=UTC)

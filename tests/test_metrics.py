@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from config import metrics
+from config import telemetry
 from config.logs import JsonFormatter
 from config.problems import ServiceUnavailable
 from reminders import tasks
@@ -27,7 +27,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 def test_a_metric_is_a_line_that_cloudwatch_reads(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="parley.metrics"):
-        metrics.emit("SweepLag", 2.5, unit="Seconds")
+        telemetry.emit("SweepLag", 2.5, unit="Seconds")
     [line] = lines(caplog)
     [described] = line["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "Parley"

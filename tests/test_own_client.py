@@ -14,8 +14,8 @@ from botocore.loaders import create_loader
 
 from config import aws, own_client
 from config.aws_json import AwsJson
-from config.connection import connection
 from config.stack import BASE_DIR, Stack
+from config.store.connection import connection
 from tests.callers import welcome
 from tests.servers import forget_clients
 from tests.test_flashcards import card_of, deck_of
@@ -128,10 +128,10 @@ def test_the_service_runs_by_botocore_as_well(
 
 
 ORDERS = {
-    "alone": "import config.table",
-    "after botocore": "import botocore.session; import config.table",
-    "before botocore": "import config.table; import botocore.session",
-    "before boto3": "import config.table; import boto3",
+    "alone": "import config.store.items",
+    "after botocore": "import botocore.session; import config.store.items",
+    "before botocore": "import config.store.items; import botocore.session",
+    "before boto3": "import config.store.items; import boto3",
 }
 CHECK = """
 import sys
@@ -174,11 +174,11 @@ import sys
 import django
 django.setup()
 from django.urls import get_resolver
-import accounts.authentication, accounts.verification, config.handler
+import accounts.authentication, accounts.verification, config.lambda_handler
 for part in get_resolver().url_patterns:
     if str(getattr(part, "urlconf_name", "")).startswith("learning"):
         part.url_patterns
-from config.connection import connection
+from config.store.connection import connection
 connection().connection.client
 print(*sys.modules)
 """

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group("package")]
 ASK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from config.handler import lambda_handler
+from config.lambda_handler import lambda_handler
 answer = lambda_handler(json.loads(sys.argv[2]), None)
 strangers = [
     module.__file__ for module in sys.modules.values()

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from config.connection import SCHEMA
 from config.ops import cloudformation as ops_cloudformation
 from config.ops import local_aws
 from config.ops.cloudformation import TTL_ATTRIBUTE, ProvisioningError, local_client
 from config.stack import Stack
+from config.store.connection import SCHEMA
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
 

@@ -64,7 +64,7 @@ def test_a_broken_version_gives_way_to_the_one_before(
     broken = tmp_path / "broken.zip"
     with zipfile.ZipFile(broken, "w") as package:
         package.writestr("config/__init__.py", "")
-        package.writestr("config/handler.py", "raise RuntimeError('broken')")
+        package.writestr("config/lambda_handler.py", "raise RuntimeError('broken')")
     version = dataclasses.replace(bundle, zip=broken)
     told: list[str] = []
 

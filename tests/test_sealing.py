@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.sealing import SealBroken, fingerprint, fingerprints, seal, unseal
+from config.crypto import SealBroken, fingerprint, fingerprints, seal, unseal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=3)

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import pytest
 from django.test import Client
 
-from config import handler
+from config import lambda_handler
 from config.http import PAGES
 from config.ops import public_routes
 from tests.browsers import signed_in
@@ -19,7 +19,7 @@ ANONYMOUS = Client()
 @pytest.mark.parametrize(("host", "prefix"), [(GATEWAY_HOST, "/dev"), (OWN_HOST, "")])
 def test_a_slash_leads_on_below_the_stage(host: str, prefix: str, settings: Any) -> None:
     settings.ALLOWED_HOSTS = [".amazonaws.com", OWN_HOST]
-    answer = handler.lambda_handler(event("GET", "/docs/", host=host), None)
+    answer = lambda_handler.lambda_handler(event("GET", "/docs/", host=host), None)
     assert answer["statusCode"] == 308
     assert answer["multiValueHeaders"]["Location"] == [f"{prefix}/docs"]
 

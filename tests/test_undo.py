@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from ulid import ULID
 
-from config.table import transact
+from config.store.items import transact
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.models.scheduler import Scheduler

@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import Profile
 from config.clock import now
-from config.sealing import seal
+from config.crypto import seal
 from reminders.emails import LINK_WORKS, UNSUBSCRIBE, unsubscribe_token
 from tests.callers import Caller
 from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from config.aws_json import AwsJson
-from config.connection import connection
 from config.https import Answer
+from config.store.connection import connection
 
 Headers = Mapping[str, str]
 Send = Callable[[bytes, Headers], Answer]

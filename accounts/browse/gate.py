@@ -20,10 +20,10 @@ from accounts.admission import Learner, admit
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
 from accounts.tokens import InvalidToken
+from config.client_info import source_of
 from config.clock import now
 from config.permissions import STAFF
 from config.problems import Problem
-from config.sources import source_of
 
 View = Callable[..., HttpResponse]
 

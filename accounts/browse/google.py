@@ -17,10 +17,10 @@ from accounts import cognito
 from accounts.browse import entry, gate
 from accounts.cognito import GOOGLE, InvalidCode
 from accounts.services import google
+from config.client_info import source_of
 from config.clock import now
+from config.crypto import SealBroken, seal, unseal
 from config.problems import Problem
-from config.sealing import SealBroken, seal, unseal
-from config.sources import source_of
 
 COOKIE, PURPOSE = "parley-google", "browser google"
 LASTS = timedelta(minutes=10)

@@ -7,7 +7,7 @@ from pynamodb.attributes import UnicodeAttribute
 from ulid import ULID
 
 from accounts.models import learner_key
-from config.table import Delete, Item, transact
+from config.store.items import Delete, Item, transact
 
 
 class BrowserSession(Item, discriminator="browser_session"):

@@ -12,11 +12,11 @@ from accounts.browse.models import BrowserSession
 from accounts.cognito import InvalidRefreshToken, Tokens
 from accounts.services import sessions
 from accounts.services.sessions import SignedIn
+from config.client_info import Source
+from config.crypto import SealBroken, seal, unseal
 from config.permissions import STAFF
 from config.problems import PermissionDenied
-from config.sealing import SealBroken, seal, unseal
-from config.sources import Source
-from config.table import ConditionFailed
+from config.store.items import ConditionFailed
 
 COOKIE, TOKENS = "browser cookie", "browser tokens"
 LASTS = timedelta(hours=12)

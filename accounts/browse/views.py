@@ -26,11 +26,11 @@ from accounts.serializers.sessions import Login
 from accounts.services import mfa
 from accounts.services.profiles import person
 from accounts.services.sessions import SignedIn, sign_in
+from config.client_info import source_of
 from config.clock import now
 from config.http import as_problem
 from config.problems import NotAuthenticated, NotFound, PermissionDenied, Problem
 from config.serializers import Serializer, valid
-from config.sources import source_of
 
 AUTOCOMPLETE = {"email": "username", "password": "current-password", "code": "one-time-code"}
 # The parts of the start page, each with the modules and first words of its routes.

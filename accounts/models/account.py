@@ -15,7 +15,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.update import Action
 
 from accounts.calendars import DAY_STARTS_AT_HOUR
-from config.table import Item, Page, Raw, Update, key_instant
+from config.store.items import Item, Page, Raw, Update, key_instant
 
 
 def learner_key(learner_id: str) -> str:

@@ -7,8 +7,8 @@ from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 from ulid import ULID
 
 from accounts.models.account import learner_key
-from config.sources import Source
-from config.table import Item, Page, Raw
+from config.client_info import Source
+from config.store.items import Item, Page, Raw
 
 
 class Activity(Item, discriminator="activity"):

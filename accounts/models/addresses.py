@@ -6,7 +6,7 @@ from typing import Self
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from accounts.models.account import learner_key
-from config.table import ConditionFailed, Delete, Item, Put, transact
+from config.store.items import ConditionFailed, Delete, Item, Put, transact
 
 
 class Address(Item, discriminator="address"):

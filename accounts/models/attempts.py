@@ -10,9 +10,9 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from config.connection import connection
 from config.problems import ServiceUnavailable
-from config.table import CONDITION_LOST, ConditionFailed, Delete, Item, Raw, transact
+from config.store.connection import connection
+from config.store.items import CONDITION_LOST, ConditionFailed, Delete, Item, Raw, transact
 
 
 class LimitReached(Exception):

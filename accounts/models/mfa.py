@@ -5,7 +5,7 @@ from typing import Self
 from pynamodb.attributes import BinaryAttribute, UnicodeSetAttribute
 
 from accounts.models.account import learner_key
-from config.table import ConditionFailed, Item
+from config.store.items import ConditionFailed, Item
 
 
 class Mfa(Item, discriminator="mfa"):

@@ -6,7 +6,7 @@ from typing import Self
 
 from pynamodb.attributes import UnicodeAttribute
 
-from config.table import Item
+from config.store.items import Item
 
 
 class IssuedToken(Item, discriminator="issued_token"):

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.services.staff import User
 from accounts.tokens import ROLES
-from config.pages import ListQuery
+from config.pagination import ListQuery
 from config.serializers import Boolean, Serializer, Text
 
 

@@ -11,10 +11,10 @@ from accounts.admission import Learner, states
 from accounts.cognito import NoSuchUser
 from accounts.models import Account, Address, learner_key
 from accounts.services.proof import prove
+from config.client_info import Source
 from config.partitions import erase, plain, raw_page
 from config.problems import ServiceUnavailable
-from config.sources import Source
-from config.table import ConditionFailed, Page, Raw, Update, Write, transact
+from config.store.items import ConditionFailed, Page, Raw, Update, Write, transact
 
 log = logging.getLogger("parley.accounts")
 

@@ -24,9 +24,9 @@ from accounts import audit, cognito
 from accounts.cognito import FORCE_CHANGE_PASSWORD, UNCONFIRMED, InvalidCode, UserAlreadyExists
 from accounts.models import Account, Activity, Address, Profile
 from accounts.services import departure, registration
-from config import metrics
-from config.sources import Source
-from config.table import ConditionFailed, Put, transact
+from config import telemetry
+from config.client_info import Source
+from config.store.items import ConditionFailed, Put, transact
 
 OURSELVES = Source("", "manage.py")
 
@@ -142,7 +142,7 @@ def _make(person: Newcomer, reserved: Address, now: datetime) -> Account:
         Put(profile, Profile.pk.does_not_exist()),
         Put(Activity.new(learner_id, "signed_up", OURSELVES, now=now)),
     )
-    metrics.emit("SignUps")
+    telemetry.emit("SignUps")
     return account
 
 

@@ -24,6 +24,8 @@ from accounts.services.proof import prove
 from accounts.services.sessions import SignedIn, welcome
 from accounts.tokens import Identity, InvalidToken, verify_identity
 from accounts.verification import key_set
+from config.client_info import Source
+from config.crypto import fingerprint, fingerprints
 from config.problems import (
     Conflict,
     NotFound,
@@ -31,10 +33,8 @@ from config.problems import (
     Problem,
     ServiceUnavailable,
 )
-from config.sealing import fingerprint, fingerprints
-from config.sources import Source
 from config.stack import stack
-from config.table import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed, Put, transact
 
 NONCE = "google nonce"
 SCOPES = "openid email profile"

@@ -27,10 +27,10 @@ from accounts.limits import spend, take
 from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
 from accounts.services.sessions import SignedIn, welcome
 from config import vault
+from config.client_info import OFFICE, Source
+from config.crypto import SealBroken, fingerprint, fingerprints, seal, unseal
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
-from config.sealing import SealBroken, fingerprint, fingerprints, seal, unseal
-from config.sources import OFFICE, Source
-from config.table import ConditionFailed, Delete, Put, Update, transact
+from config.store.items import ConditionFailed, Delete, Put, Update, transact
 
 SESSION = "mfa session"
 SESSION_LASTS = timedelta(minutes=3)  # as long as Cognito's own

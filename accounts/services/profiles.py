@@ -8,7 +8,7 @@ from accounts.calendars import Calendar
 from accounts.models import Account, Profile, Progress, learner_key
 from accounts.signals import zone_changed
 from config.problems import Conflict, NotFound, PreconditionFailed
-from config.table import ConditionFailed, fetch
+from config.store.items import ConditionFailed, fetch
 
 
 @dataclass(frozen=True)

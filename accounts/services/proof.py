@@ -7,8 +7,8 @@ from accounts.admission import Learner
 from accounts.cognito import InvalidCredentials, Tokens
 from accounts.models import Account
 from accounts.services.sessions import guess
+from config.client_info import Source
 from config.problems import PermissionDenied, ValidationFailed
-from config.sources import Source
 
 FRESH_S = 5 * 60
 

@@ -16,10 +16,10 @@ from accounts.models import Account, Activity, Address, Attempts, EmailChange, P
 from accounts.services.proof import prove
 from accounts.services.registration import check_password
 from accounts.services.sessions import end_sessions
+from config.client_info import Source
+from config.crypto import fingerprint, fingerprints
 from config.problems import Conflict, Problem, ServiceUnavailable, ValidationFailed
-from config.sealing import fingerprint, fingerprints
-from config.sources import Source
-from config.table import ConditionFailed, Delete, Put, Update, transact
+from config.store.items import ConditionFailed, Delete, Put, Update, transact
 
 log = logging.getLogger("parley.accounts")
 

@@ -15,10 +15,10 @@ from accounts.cognito import (
 )
 from accounts.limits import spend
 from accounts.models import Account, Activity, Address, Profile
-from config import metrics
+from config import telemetry
+from config.client_info import Source
 from config.problems import FieldError, Problem, ServiceUnavailable
-from config.sources import Source
-from config.table import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed, Put, transact
 
 log = logging.getLogger("parley.accounts")
 
@@ -84,7 +84,7 @@ def register(
         if isinstance(error, ConditionFailed):
             raise ServiceUnavailable("The sign-up took too long: try again") from error
         raise
-    metrics.emit("SignUps")
+    telemetry.emit("SignUps")
     return learner_id
 
 

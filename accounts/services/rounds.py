@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from accounts.models import Account
 from config import invocations
-from config.table import Raw
+from config.store.items import Raw
 
 PAGE = 100
 WITHIN_S = 40  # the function has a minute

@@ -14,9 +14,9 @@ from accounts.models import Account, Activity, Address, IssuedToken, Mfa
 from accounts.services.profiles import Person, person
 from accounts.tokens import Claims, unverified
 from config import clock
+from config.client_info import Source
 from config.problems import NotFound, ServiceUnavailable
-from config.sources import Source
-from config.table import ConditionFailed, Delete, Put, transact
+from config.store.items import ConditionFailed, Delete, Put, transact
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from accounts.authentication import caller
 from accounts.models import Activity
 from accounts.serializers.activity import ActivityShape, DeedShape
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 
 
 class ActivityView(APIView):

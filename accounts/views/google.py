@@ -18,10 +18,10 @@ from accounts.services.google import (
     RedirectNotAllowed,
 )
 from accounts.services.proof import FreshSignInNeeded
+from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.serializers import valid
-from config.sources import source_of
 
 
 class AuthorizeView(APIView):

@@ -21,11 +21,11 @@ from accounts.serializers.shared import OnlyCode, OnlyPassword
 from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
 from accounts.services.proof import FreshSignInNeeded, prove
+from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import valid
-from config.sources import source_of
 
 
 class SetupView(APIView):

@@ -17,13 +17,13 @@ from accounts.serializers.shared import OnlyPassword
 from accounts.services import departure, profiles
 from accounts.services.profiles import Person
 from accounts.services.proof import FreshSignInNeeded
+from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
-from config.pages import list_of, page_response, start_of
+from config.pagination import list_of, page_response, start_of
 from config.preconditions import expected_version, versioned
 from config.problems import Conflict, NotFound
 from config.serializers import valid
-from config.sources import source_of
 
 
 def _answer(person: Person) -> Response:

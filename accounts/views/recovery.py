@@ -11,11 +11,11 @@ from accounts.serializers.shared import Message, OnlyCode, OnlyEmail
 from accounts.services import recovery
 from accounts.services.proof import FreshSignInNeeded
 from accounts.services.recovery import NoPassword
+from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import valid
-from config.sources import source_of
 
 
 class ResetRequestView(APIView):

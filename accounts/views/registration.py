@@ -8,10 +8,10 @@ from accounts.cognito import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.serializers.registration import Registered, SignUp, VerifyEmail
 from accounts.serializers.shared import Message, OnlyEmail
 from accounts.services import registration
+from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.serializers import valid
-from config.sources import source_of
 
 
 class SignUpView(APIView):

@@ -24,11 +24,11 @@ from accounts.serializers.sessions import (
     tokens_body,
 )
 from accounts.services import mfa, sessions
+from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import valid
-from config.sources import source_of
 
 LOGIN_ANSWER = PolymorphicProxySerializer(
     component_name="LoginAnswer",

@@ -13,7 +13,7 @@ from accounts.services.staff import AddressNotProved, CannotChangeYourself
 from accounts.views.activity import activity_of
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsAdmin, StaffReadAdminsWrite
 from config.problems import NotFound, PermissionDenied
 from config.viewsets import Resource

@@ -19,8 +19,8 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.connection import connection
-from config.table import ConditionFailed, Item, Page, Raw, key_instant
+from config.store.connection import connection
+from config.store.items import ConditionFailed, Item, Page, Raw, key_instant
 from learning.days import MATURE_DAYS
 from learning.models.owned import Owned
 from learning.scheduling import (

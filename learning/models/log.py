@@ -15,7 +15,7 @@ from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
-from config.table import Item, Page, Raw, Update, key_instant
+from config.store.items import Item, Page, Raw, Update, key_instant
 from learning.scheduling import (
     Baseline,
     Entry,

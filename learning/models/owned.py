@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 
 from accounts.models import learner_key
-from config.table import Item, Page, Raw
+from config.store.items import Item, Page, Raw
 
 TOMBSTONE_S = 180 * 24 * 3600
 

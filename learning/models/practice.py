@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.table import Item, Page, Raw, key_instant
+from config.store.items import Item, Page, Raw, key_instant
 from learning.models.owned import Owned
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")

@@ -15,7 +15,7 @@ from pynamodb.attributes import (
 )
 from pynamodb.expressions.condition import Condition
 
-from config.table import Item, Page, Raw
+from config.store.items import Item, Page, Raw
 
 DRAFT, PUBLISHED, ARCHIVED = STATUSES = ("draft", "published", "archived")
 SUMMARY = ("title", "context", "description", "level", "language")

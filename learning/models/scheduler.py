@@ -11,7 +11,7 @@ from pynamodb.attributes import (
 
 from accounts.calendars import DAY_STARTS_AT_HOUR
 from accounts.models import learner_key
-from config.table import Item
+from config.store.items import Item
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import (
     Settings,

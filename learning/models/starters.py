@@ -2,7 +2,7 @@
 
 from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
 
-from config.table import Item, Page, Raw
+from config.store.items import Item, Page, Raw
 
 
 class StarterDeck(Item, discriminator="starter"):

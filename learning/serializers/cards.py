@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.pages import ListQuery
+from config.pagination import ListQuery
 from config.serializers import (
     ULID_OR_UUID,
     Boolean,

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.pages import ListQuery
+from config.pagination import ListQuery
 from config.serializers import Boolean, Instant, Integer, Pattern, Serializer, Text
 from learning.models.scenarios import PUBLISHED, STATUSES
 from learning.scripts import LEVELS

@@ -6,7 +6,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from config.pages import ListQuery
+from config.pagination import ListQuery
 from config.serializers import (
     Boolean,
     Id,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
-from config.table import ConditionFailed, Item, Put, Write, fetch, transact
+from config.store.items import ConditionFailed, Item, Put, Write, fetch, transact
 from learning.models.cards import Card, Copy, Deck, Note
 from learning.services.cards import NoSuchDeck, create_deck, new_card, open_deck
 from learning.services.notes import SHARED

@@ -12,7 +12,7 @@ from config.problems import (
     NotFound,
     ServiceUnavailable,
 )
-from config.table import Check, ConditionFailed, Item, Put, Write, fetch, transact
+from config.store.items import Check, ConditionFailed, Item, Put, Write, fetch, transact
 from learning.models.cards import Card, Deck, Note
 from learning.models.owned import Tombstone
 from learning.services.creation import identity, made_before

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ulid import ULID
 
 from config.problems import IdTaken
-from config.table import Item
+from config.store.items import Item
 from learning.models.owned import Owned
 
 T = TypeVar("T", bound=Owned)

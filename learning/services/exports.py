@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import learner_key
 from config.problems import NotFound
-from config.table import Raw, fetch
+from config.store.items import Raw, fetch
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from config.problems import NotFound, ServiceUnavailable
-from config.table import ConditionFailed, Put, fetch, transact
+from config.store.items import ConditionFailed, Put, fetch, transact
 from learning.models.cards import Card
 from learning.scheduling import leech_level
 from learning.services.progress import counted_in, totals_write

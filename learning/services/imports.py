@@ -20,7 +20,7 @@ from typing import Any
 
 from accounts.models import learner_key
 from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
-from config.table import ConditionFailed, Item, Put, Write, fetch, put_all, transact
+from config.store.items import ConditionFailed, Item, Put, Write, fetch, put_all, transact
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry

@@ -6,7 +6,7 @@ from typing import Any
 
 from config.preconditions import check_version
 from config.problems import NotFound, ServiceUnavailable, ValidationFailed
-from config.table import Check, ConditionFailed, Put, Write, transact
+from config.store.items import Check, ConditionFailed, Put, Write, transact
 from config.text import is_visible
 from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
 from learning.models.cards import Card, Note

@@ -8,7 +8,7 @@ from zlib import crc32
 from accounts.models import Progress, learner_key
 from config import invocations
 from config.problems import Conflict
-from config.table import ConditionFailed, Item, fetch
+from config.store.items import ConditionFailed, Item, fetch
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.log import LogEntry
 from learning.models.scheduler import Optimization

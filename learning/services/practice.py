@@ -9,7 +9,7 @@ from django.conf import settings
 from ulid import ULID
 
 from config.problems import Conflict, FieldError, IdTaken, NotFound, ServiceUnavailable
-from config.table import ConditionFailed, Item, Put, fetch, transact
+from config.store.items import ConditionFailed, Item, Put, fetch, transact
 from learning import dialogue
 from learning.dialogue import Partner, Script
 from learning.models.cards import Card

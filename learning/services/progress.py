@@ -15,7 +15,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 
 from accounts.models import Progress, learner_key
-from config.table import Update, Write
+from config.store.items import Update, Write
 from learning.days import Streak, streak_until
 from learning.models.cards import Card
 from learning.models.log import Day

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Literal, Self
 
-from config import metrics
+from config import telemetry
 from config.problems import (
     Conflict,
     IdTaken,
@@ -23,7 +23,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.table import Check, ConditionFailed, Item, Put, Write, fetch, transact
+from config.store.items import Check, ConditionFailed, Item, Put, Write, fetch, transact
 from learning.days import counters
 from learning.models.cards import Card
 from learning.models.log import LogEntry
@@ -133,7 +133,7 @@ def submit(*, learner_id: str, submissions: Sequence[Submission], now: datetime)
     for start in range(0, len(submissions), CHUNK):
         outcomes += _submit(learner_id, submissions[start : start + CHUNK], now)
     if applied := sum(outcome.status == "applied" for outcome in outcomes):
-        metrics.emit("Reviews", applied)
+        telemetry.emit("Reviews", applied)
     return outcomes
 
 

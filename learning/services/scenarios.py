@@ -20,7 +20,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.table import ConditionFailed, Delete, Put, Write, fetch, transact
+from config.store.items import ConditionFailed, Delete, Put, Write, fetch, transact
 from learning import dialogue
 from learning.dialogue import Script, ScriptError
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage

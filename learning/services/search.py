@@ -9,7 +9,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition, Not
 
 from config.problems import ValidationFailed
-from config.table import Page, Raw, key_instant
+from config.store.items import Page, Raw, key_instant
 from learning.models.cards import Card, Deck, search_key
 from learning.scheduling import State
 from learning.search import Search, SearchError, Term, parse

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from ulid import ULID
 
 from config.problems import IdTaken, NotFound
-from config.table import Put, fetch, transact
+from config.store.items import Put, fetch, transact
 from learning.models.cards import Deck
 from learning.models.starters import StarterCards, StarterDeck
 from learning.services.bulk import create_cards

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from accounts.models import Progress
-from config.table import fetch
+from config.store.items import fetch
 from learning.days import ONE_DAY
 from learning.models.cards import Card
 from learning.models.log import Day

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
-from config.table import Item, fetch
+from config.store.items import Item, fetch
 from learning.days import possible_days
 from learning.models.cards import Card
 from learning.models.log import Day

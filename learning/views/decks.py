@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotFound
 from config.viewsets import Resource, found

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pages import list_of, page_response, start_of
+from config.pagination import list_of, page_response, start_of
 from config.problems import Problem
 from config.viewsets import Resource
 from learning.models.log import LogEntry

@@ -12,7 +12,7 @@ from accounts.serializers.activity import DeedShape
 from accounts.views.activity import activity_of
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsStaff, ReadOrStaff, is_staff
 from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied

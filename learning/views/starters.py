@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import ReadOrLearner
 from config.preconditions import versioned
 from config.problems import IdTaken, NotAuthenticated, NotFound

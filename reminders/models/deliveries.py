@@ -12,7 +12,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
-from config.table import Item, Page, Put, Raw, Update, key_instant
+from config.store.items import Item, Page, Put, Raw, Update, key_instant
 from reminders import plan
 from reminders.models.reminders import Reminder
 

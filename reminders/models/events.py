@@ -13,7 +13,7 @@ from pynamodb.attributes import (
 )
 
 from accounts.models import learner_key
-from config.table import Item, key_instant
+from config.store.items import Item, key_instant
 from learning.models.owned import Owned
 from reminders.recurrence import Move, Recurrence
 

@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 )
 
 from accounts.models import learner_key
-from config.table import Check, Page, Put, Raw, key_instant
+from config.store.items import Check, Page, Put, Raw, key_instant
 from learning.models.owned import Owned
 from reminders import plan
 from reminders.models.events import Event

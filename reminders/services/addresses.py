@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts.models import learner_key
-from config.sealing import fingerprint
+from config.crypto import fingerprint
 from reminders.models import CalendarLink
 
 PURPOSE = "calendar"

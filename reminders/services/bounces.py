@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.models import Account, Address, learner_key
-from config.table import ConditionFailed
+from config.store.items import ConditionFailed
 from reminders.models import Delivery, Suppression
 
 ID = re.compile(r"[0-9A-Za-z-]{26,36}")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from accounts import audit
 from accounts.audit import StaffMember
 from config.problems import Conflict, NotFound, ServiceUnavailable
-from config.table import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed, Put, transact
 from reminders import plan
 from reminders.models import DEAD, RETRIED, Delivery, Reminder
 from reminders.services.reminders import rule_of

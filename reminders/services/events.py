@@ -10,7 +10,7 @@ from typing import Any
 from accounts.models import Profile
 from config.preconditions import check_version
 from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed
-from config.table import ConditionFailed, Page, Put, Raw, transact
+from config.store.items import ConditionFailed, Page, Put, Raw, transact
 from learning.models.owned import Tombstone
 from learning.services.creation import identity, made_before
 from reminders import recurrence as recurrences

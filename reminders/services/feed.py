@@ -9,8 +9,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.sealing import fingerprints
-from config.table import fetch
+from config.crypto import fingerprints
+from config.store.items import fetch
 from reminders.calendar import FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
 from reminders.plan import StudyReminder

@@ -18,7 +18,7 @@ from ulid import ULID
 
 from config.aws import Throttled
 from config.problems import ServiceUnavailable
-from config.table import ConditionFailed, Write, transact
+from config.store.items import ConditionFailed, Write, transact
 from reminders import emails, plan
 from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay
 from reminders.services.owing import Owed, Task, cross_off

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from config.table import ConditionFailed, Put, Write, fetch, transact
+from config.store.items import ConditionFailed, Put, Write, fetch, transact
 from reminders import plan
 from reminders.models import (
     DEAD,

@@ -6,7 +6,7 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.table import Item, fetch
+from config.store.items import Item, fetch
 from learning.models.log import Day
 from learning.services.settings import Study
 from learning.services.study import due_queue, queue_keys

@@ -14,7 +14,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.table import Check, ConditionFailed, Put, fetch, transact
+from config.store.items import Check, ConditionFailed, Put, fetch, transact
 from learning.models.owned import Tombstone
 from learning.services.creation import identity, made_before
 from reminders import plan

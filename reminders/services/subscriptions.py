@@ -2,7 +2,7 @@
 
 from accounts.models import Profile
 from config.problems import ServiceUnavailable
-from config.table import ConditionFailed
+from config.store.items import ConditionFailed
 
 TRIES = 8
 # What a link stops → the preferences of the profile.

@@ -16,7 +16,7 @@ from itertools import count, repeat
 from threading import Event
 
 from config.problems import ServiceUnavailable
-from config.table import ConditionFailed, Raw
+from config.store.items import ConditionFailed, Raw
 from reminders.models import SHARDS, Reminder
 from reminders.services.handover import Overloaded
 from reminders.services.mailing import mail_dues

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from accounts.authentication import staff_member
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsStaff
 from config.problems import NotFound, PermissionDenied
 from config.viewsets import Resource, found

@@ -9,10 +9,10 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pages import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotFound
-from config.table import Page
+from config.store.items import Page
 from config.viewsets import Resource, found
 from reminders import serializers as shapes
 from reminders.models import Delivery, Reminder

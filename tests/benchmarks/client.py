@@ -42,7 +42,7 @@ PROBE = """
 import json, time
 clock = time.process_time
 begun = clock()
-from config.connection import connection
+from config.store.connection import connection
 table = connection()
 pk, sk = "LEARNER#ana", "CARD#1"
 

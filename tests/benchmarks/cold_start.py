@@ -162,7 +162,7 @@ def main() -> None:
         folder = Path(name)
         with zipfile.ZipFile(options.package) as package:
             package.extractall(folder / "parley")
-        found = {"Parley": measure(folder / "parley", "config.handler", options.runs)}
+        found = {"Parley": measure(folder / "parley", "config.lambda_handler", options.runs)}
         for number, (peer, (libraries, source)) in enumerate(PEERS.items()):
             if not options.alone:
                 install(folder / str(number), libraries, source)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from accounts.models import Account, Profile, learner_key
-from config.table import Item, put_all
+from config.store.items import Item, put_all
 from reminders.models import ONCE, Reminder
 from tests.servers import empty_table, running_dynamodb_local
 from tests.sweepers import open_post_office, run_sweepers

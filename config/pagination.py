@@ -11,7 +11,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from config.problems import ValidationFailed
 from config.serializers import Integer, Query, Serializer, Text
-from config.table import Page, Raw
+from config.store.items import Page, Raw
 
 
 class ListQuery(Query):

@@ -22,9 +22,9 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from config.aws import THROTTLES, error_code
-from config.connection import TRIES, connection, pause
 from config.problems import ServiceUnavailable
 from config.stack import stack
+from config.store.connection import TRIES, connection, pause
 
 Raw = dict[str, dict[str, Any]]
 T = TypeVar("T", bound="Item")

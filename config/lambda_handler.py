@@ -90,7 +90,7 @@ def _preload() -> None:
     from jose import jws  # noqa: F401
 
     from config import https
-    from config.connection import connection
+    from config.store.connection import connection
 
     for part in get_resolver().url_patterns:
         if isinstance(part, URLResolver) and part.urlconf_name not in NOT_PRELOADED:
