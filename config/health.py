@@ -8,6 +8,7 @@ from rest_framework.views import APIView
 from config.operations import operation
 from config.problems import ServiceUnavailable
 from config.serializers import Serializer
+from config.stack import stack
 
 
 class HealthShape(Serializer):
@@ -31,7 +32,22 @@ class Ready(APIView):
     @operation("getReadiness", answers={200: HealthShape}, raises=[ServiceUnavailable], public=True)
     def get(self, request: Request) -> Response:
         """Tell whether the table and the user pool can be reached."""
-        from config.readiness import check  # loads the AWS clients, which liveness must not need
-
         check()
         return Response({"status": "ok"})
+
+
+def check() -> None:
+    """Asks the table and the user pool. Raises ServiceUnavailable naming the one that fails."""
+    from botocore.exceptions import ClientError  # slow to load: liveness must not need it
+
+    from config import aws
+
+    where = stack()
+    for name, service, question, arguments in (
+        ("table", "dynamodb", "describe_table", {"TableName": where.table_name}),
+        ("user pool", "cognito-idp", "describe_user_pool", {"UserPoolId": where.user_pool_id}),
+    ):
+        try:
+            aws.call(service, question, **arguments)
+        except (ClientError, ServiceUnavailable) as error:
+            raise ServiceUnavailable(f"The {name} does not answer") from error

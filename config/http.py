@@ -29,9 +29,8 @@ from rest_framework.versioning import AcceptHeaderVersioning
 from ulid import ULID
 
 from config import problems
-from config.calls import Call, calls, deadline
-from config.logs import request_id
 from config.problems import FieldError, Problem
+from config.telemetry import Call, calls, deadline, request_id
 
 log = logging.getLogger("parley.http")
 

@@ -136,3 +136,9 @@ def all_problems(base: type[Problem] = Problem) -> Iterator[type[Problem]]:
     for problem in base.__subclasses__():
         yield problem
         yield from all_problems(problem)
+
+
+def check_version(expected: int | None, actual: int) -> None:
+    """Raises PreconditionFailed when the stored version is another than the expected one."""
+    if expected is not None and expected != actual:
+        raise PreconditionFailed(f"The item is at version {actual}: read it again")

@@ -152,7 +152,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {"terminal": {"()": "config.ops.log_lines.TerminalFilter"}},
     "formatters": {
-        "json": {"()": "config.logs.JsonFormatter"},
+        "json": {"()": "config.telemetry.JsonFormatter"},
         "terminal": {"()": "config.ops.log_lines.TerminalFormatter"},
     },
     "handlers": {

@@ -1,16 +1,43 @@
-"""Numbers of the business, as log lines that CloudWatch turns into metrics by itself.
+"""What is told of a run: log lines, numbers of the business, the calls of a request.
 
-AWS: "CloudWatch embedded metric format". No call is made and nothing is waited for; the only
-dimension is the stage, since each further value of one is a metric that is paid for.
+A log line is one JSON object with the id of the request it belongs to. CloudWatch turns the
+lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"): no call is
+made and nothing is waited for; the only dimension is the stage, since each further value of one
+is a metric that is paid for.
 """
 
+import json
 import logging
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from django.conf import settings
 
 log = logging.getLogger("parley.metrics")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class JsonFormatter(logging.Formatter):
+    """Fields: at, level, logger, message, requestId, what `extra={"fields": …}` adds, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id.get():
+            line["requestId"] = request_id.get()
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
 
 NAMESPACE = "Parley"
 Name = Literal["MailsFailed", "MailsSent", "Reviews", "SignUps", "SweepLag"]
@@ -30,3 +57,23 @@ def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "C
     }
     fields = {"_aws": described, "Stage": settings.STAGE, name: value}
     log.info("metric", extra={"fields": fields})
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that was answered; `units` are DynamoDB's capacity units, 0 for other services."""
+
+    operation: str
+    units: float = 0.0
+
+
+calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
+# When the present request has to be answered, by `time.monotonic()`; what runs by the clock has
+# limits of its own.
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def record(operation: str, units: float = 0.0) -> None:
+    """Adds a call to the present request's list, if one is being kept."""
+    if (made := calls.get()) is not None:
+        made.append(Call(operation, units))

@@ -1,11 +1,14 @@
-"""The base of the views: what comes in validated, the caller by id."""
+"""The base of the views: what comes in validated, the caller by id, versions by `If-Match`."""
 
+import re
 from inspect import getattr_static
 from typing import Any, TypeVar, cast
 
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from config.problems import NotFound
+from config.problems import NotFound, ValidationFailed
 from config.serializers import ULID_OR_UUID, Query, Serializer
 
 T = TypeVar("T")
@@ -47,3 +50,25 @@ def found(item: T | None) -> T:
     if item is None:
         raise NotFound
     return item
+
+
+ENTITY_TAG = re.compile(r'("?)(\d{1,15})\1', re.ASCII)  # proxies drop the quotes at times
+
+
+def expected_version(request: Request) -> int | None:
+    """The version that `If-Match` demands; None where any will do (no header, or `*`).
+
+    Raises ValidationFailed for a header that is not one of our entity tags.
+    """
+    header = request.headers.get("If-Match", "*").strip()
+    if header == "*":
+        return None
+    if not (match := ENTITY_TAG.fullmatch(header)):
+        raise ValidationFailed.of("If-Match", "invalid", 'Give one version in quotes, e.g. "3".')
+    return int(match[2])
+
+
+def versioned(response: Response, version: int) -> Response:
+    """The answer with the item's version as its entity tag."""
+    response["ETag"] = f'"{version}"'
+    return response

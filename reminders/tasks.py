@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from config import invocations, telemetry
+from config import aws, telemetry
 from config.clock import now
 from config.problems import ServiceUnavailable
 from reminders.models import SHARDS
@@ -85,6 +85,6 @@ def _function_name() -> str | None:
 def _go_on(shard: int, *, generation: int) -> None:
     """Starts another run for one shard; where there is no Lambda, the next minute goes on."""
     try:
-        invocations.begin("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
+        aws.begin("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
     except (ClientError, ServiceUnavailable):
         log.exception("a shard is not gone on with; the next minute does")

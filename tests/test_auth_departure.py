@@ -17,9 +17,9 @@ from accounts.services.recovery import confirm_email_change
 from config import aws
 from config.client_info import Source
 from config.ops.local_aws import exclusive
-from config.partitions import plain, raw_page
 from config.problems import ServiceUnavailable
 from config.store import items
+from config.store.items import plain, raw_page
 from tests.accounts_helpers import (
     PASSWORD,
     Person,

@@ -203,7 +203,7 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
 
 
 def test_a_function_can_be_invoked_by_name_and_raw_code_cannot(api: Api) -> None:
-    answer = api.invoke({"command": "config.readiness.check"})
+    answer = api.invoke({"command": "config.health.check"})
     assert "FunctionError" not in answer, answer["Payload"].read()
     refused = api.invoke({"raw_command": "import os"})
     assert "raw Python" in refused["Payload"].read().decode()

@@ -12,7 +12,7 @@ from ulid import ULID
 
 from accounts.limits import spend
 from accounts.models import Attempts, Profile
-from config import aws, http, vault
+from config import aws, http
 from config.aws_json import AwsJson
 from config.clock import now
 from config.https import Answer
@@ -294,7 +294,7 @@ def test_a_key_that_is_disabled_is_ours_to_mend(moto_stack: Any) -> None:
     events.register("before-call.kms", disabled)
     try:
         with pytest.raises(UpstreamFailed) as refused:
-            vault.decrypt(b"sealed", owner="maria")
+            aws.decrypt(b"sealed", owner="maria")
     finally:
         events.unregister("before-call.kms", disabled)
     assert refused.value.retry_after_s

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from config.logs import JsonFormatter
 from config.ops.log_lines import TerminalFilter, TerminalFormatter
 from config.stack import BASE_DIR
+from config.telemetry import JsonFormatter
 from tests.callers import Caller
 
 TOKEN = "c2VjcmV0" * 7

@@ -8,8 +8,8 @@ import pytest
 import time_machine
 
 from config import telemetry
-from config.logs import JsonFormatter
 from config.problems import ServiceUnavailable
+from config.telemetry import JsonFormatter
 from reminders import tasks
 from reminders.models import Reminder
 from tests.accounts_helpers import PASSWORD

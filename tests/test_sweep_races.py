@@ -10,8 +10,8 @@ from time_machine import travel
 
 from accounts.models import learner_key
 from config import aws
-from config.partitions import raw_page
 from config.store.connection import connection
+from config.store.items import raw_page
 from reminders.models import SENT, Delivery, Reminder
 from reminders.services.mailing import mail_dues
 from reminders.services.watch import LEASE, SENDING_TAKES, Watch

@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 
 from accounts.cognito.problems import PER_USER_LIMITS, Errors, NoSuchUser
 from config import aws
-from config.calls import record
 from config.problems import UpstreamFailed
 from config.stack import stack
+from config.telemetry import record
 
 log = logging.getLogger("parley.cognito")
 

@@ -24,9 +24,9 @@ from accounts.cognito.problems import (
 )
 from config import https
 from config.aws import READ_TIMEOUT_S
-from config.calls import record
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.stack import stack
+from config.telemetry import record
 
 log = logging.getLogger("parley.cognito")
 

@@ -12,9 +12,18 @@ from accounts.cognito import NoSuchUser
 from accounts.models import Account, Address, learner_key
 from accounts.services.proof import prove
 from config.client_info import Source
-from config.partitions import erase, plain, raw_page
 from config.problems import ServiceUnavailable
-from config.store.items import ConditionFailed, Page, Raw, Update, Write, transact
+from config.store.items import (
+    ConditionFailed,
+    Page,
+    Raw,
+    Update,
+    Write,
+    erase,
+    plain,
+    raw_page,
+    transact,
+)
 
 log = logging.getLogger("parley.accounts")
 

@@ -26,7 +26,7 @@ from accounts.emails import notify
 from accounts.limits import spend, take
 from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
 from accounts.services.sessions import SignedIn, welcome
-from config import vault
+from config import aws
 from config.client_info import OFFICE, Source
 from config.crypto import SealBroken, fingerprint, fingerprints, seal, unseal
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
@@ -63,7 +63,7 @@ def set_up(learner_id: str, access_token: str) -> Setup:
     if account.mfa_enabled:
         raise MfaAlreadyEnabled
     secret = cognito.new_totp_secret(access_token)
-    Mfa.at(learner_id).prepare(vault.encrypt(secret, owner=learner_id))
+    Mfa.at(learner_id).prepare(aws.encrypt(secret, owner=learner_id))
     uri = totp.otpauth_uri(secret, account.email)
     return Setup(secret, uri, _qr_code(uri))
 
@@ -225,7 +225,7 @@ def _answer_by_backup_code(
         raise InvalidMfaCode
     reserved = _reserve(stored, code)
     try:
-        tokens = _answer_in_place(challenge, vault.decrypt(stored.secret, owner=learner_id), now)
+        tokens = _answer_in_place(challenge, aws.decrypt(stored.secret, owner=learner_id), now)
     except Problem:
         with suppress(ConditionFailed):
             stored.release(reserved)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from accounts.models import Account
-from config import invocations
+from config import aws
 from config.store.items import Raw
 
 PAGE = 100
@@ -26,5 +26,5 @@ def go_round(
         start = page.next_key
         if start is None:
             return done
-        if time.monotonic() - began > WITHIN_S and invocations.begin(task, start=start):
+        if time.monotonic() - began > WITHIN_S and aws.begin(task, start=start):
             return done

@@ -21,9 +21,9 @@ from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.pagination import list_of, page_response, start_of
-from config.preconditions import expected_version, versioned
 from config.problems import Conflict, NotFound
 from config.serializers import valid
+from config.viewsets import expected_version, versioned
 
 
 def _answer(person: Person) -> Response:

@@ -6,8 +6,8 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from config.logs import request_id
 from config.ops.steps import rewrites_lines
+from config.telemetry import request_id
 
 DIM, RED, GREEN, YELLOW, CYAN = (f"\x1b[{code}m" for code in (2, 31, 32, 33, 36))
 PLAIN = "\x1b[0m"

@@ -22,10 +22,10 @@ from config.aws import (
     session,
     translated,
 )
-from config.calls import record
 from config.light_pynamodb import with_botocore
 from config.problems import ServiceUnavailable
 from config.stack import stack
+from config.telemetry import record
 
 LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
 

@@ -4,16 +4,16 @@ Keys: `pk` groups what belongs to one owner (`LEARNER#<sub>`), `sk` begins with 
 `lsi1`…`lsi5` order items inside a partition (strongly consistent), `gsi1` across partitions; all
 are sparse, and what each holds is written in `docs/access-patterns.md`. The table itself is
 defined in `config/ops/infrastructure.yaml` alone.
+
+Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
-
-# isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PutError, UpdateError, VerboseClientError
@@ -356,3 +356,82 @@ def _lost_of(writes: Sequence[Write], error: VerboseClientError) -> ConditionFai
         if reason and reason.code == CONDITION_LOST
     ]
     return ConditionFailed([write for write, _ in lost], [raw for _, raw in lost])
+
+
+PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
+
+
+def raw_page(pk: str, *, start: Raw | None = None) -> Page[Any]:
+    """Up to three megabytes of raw items in the order of their keys."""
+    found: list[Raw] = []
+    for _ in range(PAGES):
+        answer = connection().query(pk, exclusive_start_key=start, consistent_read=True)
+        found += answer["Items"]
+        start = answer.get("LastEvaluatedKey")
+        if start is None:
+            break
+    return Page(found, start)
+
+
+def erase(pk: str, *, keep: Collection[str] = (), within_s: float) -> bool:
+    """Deletes all items but those with the sort keys `keep`. False when time ran out before."""
+    until = time.monotonic() + within_s
+    start: Raw | None = None
+    while time.monotonic() < until:
+        answer = connection().query(
+            pk, attributes_to_get=["pk", "sk"], exclusive_start_key=start, consistent_read=True
+        )
+        keys = [
+            {"pk": pk, "sk": item["sk"]["S"]}
+            for item in answer["Items"]
+            if item["sk"]["S"] not in keep
+        ]
+        for first in range(0, len(keys), BATCH):
+            if not _delete(keys[first : first + BATCH], until):
+                return False
+        start = answer.get("LastEvaluatedKey")
+        if start is None:
+            return True
+    return False
+
+
+def _delete(keys: list[dict[str, str]], until: float) -> bool:
+    pause_s = 0.05
+    while keys:
+        answer = connection().batch_write_item(delete_items=keys)
+        left = answer.get("UnprocessedItems", {}).get(connection().table_name, [])
+        keys = [
+            {name: value["S"] for name, value in each["DeleteRequest"]["Key"].items()}
+            for each in left
+        ]
+        if keys:
+            if time.monotonic() > until:
+                return False
+            time.sleep(pause_s)
+            pause_s *= 2
+    return True
+
+
+def plain(attribute: dict[str, Any]) -> Any:
+    """A stored attribute as a value of JSON. Raises ValueError for a binary one."""
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "NULL":
+            return None
+        case "N":
+            return _number(value)
+        case "SS":
+            return sorted(value)
+        case "NS":
+            return sorted(_number(each) for each in value)
+        case "L":
+            return [plain(each) for each in value]
+        case "M":
+            return {name: plain(each) for name, each in value.items()}
+    raise ValueError(kind)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)

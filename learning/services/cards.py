@@ -5,12 +5,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from config.preconditions import check_version
 from config.problems import (
     Conflict,
     FieldError,
     NotFound,
     ServiceUnavailable,
+    check_version,
 )
 from config.store.items import Check, ConditionFailed, Item, Put, Write, fetch, transact
 from learning.models.cards import Card, Deck, Note

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from config.preconditions import check_version
-from config.problems import NotFound, ServiceUnavailable, ValidationFailed
+from config.problems import NotFound, ServiceUnavailable, ValidationFailed, check_version
 from config.store.items import Check, ConditionFailed, Put, Write, transact
 from config.text import is_visible
 from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces

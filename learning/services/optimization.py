@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zlib import crc32
 
 from accounts.models import Progress, learner_key
-from config import invocations
+from config import aws
 from config.problems import Conflict
 from config.store.items import ConditionFailed, Item, fetch
 from learning.fsrs import DEFAULT_WEIGHTS
@@ -45,7 +45,7 @@ def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
         found.put()
     except ConditionFailed as error:
         raise OptimizationRunning from error
-    if invocations.begin(TASK, learnerId=learner_id):
+    if aws.begin(TASK, learnerId=learner_id):
         return found
     return optimize(learner_id=learner_id, now=now)
 

@@ -11,7 +11,6 @@ from ulid import ULID
 
 from accounts import audit
 from accounts.audit import StaffMember
-from config.preconditions import check_version
 from config.problems import (
     Conflict,
     FieldError,
@@ -19,6 +18,7 @@ from config.problems import (
     NotFound,
     ServiceUnavailable,
     ValidationFailed,
+    check_version,
 )
 from config.store.items import ConditionFailed, Delete, Put, Write, fetch, transact
 from learning import dialogue

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from accounts.calendars import Calendar
 from accounts.models import Profile, Progress, learner_key
-from config.preconditions import check_version
+from config.problems import check_version
 from config.store.items import ConditionFailed, Item, Put, Update, Write, transact
 from learning.models.scheduler import Scheduler
 

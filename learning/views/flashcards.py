@@ -11,9 +11,8 @@ from rest_framework.response import Response
 from config.clock import now
 from config.operations import operation
 from config.pagination import list_of, page_response, start_of
-from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotFound, Problem
-from config.viewsets import Resource, found
+from config.viewsets import Resource, expected_version, found, versioned
 from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.serializers import cards as shapes

@@ -8,9 +8,8 @@ from rest_framework.response import Response
 from config.clock import now
 from config.operations import operation
 from config.pagination import list_of, page_response, start_of
-from config.preconditions import versioned
 from config.problems import IdTaken, NotFound
-from config.viewsets import Resource
+from config.viewsets import Resource, versioned
 from learning.models.practice import Session
 from learning.serializers import practice as shapes
 from learning.serializers.cards import CardShape

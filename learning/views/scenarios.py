@@ -14,9 +14,8 @@ from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsStaff, ReadOrStaff, is_staff
-from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
-from config.viewsets import Resource
+from config.viewsets import Resource, expected_version, versioned
 from learning.models.scenarios import PUBLISHED, Scenario
 from learning.serializers import scenarios as shapes
 from learning.services import scenarios

@@ -6,8 +6,7 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.preconditions import expected_version, versioned
-from config.viewsets import Resource
+from config.viewsets import Resource, expected_version, versioned
 from learning.serializers import study as shapes
 from learning.services import optimization, settings
 

@@ -9,9 +9,8 @@ from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import ReadOrLearner
-from config.preconditions import versioned
 from config.problems import IdTaken, NotAuthenticated, NotFound
-from config.viewsets import Resource
+from config.viewsets import Resource, versioned
 from learning.models.starters import StarterDeck
 from learning.serializers.cards import DeckShape
 from learning.serializers.starters import StarterCopyShape, StarterDeckShape

@@ -8,8 +8,7 @@ from itertools import islice
 from typing import Any
 
 from accounts.models import Profile
-from config.preconditions import check_version
-from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed
+from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed, check_version
 from config.store.items import ConditionFailed, Page, Put, Raw, transact
 from learning.models.owned import Tombstone
 from learning.services.creation import identity, made_before

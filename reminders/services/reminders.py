@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from accounts.models import Profile, learner_key
-from config.preconditions import check_version
 from config.problems import (
     Conflict,
     FieldError,
     NotFound,
     ServiceUnavailable,
     ValidationFailed,
+    check_version,
 )
 from config.store.items import Check, ConditionFailed, Put, fetch, transact
 from learning.models.owned import Tombstone

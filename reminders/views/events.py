@@ -10,9 +10,8 @@ from rest_framework.response import Response
 from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
-from config.preconditions import expected_version, versioned
 from config.problems import IdTaken, NotFound
-from config.viewsets import Resource, found
+from config.viewsets import Resource, expected_version, found, versioned
 from reminders import serializers as shapes
 from reminders.models import Event
 from reminders.services import events
