@@ -9,13 +9,13 @@ from accounts.tokens import InvalidToken, bearer
 from config.client_info import source_of
 
 if TYPE_CHECKING:
-    from accounts.admission import Learner
     from accounts.audit import StaffMember
+    from accounts.bearer import Learner
 
 
 def caller(request: Request) -> "Learner":
     """The learner of a request whose view wants one. Raises InvalidToken."""
-    from accounts.admission import Learner
+    from accounts.bearer import Learner
 
     user: object = request.user
     if not isinstance(user, Learner):
@@ -43,7 +43,7 @@ class BearerAuthentication(BaseAuthentication):
         if header is None:
             return None
         token = bearer(header)
-        from accounts.admission import admit  # DRF loads this class with any view, /health too
+        from accounts.bearer import admit  # DRF loads this class with any view, /health too
 
         return admit(token), None
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from accounts.services.departure import dismiss_unverified, finish_departures
-from accounts.services.rounds import go_round
+from accounts.all_accounts import go_round
+from accounts.services.deletion import dismiss_unverified, finish_departures
 from config.clock import now
 
 

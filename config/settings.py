@@ -83,7 +83,7 @@ CSRF_COOKIE_NAME = "parley-csrf"
 CSRF_COOKIE_AGE = None  # until the browser is closed
 CSRF_COOKIE_SECURE = STAGE != "local"
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "accounts.browse.views.csrf_failure"
+CSRF_FAILURE_VIEW = "accounts.browse.login.csrf_failure"
 # Where learners reach us, for links in mails: no request tells it to what runs by the clock.
 _here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", _here).rstrip("/")
@@ -135,7 +135,7 @@ SPECTACULAR_SETTINGS = {
         "CardState": "learning.serializers.cards.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.serializers.KINDS",
-        "CefrLevel": "accounts.serializers.fields.LEVELS",
+        "CefrLevel": "accounts.api.serializers.LEVELS",
         "NoteType": "learning.serializers.notes.TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from accounts.services.rounds import go_round
+from accounts.all_accounts import go_round
 from config.clock import now
 from learning.services.optimization import optimize as optimize_weights
 from learning.services.optimization import optimize_in_turn

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from django.test import Client
 
-from accounts.browse import gate, sessions
+from accounts.browse import guard, sessions
 from accounts.cognito import Tokens
-from accounts.services.profiles import person
+from accounts.services.profile import person
 from accounts.services.sessions import SignedIn
 from config import clock
 from tests.callers import Caller, access_token
@@ -132,7 +132,7 @@ def signed_in(caller: Caller, *, expires_in_s: int = 3600, **token: Any) -> Brow
     """The browser of a learner, signed in as by the login page."""
     made = cookie_of(caller, expires_in_s=expires_in_s, **token)
     browser = Browser()
-    browser.client.cookies[gate.COOKIE] = made
+    browser.client.cookies[guard.COOKIE] = made
     return browser
 
 

@@ -14,7 +14,7 @@ from django.test.client import ClientHandler
 from django.urls import clear_script_prefix
 from moto import mock_aws
 
-from accounts.admission import states
+from accounts.bearer import states
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)

@@ -11,9 +11,9 @@ from django.core.management import call_command
 from ulid import ULID
 
 from accounts import cognito
-from accounts.admission import Learner
+from accounts.bearer import Learner
 from accounts.models import Account, Address, Profile, learner_key
-from accounts.services.recovery import confirm_email_change
+from accounts.services.password import confirm_email_change
 from config import aws
 from config.client_info import Source
 from config.ops.local_aws import exclusive

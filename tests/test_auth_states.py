@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.admission import AccountStates, states
+from accounts.bearer import AccountStates, states
 from accounts.models import Account
 from accounts.throttling import Buckets
 from config.client_info import Source, source_of

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.browse import gate
+from accounts.browse import guard
 from accounts.browse.forms import prose
 from accounts.browse.routes import routes
 from config.lambda_handler import lambda_handler
@@ -241,7 +241,7 @@ def test_everything_stays_below_the_stage(stefan: Caller, settings: Any) -> None
     settings.ALLOWED_HOSTS = [GATEWAY_HOST, "testserver"]
     deck_of(stefan)
     deck_of(stefan)
-    headers = {"Accept": "text/html", "Cookie": f"{gate.COOKIE}={cookie_of(stefan)}"}
+    headers = {"Accept": "text/html", "Cookie": f"{guard.COOKIE}={cookie_of(stefan)}"}
     for path in ("/browse", "/browse/decks?limit=1", "/browse/login"):
         answer = lambda_handler(event("GET", path, headers=headers), None)
         assert answer["statusCode"] == 200

@@ -7,7 +7,7 @@ import pyotp
 import pytest
 
 from accounts import cognito
-from accounts.browse import gate
+from accounts.browse import guard
 from tests.accounts_google import GoogleStub, follow
 from tests.accounts_helpers import PASSWORD, Person, api, join, log_in, new_email
 from tests.browsers import Browser
@@ -35,7 +35,7 @@ def test_the_right_password_leads_to_the_page_that_was_wanted() -> None:
     person, browser = staff("stefan"), Browser()
     answer = enter(browser, person.email, path="/browse/decks?limit=5")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/browse/decks?limit=5")
-    cookie = answer.cookies[gate.COOKIE]
+    cookie = answer.cookies[guard.COOKIE]
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/browse", True, "Lax")
     assert cookie["secure"] == ""
     assert person.id not in cookie.value
@@ -45,7 +45,7 @@ def test_the_right_password_leads_to_the_page_that_was_wanted() -> None:
 def test_on_a_real_stage_the_cookie_travels_by_https_only(settings: Any) -> None:
     person, browser = staff("stefan"), Browser()
     settings.STAGE = "prod"
-    assert enter(browser, person.email).cookies[gate.COOKIE]["secure"] is True
+    assert enter(browser, person.email).cookies[guard.COOKIE]["secure"] is True
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_who_is_not_staff_stays_outside() -> None:
     page = enter(browser, person.email)
     assert page.status_code == 403
     assert "These pages are for staff" in text(page)
-    assert gate.COOKIE not in page.cookies
+    assert guard.COOKIE not in page.cookies
     assert browser.get("/browse").status_code == 302
 
 
@@ -116,7 +116,7 @@ def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
     def second_step() -> Any:
         page = enter(browser, person.email)
         assert page.status_code == 200
-        assert gate.COOKIE not in page.cookies
+        assert guard.COOKIE not in page.cookies
         return browser.form_of(page, sends="sessionToken")
 
     refused = browser.send(second_step(), code="000000")
@@ -141,12 +141,12 @@ def _signed_out(second_step: Any, browser: Browser) -> Any:
 def test_signing_in_anew_ends_the_session_before(rita: Person) -> None:
     browser = Browser()
     enter(browser, rita.email)
-    old = browser.client.cookies[gate.COOKIE].value
+    old = browser.client.cookies[guard.COOKIE].value
     form = browser.form("/browse/login", sends="email")
     assert browser.send(form, email=rita.email, password=PASSWORD).status_code == 303
-    assert browser.client.cookies[gate.COOKIE].value != old
+    assert browser.client.cookies[guard.COOKIE].value != old
     stranger = Browser()
-    stranger.client.cookies[gate.COOKIE] = old
+    stranger.client.cookies[guard.COOKIE] = old
     assert stranger.get("/browse").status_code == 302
     assert browser.get("/browse").status_code == 200
 
@@ -156,10 +156,10 @@ def test_signing_out_ends_the_refresh_token_too(monkeypatch: pytest.MonkeyPatch)
     revoke = cognito.revoke
     monkeypatch.setattr(cognito, "revoke", lambda token: (revoked.append(token), revoke(token)))
     enter(browser, person.email)
-    kept = browser.client.cookies[gate.COOKIE].value
+    kept = browser.client.cookies[guard.COOKIE].value
     assert browser.send(browser.form("/browse", sends="/browse/logout")).status_code == 303
     assert api.post("/auth/refresh", {"refreshToken": revoked[0]}).status_code == 401
-    browser.client.cookies[gate.COOKIE] = kept
+    browser.client.cookies[guard.COOKIE] = kept
     assert browser.get("/browse").status_code == 302
     assert log_in(person.email).status_code == 200
 
@@ -207,4 +207,4 @@ def test_a_return_that_began_elsewhere_lets_no_one_in(google: GoogleStub) -> Non
     assert (
         attacker.get(f"{urlsplit(back).path}?state={state}&error=access_denied").status_code == 400
     )
-    assert gate.COOKIE not in victim.client.cookies
+    assert guard.COOKIE not in victim.client.cookies

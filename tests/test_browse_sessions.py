@@ -9,8 +9,8 @@ import time_machine
 from botocore.stub import Stubber
 from django.test import Client
 
-from accounts.admission import states
-from accounts.browse import gate, sessions
+from accounts.bearer import states
+from accounts.browse import guard, sessions
 from accounts.browse.models import BrowserSession
 from accounts.cognito import AppClient
 from accounts.models import Account, learner_key
@@ -114,10 +114,10 @@ def test_a_cookie_that_we_did_not_make_reads_nothing(
 
     monkeypatch.setattr(BrowserSession, "find", fail)
     client = Client()
-    client.cookies[gate.COOKIE] = cookie
+    client.cookies[guard.COOKIE] = cookie
     answer = client.get("/browse")
     assert is_sent_to_login(answer)
-    assert answer.cookies[gate.COOKIE].value == ""
+    assert answer.cookies[guard.COOKIE].value == ""
 
 
 def test_the_cookie_of_a_session_that_is_gone_opens_nothing(
@@ -173,7 +173,7 @@ def test_a_disabled_account_is_out_at_once_and_its_session_ends(
     will_revoke(cognito)
     answer = browser.get("/browse")
     assert is_sent_to_login(answer)
-    assert answer.cookies[gate.COOKIE].value == ""
+    assert answer.cookies[guard.COOKIE].value == ""
     assert kept(stefan) == []
 
 
@@ -267,7 +267,7 @@ def test_signing_out_ends_the_session_here_and_in_the_pool(
     will_revoke(cognito)
     answer = browser.send(form)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/browse/login#done")
-    assert (answer.cookies[gate.COOKIE].value, answer.cookies[gate.COOKIE]["path"]) == (
+    assert (answer.cookies[guard.COOKIE].value, answer.cookies[guard.COOKIE]["path"]) == (
         "",
         "/browse",
     )

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import time_machine
 
+from accounts import all_accounts
 from accounts import tasks as accounts_tasks
 from accounts.models import Account, Progress, learner_key
-from accounts.services import rounds
-from accounts.services.departure import UNVERIFIED_FOR, dismiss_unverified
+from accounts.services.deletion import UNVERIFIED_FOR, dismiss_unverified
 from config import aws
 from config.clock import now
 from learning import tasks
@@ -83,24 +83,24 @@ def test_a_round_goes_on_elsewhere_when_its_time_is_up(
         sent.append(json.loads(params["body"]))
         return type("Answer", (), {"status_code": 202}), {"StatusCode": 202}
 
-    monkeypatch.setattr(rounds, "PAGE", 1)
-    monkeypatch.setattr(rounds, "WITHIN_S", 0)
+    monkeypatch.setattr(all_accounts, "PAGE", 1)
+    monkeypatch.setattr(all_accounts, "WITHIN_S", 0)
     seen: list[str] = []
 
     def visit(accounts: Any) -> int:
         seen.extend(each.learner_id for each in accounts)
         return len(accounts)
 
-    assert rounds.go_round(visit, task="accounts.tasks.clean_up") == 2  # here is no function
+    assert all_accounts.go_round(visit, task="accounts.tasks.clean_up") == 2  # here is no function
     seen.clear()
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
     events = aws.client("lambda").meta.events
     events.register("before-call.lambda.Invoke", invoked)
     try:
-        assert rounds.go_round(visit, task="accounts.tasks.clean_up") == 1
+        assert all_accounts.go_round(visit, task="accounts.tasks.clean_up") == 1
         [event] = sent
         assert event["command"] == "accounts.tasks.clean_up"
-        assert rounds.go_round(visit, task=event["command"], start=event["start"]) == 1
+        assert all_accounts.go_round(visit, task=event["command"], start=event["start"]) == 1
     finally:
         events.unregister("before-call.lambda.Invoke", invoked)
     assert sorted(seen) == sorted([maria.id, joao.id])

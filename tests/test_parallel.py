@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.admission import states
+from accounts.bearer import states
 from config.stack import Stack
 from learning.models.log import Day, LogEntry
 from tests.callers import Caller, welcome

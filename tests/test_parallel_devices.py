@@ -11,7 +11,7 @@ import pytest
 import requests
 from ulid import ULID
 
-from accounts.admission import states
+from accounts.bearer import states
 from config.stack import Stack
 from config.wsgi import application
 from learning.days import streak_until

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from accounts.models import Progress, learner_key
-from accounts.services.profiles import person
+from accounts.services.profile import person
 from tests.accounts_helpers import Person, api, join, problem
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]

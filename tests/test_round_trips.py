@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.admission import states
+from accounts.bearer import states
 from config.https import Answer
 from config.stack import Stack
 from learning.models.cards import Card

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.admission import states
+from accounts.bearer import states
 from config.clock import now
 from config.stack import Stack
 from learning.services import scenarios

@@ -5,7 +5,7 @@ from django.middleware.csrf import rotate_token
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.browse import gate, sessions
+from accounts.browse import guard, sessions
 from accounts.services.sessions import SignedIn
 from config.clock import now
 
@@ -13,7 +13,7 @@ from config.clock import now
 def target(request: HttpRequest) -> str:
     """Where to go after the sign-in: back to a page of ours, never elsewhere."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    base = gate.cookie_path(request)
+    base = guard.cookie_path(request)
     ours = wanted == base or wanted.startswith((f"{base}/", f"{base}?"))
     if ours and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
         return wanted
@@ -27,8 +27,8 @@ def enter(request: HttpRequest, found: SignedIn, to: str) -> HttpResponse:
     """
     at = now()
     cookie = sessions.begin(found, now=at)
-    sessions.end(request.COOKIES.get(gate.COOKIE, ""), now=at)
+    sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=at)
     rotate_token(request)
     response = HttpResponseRedirect(to, status=303)
-    gate.admit_browser(response, request, cookie)
+    guard.admit_browser(response, request, cookie)
     return response

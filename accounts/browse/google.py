@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 
 from accounts import cognito
-from accounts.browse import entry, gate
+from accounts.browse import entry, guard
 from accounts.cognito import GOOGLE, InvalidCode
 from accounts.services import google
 from config.client_info import source_of
@@ -49,14 +49,14 @@ def begin(request: HttpRequest) -> HttpResponse:
             code_challenge=google.challenge_of(verifier),
         )
     except Problem as problem:
-        return gate.problem_page(request, problem)
+        return guard.problem_page(request, problem)
     kept = {"state": state, "verifier": verifier, "to": entry.target(request)}
     response = HttpResponseRedirect(url)
     response.set_cookie(
         COOKIE,
         seal(PURPOSE, kept, until=now() + LASTS),
         max_age=LASTS,
-        path=gate.cookie_path(request),
+        path=guard.cookie_path(request),
         secure=settings.STAGE != "local",
         httponly=True,
         samesite="Lax",  # the way back begins at another site
@@ -72,7 +72,7 @@ def done(request: HttpRequest) -> HttpResponse:
         response = render(
             request, "browse/refused.html", {"problem": problem}, status=problem.status
         )
-    response.delete_cookie(COOKIE, path=gate.cookie_path(request), samesite="Lax")
+    response.delete_cookie(COOKIE, path=guard.cookie_path(request), samesite="Lax")
     return response
 
 

@@ -8,7 +8,7 @@ from django.urls import URLPattern
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.browse.gate import gated
+from accounts.browse.guard import gated
 from accounts.browse.pages import Form, Page
 from accounts.browse.routes import Route, find, routes
 

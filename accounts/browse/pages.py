@@ -12,8 +12,8 @@ from typing import Any
 from rest_framework.parsers import FormParser
 from rest_framework.renderers import BrowsableAPIRenderer
 
+from accounts.browse.actions import CONTENT, Answer, as_json, narrowing, offers
 from accounts.browse.forms import body, prose
-from accounts.browse.offers import CONTENT, Answer, as_json, narrowing, offers
 from accounts.browse.routes import Route, find
 from config.http import Parser
 from config.serializers import RFC3339

@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 )
 from pynamodb.expressions.update import Action
 
-from accounts.calendars import DAY_STARTS_AT_HOUR
+from accounts.study_day import DAY_STARTS_AT_HOUR
 from config.store.items import Item, Page, Raw, Update, key_instant
 
 

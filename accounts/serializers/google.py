@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from accounts.serializers.fields import Password
+from accounts.api.serializers import Password
 from config.serializers import Pattern, Query, Serializer, Text
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.serializers.fields import LEVELS, Language, LocalTime, Name
-from accounts.services.profiles import Person
+from accounts.api.serializers import LEVELS, Language, LocalTime, Name
+from accounts.services.profile import Person
 from config.serializers import Boolean, HttpsUrl, Integer, Query, Serializer, Text, Zone
 
 

@@ -1,6 +1,6 @@
 """Wire shapes of a new password or address."""
 
-from accounts.serializers.fields import Code, Email, NewPassword, Password
+from accounts.api.serializers import Code, Email, NewPassword, Password
 from accounts.serializers.shared import OnlyPassword
 from config.serializers import Serializer
 

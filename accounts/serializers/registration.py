@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from accounts.serializers.fields import Code, Email, Name, NewPassword
+from accounts.api.serializers import Code, Email, Name, NewPassword
 from config.serializers import Serializer
 
 

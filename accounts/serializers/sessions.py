@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.api.serializers import Email, OpaqueToken, Password
 from accounts.cognito import Tokens
-from accounts.serializers.fields import Email, OpaqueToken, Password
 from accounts.serializers.profile import ProfileShape, profile_body
 from accounts.services.sessions import SignedIn
 from config.serializers import Serializer

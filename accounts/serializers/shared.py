@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from accounts.serializers.fields import Code, Email, Password
+from accounts.api.serializers import Code, Email, Password
 from config.serializers import Serializer
 
 

@@ -23,7 +23,7 @@ from ulid import ULID
 from accounts import audit, cognito
 from accounts.cognito import FORCE_CHANGE_PASSWORD, UNCONFIRMED, InvalidCode, UserAlreadyExists
 from accounts.models import Account, Activity, Address, Profile
-from accounts.services import departure, registration
+from accounts.services import deletion, registration
 from config import telemetry
 from config.client_info import Source
 from config.store.items import ConditionFailed, Put, transact
@@ -118,7 +118,7 @@ def _reserve(email: str, *, in_place_of: Account | None, now: datetime) -> Addre
     owner = str(ULID())
     if in_place_of is not None:
         reserved = Address.reservation(email, owner=owner, now=now)
-        departure.make_way(in_place_of, reservation=reserved, now=now)
+        deletion.make_way(in_place_of, reservation=reserved, now=now)
         return reserved
     try:
         return Address.reserve(email, owner=owner, now=now)

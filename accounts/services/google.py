@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from ulid import ULID
 
 from accounts import audit, cognito
-from accounts.admission import Learner
+from accounts.bearer import Learner
 from accounts.cognito import GOOGLE, InvalidCode, InvalidCredentials, Tokens
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, Profile

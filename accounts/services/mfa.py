@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accounts import audit, cognito, totp
-from accounts.admission import states
 from accounts.audit import StaffMember
+from accounts.bearer import states
 from accounts.cognito import (
     Challenge,
     InvalidCredentials,

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from accounts import cognito
-from accounts.admission import Learner
+from accounts.bearer import Learner
 from accounts.cognito import InvalidCredentials, Tokens
 from accounts.models import Account
 from accounts.services.sessions import guess

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accounts import audit, cognito
-from accounts.admission import states
+from accounts.bearer import states
 from accounts.cognito import Challenge, InvalidCredentials, RefreshTokenReused, Tokens
 from accounts.emails import notify
 from accounts.limits import Try
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
-from accounts.services.profiles import Person, person
+from accounts.services.profile import Person, person
 from accounts.tokens import Claims, unverified
 from config import clock
 from config.client_info import Source

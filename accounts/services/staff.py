@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import audit, cognito
-from accounts.admission import states
 from accounts.audit import StaffMember
+from accounts.bearer import states
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock

@@ -9,8 +9,8 @@ from pynamodb.attributes import (
     VersionAttribute,
 )
 
-from accounts.calendars import DAY_STARTS_AT_HOUR
 from accounts.models import learner_key
+from accounts.study_day import DAY_STARTS_AT_HOUR
 from config.store.items import Item
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import (

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from accounts.calendars import Calendar
 from accounts.models import Profile, Progress, learner_key
+from accounts.study_day import Calendar
 from config.problems import check_version
 from config.store.items import ConditionFailed, Item, Put, Update, Write, transact
 from learning.models.scheduler import Scheduler

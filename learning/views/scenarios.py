@@ -7,9 +7,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.activity import activity_of
 from accounts.authentication import staff_member
 from accounts.serializers.activity import DeedShape
-from accounts.views.activity import activity_of
 from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.api.serializers import Email
 from accounts.models import Account
-from accounts.serializers.fields import Email
 from accounts.services.enrolment import Newcomer, NotEnrolled, enrol
 from config.clock import now
 from config.problems import Problem

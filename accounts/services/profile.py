@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from accounts.calendars import Calendar
 from accounts.models import Account, Profile, Progress, learner_key
 from accounts.signals import zone_changed
+from accounts.study_day import Calendar
 from config.problems import Conflict, NotFound, PreconditionFailed
 from config.store.items import ConditionFailed, fetch
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts import audit, cognito
-from accounts.admission import Learner, states
+from accounts.bearer import Learner, states
 from accounts.cognito import NoSuchUser
 from accounts.models import Account, Address, learner_key
 from accounts.services.proof import prove

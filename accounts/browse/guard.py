@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
 
-from accounts.admission import Learner, admit
+from accounts.bearer import Learner, admit
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
 from accounts.tokens import InvalidToken

@@ -17,14 +17,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller
-from accounts.browse import entry, gate, google, sessions
+from accounts.browse import entry, google, guard, sessions
 from accounts.browse.forms import Filled, body, faults, inputs
 from accounts.browse.routes import Route, routes
 from accounts.cognito import Challenge, MfaSessionExpired
 from accounts.serializers.mfa import VerifyMfa
 from accounts.serializers.sessions import Login
 from accounts.services import mfa
-from accounts.services.profiles import person
+from accounts.services.profile import person
 from accounts.services.sessions import SignedIn, sign_in
 from config.client_info import source_of
 from config.clock import now
@@ -107,11 +107,11 @@ def _form(
 def logout(request: HttpRequest) -> HttpResponse:
     """Ends the session here and in Cognito."""
     try:
-        sessions.end(request.COOKIES.get(gate.COOKIE, ""), now=now())
+        sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=now())
     except Problem as problem:
-        return gate.problem_page(request, problem)
+        return guard.problem_page(request, problem)
     response = HttpResponseRedirect(reverse("browse-login") + "#done", status=303)
-    gate.dismiss_browser(response, request)
+    guard.dismiss_browser(response, request)
     return response
 
 
@@ -121,12 +121,12 @@ class FormOutdated(PermissionDenied):
 
 def csrf_failure(request: HttpRequest, **_: str) -> HttpResponse:
     """Django's hook for a form without its token."""
-    return gate.problem_page(request, FormOutdated())
+    return guard.problem_page(request, FormOutdated())
 
 
 def not_found(request: HttpRequest, **_: str) -> HttpResponse:
     """The page of every address below `/browse/` that is none."""
-    return gate.problem_page(request, NotFound())
+    return guard.problem_page(request, NotFound())
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class StartView(APIView):
     def handle_exception(self, exc: Exception) -> Any:
         """What went wrong is a page too."""
         super().handle_exception(exc)  # which writes it into the log
-        return gate.problem_page(self.request._request, as_problem(exc))
+        return guard.problem_page(self.request._request, as_problem(exc))
 
 
 def _parts(request: Request) -> Iterator[tuple[str, list[Entry]]]:

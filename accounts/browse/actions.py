@@ -19,7 +19,7 @@ from accounts.browse.forms import (
     sendable,
     skeleton,
 )
-from accounts.browse.gate import FORM, IF_MATCH, QUERY
+from accounts.browse.guard import FORM, IF_MATCH, QUERY
 from accounts.browse.routes import Route
 from config.serializers import Serializer
 

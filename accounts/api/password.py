@@ -8,9 +8,9 @@ from accounts.authentication import caller
 from accounts.cognito import InvalidCode, InvalidCredentials, UserAlreadyExists, WeakPassword
 from accounts.serializers.recovery import NewEmail, PasswordChange, ResetConfirm
 from accounts.serializers.shared import Message, OnlyCode, OnlyEmail
-from accounts.services import recovery
+from accounts.services import password
+from accounts.services.password import NoPassword
 from accounts.services.proof import FreshSignInNeeded
-from accounts.services.recovery import NoPassword
 from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
@@ -28,7 +28,7 @@ class ResetRequestView(APIView):
 
         The answer is the same whether or not there is an account.
         """
-        recovery.request_reset(
+        password.request_reset(
             **valid(OnlyEmail, request.data), source=source_of(request.META), now=now()
         )
         return Response({"message": "If this address has an account, a code is on its way."})
@@ -47,7 +47,7 @@ class ResetConfirmView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Set a new password by the mailed code; all sessions end."""
-        recovery.confirm_reset(
+        password.confirm_reset(
             **valid(ResetConfirm, request.data), source=source_of(request.META), now=now()
         )
         return Response({"message": "The password is changed: sign in with the new one."})
@@ -62,7 +62,7 @@ class ChangePasswordView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Replace the password; all sessions end, this one too."""
-        recovery.change_password(
+        password.change_password(
             caller(request),
             **valid(PasswordChange, request.data),
             source=source_of(request.META),
@@ -80,7 +80,7 @@ class ChangeEmailView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Mail a code to a new address, and a notice to the old one."""
-        recovery.request_email_change(
+        password.request_email_change(
             caller(request),
             **{"password": None, **valid(NewEmail, request.data)},
             source=source_of(request.META),
@@ -98,7 +98,7 @@ class ConfirmEmailView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Move the account to the new address by the mailed code."""
-        email = recovery.confirm_email_change(
+        email = password.confirm_email_change(
             caller(request),
             **valid(OnlyCode, request.data),
             source=source_of(request.META),

@@ -14,8 +14,8 @@ from accounts.serializers.profile import (
     profile_body,
 )
 from accounts.serializers.shared import OnlyPassword
-from accounts.services import departure, profiles
-from accounts.services.profiles import Person
+from accounts.services import deletion, profile
+from accounts.services.profile import Person
 from accounts.services.proof import FreshSignInNeeded
 from config.client_info import source_of
 from config.clock import now
@@ -35,7 +35,7 @@ class ProfileView(APIView):
     def get(self, request: Request) -> Response:
         """Tell all about the caller."""
         learner = caller(request)
-        found = profiles.person(learner.id, groups=learner.groups, now=now())
+        found = profile.person(learner.id, groups=learner.groups, now=now())
         if found is None:
             raise NotFound
         return _answer(found)
@@ -74,16 +74,14 @@ class ProfileView(APIView):
         202 when there was too much for one request: the rest follows within minutes.
         """
         password = valid(OnlyPassword, request.data).get("password")
-        whole = departure.leave(
-            caller(request), password, source=source_of(request.META), now=now()
-        )
+        whole = deletion.leave(caller(request), password, source=source_of(request.META), now=now())
         return Response(status=204 if whole else 202)
 
     def _change(self, request: Request, *, partial: bool) -> Response:
         shape = ProfileUpdate(data=request.data, partial=partial)
         shape.is_valid(raise_exception=True)
         learner = caller(request)
-        changed = profiles.change(
+        changed = profile.change(
             learner.id,
             groups=learner.groups,
             values=shape.attributes,
@@ -101,7 +99,7 @@ class ExportView(APIView):
         One answer has up to three megabytes; `next` leads to the rest.
         """
         query = ExportQuery(request.query_params).values()
-        page = departure.export(
+        page = deletion.export(
             caller(request).id,
             start=start_of(request, query.get("cursor")),
             source=source_of(request.META),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ulid import ULID
 
 from accounts import audit, cognito
-from accounts.admission import Learner, states
+from accounts.bearer import Learner, states
 from accounts.cognito import InvalidCode, TooManyAttempts, UserAlreadyExists
 from accounts.emails import notify, send_code
 from accounts.limits import spend
