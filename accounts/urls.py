@@ -4,15 +4,10 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from accounts.api.activity import ActivityView
+from accounts.api.email import ChangeEmailView, ConfirmEmailView
 from accounts.api.google import AuthorizeView, LinkView, TokenView
 from accounts.api.mfa import BackupCodesView, DisableView, SetupView, VerifySetupView, VerifyView
-from accounts.api.password import (
-    ChangeEmailView,
-    ChangePasswordView,
-    ConfirmEmailView,
-    ResetConfirmView,
-    ResetRequestView,
-)
+from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetRequestView
 from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
 from accounts.api.sessions import LoginView, LogoutEverywhereView, LogoutView, RefreshView

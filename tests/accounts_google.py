@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import requests
 
-from accounts import cognito
+from accounts.cognito import client as cognito_client
+from accounts.cognito.users import GOOGLE
 from accounts.services.google import challenge_of
 from config import aws
 from config.ops import cloudformation
@@ -120,7 +121,7 @@ def offer(*providers: str) -> None:
         AllowedOAuthScopes=["openid", "email", "profile"] if providers else [],
         CallbackURLs=[REDIRECT] if providers else [],
     )
-    cognito.forget_app_client()
+    cognito_client.forget_app_client()
 
 
 def _mapping() -> dict[str, str]:
@@ -138,7 +139,7 @@ def _federate(stub: GoogleStub) -> None:
         _separate()  # a run that was cut off left it
     aws.client("cognito-idp").create_identity_provider(
         UserPoolId=stack().user_pool_id,
-        ProviderName=cognito.GOOGLE,
+        ProviderName=GOOGLE,
         ProviderType="OIDC",
         ProviderDetails={
             "client_id": "parley",
@@ -151,13 +152,13 @@ def _federate(stub: GoogleStub) -> None:
         },
         AttributeMapping=_mapping(),
     )
-    offer(cognito.GOOGLE)
+    offer(GOOGLE)
 
 
 def _separate() -> None:
     offer()
     aws.client("cognito-idp").delete_identity_provider(
-        UserPoolId=stack().user_pool_id, ProviderName=cognito.GOOGLE
+        UserPoolId=stack().user_pool_id, ProviderName=GOOGLE
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.test import Client
 
 from accounts.browse import guard, sessions
-from accounts.cognito import Tokens
+from accounts.cognito.sessions import Tokens
 from accounts.services.profile import person
 from accounts.services.sessions import SignedIn
 from config import clock

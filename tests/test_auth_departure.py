@@ -10,10 +10,10 @@ from botocore.exceptions import EndpointConnectionError
 from django.core.management import call_command
 from ulid import ULID
 
-from accounts import cognito
 from accounts.bearer import Learner
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Profile, learner_key
-from accounts.services.password import confirm_email_change
+from accounts.services.email import confirm_email_change
 from config import aws
 from config.client_info import Source
 from config.ops.local_aws import exclusive
@@ -92,7 +92,7 @@ class TestLeaving:
         assert left_of(aldo) == [Account.SK]
         mark = str(raw_page(learner_key(aldo.id)).items)
         assert aldo.email not in mark
-        assert cognito.find_sub(aldo.email) is None
+        assert cognito_users.find_sub(aldo.email) is None
         assert Address.of(aldo.email) is None
         sweep(3)
         assert left_of(aldo) == []
@@ -130,7 +130,7 @@ class TestLeaving:
         assert problem(api.get("/profile", token=cesar.token)) == (401, "NOT_AUTHENTICATED")
         assert log_in(cesar.email).status_code == 401
         sweep(0)
-        assert cognito.find_sub(cesar.email) is None
+        assert cognito_users.find_sub(cesar.email) is None
         assert Address.of(cesar.email) is None
         sweep(3)
         assert left_of(cesar) == []

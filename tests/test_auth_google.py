@@ -9,7 +9,9 @@ import pytest
 import requests
 import time_machine
 
-from accounts import cognito
+from accounts.cognito import client as cognito_client
+from accounts.cognito import users as cognito_users
+from accounts.cognito.users import GOOGLE
 from accounts.models import Account, Address
 from accounts.services.google import challenge_of, nonce_of
 from config import aws
@@ -52,7 +54,7 @@ def authorize(**changes: str) -> Any:
 
 def test_without_google_in_the_pool_it_is_not_offered(google_alone: None) -> None:
     """The first test here: the stub is not running yet."""
-    cognito.forget_app_client()
+    cognito_client.forget_app_client()
     assert problem(authorize()) == (404, "GOOGLE_NOT_OFFERED")
 
 
@@ -94,7 +96,7 @@ def test_a_first_sign_in_beside_one_under_way_leaves_its_user_alone(google: Goog
     google.is_used_by("Ursula", email)
     under_way = Address.reserve(email, owner="the other tab", now=datetime.now(UTC))
     assert problem(enter(travel().body())) == (503, "SERVICE_UNAVAILABLE")
-    assert cognito.find_sub(f"{cognito.GOOGLE}_{google.person['sub']}")
+    assert cognito_users.find_sub(f"{GOOGLE}_{google.person['sub']}")
     under_way.release()
     assert enter(travel().body()).status_code == 200
 
@@ -158,7 +160,7 @@ def test_an_address_that_google_does_not_vouch_for_makes_no_learner(google: Goog
     google.is_used_by("Ulisses", email, verified=False)
     assert problem(enter(travel().body())) == (403, "GOOGLE_EMAIL_NOT_VERIFIED")
     assert Address.of(email) is None
-    assert cognito.find_sub(f"Google_{google.person['sub']}") is None
+    assert cognito_users.find_sub(f"Google_{google.person['sub']}") is None
 
 
 def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: GoogleStub) -> None:
@@ -203,13 +205,13 @@ def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleSt
     change = {"currentPassword": "any-password", "newPassword": "quatro-ventos-9"}
     answer = api.post("/auth/password/change", change, token=token)
     assert problem(answer) == (409, "NO_PASSWORD")
-    user_name = cognito.find_sub(f"Google_{google.person['sub']}")
+    user_name = cognito_users.find_sub(f"Google_{google.person['sub']}")
     assert user_name == body["user"]["userId"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
         late = api.delete("/profile", {}, token=token)
     assert problem(late) == (403, "FRESH_SIGN_IN_NEEDED")
     assert api.delete("/profile", {}, token=token).status_code == 204
-    assert cognito.find_sub(f"Google_{google.person['sub']}") is None
+    assert cognito_users.find_sub(f"Google_{google.person['sub']}") is None
     assert enter(travel().body()).json()["user"]["userId"] != body["user"]["userId"]
 
 
@@ -225,7 +227,7 @@ def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
 
     The page is open for this test alone: a stage offers Google there, and no passwords.
     """
-    offer("COGNITO", cognito.GOOGLE)
+    offer("COGNITO", GOOGLE)
     bento, verifier = join("bento"), secrets.token_urlsafe(40)
     challenge = challenge_of(verifier)
     form = {
@@ -251,6 +253,6 @@ def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
     other = enter({**body, "code": code(), "codeVerifier": secrets.token_urlsafe(40)})
     assert problem(other) == (400, "INVALID_CODE")  # refused by the pool: PKCE
     found = enter({**body, "code": code()})
-    offer(cognito.GOOGLE)
+    offer(GOOGLE)
     assert found.status_code == 200, found.content
     assert found.json()["user"]["userId"] == bento.id

@@ -11,7 +11,7 @@ import time_machine
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
-from accounts import cognito
+from accounts.cognito import client as cognito_client
 from config import aws
 from config.stack import stack
 from config.store import items
@@ -138,7 +138,7 @@ def test_without_the_table_nothing_reaches_cognito() -> None:
 
 def test_cognitos_own_failure_counts_for_nothing() -> None:
     artur, here = join("artur"), new_ip()
-    cognito.client_secret()
+    cognito_client.client_secret()
     for _ in range(6):
         with Stubber(aws.client("cognito-idp")) as stub:
             stub.add_client_error("admin_initiate_auth", "TooManyRequestsException", "", 400)
@@ -186,4 +186,4 @@ def test_passwords_stay_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None
     lines = "\n".join(str(vars(record)) for record in caplog.records)
     for secret in (PASSWORD, "a-wrong-secret", elsa.refresh_token, elsa.token, elsa.email):
         assert secret not in lines
-    assert cognito.client_secret() not in lines
+    assert cognito_client.client_secret() not in lines

@@ -13,7 +13,9 @@ import time_machine
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
-from accounts import cognito
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito import users as cognito_users
+from accounts.cognito.sessions import Challenge, Tokens
 from accounts.models import Account, Mfa
 from config import aws
 from tests.accounts_helpers import (
@@ -164,8 +166,8 @@ def test_a_time_step_that_the_app_has_used_up_does_not_cost_a_backup_code() -> N
     """The embedded pool takes a code again and again: Cognito's answer is from AWS's model."""
     bela = guard(join("bela"))
     session = bela.session()
-    tokens = cognito.sign_in(username=join("tokens").email, password=PASSWORD)
-    assert isinstance(tokens, cognito.Tokens)
+    tokens = cognito_sessions.sign_in(username=join("tokens").email, password=PASSWORD)
+    assert isinstance(tokens, Tokens)
     given = {"AccessToken": tokens.access_token, "IdToken": tokens.id_token, "ExpiresIn": 3600}
     with Stubber(aws.client("cognito-idp")) as stub:
         stub.add_client_error(
@@ -269,8 +271,8 @@ def test_a_second_step_switched_past_us_is_followed_and_told() -> None:
 def test_a_set_up_cut_off_after_cognito_is_completed_by_the_next_sign_in() -> None:
     mila = join("mila")
     secret = set_up(mila).json()["secret"]
-    cognito.verify_totp_secret(mila.token, pyotp.TOTP(secret).now())
-    cognito.set_mfa(mila.id, enabled=True)
+    cognito_users.verify_totp_secret(mila.token, pyotp.TOTP(secret).now())
+    cognito_users.set_mfa(mila.id, enabled=True)
     session = log_in(mila.email).json()["sessionToken"]
     opened = verify(session, pyotp.TOTP(secret).now())
     assert opened.status_code == 200
@@ -301,5 +303,5 @@ def test_a_token_without_cognitos_scope_may_not_set_it_up() -> None:
 def test_the_pool_is_the_one_that_asks() -> None:
     """Not we: the password alone gets no tokens from Cognito either."""
     eva = guard(join("eva"))
-    found = cognito.sign_in(username=eva.person.email, password=PASSWORD)
-    assert isinstance(found, cognito.Challenge)
+    found = cognito_sessions.sign_in(username=eva.person.email, password=PASSWORD)
+    assert isinstance(found, Challenge)

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 
-from accounts import cognito
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
 from config import aws
 from config.store import items
@@ -216,10 +216,10 @@ class TestAnAddress:
         assert account is not None
         assert account.email == quim.email
         assert Address.of(new) is None
-        assert cognito.find_sub(quim.email) == quim.id
-        assert cognito.find_sub(new) is None
+        assert cognito_users.find_sub(quim.email) == quim.id
+        assert cognito_users.find_sub(new) is None
         assert confirm_email(quim, code).status_code == 200
-        assert cognito.find_sub(new) == quim.id
+        assert cognito_users.find_sub(new) == quim.id
 
 
 def fail_once(failures: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from botocore.stub import Stubber
 
-from accounts import cognito
+from accounts.cognito import client as cognito_client
 from accounts.models import Account
 from config import aws
 from config.stack import stack
@@ -101,7 +101,7 @@ def test_a_rotated_refresh_token_is_handed_on_and_its_reuse_ends_all_sessions() 
     def asked(token: str) -> dict[str, str]:
         return {
             "ClientId": stack().client_id,
-            "ClientSecret": cognito.client_secret(),
+            "ClientSecret": cognito_client.client_secret(),
             "RefreshToken": token,
         }
 

@@ -6,7 +6,7 @@ import pyotp
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from accounts import cognito
+from accounts.cognito import users as cognito_users
 from accounts.models import Activity
 from config import aws
 from config.stack import Stack
@@ -31,7 +31,7 @@ DENIED = (403, "PERMISSION_DENIED")
 
 def employ(name: str, group: str) -> Person:
     person = join(name)
-    cognito.add_to_group(person.id, group)
+    cognito_users.add_to_group(person.id, group)
     token = log_in(person.email).json()["accessToken"]
     return Person(person.id, person.email, PASSWORD, token, person.refresh_token)
 
@@ -163,7 +163,7 @@ def test_what_an_admin_did_is_in_their_own_trail_too_and_for_admins_to_read(
 
 def test_groups_that_a_cut_off_request_has_set_still_void_older_tokens(admin: Person) -> None:
     tadeu = join("tadeu")
-    cognito.add_to_group(tadeu.id, "staff")  # and then the process ended
+    cognito_users.add_to_group(tadeu.id, "staff")  # and then the process ended
     assert change(tadeu, admin, groups=["staff"]).status_code == 200
     assert problem(api.get("/profile", token=tadeu.token)) == (401, "NOT_AUTHENTICATED")
 
@@ -181,9 +181,9 @@ def test_a_shut_that_was_cut_off_before_the_pool_is_completed_when_sent_again(
     assert change(urbana, admin, disabled=True).status_code == 200
     stale = api.post("/auth/refresh", {"refreshToken": urbana.refresh_token})
     assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
-    cognito.set_enabled(urbana.id, enabled=True)
+    cognito_users.set_enabled(urbana.id, enabled=True)
     change(urbana, admin, disabled=False)
-    cognito.set_enabled(urbana.id, enabled=False)  # a shut that came last, of another admin
+    cognito_users.set_enabled(urbana.id, enabled=False)  # a shut that came last, of another admin
     assert change(urbana, admin, disabled=False).status_code == 200
     assert log_in(urbana.email).status_code == 200
 

@@ -6,8 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 
-from accounts import cognito
 from accounts.browse import guard
+from accounts.cognito import client as cognito_client
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito import users as cognito_users
+from accounts.cognito.users import GOOGLE
 from tests.accounts_google import GoogleStub, follow
 from tests.accounts_helpers import PASSWORD, Person, api, join, log_in, new_email
 from tests.browsers import Browser
@@ -17,7 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
 def staff(name: str) -> Person:
     person = join(name)
-    cognito.add_to_group(person.email, "staff")
+    cognito_users.add_to_group(person.email, "staff")
     return person
 
 
@@ -153,8 +156,10 @@ def test_signing_in_anew_ends_the_session_before(rita: Person) -> None:
 
 def test_signing_out_ends_the_refresh_token_too(monkeypatch: pytest.MonkeyPatch) -> None:
     person, browser, revoked = staff("vera"), Browser(), []
-    revoke = cognito.revoke
-    monkeypatch.setattr(cognito, "revoke", lambda token: (revoked.append(token), revoke(token)))
+    revoke = cognito_sessions.revoke
+    monkeypatch.setattr(
+        cognito_sessions, "revoke", lambda token: (revoked.append(token), revoke(token))
+    )
     enter(browser, person.email)
     kept = browser.client.cookies[guard.COOKIE].value
     assert browser.send(browser.form("/browse", sends="/browse/logout")).status_code == 303
@@ -169,7 +174,7 @@ LOCAL = {"HTTP_HOST": "localhost:8000"}  # the name that the pool knows us by
 
 def test_google_is_offered_where_the_pool_has_it(google_alone: None) -> None:
     """Before the stub is running."""
-    cognito.forget_app_client()
+    cognito_client.forget_app_client()
     assert "Sign in with Google" not in text(Browser().get("/browse/login", **LOCAL))
     assert Browser().get("/browse/login/google", **LOCAL).status_code == 404
 
@@ -190,7 +195,7 @@ def test_google_lets_staff_in_and_no_one_else(google: GoogleStub) -> None:
     assert refused.status_code == 403
     assert "These pages are for staff" in text(refused)
     sub = google.person["sub"]
-    cognito.add_to_group(f"{cognito.GOOGLE}_{sub}", "staff")
+    cognito_users.add_to_group(f"{GOOGLE}_{sub}", "staff")
     entered = browser.get(return_from(google, browser), **LOCAL)
     assert (entered.status_code, entered.headers["Location"]) == (303, "/browse/decks")
     assert browser.get("/browse/decks").status_code == 200

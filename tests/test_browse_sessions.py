@@ -11,8 +11,8 @@ from django.test import Client
 
 from accounts.bearer import states
 from accounts.browse import guard, sessions
-from accounts.browse.models import BrowserSession
-from accounts.cognito import AppClient
+from accounts.browse.sessions import BrowserSession
+from accounts.cognito.client import AppClient
 from accounts.models import Account, learner_key
 from config import aws, clock
 from config.stack import stack

@@ -10,7 +10,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from accounts import cognito
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
 from config import aws
 from config.stack import stack
@@ -110,7 +110,7 @@ def test_a_stranger_who_signed_up_first_does_not_become_admin() -> None:
     assert b"/browse" not in browse_login(email, STRANGERS).headers.get("Location", "").encode()
     verify = api.post("/auth/verify-email", {"email": email, "code": strangers_code})
     assert problem(verify) == (400, "INVALID_CODE")
-    assert cognito.find_user(stranger) is None
+    assert cognito_users.find_user(stranger) is None
     gone = Account.of(stranger)
     assert gone is not None
     assert (gone.disabled, gone.email) == (True, "")
@@ -134,8 +134,8 @@ def test_a_crash_before_any_call_is_mended_by_the_next_run() -> None:
         else:
             break
         assert log_in(email, STRANGERS).status_code in (401, 403), calls
-        left = cognito.find_user(stranger)
-        assert left is None or cognito.groups_of(stranger) == frozenset(), calls
+        left = cognito_users.find_user(stranger)
+        assert left is None or cognito_users.groups_of(stranger) == frozenset(), calls
         with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
             assert f"{email} is admin." in create_staff(email, "--admin"), calls
         set_password(email)
@@ -253,13 +253,13 @@ def test_a_user_invited_in_the_console_gets_an_account_and_stays() -> None:
 
 def test_a_user_of_the_console_who_has_a_password_is_refused_and_stays() -> None:
     email = new_email("olivia")
-    sub = cognito.create_user(email=email, first_name="Olívia", last_name="Reis")
-    cognito.set_password(sub, PASSWORD)
-    cognito.add_to_group(sub, "admin")
+    sub = cognito_users.create_user(email=email, first_name="Olívia", last_name="Reis")
+    cognito_users.set_password(sub, PASSWORD)
+    cognito_users.add_to_group(sub, "admin")
     with pytest.raises(CommandError, match=r"no account belongs to it\. Nothing was changed"):
         create_staff(email)
     assert problem(sign_up(email, STRANGERS)) == (409, "USER_ALREADY_EXISTS")
-    assert cognito.groups_of(sub) == {"admin"}
+    assert cognito_users.groups_of(sub) == {"admin"}
 
 
 def test_a_sign_up_confirmed_in_the_console_proves_nothing() -> None:
@@ -267,13 +267,13 @@ def test_a_sign_up_confirmed_in_the_console_proves_nothing() -> None:
     in_pool("admin_confirm_sign_up", stranger)
     with pytest.raises(CommandError, match="The table and the pool disagree"):
         create_staff(email, "--admin")
-    assert cognito.groups_of(stranger) == frozenset()
+    assert cognito_users.groups_of(stranger) == frozenset()
 
 
 def test_a_verification_that_was_cut_off_after_the_pool_counts() -> None:
     email, owner = squat("quirina")
     in_pool("admin_confirm_sign_up", owner)
-    cognito.vouch_for_email(owner)  # as Cognito does by the right code
+    cognito_users.vouch_for_email(owner)  # as Cognito does by the right code
     assert "is staff." in create_staff(email)
     assert log_in(email, STRANGERS).json()["user"]["groups"] == ["staff"]
 
@@ -282,15 +282,15 @@ def test_a_password_that_has_to_be_reset_stays_so() -> None:
     rosa = join("rosa")
     in_pool("admin_reset_user_password", rosa.id)
     create_staff(rosa.email)
-    user = cognito.find_user(rosa.id)
+    user = cognito_users.find_user(rosa.id)
     assert user is not None
     assert user.status == "RESET_REQUIRED"
-    assert cognito.groups_of(rosa.id) == {"staff"}
+    assert cognito_users.groups_of(rosa.id) == {"staff"}
 
 
 def test_an_account_whose_user_is_gone_from_the_pool_is_named() -> None:
     silvio = join("silvio")
-    cognito.delete_user(silvio.id)
+    cognito_users.delete_user(silvio.id)
     with pytest.raises(CommandError, match="the pool has no such user"):
         create_staff(silvio.email)
 

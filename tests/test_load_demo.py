@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts import cognito
+from accounts.cognito import users as cognito_users
 from accounts.demo import ADMIN
 from accounts.models import Account, Address
 from accounts.services.enrolment import Newcomer, enrol
@@ -110,7 +110,7 @@ def test_a_stranger_who_signed_up_with_a_demo_address_does_not_become_an_admin()
     found = Address.of(ADMIN.email)
     assert found is not None
     assert found.learner_id is not None
-    cognito.delete_user(found.learner_id)
+    cognito_users.delete_user(found.learner_id)
     Account.at(found.learner_id).delete()
     found.delete()
     assert sign_up(ADMIN.email, "estranho-azul-9").status_code == 201

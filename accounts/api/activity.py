@@ -1,14 +1,13 @@
-"""/auth/activity, and the trails that staff read"""
+"""/auth/activity"""
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.serializers import ActivityShape, activity_of
 from accounts.authentication import caller
-from accounts.models import Activity
-from accounts.serializers.activity import ActivityShape, DeedShape
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuery, list_of
 
 
 class ActivityView(APIView):
@@ -19,11 +18,3 @@ class ActivityView(APIView):
         For staff also what they did as such, with its `target`.
         """
         return activity_of(f"users/{caller(request).id}", request, ActivityShape)
-
-
-def activity_of(target: str, request: Request, shape: type[ActivityShape] = DeedShape) -> Response:
-    """A page of the trail of a learner, `users/<id>`, or of what staff write, `scenarios/<id>`."""
-    query = ListQuery(request.query_params).values()
-    start = start_of(request, query.get("cursor"))
-    page = Activity.newest(target, limit=query["limit"], start=start)
-    return page_response(request, page, shape)

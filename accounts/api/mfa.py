@@ -2,12 +2,23 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.serializers import (
+    AFTER_SIGN_IN,
+    LoggedIn,
+    OnlyCode,
+    OnlyPassword,
+    VerifyMfa,
+    Yes,
+    signed_in_body,
+)
 from accounts.authentication import caller, raw_token
-from accounts.cognito import (
+from accounts.cognito.client import (
     InvalidCode,
     InvalidCredentials,
     InvalidMfaCode,
@@ -15,17 +26,37 @@ from accounts.cognito import (
     PasswordResetRequired,
     PasswordSignInNeeded,
 )
-from accounts.serializers.mfa import BackupCodes, MfaDisabled, MfaEnabled, MfaSetup, VerifyMfa
-from accounts.serializers.sessions import AFTER_SIGN_IN, LoggedIn, signed_in_body
-from accounts.serializers.shared import OnlyCode, OnlyPassword
 from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
-from accounts.services.proof import FreshSignInNeeded, prove
+from accounts.services.sessions import FreshSignInNeeded, prove
 from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import valid
+from config.serializers import Serializer, valid
+
+
+@extend_schema_field({"type": "boolean", "const": False})
+class No(serializers.BooleanField):
+    """False, by which an answer is told from others."""
+
+
+class MfaSetup(Serializer):
+    secret = serializers.CharField(help_text="Base32, for typing into the app")
+    qr_code = serializers.CharField(help_text="A PNG as data URI")
+    otpauth_uri = serializers.CharField()
+
+
+class BackupCodes(Serializer):
+    backup_codes = serializers.ListField(child=serializers.CharField())
+
+
+class MfaEnabled(BackupCodes):
+    enabled = Yes()
+
+
+class MfaDisabled(Serializer):
+    enabled = No()
 
 
 class SetupView(APIView):

@@ -1,21 +1,30 @@
-"""/auth/password, /auth/email"""
+"""/auth/password"""
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.serializers import Code, Email, Message, NewPassword, OnlyEmail, Password
 from accounts.authentication import caller
-from accounts.cognito import InvalidCode, InvalidCredentials, UserAlreadyExists, WeakPassword
-from accounts.serializers.recovery import NewEmail, PasswordChange, ResetConfirm
-from accounts.serializers.shared import Message, OnlyCode, OnlyEmail
+from accounts.cognito.client import InvalidCode, InvalidCredentials, WeakPassword
 from accounts.services import password
 from accounts.services.password import NoPassword
-from accounts.services.proof import FreshSignInNeeded
 from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import valid
+from config.serializers import Serializer, valid
+
+
+class ResetConfirm(Serializer):
+    email = Email()
+    code = Code()
+    new_password = NewPassword()
+
+
+class PasswordChange(Serializer):
+    current_password = Password()
+    new_password = NewPassword()
 
 
 class ResetRequestView(APIView):
@@ -69,39 +78,3 @@ class ChangePasswordView(APIView):
             now=now(),
         )
         return Response({"message": "The password is changed: sign in with the new one."})
-
-
-class ChangeEmailView(APIView):
-    @operation(
-        "requestEmailChange",
-        request=NewEmail,
-        answers={200: Message},
-        raises=[InvalidCredentials, FreshSignInNeeded, UserAlreadyExists],
-    )
-    def post(self, request: Request) -> Response:
-        """Mail a code to a new address, and a notice to the old one."""
-        password.request_email_change(
-            caller(request),
-            **{"password": None, **valid(NewEmail, request.data)},
-            source=source_of(request.META),
-            now=now(),
-        )
-        return Response({"message": "We have mailed a code to the new address."})
-
-
-class ConfirmEmailView(APIView):
-    @operation(
-        "confirmEmailChange",
-        request=OnlyCode,
-        answers={200: Message},
-        raises=[InvalidCode, UserAlreadyExists],
-    )
-    def post(self, request: Request) -> Response:
-        """Move the account to the new address by the mailed code."""
-        email = password.confirm_email_change(
-            caller(request),
-            **valid(OnlyCode, request.data),
-            source=source_of(request.META),
-            now=now(),
-        )
-        return Response({"message": f"Your address is {email} now."})

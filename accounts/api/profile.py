@@ -1,29 +1,81 @@
 """/profile"""
 
+from typing import Any
+
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import caller
-from accounts.cognito import InvalidCredentials
-from accounts.serializers.profile import (
-    ExportedShape,
-    ExportQuery,
+from accounts.api.serializers import (
+    LEVELS,
+    Language,
+    Name,
+    NotificationsShape,
+    OnlyPassword,
     ProfileShape,
-    ProfileUpdate,
     profile_body,
 )
-from accounts.serializers.shared import OnlyPassword
+from accounts.authentication import caller
+from accounts.cognito.client import InvalidCredentials
 from accounts.services import deletion, profile
 from accounts.services.profile import Person
-from accounts.services.proof import FreshSignInNeeded
+from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.pagination import list_of, page_response, start_of
 from config.problems import Conflict, NotFound
-from config.serializers import valid
+from config.serializers import HttpsUrl, Integer, Query, Serializer, Text, Zone, valid
 from config.viewsets import expected_version, versioned
+
+NOTHING_SAID = {
+    "study_mails": True,
+    "event_mails": True,
+    "quiet_hours": None,
+}
+
+
+class ProfileUpdate(Serializer):
+    """What a learner may write. With PUT, what is left out gets its default."""
+
+    samples = {"currentLevel": "A2", "targetLevel": "B1", "timezone": "Europe/Lisbon"}
+
+    first_name = Name()
+    last_name = Name()
+    display_name = Name(max_length=50, allow_null=True, default=None)
+    avatar_url = HttpsUrl(allow_null=True, default=None)
+    native_language = Language(allow_null=True, default=None)
+    target_language = Language(allow_null=True, default=None)
+    current_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
+    target_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
+    timezone = Zone(default="UTC")
+    daily_goal = Integer(min_value=1, max_value=1000, default=20, help_text="Cards per day")
+    notifications = NotificationsShape(default=dict)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What to set on the item."""
+        values = dict(self.validated_data)
+        if not self.partial:
+            values["notifications"] = NOTHING_SAID | values["notifications"]
+        nested: dict[str, Any] = values.pop("notifications", {})
+        return values | nested
+
+
+class ExportQuery(Query):
+    cursor = Text(max_length=2048, required=False, help_text="From `next`, as it is")
+
+
+class ExportedShape(Serializer):
+    """One stored item. `data` has its attributes under the names they are stored by."""
+
+    kind = serializers.CharField()
+    key = serializers.CharField()
+    data = serializers.DictField()  # type: ignore[assignment]
+
+    class Meta:
+        ref_name = "Exported"
 
 
 def _answer(person: Person) -> Response:

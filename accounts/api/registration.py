@@ -1,17 +1,35 @@
 """/auth/signup, /auth/verify-email"""
 
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.cognito import InvalidCode, UserAlreadyExists, WeakPassword
-from accounts.serializers.registration import Registered, SignUp, VerifyEmail
-from accounts.serializers.shared import Message, OnlyEmail
+from accounts.api.serializers import Code, Email, Message, Name, NewPassword, OnlyEmail
+from accounts.cognito.client import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.services import registration
 from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import valid
+from config.serializers import Serializer, valid
+
+
+class SignUp(Serializer):
+    email = Email()
+    password = NewPassword()
+    first_name = Name()
+    last_name = Name()
+
+
+class Registered(Serializer):
+    user_id = serializers.CharField()
+    email = serializers.CharField()
+    message = serializers.CharField()
+
+
+class VerifyEmail(Serializer):
+    email = Email()
+    code = Code()
 
 
 class SignUpView(APIView):

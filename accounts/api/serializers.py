@@ -1,9 +1,20 @@
-"""Fields that accounts know, with their rules."""
+"""Fields and serializers of accounts that several resources use."""
 
-from typing import Any
+from typing import Any, get_args
 
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.audit import Action
+from accounts.cognito.sessions import Tokens
+from accounts.models import Activity
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
-from config.serializers import Pattern, Text
+from accounts.services.profile import Person
+from accounts.services.sessions import SignedIn
+from config.pagination import ListQuery, page_response, start_of
+from config.serializers import Boolean, Pattern, Serializer, Text
 from config.text import VISIBLE
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
@@ -108,3 +119,214 @@ class LocalTime(Pattern):
         super().__init__(
             "(?:[01][0-9]|2[0-3]):[0-5][0-9]", "Give a time as HH:MM.", max_length=5, **kwargs
         )
+
+
+class OnlyEmail(Serializer):
+    email = Email()
+
+
+class OnlyCode(Serializer):
+    code = Code()
+
+
+class OnlyPassword(Serializer):
+    """Without it only for learners who have none: a sign-in of the last five minutes will do."""
+
+    password = Password(required=False)
+
+
+class Message(Serializer):
+    message = serializers.CharField()
+
+
+@extend_schema_field({"type": "boolean", "const": True})
+class Yes(serializers.BooleanField):
+    """True, by which an answer is told from others."""
+
+
+class MfaCode(Pattern):
+    """Six digits of the app, or a backup code."""
+
+    sample = "123456"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            "[0-9]{6}|[A-Za-z2-7]{5}-[A-Za-z2-7]{5}",
+            "Give the six digits of the app, or a backup code such as k4xqn-2mzt7.",
+            max_length=11,
+            **kwargs,
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).lower()
+
+
+class SealedToken(Pattern):
+    """A text that we sealed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("[A-Za-z0-9_-]+", "This is no session token.", max_length=8192, **kwargs)
+
+
+class VerifyMfa(Serializer):
+    session_token = SealedToken()
+    code = MfaCode()
+
+
+class QuietHours(Serializer):
+    """Local times. They may pass midnight; when they end as they start there are none."""
+
+    starts = LocalTime()
+    ends = LocalTime()
+
+    def validate(self, attrs: dict[str, str]) -> dict[str, str]:
+        """Both, also where a PATCH may leave things out."""
+        left_out = {"starts", "ends"} - attrs.keys()
+        if left_out:
+            raise serializers.ValidationError(dict.fromkeys(left_out, "Give both."), "required")
+        return attrs
+
+
+class NotificationsShape(Serializer):
+    """What may be mailed, and when not."""
+
+    study_reminders = Boolean(source="study_mails", default=True)
+    event_reminders = Boolean(source="event_mails", default=True)
+    quiet_hours = QuietHours(allow_null=True, default=None)
+
+    class Meta:
+        ref_name = "Notifications"
+
+
+class ProfileShape(Serializer):
+    """A learner as they see themselves."""
+
+    samples = {
+        "userId": "9e4b1f60-2c1e-4a57-9b1c-0d6a53c6b8f2",
+        "email": "ana@example.org",
+        "firstName": "Ana",
+        "lastName": "Prado",
+        "displayName": "Ana",
+        "nativeLanguage": "en",
+        "targetLanguage": "pt-PT",
+        "currentLevel": "A2",
+        "targetLevel": "B1",
+        "timezone": "Europe/Lisbon",
+        "dailyGoal": 20,
+        "streak": 12,
+        "cardsLearned": 240,
+    }
+
+    user_id = serializers.CharField(source="account.learner_id")
+    email = serializers.CharField(source="account.email")
+    email_verified = serializers.BooleanField(source="account.email_verified")
+    mfa_enabled = serializers.BooleanField(source="account.mfa_enabled")
+    groups = serializers.ListField(child=serializers.CharField())
+    first_name = serializers.CharField(source="profile.first_name")
+    last_name = serializers.CharField(source="profile.last_name")
+    display_name = serializers.CharField(source="profile.display_name", allow_null=True)
+    avatar_url = serializers.URLField(source="profile.avatar_url", allow_null=True)
+    native_language = serializers.CharField(source="profile.native_language", allow_null=True)
+    target_language = serializers.CharField(source="profile.target_language", allow_null=True)
+    current_level = serializers.ChoiceField(LEVELS, source="profile.current_level", allow_null=True)
+    target_level = serializers.ChoiceField(LEVELS, source="profile.target_level", allow_null=True)
+    timezone = serializers.CharField(source="profile.timezone")
+    daily_goal = serializers.IntegerField(source="profile.daily_goal")
+    notifications = NotificationsShape(source="profile")
+    streak = serializers.IntegerField(help_text="Days of study in a row")
+    cards_learned = serializers.IntegerField(source="progress.cards_learned")
+    created_at = serializers.DateTimeField(source="account.created_at")
+    version = serializers.IntegerField(source="profile.version")
+
+    class Meta:
+        ref_name = "Profile"
+
+
+def profile_body(person: Person) -> dict[str, Any]:
+    """A profile on the wire."""
+    body: dict[str, Any] = ProfileShape(person).data
+    return body
+
+
+# What goes on with the answer to a sign-in: operation → {field of its body: field of the answer}.
+AFTER_SIGN_IN = {
+    "refreshToken": {"refreshToken": "refreshToken"},
+    "logoutUser": {"refreshToken": "refreshToken"},
+}
+
+
+class Login(Serializer):
+    email = Email()
+    password = Password()
+
+
+class TokensShape(Serializer):
+    access_token = serializers.CharField()
+    id_token = serializers.CharField()
+    refresh_token = serializers.CharField(required=False, help_text="Present when it is a new one")
+    token_type = serializers.ChoiceField(["Bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds")
+
+    class Meta:
+        ref_name = "Tokens"
+
+
+class LoggedIn(TokensShape):
+    refresh_token = serializers.CharField()
+    user = ProfileShape()
+
+    class Meta:
+        ref_name = "LoggedIn"
+
+
+def tokens_body(tokens: Tokens) -> dict[str, Any]:
+    """Tokens on the wire."""
+    body: dict[str, Any] = {
+        "accessToken": tokens.access_token,
+        "idToken": tokens.id_token,
+        "tokenType": "Bearer",
+        "expiresIn": tokens.expires_in_s,
+    }
+    if tokens.refresh_token is not None:
+        body["refreshToken"] = tokens.refresh_token
+    return body
+
+
+def signed_in_body(found: SignedIn) -> dict[str, Any]:
+    """The answer to a completed sign-in."""
+    return {**tokens_body(found.tokens), "user": profile_body(found.person)}
+
+
+class ActivityShape(Serializer):
+    """One thing that happened. `byStaff` when it was not the learner who did it.
+
+    `target` is what they did it to, when they are staff: an address here without its first slash.
+    """
+
+    id = serializers.CharField()
+    at = serializers.DateTimeField()
+    action = serializers.ChoiceField(list(get_args(Action)))
+    ip = serializers.CharField()
+    user_agent = serializers.CharField(source="agent")
+    by_staff = serializers.BooleanField()
+    target = serializers.CharField(help_text="Empty for what is the account's own")
+
+    class Meta:
+        ref_name = "Activity"
+
+
+class DeedShape(ActivityShape):
+    """One thing that happened, as our own people see it."""
+
+    actor = serializers.CharField(help_text="The user who did it; empty for the learner")
+
+    class Meta:
+        ref_name = "Deed"
+
+
+def activity_of(target: str, request: Request, shape: type[ActivityShape] = DeedShape) -> Response:
+    """A page of the trail of a learner, `users/<id>`, or of what staff write, `scenarios/<id>`."""
+    query = ListQuery(request.query_params).values()
+    start = start_of(request, query.get("cursor"))
+    page = Activity.newest(target, limit=query["limit"], start=start)
+    return page_response(request, page, shape)

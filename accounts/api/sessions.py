@@ -1,34 +1,48 @@
 """/auth/login, /auth/refresh, /auth/logout"""
 
 from drf_spectacular.utils import PolymorphicProxySerializer
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.serializers import (
+    AFTER_SIGN_IN,
+    LoggedIn,
+    Login,
+    OpaqueToken,
+    TokensShape,
+    Yes,
+    signed_in_body,
+    tokens_body,
+)
 from accounts.authentication import caller
-from accounts.cognito import (
-    Challenge,
+from accounts.cognito.client import (
     EmailNotVerified,
     InvalidCredentials,
     InvalidRefreshToken,
     PasswordResetRequired,
 )
-from accounts.serializers.mfa import MfaRequired
-from accounts.serializers.sessions import (
-    AFTER_SIGN_IN,
-    LoggedIn,
-    Login,
-    OnlyRefreshToken,
-    TokensShape,
-    signed_in_body,
-    tokens_body,
-)
+from accounts.cognito.sessions import Challenge
 from accounts.services import mfa, sessions
 from config.client_info import source_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import valid
+from config.serializers import Serializer, valid
+
+
+class MfaRequired(Serializer):
+    """The password was right; `/auth/mfa/verify` takes the session token within three minutes."""
+
+    session_token = serializers.CharField()
+    mfa_required = Yes()
+    token_type = serializers.ChoiceField(["Bearer"])
+
+
+class OnlyRefreshToken(Serializer):
+    refresh_token = OpaqueToken()
+
 
 LOGIN_ANSWER = PolymorphicProxySerializer(
     component_name="LoginAnswer",

@@ -1,22 +1,76 @@
 """/users"""
 
+from typing import Any
+
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.activity import activity_of
+from accounts.api.serializers import DeedShape, activity_of
 from accounts.authentication import staff_member
 from accounts.models import Account
-from accounts.serializers.activity import DeedShape
-from accounts.serializers.users import UserQuery, UserShape, UserSummary, UserUpdate, user_body
 from accounts.services import staff
-from accounts.services.staff import AddressNotProved, CannotChangeYourself
+from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
+from accounts.tokens import ROLES
 from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsAdmin, StaffReadAdminsWrite
 from config.problems import NotFound, PermissionDenied
+from config.serializers import Boolean, Serializer, Text
 from config.viewsets import Resource
+
+
+class UserQuery(ListQuery):
+    email = Text(
+        max_length=128, required=False, default="", help_text="Beginning of the address, any case"
+    )
+
+
+class UserSummary(Serializer):
+    """An account as staff see it in the list."""
+
+    id = serializers.CharField(source="learner_id")
+    email = serializers.CharField()
+    email_verified = serializers.BooleanField()
+    mfa_enabled = serializers.BooleanField()
+    disabled = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+    class Meta:
+        ref_name = "UserSummary"
+
+
+class UserShape(UserSummary):
+    """An account as staff see it."""
+
+    first_name = serializers.CharField()
+    last_name = serializers.CharField()
+    groups = serializers.ListField(child=serializers.ChoiceField(sorted(ROLES)))
+
+    class Meta:
+        ref_name = "User"
+
+
+class UserUpdate(Serializer):
+    """What admins may change."""
+
+    disabled = Boolean(required=False)
+    groups = serializers.ListField(
+        child=serializers.ChoiceField(sorted(ROLES)), required=False, max_length=len(ROLES)
+    )
+
+
+def user_body(found: User) -> dict[str, Any]:
+    """A user on the wire."""
+    summary = UserSummary(found.account).data
+    return {
+        **summary,
+        "firstName": found.profile.first_name,
+        "lastName": found.profile.last_name,
+        "groups": sorted(found.groups),
+    }
 
 
 class Users(Resource):

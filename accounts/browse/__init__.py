@@ -2,5 +2,5 @@
 
 A cookie is read here and nowhere else. It opens a session in the table, whose access token then
 stands in the request as if the browser had sent it (`guard`); from there on the very views of the
-API answer, dressed by `mount`, drawn by `pages`, with the `forms` of what they take.
+API answer, dressed and drawn by `pages`, with the `forms` of what they take.
 """

@@ -6,17 +6,66 @@ working day. A session that nobody uses ends sooner: when its access token has b
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from accounts.browse.models import BrowserSession
-from accounts.cognito import InvalidRefreshToken, Tokens
+from pynamodb.attributes import UnicodeAttribute
+from ulid import ULID
+
+from accounts.cognito.client import InvalidRefreshToken
+from accounts.cognito.sessions import Tokens
+from accounts.models import learner_key
 from accounts.services import sessions
 from accounts.services.sessions import SignedIn
 from config.client_info import Source
 from config.crypto import SealBroken, seal, unseal
 from config.permissions import STAFF
 from config.problems import PermissionDenied
-from config.store.items import ConditionFailed
+from config.store.items import ConditionFailed, Delete, Item, transact
+
+
+class BrowserSession(Item, discriminator="browser_session"):
+    """A member of staff at work in a browser: `LEARNER#<sub>` / `BROWSER#<ulid>`.
+
+    In the learner's partition, so that it leaves with them. `tokens` is sealed text; it changes
+    each time the access token is renewed.
+    """
+
+    PREFIX = "BROWSER#"
+
+    tokens = UnicodeAttribute()
+
+    @classmethod
+    def new(cls, learner_id: str, *, now: datetime, until: datetime) -> Self:
+        return cls(
+            learner_key(learner_id),
+            f"{cls.PREFIX}{ULID.from_datetime(now)}",
+            expires_at=int(until.timestamp()),
+        )
+
+    @classmethod
+    def of(cls, learner_id: str, session_id: str, *, now: datetime) -> Self | None:
+        """One consistent read; a lapsed session is none."""
+        found = cls.find(learner_key(learner_id), f"{cls.PREFIX}{session_id}")
+        return found if found and found.expires_at > now.timestamp() else None
+
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
+
+    @property
+    def id(self) -> str:
+        return self.sk.partition("#")[2]
+
+    def renew(self, tokens: str) -> None:
+        """Replaces the tokens. Raises ConditionFailed when they were replaced since, or ended."""
+        self.apply(
+            BrowserSession.tokens.set(tokens), condition=BrowserSession.tokens == self.tokens
+        )
+
+    def end(self) -> None:
+        """Removes the session, if it is still there."""
+        transact(Delete(self))
+
 
 COOKIE, TOKENS = "browser cookie", "browser tokens"
 LASTS = timedelta(hours=12)

@@ -1,7 +1,7 @@
-"""How the user pool is called: by the service, as an admin, or as our app client.
+"""Calls to the user pool: by the service, as an admin, or as our app client.
 
 The app client is confidential. Its secret is asked of Cognito once in each process, so that it
-lies in no file and no environment.
+lies in no file and no environment. Cognito's errors leave this package as problems of ours.
 """
 
 import base64
@@ -15,13 +15,105 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from accounts.cognito.problems import PER_USER_LIMITS, Errors, NoSuchUser
 from config import aws
-from config.problems import UpstreamFailed
+from config.problems import (
+    Conflict,
+    NotAuthenticated,
+    PermissionDenied,
+    Problem,
+    TooManyRequests,
+    UpstreamFailed,
+    ValidationFailed,
+)
 from config.stack import stack
 from config.telemetry import record
 
 log = logging.getLogger("parley.cognito")
+
+Errors = Mapping[str, type[Problem]]
+
+
+class UserAlreadyExists(Conflict):
+    code, title = "USER_ALREADY_EXISTS", "There is already an account with this e-mail address"
+
+
+class InvalidCredentials(NotAuthenticated):
+    """Wrong password, unknown address, disabled account: the same answer."""
+
+    code, title = "INVALID_CREDENTIALS", "The e-mail address or the password is wrong"
+
+
+class NoSuchUser(InvalidCredentials):
+    """The pool has no such user. Shown to a client as any other wrong credentials."""
+
+
+class EmailNotVerified(PermissionDenied):
+    code, title = "EMAIL_NOT_VERIFIED", "Verify the e-mail address first"
+
+
+class PasswordResetRequired(PermissionDenied):
+    code, title = "PASSWORD_RESET_REQUIRED", "The password has to be reset first"
+
+
+class PasswordSignInNeeded(PermissionDenied):
+    code, title = "PASSWORD_SIGN_IN_NEEDED", "Sign in with your password to do this"
+
+
+class InvalidRefreshToken(NotAuthenticated):
+    """Revoked, expired, used twice, never ours: the same answer."""
+
+    code, title = "INVALID_REFRESH_TOKEN", "The refresh token is not valid"
+
+
+class RefreshTokenReused(InvalidRefreshToken):
+    """A rotated token came again after its grace period: it may have been stolen."""
+
+
+class InvalidCode(ValidationFailed):
+    code, title = "INVALID_CODE", "The code is wrong or has expired"
+
+
+class WeakPassword(ValidationFailed):
+    code, title = "WEAK_PASSWORD", "This password is too easy to guess"
+
+
+class InvalidMfaCode(NotAuthenticated):
+    """Wrong, used before, or tried too late: the same answer."""
+
+    code, title = "INVALID_MFA_CODE", "The code is wrong, or it was used before"
+
+
+class MfaCodeUsed(InvalidMfaCode):
+    """The code of this time step was used before."""
+
+
+class MfaSessionExpired(NotAuthenticated):
+    code, title = "MFA_SESSION_EXPIRED", "Sign in with your password again"
+
+
+class TooManyAttempts(TooManyRequests):
+    """Cognito's own limit for one user."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_s=900)
+
+
+PER_USER_LIMITS: Errors = {
+    "LimitExceededException": TooManyAttempts,
+    "TooManyFailedAttemptsException": TooManyAttempts,
+}
+
+INVALID_CODES: Errors = dict.fromkeys(
+    (
+        "AliasExistsException",
+        "CodeMismatchException",
+        "ExpiredCodeException",
+        "InvalidParameterException",
+        "NotAuthorizedException",
+        "UserNotFoundException",
+    ),
+    InvalidCode,
+)
 
 
 def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:

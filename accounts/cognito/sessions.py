@@ -9,8 +9,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
-from accounts.cognito.client import as_admin, call, client_secret, secret_hash
-from accounts.cognito.problems import (
+from accounts.cognito.client import (
     EmailNotVerified,
     Errors,
     InvalidCode,
@@ -21,6 +20,10 @@ from accounts.cognito.problems import (
     MfaSessionExpired,
     PasswordResetRequired,
     RefreshTokenReused,
+    as_admin,
+    call,
+    client_secret,
+    secret_hash,
 )
 from config import https
 from config.aws import READ_TIMEOUT_S

@@ -1,11 +1,88 @@
-"""What the pool knows of a user besides their secrets."""
+"""Users of the pool: their sign-up, groups and addresses, passwords and second step."""
 
 from dataclasses import dataclass
 
-from accounts.cognito.client import as_admin, call, set_attributes
-from accounts.cognito.problems import NoSuchUser, UserAlreadyExists
+from accounts.cognito.client import (
+    INVALID_CODES,
+    InvalidCode,
+    NoSuchUser,
+    PasswordSignInNeeded,
+    UserAlreadyExists,
+    WeakPassword,
+    as_admin,
+    as_client,
+    attributes,
+    call,
+    set_attributes,
+)
 from accounts.tokens import ROLES
+from config.problems import ServiceUnavailable, ValidationFailed
 from config.stack import stack
+
+
+class _NotDelivered(ServiceUnavailable):
+    """The code could not be mailed."""
+
+
+def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> str:
+    """Makes an unconfirmed user, whom Cognito mails a code. Returns the `sub`.
+
+    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable.
+    """
+    try:
+        answer = as_client(
+            "sign_up",
+            email,
+            {
+                "UsernameExistsException": UserAlreadyExists,
+                "InvalidPasswordException": WeakPassword,
+                "InvalidParameterException": ValidationFailed,
+                "CodeDeliveryFailureException": _NotDelivered,
+            },
+            Password=password,
+            # Cognito takes the address from the user name; the app client may not write it.
+            UserAttributes=attributes({"given_name": first_name, "family_name": last_name}),
+        )
+    except _NotDelivered:
+        delete_user(email)  # it was made all the same, and nobody can ever confirm it
+        raise
+    return str(answer["UserSub"])
+
+
+def create_user(*, email: str, first_name: str, last_name: str) -> str:
+    """Makes a user for whose address we vouch, with a password that nobody knows.
+
+    Nothing is mailed, and no code confirms the user: they are FORCE_CHANGE_PASSWORD until
+    `set_password`. Returns the `sub`. Raises UserAlreadyExists.
+    """
+    names = {"given_name": first_name, "family_name": last_name}
+    answer = as_admin(
+        "admin_create_user",
+        email,
+        {
+            "UsernameExistsException": UserAlreadyExists,
+            "InvalidParameterException": ValidationFailed,
+        },
+        UserAttributes=attributes({"email": email, "email_verified": "true", **names}),
+        MessageAction="SUPPRESS",
+    )
+    made = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
+    return str(made["sub"])
+
+
+def confirm_sign_up(*, email: str, code: str) -> None:
+    """Confirms the address. Raises InvalidCode, also for unknown and confirmed addresses."""
+    as_client("confirm_sign_up", email, INVALID_CODES, ConfirmationCode=code)
+
+
+def resend_code(email: str) -> None:
+    """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
+    as_client(
+        "resend_confirmation_code",
+        email,
+        {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
+    )
+
 
 GOOGLE = "Google"  # what Cognito calls this provider
 
@@ -108,4 +185,89 @@ def link_google(username: str, google_id: str) -> None:
             "ProviderAttributeName": "Cognito_Subject",
             "ProviderAttributeValue": google_id,
         },
+    )
+
+
+def forgot_password(email: str) -> None:
+    """Mails a code for a new password. Raises InvalidCode for all but verified addresses."""
+    as_client(
+        "forgot_password",
+        email,
+        {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
+    )
+
+
+def reset_password(*, email: str, code: str, password: str) -> None:
+    """Sets a password by the mailed code. Raises InvalidCode, WeakPassword."""
+    as_client(
+        "confirm_forgot_password",
+        email,
+        {
+            **INVALID_CODES,
+            "InvalidPasswordException": WeakPassword,
+            "PasswordHistoryPolicyViolationException": WeakPassword,
+            "UserNotConfirmedException": InvalidCode,
+        },
+        ConfirmationCode=code,
+        Password=password,
+    )
+
+
+def set_password(username: str, password: str) -> None:
+    """Sets a user's password for good. Raises WeakPassword."""
+    as_admin(
+        "admin_set_user_password",
+        username,
+        {
+            "InvalidPasswordException": WeakPassword,
+            "InvalidParameterException": WeakPassword,
+            "PasswordHistoryPolicyViolationException": WeakPassword,
+        },
+        Password=password,
+        Permanent=True,
+    )
+
+
+def new_totp_secret(access_token: str) -> str:
+    """A fresh secret (base32) for the user of the token, in force once verified.
+
+    Raises PasswordSignInNeeded for a token of the hosted UI, which may not change the user.
+    """
+    answer = call(
+        "associate_software_token",
+        {
+            "InvalidParameterException": PasswordSignInNeeded,
+            "NotAuthorizedException": PasswordSignInNeeded,
+            "SoftwareTokenMFANotFoundException": PasswordSignInNeeded,
+        },
+        AccessToken=access_token,
+    )
+    return str(answer["SecretCode"])
+
+
+def verify_totp_secret(access_token: str, code: str) -> None:
+    """Checks the first code of a fresh secret. Raises InvalidCode, PasswordSignInNeeded."""
+    answer = call(
+        "verify_software_token",
+        {
+            "CodeMismatchException": InvalidCode,
+            "EnableSoftwareTokenMFAException": InvalidCode,
+            "InvalidParameterException": InvalidCode,
+            "NotAuthorizedException": PasswordSignInNeeded,
+            "SoftwareTokenMFANotFoundException": InvalidCode,
+        },
+        AccessToken=access_token,
+        UserCode=code,
+    )
+    if answer["Status"] != "SUCCESS":
+        raise InvalidCode
+
+
+def set_mfa(username: str, *, enabled: bool) -> None:
+    """Whether Cognito asks a user for a TOTP code after the password."""
+    as_admin(
+        "admin_set_user_mfa_preference",
+        username,
+        {},
+        SoftwareTokenMfaSettings={"Enabled": enabled, "PreferredMfa": enabled},
     )

@@ -6,11 +6,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from accounts import audit, cognito
+from accounts import audit
 from accounts.bearer import Learner, states
-from accounts.cognito import NoSuchUser
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Address, learner_key
-from accounts.services.proof import prove
+from accounts.services.sessions import prove
 from config.client_info import Source
 from config.problems import ServiceUnavailable
 from config.store.items import (
@@ -96,10 +98,10 @@ def _remove(account: Account, now: datetime) -> bool:
 def _empty(account: Account) -> bool:
     """Removes all but the account item and the address; False when time ran out before."""
     with suppress(NoSuchUser):
-        cognito.sign_out_everywhere(account.user_name)
+        cognito_sessions.sign_out_everywhere(account.user_name)
     if not erase(account.pk, keep={Account.SK}, within_s=WITHIN_S):
         return False
-    cognito.delete_user(account.user_name)
+    cognito_users.delete_user(account.user_name)
     return True
 
 

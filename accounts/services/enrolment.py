@@ -20,8 +20,10 @@ from datetime import datetime
 
 from ulid import ULID
 
-from accounts import audit, cognito
-from accounts.cognito import FORCE_CHANGE_PASSWORD, UNCONFIRMED, InvalidCode, UserAlreadyExists
+from accounts import audit
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import InvalidCode, UserAlreadyExists
+from accounts.cognito.users import FORCE_CHANGE_PASSWORD, UNCONFIRMED
 from accounts.models import Account, Activity, Address, Profile
 from accounts.services import deletion, registration
 from config import telemetry
@@ -97,7 +99,7 @@ def _is_sound(account: Account) -> bool:
     False where a sign-up has made the account and nobody has proved anything. Raises NotEnrolled
     where neither can be said.
     """
-    user = cognito.find_user(account.user_name)
+    user = cognito_users.find_user(account.user_name)
     if account.email_verified and user is not None and user.status != UNCONFIRMED:
         return True
     if not account.email_verified and (user is None or user.status == UNCONFIRMED):
@@ -153,10 +155,10 @@ def _user(person: Newcomer) -> str:
     stay as they are.
     """
     registration.clear_left_over(person.email)
-    user = cognito.find_user(person.email)
+    user = cognito_users.find_user(person.email)
     if user is None:
         try:
-            return cognito.create_user(
+            return cognito_users.create_user(
                 email=person.email, first_name=person.first_name, last_name=person.last_name
             )
         except UserAlreadyExists as error:
@@ -174,21 +176,21 @@ def _user(person: Newcomer) -> str:
 
 def _open(account: Account, person: Newcomer) -> None:
     """Gives the user a password; one whom the owner has set meanwhile by a reset stays."""
-    user = cognito.find_user(account.user_name)
+    user = cognito_users.find_user(account.user_name)
     if user is not None and user.status == FORCE_CHANGE_PASSWORD:
-        cognito.vouch_for_email(account.user_name)
+        cognito_users.vouch_for_email(account.user_name)
         password = person.password or secrets.token_urlsafe(32)
-        cognito.set_password(account.user_name, password)
+        cognito_users.set_password(account.user_name, password)
 
 
 def _join(account: Account, groups: frozenset[str], now: datetime) -> None:
     """Adds the groups that are missing; the line of the trail comes first, so none goes without."""
-    if missing := groups - cognito.groups_of(account.user_name):
+    if missing := groups - cognito_users.groups_of(account.user_name):
         audit.record(
             account.learner_id, "groups_changed", OURSELVES, now=now, actor=OURSELVES.agent
         )
         for group in sorted(missing):
-            cognito.add_to_group(account.user_name, group)
+            cognito_users.add_to_group(account.user_name, group)
 
 
 def _complete(account: Account, person: Newcomer) -> bool:
@@ -198,7 +200,7 @@ def _complete(account: Account, person: Newcomer) -> bool:
     code_due = person.password is None
     if code_due:
         try:
-            cognito.forgot_password(person.email)
+            cognito_users.forgot_password(person.email)
         except InvalidCode as error:
             raise NotEnrolled(
                 f"{person.email} is enrolled, but the pool mails them no code to set a password: "

@@ -15,13 +15,17 @@ from urllib.parse import urlencode
 
 from ulid import ULID
 
-from accounts import audit, cognito
+from accounts import audit
 from accounts.bearer import Learner
-from accounts.cognito import GOOGLE, InvalidCode, InvalidCredentials, Tokens
+from accounts.cognito import client as cognito_client
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import InvalidCode, InvalidCredentials
+from accounts.cognito.sessions import Tokens
+from accounts.cognito.users import GOOGLE
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, Profile
-from accounts.services.proof import prove
-from accounts.services.sessions import SignedIn, welcome
+from accounts.services.sessions import SignedIn, prove, welcome
 from accounts.tokens import Identity, InvalidToken, verify_identity
 from accounts.verification import key_set
 from config.client_info import Source
@@ -95,7 +99,7 @@ def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
 
 
 def _check_offer(redirect_uri: str) -> None:
-    client = cognito.app_client()
+    client = cognito_client.app_client()
     if GOOGLE not in client.providers:
         raise GoogleNotOffered
     if redirect_uri not in client.callback_urls:
@@ -104,7 +108,7 @@ def _check_offer(redirect_uri: str) -> None:
 
 def _enter(*, code: str, redirect_uri: str, code_verifier: str, now: datetime) -> _Entry:
     _check_offer(redirect_uri)
-    tokens = cognito.exchange_code(
+    tokens = cognito_sessions.exchange_code(
         code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
     )
     nonces: Collection[str] = set(fingerprints(NONCE, challenge_of(code_verifier)))
@@ -152,7 +156,7 @@ def _admit_newcomer(identity: Identity, source: Source, now: datetime) -> None:
             return
         if address and address.learner_id is None:
             raise ServiceUnavailable("This address is being signed up: try again") from error
-        cognito.delete_user(identity.username)
+        cognito_users.delete_user(identity.username)
         raise
 
 
@@ -207,7 +211,7 @@ def link(
         return
     if account.federated_name or Account.of(identity.sub) is not None:
         raise GoogleTaken
-    cognito.delete_user(identity.username)  # Cognito links only who it does not know yet
-    cognito.link_google(account.user_name, identity.google_id)
+    cognito_users.delete_user(identity.username)  # Cognito links only who it does not know yet
+    cognito_users.link_google(account.user_name, identity.google_id)
     audit.record(learner.id, "google_linked", source, now=now)
     notify(account.email, "google_linked", source, now=now)

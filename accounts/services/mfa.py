@@ -11,17 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from accounts import audit, cognito, totp
+from accounts import audit, totp
 from accounts.audit import StaffMember
 from accounts.bearer import states
-from accounts.cognito import (
-    Challenge,
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import (
     InvalidCredentials,
     InvalidMfaCode,
     MfaCodeUsed,
     MfaSessionExpired,
-    Tokens,
 )
+from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import spend, take
 from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
@@ -62,7 +63,7 @@ def set_up(learner_id: str, access_token: str) -> Setup:
     account = _account(learner_id)
     if account.mfa_enabled:
         raise MfaAlreadyEnabled
-    secret = cognito.new_totp_secret(access_token)
+    secret = cognito_users.new_totp_secret(access_token)
     Mfa.at(learner_id).prepare(aws.encrypt(secret, owner=learner_id))
     uri = totp.otpauth_uri(secret, account.email)
     return Setup(secret, uri, _qr_code(uri))
@@ -97,8 +98,8 @@ def enable(
     if stored is None or stored.pending is None:
         raise MfaNotEnabled("Ask for a secret first")
     spend("mfa_account", learner_id, now=now)
-    cognito.verify_totp_secret(access_token, code)
-    cognito.set_mfa(account.user_name, enabled=True)
+    cognito_users.verify_totp_secret(access_token, code)
+    cognito_users.set_mfa(account.user_name, enabled=True)
     codes = totp.new_backup_codes()
     actions = [
         Mfa.secret.set(stored.pending),
@@ -135,14 +136,14 @@ def _switch(
 
 def disable(account: Account, *, source: Source, now: datetime) -> None:
     """Turns the second step off; the learner has proved who they are. Harmless when it is off."""
-    cognito.set_mfa(account.user_name, enabled=False)
+    cognito_users.set_mfa(account.user_name, enabled=False)
     stored = Mfa.at(account.learner_id)
     _switch(account, Delete(stored), "mfa_disabled", source, now, on=False)
 
 
 def reset(account: Account, *, by: StaffMember, now: datetime) -> None:
     """Turns the second step off for a learner who has lost it, and tells them."""
-    cognito.set_mfa(account.user_name, enabled=False)
+    cognito_users.set_mfa(account.user_name, enabled=False)
     stored = Mfa.at(account.learner_id)
     _switch(account, Delete(stored), "mfa_reset", OFFICE, now, on=False, by=by)
 
@@ -211,7 +212,7 @@ def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: dateti
     except LimitReached as error:
         raise MfaCodeUsed from error
     try:
-        return cognito.answer_totp(challenge, code)
+        return cognito_sessions.answer_totp(challenge, code)
     except ServiceUnavailable:
         used.give_back("all")
         raise
@@ -252,5 +253,5 @@ def _answer_in_place(challenge: Challenge, secret: str, now: datetime) -> Tokens
     """The learner's app may have used up this step's code: then a neighbour's will do."""
     for code in totp.codes_around(secret, now.timestamp()):
         with suppress(MfaCodeUsed):
-            return cognito.answer_totp(challenge, code)
+            return cognito_sessions.answer_totp(challenge, code)
     raise ServiceUnavailable("Try again in half a minute", retry_after_s=totp.STEP_S)

@@ -5,14 +5,16 @@ from datetime import datetime
 
 from ulid import ULID
 
-from accounts import audit, cognito, passwords
-from accounts.cognito import (
+from accounts import audit, passwords
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import (
     InvalidCode,
     NoSuchUser,
     TooManyAttempts,
     UserAlreadyExists,
     WeakPassword,
 )
+from accounts.cognito.users import UNCONFIRMED
 from accounts.limits import spend
 from accounts.models import Account, Activity, Address, Profile
 from config import telemetry
@@ -96,7 +98,7 @@ def check_password(password: str, *words: str, field: str = "password") -> None:
 
 def _make_user(email: str, password: str, first_name: str, last_name: str) -> str:
     def make() -> str:
-        return cognito.sign_up(
+        return cognito_users.sign_up(
             email=email, password=password, first_name=first_name, last_name=last_name
         )
 
@@ -114,11 +116,11 @@ def clear_left_over(email: str) -> bool:
     To be called with the address reserved: nobody has an account with it then, unless one that is
     older than our addresses. Users whom operators have made, or confirmed, stay.
     """
-    user = cognito.find_user(email)
-    if user is None or user.status != cognito.UNCONFIRMED or Account.of(user.sub) is not None:
+    user = cognito_users.find_user(email)
+    if user is None or user.status != UNCONFIRMED or Account.of(user.sub) is not None:
         return False
     log.warning("removing what a sign-up left behind")
-    cognito.delete_user(user.sub)
+    cognito_users.delete_user(user.sub)
     return True
 
 
@@ -126,7 +128,7 @@ def _undo(address: Address, learner_id: str | None) -> None:
     """Removes the user that we made, and only that; then lets others have the address."""
     try:
         if learner_id is not None:
-            cognito.delete_user(learner_id)
+            cognito_users.delete_user(learner_id)
         address.release()
     except Problem:
         log.exception("a failed sign-up is left to its lease")
@@ -140,7 +142,7 @@ def verify_email(*, email: str, code: str, source: Source, now: datetime) -> Non
     """
     spend("mail_source", source.network, now=now)
     spend("verify_email", email, now=now)
-    cognito.confirm_sign_up(email=email, code=code)
+    cognito_users.confirm_sign_up(email=email, code=code)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
         Account.at(address.learner_id).verify_email()
@@ -155,6 +157,6 @@ def resend_code(*, email: str, source: Source, now: datetime) -> None:
     spend("mail_source", source.network, now=now)
     spend("resend_code", email, now=now)
     try:
-        cognito.resend_code(email)
+        cognito_users.resend_code(email)
     except (InvalidCode, NoSuchUser, TooManyAttempts):
         log.info("nothing to verify")

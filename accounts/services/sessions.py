@@ -1,13 +1,19 @@
-"""Signing in and out: a password becomes tokens, tokens are renewed, tokens end."""
+"""Signing in and out: a password becomes tokens, tokens are renewed, tokens end.
+
+What matters most also asks whether it is still the learner who calls (`prove`).
+"""
 
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from accounts import audit, cognito
-from accounts.bearer import states
-from accounts.cognito import Challenge, InvalidCredentials, RefreshTokenReused, Tokens
+from accounts import audit
+from accounts.bearer import Learner, states
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
+from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import Try
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
@@ -15,7 +21,7 @@ from accounts.services.profile import Person, person
 from accounts.tokens import Claims, unverified
 from config import clock
 from config.client_info import Source
-from config.problems import NotFound, ServiceUnavailable
+from config.problems import NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
 from config.store.items import ConditionFailed, Delete, Put, transact
 
 
@@ -43,7 +49,7 @@ def guess(email: str, password: str, *, source: Source, now: datetime) -> Tokens
     """Whether this is the password, within the limits on guessing. Raises as `sign_in`."""
     this = Try.begin(email, source, now=now)
     try:
-        found = cognito.sign_in(username=email, password=password)
+        found = cognito_sessions.sign_in(username=email, password=password)
     except InvalidCredentials:
         _failed(this, email, source, now)
         raise
@@ -56,7 +62,7 @@ def guess(email: str, password: str, *, source: Source, now: datetime) -> Tokens
 
 def _failed(this: Try, email: str, source: Source, now: datetime) -> None:
     if this.locks:
-        cognito.mirror_failures(email, this.failures)
+        cognito_users.mirror_failures(email, this.failures)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
         action: audit.Action = "locked_out" if this.locks else "sign_in_failed"
@@ -111,7 +117,7 @@ def _outlasting(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
     time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
     if tokens.refresh_token is None:
         raise InvalidCredentials
-    younger = cognito.refresh(tokens.refresh_token)
+    younger = cognito_sessions.refresh(tokens.refresh_token)
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
 
 
@@ -122,7 +128,7 @@ def refresh(*, refresh_token: str, source: Source, now: datetime) -> Tokens:
     (RFC 9700, 4.14.2). Raises InvalidRefreshToken.
     """
     try:
-        tokens = cognito.refresh(refresh_token)
+        tokens = cognito_sessions.refresh(refresh_token)
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
@@ -149,7 +155,7 @@ def sign_out(*, refresh_token: str, now: datetime) -> None:
 
     A token that is void already is no mistake.
     """
-    cognito.revoke(refresh_token)
+    cognito_sessions.revoke(refresh_token)
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
     if issued is None or account is None or not issued.session:
@@ -171,6 +177,35 @@ def end_sessions(learner_id: str) -> None:
     account = Account.of(learner_id)
     if account is None:
         raise NotFound
-    cognito.sign_out_everywhere(account.user_name)
+    cognito_sessions.sign_out_everywhere(account.user_name)
     account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
     states.forget(learner_id)
+
+
+FRESH_S = 5 * 60
+
+
+class FreshSignInNeeded(PermissionDenied):
+    """For learners who have no password: a sign-in of the last five minutes stands for it."""
+
+    code, title = "FRESH_SIGN_IN_NEEDED", "Sign in again, then repeat this within five minutes"
+
+
+def prove(learner: Learner, password: str | None, *, source: Source, now: datetime) -> Account:
+    """The account of the learner, who has just given their password.
+
+    Raises InvalidCredentials, TooManyRequests, FreshSignInNeeded.
+    """
+    account = Account.of(learner.id)
+    if account is None:
+        raise InvalidCredentials
+    if account.federated_name:
+        if now.timestamp() - learner.authenticated_at > FRESH_S:
+            raise FreshSignInNeeded
+        return account
+    if password is None:
+        raise ValidationFailed.of("password", "required", "Give your password.")
+    found = guess(account.email, password, source=source, now=now)
+    if isinstance(found, Tokens) and found.refresh_token is not None:
+        cognito_sessions.revoke(found.refresh_token)  # nobody will use this session
+    return account

@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from accounts import audit, cognito
+from accounts import audit
 from accounts.audit import StaffMember
 from accounts.bearer import states
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock
@@ -38,7 +39,7 @@ def user(learner_id: str) -> User:
     account, profile = found.get((pk, Account.SK)), found.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         raise NotFound
-    return User(account, profile, cognito.groups_of(account.user_name))
+    return User(account, profile, cognito_users.groups_of(account.user_name))
 
 
 def change(
@@ -83,10 +84,10 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
     admin's, has left the pool as it was.
     """
     if not disabled:
-        cognito.set_enabled(account.user_name, enabled=True)
+        cognito_users.set_enabled(account.user_name, enabled=True)
     transact(account.setting_disabled(disabled), *lines)
     if disabled:
-        cognito.set_enabled(account.user_name, enabled=False)
+        cognito_users.set_enabled(account.user_name, enabled=False)
 
 
 def _set_groups(found: User, wanted: frozenset[str]) -> None:
@@ -95,9 +96,9 @@ def _set_groups(found: User, wanted: frozenset[str]) -> None:
     Also where the pool has these groups already: a request that was cut off did not come so far.
     """
     for group in sorted(wanted - found.groups):
-        cognito.add_to_group(found.account.user_name, group)
+        cognito_users.add_to_group(found.account.user_name, group)
     for group in sorted(found.groups - wanted):
-        cognito.remove_from_group(found.account.user_name, group)
+        cognito_users.remove_from_group(found.account.user_name, group)
     found.account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
 
 

@@ -7,9 +7,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.activity import activity_of
+from accounts.api.serializers import DeedShape, activity_of
 from accounts.authentication import staff_member
-from accounts.serializers.activity import DeedShape
 from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
