@@ -3,16 +3,16 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from learning.views.decks import Decks
-from learning.views.flashcards import Flashcards
-from learning.views.notes import Notes
+from learning.api.decks import Decks
+from learning.api.flashcards import Flashcards
+from learning.api.notes import Notes
+from learning.api.reviews import Reviews
+from learning.api.scenarios import Scenarios
+from learning.api.scheduler import Optimizations, SchedulerSettings
+from learning.api.starters import StarterDecks
+from learning.api.transfer import Exports, Imports, Uploads
 from learning.views.practice import Sessions
-from learning.views.reviews import Reviews
-from learning.views.scenarios import Scenarios
-from learning.views.scheduler import Optimizations, SchedulerSettings
-from learning.views.starters import StarterDecks
 from learning.views.statistics import StudyStatistics
-from learning.views.transfer import Exports, Imports, Uploads
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")

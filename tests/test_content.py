@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning import dialogue
-from learning.dialogue import Script
-from learning.phrases import GAP, Text
-from learning.scripts import LEVELS, Cues, Part
+from learning.practice import dialogue
+from learning.practice.dialogue import Script
+from learning.practice.matching import GAP, Text
+from learning.practice.script import LEVELS, Cues, Part
 from tests.examples import tried
 
 CONTENT = Path(__file__).parent.parent / "learning" / "content"

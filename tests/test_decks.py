@@ -277,7 +277,7 @@ def test_cards_do_not_move_to_a_deck_that_is_not_there(maria: Caller, itself: bo
 
 
 def test_a_deleted_decks_options_are_forgotten(maria: Caller) -> None:
-    from learning.services.settings import read_scheduler
+    from learning.services.study_context import read_scheduler
 
     deck_id = deck_of(maria, newCardsPerDay=3)
     assert read_scheduler(learner_id=maria.id).decks == {deck_id: {"new_cards_per_day": 3}}

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning import dialogue
-from learning.dialogue import DialogueEndedError, Partner, ScriptError
-from learning.phrases import Text, pattern
+from learning.practice import dialogue
+from learning.practice.dialogue import DialogueEndedError, Partner, ScriptError
+from learning.practice.matching import Text, pattern
 
 BAKERY: dict[str, Any] = {
     "id": "bakery",

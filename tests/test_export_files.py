@@ -9,7 +9,7 @@ import requests
 from ulid import ULID
 
 from config.stack import Stack
-from learning.services import transfers
+from learning.services import file_uploads
 from tests.callers import Caller, welcome
 from tests.test_export import NOTES
 from tests.test_import import as_json, figures, report
@@ -42,7 +42,7 @@ def test_a_large_export_is_fetched_from_where_303_leads(
     rita: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report(rita, as_json(*NOTES))
-    monkeypatch.setattr(transfers, "ANSWER_BYTES", 100)
+    monkeypatch.setattr(file_uploads, "ANSWER_BYTES", 100)
     answer = rita.get("/flashcards/export?format=json")
     assert (answer.status_code, answer.content) == (303, b"")
     file = requests.get(answer["Location"], timeout=PATIENCE_S)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.clock import now
-from learning.search import MAX_TERMS, Search, SearchError, Term, parse
+from learning.search_syntax import MAX_TERMS, Search, SearchError, Term, parse
 from learning.services import search as service
 from tests.callers import Caller
 from tests.test_flashcards import card_of, deck_of, fronts

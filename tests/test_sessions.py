@@ -10,7 +10,7 @@ from django.test import Client
 from ulid import ULID
 
 from config.clock import now
-from learning import dialogue
+from learning.practice import dialogue
 from learning.services import scenarios
 from tests.callers import Caller, welcome
 from tests.test_flashcards import deck_of

@@ -1,1 +1,32 @@
-"""The items of learning; `docs/access-patterns.md` has every pattern with its key and cost."""
+"""The items of learning; `docs/access-patterns.md` has every pattern with its key and cost.
+
+All kinds are imported here: a read of several kinds at once must know each.
+"""
+
+from learning.models.base import Tombstone
+from learning.models.cards import Card, Copy, Deck, Note
+from learning.models.log import Day, LogEntry
+from learning.models.practice import Session, Turn
+from learning.models.scenarios import Draft, Revision, Scenario, Usage
+from learning.models.scheduler import Optimization, Scheduler
+from learning.models.starters import StarterCards, StarterDeck
+
+__all__ = [
+    "Card",
+    "Copy",
+    "Day",
+    "Deck",
+    "Draft",
+    "LogEntry",
+    "Note",
+    "Optimization",
+    "Revision",
+    "Scenario",
+    "Scheduler",
+    "Session",
+    "StarterCards",
+    "StarterDeck",
+    "Tombstone",
+    "Turn",
+    "Usage",
+]

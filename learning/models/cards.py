@@ -22,7 +22,7 @@ from accounts.models import learner_key
 from config.store.connection import connection
 from config.store.items import ConditionFailed, Item, Page, Raw, key_instant
 from learning.days import MATURE_DAYS
-from learning.models.owned import Owned
+from learning.models.base import Owned
 from learning.scheduling import (
     Memory,
     State,

@@ -15,7 +15,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.store.items import Item, Page, Raw, key_instant
-from learning.models.owned import Owned
+from learning.models.base import Owned
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")
 
@@ -109,7 +109,7 @@ class Session(Owned, discriminator="practice_session"):
 class Turn(Item, discriminator="turn"):
     """What a learner said and what the partner answered: `TURN#<session>#<0001>`.
 
-    `goals` are those that it reached; `corrections` those of `learning.dialogue`, as JSON.
+    `goals` are those that it reached; `corrections` those of `learning.practice.dialogue`, as JSON.
     """
 
     PREFIX = "TURN#"

@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.serializers import HttpsUrl, Id, Instant, Integer, Serializer, Text
+from learning.api.serializers import CardShape, NewCardShape, Tags, _optional
 from learning.cloze import MAX_CARDS
 from learning.serializers.batches import ItemProblemShape, OneByOne
-from learning.serializers.cards import CardShape, NewCardShape, Tags, _optional
 
 TYPES = ["basic", "reversed", "cloze"]
 

@@ -1,4 +1,4 @@
-"""Wire shapes of scenarios. A script's rules beyond its fields are those of `learning.scripts`."""
+"""Wire shapes of scenarios. A script's further rules are those of `learning.practice.script`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework import serializers
 from config.pagination import ListQuery
 from config.serializers import Boolean, Instant, Integer, Pattern, Serializer, Text
 from learning.models.scenarios import PUBLISHED, STATUSES
-from learning.scripts import LEVELS
+from learning.practice.script import LEVELS
 from learning.services.scenarios import Detail
 
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"

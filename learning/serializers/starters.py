@@ -3,8 +3,8 @@
 from rest_framework import serializers
 
 from config.serializers import Id, Integer, Serializer, Text
-from learning.scripts import LEVELS
-from learning.serializers.cards import Language
+from learning.api.serializers import Language
+from learning.practice.script import LEVELS
 from learning.serializers.scenarios import Slug
 
 

@@ -17,6 +17,7 @@ from config.serializers import (
     Serializer,
     wire_name,
 )
+from learning.api.serializers import STATES, CardId, CardShape
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.log import LogEntry
 from learning.scheduling import (
@@ -27,7 +28,6 @@ from learning.scheduling import (
     Rating,
 )
 from learning.serializers.batches import ItemProblemShape, OneByOne
-from learning.serializers.cards import STATES, CardId, CardShape
 
 RATINGS = [rating.wire for rating in Rating]
 OPTIMIZATION_STATES = ["never", "running", "adopted", "kept", "tooFew", "failed"]

@@ -13,11 +13,11 @@ from config.problems import (
     check_version,
 )
 from config.store.items import Check, ConditionFailed, Item, Put, Write, fetch, transact
+from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
-from learning.models.owned import Tombstone
-from learning.services.creation import identity, made_before
+from learning.services.idempotency import identity, made_before
 from learning.services.progress import counted_in, counted_out, totals_write
-from learning.services.settings import DECK_OPTIONS, read_scheduler
+from learning.services.study_context import DECK_OPTIONS, read_scheduler
 
 TRIES = 8
 BATCH = 25  # cards moved or removed in one transaction with their deck checked

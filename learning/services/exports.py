@@ -15,7 +15,7 @@ from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, replay
 from learning.services.imports import UNTOLD, says, shown
-from learning.services.settings import Study
+from learning.services.study_context import Study
 from learning.transfer import CardState, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
 from learning.transfer.history import review_of

@@ -26,11 +26,11 @@ from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
 from learning.services.cards import NoSuchDeck, create_deck, open_deck
-from learning.services.creation import digest
+from learning.services.idempotency import digest
 from learning.services.notes import SHARED, faces, update_note
 from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
 from learning.services.review import TRANSACTION_LIMIT, history, take_in
-from learning.services.settings import Study
+from learning.services.study_context import Study
 from learning.transfer import Limits, RowError, Rows
 from learning.transfer import Note as Source
 from learning.transfer.history import (

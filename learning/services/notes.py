@@ -8,11 +8,11 @@ from config.problems import NotFound, ServiceUnavailable, ValidationFailed, chec
 from config.store.items import Check, ConditionFailed, Put, Write, transact
 from config.text import is_visible
 from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
+from learning.models.base import Tombstone
 from learning.models.cards import Card, Note
-from learning.models.owned import Tombstone
 from learning.services import cards as basic
 from learning.services.cards import NoSuchDeck, assign, gone, open_deck
-from learning.services.creation import identity, made_before
+from learning.services.idempotency import identity, made_before
 from learning.services.progress import counted_in, counted_out, totals_write
 from learning.services.review import restore
 

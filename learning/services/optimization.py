@@ -14,7 +14,7 @@ from learning.models.log import LogEntry
 from learning.models.scheduler import Optimization
 from learning.optimizer import History, TooFewAnswers, fit, histories
 from learning.scheduling import Entry
-from learning.services.settings import read_scheduler, update_scheduler
+from learning.services.study_context import read_scheduler, update_scheduler
 
 PATIENCE = timedelta(minutes=15)  # a Lambda lives no longer
 PAGE, PAGES = 2_500, 40  # of the log: 100,000 entries at most, the oldest ones

@@ -10,13 +10,13 @@ from ulid import ULID
 
 from config.problems import Conflict, FieldError, IdTaken, NotFound, ServiceUnavailable
 from config.store.items import ConditionFailed, Item, Put, fetch, transact
-from learning import dialogue
-from learning.dialogue import Partner, Script
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
+from learning.practice import dialogue
+from learning.practice.dialogue import Partner, Script
 from learning.services.cards import create_card
-from learning.services.creation import digest
+from learning.services.idempotency import digest
 from learning.services.scenarios import UnknownScenario, revision_of, script_of
 
 SCRIPTED = "scripted"

@@ -46,7 +46,7 @@ from learning.scheduling import (
     standing_changes,
 )
 from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
-from learning.services.settings import Study
+from learning.services.study_context import Study
 
 CLOCK_SKEW = timedelta(minutes=5)
 CHUNK = 30  # entries to a transaction, which has room for their cards and days as well

@@ -21,10 +21,10 @@ from config.problems import (
     check_version,
 )
 from config.store.items import ConditionFailed, Delete, Put, Write, fetch, transact
-from learning import dialogue
-from learning.dialogue import Script, ScriptError
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
-from learning.services.creation import digest
+from learning.practice import dialogue
+from learning.practice.dialogue import Script, ScriptError
+from learning.services.idempotency import digest
 
 TRIES = 8
 KIND = "scenarios"  # as the API calls them

@@ -12,7 +12,7 @@ from config.problems import ValidationFailed
 from config.store.items import Page, Raw, key_instant
 from learning.models.cards import Card, Deck, search_key
 from learning.scheduling import State
-from learning.search import Search, SearchError, Term, parse
+from learning.search_syntax import Search, SearchError, Term, parse
 
 READ = 500  # cards looked at for one page of a search, however many there are
 DECKS = 1_000  # decks whose names are looked through

@@ -10,7 +10,7 @@ from config.store.items import fetch
 from learning.days import ONE_DAY
 from learning.models.cards import Card
 from learning.models.log import Day
-from learning.services.settings import Study
+from learning.services.study_context import Study
 
 FORECAST_DAYS = 30
 FORECAST_CARDS = 1_000  # read for the forecast at most, whatever the backlog

@@ -6,14 +6,14 @@ from rest_framework.response import Response
 from config.clock import now
 from config.operations import operation
 from config.viewsets import Resource
-from learning.serializers import statistics as shapes
+from learning.api.statistics import StatisticsQuery, StatisticsShape
 from learning.services.statistics import statistics
 
 
 class StudyStatistics(Resource):
-    @operation("getStatistics", answers={200: shapes.StatisticsShape}, query=shapes.StatisticsQuery)
+    @operation("getStatistics", answers={200: StatisticsShape}, query=StatisticsQuery)
     def retrieve(self, request: Request) -> Response:
         """Read how study goes: totals, retention, streak, time spent, and what comes due."""
-        query = self.query(shapes.StatisticsQuery)
+        query = self.query(StatisticsQuery)
         found = statistics(learner_id=self.learner_id, days=query["days"], now=now())
-        return Response(shapes.StatisticsShape(found).data)
+        return Response(StatisticsShape(found).data)

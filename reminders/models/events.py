@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 
 from accounts.models import learner_key
 from config.store.items import Item, key_instant
-from learning.models.owned import Owned
+from learning.models.base import Owned
 from reminders.recurrence import Move, Recurrence
 
 FOREVER = "9999"

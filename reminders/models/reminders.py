@@ -15,7 +15,7 @@ from pynamodb.attributes import (
 
 from accounts.models import learner_key
 from config.store.items import Check, Page, Put, Raw, key_instant
-from learning.models.owned import Owned
+from learning.models.base import Owned
 from reminders import plan
 from reminders.models.events import Event
 

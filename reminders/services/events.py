@@ -10,8 +10,8 @@ from typing import Any
 from accounts.models import Profile
 from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed, check_version
 from config.store.items import ConditionFailed, Page, Put, Raw, transact
-from learning.models.owned import Tombstone
-from learning.services.creation import identity, made_before
+from learning.models.base import Tombstone
+from learning.services.idempotency import identity, made_before
 from reminders import recurrence as recurrences
 from reminders.models import Event, Reminder
 from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account, Profile, learner_key
 from config.store.items import Item, fetch
 from learning.models.log import Day
-from learning.services.settings import Study
-from learning.services.study import due_queue, queue_keys
+from learning.services.due_queue import due_queue, queue_keys
+from learning.services.study_context import Study
 from reminders import emails, plan
 from reminders.models import STUDY, Event, Reminder, Suppression
 

@@ -15,8 +15,8 @@ from config.problems import (
     check_version,
 )
 from config.store.items import Check, ConditionFailed, Put, fetch, transact
-from learning.models.owned import Tombstone
-from learning.services.creation import identity, made_before
+from learning.models.base import Tombstone
+from learning.services.idempotency import identity, made_before
 from reminders import plan
 from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
 from reminders.rules import RecurrenceError

@@ -12,62 +12,62 @@ from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.problems import IdTaken, NotFound
 from config.viewsets import Resource, expected_version, found, versioned
+from learning.api.serializers import DeckDeletion, DeckShape, NewDeckShape
 from learning.models.cards import Deck
-from learning.serializers import cards as shapes
 from learning.serializers import notes as note_shapes
 from learning.services import bulk, cards
 
 
 class Decks(Resource):
-    @operation("listDecks", answers={200: list_of(shapes.DeckShape)}, query=ListQuery)
+    @operation("listDecks", answers={200: list_of(DeckShape)}, query=ListQuery)
     def list(self, request: Request) -> Response:
         """List the decks."""
         query = self.query(ListQuery)
         page = Deck.all_of(
             self.learner_id, limit=query["limit"], start=start_of(request, query.get("cursor"))
         )
-        return page_response(request, page, shapes.DeckShape)
+        return page_response(request, page, DeckShape)
 
     @operation(
         "createDeck",
-        request=shapes.NewDeckShape,
-        answers={201: shapes.DeckShape},
+        request=NewDeckShape,
+        answers={201: DeckShape},
         raises=[IdTaken],
     )
     def create(self, request: Request) -> Response:
         """Make a deck."""
-        fields = self.body(shapes.NewDeckShape)
+        fields = self.body(NewDeckShape)
         deck = cards.create_deck(learner_id=self.learner_id, fields=fields, now=now())
-        answer = Response(shapes.DeckShape(deck).data, status.HTTP_201_CREATED)
+        answer = Response(DeckShape(deck).data, status.HTTP_201_CREATED)
         return versioned(answer, deck.version)
 
-    @operation("getDeck", answers={200: shapes.DeckShape}, raises=[NotFound])
+    @operation("getDeck", answers={200: DeckShape}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a deck."""
         deck = found(Deck.of(self.learner_id, id))
-        return versioned(Response(shapes.DeckShape(deck).data), deck.version)
+        return versioned(Response(DeckShape(deck).data), deck.version)
 
     @operation(
         "replaceDeck",
-        request=shapes.DeckShape,
-        answers={200: shapes.DeckShape},
+        request=DeckShape,
+        answers={200: DeckShape},
         raises=[NotFound],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a deck says; what is left out becomes its default."""
-        return self._change(request, id, self.body(shapes.DeckShape))
+        return self._change(request, id, self.body(DeckShape))
 
     @operation(
         "updateDeck",
-        request=shapes.DeckShape,
-        answers={200: shapes.DeckShape},
+        request=DeckShape,
+        answers={200: DeckShape},
         raises=[NotFound],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a deck."""
-        return self._change(request, id, self.body(shapes.DeckShape, partial=True))
+        return self._change(request, id, self.body(DeckShape, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
         deck = cards.update_deck(
@@ -77,12 +77,12 @@ class Decks(Resource):
             expected_version=expected_version(request),
             now=now(),
         )
-        return versioned(Response(shapes.DeckShape(deck).data), deck.version)
+        return versioned(Response(DeckShape(deck).data), deck.version)
 
     @operation(
         "duplicateDeck",
         request=note_shapes.DuplicateShape,
-        answers={201: shapes.DeckShape},
+        answers={201: DeckShape},
         raises=[NotFound, IdTaken, bulk.CopyUnfinished],
     )
     @action(detail=True, methods=["post"])
@@ -99,12 +99,12 @@ class Decks(Resource):
             name=fields["name"],
             now=now(),
         )
-        answer = Response(shapes.DeckShape(deck).data, status.HTTP_201_CREATED)
+        answer = Response(DeckShape(deck).data, status.HTTP_201_CREATED)
         return versioned(answer, deck.version)
 
     @operation(
         "deleteDeck",
-        query=shapes.DeckDeletion,
+        query=DeckDeletion,
         answers={204: None},
         raises=[NotFound, cards.DeckNotEmpty, cards.NoSuchDeck, cards.DeletionUnfinished],
         if_match=True,
@@ -116,7 +116,7 @@ class Decks(Resource):
         or `cards=delete`.
         A very large deck answers 503 with Retry-After: send the same request again to go on.
         """
-        query = self.query(shapes.DeckDeletion)
+        query = self.query(DeckDeletion)
         cards.delete_deck(
             learner_id=self.learner_id,
             deck_id=id,

@@ -13,25 +13,25 @@ from config.operations import operation
 from config.pagination import list_of, page_response, start_of
 from config.problems import IdTaken, NotFound, Problem
 from config.viewsets import Resource, expected_version, found, versioned
+from learning.api.serializers import CARD_ID, CardQuery, CardShape, NewCardShape
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.serializers import cards as shapes
 from learning.serializers import notes as note_shapes
 from learning.serializers import study as study_shapes
-from learning.services import bulk, cards, holding, review, search, study
+from learning.services import bulk, bury_and_suspend, cards, due_queue, review, search
 
 
 class Flashcards(Resource):
-    lookup_value_regex = shapes.CARD_ID
+    lookup_value_regex = CARD_ID
 
-    @operation("listFlashcards", answers={200: list_of(shapes.CardShape)}, query=shapes.CardQuery)
+    @operation("listFlashcards", answers={200: list_of(CardShape)}, query=CardQuery)
     def list(self, request: Request) -> Response:
         """List the cards, narrowed by any of the parameters.
 
         In order of their fronts with `front`, of the study queue with `deckId`, `state` or
         `suspended`, else of their ids. A narrowed page may be short and still have a next one.
         """
-        query = self.query(shapes.CardQuery)
+        query = self.query(CardQuery)
         start = start_of(request, query.pop("cursor", None))
         if "q" in query:
             page = search.search_cards(
@@ -43,19 +43,19 @@ class Flashcards(Resource):
             )
         else:
             page = Card.all_of(self.learner_id, **query, start=start)
-        return page_response(request, page, shapes.CardShape)
+        return page_response(request, page, CardShape)
 
     @operation(
         "createFlashcard",
-        request=shapes.NewCardShape,
-        answers={201: shapes.CardShape},
+        request=NewCardShape,
+        answers={201: CardShape},
         raises=[IdTaken, cards.NoSuchDeck],
     )
     def create(self, request: Request) -> Response:
         """Make a basic note with its one card, which is new and due at once."""
-        fields = self.body(shapes.NewCardShape)
+        fields = self.body(NewCardShape)
         card = cards.create_card(learner_id=self.learner_id, fields=fields, now=now())
-        answer = Response(shapes.CardShape(card).data, status.HTTP_201_CREATED)
+        answer = Response(CardShape(card).data, status.HTTP_201_CREATED)
         return versioned(answer, card.version)
 
     @operation(
@@ -80,33 +80,33 @@ class Flashcards(Resource):
         body = {"results": [outcome.shown() for outcome in outcomes]}
         return Response(note_shapes.BulkOutcomeShape(body).data)
 
-    @operation("getFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @operation("getFlashcard", answers={200: CardShape}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
         card = found(Card.of(self.learner_id, id))
-        return versioned(Response(shapes.CardShape(card).data), card.version)
+        return versioned(Response(CardShape(card).data), card.version)
 
     @operation(
         "replaceFlashcard",
-        request=shapes.CardShape,
-        answers={200: shapes.CardShape},
+        request=CardShape,
+        answers={200: CardShape},
         raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a card says; what is left out becomes its default."""
-        return self._change(request, id, self.body(shapes.CardShape))
+        return self._change(request, id, self.body(CardShape))
 
     @operation(
         "updateFlashcard",
-        request=shapes.CardShape,
-        answers={200: shapes.CardShape},
+        request=CardShape,
+        answers={200: CardShape},
         raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a card, or move it to another deck."""
-        return self._change(request, id, self.body(shapes.CardShape, partial=True))
+        return self._change(request, id, self.body(CardShape, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
         card = cards.update_card(
@@ -116,7 +116,7 @@ class Flashcards(Resource):
             expected_version=expected_version(request),
             now=now(),
         )
-        return versioned(Response(shapes.CardShape(card).data), card.version)
+        return versioned(Response(CardShape(card).data), card.version)
 
     @operation(
         "deleteFlashcard",
@@ -145,7 +145,7 @@ class Flashcards(Resource):
         the one most likely forgotten, then new cards; within the limits of the learner's day.
         """
         query = self.query(study_shapes.DueQuery)
-        queue = study.due_queue(
+        queue = due_queue.due_queue(
             learner_id=self.learner_id,
             deck_id=query.get("deck_id"),
             limit=query["limit"],
@@ -230,33 +230,33 @@ class Flashcards(Resource):
             )
         )
 
-    @operation("suspendFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @operation("suspendFlashcard", answers={200: CardShape}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Take a card out of study until it is unsuspended."""
-        return self._held(holding.suspend, id)
+        return self._held(bury_and_suspend.suspend, id)
 
-    @operation("unsuspendFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @operation("unsuspendFlashcard", answers={200: CardShape}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
         """Take a card back into study, also one that was suspended as a leech."""
-        return self._held(holding.unsuspend, id)
+        return self._held(bury_and_suspend.unsuspend, id)
 
-    @operation("buryFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @operation("buryFlashcard", answers={200: CardShape}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
         """Put a card off until the learner's next day."""
-        return self._held(holding.bury, id)
+        return self._held(bury_and_suspend.bury, id)
 
-    @operation("unburyFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
+    @operation("unburyFlashcard", answers={200: CardShape}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
         """Show a buried card again."""
-        return self._held(holding.unbury, id)
+        return self._held(bury_and_suspend.unbury, id)
 
     def _held(self, change: Callable[..., Card], id: str) -> Response:
         card = change(learner_id=self.learner_id, card_id=id, now=now())
-        return versioned(Response(shapes.CardShape(card).data), card.version)
+        return versioned(Response(CardShape(card).data), card.version)
 
 
 def _reviewed(outcome: review.Outcome) -> Response:

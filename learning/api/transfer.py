@@ -17,7 +17,7 @@ from config.problems import NotFound
 from config.viewsets import Resource
 from learning import transfer
 from learning.serializers import transfer as shapes
-from learning.services import exports, imports, transfers
+from learning.services import exports, file_uploads, imports
 from learning.services.cards import NoSuchDeck
 
 MEDIA_TYPES = {
@@ -50,7 +50,7 @@ class Imports(Resource):
             "application/json": shapes.ImportUploadShape,
         },
         answers={200: shapes.ReportShape},
-        raises=[*REFUSALS, NoSuchDeck, transfers.NoSuchUpload],
+        raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
     )
     def create(self, request: Request) -> Response:
         """Import notes from CSV, our JSON or an Anki package.
@@ -64,7 +64,7 @@ class Imports(Resource):
             return self._answer(fields, upload.file, upload.name)
         fields = self.body(shapes.ImportUploadShape)
         key = fields["upload_key"]
-        with transfers.open_upload(learner_id=self.learner_id, upload_key=key) as file:
+        with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
             return self._answer(fields, file, fields["filename"])
 
     def _answer(self, fields: dict[str, Any], file: BinaryIO, filename: str) -> Response:
@@ -91,7 +91,7 @@ class Uploads(Resource):
         The address takes one file of that size within 15 minutes; import it by its key within a
         day.
         """
-        upload = transfers.offer_upload(
+        upload = file_uploads.offer_upload(
             learner_id=self.learner_id, now=now(), **self.body(shapes.NewUploadShape)
         )
         return Response(shapes.UploadShape(upload).data, status.HTTP_201_CREATED)
@@ -128,8 +128,8 @@ class Exports(Resource):
                 target=file,
                 now=at,
             )
-            if file.tell() > transfers.ANSWER_BYTES:
-                url = transfers.offer_download(
+            if file.tell() > file_uploads.ANSWER_BYTES:
+                url = file_uploads.offer_download(
                     learner_id=self.learner_id, file=file, filename=filename, media_type=media_type
                 )
                 return HttpResponse(status=303, headers={"Location": url})

@@ -14,7 +14,7 @@ TOMBSTONE_S = 180 * 24 * 3600
 class Owned(Item):
     """A thing of a learner's: `LEARNER#<sub>` / `<PREFIX><id>`.
 
-    `made_from` is the digest of the request that made it (see `learning.services.creation`).
+    `made_from` is the digest of the request that made it (see `learning.services.idempotency`).
     """
 
     PREFIX: ClassVar[str]

@@ -6,9 +6,9 @@ from rest_framework import serializers
 
 from config.pagination import ListQuery
 from config.serializers import Boolean, Id, Instant, Integer, Serializer, Text
+from learning.api.serializers import Tags
 from learning.models.practice import STATUSES, Session, Turn
-from learning.scripts import LEVELS
-from learning.serializers.cards import Tags
+from learning.practice.script import LEVELS
 from learning.serializers.scenarios import RoleShape, ScriptLanguage, Slug
 from learning.services.practice import Played
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from learning.phrases import GAP, Match, Pattern, Text, pattern
+from learning.practice.matching import GAP, Match, Pattern, Text, pattern
 
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")

@@ -8,7 +8,7 @@ from config.store.items import ConditionFailed, Put, fetch, transact
 from learning.models.cards import Card
 from learning.scheduling import leech_level
 from learning.services.progress import counted_in, totals_write
-from learning.services.settings import Study
+from learning.services.study_context import Study
 
 TRIES = 8
 

@@ -9,7 +9,7 @@ from ulid import ULID
 
 from config.problems import IdTaken
 from config.store.items import Item
-from learning.models.owned import Owned
+from learning.models.base import Owned
 
 T = TypeVar("T", bound=Owned)
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
-from learning import scripts
-from learning.phrases import Match, Text
-from learning.scripts import Mistake, Node, Part, Script, ScriptError
+from learning.practice.matching import Match, Text
+from learning.practice.script import Mistake, Node, Part, Script, ScriptError, read, taken
 
 __all__ = [
     "DialogueEndedError",
@@ -116,7 +115,7 @@ class Partner(Protocol):
 def parse(raw: object) -> Script:
     """A script, checked whole: fields, patterns, nodes, and a rehearsal of every part by its
     model answers, which must reach all goals and the end. Raises ScriptError (a ValueError)."""
-    script = scripts.read(raw)
+    script = read(raw)
     for i, part in enumerate(script.parts):
         _, state = opening(script, part.role)
         for answer in rehearsal(script, part.role):
@@ -163,7 +162,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
     goals = {goal.id: goal for goal in part.goals}
-    branch = scripts.taken(node, goals, text)
+    branch = taken(node, goals, text)
     heard = {goal.id for goal in part.goals if goal.cues.find(text)}
     if branch and branch.goal and branch.cues.find(text):
         heard.add(branch.goal)

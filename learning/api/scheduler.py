@@ -8,14 +8,14 @@ from config.clock import now
 from config.operations import operation
 from config.viewsets import Resource, expected_version, versioned
 from learning.serializers import study as shapes
-from learning.services import optimization, settings
+from learning.services import optimization, study_context
 
 
 class SchedulerSettings(Resource):
     @operation("getScheduler", answers={200: shapes.SchedulerShape})
     def retrieve(self, request: Request) -> Response:
         """Read how cards are scheduled."""
-        scheduler = settings.read_scheduler(learner_id=self.learner_id)
+        scheduler = study_context.read_scheduler(learner_id=self.learner_id)
         return versioned(Response(shapes.SchedulerShape(scheduler).data), int(scheduler.number))
 
     @operation(
@@ -26,7 +26,7 @@ class SchedulerSettings(Resource):
     )
     def partial_update(self, request: Request) -> Response:
         """Change how cards are scheduled from now on; what is due already stays due."""
-        scheduler = settings.update_scheduler(
+        scheduler = study_context.update_scheduler(
             learner_id=self.learner_id,
             changes=self.body(shapes.SchedulerShape, partial=True),
             expected_version=expected_version(request),

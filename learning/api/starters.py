@@ -11,8 +11,8 @@ from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import ReadOrLearner
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.viewsets import Resource, versioned
+from learning.api.serializers import DeckShape
 from learning.models.starters import StarterDeck
-from learning.serializers.cards import DeckShape
 from learning.serializers.starters import StarterCopyShape, StarterDeckShape
 from learning.services import starters
 

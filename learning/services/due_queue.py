@@ -10,7 +10,7 @@ from learning.days import possible_days
 from learning.models.cards import Card
 from learning.models.log import Day
 from learning.scheduling import Memory, Settings, preview, retrievability
-from learning.services.settings import Study
+from learning.services.study_context import Study
 
 WINDOW = 100  # cards read of each queue, whatever the backlog
 COUNTED = WINDOW  # a count this high means "100 or more"
