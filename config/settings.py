@@ -136,7 +136,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.serializers.KINDS",
         "CefrLevel": "accounts.api.serializers.LEVELS",
-        "NoteType": "learning.serializers.notes.TYPES",
+        "NoteType": "learning.api.notes.TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },

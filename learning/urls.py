@@ -9,10 +9,10 @@ from learning.api.notes import Notes
 from learning.api.reviews import Reviews
 from learning.api.scenarios import Scenarios
 from learning.api.scheduler import Optimizations, SchedulerSettings
+from learning.api.sessions import Sessions
 from learning.api.starters import StarterDecks
+from learning.api.statistics import StudyStatistics
 from learning.api.transfer import Exports, Imports, Uploads
-from learning.views.practice import Sessions
-from learning.views.statistics import StudyStatistics
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", Decks, "deck")

@@ -12,8 +12,8 @@ from django.test import Client
 from ulid import ULID
 
 from config.stack import Stack
+from learning.api.scenarios import NewScenarioShape
 from learning.models.cards import Card
-from learning.serializers.scenarios import NewScenarioShape
 from learning.services import starters
 from tests.callers import Caller
 from tests.memory_table import MemoryTable

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,11 +11,27 @@ from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.problems import IdTaken, NotFound
+from config.serializers import Id, Query, Serializer, Text
 from config.viewsets import Resource, expected_version, found, versioned
-from learning.api.serializers import DeckDeletion, DeckShape, NewDeckShape
+from learning.api.serializers import DeckShape
 from learning.models.cards import Deck
-from learning.serializers import notes as note_shapes
 from learning.services import bulk, cards
+
+
+class NewDeckShape(DeckShape):
+    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
+
+
+class DeckDeletion(Query):
+    """What becomes of the deck's cards. Needed where it has any; `moveTo` goes before `cards`."""
+
+    move_to = Id(required=False, help_text="The deck that takes them")
+    cards = serializers.ChoiceField(["delete"], required=False, help_text="Delete them as well")
+
+
+class DuplicateShape(Serializer):
+    id = Id(help_text="Of the copy, made by the client: sending again goes on with it")
+    name = Text(max_length=100, default=None, allow_null=True, help_text="By default the same")
 
 
 class Decks(Resource):
@@ -81,7 +97,7 @@ class Decks(Resource):
 
     @operation(
         "duplicateDeck",
-        request=note_shapes.DuplicateShape,
+        request=DuplicateShape,
         answers={201: DeckShape},
         raises=[NotFound, IdTaken, bulk.CopyUnfinished],
     )
@@ -91,7 +107,7 @@ class Decks(Resource):
 
         A very large deck answers 503 with Retry-After: send the same request again to go on.
         """
-        fields = self.body(note_shapes.DuplicateShape)
+        fields = self.body(DuplicateShape)
         deck = bulk.duplicate_deck(
             learner_id=self.learner_id,
             deck_id=id,

@@ -3,22 +3,157 @@
 from collections.abc import Callable
 from typing import Any
 
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.problems import IdTaken, NotFound, Problem
+from config.serializers import (
+    Boolean,
+    Id,
+    Instant,
+    Integer,
+    Number,
+    Query,
+    Serializer,
+    Text,
+    wire_name,
+)
 from config.viewsets import Resource, expected_version, found, versioned
-from learning.api.serializers import CARD_ID, CardQuery, CardShape, NewCardShape
+from learning.api.serializers import (
+    CARD_ID,
+    RATINGS,
+    STATES,
+    CardShape,
+    ItemProblemShape,
+    Moment,
+    OneByOne,
+    ReviewShape,
+)
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.serializers import notes as note_shapes
-from learning.serializers import study as study_shapes
 from learning.services import bulk, bury_and_suspend, cards, due_queue, review, search
+
+
+class NewCardShape(CardShape):
+    id = Id(  # type: ignore[assignment]
+        required=False, help_text="Made by the client, so that sending again is safe"
+    )
+
+
+class CardQuery(ListQuery):
+    deck_id = Id(required=False)
+    tag = Text(max_length=50, required=False)
+    state = serializers.ChoiceField(STATES, required=False)
+    front = Text(max_length=80, required=False, help_text="Begins with, whatever the case")
+    q = Text(
+        max_length=400,
+        required=False,
+        help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
+        "`deck:`, `tag:`, `is:` due, new, learning, review, suspended, leech or buried, `prop:` "
+        "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
+        "term is how the front begins",
+    )
+    suspended = Boolean(required=False)
+    leech = Boolean(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        others = attrs.keys() - {"q", "limit", "cursor"}
+        if "q" in attrs and others:
+            said = serializers.ErrorDetail("Put this into the search.", "not_with_q")
+            raise serializers.ValidationError({wire_name(name): [said] for name in sorted(others)})
+        return attrs
+
+
+class BulkShape(Serializer):
+    cards = OneByOne(child=NewCardShape(), min_length=1, max_length=500)
+
+
+class MadeShape(Serializer):
+    status = serializers.ChoiceField(["created", "duplicate", "rejected"])
+    card = CardShape(allow_null=True)
+    problem = ItemProblemShape(allow_null=True)
+
+
+class BulkOutcomeShape(Serializer):
+    """What became of each card, in the order sent."""
+
+    results = MadeShape(many=True)
+
+
+class DueQuery(Query):
+    deck_id = Id(required=False)
+    limit = Integer(min_value=1, max_value=100, default=20)
+
+
+class AnswerShape(Serializer):
+    due_at = Instant()
+    interval_days = Integer()
+    state = serializers.ChoiceField(STATES)
+
+
+class AnswersShape(Serializer):
+    """Where each rating would take the card if it were given now."""
+
+    again = AnswerShape()
+    hard = AnswerShape()
+    good = AnswerShape()
+    easy = AnswerShape()
+
+
+class DueCardShape(Serializer):
+    card = CardShape()
+    answers = AnswersShape()
+    retrievability = Number(help_text="How likely it is remembered, 0–1; 0 for a new card")
+
+
+class CountsShape(Serializer):
+    """Within the day's limits; 100 means 100 or more."""
+
+    learning = Integer()
+    review = Integer()
+    new = Integer()
+
+
+class QueueShape(Serializer):
+    results = DueCardShape(many=True, source="cards")
+    counts = CountsShape(source="*")
+    next_learning_at = Instant(allow_null=True)
+    day_ends_at = Instant()
+
+
+class NewReviewShape(Serializer):
+    """`reviewedAt` may be long past, and at most five minutes ahead of our clock."""
+
+    samples = {"rating": "good", "reviewedAt": "2026-11-21T09:00:00Z", "durationMs": 4200}
+
+    id = Id(help_text="Made by the client: a review sent twice counts once")
+    rating = serializers.ChoiceField(RATINGS)
+    reviewed_at = Moment()
+    duration_ms = Integer(min_value=0, max_value=3_600_000, default=0)
+
+
+class ReviewedShape(Serializer):
+    review = ReviewShape()
+    card = CardShape()
+
+
+class ActShape(Serializer):
+    id = Id(help_text="Made by the client: sent twice it acts once")
+
+
+class UndoShape(ActShape):
+    target_id = Id(
+        default=None, allow_null=True, help_text="The entry to undo; by default the newest"
+    )
+
+
+class RescheduleShape(ActShape):
+    due_at = Moment()
 
 
 class Flashcards(Resource):
@@ -60,8 +195,8 @@ class Flashcards(Resource):
 
     @operation(
         "createFlashcards",
-        request=note_shapes.BulkShape,
-        answers={200: note_shapes.BulkOutcomeShape},
+        request=BulkShape,
+        answers={200: BulkOutcomeShape},
     )
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
@@ -70,7 +205,7 @@ class Flashcards(Resource):
         Each is created, was made before by the same request, or is rejected with its own problem;
         the others are not held up by it. Safe to send again when the cards have ids.
         """
-        sent = self.body(note_shapes.BulkShape)["cards"]
+        sent = self.body(BulkShape)["cards"]
         wanted = [each for each in sent if not isinstance(each, Problem)]
         made = iter(bulk.create_cards(learner_id=self.learner_id, items=wanted, now=now()))
         outcomes = [
@@ -78,7 +213,7 @@ class Flashcards(Resource):
             for each in sent
         ]
         body = {"results": [outcome.shown() for outcome in outcomes]}
-        return Response(note_shapes.BulkOutcomeShape(body).data)
+        return Response(BulkOutcomeShape(body).data)
 
     @operation("getFlashcard", answers={200: CardShape}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
@@ -134,9 +269,7 @@ class Flashcards(Resource):
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @operation(
-        "listDueFlashcards", answers={200: study_shapes.QueueShape}, query=study_shapes.DueQuery
-    )
+    @operation("listDueFlashcards", answers={200: QueueShape}, query=DueQuery)
     @action(detail=False)
     def due(self, request: Request) -> Response:
         """Tell what to study now, in order, and where each answer would take each card.
@@ -144,19 +277,19 @@ class Flashcards(Resource):
         First the cards in learning whose step has passed, then the day's reviews beginning with
         the one most likely forgotten, then new cards; within the limits of the learner's day.
         """
-        query = self.query(study_shapes.DueQuery)
+        query = self.query(DueQuery)
         queue = due_queue.due_queue(
             learner_id=self.learner_id,
             deck_id=query.get("deck_id"),
             limit=query["limit"],
             now=now(),
         )
-        return Response(study_shapes.QueueShape(queue).data)
+        return Response(QueueShape(queue).data)
 
     @operation(
         "reviewFlashcard",
-        request=study_shapes.NewReviewShape,
-        answers={201: study_shapes.ReviewedShape},
+        request=NewReviewShape,
+        answers={201: ReviewedShape},
         raises=[NotFound, IdTaken, review.ReviewInFuture],
     )
     @action(detail=True, methods=["post"])
@@ -165,7 +298,7 @@ class Flashcards(Resource):
 
         Safe to send again, late, or out of order: a review counts once, at its own instant.
         """
-        fields = self.body(study_shapes.NewReviewShape)
+        fields = self.body(NewReviewShape)
         submission = review.Submission(
             id=fields["id"],
             card_id=id,
@@ -181,8 +314,8 @@ class Flashcards(Resource):
 
     @operation(
         "undoFlashcard",
-        request=study_shapes.UndoShape,
-        answers={201: study_shapes.ReviewedShape},
+        request=UndoShape,
+        answers={201: ReviewedShape},
         raises=[NotFound, IdTaken, review.NothingToUndo],
     )
     @action(detail=True, methods=["post"])
@@ -192,7 +325,7 @@ class Flashcards(Resource):
         The card, the day's counts, the progress and the streak become what they would be without
         it. The log keeps both lines.
         """
-        fields = self.body(study_shapes.UndoShape)
+        fields = self.body(UndoShape)
         outcome = review.undo(
             learner_id=self.learner_id,
             card_id=id,
@@ -204,26 +337,26 @@ class Flashcards(Resource):
 
     @operation(
         "resetFlashcard",
-        request=study_shapes.ActShape,
-        answers={201: study_shapes.ReviewedShape},
+        request=ActShape,
+        answers={201: ReviewedShape},
         raises=[NotFound, IdTaken],
     )
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, id: str) -> Response:
         """Make a card new again. Its earlier reviews stay in the log; it can be undone."""
-        fields = self.body(study_shapes.ActShape)
+        fields = self.body(ActShape)
         return self._submit(review.Submission(id=fields["id"], card_id=id, kind="reset"))
 
     @operation(
         "rescheduleFlashcard",
-        request=study_shapes.RescheduleShape,
-        answers={201: study_shapes.ReviewedShape},
+        request=RescheduleShape,
+        answers={201: ReviewedShape},
         raises=[NotFound, IdTaken],
     )
     @action(detail=True, methods=["post"])
     def reschedule(self, request: Request, id: str) -> Response:
         """Show a card at another time; what is remembered of it stays. It can be undone."""
-        fields = self.body(study_shapes.RescheduleShape)
+        fields = self.body(RescheduleShape)
         return self._submit(
             review.Submission(
                 id=fields["id"], card_id=id, kind="reschedule", due_at=fields["due_at"]
@@ -261,4 +394,4 @@ class Flashcards(Resource):
 
 def _reviewed(outcome: review.Outcome) -> Response:
     body = {"review": outcome.entry, "card": outcome.card}
-    return Response(study_shapes.ReviewedShape(body).data, status.HTTP_201_CREATED)
+    return Response(ReviewedShape(body).data, status.HTTP_201_CREATED)

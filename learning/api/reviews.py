@@ -2,35 +2,109 @@
 
 from typing import Any, cast
 
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import list_of, page_response, start_of
+from config.pagination import ListQuery, list_of, page_response, start_of
 from config.problems import Problem
+from config.serializers import Id, Integer, Serializer
 from config.viewsets import Resource
+from learning.api.serializers import (
+    RATINGS,
+    CardId,
+    CardShape,
+    ItemProblemShape,
+    Moment,
+    OneByOne,
+    ReviewShape,
+)
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
-from learning.serializers import study as shapes
-from learning.serializers.batches import sent_id
 from learning.services.review import Outcome, Submission, submit
 
 
+def sent_id(item: Any) -> str | None:
+    """The id of an item as it was sent, for its result."""
+    found = item.get("id") if isinstance(item, dict) else None
+    return found if isinstance(found, str) else None
+
+
+NEEDED = {"review": "rating", "reschedule": "dueAt", "void": "targetId", "reset": None}
+
+
+class NewEntryShape(Serializer):
+    """An entry of the log: a review needs `rating`, a reschedule `dueAt`, a void `targetId`."""
+
+    samples = {
+        "kind": "review",
+        "reviewedAt": "2026-11-21T09:00:00Z",
+        "rating": "good",
+        "durationMs": 4200,
+    }
+
+    id = Id(help_text="Made by the client: an entry sent twice counts once")
+    card_id = CardId()
+    kind = serializers.ChoiceField(list(NEEDED), default="review")
+    reviewed_at = Moment(source="at")
+    rating = serializers.ChoiceField(RATINGS, required=False)
+    duration_ms = Integer(min_value=0, max_value=3_600_000, default=0)
+    due_at = Moment(required=False)
+    target_id = Id(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        needed = NEEDED[attrs["kind"]]
+        for name in filter(None, NEEDED.values()):
+            given = self.fields[name].source in attrs
+            if given != (name == needed):
+                said = "An entry of this kind has no such field." if given else "Needed here."
+                raise serializers.ValidationError(
+                    {
+                        name: [
+                            serializers.ErrorDetail(said, "unknown_field" if given else "required")
+                        ]
+                    }
+                )
+        return attrs
+
+
+class BatchShape(Serializer):
+    reviews = OneByOne(child=NewEntryShape(), min_length=1, max_length=100)
+
+
+class EntryOutcomeShape(Serializer):
+    id = serializers.CharField(allow_null=True, help_text="As it was sent")
+    status = serializers.ChoiceField(["applied", "duplicate", "rejected"])
+    problem = ItemProblemShape(allow_null=True)
+
+
+class BatchOutcomeShape(Serializer):
+    """What became of each entry, in the order sent, and the cards as they are now."""
+
+    results = EntryOutcomeShape(many=True)
+    cards = CardShape(many=True)
+
+
+class ReviewQuery(ListQuery):
+    card_id = CardId(required=False)
+
+
 class Reviews(Resource):
-    @operation("listReviews", answers={200: list_of(shapes.ReviewShape)}, query=shapes.ReviewQuery)
+    @operation("listReviews", answers={200: list_of(ReviewShape)}, query=ReviewQuery)
     def list(self, request: Request) -> Response:
         """List the study log, of one card or of all, newest first."""
-        query = self.query(shapes.ReviewQuery)
+        query = self.query(ReviewQuery)
         page = LogEntry.newest(
             self.learner_id,
             card_id=query.get("card_id"),
             limit=query["limit"],
             start=start_of(request, query.get("cursor")),
         )
-        return page_response(request, page, shapes.ReviewShape)
+        return page_response(request, page, ReviewShape)
 
-    @operation("submitReviews", request=shapes.BatchShape, answers={200: shapes.BatchOutcomeShape})
+    @operation("submitReviews", request=BatchShape, answers={200: BatchOutcomeShape})
     def create(self, request: Request) -> Response:
         """Send in what was studied offline, up to 100 entries of any cards.
 
@@ -38,7 +112,7 @@ class Reviews(Resource):
         held up by it. The order of sending does not matter: a card is what its log in order of
         time makes of it. Safe to send again as a whole, also after an error.
         """
-        sent = self.body(shapes.BatchShape)["reviews"]
+        sent = self.body(BatchShape)["reviews"]
         submissions = [_submission(each) for each in sent if not isinstance(each, Problem)]
         outcomes = submit(learner_id=self.learner_id, submissions=submissions, now=now())
         known, raws = iter(outcomes), cast("dict[str, Any]", request.data)["reviews"]
@@ -50,7 +124,7 @@ class Reviews(Resource):
         ]
         cards = {each.card.id: each.card for each in outcomes if each.card}
         body = {"results": results, "cards": list(cards.values())}
-        return Response(shapes.BatchOutcomeShape(body).data)
+        return Response(BatchOutcomeShape(body).data)
 
 
 def _submission(fields: dict[str, Any]) -> Submission:

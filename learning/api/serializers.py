@@ -1,10 +1,12 @@
-"""Wire shapes of decks and cards."""
+"""Fields and serializers of learning that several resources use."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from config.pagination import ListQuery
+from config.http import as_problem
 from config.serializers import (
     ULID_OR_UUID,
     Boolean,
@@ -14,13 +16,13 @@ from config.serializers import (
     Integer,
     Number,
     Pattern,
-    Query,
     Serializer,
     Text,
-    wire_name,
 )
+from learning.models.log import LogEntry
 from learning.scheduling import (
     RETENTION_RANGE,
+    Rating,
     State,
 )
 
@@ -91,17 +93,6 @@ class DeckShape(Serializer):
     version = Integer(read_only=True, help_text="For If-Match")
 
 
-class NewDeckShape(DeckShape):
-    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
-
-
-class DeckDeletion(Query):
-    """What becomes of the deck's cards. Needed where it has any; `moveTo` goes before `cards`."""
-
-    move_to = Id(required=False, help_text="The deck that takes them")
-    cards = serializers.ChoiceField(["delete"], required=False, help_text="Delete them as well")
-
-
 class CardShape(Serializer):
     """A study item. Stability is in days, difficulty 1–10; a new card has neither."""
 
@@ -165,31 +156,101 @@ class CardShape(Serializer):
     version = Integer(read_only=True, help_text="For If-Match")
 
 
-class NewCardShape(CardShape):
-    id = Id(  # type: ignore[assignment]
-        required=False, help_text="Made by the client, so that sending again is safe"
-    )
+SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 
 
-class CardQuery(ListQuery):
-    deck_id = Id(required=False)
-    tag = Text(max_length=50, required=False)
-    state = serializers.ChoiceField(STATES, required=False)
-    front = Text(max_length=80, required=False, help_text="Begins with, whatever the case")
-    q = Text(
-        max_length=400,
-        required=False,
-        help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
-        "`deck:`, `tag:`, `is:` due, new, learning, review, suspended, leech or buried, `prop:` "
-        "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
-        "term is how the front begins",
-    )
-    suspended = Boolean(required=False)
-    leech = Boolean(required=False)
+class Slug(Pattern):
+    """A readable id, e.g. `coffee-to-take-away`."""
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        others = attrs.keys() - {"q", "limit", "cursor"}
-        if "q" in attrs and others:
-            said = serializers.ErrorDetail("Put this into the search.", "not_with_q")
-            raise serializers.ValidationError({wire_name(name): [said] for name in sorted(others)})
-        return attrs
+    def __init__(self, **kwargs: Any) -> None:
+        message = "Give words of a–z and 0–9 joined by hyphens."
+        super().__init__(SLUG, message, max_length=60, **kwargs)
+
+
+class ScriptLanguage(Pattern):
+    """The language that is practised, e.g. `es`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        message = "Give a language of two or three letters, e.g. es."
+        super().__init__(r"[a-z]{2,3}", message, max_length=3, **kwargs)
+
+
+class RoleShape(Serializer):
+    id = Slug()
+    name = Text(max_length=60)
+    brief = Text(max_length=400)
+
+
+class OneByOne(serializers.ListField):
+    """Items of which each is valid or becomes the problem that says why not."""
+
+    def run_child_validation(self, data: list[Any]) -> list[Any]:
+        return [self._validated(item) for item in data]
+
+    def _validated(self, item: Any) -> Any:
+        try:
+            return self.child.run_validation(item)
+        except serializers.ValidationError as error:
+            return as_problem(error)
+
+
+class ItemErrorShape(Serializer):
+    field = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ItemProblemShape(Serializer):
+    """Why one item was rejected, as the problem document of a request with it alone."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = ItemErrorShape(many=True, required=False)  # type: ignore[assignment]
+
+
+RATINGS = [rating.wire for rating in Rating]
+KINDS = ["review", "reset", "reschedule", "baseline", "void"]
+
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class Moment(Instant):
+    """An instant that a calendar of today can place, 1970 to 2199."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        at = super().to_internal_value(value)
+        if not EARLIEST <= at < LATEST:
+            raise serializers.ValidationError("Give an instant from 1970 to 2199.", "out_of_range")
+        return at
+
+
+class ReviewShape(Serializer):
+    """A line of the study log; `kind` is `review` but for what only moves a card."""
+
+    samples = {
+        "kind": "review",
+        "rating": "good",
+        "reviewedAt": "2026-11-21T09:00:00Z",
+        "durationMs": 4200,
+        "studiedOn": "2026-11-21",
+        "dueAt": None,
+        "targetId": None,
+    }
+
+    id = Id()
+    card_id = CardId()
+    kind = serializers.ChoiceField(KINDS, source="entry")
+    rating = serializers.SerializerMethodField()
+    reviewed_at = Instant(source="at")
+    duration_ms = Integer(allow_null=True)
+    studied_on = serializers.DateField(help_text="The learner's own day")
+    due_at = Instant(allow_null=True, help_text="Where a reschedule put the card")
+    target_id = Id(allow_null=True, help_text="The entry that a void undoes")
+
+    @extend_schema_field(serializers.ChoiceField(RATINGS, allow_null=True))
+    def get_rating(self, entry: LogEntry) -> str | None:
+        return None if entry.rating is None else Rating(int(entry.rating)).wire

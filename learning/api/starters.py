@@ -1,6 +1,6 @@
 """Starter decks."""
 
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,11 +10,28 @@ from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import ReadOrLearner
 from config.problems import IdTaken, NotAuthenticated, NotFound
+from config.serializers import Id, Integer, Serializer, Text
 from config.viewsets import Resource, versioned
-from learning.api.serializers import DeckShape
+from learning.api.serializers import DeckShape, Language, Slug
 from learning.models.starters import StarterDeck
-from learning.serializers.starters import StarterCopyShape, StarterDeckShape
+from learning.practice.script import LEVELS
 from learning.services import starters
+
+
+class StarterDeckShape(Serializer):
+    """A ready-made deck; fronts are in `language`, backs in `translation`."""
+
+    id = Slug()
+    name = Text(max_length=100)
+    description = Text(max_length=1000)
+    level = serializers.ChoiceField(LEVELS)
+    language = Language()
+    translation = Language()
+    card_count = Integer()
+
+
+class StarterCopyShape(Serializer):
+    id = Id(required=False, help_text="Of the new deck, so that sending again is safe")
 
 
 class StarterDecks(Resource):

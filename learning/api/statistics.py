@@ -1,8 +1,14 @@
-"""Wire shapes of the statistics."""
+"""How study goes."""
 
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from config.clock import now
+from config.operations import operation
 from config.serializers import Integer, Number, Query, Serializer
+from config.viewsets import Resource
+from learning.services.statistics import statistics
 
 
 class StatisticsQuery(Query):
@@ -84,3 +90,12 @@ class StatisticsShape(Serializer):
     heatmap = StudiedDayShape(many=True)
     forecast = DueDayShape(many=True)
     forecast_until = serializers.DateField()
+
+
+class StudyStatistics(Resource):
+    @operation("getStatistics", answers={200: StatisticsShape}, query=StatisticsQuery)
+    def retrieve(self, request: Request) -> Response:
+        """Read how study goes: totals, retention, streak, time spent, and what comes due."""
+        query = self.query(StatisticsQuery)
+        found = statistics(learner_id=self.learner_id, days=query["days"], now=now())
+        return Response(StatisticsShape(found).data)

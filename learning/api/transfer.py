@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,11 +14,87 @@ from config.clock import now
 from config.http import Parser, Renderer
 from config.operations import operation
 from config.problems import NotFound
+from config.serializers import Boolean, Id, Instant, Integer, Query, Serializer, Text
 from config.viewsets import Resource
 from learning import transfer
-from learning.serializers import transfer as shapes
 from learning.services import exports, file_uploads, imports
 from learning.services.cards import NoSuchDeck
+from learning.services.imports import LIMITS, MOST_ERRORS
+
+FORMATS = ["csv", "json", "apkg"]
+
+
+class _ImportShape(Serializer):
+    format = serializers.ChoiceField(
+        FORMATS, required=False, help_text="By default told by the content"
+    )
+    deck_id = Id(required=False, help_text="Takes the notes that name no deck")
+    dry_run = Boolean(default=False, help_text="Tell what would be done, and do nothing")
+    offset = Integer(
+        min_value=0,
+        max_value=1_000_000,
+        default=0,
+        help_text="The `nextOffset` of the answer before",
+    )
+
+
+class ImportFileShape(_ImportShape):
+    """A file of at most 5 MB in the request itself."""
+
+    file = serializers.FileField(allow_empty_file=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Strict as JSON is: a form's blank fields would else be taken for absent ones."""
+        blank = [str(name) for name in self.fields if data.get(name) == ""]
+        if blank:
+            message = "Leave it out or fill it in."
+            raise serializers.ValidationError(dict.fromkeys(blank, message))
+        return super().to_internal_value(data)
+
+
+class ImportUploadShape(_ImportShape):
+    """A file that was uploaded before."""
+
+    upload_key = Id(help_text="As `POST /flashcards/uploads` gave it")
+    filename = Text(max_length=255, default="", allow_blank=True)
+
+
+class RowErrorShape(Serializer):
+    row = Integer(help_text="Of a text file its row, else the place of the note, from 1; 0: all")
+    field = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+    fatal = Boolean(help_text="The note was left out, not only what is named here")
+
+
+class ReportShape(Serializer):
+    """What became of the notes of the file. With `nextOffset` the time was too short for all of
+    them: send the file again with it as `offset`."""
+
+    imported = Integer(help_text="New notes")
+    updated = Integer(help_text="Notes that you had, with a new text or further reviews")
+    skipped = Integer(help_text="Notes of which the file says nothing new, or that you deleted")
+    failed = Integer()
+    errors = RowErrorShape(many=True, help_text=f"The first {MOST_ERRORS}")  # type: ignore[assignment]
+    next_offset = Integer(allow_null=True)
+
+
+class ExportQuery(Query):
+    format = serializers.ChoiceField(FORMATS)
+    deck_id = Id(required=False)
+
+
+class NewUploadShape(Serializer):
+    size_bytes = Integer(min_value=1, max_value=LIMITS.file_bytes)
+
+
+class UploadShape(Serializer):
+    """PUT the file to `url`, with its size as Content-Length and without other headers of yours."""
+
+    upload_key = Id()
+    url = serializers.URLField()
+    expires_at = Instant()
+
 
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -46,10 +122,10 @@ class Imports(Resource):
     @operation(
         "importFlashcards",
         request={
-            "multipart/form-data": shapes.ImportFileShape,
-            "application/json": shapes.ImportUploadShape,
+            "multipart/form-data": ImportFileShape,
+            "application/json": ImportUploadShape,
         },
-        answers={200: shapes.ReportShape},
+        answers={200: ReportShape},
         raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
     )
     def create(self, request: Request) -> Response:
@@ -59,10 +135,10 @@ class Imports(Resource):
         again, nothing is added twice: notes that are known are updated where the file is newer.
         """
         if request.content_type.startswith("multipart/"):
-            fields = self.body(shapes.ImportFileShape)
+            fields = self.body(ImportFileShape)
             upload = fields["file"]
             return self._answer(fields, upload.file, upload.name)
-        fields = self.body(shapes.ImportUploadShape)
+        fields = self.body(ImportUploadShape)
         key = fields["upload_key"]
         with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
             return self._answer(fields, file, fields["filename"])
@@ -76,14 +152,14 @@ class Imports(Resource):
             offset=fields["offset"],
             now=now(),
         )
-        return Response(shapes.ReportShape(report).data)
+        return Response(ReportShape(report).data)
 
 
 class Uploads(Resource):
     @operation(
         "createUpload",
-        request=shapes.NewUploadShape,
-        answers={201: shapes.UploadShape},
+        request=NewUploadShape,
+        answers={201: UploadShape},
     )
     def create(self, request: Request) -> Response:
         """Ask where to upload a file that is too large for a request.
@@ -92,9 +168,9 @@ class Uploads(Resource):
         day.
         """
         upload = file_uploads.offer_upload(
-            learner_id=self.learner_id, now=now(), **self.body(shapes.NewUploadShape)
+            learner_id=self.learner_id, now=now(), **self.body(NewUploadShape)
         )
-        return Response(shapes.UploadShape(upload).data, status.HTTP_201_CREATED)
+        return Response(UploadShape(upload).data, status.HTTP_201_CREATED)
 
 
 class Exports(Resource):
@@ -102,7 +178,7 @@ class Exports(Resource):
 
     @operation(
         "exportFlashcards",
-        query=shapes.ExportQuery,
+        query=ExportQuery,
         answers={
             (200, "text/csv"): OpenApiTypes.BINARY,
             (200, "application/zip"): OpenApiTypes.BINARY,
@@ -117,7 +193,7 @@ class Exports(Resource):
         CSV has what was written; JSON and Anki packages have schedule and history as well. A file
         that is too large for an answer is found at the address that 303 leads to, for 15 minutes.
         """
-        query, at = self.query(shapes.ExportQuery), now()
+        query, at = self.query(ExportQuery), now()
         format = query["format"]
         filename, media_type = f"parley-{at:%Y-%m-%d}.{format}", MEDIA_TYPES[format]
         with TemporaryFile() as file:
