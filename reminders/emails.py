@@ -13,7 +13,7 @@ from config.crypto import SealBroken, seal, unseal
 from config.problems import ServiceUnavailable
 from reminders.models import EVENT, STUDY, Event, Reminder
 from reminders.recurrence import Occurrence, occurrence_named
-from reminders.rules import DAY
+from reminders.rrule import DAY
 
 TEMPLATE = "reminders/mail/reminder.txt"
 MANY = 100  # the study queue counts no further

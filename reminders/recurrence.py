@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from reminders.rules import (
+from reminders.rrule import (
     DAY,
     LAST_YEAR,
     RecurrenceError,

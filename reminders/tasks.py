@@ -15,7 +15,7 @@ from config import aws, telemetry
 from config.clock import now
 from config.problems import ServiceUnavailable
 from reminders.models import SHARDS
-from reminders.services.bounces import take_event
+from reminders.services.suppressions import take_event
 from reminders.services.sweep import Tally, sweep
 
 log = logging.getLogger("parley.reminders")

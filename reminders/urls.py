@@ -3,11 +3,11 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from reminders.views.calendar import CalendarAddress, CalendarRotation
-from reminders.views.deliveries import FailedDeliveries
-from reminders.views.events import Events
-from reminders.views.public import CalendarFeed, Unsubscribe
-from reminders.views.reminders import Reminders
+from reminders.api.calendar import CalendarAddress, CalendarRotation
+from reminders.api.deliveries import FailedDeliveries
+from reminders.api.events import Events
+from reminders.api.reminders import Reminders
+from reminders.api.unsubscribe import CalendarFeed, Unsubscribe
 
 router = SimpleRouter(trailing_slash=False)
 router.register("deliveries", FailedDeliveries, "delivery")

@@ -9,9 +9,9 @@ import pytest
 import vobject
 from dateutil.tz import resolve_imaginary
 
-from reminders.calendar import FeedEvent, etag, feed, study_event
-from reminders.plan import StudyReminder
+from reminders.ical import FeedEvent, etag, feed, study_event
 from reminders.recurrence import Move, Recurrence, occurrences, validate
+from reminders.timing import StudyReminder
 
 wall = datetime.fromisoformat
 HOUR = timedelta(hours=1)

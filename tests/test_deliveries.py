@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from config import clock
-from reminders import plan
+from reminders import timing
 from reminders.models import DEAD, SENT, Delivery, Reminder
 from tests.browsers import signed_in
 from tests.callers import Caller, welcome
@@ -23,7 +23,7 @@ def delivery_of(caller: Caller, state: str) -> Delivery:
     reminder = Reminder.of(caller.id, made["id"])
     assert reminder is not None
     at = clock.now() - timedelta(hours=2)
-    delivery = Delivery.of(reminder, plan.Due(at, "20300603T170000Z", "", at), state, now=at)
+    delivery = Delivery.of(reminder, timing.Due(at, "20300603T170000Z", "", at), state, now=at)
     delivery.conclude(state, reason="SERVICE_UNAVAILABLE" if state == DEAD else "", now=at)
     delivery.put()
     return delivery

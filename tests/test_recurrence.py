@@ -27,7 +27,7 @@ from reminders.recurrence import (
     validate,
     without_orphans,
 )
-from reminders.rules import RecurrenceError, Rule, RuleSyntaxError, RuleUnsupportedError, parse_rule
+from reminders.rrule import RecurrenceError, Rule, RuleSyntaxError, RuleUnsupportedError, parse_rule
 from tests.examples import tried
 
 HOUR = timedelta(hours=1)

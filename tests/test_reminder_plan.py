@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reminders.plan import (
+from reminders.recurrence import Move, Recurrence, ZoneUnknownError
+from reminders.timing import (
     LOOK_BACK,
     MAX_ATTEMPTS,
     Due,
@@ -32,7 +33,6 @@ from reminders.plan import (
     validate,
     validate_quiet_hours,
 )
-from reminders.recurrence import Move, Recurrence, ZoneUnknownError
 from tests.examples import tried
 
 wall = datetime.fromisoformat

@@ -10,10 +10,10 @@ from ulid import ULID
 from accounts.models import Account
 from config import aws
 from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
-from reminders.plan import Due
-from reminders.services import handover
+from reminders.services import sending
 from reminders.services.sweep import sweep
 from reminders.services.watch import LEASE, Watch
+from reminders.timing import Due
 from tests.callers import Caller, access_token, welcome
 from tests.reminder_helpers import (
     MINUTE,
@@ -226,7 +226,7 @@ def test_throttling_is_no_attempt(
     maria: Caller, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SteadyClock()
-    monkeypatch.setattr(handover, "time", clock)
+    monkeypatch.setattr(sending, "time", clock)
     monkeypatch.setattr(Watch, "passed_s", property(lambda _: clock.passed_s))
     reminder = reminder_of(maria)
     mailbox.refuse = "TooManyRequestsException"

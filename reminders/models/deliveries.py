@@ -13,7 +13,7 @@ from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
 from config.store.items import Item, Page, Put, Raw, Update, key_instant
-from reminders import plan
+from reminders import timing
 from reminders.models.reminders import Reminder
 
 SENDING, SENT, RETRYING, SKIPPED, DEAD = "sending", "sent", "retrying", "skipped", "dead"
@@ -52,7 +52,7 @@ class Delivery(Item, discriminator="delivery"):
     updated_at = UTCDateTimeAttribute()
 
     @classmethod
-    def of(cls, reminder: Reminder, due: plan.Due, state: str, *, now: datetime) -> "Delivery":
+    def of(cls, reminder: Reminder, due: timing.Due, state: str, *, now: datetime) -> "Delivery":
         """A new record."""
         return cls(
             *cls.key_of(reminder, due.key),
@@ -117,9 +117,9 @@ class Delivery(Item, discriminator="delivery"):
         return f"{self.learner_id}.{self.reminder_id}.{self.key}"
 
     @property
-    def due(self) -> plan.Due:
+    def due(self) -> timing.Due:
         """The due that it records."""
-        return plan.Due(self.due_at, self.key, self.occurrence, self.due_at)
+        return timing.Due(self.due_at, self.key, self.occurrence, self.due_at)
 
     def conclude(self, state: str, *, now: datetime, reason: str = "") -> None:
         """Comes to a state, in this copy."""

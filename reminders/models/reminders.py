@@ -16,7 +16,7 @@ from pynamodb.attributes import (
 from accounts.models import learner_key
 from config.store.items import Check, Page, Put, Raw, key_instant
 from learning.models.base import Owned
-from reminders import plan
+from reminders import timing
 from reminders.models.events import Event
 
 SHARDS = 8
@@ -88,26 +88,26 @@ class Reminder(Owned, discriminator="reminder"):
         return datetime.fromisoformat(self.gsi1sk.partition("#")[0])
 
     @property
-    def progress(self) -> plan.Progress:
-        snoozes = (plan.Snooze(each[0], datetime.fromisoformat(each[1])) for each in self.snoozes)
-        return plan.Progress(self.done_at, self.done_key, tuple(snoozes))
+    def progress(self) -> timing.Progress:
+        snoozes = (timing.Snooze(each[0], datetime.fromisoformat(each[1])) for each in self.snoozes)
+        return timing.Progress(self.done_at, self.done_key, tuple(snoozes))
 
-    def rule(self, *, zone: str, event: Event | None) -> plan.Reminder | None:
+    def rule(self, *, zone: str, event: Event | None) -> timing.Reminder | None:
         """When it falls due, for a learner in a zone; None where its event is no more."""
         if self.about == ONCE and self.at:
-            return plan.OneOff(self.at)
+            return timing.OneOff(self.at)
         if self.about == STUDY and self.local_time:
             days = frozenset(int(day) for day in self.weekdays)
-            return plan.StudyReminder(days, time.fromisoformat(self.local_time), zone)
+            return timing.StudyReminder(days, time.fromisoformat(self.local_time), zone)
         if event is None:
             return None
-        return plan.EventReminder(event.recurrence, tuple(int(n) for n in self.offset_minutes))
+        return timing.EventReminder(event.recurrence, tuple(int(n) for n in self.offset_minutes))
 
-    def advance(self, progress: plan.Progress, rule: plan.Reminder | None) -> plan.Due | None:
+    def advance(self, progress: timing.Progress, rule: timing.Reminder | None) -> timing.Due | None:
         """Takes over a progress, and waits for what is due after it, which is returned."""
         self.done_at, self.done_key = progress.done_at, progress.done_key
         self.snoozes = [[each.occurrence, each.until.isoformat()] for each in progress.snoozes]
-        due = plan.next_due(rule, progress) if rule and not self.paused else None
+        due = timing.next_due(rule, progress) if rule and not self.paused else None
         self.next_at = due.at if due else None
         self.attempts, self.dead = 0, False
         self.look_at(self.next_at)

@@ -15,7 +15,7 @@ from learning.services.idempotency import identity, made_before
 from reminders import recurrence as recurrences
 from reminders.models import Event, Reminder
 from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
-from reminders.rules import DAY, RecurrenceError, parse_rule
+from reminders.rrule import DAY, RecurrenceError, parse_rule
 
 TRIES = 8
 MOST_EVENTS = 100

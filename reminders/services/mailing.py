@@ -8,12 +8,11 @@ from datetime import datetime
 
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, transact
-from reminders import plan
+from reminders import timing
 from reminders.models import SKIPPED, Reminder
-from reminders.services import owing
-from reminders.services.handover import Mail, NoWord, Overloaded
-from reminders.services.owing import Owed
-from reminders.services.reader import Reader, reader_of
+from reminders.services.claimed import Owed, fail, task_of
+from reminders.services.recipient import Reader, reader_of
+from reminders.services.sending import Mail, NoWord, Overloaded
 from reminders.services.watch import Watch
 
 log = logging.getLogger("parley.reminders")
@@ -60,16 +59,16 @@ def _apart(claimed: Sequence[Reminder], counts: Counter[str], watch: Watch) -> I
     except Exception as error:
         log.exception("a reminder failed")
         for reminder in claimed:
-            counts[owing.fail(reminder, type(error).__name__, now=watch.now())] += 1
+            counts[fail(reminder, type(error).__name__, now=watch.now())] += 1
 
 
 def _owed(reminder: Reminder, reader: Reader, counts: Counter[str], now: datetime) -> list[Owed]:
     """What a reminder is to mail now; settles it where that is nothing."""
-    task = owing.task_of(reminder, reader, now=now)
+    task = task_of(reminder, reader, now=now)
     if task is None:
         _retire(reminder)
         return []
-    held_until = plan.release_at(now, reader.preferences.quiet)
+    held_until = timing.release_at(now, reader.preferences.quiet)
     if task.left and held_until > now:
         counts["held"] += 1
         reminder.interrupted = bool(task.stored)
@@ -98,7 +97,7 @@ def _mails(owed: Sequence[Owed], reader: Reader) -> list[list[Owed]]:
     """What goes into one mail: what falls due at once, or was held until the same moment."""
     task_of = {id(due): task for task, due in owed}
     mails = []
-    for batch in plan.batches([due for _, due in owed], reader.preferences.quiet):
+    for batch in timing.batches([due for _, due in owed], reader.preferences.quiet):
         dues = [(task_of[id(due)], due) for due in batch.dues]
         mails += [dues[n : n + MOST_IN_ONE] for n in range(0, len(dues), MOST_IN_ONE)]
     return mails

@@ -17,9 +17,9 @@ from config.problems import (
 from config.store.items import Check, ConditionFailed, Put, fetch, transact
 from learning.models.base import Tombstone
 from learning.services.idempotency import identity, made_before
-from reminders import plan
+from reminders import timing
 from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
-from reminders.rules import RecurrenceError
+from reminders.rrule import RecurrenceError
 from reminders.services.events import MOST_REMINDERS
 
 log = logging.getLogger("parley.reminders")
@@ -150,8 +150,8 @@ def snooze(
         if due is None:
             raise NothingDue
         try:
-            progress = plan.snooze(reminder.progress, due, until=until, now=now)
-        except plan.SnoozeInvalidError as error:
+            progress = timing.snooze(reminder.progress, due, until=until, now=now)
+        except timing.SnoozeInvalidError as error:
             raise ValidationFailed.of(error.field, error.code, str(error)) from error
         reminder.advance(progress, rule)
         transact(reminder.write())
@@ -167,7 +167,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
         due = _next(reminder, rule)
         if due is None:
             raise NothingDue
-        reminder.advance(plan.advance(reminder.progress, due), rule)
+        reminder.advance(timing.advance(reminder.progress, due), rule)
         transact(reminder.write())
         record = Delivery.of(reminder, due, SKIPPED, now=now)
         record.reason = "dismissed"
@@ -246,15 +246,15 @@ def _place_and_write(reminder: Reminder) -> None:
     rule = reminder.rule(zone=_zone(reminder), event=event)
     try:
         if rule:
-            plan.validate(rule)
-    except (plan.ReminderError, RecurrenceError) as error:
+            timing.validate(rule)
+    except (timing.ReminderError, RecurrenceError) as error:
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
     reminder.advance(reminder.progress, rule)
     transact(reminder.write(), *checks)
 
 
-def rule_of(reminder: Reminder) -> plan.Reminder | None:
+def rule_of(reminder: Reminder) -> timing.Reminder | None:
     """When a reminder falls due: one read, of its event or of the profile's zone."""
     event = None
     if reminder.about == EVENT:
@@ -271,5 +271,5 @@ def _zone(reminder: Reminder) -> str:
     return profile.timezone if isinstance(profile, Profile) else "UTC"
 
 
-def _next(reminder: Reminder, rule: plan.Reminder | None) -> plan.Due | None:
-    return plan.next_due(rule, reminder.progress) if rule and not reminder.paused else None
+def _next(reminder: Reminder, rule: timing.Reminder | None) -> timing.Due | None:
+    return timing.next_due(rule, reminder.progress) if rule and not reminder.paused else None

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from reminders.services.bounces import lift
+from reminders.services.suppressions import lift
 
 
 class Command(BaseCommand):

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Alarm, Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard, vRecur
 
-from reminders.plan import ALL_DAY_FROM, StudyReminder
 from reminders.recurrence import (
     Occurrence,
     Recurrence,
@@ -27,7 +26,8 @@ from reminders.recurrence import (
     wall_of,
     zone_named,
 )
-from reminders.rules import WEEKDAYS
+from reminders.rrule import WEEKDAYS
+from reminders.timing import ALL_DAY_FROM, StudyReminder
 
 REFRESH = timedelta(hours=1)
 STUDY_DURATION = timedelta(minutes=15)

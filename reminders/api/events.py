@@ -12,33 +12,33 @@ from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.problems import IdTaken, NotFound
 from config.viewsets import Resource, expected_version, found, versioned
-from reminders import serializers as shapes
+from reminders.api.serializers import EventShape, NewEventShape, ShowingShape, WindowQuery
 from reminders.models import Event
 from reminders.services import events
 
 
 def _answer(event: Event, code: int = status.HTTP_200_OK) -> Response:
-    return versioned(Response(shapes.EventShape(event).data, code), int(event.version))
+    return versioned(Response(EventShape(event).data, code), int(event.version))
 
 
 class Events(Resource):
-    @operation("listEvents", answers={200: list_of(shapes.EventShape)}, query=ListQuery)
+    @operation("listEvents", answers={200: list_of(EventShape)}, query=ListQuery)
     def list(self, request: Request) -> Response:
         """List the events, each once."""
         query = self.query(ListQuery)
         start = start_of(request, query.get("cursor"))
         page = Event.all_of(self.learner_id, limit=query["limit"], start=start)
-        return page_response(request, page, shapes.EventShape)
+        return page_response(request, page, EventShape)
 
     @operation(
         "listOccurrences",
-        answers={200: list_of(shapes.ShowingShape)},
-        query=shapes.WindowQuery,
+        answers={200: list_of(ShowingShape)},
+        query=WindowQuery,
     )
     @action(detail=False)
     def occurrences(self, request: Request) -> Response:
         """List what takes place in a window, in order of start, each event as often as it does."""
-        query = self.query(shapes.WindowQuery)
+        query = self.query(WindowQuery)
         page = events.window(
             learner_id=self.learner_id,
             after=query.get("after"),
@@ -47,40 +47,40 @@ class Events(Resource):
             start=start_of(request, query.get("cursor")),
             now=now(),
         )
-        return page_response(request, page, shapes.ShowingShape)
+        return page_response(request, page, ShowingShape)
 
     @operation(
         "createEvent",
-        request=shapes.NewEventShape,
-        answers={201: shapes.EventShape},
+        request=NewEventShape,
+        answers={201: EventShape},
         raises=[IdTaken, events.TooManyEvents],
     )
     def create(self, request: Request) -> Response:
         """Make an event."""
-        fields = self.body(shapes.NewEventShape)
+        fields = self.body(NewEventShape)
         event = events.create_event(learner_id=self.learner_id, fields=fields, now=now())
         return _answer(event, status.HTTP_201_CREATED)
 
-    @operation("getEvent", answers={200: shapes.EventShape}, raises=[NotFound])
+    @operation("getEvent", answers={200: EventShape}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read an event."""
         return _answer(found(Event.of(self.learner_id, id)))
 
     @operation(
         "replaceEvent",
-        request=shapes.EventShape,
-        answers={200: shapes.EventShape},
+        request=EventShape,
+        answers={200: EventShape},
         raises=[NotFound],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace an event; what is left out becomes its default. Its reminders follow."""
-        return self._change(request, id, self.body(shapes.EventShape))
+        return self._change(request, id, self.body(EventShape))
 
     @operation(
         "updateEvent",
-        request=shapes.EventShape,
-        answers={200: shapes.EventShape},
+        request=EventShape,
+        answers={200: EventShape},
         raises=[NotFound],
         if_match=True,
     )
@@ -89,7 +89,7 @@ class Events(Resource):
 
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """
-        return self._change(request, id, self.body(shapes.EventShape, partial=True))
+        return self._change(request, id, self.body(EventShape, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
         event = events.update_event(

@@ -10,7 +10,7 @@ from config.store.items import Item, fetch
 from learning.models.log import Day
 from learning.services.due_queue import due_queue, queue_keys
 from learning.services.study_context import Study
-from reminders import emails, plan
+from reminders import emails, timing
 from reminders.models import STUDY, Event, Reminder, Suppression
 
 Stored = Mapping[tuple[str, str], Item]
@@ -36,13 +36,13 @@ class Reader:
         return ZoneInfo(self.profile.timezone)
 
     @property
-    def preferences(self) -> plan.Preferences:
+    def preferences(self) -> timing.Preferences:
         starts, ends = self.profile.quiet_from, self.profile.quiet_until
         if not starts or not ends or starts == ends:
-            return plan.Preferences()
+            return timing.Preferences()
         zone = self.profile.timezone
-        return plan.Preferences(
-            plan.QuietHours(time.fromisoformat(starts), time.fromisoformat(ends), zone)
+        return timing.Preferences(
+            timing.QuietHours(time.fromisoformat(starts), time.fromisoformat(ends), zone)
         )
 
     def refusal(self, about: str) -> str:

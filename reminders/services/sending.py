@@ -19,10 +19,10 @@ from ulid import ULID
 from config.aws import Throttled
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Write, transact
-from reminders import emails, plan
+from reminders import emails, timing
 from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay
-from reminders.services.owing import Owed, Task, cross_off
-from reminders.services.reader import Reader
+from reminders.services.claimed import Owed, Task, cross_off
+from reminders.services.recipient import Reader
 from reminders.services.watch import SENDING_TAKES, Watch
 
 log = logging.getLogger("parley.reminders")
@@ -59,7 +59,7 @@ class Mail:
         self.entries = [_entry(task, due, reader) for task, due in dues]
         self.deliveries = [self._delivery(task, due) for task, due in dues]
 
-    def _delivery(self, task: Task, due: plan.Due) -> Delivery:
+    def _delivery(self, task: Task, due: timing.Due) -> Delivery:
         delivery = Delivery.of(task.reminder, due, SENDING, now=self.watch.now())
         stored = task.stored.get(due.key)
         delivery.follow(stored)
@@ -174,7 +174,7 @@ class Mail:
         for task in self.tasks:
             task.reminder.attempts += 1
             attempt = int(task.reminder.attempts)
-            again_at[task.reminder.id] = plan.retry_at(now, attempt=attempt, key=task.reminder.id)
+            again_at[task.reminder.id] = timing.retry_at(now, attempt=attempt, key=task.reminder.id)
         for (task, due), delivery in zip(self.dues, self.deliveries, strict=True):
             state = RETRYING if again_at[task.reminder.id] else DEAD
             writes.append(_concluded(task, due, delivery, state, reason, now))
@@ -194,7 +194,7 @@ class Mail:
         transact(*(_concluded(*owed, each, RETRYING, reason, now) for owed, each in pairs))
 
 
-def _entry(task: Task, due: plan.Due, reader: Reader) -> emails.Entry:
+def _entry(task: Task, due: timing.Due, reader: Reader) -> emails.Entry:
     """What a mail says of one due."""
     if task.reminder.about == STUDY:
         return emails.study_entry(reader.due_cards)
@@ -204,7 +204,7 @@ def _entry(task: Task, due: plan.Due, reader: Reader) -> emails.Entry:
 
 
 def _concluded(
-    task: Task, due: plan.Due, begun: Delivery, state: str, reason: str, now: datetime
+    task: Task, due: timing.Due, begun: Delivery, state: str, reason: str, now: datetime
 ) -> Write:
     """The write that brings a delivery we have begun to a state."""
     delivery = Delivery.of(task.reminder, due, state, now=now)

@@ -11,9 +11,9 @@ from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsStaff
 from config.problems import NotFound, PermissionDenied
 from config.viewsets import Resource, found
-from reminders import serializers as shapes
+from reminders.api.serializers import FailedDeliveryShape
 from reminders.models import DEAD, RETRIED, Delivery
-from reminders.services import dead
+from reminders.services import dead_letters
 
 
 class FailedDeliveries(Resource):
@@ -22,7 +22,7 @@ class FailedDeliveries(Resource):
 
     @operation(
         "listFailedDeliveries",
-        answers={200: list_of(shapes.FailedDeliveryShape)},
+        answers={200: list_of(FailedDeliveryShape)},
         query=ListQuery,
         raises=[PermissionDenied],
     )
@@ -31,11 +31,11 @@ class FailedDeliveries(Resource):
         query = self.query(ListQuery)
         start = start_of(request, query.get("cursor"))
         page = Delivery.failed(limit=query["limit"], start=start)
-        return page_response(request, page, shapes.FailedDeliveryShape)
+        return page_response(request, page, FailedDeliveryShape)
 
     @operation(
         "getFailedDelivery",
-        answers={200: shapes.FailedDeliveryShape},
+        answers={200: FailedDeliveryShape},
         raises=[PermissionDenied, NotFound],
     )
     def retrieve(self, request: Request, id: str) -> Response:
@@ -43,15 +43,15 @@ class FailedDeliveries(Resource):
         delivery = found(Delivery.named(id))
         if delivery.state not in (DEAD, RETRIED):
             raise NotFound
-        return Response(shapes.FailedDeliveryShape(delivery).data)
+        return Response(FailedDeliveryShape(delivery).data)
 
     @operation(
         "retryDelivery",
-        answers={200: shapes.FailedDeliveryShape},
-        raises=[PermissionDenied, NotFound, dead.NotDead, dead.CannotRetry],
+        answers={200: FailedDeliveryShape},
+        raises=[PermissionDenied, NotFound, dead_letters.NotDead, dead_letters.CannotRetry],
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, id: str) -> Response:
         """Have a mail that was given up sent with the next sweep, for staff."""
-        revived = dead.retry(delivery_id=id, by=staff_member(request), now=now())
-        return Response(shapes.FailedDeliveryShape(revived).data)
+        revived = dead_letters.retry(delivery_id=id, by=staff_member(request), now=now())
+        return Response(FailedDeliveryShape(revived).data)

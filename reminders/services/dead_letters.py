@@ -6,7 +6,7 @@ from accounts import audit
 from accounts.audit import StaffMember
 from config.problems import Conflict, NotFound, ServiceUnavailable
 from config.store.items import ConditionFailed, Put, transact
-from reminders import plan
+from reminders import timing
 from reminders.models import DEAD, RETRIED, Delivery, Reminder
 from reminders.services.reminders import rule_of
 
@@ -55,7 +55,7 @@ def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:
     progress = reminder.progress
     if not reminder.dead:
         try:
-            progress = plan.snooze(progress, delivery.due, until=now + SOON, now=now)
-        except plan.SnoozeInvalidError as error:
+            progress = timing.snooze(progress, delivery.due, until=now + SOON, now=now)
+        except timing.SnoozeInvalidError as error:
             raise CannotRetry(str(error)) from error
     reminder.advance(progress, rule_of(reminder))

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
 from config.store.items import fetch
-from reminders.calendar import FeedEvent, feed, study_event
+from reminders.ical import FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
-from reminders.plan import StudyReminder
 from reminders.recurrence import Recurrence
-from reminders.services.addresses import ID_BYTES, PURPOSE
+from reminders.services.calendar_links import ID_BYTES, PURPOSE
 from reminders.services.events import MOST_EVENTS
 from reminders.services.reminders import MOST
+from reminders.timing import StudyReminder
 
 PAST = timedelta(days=90)
 NAME = "Parley"

@@ -53,8 +53,8 @@ class CalendarFeed(Public):
     def get(self, request: Request, token: str) -> Response:
         """Read the learner's events and study plan (RFC 5545), for a calendar's subscription."""
         # icalendar: no other request shall wait until it is loaded.
-        from reminders.calendar import etag
-        from reminders.services.feed import calendar_of
+        from reminders.ical import etag
+        from reminders.services.calendar_feed import calendar_of
 
         body = calendar_of(token, now=now())
         if body is None:

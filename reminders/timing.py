@@ -23,7 +23,7 @@ from reminders.recurrence import (
     upcoming,
     zone_named,
 )
-from reminders.rules import DAY, LAST_YEAR
+from reminders.rrule import DAY, LAST_YEAR
 
 MAX_OFFSETS = 5
 MAX_OFFSET_MINUTES = 28 * 24 * 60

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from config.store.items import ConditionFailed, Put, Write, fetch, transact
-from reminders import plan
+from reminders import timing
 from reminders.models import (
     DEAD,
     RETRYING,
@@ -19,7 +19,7 @@ from reminders.models import (
     Event,
     Reminder,
 )
-from reminders.services.reader import Reader
+from reminders.services.recipient import Reader
 
 log = logging.getLogger("parley.reminders")
 
@@ -36,14 +36,14 @@ class Task:
     """
 
     reminder: Reminder
-    rule: plan.Reminder
+    rule: timing.Reminder
     event: Event | None
-    progress: plan.Progress
-    left: list[plan.Due]
+    progress: timing.Progress
+    left: list[timing.Due]
     stored: dict[str, Delivery] = field(default_factory=dict)
     records: list[Put] = field(default_factory=list)
 
-    def record(self, due: plan.Due, state: str, reason: str, *, now: datetime) -> None:
+    def record(self, due: timing.Due, state: str, reason: str, *, now: datetime) -> None:
         """Takes a due off the list without a mail; `write_records` says why."""
         if due in self.left:
             self.left.remove(due)
@@ -79,7 +79,7 @@ class Task:
         return self.reminder.write()
 
 
-Owed = tuple[Task, plan.Due]
+Owed = tuple[Task, timing.Due]
 
 
 def task_of(reminder: Reminder, reader: Reader, *, now: datetime) -> Task | None:
@@ -92,7 +92,7 @@ def task_of(reminder: Reminder, reader: Reader, *, now: datetime) -> Task | None
     if rule is None:
         return None
     quiet = reader.preferences.quiet
-    caught = plan.catch_up(rule, reminder.progress, quiet=quiet, now=now)
+    caught = timing.catch_up(rule, reminder.progress, quiet=quiet, now=now)
     task = Task(reminder, rule, event, caught.progress, list(caught.send))
     if reminder.was_interrupted:
         _look_back(task, [*caught.send, *(each.due for each in caught.dropped)], now)
@@ -101,7 +101,7 @@ def task_of(reminder: Reminder, reader: Reader, *, now: datetime) -> Task | None
     return task
 
 
-def _look_back(task: Task, dues: Sequence[plan.Due], now: datetime) -> None:
+def _look_back(task: Task, dues: Sequence[timing.Due], now: datetime) -> None:
     """Takes off the list what an earlier sweeper has settled, or may have sent."""
     for first in range(0, len(dues), 100):
         keys = [Delivery.key_of(task.reminder, due.key) for due in dues[first : first + 100]]
@@ -139,12 +139,12 @@ def fail(claimed: Reminder, reason: str, *, now: datetime) -> str:
     if reminder is None or reminder.fence != claimed.claimed_fence:
         return "settled"
     attempt = int(reminder.attempts) + 1
-    again_at = plan.retry_at(now, attempt=attempt, key=reminder.id)
+    again_at = timing.retry_at(now, attempt=attempt, key=reminder.id)
     reminder.attempts, reminder.dead = attempt, again_at is None
     reminder.look_at(again_at)
     writes: list[Write] = [reminder.write()]
     if again_at is None:
-        due = plan.Due(reminder.next_at or now, f"{now:%Y%m%dT%H%M%SZ}", "", now)
+        due = timing.Due(reminder.next_at or now, f"{now:%Y%m%dT%H%M%SZ}", "", now)
         delivery = Delivery.of(reminder, due, DEAD, now=now)
         delivery.conclude(DEAD, reason=reason, now=now)
         writes.append(delivery.write_over(None))

@@ -8,13 +8,13 @@ from rest_framework import serializers
 from config.pagination import ListQuery
 from config.serializers import Boolean, Id, Instant, Integer, Pattern, Serializer, Text, Zone
 from reminders.models import EVENT, ONCE, STATES, STUDY, Event
-from reminders.plan import MAX_OFFSET_MINUTES, MAX_OFFSETS
 from reminders.recurrence import (
     MAX_EXCEPTIONS,
     instant_of,
     zone_named,
 )
-from reminders.rules import DAY, MAX_RULE_LENGTH
+from reminders.rrule import DAY, MAX_RULE_LENGTH
+from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
 KINDS = [EVENT, ONCE, STUDY]
 
