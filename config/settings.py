@@ -134,7 +134,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
-        "ReminderKind": "reminders.api.serializers.KINDS",
+        "ReminderKind": "reminders.api.reminders.KINDS",
         "CefrLevel": "accounts.api.serializers.LEVELS",
         "NoteType": "learning.api.notes.TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",

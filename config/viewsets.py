@@ -4,10 +4,13 @@ import re
 from inspect import getattr_static
 from typing import Any, TypeVar, cast
 
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
+from config.http import AsItIs
 from config.problems import NotFound, ValidationFailed
 from config.serializers import ULID_OR_UUID, Query, Serializer
 
@@ -72,3 +75,16 @@ def versioned(response: Response, version: int) -> Response:
     """The answer with the item's version as its entity tag."""
     response["ETag"] = f'"{version}"'
     return response
+
+
+class Public(APIView):
+    """A view without a caller that answers in one format, whatever is asked for."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    renderer_classes = (AsItIs,)
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[BaseRenderer, str]:
+        return AsItIs(), AsItIs.media_type

@@ -3,11 +3,11 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from reminders.api.calendar import CalendarAddress, CalendarRotation
+from reminders.api.calendar import CalendarAddress, CalendarFeed, CalendarRotation
 from reminders.api.deliveries import FailedDeliveries
 from reminders.api.events import Events
 from reminders.api.reminders import Reminders
-from reminders.api.unsubscribe import CalendarFeed, Unsubscribe
+from reminders.api.unsubscribe import Unsubscribe
 
 router = SimpleRouter(trailing_slash=False)
 router.register("deliveries", FailedDeliveries, "delivery")

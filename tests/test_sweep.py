@@ -11,8 +11,8 @@ from accounts.models import Account
 from config import aws
 from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
 from reminders.services import sending
+from reminders.services.sending import LEASE, Watch
 from reminders.services.sweep import sweep
-from reminders.services.watch import LEASE, Watch
 from reminders.timing import Due
 from tests.callers import Caller, access_token, welcome
 from tests.reminder_helpers import (

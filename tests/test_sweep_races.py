@@ -13,8 +13,7 @@ from config import aws
 from config.store.connection import connection
 from config.store.items import raw_page
 from reminders.models import SENT, Delivery, Reminder
-from reminders.services.mailing import mail_dues
-from reminders.services.watch import LEASE, SENDING_TAKES, Watch
+from reminders.services.sending import LEASE, SENDING_TAKES, Watch, mail_dues
 from tests.callers import Caller, access_token
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import (

@@ -1,6 +1,6 @@
-"""The address of the learner's calendar."""
+"""The learner's calendar: its secret address, and the feed behind it."""
 
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -8,8 +8,47 @@ from rest_framework.views import APIView
 from accounts.authentication import caller
 from config.clock import now
 from config.operations import operation
-from reminders.api.serializers import CalendarShape
+from config.problems import NotFound
+from config.serializers import Serializer
+from config.viewsets import Public
 from reminders.services import calendar_links
+
+
+class CalendarShape(Serializer):
+    url = serializers.URLField(
+        help_text="Of the feed, for a calendar's subscription; whoever has it can read the feed"
+    )
+
+
+CALENDAR = "text/calendar"
+
+
+class CalendarFeed(Public):
+    @operation(
+        "getCalendar",
+        answers={(200, CALENDAR): str, 304: None},
+        raises=[NotFound],
+        public=True,
+    )
+    def get(self, request: Request, token: str) -> Response:
+        """Read the learner's events and study plan (RFC 5545), for a calendar's subscription."""
+        # icalendar: no other request shall wait until it is loaded.
+        from reminders.ical import etag
+        from reminders.services.calendar_feed import calendar_of
+
+        body = calendar_of(token, now=now())
+        if body is None:
+            raise NotFound
+        tag = etag(body)
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        known = {each.strip().removeprefix("W/") for each in _if_none_match(request).split(",")}
+        if not known.isdisjoint({tag, "*"}):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(body, headers=headers, content_type=f"{CALENDAR}; charset=utf-8")
+
+
+def _if_none_match(request: Request) -> str:
+    return str(request.headers.get("If-None-Match", ""))
 
 
 class CalendarAddress(APIView):

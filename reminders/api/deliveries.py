@@ -1,5 +1,6 @@
 """Mails that were given up, for staff."""
 
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,10 +11,17 @@ from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.permissions import IsStaff
 from config.problems import NotFound, PermissionDenied
+from config.serializers import Id
 from config.viewsets import Resource, found
-from reminders.api.serializers import FailedDeliveryShape
+from reminders.api.serializers import DeliveryShape
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters
+
+
+class FailedDeliveryShape(DeliveryShape):
+    id = serializers.CharField()
+    learner_id = serializers.CharField()
+    reminder_id = Id()
 
 
 class FailedDeliveries(Resource):

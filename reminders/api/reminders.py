@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,18 +11,88 @@ from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuery, list_of, page_response, start_of
 from config.problems import IdTaken, NotFound
+from config.serializers import Boolean, Id, Instant, Integer, Pattern, Serializer, Text
 from config.store.items import Page
 from config.viewsets import Resource, expected_version, found, versioned
-from reminders.api.serializers import (
-    DeliveryShape,
-    NewReminderShape,
-    ReminderQuery,
-    ReminderShape,
-    SnoozeShape,
-)
-from reminders.models import Delivery, Reminder
+from reminders.api.serializers import DeliveryShape, OccurrenceKey, _optional
+from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders
 from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
+from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
+
+KINDS = [EVENT, ONCE, STUDY]
+
+
+class LocalTime(Pattern):
+    """A time of day, `07:30`."""
+
+    sample = "18:30"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            "(?:[01][0-9]|2[0-3]):[0-5][0-9]", "Give a time as HH:MM.", max_length=5, **kwargs
+        )
+
+
+class ReminderShape(Serializer):
+    """What is mailed, and when.
+
+    `event`: so many minutes before each occurrence of `eventId`. `once`: at an instant. `study`:
+    how many cards are due, at a time of the learner's own clock, unless none is or the day's goal
+    is met.
+    """
+
+    samples = {
+        "kind": "study",
+        "title": "",
+        "note": "",
+        "eventId": None,
+        "offsetMinutes": [],
+        "at": None,
+        "weekdays": [0, 2, 4],
+        "localTime": "18:30",
+        "paused": False,
+    }
+
+    id = Id(read_only=True)
+    kind = serializers.ChoiceField(KINDS, source="about")
+    title = Text(max_length=200, default="", allow_blank=True, help_text="Needed by `once`")
+    note = Text(max_length=1000, default="", allow_blank=True)
+    event_id = _optional(Id, help_text="Of `event`")
+    offset_minutes = serializers.ListField(
+        child=Integer(min_value=0, max_value=MAX_OFFSET_MINUTES),
+        default=list,
+        max_length=MAX_OFFSETS,
+        help_text="Of `event`: minutes before each occurrence (before 09:00 of an all-day one)",
+    )
+    at = _optional(Instant, help_text="Of `once`")
+    weekdays = serializers.ListField(
+        child=Integer(min_value=0, max_value=6),
+        default=list,
+        max_length=7,
+        help_text="Of `study`: 0 is Monday",
+    )
+    local_time = _optional(LocalTime, help_text="Of `study`: time of day in the profile's zone")
+    paused = Boolean(default=False)
+    next_at = Instant(read_only=True, allow_null=True, help_text="When the next mail is due")
+    created_at = Instant(read_only=True)
+    updated_at = Instant(read_only=True)
+    version = Integer(read_only=True, help_text="For If-Match")
+
+
+class NewReminderShape(ReminderShape):
+    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
+
+
+class ReminderQuery(ListQuery):
+    event_id = Id(required=False, help_text="Those of one event: five at most, on one page")
+
+
+class SnoozeShape(Serializer):
+    until = Instant(help_text="Within the next 30 days")
+    occurrence = OccurrenceKey(
+        required=False, help_text="One that was mailed already; by default the next"
+    )
 
 
 def _answer(reminder: Reminder, code: int = status.HTTP_200_OK) -> Response:

@@ -1,18 +1,21 @@
-"""One mail, handed to SES once.
+"""One learner's claimed reminders become mails; what fails is tried again.
 
-In three steps. Its deliveries are recorded as `sending`, on condition that none is settled, that
-our claims hold and that the day has room; SES is called; the deliveries are recorded as `sent` and
-the reminders advanced. Who dies before the first step has done nothing. Who dies between it and
-the last leaves a record that says so: the next sweeper sends again, once, what would otherwise be
-missed, and never a digest, of which there will be another.
+Each mail is handed to SES once, in three steps. Its deliveries are recorded as `sending`, on
+condition that none is settled, that our claims hold and that the day has room; SES is called;
+the deliveries are recorded as `sent` and the reminders advanced. Who dies before the first step
+has done nothing. Who dies between it and the last leaves a record that says so: the next sweeper
+sends again, once, what would otherwise be missed, and never a digest, of which there will be
+another.
 """
 
 import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from ulid import ULID
 
@@ -20,12 +23,43 @@ from config.aws import Throttled
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Write, transact
 from reminders import emails, timing
-from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay
-from reminders.services.claimed import Owed, Task, cross_off
-from reminders.services.recipient import Reader
-from reminders.services.watch import SENDING_TAKES, Watch
+from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay, Reminder
+from reminders.services.claimed import Owed, Task, cross_off, fail, task_of
+from reminders.services.recipient import Reader, reader_of
 
 log = logging.getLogger("parley.reminders")
+
+LEASE = timedelta(seconds=50)
+"""How long a sweeper has one learner's reminders for itself. Ten seconds short of a minute: what a
+sweeper that died had claimed is found by the next minute's sweep."""
+SENDING_TAKES = timedelta(seconds=25)
+"""How long before the end of its lease a mail is begun at the latest. SES has 6 s, the transaction
+that records its word three tries of 6 s: so whoever finds a lease to be over knows that nobody is
+sending under it any more."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A sweep's clock: begun at an instant, to begin nothing more after `within_s` seconds.
+
+    It runs on by the processor's steady clock, whatever is done to that of the machine.
+    """
+
+    begun_at: datetime
+    within_s: float
+    _started_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def passed_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    @property
+    def is_over(self) -> bool:
+        return self.passed_s > self.within_s
+
+    def now(self) -> datetime:
+        return self.begun_at + timedelta(seconds=self.passed_s)
+
 
 PAUSE_S = 0.5, 1.5
 """SES counts by the second: what it has no room for is offered again after about one."""
@@ -211,3 +245,89 @@ def _concluded(
     delivery.follow(begun)
     delivery.conclude(state, reason=reason, now=now)
     return delivery.write_over(begun)
+
+
+MOST_IN_ONE = 40
+"""Dues in one mail: they are recorded in one transaction, of at most 100 writes."""
+
+
+def mail_dues(claimed: Sequence[Reminder], *, until: datetime, watch: Watch) -> Counter[str]:
+    """Settles what one learner's reminders owe that are claimed until an instant.
+
+    Returns how their deliveries ended. A reminder that cannot be dealt with is tried again later,
+    and in the end is dead; none other waits for it. Raises Overloaded; ServiceUnavailable where
+    the table is.
+    """
+    counts: Counter[str] = Counter()
+    with _apart(claimed, counts, watch):
+        reader = reader_of(claimed, now=watch.now())
+        if reader is None:
+            for reminder in claimed:
+                _retire(reminder)
+            return counts
+        owed: list[Owed] = []
+        for reminder in claimed:
+            with _apart([reminder], counts, watch):
+                owed += _owed(reminder, reader, counts, watch.now())
+        for dues in _mails(owed, reader):
+            with _apart([task.reminder for task, _ in dues], counts, watch):
+                counts += Mail(dues, reader, until=until, watch=watch).send()
+    return counts
+
+
+@contextmanager
+def _apart(claimed: Sequence[Reminder], counts: Counter[str], watch: Watch) -> Iterator[None]:
+    """Lets what goes wrong with some reminders be no other's trouble."""
+    try:
+        yield
+    except (Overloaded, ServiceUnavailable):
+        raise
+    except ConditionFailed:
+        log.info("overtaken: what is left comes up again after its lease")
+    except NoWord:
+        log.warning("no word of a mail: it is looked at again after its lease", exc_info=True)
+    except Exception as error:
+        log.exception("a reminder failed")
+        for reminder in claimed:
+            counts[fail(reminder, type(error).__name__, now=watch.now())] += 1
+
+
+def _owed(reminder: Reminder, reader: Reader, counts: Counter[str], now: datetime) -> list[Owed]:
+    """What a reminder is to mail now; settles it where that is nothing."""
+    task = task_of(reminder, reader, now=now)
+    if task is None:
+        _retire(reminder)
+        return []
+    held_until = timing.release_at(now, reader.preferences.quiet)
+    if task.left and held_until > now:
+        counts["held"] += 1
+        reminder.interrupted = bool(task.stored)
+        reminder.look_at(held_until)
+        transact(reminder.write())
+        return []
+    if refusal := reader.refusal(reminder.about):
+        for due in list(task.left):
+            task.record(due, SKIPPED, refusal, now=now)
+    counts[SKIPPED] += len(task.records)
+    if task.left:
+        task.write_records()
+    else:
+        task.settle()
+    return [(task, due) for due in task.left]
+
+
+def _retire(reminder: Reminder) -> None:
+    """Stops looking at a reminder whose event or owner is no more."""
+    reminder.next_at = None
+    reminder.look_at(None)
+    transact(reminder.write())
+
+
+def _mails(owed: Sequence[Owed], reader: Reader) -> list[list[Owed]]:
+    """What goes into one mail: what falls due at once, or was held until the same moment."""
+    task_of = {id(due): task for task, due in owed}
+    mails = []
+    for batch in timing.batches([due for _, due in owed], reader.preferences.quiet):
+        dues = [(task_of[id(due)], due) for due in batch.dues]
+        mails += [dues[n : n + MOST_IN_ONE] for n in range(0, len(dues), MOST_IN_ONE)]
+    return mails

@@ -1,4 +1,4 @@
-"""SES's word on what became of our mails: who takes none any more."""
+"""Whom we mail no more: by SES's word on a mail, or by the link in it."""
 
 import logging
 import re
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Account, Address, learner_key
+from accounts.models import Account, Address, Profile, learner_key
+from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed
 from reminders.models import Delivery, Suppression
 
-ID = re.compile(r"[0-9A-Za-z-]{26,36}")
-
 log = logging.getLogger("parley.reminders")
+
+ID = re.compile(r"[0-9A-Za-z-]{26,36}")
 
 
 def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
@@ -72,3 +73,28 @@ def _reason(event: Mapping[str, Any]) -> str | None:
     if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
         return "bounce"
     return "complaint" if kind == "Complaint" else None
+
+
+TRIES = 8
+# What a link stops → the preferences of the profile.
+PREFERENCES = {
+    "study": ("study_mails",),
+    "events": ("event_mails",),
+    "all": ("study_mails", "event_mails"),
+}
+
+
+def unsubscribe(*, learner_id: str, kind: str) -> None:
+    """Turns the preferences for a kind of mail off; done already, or gone, is fine as well."""
+    for _ in range(TRIES):
+        profile = Profile.of(learner_id)
+        if profile is None or not any(getattr(profile, name) for name in PREFERENCES[kind]):
+            return
+        for name in PREFERENCES[kind]:
+            setattr(profile, name, False)
+        try:
+            profile.put(Profile.pk.exists())
+        except ConditionFailed:
+            continue
+        return
+    raise ServiceUnavailable

@@ -18,9 +18,7 @@ from threading import Event
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Raw
 from reminders.models import SHARDS, Reminder
-from reminders.services.mailing import mail_dues
-from reminders.services.sending import Overloaded
-from reminders.services.watch import LEASE, Watch
+from reminders.services.sending import LEASE, Overloaded, Watch, mail_dues
 
 log = logging.getLogger("parley.reminders")
 
