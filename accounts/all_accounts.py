@@ -11,7 +11,7 @@ PAGE = 100
 WITHIN_S = 40  # the function has a minute
 
 
-def go_round(
+def for_each_account(
     visit: Callable[[Sequence[Account]], int], *, task: str, start: Raw | None = None
 ) -> int:
     """Visits every account, in the order of their addresses; returns the sum of what visits say.
@@ -21,10 +21,10 @@ def go_round(
     """
     done, began = 0, time.monotonic()
     while True:
-        page = Account.listed("", limit=PAGE, start=start)
+        page = Account.by_email("", limit=PAGE, start=start)
         done += visit(page.items)
         start = page.next_key
         if start is None:
             return done
-        if time.monotonic() - began > WITHIN_S and aws.begin(task, start=start):
+        if time.monotonic() - began > WITHIN_S and aws.invoke_async(task, start=start):
             return done

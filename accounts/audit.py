@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from accounts.models import Activity
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.store.items import Put, Write
 
 Action = Literal[
@@ -47,17 +47,17 @@ class StaffMember:
     """One of our people at work, and where from."""
 
     id: str
-    source: Source
+    source: ClientInfo
 
 
 def record(
-    learner_id: str, action: Action, source: Source, *, now: datetime, actor: str = ""
+    learner_id: str, action: Action, source: ClientInfo, *, now: datetime, actor: str = ""
 ) -> None:
     """Adds a line to a learner's trail; `actor` is who did it, if it was not the learner."""
     Activity.new(learner_id, action, source, now=now, actor=actor).put()
 
 
-def deed(by: StaffMember, action: Action, target: str, *, now: datetime) -> list[Write]:
+def staff_action(by: StaffMember, action: Action, target: str, *, now: datetime) -> list[Write]:
     """The writes that record what staff did, for the transaction that does it.
 
     `target` is the thing's address in the API, `scenarios/coffee-to-take-away`. One line goes into
@@ -65,5 +65,5 @@ def deed(by: StaffMember, action: Action, target: str, *, now: datetime) -> list
     """
     return [
         Put(Activity.new(by.id, action, by.source, now=now, target=target)),
-        Put(Activity.at_target(target, action, now=now, actor=by.id)),
+        Put(Activity.for_target(target, action, now=now, actor=by.id)),
     ]

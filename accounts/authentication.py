@@ -6,7 +6,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.tokens import InvalidToken, bearer
-from config.client_info import source_of
+from config.client_info import client_info_of
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
@@ -27,7 +27,7 @@ def staff_member(request: Request) -> "StaffMember":
     """The caller as one of our people, for a view that lets in no others."""
     from accounts.audit import StaffMember
 
-    return StaffMember(caller(request).id, source_of(request.META))
+    return StaffMember(caller(request).id, client_info_of(request.META))
 
 
 def raw_token(request: Request) -> str:
@@ -43,9 +43,9 @@ class BearerAuthentication(BaseAuthentication):
         if header is None:
             return None
         token = bearer(header)
-        from accounts.bearer import admit  # DRF loads this class with any view, /health too
+        from accounts.bearer import authenticate  # DRF loads this class with any view, /health too
 
-        return admit(token), None
+        return authenticate(token), None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="parley"'

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts.tokens import InvalidToken, bearer
-from accounts.verification import verified
+from accounts.verification import verify_access_token
 
 
 def authorize(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def authorize(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     ServiceUnavailable when the pool's keys cannot be read.
     """
     try:
-        who, effect = verified(bearer(event["authorizationToken"])).sub, "Allow"
+        who, effect = verify_access_token(bearer(event["authorizationToken"])).sub, "Allow"
     except InvalidToken:
         who, effect = "nobody", "Deny"
     api, stage, *_ = event["methodArn"].split("/")

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.models import Account
 from accounts.tokens import Claims, InvalidToken
-from accounts.verification import verified
+from accounts.verification import verify_access_token
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Learner:
 
 
 @dataclass
-class AccountStates:
+class AccountCache:
     """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
 
     read: Callable[[str], Account | None] = Account.of
@@ -49,24 +49,24 @@ class AccountStates:
             self._known.pop(learner_id, None)
 
 
-states = AccountStates()
+account_cache = AccountCache()
 
 
-def admit(token: str) -> Learner:
+def authenticate(token: str) -> Learner:
     """The learner of an access token.
 
     Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
     """
-    claims = verified(token)
-    if _barred(states.of(claims.sub), claims):
+    claims = verify_access_token(token)
+    if _is_refused(account_cache.of(claims.sub), claims):
         raise InvalidToken
     return Learner(claims.sub, claims.groups, claims.issued_at, claims.authenticated_at)
 
 
-def _barred(account: Account | None, claims: Claims) -> bool:
+def _is_refused(account: Account | None, claims: Claims) -> bool:
     return (
         account is None
         or account.disabled
         or claims.issued_at < account.tokens_valid_after
-        or account.has_ended(claims.session)
+        or account.is_session_ended(claims.session)
     )

@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 
 from config import mail
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.problems import ServiceUnavailable
 
 log = logging.getLogger("parley.accounts")
@@ -59,7 +59,7 @@ NOTICES = {
 }
 
 
-def notify(email: str, what: str, source: Source, *, now: datetime) -> None:
+def notify(email: str, what: str, source: ClientInfo, *, now: datetime) -> None:
     """Tells a learner of a change. A mail that cannot be sent stops nothing: it is logged."""
     subject, sentence = NOTICES[what]
     context = {"subject": subject, "what": sentence, "at": now, "ip": source.ip or "our office"}

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.models import Attempts, LimitReached
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.problems import TooManyRequests
 
 ALL = "all"
@@ -30,31 +30,33 @@ def limit(name: str) -> Limit:
     return Limit(*settings.LIMITS[name])
 
 
-def spend(name: str, subject: str, *, now: datetime) -> None:
+def hit(name: str, subject: str, *, now: datetime) -> None:
     """Counts one of the times that `subject` may do something. Raises TooManyRequests."""
     allowed = limit(name)
-    _take(Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False)
+    _hit_counters(
+        Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False
+    )
 
 
-def take(attempts: Attempts, counters: Mapping[str, str], *, now: datetime) -> None:
+def hit_counters(attempts: Attempts, counters: Mapping[str, str], *, now: datetime) -> None:
     """Counts one try in each counter, which is given the limit it has. Raises TooManyRequests."""
     limits = {counter: limit(name) for counter, name in counters.items()}
-    within_s = max(each.within_s for each in limits.values())
-    most = {counter: each.times for counter, each in limits.items()}
-    _take(attempts, most, within_s, now, renew=True)
+    within_s = max(counter_limit.within_s for counter_limit in limits.values())
+    most = {counter: counter_limit.times for counter, counter_limit in limits.items()}
+    _hit_counters(attempts, most, within_s, now, renew=True)
 
 
-def _take(
+def _hit_counters(
     attempts: Attempts, counters: Mapping[str, int], within_s: int, now: datetime, *, renew: bool
 ) -> dict[str, int]:
     try:
-        return attempts.take(counters, now=now, within_s=within_s, renew=renew)
+        return attempts.count_up(counters, now=now, within_s=within_s, renew=renew)
     except LimitReached as error:
         raise TooManyRequests(retry_after_s=error.wait_s) from error
 
 
 @dataclass(frozen=True)
-class Try:
+class LoginAttempt:
     """One guess at a secret of an account, counted as a failure until it is known to be none.
 
     Three counters: the account from one source, the account from anywhere, the source over all
@@ -70,28 +72,28 @@ class Try:
     failures: int
 
     @classmethod
-    def begin(cls, account: str, source: Source, *, now: datetime) -> "Try":
+    def begin(cls, account: str, source: ClientInfo, *, now: datetime) -> "LoginAttempt":
         """Counts the guess. Raises TooManyRequests, also for what would be the right guess."""
         here, anywhere, spray = limit("login"), limit("login_account"), limit("login_source")
         attempts = Attempts.at("login", account)
         from_here = f"from_{attempts.fingerprint(source.network)}"
         counters = {from_here: here.times, ALL: anywhere.times}
-        counted = _take(attempts, counters, here.within_s, now, renew=True)
+        counted = _hit_counters(attempts, counters, here.within_s, now, renew=True)
         by_source = Attempts.at("login_source", source.network)
         try:
-            _take(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
+            _hit_counters(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
         except TooManyRequests:
-            attempts.give_back(from_here, ALL)
+            attempts.refund(from_here, ALL)
             raise
         locks = any(counted[name] == most for name, most in counters.items())
         return cls(attempts, from_here, by_source, locks, counted[ALL])
 
     def succeeded(self) -> None:
         """The guess was right: this source's failures are forgotten."""
-        self.attempts.give_back(ALL, forget=self.from_here)
-        self.source.give_back(ALL)
+        self.attempts.refund(ALL, forget=self.from_here)
+        self.source.refund(ALL)
 
     def undo(self) -> None:
         """Whether the guess was right is not known: it counts for nothing."""
-        self.attempts.give_back(self.from_here, ALL)
-        self.source.give_back(ALL)
+        self.attempts.refund(self.from_here, ALL)
+        self.source.refund(ALL)

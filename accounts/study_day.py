@@ -8,7 +8,7 @@ DAY_STARTS_AT_HOUR = 4  # unless the learner chooses another: who studies past m
 
 
 @dataclass(frozen=True)
-class Calendar:
+class StudyCalendar:
     """A learner's zone (IANA name) and the hour (0–23) at which their day begins, as in Anki."""
 
     timezone: str

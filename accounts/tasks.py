@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from accounts.all_accounts import go_round
-from accounts.services.deletion import dismiss_unverified, finish_departures
+from accounts.all_accounts import for_each_account
+from accounts.services.deletion import delete_unverified, resume_deletions
 from config.clock import now
 
 
-def sweep(_event: Any, _context: Any) -> int:
+def sweep_accounts(_event: Any, _context: Any) -> int:
     """Every five minutes: completes deletions of accounts; returns how many."""
-    return finish_departures(now=now())
+    return resume_deletions(now=now())
 
 
-def clean_up(event: Mapping[str, Any], _context: Any) -> int:
+def delete_unverified_accounts(event: Mapping[str, Any], _context: Any) -> int:
     """Nightly: lets accounts go that nobody has verified; returns how many."""
-    return go_round(
-        lambda accounts: dismiss_unverified(accounts, now=now()),
-        task="accounts.tasks.clean_up",
+    return for_each_account(
+        lambda accounts: delete_unverified(accounts, now=now()),
+        task="accounts.tasks.delete_unverified_accounts",
         start=event.get("start"),
     )

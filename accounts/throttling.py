@@ -14,7 +14,7 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from config.client_info import source_of
+from config.client_info import client_info_of
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Throttle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         learner = getattr(request.user, "id", None)
-        self._wait_s = buckets.wait_s(learner or source_of(request.META).network)
+        self._wait_s = buckets.wait_s(learner or client_info_of(request.META).network)
         return self._wait_s == 0
 
     def wait(self) -> float:

@@ -77,7 +77,7 @@ class KeySet:
 
     def _refresh(self, now: float) -> None:
         try:
-            found = self.fetch()
+            keys = self.fetch()
         except ServiceUnavailable:
             if self._keys:
                 self._asked_at = now
@@ -85,7 +85,7 @@ class KeySet:
         self._asked_at = now
         self._keys = {
             key["kid"]: key
-            for key in found.get("keys", [])
+            for key in keys.get("keys", [])
             if key.get("kty") == "RSA" and isinstance(key.get("kid"), str)
         }
 
@@ -110,7 +110,7 @@ def verify(
 
     Raises InvalidToken, whatever is wrong; ServiceUnavailable when no key is known.
     """
-    return _claims(_verified(token, keys), issuer, client_ids, now)
+    return _claims(_verified_content(token, keys), issuer, client_ids, now)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def verify_identity(
 
     Raises InvalidToken, also when its nonce is none of `nonces`; ServiceUnavailable.
     """
-    claims = _verified(token, keys)
+    claims = _verified_content(token, keys)
     sound = (
         now < _instant(claims, "exp") + LEEWAY_S
         and claims.get("iss") == issuer
@@ -170,7 +170,7 @@ def _google_id(claims: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _verified(token: str, keys: KeySet) -> dict[str, Any]:
+def _verified_content(token: str, keys: KeySet) -> dict[str, Any]:
     """The content of a token that one of the keys has signed as we want it."""
     if len(token) > MAX_LENGTH or token.count(".") != 2:
         raise InvalidToken
@@ -183,7 +183,7 @@ def _verified(token: str, keys: KeySet) -> dict[str, Any]:
     return _signed(token, keys.key(kid))
 
 
-def unverified(token: str) -> Claims:
+def unverified_claims(token: str) -> Claims:
     """The claims of a token that the pool itself has just handed to us."""
     claims = _object(token.split(".")[1])
     return Claims(
@@ -240,14 +240,14 @@ def _instant(claims: Mapping[str, Any], name: str) -> int:
 def _object(part: str) -> dict[str, Any]:
     """One base64url part as a JSON object whose names are unique."""
     try:
-        found = json.loads(
+        members = json.loads(
             urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_unique
         )
     except (ValueError, RecursionError) as error:
         raise InvalidToken from error
-    if not isinstance(found, dict):
+    if not isinstance(members, dict):
         raise InvalidToken
-    return found
+    return members
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

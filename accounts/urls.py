@@ -11,10 +11,10 @@ from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetReq
 from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
 from accounts.api.sessions import LoginView, LogoutEverywhereView, LogoutView, RefreshView
-from accounts.api.users import Users
+from accounts.api.users import UserViewSet
 
 router = SimpleRouter(trailing_slash=False)
-router.register("users", Users, "user")
+router.register("users", UserViewSet, "user")
 
 urlpatterns = [
     *router.urls,

@@ -24,8 +24,8 @@ def fetch_keys() -> dict[str, Any]:
         try:
             answer = https.fetch("GET", url, timeout_s=KEYS_TIMEOUT_S)
             if answer.status == 200:
-                found: dict[str, Any] = json.loads(answer.body)
-                return found
+                key_set: dict[str, Any] = json.loads(answer.body)
+                return key_set
         except (OSError, HTTPException, ValueError) as error:
             failure = error
     raise ServiceUnavailable("The keys of the user pool cannot be read") from failure
@@ -41,7 +41,7 @@ def key_set() -> KeySet:
     return _key_set(stack().issuer)
 
 
-def verified(token: str) -> Claims:
+def verify_access_token(token: str) -> Claims:
     """What an access token of our own pool says now. Raises InvalidToken, ServiceUnavailable."""
     where = stack()
     return verify(

@@ -27,14 +27,15 @@ from config import https, own_client
 from config.aws_json import AwsJson
 from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
-from config.telemetry import deadline, record
+from config.telemetry import deadline, record_call
 
 log = logging.getLogger("parley.vault")
 
 if TYPE_CHECKING:
     from botocore.session import Session
 
-# One call: three tries of at most 1 + 5 s, and their pauses. All calls of a request: `_in_time`.
+# One call: three tries of at most 1 + 5 s, and their pauses. All calls of a request:
+# `_within_deadline`.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES knows no request token: what is sent again after a lost answer arrives twice.
@@ -66,7 +67,7 @@ class Throttled(ServiceUnavailable):
 _making = Lock()
 
 
-def _in_time(**_: Any) -> None:
+def _within_deadline(**_: Any) -> None:
     """Begins no try that might end after its request has to be answered. Raises ServiceTimeout.
 
     One call that waits in vain is over after 18 s; a second one, or its pauses, would not be.
@@ -91,7 +92,7 @@ def own(service: str) -> AwsJson | None:
         stack(),
         connect_timeout_s=CONNECT_TIMEOUT_S,
         read_timeout_s=READ_TIMEOUT_S,
-        before_try=_in_time,
+        before_try=_within_deadline,
     )
 
 
@@ -103,12 +104,12 @@ def session() -> "Session":
     # isort: split
     from botocore.session import get_session
 
-    made = get_session()
-    if stack().endpoint_url and made.get_credentials() is None:
-        made.set_credentials("local", "local")
-    made.register("before-send", _in_time)
-    made.register("needs-retry", _widen)
-    return made
+    session_ = get_session()
+    if stack().endpoint_url and session_.get_credentials() is None:
+        session_.set_credentials("local", "local")
+    session_.register("before-send", _within_deadline)
+    session_.register("needs-retry", _widen)
+    return session_
 
 
 @cache
@@ -145,7 +146,7 @@ def _trusted() -> str | None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_aws_errors() -> Iterator[None]:
     """Turns the network's failures and throttling inside into problems with a retry hint.
 
     Raises ServiceTimeout (504), Throttled or another ServiceUnavailable (503), UpstreamFailed
@@ -173,9 +174,11 @@ def _status(error: ClientError) -> int:
 
 
 def call(service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-    """Calls e.g. `call("kms", "encrypt", KeyId=…)`; raises ClientError and `translated`'s."""
-    record(operation)
-    with translated():
+    """Calls e.g. `call("kms", "encrypt", KeyId=…)`; raises ClientError and
+    `translate_aws_errors`'s.
+    """
+    record_call(operation)
+    with translate_aws_errors():
         if ours := own(service):
             return ours.call(operation.title().replace("_", ""), arguments)
         answer: dict[str, Any] = getattr(client(service), operation)(**arguments)
@@ -187,13 +190,13 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def encrypt(text: str, *, owner: str) -> bytes:
+def kms_encrypt(text: str, *, owner: str) -> bytes:
     """The ciphertext of at most 4 KB of text, which opens for the same owner only."""
     ciphertext: bytes = _call_kms("encrypt", owner, Plaintext=text.encode())["CiphertextBlob"]
     return ciphertext
 
 
-def decrypt(ciphertext: bytes, *, owner: str) -> str:
+def kms_decrypt(ciphertext: bytes, *, owner: str) -> str:
     """The text again."""
     plaintext: bytes = _call_kms("decrypt", owner, CiphertextBlob=ciphertext)["Plaintext"]
     return plaintext.decode()
@@ -210,7 +213,7 @@ def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
         raise UpstreamFailed from error
 
 
-def begin(task: str, **arguments: Any) -> bool:
+def invoke_async(task: str, **arguments: Any) -> bool:
     """Has the deployed function run a task, say `learning.tasks.optimize`, with these in its event.
 
     Does not wait for it. False where there is no function: in local runs and tests. Raises

@@ -9,7 +9,7 @@ AGENT_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True)
-class Source:
+class ClientInfo:
     """`ip` is the address of the connection; `agent` is what the client says of itself."""
 
     ip: str
@@ -28,12 +28,12 @@ class Source:
         return str(address)
 
 
-OFFICE = Source("")  # our own people
+SYSTEM = ClientInfo("")  # our own people
 
 
-def source_of(environ: Mapping[str, Any]) -> Source:
+def client_info_of(environ: Mapping[str, Any]) -> ClientInfo:
     """The source of a WSGI request: API Gateway's word, or the socket's; never a header's."""
     gateway = environ.get("apig_wsgi.request_context")
     ip = gateway["identity"]["sourceIp"] if gateway else environ.get("REMOTE_ADDR", "")
     agent = "".join(c for c in environ.get("HTTP_USER_AGENT", "") if c.isprintable())
-    return Source(str(ip), agent[:AGENT_MAX_LENGTH])
+    return ClientInfo(str(ip), agent[:AGENT_MAX_LENGTH])

@@ -20,7 +20,7 @@ from django.conf import settings
 NONCE_LENGTH = 12
 
 
-class SealBroken(Exception):
+class InvalidSeal(Exception):
     """The text is not one of ours, was changed, is for something else, or is too old."""
 
 
@@ -49,14 +49,14 @@ def seal(purpose: str, values: dict[str, Any], *, until: datetime) -> str:
 
 
 def unseal(purpose: str, text: str, *, now: datetime) -> dict[str, Any]:
-    """The values of a sealed text. Raises SealBroken."""
+    """The values of a sealed text. Raises InvalidSeal."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError as error:
-        raise SealBroken from error
+        raise InvalidSeal from error
     for key in _keys(purpose):
         try:
             opened = AESGCM(key).decrypt(data[:NONCE_LENGTH], data[NONCE_LENGTH:], purpose.encode())
@@ -64,9 +64,9 @@ def unseal(purpose: str, text: str, *, now: datetime) -> dict[str, Any]:
             continue
         values: dict[str, Any] = json.loads(zlib.decompress(opened))
         if values.pop("until") <= now.timestamp():
-            raise SealBroken
+            raise InvalidSeal
         return values
-    raise SealBroken
+    raise InvalidSeal
 
 
 def fingerprint(purpose: str, text: str) -> str:

@@ -23,13 +23,13 @@ def _with_policy(response: Response) -> Response:
     return response
 
 
-class SchemaDocument(SpectacularAPIView):
+class SchemaView(SpectacularAPIView):
     """The document, as YAML unless JSON is asked for."""
 
     versioning_class = None
 
 
-class Swagger(SpectacularSwaggerSplitView):
+class SwaggerView(SpectacularSwaggerSplitView):
     """Swagger UI."""
 
     versioning_class = None
@@ -38,7 +38,7 @@ class Swagger(SpectacularSwaggerSplitView):
         return _with_policy(super().finalize_response(*args, **kwargs))
 
 
-class Redoc(SpectacularRedocView):
+class RedocView(SpectacularRedocView):
     """Redoc, on a page of ours: drf-spectacular's asks Google for its letters."""
 
     versioning_class = None
@@ -49,7 +49,7 @@ class Redoc(SpectacularRedocView):
 
 
 urlpatterns = [
-    path("schema", SchemaDocument.as_view(), name="schema"),
-    path("docs", Swagger.as_view(url_name="schema"), name="swagger"),
-    path("redoc", Redoc.as_view(url_name="schema")),
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("docs", SwaggerView.as_view(url_name="schema"), name="swagger"),
+    path("redoc", RedocView.as_view(url_name="schema")),
 ]

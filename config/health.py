@@ -11,25 +11,27 @@ from config.serializers import Serializer
 from config.stack import stack
 
 
-class HealthShape(Serializer):
+class HealthSerializer(Serializer):
     status = serializers.ChoiceField(["ok"])
 
 
-class Health(APIView):
+class HealthView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    @operation("getHealth", answers={200: HealthShape}, public=True)
+    @operation("getHealth", answers={200: HealthSerializer}, public=True)
     def get(self, request: Request) -> Response:
         """Tell that the service runs."""
         return Response({"status": "ok"})
 
 
-class Ready(APIView):
+class ReadyView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    @operation("getReadiness", answers={200: HealthShape}, raises=[ServiceUnavailable], public=True)
+    @operation(
+        "getReadiness", answers={200: HealthSerializer}, raises=[ServiceUnavailable], public=True
+    )
     def get(self, request: Request) -> Response:
         """Tell whether the table and the user pool can be reached."""
         check()

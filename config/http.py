@@ -94,11 +94,11 @@ class Parser(JSONParser):
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object. Of a name that stands twice we could only guess which value was meant."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise problems.ValidationFailed.of(twice, "duplicate_name", "This name stands twice.")
-    return found
+    return members
 
 
 class Versioning(AcceptHeaderVersioning):
@@ -210,15 +210,15 @@ class RequestMiddleware:
         started = time.monotonic()
         gateway = request.META.get("apig_wsgi.request_context") or {}
         request_id.set(gateway.get("requestId") or str(ULID()))
-        made: list[Call] = []
-        token, until = calls.set(made), deadline.set(started + ANSWER_WITHIN_S)
+        aws_calls: list[Call] = []
+        token, until = calls.set(aws_calls), deadline.set(started + ANSWER_WITHIN_S)
         try:
             response = self.get_response(request)
         finally:
             calls.reset(token)
             deadline.reset(until)
         self._head(request, response)
-        self._log(request, response, made, time.monotonic() - started)
+        self._log(request, response, aws_calls, time.monotonic() - started)
         return response
 
     def _head(self, request: HttpRequest, response: HttpResponse) -> None:
@@ -234,7 +234,7 @@ class RequestMiddleware:
             headers.setdefault("Content-Security-Policy", "default-src 'none'")
 
     def _log(
-        self, request: HttpRequest, response: HttpResponse, made: list[Call], took_s: float
+        self, request: HttpRequest, response: HttpResponse, aws_calls: list[Call], took_s: float
     ) -> None:
         match = request.resolver_match
         fields = {
@@ -242,8 +242,8 @@ class RequestMiddleware:
             "route": match.route if match else None,
             "status": response.status_code,
             "ms": round(took_s * 1000, 1),
-            "calls": sum(1 for call in made if call.operation),
-            "units": sum(call.units for call in made),
+            "calls": sum(1 for call in aws_calls if call.operation),
+            "units": sum(call.units for call in aws_calls),
             "coldStart": request.META.get("parley.cold_start", False),
             "learner": _pseudonym(request),
         }
@@ -292,7 +292,7 @@ PAGE_POLICY = (
 )
 
 
-class AsItIs(Renderer):
+class PassThroughRenderer(Renderer):
     """Passes on what is rendered already; problems are JSON as everywhere."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> Any:

@@ -116,8 +116,8 @@ def lambda_handler(event: Event, context: Any) -> Any:
 def _authorizer() -> Callable[[Event, Any], Any]:
     """What Zappa's settings name as `authorizer`, without Zappa."""
     settings = import_module("zappa_settings")  # in the package
-    found: Callable[[Event, Any], Any] = import_string(settings.AUTHORIZER_FUNCTION)
-    return found
+    function: Callable[[Event, Any], Any] = import_string(settings.AUTHORIZER_FUNCTION)
+    return function
 
 
 def _refuse_commands(event: Event) -> None:
@@ -131,10 +131,10 @@ def _refuse_commands(event: Event) -> None:
 
 def _has_command(message: str) -> bool:
     try:
-        found = json.loads(message)
+        body = json.loads(message)
     except ValueError:
         return False
-    return isinstance(found, dict) and "command" in found
+    return isinstance(body, dict) and "command" in body
 
 
 _start = {"cold": True}

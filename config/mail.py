@@ -33,7 +33,7 @@ def send(
     """Sends a mail to one address and returns SES's message id.
 
     `headers` are further ones, such as List-Unsubscribe; `tags` come back with SES's events about
-    the mail. Raises MailRefused, or what `config.aws.translated` raises.
+    the mail. Raises MailRefused, or what `config.aws.translate_aws_errors` raises.
     """
     where = stack()
     try:

@@ -111,13 +111,13 @@ def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     return {"operationId": operation_id, "requestBody": body}
 
 
-class FieldErrorShape(Serializer):
+class FieldErrorSerializer(Serializer):
     field = serializers.CharField(help_text="Wire name, dotted inside lists and objects")
     code = serializers.CharField()
     message = serializers.CharField()
 
 
-class ProblemShape(Serializer):
+class ProblemSerializer(Serializer):
     """RFC 9457 problem details. `code` is stable; `detail` is for people."""
 
     type = serializers.CharField()
@@ -127,7 +127,7 @@ class ProblemShape(Serializer):
     instance = serializers.CharField()
     code = serializers.CharField()
     request_id = serializers.CharField()
-    errors = FieldErrorShape(many=True, required=False)  # type: ignore[assignment]
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 class Schema(AutoSchema):
@@ -138,8 +138,8 @@ class Schema(AutoSchema):
     @property
     def operation(self) -> Operation:
         name = getattr(self.view, "action", None) or (self.verb or self.method).lower()
-        said: Operation = getattr(self.view, name).operation
-        return said
+        metadata: Operation = getattr(self.view, name).operation
+        return metadata
 
     def get_operation_id(self) -> str:
         return self.operation.id
@@ -152,10 +152,6 @@ class Schema(AutoSchema):
 
     def get_description(self) -> str:  # type: ignore[override]
         return super().get_description().partition("\n\n")[2]
-
-    def _get_serializer_name(self, serializer: Any, direction: Any, *args: Any, **kw: Any) -> str:
-        name: str = super()._get_serializer_name(serializer, direction, *args, **kw)
-        return name.replace("Shape", "")
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         described = super().get_operation(*args, **kwargs)
@@ -180,13 +176,13 @@ class Schema(AutoSchema):
             self.verb, self.method = None, "DELETE"
 
     def get_override_parameters(self) -> list[Any]:
-        said = self.operation
+        metadata = self.operation
         pattern = getattr(self.view, "lookup_value_regex", ULID_OR_UUID)
         ids = [_id(pattern) for name in uritemplate.variables(self.path) if name == "id"]
         return [
             *ids,
-            *([said.query] if said.query else []),
-            *([IF_MATCH] if said.if_match else []),
+            *([metadata.query] if metadata.query else []),
+            *([IF_MATCH] if metadata.if_match else []),
         ]
 
     def get_auth(self) -> list[Any]:
@@ -245,8 +241,8 @@ class Schema(AutoSchema):
         """The problem documents of one status, with the codes that may come here."""
         codes = {"type": "string", "enum": list(dict.fromkeys(kind.code for kind in kinds))}
         only = {"type": "object", "properties": {"code": codes}, "required": ["code"]}
-        shape = self.resolve_serializer(ProblemShape(), "response").ref
-        content: dict[str, Any] = {"schema": {"allOf": [shape, only]}}
+        reference = self.resolve_serializer(ProblemSerializer(), "response").ref
+        content: dict[str, Any] = {"schema": {"allOf": [reference, only]}}
         if len(kinds) == 1:
             content["example"] = _example(kinds[0])
         else:
@@ -297,34 +293,34 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """What belongs to the document as a whole, and what serializers enforce without saying so."""
     result["info"] |= {"description": GUIDE, "license": {"name": "MIT", "identifier": "MIT"}}
     result["servers"] = [{"url": ".", "description": "Where this document is"}]
-    result["tags"] = [{"name": name, "description": said} for name, said in TAGS.items()]
+    result["tags"] = [{"name": name, "description": property_} for name, property_ in TAGS.items()]
     result["x-tagGroups"] = [{"name": name, "tags": tags} for name, tags in GROUPS.items()]
     shapes = result["components"]["schemas"]
     for name, schema in shapes.items():
         is_request = name.endswith("Request") and schema.get("type") == "object"
         if is_request:
             schema["additionalProperties"] = False
-        for said in schema.get("properties", {}).values():
-            _without_default(said, explained=is_request and not name.startswith("Patched"))
+        for property_ in schema.get("properties", {}).values():
+            _without_default(property_, explained=is_request and not name.startswith("Patched"))
     for operations in result["paths"].values():
         for operation in operations.values():
             _with_entity_tags(operation["responses"], shapes)
     return result
 
 
-def _without_default(said: dict[str, Any], *, explained: bool) -> None:
+def _without_default(schema: dict[str, Any], *, explained: bool) -> None:
     """Generators take a field with a default for one that is always there, in requests too."""
-    if "default" not in said:
+    if "default" not in schema:
         return
-    default = said.pop("default")
+    default = schema.pop("default")
     if explained and default not in (None, ""):
-        before = f"{said['description']}; by default" if "description" in said else "By default"
-        said["description"] = f"{before} `{json.dumps(default)}`"
+        before = f"{schema['description']}; by default" if "description" in schema else "By default"
+        schema["description"] = f"{before} `{json.dumps(default)}`"
 
 
-def _with_entity_tags(responses: dict[str, Any], shapes: dict[str, Any]) -> None:
+def _with_entity_tags(responses: dict[str, Any], schemas: dict[str, Any]) -> None:
     for status in responses.keys() & {"200", "201"}:
         schema = responses[status].get("content", {}).get("application/json", {}).get("schema", {})
-        shape = shapes.get(schema.get("$ref", "").rpartition("/")[2], {})
-        if "version" in shape.get("properties", {}):
+        schema_ = schemas.get(schema.get("$ref", "").rpartition("/")[2], {})
+        if "version" in schema_.get("properties", {}):
             responses[status].setdefault("headers", {})["ETag"] = ENTITY_TAG

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from config import problems
 from config.problems import Problem
-from config.serializers import Query
+from config.serializers import QuerySerializer
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ WITH_BODY = (
 
 @dataclass(frozen=True)
 class Operation:
-    """One method on one path. `answers` maps a status (or status and media type) to a shape.
+    """One method on one path. `answers` maps a status (or status and media type) to a serializer.
 
     `leads_to` has operations that go on with what a success answered: {operation id: {field of
     its body: field of the answer}}, in wire names.
@@ -33,7 +33,7 @@ class Operation:
     id: str
     answers: Mapping[Any, Any]
     request: Any
-    query: type[Query] | None
+    query: type[QuerySerializer] | None
     problems: tuple[type[Problem], ...]
     public: bool
     if_match: bool
@@ -45,7 +45,7 @@ def operation(
     *,
     answers: Mapping[Any, Any],
     request: Any = None,
-    query: type[Query] | None = None,
+    query: type[QuerySerializer] | None = None,
     raises: Iterable[type[Problem]] = (),
     public: bool = False,
     if_match: bool = False,
@@ -65,7 +65,7 @@ def operation(
         kinds.append(problems.NotAuthenticated)
     if if_match:
         kinds.append(problems.PreconditionFailed)
-    said = Operation(
+    metadata = Operation(
         operation_id,
         answers,
         request,
@@ -77,7 +77,7 @@ def operation(
     )
 
     def describe(method: V) -> V:
-        method.operation = said  # type: ignore[attr-defined]
+        method.operation = metadata  # type: ignore[attr-defined]
         return method
 
     return describe

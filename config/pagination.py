@@ -10,15 +10,15 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from config.problems import ValidationFailed
-from config.serializers import Integer, Query, Serializer, Text
+from config.serializers import IntegerField, QuerySerializer, Serializer, TextField
 from config.store.items import Page, Raw
 
 
-class ListQuery(Query):
+class ListQuerySerializer(QuerySerializer):
     """What every list takes."""
 
-    limit = Integer(min_value=1, max_value=100, default=50, help_text="Results per page")
-    cursor = Text(max_length=2048, required=False, help_text="From `next`, as it is")
+    limit = IntegerField(min_value=1, max_value=100, default=50, help_text="Results per page")
+    cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
 
 
 def _signer(request: Request) -> signing.Signer:
@@ -32,7 +32,7 @@ def _signer(request: Request) -> signing.Signer:
     return signing.Signer(salt=repr(("cursor", owner, request.path_info, query)))
 
 
-def start_of(request: Request, cursor: str | None) -> Raw | None:
+def decode_cursor(request: Request, cursor: str | None) -> Raw | None:
     """Where the page begins. Raises ValidationFailed for a cursor we did not make for this list."""
     if cursor is None:
         return None
@@ -45,24 +45,24 @@ def start_of(request: Request, cursor: str | None) -> Raw | None:
     return {name: {"S": value} for name, value in keys.items()}
 
 
-def page_response(
-    request: Request, page: Page[Any], shape: type[Serializer], **context: Any
+def paginated_response(
+    request: Request, page: Page[Any], serializer_class: type[Serializer], **context: Any
 ) -> Response:
     """`{"results": […], "next": …}`; `next` is null on the last page."""
     following = None
     if page.next_key:
         cursor = _signer(request).sign_object({k: v["S"] for k, v in page.next_key.items()})
         following = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
-    results = shape(page.items, many=True, context={"request": request, **context}).data
+    results = serializer_class(page.items, many=True, context={"request": request, **context}).data
     return Response({"results": results, "next": following})
 
 
 @cache  # one component of the schema, however many routes answer it
-def list_of(shape: type[Serializer]) -> type[Serializer]:
-    """The shape of a list's answer, for the schema."""
-    name = f"{shape.__name__}List"
+def page_of(serializer_class: type[Serializer]) -> type[Serializer]:
+    """The serializer of a list's answer, for the schema."""
+    name = f"{serializer_class.__name__.removesuffix('Serializer')}ListSerializer"
     fields = {
-        "results": shape(many=True),
+        "results": serializer_class(many=True),
         "next": serializers.URLField(allow_null=True, help_text="Address of the next page"),
     }
     return type(name, (Serializer,), fields)

@@ -49,7 +49,7 @@ class _WireNames(serializers.SerializerMetaclass):
 
 
 class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
-    """The base of every shape.
+    """The base of every serializer.
 
     `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
     """
@@ -74,14 +74,14 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
         return values
 
 
-def valid(shape: type[Serializer], data: Any) -> dict[str, Any]:
-    """A request's body as the shape's values. Raises ValidationError."""
-    found = shape(data=data)
-    found.is_valid(raise_exception=True)
-    return dict(found.validated_data)
+def validated_body(serializer_class: type[Serializer], data: Any) -> dict[str, Any]:
+    """A request's body as the serializer's values. Raises ValidationError."""
+    serializer = serializer_class(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
 
 
-class Query(Serializer):
+class QuerySerializer(Serializer):
     """The parameters after `?`: text, of which the last of each name counts."""
 
     def __init__(self, parameters: Mapping[str, str] | None = None, **kwargs: Any) -> None:
@@ -96,10 +96,12 @@ class Query(Serializer):
 def _as_text(field: serializers.Field[Any, Any, Any, Any]) -> bool:
     """Whether the field was sent as text: in a query, or beside a file."""
     root = field.root
-    return isinstance(root, Query) or html.is_html_input(getattr(root, "initial_data", None))
+    return isinstance(root, QuerySerializer) or html.is_html_input(
+        getattr(root, "initial_data", None)
+    )
 
 
-class Text(serializers.CharField):
+class TextField(serializers.CharField):
     """Text of at least one visible character (unless blank is allowed), kept as it was written."""
 
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
@@ -114,7 +116,7 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class Pattern(Text):
+class PatternField(TextField):
     """Text that matches a regular expression as a whole."""
 
     def __init__(self, pattern: str, message: str, *, max_length: int, **kwargs: Any) -> None:
@@ -127,7 +129,7 @@ class Pattern(Text):
 ULID_OR_UUID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
-class Id(Pattern):
+class IdField(PatternField):
     """A ULID (upper case) or a UUID (lower case), as a client may make it."""
 
     sample = "4f0c6f6e-3f3b-4b53-8a0a-6a1f5d0f9e11"
@@ -137,7 +139,7 @@ class Id(Pattern):
         super().__init__(ULID_OR_UUID, "Give a ULID or a UUID.", **kwargs)
 
 
-class Integer(serializers.IntegerField):
+class IntegerField(serializers.IntegerField):
     """A whole number, which in JSON may be written `3.0`; `"3"` is text."""
 
     def to_internal_value(self, data: Any) -> int:
@@ -149,7 +151,7 @@ class Integer(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
-class Number(serializers.FloatField):
+class NumberField(serializers.FloatField):
     """A finite number."""
 
     def to_internal_value(self, data: Any) -> float:
@@ -158,7 +160,7 @@ class Number(serializers.FloatField):
         return super().to_internal_value(data)
 
 
-class Boolean(serializers.BooleanField):
+class BooleanField(serializers.BooleanField):
     """`true` or `false`."""
 
     def to_internal_value(self, data: Any) -> bool:
@@ -172,7 +174,7 @@ RFC3339 = re.compile(
 )
 
 
-class Instant(serializers.DateTimeField):
+class InstantField(serializers.DateTimeField):
     """An instant with its offset (RFC 3339), to the microsecond; answered in UTC."""
 
     def to_internal_value(self, value: Any) -> datetime:
@@ -185,7 +187,7 @@ zones = cache(available_timezones)  # it walks the zone files
 
 
 @extend_schema_field({"type": "string", "format": "iana-time-zone", "example": "Europe/Lisbon"})
-class Zone(Text):
+class ZoneField(TextField):
     """An IANA time zone's name."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -208,7 +210,7 @@ HTTPS = (
 )
 
 
-class HttpsUrl(Pattern):
+class HttpsUrlField(PatternField):
     """An https address."""
 
     sample = "https://media.example.org/casa"

@@ -73,7 +73,7 @@ calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-def record(operation: str, units: float = 0.0) -> None:
+def record_call(operation: str, units: float = 0.0) -> None:
     """Adds a call to the present request's list, if one is being kept."""
-    if (made := calls.get()) is not None:
-        made.append(Call(operation, units))
+    if (recorded := calls.get()) is not None:
+        recorded.append(Call(operation, units))

@@ -5,10 +5,10 @@ from typing import Any
 from django.urls import URLResolver, path
 from django.urls.resolvers import RoutePattern
 
-from config.health import Health, Ready
+from config.health import HealthView, ReadyView
 
 
-class _FirstWord(RoutePattern):
+class _FirstSegmentPattern(RoutePattern):
     """Matches paths by their first word and takes nothing away from them."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
@@ -19,17 +19,17 @@ class _FirstWord(RoutePattern):
         return (path, (), {}) if path.partition("/")[0] in self.words else None
 
 
-def part(urlconf: str, *words: str) -> URLResolver:
+def lazy_include(urlconf: str, *words: str) -> URLResolver:
     """The routes of a module, imported at the first request whose path begins with a word."""
-    return URLResolver(_FirstWord(words), urlconf)
+    return URLResolver(_FirstSegmentPattern(words), urlconf)
 
 
 urlpatterns = [
-    path("health", Health.as_view()),
-    path("health/ready", Ready.as_view()),
-    part("config.documentation", "schema", "docs", "redoc"),
-    part("accounts.urls", "auth", "profile", "users"),
-    part(
+    path("health", HealthView.as_view()),
+    path("health/ready", ReadyView.as_view()),
+    lazy_include("config.documentation", "schema", "docs", "redoc"),
+    lazy_include("accounts.urls", "auth", "profile", "users"),
+    lazy_include(
         "learning.urls",
         "decks",
         "flashcards",
@@ -41,9 +41,9 @@ urlpatterns = [
         "starter-decks",
         "statistics",
     ),
-    part("accounts.browse.urls", "browse"),
-    part("accounts.front.urls", "", "mails"),
-    part("reminders.urls", "calendar", "deliveries", "events", "reminders", "unsubscribe"),
+    lazy_include("accounts.browse.urls", "browse"),
+    lazy_include("accounts.front.urls", "", "mails"),
+    lazy_include("reminders.urls", "calendar", "deliveries", "events", "reminders", "unsubscribe"),
 ]
 
 handler400 = "config.http.bad_request"

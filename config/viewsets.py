@@ -10,9 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from config.http import AsItIs
+from config.http import PassThroughRenderer
 from config.problems import NotFound, ValidationFailed
-from config.serializers import ULID_OR_UUID, Query, Serializer
+from config.serializers import ULID_OR_UUID, QuerySerializer, Serializer
 
 T = TypeVar("T")
 
@@ -29,26 +29,28 @@ class Resource(ViewSet):
 
         That would make `schema` load drf-spectacular, which only the pages of the API need.
         """
-        found = (getattr_static(cls, name) for name in dir(cls))
-        return [method for method in found if hasattr(method, "mapping")]
+        attributes = (getattr_static(cls, name) for name in dir(cls))
+        return [method for method in attributes if hasattr(method, "mapping")]
 
     @property
     def learner_id(self) -> str:
         """The caller's id (Cognito's `sub`)."""
         return str(cast("Any", self.request.user).id)
 
-    def body(self, shape: type[Serializer], *, partial: bool = False) -> dict[str, Any]:
+    def validated_body(
+        self, serializer_class: type[Serializer], *, partial: bool = False
+    ) -> dict[str, Any]:
         """The validated body, named as in Python. Raises ValidationError."""
-        serializer = shape(data=self.request.data, partial=partial)
+        serializer = serializer_class(data=self.request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
-    def query(self, shape: type[Query]) -> dict[str, Any]:
+    def validated_query(self, serializer_class: type[QuerySerializer]) -> dict[str, Any]:
         """The validated query parameters. Raises ValidationError."""
-        return shape(self.request.query_params).values()
+        return serializer_class(self.request.query_params).values()
 
 
-def found(item: T | None) -> T:
+def get_or_404(item: T | None) -> T:
     """The item, else NotFound: another learner's is in another partition, so never at hand."""
     if item is None:
         raise NotFound
@@ -58,7 +60,7 @@ def found(item: T | None) -> T:
 ENTITY_TAG = re.compile(r'("?)(\d{1,15})\1', re.ASCII)  # proxies drop the quotes at times
 
 
-def expected_version(request: Request) -> int | None:
+def if_match_version(request: Request) -> int | None:
     """The version that `If-Match` demands; None where any will do (no header, or `*`).
 
     Raises ValidationFailed for a header that is not one of our entity tags.
@@ -71,20 +73,20 @@ def expected_version(request: Request) -> int | None:
     return int(match[2])
 
 
-def versioned(response: Response, version: int) -> Response:
+def with_etag(response: Response, version: int) -> Response:
     """The answer with the item's version as its entity tag."""
     response["ETag"] = f'"{version}"'
     return response
 
 
-class Public(APIView):
+class PublicView(APIView):
     """A view without a caller that answers in one format, whatever is asked for."""
 
     authentication_classes = ()
     permission_classes = ()
-    renderer_classes = (AsItIs,)
+    renderer_classes = (PassThroughRenderer,)
 
     def perform_content_negotiation(
         self, request: Request, force: bool = False
     ) -> tuple[BaseRenderer, str]:
-        return AsItIs(), AsItIs.media_type
+        return PassThroughRenderer(), PassThroughRenderer.media_type

@@ -15,13 +15,13 @@ ONE_DAY = timedelta(days=1)
 MATURE_DAYS = 21  # Anki: a card is mature from an interval of three weeks on
 
 
-def possible_days(at: datetime) -> list[date]:
+def candidate_days(at: datetime) -> list[date]:
     """Every day that some learner's calendar may call `at`: zones span UTC-12 to +14 hours."""
     today = at.astimezone(UTC).date()
     return [today + timedelta(days=n) for n in (-2, -1, 0, 1)]
 
 
-def counters(
+def day_counts(
     change: Change, before: Memory, *, deck_id: str, duration_ms: int, weights: Weights
 ) -> Counter[str]:
     """What a change adds to the counters of its day, given the card's state before it.

@@ -42,19 +42,19 @@ class TooFewAnswers(ValueError):
 
 def histories(entries: Iterable[Entry]) -> list[History]:
     """The answers of one card, each time it was new. After an import the beginning is unknown."""
-    found: list[list[Review]] = []
+    runs: list[list[Review]] = []
     present: list[Review] | None = []
     for change in standing_changes(entries):
         if isinstance(change, Review) and present is not None:
             present.append(change)
         elif isinstance(change, Reset):
-            found.append(present or [])
+            runs.append(present or [])
             present = []
         elif isinstance(change, Baseline):
-            found.append(present or [])
+            runs.append(present or [])
             present = None
-    found.append(present or [])
-    return [history for history in found if history]
+    runs.append(present or [])
+    return [history for history in runs if history]
 
 
 def fit(cards: Sequence[History], *, weights: Weights) -> Fit:

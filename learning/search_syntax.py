@@ -55,24 +55,24 @@ def parse(text: str) -> Search:
         if text[at].isspace():
             at += 1
             continue
-        found = TOKEN.match(text, at)
-        assert found is not None  # noqa: S101  (it matches the empty text, too)
-        at = _term(text, found, terms, words)
+        token = TOKEN.match(text, at)
+        assert token is not None  # noqa: S101  (it matches the empty text, too)
+        at = _term(text, token, terms, words)
         if len(terms) > MAX_TERMS:
-            raise SearchError(found.start(), f"A search has at most {MAX_TERMS} terms.")
+            raise SearchError(token.start(), f"A search has at most {MAX_TERMS} terms.")
     return Search(tuple(terms), " ".join(words))
 
 
-def _term(text: str, found: re.Match[str], terms: list[Term], words: list[str]) -> int:
+def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) -> int:
     """Takes one token in; answers where it ends."""
-    start, end = found.start("value"), found.end()
+    start, end = token.start("value"), token.end()
     if end < len(text) and not text[end].isspace():
         raise SearchError(end, "A quote is open." if text[end] == '"' else "A blank is missing.")
-    field, value = found["field"], found["value"].strip('"')
-    negated = bool(found["minus"])
+    field, value = token["field"], token["value"].strip('"')
+    negated = bool(token["minus"])
     if field is None:
         if negated:
-            raise SearchError(found.start(), "Only a term such as -tag:verbs can be turned round.")
+            raise SearchError(token.start(), "Only a term such as -tag:verbs can be turned round.")
         words.append(value)
     elif field == "prop":
         terms.append(_property(value, start, negated=negated))
@@ -84,17 +84,17 @@ def _term(text: str, found: re.Match[str], terms: list[Term], words: list[str]) 
         terms.append(Term(field, value, start, negated=negated))  # type: ignore[arg-type]
     else:
         raise SearchError(
-            found.start("field"), "Give deck:, tag:, is: or prop:, or quote the word."
+            token.start("field"), "Give deck:, tag:, is: or prop:, or quote the word."
         )
     return end
 
 
 def _property(value: str, start: int, *, negated: bool) -> Term:
-    found = PROPERTY.fullmatch(value)
-    if found is None:
+    match = PROPERTY.fullmatch(value)
+    if match is None:
         raise SearchError(start, "Compare a property, as in prop:lapses>3.")
-    if found["name"] not in PROPERTIES:
+    if match["name"] not in PROPERTIES:
         raise SearchError(start, f"Give one of {', '.join(PROPERTIES)}.")
-    if not NUMBER.fullmatch(found["number"]):
-        raise SearchError(start + found.start("number"), "Compare with a number.")
-    return Term("prop", found["number"], start, found["name"], found["operator"], negated=negated)
+    if not NUMBER.fullmatch(match["number"]):
+        raise SearchError(start + match.start("number"), "Compare with a number.")
+    return Term("prop", match["number"], start, match["name"], match["operator"], negated=negated)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from accounts.all_accounts import go_round
+from accounts.all_accounts import for_each_account
 from config.clock import now
+from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
-from learning.services.optimization import optimize_in_turn
 
 
 def optimize(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
@@ -14,10 +14,10 @@ def optimize(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
     optimize_weights(learner_id=event["learnerId"], now=now())
 
 
-def optimize_by_turns(event: Mapping[str, Any], _context: Any) -> int:
+def fit_nightly_batch(event: Mapping[str, Any], _context: Any) -> int:
     """Nightly: begins the fits of those learners whose turn it is; returns how many."""
-    return go_round(
-        lambda accounts: optimize_in_turn((each.learner_id for each in accounts), now=now()),
-        task="learning.tasks.optimize_by_turns",
+    return for_each_account(
+        lambda accounts: fit_next_batch((account.learner_id for account in accounts), now=now()),
+        task="learning.tasks.fit_nightly_batch",
         start=event.get("start"),
     )

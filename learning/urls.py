@@ -3,35 +3,35 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from learning.api.decks import Decks
-from learning.api.flashcards import Flashcards
-from learning.api.notes import Notes
-from learning.api.reviews import Reviews
-from learning.api.scenarios import Scenarios
-from learning.api.scheduler import Optimizations, SchedulerSettings
-from learning.api.sessions import Sessions
-from learning.api.starters import StarterDecks
-from learning.api.statistics import StudyStatistics
-from learning.api.transfer import Exports, Imports, Uploads
+from learning.api.decks import DeckViewSet
+from learning.api.flashcards import FlashcardViewSet
+from learning.api.notes import NoteViewSet
+from learning.api.reviews import ReviewViewSet
+from learning.api.scenarios import ScenarioViewSet
+from learning.api.scheduler import OptimizationViewSet, SchedulerViewSet
+from learning.api.sessions import SessionViewSet
+from learning.api.starters import StarterDeckViewSet
+from learning.api.statistics import StatisticsViewSet
+from learning.api.transfer import ExportViewSet, ImportViewSet, UploadViewSet
 
 router = SimpleRouter(trailing_slash=False)
-router.register("decks", Decks, "deck")
-router.register("flashcards", Flashcards, "flashcard")
-router.register("notes", Notes, "note")
-router.register("reviews", Reviews, "review")
-router.register("scenarios", Scenarios, "scenario")
-router.register("sessions", Sessions, "session")
-router.register("starter-decks", StarterDecks, "starter-deck")
+router.register("decks", DeckViewSet, "deck")
+router.register("flashcards", FlashcardViewSet, "flashcard")
+router.register("notes", NoteViewSet, "note")
+router.register("reviews", ReviewViewSet, "review")
+router.register("scenarios", ScenarioViewSet, "scenario")
+router.register("sessions", SessionViewSet, "session")
+router.register("starter-decks", StarterDeckViewSet, "starter-deck")
 
 urlpatterns = [
-    path("flashcards/import", Imports.as_view({"post": "create"})),
-    path("flashcards/uploads", Uploads.as_view({"post": "create"})),
-    path("flashcards/export", Exports.as_view({"get": "retrieve"})),
+    path("flashcards/import", ImportViewSet.as_view({"post": "create"})),
+    path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
+    path("flashcards/export", ExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
-    path("statistics", StudyStatistics.as_view({"get": "retrieve"})),
-    path("scheduler/optimize", Optimizations.as_view({"get": "retrieve", "post": "create"})),
+    path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),
+    path("scheduler/optimize", OptimizationViewSet.as_view({"get": "retrieve", "post": "create"})),
     path(
         "scheduler",
-        SchedulerSettings.as_view({"get": "retrieve", "patch": "partial_update"}),
+        SchedulerViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
     ),
 ]

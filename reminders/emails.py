@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 from django.conf import settings
 
 from config import mail
-from config.crypto import SealBroken, seal, unseal
+from config.crypto import InvalidSeal, seal, unseal
 from config.problems import ServiceUnavailable
 from reminders.models import EVENT, STUDY, Event, Reminder
 from reminders.recurrence import Occurrence, occurrence_named
@@ -23,7 +23,7 @@ LINK_WORKS = timedelta(days=400)
 
 
 @dataclass(frozen=True)
-class Entry:
+class MailItem:
     """One reminder in a mail: `subject` where it is alone, `lines` below its `title`."""
 
     about: str
@@ -32,21 +32,21 @@ class Entry:
     lines: tuple[str, ...] = ()
 
 
-def study_entry(due_cards: int) -> Entry:
+def study_item(due_cards: int) -> MailItem:
     """A digest of how much there is to study; MANY stands for that many or more."""
     if due_cards == 1:
         text = "1 card is due"
     else:
         text = f"{due_cards}{' or more' if due_cards >= MANY else ''} cards are due"
-    return Entry(STUDY, text, text, ("A few minutes now keep them from being forgotten.",))
+    return MailItem(STUDY, text, text, ("A few minutes now keep them from being forgotten.",))
 
 
-def one_off_entry(reminder: Reminder) -> Entry:
+def one_off_item(reminder: Reminder) -> MailItem:
     """What the learner wrote down."""
-    return Entry(reminder.about, reminder.title, reminder.title, _lines(reminder.note))
+    return MailItem(reminder.about, reminder.title, reminder.title, _lines(reminder.note))
 
 
-def event_entry(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) -> Entry:
+def event_item(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) -> MailItem:
     """One occurrence of an event, in the reader's zone."""
     occurrence = occurrence_named(event.recurrence, key)
     when = day = ""
@@ -56,7 +56,9 @@ def event_entry(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) -
         when = f"{when}{elsewhere}"
     subject = f"{event.title}: {day}" if day else event.title
     where = f"Where: {event.location}" if event.location else ""
-    return Entry(EVENT, subject, event.title, _lines(when, where, reminder.note, event.description))
+    return MailItem(
+        EVENT, subject, event.title, _lines(when, where, reminder.note, event.description)
+    )
 
 
 def _lines(*texts: str) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ def _elsewhere(occurrence: Occurrence, name: str, zone: ZoneInfo) -> str:
 
 
 def send(
-    entries: Sequence[Entry],
+    entries: Sequence[MailItem],
     *,
     to: str,
     name: str,
@@ -161,6 +163,6 @@ def subscription_of(token: str, *, now: datetime) -> tuple[str, str] | None:
     """The learner and the kind of mail that a token stops; None for one that is not ours."""
     try:
         values = unseal(UNSUBSCRIBE, token, now=now)
-    except SealBroken:
+    except InvalidSeal:
         return None
     return str(values["learner"]), str(values["kind"])

@@ -15,8 +15,8 @@ from config import aws, telemetry
 from config.clock import now
 from config.problems import ServiceUnavailable
 from reminders.models import SHARDS
-from reminders.services.suppressions import take_event
-from reminders.services.sweep import Tally, sweep
+from reminders.services.suppressions import handle_event
+from reminders.services.sweep import SweepResult, sweep
 
 log = logging.getLogger("parley.reminders")
 
@@ -26,7 +26,7 @@ SPARE_S = 8.0
 and what is cut off comes up again after its lease."""
 WITHIN_S = 45.0
 """What a run takes where nothing limits it: it is over before the next minute's."""
-MOST_GENERATIONS = 10
+MAX_GENERATIONS = 10
 """How often a run of one shard may be followed by another: the next minute goes on anyway."""
 
 
@@ -42,31 +42,31 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
     if not done.counts["busy"]:  # else nobody knows; the alarm takes that for late
         telemetry.emit("SweepLag", done.lag_s, unit="Seconds")
     for shard in done.unfinished:
-        _go_on(shard, generation=1)
+        _continue_async(shard, generation=1)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
 
 
 def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
     """Goes on with one shard (`event["shard"]`) until it is done or the time is up."""
     shard, generation = int(event["shard"]), int(event.get("generation", 1))
-    done = _run([shard], context, pages=None) or Tally()
-    if done.unfinished and generation < MOST_GENERATIONS:
-        _go_on(shard, generation=generation + 1)
+    done = _run([shard], context, pages=None) or SweepResult()
+    if done.unfinished and generation < MAX_GENERATIONS:
+        _continue_async(shard, generation=generation + 1)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
 
 
-def take_mail_event(event: Any, _context: Any) -> int:
+def handle_ses_event(event: Any, _context: Any) -> int:
     """SES's word on a mail, by SNS: suppresses addresses; returns how many."""
     suppressed = 0
     for record in event.get("Records", []):
         try:
-            suppressed += take_event(dict(json.loads(record["Sns"]["Message"])), now=now())
+            suppressed += handle_event(dict(json.loads(record["Sns"]["Message"])), now=now())
         except (KeyError, TypeError, ValueError):
             log.warning("not an event of SES's")
     return suppressed
 
 
-def _run(shards: Any, context: Any, *, pages: int | None) -> Tally | None:
+def _run(shards: Any, context: Any, *, pages: int | None) -> SweepResult | None:
     """What a sweep did; None when it failed."""
     remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
     within_s = remaining_ms() / 1000 - SPARE_S if remaining_ms else WITHIN_S
@@ -82,9 +82,9 @@ def _function_name() -> str | None:
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
 
 
-def _go_on(shard: int, *, generation: int) -> None:
+def _continue_async(shard: int, *, generation: int) -> None:
     """Starts another run for one shard; where there is no Lambda, the next minute goes on."""
     try:
-        aws.begin("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
+        aws.invoke_async("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
     except (ClientError, ServiceUnavailable):
         log.exception("a shard is not gone on with; the next minute does")

@@ -3,21 +3,21 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from reminders.api.calendar import CalendarAddress, CalendarFeed, CalendarRotation
-from reminders.api.deliveries import FailedDeliveries
-from reminders.api.events import Events
-from reminders.api.reminders import Reminders
-from reminders.api.unsubscribe import Unsubscribe
+from reminders.api.calendar import CalendarAddressView, CalendarFeedView, CalendarRotationView
+from reminders.api.deliveries import FailedDeliveryViewSet
+from reminders.api.events import EventViewSet
+from reminders.api.reminders import ReminderViewSet
+from reminders.api.unsubscribe import UnsubscribeView
 
 router = SimpleRouter(trailing_slash=False)
-router.register("deliveries", FailedDeliveries, "delivery")
-router.register("events", Events, "event")
-router.register("reminders", Reminders, "reminder")
+router.register("deliveries", FailedDeliveryViewSet, "delivery")
+router.register("events", EventViewSet, "event")
+router.register("reminders", ReminderViewSet, "reminder")
 
 urlpatterns = [
     *router.urls,
-    path("calendar", CalendarAddress.as_view()),
-    path("calendar/rotate", CalendarRotation.as_view()),
-    path("calendar/<str:token>.ics", CalendarFeed.as_view()),
-    path("unsubscribe/<str:token>", Unsubscribe.as_view()),
+    path("calendar", CalendarAddressView.as_view()),
+    path("calendar/rotate", CalendarRotationView.as_view()),
+    path("calendar/<str:token>.ics", CalendarFeedView.as_view()),
+    path("unsubscribe/<str:token>", UnsubscribeView.as_view()),
 ]

@@ -96,7 +96,7 @@ class Person:
     refresh_token: str
 
 
-def sign_up(email: str, password: str = PASSWORD, ip: str | None = None, **names: str) -> Any:
+def post_sign_up(email: str, password: str = PASSWORD, ip: str | None = None, **names: str) -> Any:
     """The answer to a sign-up."""
     body = {"email": email, "password": password, "firstName": "Maria", "lastName": "Sousa"}
     return api.post("/auth/signup", body | names, ip=ip)
@@ -107,10 +107,10 @@ def log_in(email: str, password: str = PASSWORD, **options: Any) -> Any:
     return api.post("/auth/login", {"email": email, "password": password}, **options)
 
 
-def join(name: str, **names: str) -> Person:
+def sign_up(name: str, **names: str) -> Person:
     """A new learner, by the whole journey."""
     email = new_email(name)
-    assert sign_up(email, firstName=name.title(), **names).status_code == 201
+    assert post_sign_up(email, firstName=name.title(), **names).status_code == 201
     code = mailed_code(email)
     assert api.post("/auth/verify-email", {"email": email, "code": code}).status_code == 200
     answer = log_in(email)

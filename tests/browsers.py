@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.browse import guard, sessions
 from accounts.cognito.sessions import Tokens
-from accounts.services.profile import person
+from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn
 from config import clock
 from tests.callers import Caller, access_token
@@ -139,7 +139,7 @@ def signed_in(caller: Caller, *, expires_in_s: int = 3600, **token: Any) -> Brow
 def cookie_of(caller: Caller, *, expires_in_s: int = 3600, **token: Any) -> str:
     """The cookie of a new session."""
     groups = frozenset(token.pop("groups", ("staff",)))
-    found = person(caller.id, groups=groups, now=clock.now())
+    found = read_profile(caller.id, groups=groups, now=clock.now())
     assert found is not None
     access = access_token(caller.id, groups=tuple(groups), **token)
     tokens = Tokens(access, "id-token", REFRESH_TOKEN, expires_in_s)

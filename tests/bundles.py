@@ -29,7 +29,7 @@ AHEAD = timedelta(minutes=2)
 class Deployment:
     """Where the stage is, what it was made from, and the environment for further chores."""
 
-    place: release.Place
+    place: release.Environment
     bundle: Bundle
     environment: dict[str, str]
 
@@ -56,9 +56,9 @@ def deployment(embedded_home: Path) -> Deployment:
     session = boto3.Session(
         local_aws.CREDENTIALS, local_aws.CREDENTIALS, region_name=cloudformation.LOCAL_REGION
     )
-    place = release.Place(session, endpoint_url)
+    place = release.Environment(session, endpoint_url)
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    environment = ours | place.environment() | {"PARLEY_HOME": str(embedded_home)}
+    environment = ours | place.process_variables() | {"PARLEY_HOME": str(embedded_home)}
     into = BASE_DIR / "build" / STAGE
     zappa = BASE_DIR / ".uv" / f"zappa-{Target.here().python}" / "bin" / "zappa"
     made = Deployment(place, Bundle(into / f"parley-{STAGE}.zip", into / "app", zappa), environment)
@@ -85,7 +85,7 @@ def unpacked(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Api:
     """The deployed API as its clients reach it."""
 
-    place: release.Place
+    place: release.Environment
     base: str
     headers: dict[str, str]
 
@@ -123,17 +123,17 @@ class Learner:
 
 
 @pytest.fixture(scope="session")
-def place(deployment: Deployment) -> release.Place:
+def place(deployment: Deployment) -> release.Environment:
     return deployment.place
 
 
 @pytest.fixture(scope="session")
-def outputs(place: release.Place) -> dict[str, str]:
+def outputs(place: release.Environment) -> dict[str, str]:
     return cloudformation.outputs(place.client("cloudformation"), STAGE)
 
 
 @pytest.fixture(scope="session")
-def api(place: release.Place) -> Api:
+def api(place: release.Environment) -> Api:
     return Api(place, *place.address(release._api_id(STAGE, place), STAGE))
 
 

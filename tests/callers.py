@@ -97,10 +97,10 @@ def _with_ours() -> dict[str, Any]:
     return {"keys": [*fetch_keys()["keys"], *public_keys()["keys"]]}
 
 
-def welcome(name: str, *, timezone: str = "UTC", groups: tuple[str, ...] = ()) -> Caller:
+def make_learner(name: str, *, timezone: str = "UTC", groups: tuple[str, ...] = ()) -> Caller:
     """A learner with an account and a profile, signed in."""
     learner_id, now = str(uuid4()), clock.now()
-    Account.new(learner_id, email=f"{name}@example.org", now=now).put_new()
+    Account.new(learner_id, email=f"{name}@example.org", now=now).create()
     Profile(
         learner_key(learner_id),
         Profile.SK,
@@ -108,6 +108,6 @@ def welcome(name: str, *, timezone: str = "UTC", groups: tuple[str, ...] = ()) -
         last_name="Silva",
         timezone=timezone,
         created_at=now,
-    ).put_new()
+    ).create()
     accept_our_tokens()
     return Caller(learner_id, access_token(learner_id, groups=groups))

@@ -14,7 +14,7 @@ from django.test.client import ClientHandler
 from django.urls import clear_script_prefix
 from moto import mock_aws
 
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)
@@ -27,7 +27,7 @@ from tests.bundles import (  # noqa: F401  (fixtures)
     reminder,
     unpacked,
 )
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
@@ -130,17 +130,17 @@ def moto_stack(memory_table: MemoryTable) -> Iterator[Stack]:
 def table(moto_stack: Stack, memory_table: MemoryTable) -> None:
     """An empty table."""
     memory_table.clear()
-    states.forget()
+    account_cache.forget()
 
 
 @pytest.fixture
 def maria(table: None) -> Caller:
-    return welcome("maria", timezone="Europe/Lisbon")
+    return make_learner("maria", timezone="Europe/Lisbon")
 
 
 @pytest.fixture
 def joao(table: None) -> Caller:
-    return welcome("joao")
+    return make_learner("joao")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from accounts.models import Account, Profile
 from config import aws
-from reminders.services.sweep import Tally, sweep
+from reminders.services.sweep import SweepResult, sweep
 from tests.callers import Caller
 from tests.waiting import PATIENCE_S
 
@@ -54,7 +54,7 @@ def reminder_of(caller: Caller, **fields: Any) -> dict[str, Any]:
     return made
 
 
-def sweep_at(instant: str | datetime, **options: Any) -> Tally:
+def sweep_at(instant: str | datetime, **options: Any) -> SweepResult:
     """One sweep of all shards at an instant, in one thread: moto takes no transactions at once."""
     at = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
     assert at.tzinfo

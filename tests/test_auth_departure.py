@@ -15,21 +15,21 @@ from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Profile, learner_key
 from accounts.services.email import confirm_email_change
 from config import aws
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.ops.local_aws import exclusive
 from config.problems import ServiceUnavailable
 from config.store import items
-from config.store.items import plain, raw_page
+from config.store.items import json_value, raw_partition_page
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
     api,
     before_call,
-    join,
     log_in,
     mailed_code,
     new_email,
     new_ip,
+    post_sign_up,
     problem,
     sign_up,
 )
@@ -50,7 +50,7 @@ def leave(person: Person, password: str | None = PASSWORD, **options: Any) -> An
 
 def left_of(person: Person) -> list[str]:
     """The sort keys that the table still has of a learner."""
-    return [item["sk"]["S"] for item in raw_page(learner_key(person.id)).items]
+    return [item["sk"]["S"] for item in raw_partition_page(learner_key(person.id)).items]
 
 
 def sweep(minutes: float) -> None:
@@ -83,23 +83,23 @@ def make_all_else(person: Person) -> None:
 @pytest.mark.usefixtures("embedded_aws")
 class TestLeaving:
     def test_removes_all_in_table_and_pool_and_frees_the_address(self) -> None:
-        aldo = join("aldo")
+        aldo = sign_up("aldo")
         make_cards(aldo, 3)
         make_all_else(aldo)
         assert leave(aldo).status_code == 204
         assert problem(api.get("/profile", token=aldo.token)) == (401, "NOT_AUTHENTICATED")
         assert problem(log_in(aldo.email)) == (401, "INVALID_CREDENTIALS")
         assert left_of(aldo) == [Account.SK]
-        mark = str(raw_page(learner_key(aldo.id)).items)
+        mark = str(raw_partition_page(learner_key(aldo.id)).items)
         assert aldo.email not in mark
         assert cognito_users.find_sub(aldo.email) is None
         assert Address.of(aldo.email) is None
         sweep(3)
         assert left_of(aldo) == []
-        assert sign_up(aldo.email).status_code == 201
+        assert post_sign_up(aldo.email).status_code == 201
 
     def test_needs_the_password_and_wrong_ones_count(self) -> None:
-        berta, here = join("berta"), new_ip()
+        berta, here = sign_up("berta"), new_ip()
         assert problem(leave(berta, None)) == (400, "VALIDATION_ERROR")
         for _ in range(5):
             wrong = leave(berta, "not-the-password", ip=here)
@@ -117,7 +117,7 @@ class TestLeaving:
         ],
     )
     def test_cut_off_anywhere_is_completed_by_the_sweep(self, service: str, operation: str) -> None:
-        cesar = join("cesar")
+        cesar = sign_up("cesar")
         make_cards(cesar, 1)
 
         def down() -> None:
@@ -137,10 +137,10 @@ class TestLeaving:
 
     def test_frees_both_addresses_when_one_is_being_changed(self) -> None:
         """By a process that does not know yet that the learner is leaving."""
-        davide, new = join("davide"), new_email("davide.new")
+        davide, new = sign_up("davide"), new_email("davide.new")
         change = {"newEmail": new, "password": PASSWORD}
         assert api.post("/auth/email/change", change, token=davide.token).status_code == 200
-        learner, here = Learner(davide.id, frozenset(), 0, 0), Source("10.0.0.1", "test")
+        learner, here = Learner(davide.id, frozenset(), 0, 0), ClientInfo("10.0.0.1", "test")
 
         def confirm() -> None:
             with pytest.raises(ServiceUnavailable):
@@ -153,7 +153,7 @@ class TestLeaving:
         assert (Address.of(davide.email), Address.of(new)) == (None, None)
 
     def test_sweeps_what_a_late_request_wrote(self) -> None:
-        deva = join("deva")
+        deva = sign_up("deva")
         assert leave(deva).status_code == 204
         now = datetime.now(UTC)
         Profile.new(deva.id, first_name="Deva", last_name="Late", now=now).put()
@@ -167,7 +167,7 @@ class TestLeaving:
 @pytest.mark.usefixtures("embedded_aws")
 class TestAnExport:
     def test_has_all_that_is_stored_but_secrets(self) -> None:
-        edna, other = join("edna"), join("other")
+        edna, other = sign_up("edna"), sign_up("other")
         make_cards(edna, 2)
         make_all_else(edna)
         make_cards(other, 1, "gato")
@@ -177,7 +177,7 @@ class TestAnExport:
         body = answer.json()
         assert body["next"] is None
         kinds = {item["kind"] for item in body["results"]}
-        stored = {item["kind"]["S"] for item in raw_page(learner_key(edna.id)).items}
+        stored = {item["kind"]["S"] for item in raw_partition_page(learner_key(edna.id)).items}
         assert kinds == stored - {"mfa"}
         of_all_apps = {"account", "profile", "activity", "deck", "card", "entry", "event"}
         assert of_all_apps | {"reminder"} <= kinds
@@ -188,7 +188,7 @@ class TestAnExport:
         assert "gato" not in text
 
     def test_is_paged_below_lambdas_limit_and_complete(self) -> None:
-        fabia = join("fabia")
+        fabia = sign_up("fabia")
         now, rows = datetime.now(UTC), 20
         for number in range(rows):
             large = Profile.new(fabia.id, first_name="x" * 300_000, last_name="Long", now=now)
@@ -207,7 +207,7 @@ class TestAnExport:
         assert {f"ZZ#{number:03}" for number in range(rows)} <= set(keys)
 
     def test_cursor_is_of_no_use_to_another_learner(self) -> None:
-        answer = api.get("/profile/export?cursor=forged", token=join("gino").token)
+        answer = api.get("/profile/export?cursor=forged", token=sign_up("gino").token)
         assert problem(answer) == (400, "VALIDATION_ERROR")
 
 
@@ -225,9 +225,9 @@ class TestAnExport:
     ],
 )
 def test_a_stored_attribute_is_told_as_json(stored: dict[str, Any], value: Any) -> None:
-    assert plain(stored) == value
+    assert json_value(stored) == value
 
 
 def test_a_binary_attribute_is_not_told() -> None:
     with pytest.raises(ValueError, match="B"):
-        plain({"B": b"secret"})
+        json_value({"B": b"secret"})

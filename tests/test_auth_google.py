@@ -21,10 +21,10 @@ from tests.accounts_helpers import (
     PASSWORD,
     Person,
     api,
-    join,
     log_in,
     new_email,
     problem,
+    sign_up,
     subjects_mailed,
 )
 from tests.waiting import PATIENCE_S
@@ -164,7 +164,7 @@ def test_an_address_that_google_does_not_vouch_for_makes_no_learner(google: Goog
 
 
 def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: GoogleStub) -> None:
-    wanda = join("wanda")
+    wanda = sign_up("wanda")
     google.is_used_by("Wanda", wanda.email)
     assert problem(enter(travel().body())) == (409, "ACCOUNT_EXISTS")
     wrong = link(wanda, travel().body(password="not-the-password"))
@@ -179,7 +179,7 @@ def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: Goo
 
 
 def test_a_linked_google_account_with_another_address_changes_none(google: GoogleStub) -> None:
-    nelson = join("nelson")
+    nelson = sign_up("nelson")
     google.is_used_by("Nelson", new_email("nelson.of.google"))
     assert link(nelson, travel().body(password=PASSWORD)).status_code == 204
     assert enter(travel().body()).json()["user"]["email"] == nelson.email
@@ -190,7 +190,7 @@ def test_a_linked_google_account_with_another_address_changes_none(google: Googl
 
 
 def test_a_google_account_of_another_learner_cannot_be_linked(google: GoogleStub) -> None:
-    xavier = join("xavier")
+    xavier = sign_up("xavier")
     google.is_used_by("Yolanda", new_email("yolanda"))
     assert enter(travel().body()).status_code == 200
     taken = link(xavier, travel().body(password=PASSWORD))
@@ -218,7 +218,7 @@ def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleSt
 def test_a_disabled_learner_cannot_come_in_by_google_either(google: GoogleStub) -> None:
     google.is_used_by("Abel", new_email("abel"))
     user_id = enter(travel().body()).json()["user"]["userId"]
-    Account.at(user_id).apply(Account.disabled.set(True))
+    Account.at(user_id).update_attributes(Account.disabled.set(True))
     assert problem(enter(travel().body())) == (401, "INVALID_CREDENTIALS")
 
 
@@ -228,7 +228,7 @@ def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
     The page is open for this test alone: a stage offers Google there, and no passwords.
     """
     offer("COGNITO", GOOGLE)
-    bento, verifier = join("bento"), secrets.token_urlsafe(40)
+    bento, verifier = sign_up("bento"), secrets.token_urlsafe(40)
     challenge = challenge_of(verifier)
     form = {
         "client_id": stack().client_id,

@@ -24,10 +24,10 @@ from tests.accounts_helpers import (
     Person,
     api,
     before_call,
-    join,
     log_in,
     new_ip,
     problem,
+    sign_up,
     subjects_mailed,
 )
 
@@ -37,7 +37,7 @@ WRONG = (401, "INVALID_MFA_CODE")
 
 
 @dataclass(frozen=True)
-class Guarded:
+class MfaLearner:
     """A learner with a second step."""
 
     person: Person
@@ -59,12 +59,12 @@ def set_up(person: Person) -> Any:
     return api.post("/auth/mfa/setup", token=person.token)
 
 
-def guard(person: Person) -> Guarded:
+def enable_mfa(person: Person) -> MfaLearner:
     secret = set_up(person).json()["secret"]
     code = pyotp.TOTP(secret).now()
     answer = api.post("/auth/mfa/verify-setup", {"code": code}, token=person.token)
     assert answer.status_code == 200, answer.content
-    return Guarded(person, secret, answer.json()["backupCodes"])
+    return MfaLearner(person, secret, answer.json()["backupCodes"])
 
 
 def verify(session: str, code: str) -> Any:
@@ -77,7 +77,7 @@ def actions(person: Person) -> list[str]:
 
 
 def test_a_secret_comes_as_text_uri_and_picture() -> None:
-    vera = join("vera")
+    vera = sign_up("vera")
     body = set_up(vera).json()
     uri = urlsplit(body["otpauthUri"])
     assert (uri.scheme, uri.netloc) == ("otpauth", "totp")
@@ -89,7 +89,7 @@ def test_a_secret_comes_as_text_uri_and_picture() -> None:
 
 
 def test_a_sign_in_asks_for_the_code_and_then_opens() -> None:
-    diogo = guard(join("diogo"))
+    diogo = enable_mfa(sign_up("diogo"))
     answer = log_in(diogo.person.email)
     assert set(answer.json()) == {"sessionToken", "mfaRequired", "tokenType"}
     assert answer.json()["mfaRequired"] is True
@@ -101,14 +101,14 @@ def test_a_sign_in_asks_for_the_code_and_then_opens() -> None:
 
 
 def test_a_code_works_once_even_in_another_sign_in() -> None:
-    irene = guard(join("irene"))
+    irene = enable_mfa(sign_up("irene"))
     code = irene.code
     assert verify(irene.session(), code).status_code == 200
     assert problem(verify(irene.session(), code)) == WRONG
 
 
 def test_a_wrong_first_code_does_not_turn_it_on() -> None:
-    otto = join("otto")
+    otto = sign_up("otto")
     early = api.post("/auth/mfa/verify-setup", {"code": "123456"}, token=otto.token)
     assert problem(early) == (409, "MFA_NOT_ENABLED")
     secret = set_up(otto).json()["secret"]
@@ -120,14 +120,14 @@ def test_a_wrong_first_code_does_not_turn_it_on() -> None:
 
 
 def test_it_cannot_be_set_up_over_one_that_is_on() -> None:
-    nadia = guard(join("nadia"))
+    nadia = enable_mfa(sign_up("nadia"))
     assert problem(set_up(nadia.person)) == (409, "MFA_ALREADY_ENABLED")
     again = api.post("/auth/mfa/verify-setup", {"code": nadia.code}, token=nadia.person.token)
     assert problem(again) == (409, "MFA_ALREADY_ENABLED")
 
 
 def test_a_backup_code_replaces_the_app_once() -> None:
-    lea = guard(join("lea"))
+    lea = enable_mfa(sign_up("lea"))
     assert len(set(lea.codes)) == 10
     assert verify(lea.session(), lea.codes[0]).status_code == 200
     assert problem(verify(lea.session(), lea.codes[0])) == WRONG
@@ -137,7 +137,7 @@ def test_a_backup_code_replaces_the_app_once() -> None:
 
 
 def test_two_parallel_uses_of_a_backup_code_give_one_success() -> None:
-    ivo = guard(join("ivo"))
+    ivo = enable_mfa(sign_up("ivo"))
     sessions = [ivo.session() for _ in range(4)]
 
     def use(session: str) -> int:
@@ -149,7 +149,7 @@ def test_two_parallel_uses_of_a_backup_code_give_one_success() -> None:
 
 
 def test_a_backup_code_survives_a_failure_of_cognito() -> None:
-    greta = guard(join("greta"))
+    greta = enable_mfa(sign_up("greta"))
     session, failures = greta.session(), iter([1, 1, 1])
 
     def down() -> None:
@@ -164,9 +164,9 @@ def test_a_backup_code_survives_a_failure_of_cognito() -> None:
 
 def test_a_time_step_that_the_app_has_used_up_does_not_cost_a_backup_code() -> None:
     """The embedded pool takes a code again and again: Cognito's answer is from AWS's model."""
-    bela = guard(join("bela"))
+    bela = enable_mfa(sign_up("bela"))
     session = bela.session()
-    tokens = cognito_sessions.sign_in(username=join("tokens").email, password=PASSWORD)
+    tokens = cognito_sessions.sign_in(username=sign_up("tokens").email, password=PASSWORD)
     assert isinstance(tokens, Tokens)
     given = {"AccessToken": tokens.access_token, "IdToken": tokens.id_token, "ExpiresIn": 3600}
     with Stubber(aws.client("cognito-idp")) as stub:
@@ -181,7 +181,7 @@ def test_a_time_step_that_the_app_has_used_up_does_not_cost_a_backup_code() -> N
 
 
 def test_five_wrong_codes_end_a_sign_in_and_twenty_all_of_them() -> None:
-    rafa = guard(join("rafa"))
+    rafa = enable_mfa(sign_up("rafa"))
     session = rafa.session()
     wrong = [code for code in (f"{n:06}" for n in range(100)) if code != rafa.code][:25]
     for code in wrong[:5]:
@@ -195,7 +195,7 @@ def test_five_wrong_codes_end_a_sign_in_and_twenty_all_of_them() -> None:
 
 
 def test_a_session_token_lasts_three_minutes_and_cannot_be_made_or_changed() -> None:
-    kim = guard(join("kim"))
+    kim = enable_mfa(sign_up("kim"))
     session = kim.session()
     flipped = session[:-2] + ("A" if session[-2] != "A" else "B") + session[-1]
     for forged in (flipped, session[:40], "AAAA", base64.urlsafe_b64encode(b"x" * 60).decode()):
@@ -211,7 +211,7 @@ def test_a_code_of_the_wrong_shape_is_400(code: Any) -> None:
 
 
 def test_new_backup_codes_void_the_old_ones() -> None:
-    yara = guard(join("yara"))
+    yara = enable_mfa(sign_up("yara"))
     renewed = api.post(
         "/auth/mfa/backup-codes", {"password": PASSWORD}, token=yara.person.token
     ).json()["backupCodes"]
@@ -221,12 +221,12 @@ def test_new_backup_codes_void_the_old_ones() -> None:
 
 def test_without_a_second_step_there_are_no_backup_codes() -> None:
     body = {"password": PASSWORD}
-    answer = api.post("/auth/mfa/backup-codes", body, token=join("leo").token)
+    answer = api.post("/auth/mfa/backup-codes", body, token=sign_up("leo").token)
     assert problem(answer) == (409, "MFA_NOT_ENABLED")
 
 
 def test_turning_it_off_takes_the_password_and_counts_wrong_ones() -> None:
-    silvia, here = guard(join("silvia")), new_ip()
+    silvia, here = enable_mfa(sign_up("silvia")), new_ip()
 
     def disable(password: str | None, ip: str) -> Any:
         body = {} if password is None else {"password": password}
@@ -243,7 +243,7 @@ def test_turning_it_off_takes_the_password_and_counts_wrong_ones() -> None:
 
 
 def test_the_secret_lies_encrypted_and_the_codes_as_fingerprints() -> None:
-    ugo = guard(join("ugo"))
+    ugo = enable_mfa(sign_up("ugo"))
     stored = Mfa.of(ugo.person.id)
     assert stored is not None
     raw = str(stored.raw)
@@ -254,7 +254,7 @@ def test_the_secret_lies_encrypted_and_the_codes_as_fingerprints() -> None:
 
 def test_a_second_step_switched_past_us_is_followed_and_told() -> None:
     """Whoever holds an access token may ask Cognito directly."""
-    tomas = guard(join("tomas"))
+    tomas = enable_mfa(sign_up("tomas"))
     aws.client("cognito-idp").set_user_mfa_preference(
         AccessToken=tomas.person.token, SoftwareTokenMfaSettings={"Enabled": False}
     )
@@ -269,7 +269,7 @@ def test_a_second_step_switched_past_us_is_followed_and_told() -> None:
 
 
 def test_a_set_up_cut_off_after_cognito_is_completed_by_the_next_sign_in() -> None:
-    mila = join("mila")
+    mila = sign_up("mila")
     secret = set_up(mila).json()["secret"]
     cognito_users.verify_totp_secret(mila.token, pyotp.TOTP(secret).now())
     cognito_users.set_mfa(mila.id, enabled=True)
@@ -284,7 +284,7 @@ def test_a_set_up_cut_off_after_cognito_is_completed_by_the_next_sign_in() -> No
 
 def test_no_code_or_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", logger="parley")
-    jorge = guard(join("jorge"))
+    jorge = enable_mfa(sign_up("jorge"))
     session, code = jorge.session(), jorge.code
     assert verify(session, code).status_code == 200
     lines = "\n".join(str(vars(record)) for record in caplog.records)
@@ -294,7 +294,7 @@ def test_no_code_or_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_token_without_cognitos_scope_may_not_set_it_up() -> None:
     """As after Google: the embedded pool's answer to a token that is not its own is the same."""
-    zoe = join("zoe")
+    zoe = sign_up("zoe")
     with Stubber(aws.client("cognito-idp")) as stub:
         stub.add_client_error("associate_software_token", "NotAuthorizedException")
         assert problem(set_up(zoe)) == (403, "PASSWORD_SIGN_IN_NEEDED")
@@ -302,6 +302,6 @@ def test_a_token_without_cognitos_scope_may_not_set_it_up() -> None:
 
 def test_the_pool_is_the_one_that_asks() -> None:
     """Not we: the password alone gets no tokens from Cognito either."""
-    eva = guard(join("eva"))
+    eva = enable_mfa(sign_up("eva"))
     found = cognito_sessions.sign_in(username=eva.person.email, password=PASSWORD)
     assert isinstance(found, Challenge)

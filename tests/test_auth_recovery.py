@@ -18,11 +18,11 @@ from tests.accounts_helpers import (
     Person,
     api,
     before_call,
-    join,
     log_in,
     mailed_code,
     new_email,
     new_ip,
+    post_sign_up,
     problem,
     sign_up,
     subjects_mailed,
@@ -65,7 +65,7 @@ def assert_signed_out(person: Person) -> None:
 
 class TestAForgottenPassword:
     def test_is_replaced_by_the_mailed_code_and_all_sessions_end(self) -> None:
-        aida = join("aida")
+        aida = sign_up("aida")
         assert request_reset(aida.email).status_code == 200
         code = mailed_code(aida.email)
         assert problem(reset(aida.email, "000000")) == BAD_CODE
@@ -78,7 +78,7 @@ class TestAForgottenPassword:
         assert problem(reset(aida.email, code)) == BAD_CODE
 
     def test_leaves_the_second_step_on(self) -> None:
-        olivia = join("olivia")
+        olivia = sign_up("olivia")
         secret = api.post("/auth/mfa/setup", token=olivia.token).json()["secret"]
         code = {"code": pyotp.TOTP(secret).now()}
         assert api.post("/auth/mfa/verify-setup", code, token=olivia.token).status_code == 200
@@ -87,7 +87,7 @@ class TestAForgottenPassword:
         assert set(log_in(olivia.email, NEW).json()) == {"sessionToken", "mfaRequired", "tokenType"}
 
     def test_opens_an_account_that_was_locked(self) -> None:
-        brito, here = join("brito"), new_ip()
+        brito, here = sign_up("brito"), new_ip()
         for _ in range(5):
             log_in(brito.email, "not-the-password", ip=here)
         assert log_in(brito.email, ip=here).status_code == 429
@@ -97,19 +97,19 @@ class TestAForgottenPassword:
 
     def test_is_asked_for_alike_by_all(self) -> None:
         waiting = new_email("caetano")
-        assert sign_up(waiting).status_code == 201
-        answers = [request_reset(e) for e in (join("cida").email, waiting, new_email("nobody"))]
+        assert post_sign_up(waiting).status_code == 201
+        answers = [request_reset(e) for e in (sign_up("cida").email, waiting, new_email("nobody"))]
         assert {(a.status_code, a.content) for a in answers} == {(200, answers[0].content)}
         nobody = new_email("nobody")
         assert problem(reset(nobody, "654321")) == BAD_CODE
 
     def test_is_mailed_three_times_an_hour_and_no_more(self) -> None:
-        for email in (join("dalva").email, new_email("nobody")):
+        for email in (sign_up("dalva").email, new_email("nobody")):
             statuses = [request_reset(email).status_code for _ in range(4)]
             assert statuses == [200, 200, 200, 429]
 
     def test_is_guessed_fifteen_times_an_hour_and_no_more(self) -> None:
-        elio = join("elio")
+        elio = sign_up("elio")
         request_reset(elio.email)
         statuses = [reset(elio.email, f"{n:06}").status_code for n in range(16)]
         assert statuses == [400] * 15 + [429]
@@ -124,14 +124,14 @@ class TestAForgottenPassword:
 
 class TestAKnownPassword:
     def test_is_replaced_and_all_sessions_end(self) -> None:
-        fatima = join("fatima")
+        fatima = sign_up("fatima")
         assert change_password(fatima, PASSWORD, NEW).status_code == 200
         assert_signed_out(fatima)
         assert log_in(fatima.email, NEW).status_code == 200
         assert "Your password was changed" in subjects_mailed(fatima.email)
 
     def test_replaced_slowly_voids_tokens_made_meanwhile(self) -> None:
-        goreti, made = join("goreti"), []
+        goreti, made = sign_up("goreti"), []
 
         def renew() -> None:
             time.sleep(1.1)
@@ -143,7 +143,7 @@ class TestAKnownPassword:
         assert problem(api.get("/profile", token=made[0])) == (401, "NOT_AUTHENTICATED")
 
     def test_has_to_be_given_and_wrong_ones_count(self) -> None:
-        gil, here = join("gil"), new_ip()
+        gil, here = sign_up("gil"), new_ip()
         for _ in range(5):
             answer = change_password(gil, "not-the-password", NEW, ip=here)
             assert problem(answer) == (401, "INVALID_CREDENTIALS")
@@ -151,7 +151,7 @@ class TestAKnownPassword:
         assert log_in(gil.email).status_code == 200
 
     def test_is_not_replaced_by_ones_own_name(self) -> None:
-        helena = join("helena")
+        helena = sign_up("helena")
         answer = change_password(helena, PASSWORD, "HelenaSousa")
         assert problem(answer) == (400, "WEAK_PASSWORD")
         assert log_in(helena.email).status_code == 200
@@ -159,7 +159,7 @@ class TestAKnownPassword:
 
 class TestAnAddress:
     def test_moves_by_the_code_mailed_to_the_new_one(self) -> None:
-        ilda, new = join("ilda"), new_email("ilda.new")
+        ilda, new = sign_up("ilda"), new_email("ilda.new")
         assert change_email(ilda, new.upper()).status_code == 200
         assert "Your address is being changed" in subjects_mailed(ilda.email)
         assert log_in(ilda.email).status_code == 200
@@ -171,41 +171,41 @@ class TestAnAddress:
         assert (body["user"]["email"], body["user"]["userId"]) == (new, ilda.id)
         assert "Your address was changed" in subjects_mailed(ilda.email)
         assert problem(confirm_email(ilda, code)) == BAD_CODE
-        assert sign_up(ilda.email).status_code == 201  # the old one is free
+        assert post_sign_up(ilda.email).status_code == 201  # the old one is free
 
     def test_needs_the_password(self) -> None:
-        jair = join("jair")
+        jair = sign_up("jair")
         answer = change_email(jair, new_email("jair.new"), "not-the-password")
         assert problem(answer) == (401, "INVALID_CREDENTIALS")
 
     def test_of_another_learner_cannot_be_taken(self) -> None:
-        lia, mel = join("lia"), join("mel")
+        lia, mel = sign_up("lia"), sign_up("mel")
         assert problem(change_email(lia, mel.email)) == (409, "USER_ALREADY_EXISTS")
         assert problem(change_email(lia, lia.email)) == (400, "VALIDATION_ERROR")
 
     def test_taken_while_the_code_was_under_way_stays_taken(self) -> None:
-        nina, new = join("nina"), new_email("nina.new")
+        nina, new = sign_up("nina"), new_email("nina.new")
         assert change_email(nina, new).status_code == 200
         code = mailed_code(new)
-        assert sign_up(new).status_code == 201
+        assert post_sign_up(new).status_code == 201
         assert problem(confirm_email(nina, code)) == (409, "USER_ALREADY_EXISTS")
         assert log_in(nina.email).status_code == 200
 
     def test_is_not_moved_by_a_code_older_than_a_quarter_of_an_hour(self) -> None:
-        olavo, new = join("olavo"), new_email("olavo.new")
+        olavo, new = sign_up("olavo"), new_email("olavo.new")
         change_email(olavo, new)
         code = mailed_code(new)
         with time_machine.travel(datetime.now(UTC) + timedelta(minutes=15, seconds=1)):
             assert problem(confirm_email(olavo, code)) == BAD_CODE
 
     def test_is_guessed_ten_times_and_no_more(self) -> None:
-        pia, new = join("pia"), new_email("pia.new")
+        pia, new = sign_up("pia"), new_email("pia.new")
         change_email(pia, new)
         statuses = [confirm_email(pia, f"{n:06}").status_code for n in range(11)]
         assert statuses == [400] * 10 + [429]
 
     def test_moves_whole_or_not_at_all(self) -> None:
-        quim, new = join("quim"), new_email("quim.new")
+        quim, new = sign_up("quim"), new_email("quim.new")
         change_email(quim, new)
         code, failures = mailed_code(new), iter([1, 2, 3])
 

@@ -11,7 +11,7 @@ from accounts.cognito import client as cognito_client
 from accounts.models import Account
 from config import aws
 from config.stack import stack
-from tests.accounts_helpers import api, join, log_in, new_email, problem, subjects_mailed
+from tests.accounts_helpers import api, log_in, new_email, problem, sign_up, subjects_mailed
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -21,7 +21,7 @@ def refresh(token: Any) -> Any:
 
 
 def test_wrong_password_and_unknown_address_are_answered_alike() -> None:
-    person = join("marta")
+    person = sign_up("marta")
     answers = [log_in(person.email, "not-her-password"), log_in(new_email("nobody"))]
     assert {problem(answer) for answer in answers} == {(401, "INVALID_CREDENTIALS")}
     bodies = [{k: v for k, v in a.json().items() if k != "requestId"} for a in answers]
@@ -30,7 +30,7 @@ def test_wrong_password_and_unknown_address_are_answered_alike() -> None:
 
 
 def test_a_refresh_token_gives_new_tokens_that_work() -> None:
-    person = join("paulo")
+    person = sign_up("paulo")
     answer = refresh(person.refresh_token)
     assert answer.status_code == 200
     body = answer.json()
@@ -39,7 +39,7 @@ def test_a_refresh_token_gives_new_tokens_that_work() -> None:
 
 
 def test_logout_ends_the_session_and_may_be_repeated() -> None:
-    person = join("rita")
+    person = sign_up("rita")
     for _ in range(2):
         answer = api.post("/auth/logout", {"refreshToken": person.refresh_token})
         assert (answer.status_code, answer.content) == (204, b"")
@@ -47,7 +47,7 @@ def test_logout_ends_the_session_and_may_be_repeated() -> None:
 
 
 def test_logout_ends_the_access_tokens_of_that_session_alone() -> None:
-    person = join("sofia")
+    person = sign_up("sofia")
     other = log_in(person.email).json()
     renewed = refresh(person.refresh_token).json()["accessToken"]
     for _ in range(3):
@@ -59,7 +59,7 @@ def test_logout_ends_the_access_tokens_of_that_session_alone() -> None:
 
 
 def test_ended_sessions_are_remembered_as_long_as_their_tokens_last() -> None:
-    person = join("teodoro")
+    person = sign_up("teodoro")
     start = datetime.now(UTC)
     tokens = [log_in(person.email).json()["refreshToken"] for _ in range(3)]
 
@@ -90,12 +90,12 @@ def test_a_refresh_token_of_the_wrong_shape_is_400(token: Any) -> None:
 
 
 def test_an_access_token_cannot_be_used_to_refresh() -> None:
-    assert problem(refresh(join("nuno").token)) == (401, "INVALID_REFRESH_TOKEN")
+    assert problem(refresh(sign_up("nuno").token)) == (401, "INVALID_REFRESH_TOKEN")
 
 
 def test_a_rotated_refresh_token_is_handed_on_and_its_reuse_ends_all_sessions() -> None:
     """The embedded pool does not rotate: the request and the answers are AWS's model."""
-    person = join("simone")
+    person = sign_up("simone")
     client = aws.client("cognito-idp")
 
     def asked(token: str) -> dict[str, str]:

@@ -18,10 +18,10 @@ from tests.accounts_helpers import (
     Api,
     api,
     before_call,
-    join,
     log_in,
     mailed_code,
     new_email,
+    post_sign_up,
     problem,
     sign_up,
 )
@@ -47,7 +47,7 @@ def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:
     event = "provide-client-params.cognito-idp.SignUp"
     pool.meta.events.register(event, note)
     try:
-        assert sign_up(new_email("sara")).status_code == 201
+        assert post_sign_up(new_email("sara")).status_code == 201
     finally:
         pool.meta.events.unregister(event, note)
     where = {"UserPoolId": stack().user_pool_id, "ClientId": stack().client_id}
@@ -58,7 +58,7 @@ def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:
 
 def test_a_learner_signs_up_verifies_and_signs_in() -> None:
     email = new_email("maria")
-    made = sign_up(f"  {email.upper()} ")
+    made = post_sign_up(f"  {email.upper()} ")
     assert made.status_code == 201
     assert made.json()["email"] == email
     assert problem(log_in(email)) == (403, "EMAIL_NOT_VERIFIED")
@@ -80,8 +80,8 @@ def test_a_learner_signs_up_verifies_and_signs_in() -> None:
 
 def test_a_second_sign_up_of_an_address_is_409_however_it_is_written() -> None:
     email = new_email("goncalo")
-    assert sign_up(email).status_code == 201
-    assert problem(sign_up(email.upper())) == (409, "USER_ALREADY_EXISTS")
+    assert post_sign_up(email).status_code == 201
+    assert problem(post_sign_up(email.upper())) == (409, "USER_ALREADY_EXISTS")
 
 
 def test_two_parallel_sign_ups_of_one_address_make_one_learner() -> None:
@@ -101,10 +101,10 @@ def test_a_sign_up_that_the_table_refuses_leaves_neither_user_nor_reservation() 
             raise failure
 
     with before_call(store(), "TransactWriteItems", fail_once):
-        assert problem(sign_up(email)) == (503, "SERVICE_UNAVAILABLE")
+        assert problem(post_sign_up(email)) == (503, "SERVICE_UNAVAILABLE")
     assert cognito_users.find_sub(email) is None
     assert Address.of(email) is None
-    assert sign_up(email).status_code == 201
+    assert post_sign_up(email).status_code == 201
 
 
 def test_a_sign_up_cut_off_after_cognito_can_be_repeated_after_a_minute() -> None:
@@ -116,12 +116,12 @@ def test_a_sign_up_cut_off_after_cognito_can_be_repeated_after_a_minute() -> Non
     start = datetime.now(UTC)
     with time_machine.travel(start, tick=False):
         with before_call(store(), "TransactWriteItems", crash), pytest.raises(Crash):
-            sign_up(email)
+            post_sign_up(email)
         orphan = cognito_users.find_sub(email)
         assert orphan is not None
-        assert problem(sign_up(email)) == (409, "USER_ALREADY_EXISTS")
+        assert problem(post_sign_up(email)) == (409, "USER_ALREADY_EXISTS")
     with time_machine.travel(start + timedelta(seconds=61), tick=False):
-        again = sign_up(email)
+        again = post_sign_up(email)
     assert again.status_code == 201
     assert again.json()["userId"] == cognito_users.find_sub(email) != orphan
     assert Account.of(again.json()["userId"]) is not None
@@ -163,14 +163,16 @@ def test_a_field_out_of_its_bounds_is_named(field: str, value: Any) -> None:
     "password", ["football1", "Password123", "BeatrizCosta", "beatriz-costa@example.org"]
 )
 def test_a_password_that_is_easy_to_guess_is_refused(password: str) -> None:
-    answer = sign_up("Beatriz-Costa@example.org", password, firstName="Beatriz", lastName="Costa")
+    answer = post_sign_up(
+        "Beatriz-Costa@example.org", password, firstName="Beatriz", lastName="Costa"
+    )
     assert problem(answer) == (400, "WEAK_PASSWORD")
     assert answer.json()["errors"][0]["field"] == "password"
 
 
 def test_verification_answers_alike_for_unknown_wrong_and_verified_addresses() -> None:
-    verified, waiting = join("tiago"), new_email("sofia")
-    assert sign_up(waiting).status_code == 201
+    verified, waiting = sign_up("tiago"), new_email("sofia")
+    assert post_sign_up(waiting).status_code == 201
     answers = [
         api.post("/auth/verify-email", {"email": email, "code": "999999"})
         for email in (new_email("nobody"), waiting, verified.email)
@@ -180,8 +182,8 @@ def test_verification_answers_alike_for_unknown_wrong_and_verified_addresses() -
 
 
 def test_a_new_code_is_mailed_and_nobody_learns_who_has_an_account() -> None:
-    waiting, verified = new_email("clara"), join("vasco")
-    assert sign_up(waiting).status_code == 201
+    waiting, verified = new_email("clara"), sign_up("vasco")
+    assert post_sign_up(waiting).status_code == 201
     answers = [
         api.post("/auth/verify-email/resend", {"email": email})
         for email in (waiting, verified.email, new_email("nobody"))

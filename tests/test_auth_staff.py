@@ -15,10 +15,10 @@ from tests.accounts_helpers import (
     Person,
     api,
     before_call,
-    join,
     log_in,
     mailed_code,
     new_email,
+    post_sign_up,
     problem,
     sign_up,
     subjects_mailed,
@@ -30,7 +30,7 @@ DENIED = (403, "PERMISSION_DENIED")
 
 
 def employ(name: str, group: str) -> Person:
-    person = join(name)
+    person = sign_up(name)
     cognito_users.add_to_group(person.id, group)
     token = log_in(person.email).json()["accessToken"]
     return Person(person.id, person.email, PASSWORD, token, person.refresh_token)
@@ -55,7 +55,7 @@ def change(person: Person, by: Person, **changes: Any) -> Any:
 
 
 def test_learners_see_nobody_and_staff_change_nobody(clerk: Person) -> None:
-    cora, dario = join("cora"), join("dario")
+    cora, dario = sign_up("cora"), sign_up("dario")
     for answer in (
         api.get("/users", token=cora.token),
         user(cora, cora),
@@ -72,7 +72,7 @@ def test_learners_see_nobody_and_staff_change_nobody(clerk: Person) -> None:
 
 
 def test_staff_find_a_learner_by_the_beginning_of_the_address(clerk: Person) -> None:
-    eliza = join("eliza")
+    eliza = sign_up("eliza")
     start = eliza.email.partition("@")[0].upper()
     found = api.get(f"/users?email={start}", token=clerk.token).json()
     assert [row["id"] for row in found["results"]] == [eliza.id]
@@ -82,7 +82,7 @@ def test_staff_find_a_learner_by_the_beginning_of_the_address(clerk: Person) -> 
 
 
 def test_the_list_is_paged_by_address(clerk: Person) -> None:
-    people = sorted(join(f"pagina{n}").email for n in range(3))
+    people = sorted(sign_up(f"pagina{n}").email for n in range(3))
     seen: list[str] = []
     address = "/users?email=pagina&limit=2"
     while address:
@@ -100,7 +100,7 @@ def test_a_user_who_is_not_there_is_404(clerk: Person) -> None:
 
 
 def test_a_disabled_learner_is_out_at_once_and_told_nothing(admin: Person) -> None:
-    flavia = join("flavia")
+    flavia = sign_up("flavia")
     assert change(flavia, admin, disabled=True).json()["disabled"] is True
     assert problem(api.get("/profile", token=flavia.token)) == (401, "NOT_AUTHENTICATED")
     stale = api.post("/auth/refresh", {"refreshToken": flavia.refresh_token})
@@ -117,7 +117,7 @@ def test_a_disabled_learner_is_out_at_once_and_told_nothing(admin: Person) -> No
 
 
 def test_a_change_of_groups_counts_at_once(admin: Person) -> None:
-    graca = join("graca")
+    graca = sign_up("graca")
     assert change(graca, admin, groups=["staff"]).json()["groups"] == ["staff"]
     assert problem(api.get("/users", token=graca.token)) == (401, "NOT_AUTHENTICATED")
     token = log_in(graca.email).json()["accessToken"]
@@ -127,7 +127,7 @@ def test_a_change_of_groups_counts_at_once(admin: Person) -> None:
 
 
 def test_what_staff_did_is_in_the_learners_trail(admin: Person) -> None:
-    heitor = join("heitor")
+    heitor = sign_up("heitor")
     change(heitor, admin, disabled=True)
     change(heitor, admin, disabled=False)
     token = log_in(heitor.email).json()["accessToken"]
@@ -143,7 +143,7 @@ def test_what_staff_did_is_in_the_learners_trail(admin: Person) -> None:
 def test_what_an_admin_did_is_in_their_own_trail_too_and_for_admins_to_read(
     admin: Person, clerk: Person
 ) -> None:
-    raul = join("raul")
+    raul = sign_up("raul")
     change(raul, admin, disabled=True, groups=["staff"])
     change(raul, admin, disabled=True, groups=["staff"])  # which changes nothing
     own = api.get("/auth/activity?limit=100", token=admin.token).json()["results"]
@@ -158,11 +158,11 @@ def test_what_an_admin_did_is_in_their_own_trail_too_and_for_admins_to_read(
     assert {line["ip"] for line in by_admin} == {""}  # where staff sit is no learner's business
     assert [line["actor"] for line in lines if line["action"] == "signed_up"] == [""]
     assert problem(api.get(path, token=clerk.token)) == DENIED
-    assert problem(api.get(path, token=join("sara").token)) == DENIED
+    assert problem(api.get(path, token=sign_up("sara").token)) == DENIED
 
 
 def test_groups_that_a_cut_off_request_has_set_still_void_older_tokens(admin: Person) -> None:
-    tadeu = join("tadeu")
+    tadeu = sign_up("tadeu")
     cognito_users.add_to_group(tadeu.id, "staff")  # and then the process ended
     assert change(tadeu, admin, groups=["staff"]).status_code == 200
     assert problem(api.get("/profile", token=tadeu.token)) == (401, "NOT_AUTHENTICATED")
@@ -171,7 +171,7 @@ def test_groups_that_a_cut_off_request_has_set_still_void_older_tokens(admin: Pe
 def test_a_shut_that_was_cut_off_before_the_pool_is_completed_when_sent_again(
     admin: Person,
 ) -> None:
-    urbana = join("urbana")
+    urbana = sign_up("urbana")
 
     def down() -> None:
         raise EndpointConnectionError(endpoint_url="https://cognito")
@@ -198,7 +198,7 @@ def test_nobody_changes_their_own_account_here(admin: Person) -> None:
 
 
 def test_a_lost_second_step_is_reset_and_the_learner_told(admin: Person) -> None:
-    iris = join("iris")
+    iris = sign_up("iris")
     secret = api.post("/auth/mfa/setup", token=iris.token).json()["secret"]
     code = pyotp.TOTP(secret).now()
     api.post("/auth/mfa/verify-setup", {"code": code}, token=iris.token)
@@ -220,13 +220,13 @@ def test_a_lost_second_step_is_reset_and_the_learner_told(admin: Person) -> None
     ],
 )
 def test_a_field_out_of_its_bounds_is_named(admin: Person, field: str, value: Any) -> None:
-    answer = change(join("jaime"), admin, **{field: value})
+    answer = change(sign_up("jaime"), admin, **{field: value})
     assert problem(answer) == (400, "VALIDATION_ERROR")
     assert answer.json()["errors"][0]["field"].startswith(field)
 
 
 def test_a_learner_who_has_left_is_in_no_list(clerk: Person) -> None:
-    karim = join("karim")
+    karim = sign_up("karim")
     api.delete("/profile", {"password": PASSWORD}, token=karim.token)
     assert problem(user(karim, clerk)) == (404, "NOT_FOUND")
     found = api.get(f"/users?email={karim.email}", token=clerk.token).json()
@@ -235,7 +235,7 @@ def test_a_learner_who_has_left_is_in_no_list(clerk: Person) -> None:
 
 def test_a_group_waits_until_the_address_is_proved(admin: Person) -> None:
     email = new_email("narciso")
-    learner_id = sign_up(email).json()["userId"]
+    learner_id = post_sign_up(email).json()["userId"]
     unproved = Person(learner_id, email, PASSWORD, "", "")
     refused = change(unproved, admin, groups=["staff"], disabled=True)
     assert problem(refused) == (409, "ADDRESS_NOT_PROVED")

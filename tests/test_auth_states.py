@@ -2,11 +2,11 @@
 
 import pytest
 
-from accounts.bearer import AccountStates, states
+from accounts.bearer import AccountCache, account_cache
 from accounts.models import Account
 from accounts.throttling import Buckets
-from config.client_info import Source, source_of
-from tests.accounts_helpers import Person, api, join, log_in, problem
+from config.client_info import ClientInfo, client_info_of
+from tests.accounts_helpers import Person, api, log_in, problem, sign_up
 
 OUT = (401, "NOT_AUTHENTICATED")
 
@@ -22,8 +22,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(states, "clock", made)
-    states.forget()
+    monkeypatch.setattr(account_cache, "clock", made)
+    account_cache.forget()
     return made
 
 
@@ -36,23 +36,23 @@ def reading(person: Person) -> tuple[int, str]:
 @pytest.mark.usefixtures("embedded_aws")
 class TestAnAccount:
     def test_disabled_elsewhere_is_shut_out_within_the_window(self, clock: Clock) -> None:
-        luis = join("luis")
+        luis = sign_up("luis")
         assert reading(luis) == (200, "")
-        Account.at(luis.id).apply(Account.disabled.set(True))
+        Account.at(luis.id).update_attributes(Account.disabled.set(True))
         clock.at += 29
         assert reading(luis) == (200, "")
         clock.at += 2
         assert reading(luis) == OUT
 
     def test_removed_is_shut_out_within_the_window(self, clock: Clock) -> None:
-        celia = join("celia")
+        celia = sign_up("celia")
         assert reading(celia) == (200, "")
         Account.at(celia.id).delete()
         clock.at += 31
         assert reading(celia) == OUT
 
     def test_signed_out_everywhere_can_sign_in_anew_at_once(self) -> None:
-        raul = join("raul")
+        raul = sign_up("raul")
         assert api.post("/auth/logout-everywhere", token=raul.token).status_code == 204
         assert reading(raul) == OUT
         stale = api.post("/auth/refresh", {"refreshToken": raul.refresh_token})
@@ -61,12 +61,12 @@ class TestAnAccount:
         assert api.get("/profile", token=again["accessToken"]).status_code == 200
 
     def test_disabled_in_the_table_cannot_sign_in_either(self) -> None:
-        dora = join("dora")
-        Account.at(dora.id).apply(Account.disabled.set(True))
+        dora = sign_up("dora")
+        Account.at(dora.id).update_attributes(Account.disabled.set(True))
         assert problem(log_in(dora.email)) == (401, "INVALID_CREDENTIALS")
 
     def test_has_a_trail_that_others_cannot_see(self) -> None:
-        fabio, gisela = join("fabio"), join("gisela")
+        fabio, gisela = sign_up("fabio"), sign_up("gisela")
         trail = api.get("/auth/activity?limit=2", token=fabio.token).json()
         assert [line["action"] for line in trail["results"]] == ["signed_in", "email_verified"]
         rest = api.get(trail["next"], token=fabio.token).json()
@@ -77,7 +77,7 @@ class TestAnAccount:
 
 def test_the_cache_of_accounts_has_a_bound() -> None:
     read: list[str] = []
-    cache = AccountStates(read=read.append, clock=Clock(), most=3)
+    cache = AccountCache(read=read.append, clock=Clock(), most=3)
     for learner_id in ("ana", "ana", "bia", "caio", "duda", "ana"):
         assert cache.of(learner_id) is None
     assert read == ["ana", "bia", "caio", "duda", "ana"]
@@ -105,7 +105,7 @@ def test_a_caller_that_runs_wild_has_to_wait_for_its_bucket() -> None:
     ],
 )
 def test_a_subscriber_counts_as_one_source(ip: str, network: str) -> None:
-    assert Source(ip).network == network
+    assert ClientInfo(ip).network == network
 
 
 def test_behind_api_gateway_the_source_is_what_the_gateway_says() -> None:
@@ -115,6 +115,6 @@ def test_behind_api_gateway_the_source_is_what_the_gateway_says() -> None:
         "HTTP_USER_AGENT": "phone\n" + "x" * 300,
         "apig_wsgi.request_context": {"identity": {"sourceIp": "203.0.113.7"}},
     }
-    source = source_of(environ)
+    source = client_info_of(environ)
     assert source.ip == "203.0.113.7"
     assert source.agent == "phone" + "x" * 195

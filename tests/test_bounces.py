@@ -113,7 +113,7 @@ def test_a_bounce_for_good_and_a_complaint_end_mails_with_the_next_sweep(
     maria: Caller, mailbox: Mailbox, letter: Letter, word: dict[str, Any]
 ) -> None:
     event = by_sns(about(letter, **word))
-    assert tasks.take_mail_event(event, None) == 1
+    assert tasks.handle_ses_event(event, None) == 1
     sweep_at("2030-06-03T18:00:00Z")
     assert len(mailbox.letters) == 1
     [second] = [
@@ -127,9 +127,9 @@ def test_a_bounce_for_good_and_a_complaint_end_mails_with_the_next_sweep(
 
 def test_what_comes_twice_counts_once(letter: Letter) -> None:
     event = by_sns(about(letter, bounce=BOUNCE), about(letter, bounce=BOUNCE))
-    assert tasks.take_mail_event(event, None) == 1
-    assert tasks.take_mail_event(event, None) == 0
-    assert tasks.take_mail_event(by_sns(about(letter, complaint=COMPLAINT)), None) == 0
+    assert tasks.handle_ses_event(event, None) == 1
+    assert tasks.handle_ses_event(event, None) == 0
+    assert tasks.handle_ses_event(by_sns(about(letter, complaint=COMPLAINT)), None) == 0
 
 
 Forge = Callable[[dict[str, Any], Letter, Caller], None]
@@ -174,7 +174,7 @@ def test_a_forged_event_suppresses_nobody(
     reminder_of(verified(joao), at="2030-06-03T18:00:00Z")
     event = copy.deepcopy(about(letter, bounce=BOUNCE))
     forge(event, letter, joao)
-    assert tasks.take_mail_event(by_sns(event), None) == 0
+    assert tasks.handle_ses_event(by_sns(event), None) == 0
     sweep_at("2030-06-03T18:00:00Z")
     assert {each.to for each in mailbox.letters[1:]} == {"maria@example.org", "joao@example.org"}
 
@@ -190,7 +190,7 @@ def test_a_forged_event_suppresses_nobody(
 def test_what_may_be_fine_tomorrow_ends_nothing(
     mailbox: Mailbox, letter: Letter, word: dict[str, Any]
 ) -> None:
-    assert tasks.take_mail_event(by_sns(about(letter, **word)), None) == 0
+    assert tasks.handle_ses_event(by_sns(about(letter, **word)), None) == 0
     sweep_at("2030-06-03T18:00:00Z")
     assert len(mailbox.letters) == 2
 
@@ -205,17 +205,17 @@ def test_what_is_no_event_keeps_none_from_being_heard(letter: Letter) -> None:
     odd = [bounce | {"bounce": None}, bounce | {"mail": []}, untagged, of_a_code]
     event = by_sns(*nothing, *odd, bounce)
     event["Records"] += [{}, {"Sns": None}, {"Sns": {}}]
-    assert tasks.take_mail_event(event, None) == 1
-    assert tasks.take_mail_event({}, None) == 0
+    assert tasks.handle_ses_event(event, None) == 1
+    assert tasks.handle_ses_event({}, None) == 0
 
 
 def test_another_address_is_mailed_again(mailbox: Mailbox, maria: Caller, letter: Letter) -> None:
-    assert tasks.take_mail_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
-    Account.at(maria.id).apply(Account.email.set("maria.silva@example.org"))
+    assert tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
+    Account.at(maria.id).update_attributes(Account.email.set("maria.silva@example.org"))
     sweep_at("2030-06-03T18:00:00Z")
     assert mailbox.letters[-1].to == "maria.silva@example.org"
     late = about(letter, complaint=COMPLAINT)  # about the address that was
-    assert tasks.take_mail_event(by_sns(late), None) == 0
+    assert tasks.handle_ses_event(by_sns(late), None) == 0
     sweep_at("2030-06-03T19:00:00Z")
     assert len(mailbox.letters) == 3
 
@@ -224,8 +224,8 @@ def test_an_address_that_works_again_can_be_let_in(
     mailbox: Mailbox, maria: Caller, letter: Letter
 ) -> None:
     reserved = Address.reserve("maria@example.org", owner="sign-up", now=clock.now())
-    transact(reserved.held_by(maria.id))
-    tasks.take_mail_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    transact(reserved.assign_write(maria.id))
+    tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
     said = io.StringIO()
     call_command("unsuppress", "Maria@example.org", stdout=said)
     assert "delete-suppressed-destination" in said.getvalue()
@@ -241,7 +241,7 @@ def test_all_that_is_kept_of_reminders_is_exported_but_the_key_to_the_calendar(
 ) -> None:
     event_of(maria)
     maria.post("/calendar/rotate")
-    tasks.take_mail_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
     exported = maria.get("/profile/export").json()["results"]
     kinds = {each["kind"] for each in exported}
     assert {"event", "reminder", "delivery", "mail_day", "suppression"} <= kinds

@@ -12,14 +12,14 @@ from accounts.browse.forms import prose
 from accounts.browse.routes import routes
 from config.lambda_handler import lambda_handler
 from tests.browsers import Browser, cookie_of, ids_of, labelled, signed_in
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.gateway import GATEWAY_HOST, event
 from tests.test_flashcards import card_of, deck_of
 
 
 @pytest.fixture
 def stefan(table: None) -> Caller:
-    return welcome("stefan", groups=("staff",))
+    return make_learner("stefan", groups=("staff",))
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.users import GOOGLE
 from tests.accounts_google import GoogleStub, follow
-from tests.accounts_helpers import PASSWORD, Person, api, join, log_in, new_email
+from tests.accounts_helpers import PASSWORD, Person, api, log_in, new_email, sign_up
 from tests.browsers import Browser
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
 
 def staff(name: str) -> Person:
-    person = join(name)
+    person = sign_up(name)
     cognito_users.add_to_group(person.email, "staff")
     return person
 
@@ -100,7 +100,7 @@ def test_guesses_are_limited_as_everywhere() -> None:
 
 
 def test_who_is_not_staff_stays_outside() -> None:
-    person, browser = join("telma"), Browser()
+    person, browser = sign_up("telma"), Browser()
     page = enter(browser, person.email)
     assert page.status_code == 403
     assert "These pages are for staff" in text(page)

@@ -9,7 +9,7 @@ import time_machine
 from botocore.stub import Stubber
 from django.test import Client
 
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from accounts.browse import guard, sessions
 from accounts.browse.sessions import BrowserSession
 from accounts.cognito.client import AppClient
@@ -17,7 +17,7 @@ from accounts.models import Account, learner_key
 from config import aws, clock
 from config.stack import stack
 from tests.browsers import REFRESH_TOKEN, Browser, cookie_of, signed_in
-from tests.callers import Caller, access_token, welcome
+from tests.callers import Caller, access_token, make_learner
 
 SECRET = "secret-of-the-tests-alone"
 REFRESH, REVOKE = "get_tokens_from_refresh_token", "revoke_token"
@@ -25,7 +25,7 @@ REFRESH, REVOKE = "get_tokens_from_refresh_token", "revoke_token"
 
 @pytest.fixture
 def stefan(table: None) -> Caller:
-    return welcome("stefan", groups=("staff",))
+    return make_learner("stefan", groups=("staff",))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def will_refresh(
 
 def kept(caller: Caller) -> list[BrowserSession]:
     prefix = BrowserSession.sk.startswith(BrowserSession.PREFIX)
-    return BrowserSession.every(learner_key(caller.id), prefix)
+    return BrowserSession.query_all(learner_key(caller.id), prefix)
 
 
 def is_sent_to_login(answer: Any) -> bool:
@@ -99,7 +99,7 @@ def test_a_token_in_the_header_opens_no_page(stefan: Caller) -> None:
 def test_the_token_of_another_in_the_header_changes_nothing(
     stefan: Caller, browser: Browser
 ) -> None:
-    other = welcome("joana", groups=("staff",))
+    other = make_learner("joana", groups=("staff",))
     page = browser.get("/browse/profile", headers={"Authorization": f"Bearer {other.token}"})
     assert stefan.id in page.content.decode()
     assert other.id not in page.content.decode()
@@ -112,7 +112,7 @@ def test_a_cookie_that_we_did_not_make_reads_nothing(
     def fail(*_: Any, **__: Any) -> None:
         pytest.fail("the table was read")
 
-    monkeypatch.setattr(BrowserSession, "find", fail)
+    monkeypatch.setattr(BrowserSession, "get_or_none", fail)
     client = Client()
     client.cookies[guard.COOKIE] = cookie
     answer = client.get("/browse")
@@ -168,8 +168,8 @@ def test_a_disabled_account_is_out_at_once_and_its_session_ends(
     cognito: Stubber, stefan: Caller, browser: Browser
 ) -> None:
     assert browser.get("/browse").status_code == 200
-    Account.at(stefan.id).apply(Account.disabled.set(True))
-    states.forget(stefan.id)
+    Account.at(stefan.id).update_attributes(Account.disabled.set(True))
+    account_cache.forget(stefan.id)
     will_revoke(cognito)
     answer = browser.get("/browse")
     assert is_sent_to_login(answer)
@@ -215,7 +215,7 @@ def test_two_tabs_that_renew_at_once_end_up_with_the_same_tokens(
     will_refresh(cognito, stefan, RefreshToken="of this tab")
     assert browser.get("/browse").status_code == 200
     (session,) = kept(stefan)
-    assert sessions._Kept.opened(session, clock.now()).refresh_token == "of the other tab"
+    assert sessions._StoredTokens.opened(session, clock.now()).refresh_token == "of the other tab"
 
 
 @pytest.mark.parametrize("error", ["NotAuthorizedException", "UserNotFoundException"])

@@ -137,7 +137,7 @@ def test_only_the_whole_secret_opens_the_feed(maria: Caller, joao: Caller) -> No
 
 def test_a_disabled_learner_shows_nothing(maria: Caller) -> None:
     path = address_of(maria)
-    Account.at(maria.id).apply(Account.disabled.set(True))
+    Account.at(maria.id).update_attributes(Account.disabled.set(True))
     assert STRANGER.get(path).status_code == 404
 
 

@@ -19,7 +19,7 @@ from accounts.models import Progress, learner_key
 from config.problems import ServiceUnavailable
 from config.stack import Stack
 from config.store.items import Item
-from learning.days import counters, streak_until
+from learning.days import day_counts, streak_until
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.models.scheduler import Scheduler
@@ -115,7 +115,7 @@ def day_of(at: datetime) -> date:
 def put_cards(learner_id: str) -> None:
     Scheduler(
         *Scheduler.key(learner_id), leech_threshold=LEECH_THRESHOLD, leech_action="suspend"
-    ).put_new()
+    ).create()
     for card_id in CARDS:
         card = Card(
             *Card.key(learner_id, card_id),
@@ -124,13 +124,13 @@ def put_cards(learner_id: str) -> None:
             deck_id="deck",
             front="casa",
             back="house",
-            made_from="",
+            request_digest="",
             due_at=START,
             created_at=START,
             updated_at=START,
         )
-        card.place()
-        card.put_new()
+        card.set_index_keys()
+        card.create()
 
 
 def wanted(made: list[Submission]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def wanted(made: list[Submission]) -> dict[str, Any]:
         cards[card_id] = fold(entries, **how)
         for change, before, _ in replay(entries, **how):
             ms = next(each.duration_ms for each in made if each.id == change.id)
-            gained = counters(
+            gained = day_counts(
                 change, before, deck_id="deck", duration_ms=ms, weights=versions[0].weights
             )
             days.update({(day_of(change.at), name): n for name, n in gained.items()})
@@ -189,11 +189,13 @@ def found(learner_id: str) -> dict[str, Any]:
     for day in Day.all_of(learner_id):
         numbers = {name: int(value["N"]) for name, value in day.raw.items() if "N" in value}
         days.update({(day.on, name): n for name, n in numbers.items()})
-    progress = Item.find(learner_key(learner_id), Progress.SK)
+    progress = Item.get_or_none(learner_key(learner_id), Progress.SK)
     log = [row for card_id in CARDS for row in LogEntry.of_card(learner_id, card_id)]
     assert [row.id for row in log] == list(dict.fromkeys(row.id for row in log))
     cards = {card_id: Card.of(learner_id, card_id) for card_id in CARDS}
-    tallied = Counter(name for card in cards.values() if card for name in card.tallied.split())
+    tallied = Counter(
+        name for card in cards.values() if card for name in card.counted_in_totals.split()
+    )
     totals = progress.raw if isinstance(progress, Progress) else {}
     assert tallied == {name: int(totals.get(name, {"N": 0})["N"]) for name in tallied}
     return {

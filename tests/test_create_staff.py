@@ -19,10 +19,10 @@ from tests.accounts_helpers import (
     PASSWORD,
     api,
     before_call,
-    join,
     log_in,
     mailed_code,
     new_email,
+    post_sign_up,
     problem,
     sign_up,
     subjects_mailed,
@@ -61,7 +61,7 @@ def in_pool(operation: str, username: str, **arguments: Any) -> Any:
 def squat(name: str) -> tuple[str, str]:
     """An address, and the id of a stranger who has signed up with it."""
     email = new_email(name)
-    answer = sign_up(email, STRANGERS)
+    answer = post_sign_up(email, STRANGERS)
     assert answer.status_code == 201
     return email, answer.json()["userId"]
 
@@ -156,7 +156,7 @@ def test_a_stranger_who_signs_up_meanwhile_is_refused(operation: str) -> None:
     answers = []
 
     def intrude() -> None:
-        answers.append(sign_up(email, STRANGERS))
+        answers.append(post_sign_up(email, STRANGERS))
 
     with before_call(pool(), operation, intrude):
         create_staff(email, "--admin")
@@ -174,7 +174,7 @@ def test_a_sign_up_under_way_is_waited_for_and_then_replaced() -> None:
         said.append(str(refused.value))
 
     with before_call(pool(), "SignUp", employ):
-        assert sign_up(email, STRANGERS).status_code == 201
+        assert post_sign_up(email, STRANGERS).status_code == 201
     assert len(said) == 1
     assert "that account is removed" in create_staff(email, "--admin")
     assert problem(log_in(email, STRANGERS)) == (401, "INVALID_CREDENTIALS")
@@ -222,7 +222,7 @@ def test_a_second_run_changes_and_mails_nothing() -> None:
 
 
 def test_a_learner_can_become_staff_and_keeps_the_password() -> None:
-    marcio = join("marcio")
+    marcio = sign_up("marcio")
     mails = subjects_mailed(marcio.email)
     assert "is staff." in create_staff(marcio.email)
     create_staff(marcio.email)
@@ -258,7 +258,7 @@ def test_a_user_of_the_console_who_has_a_password_is_refused_and_stays() -> None
     cognito_users.add_to_group(sub, "admin")
     with pytest.raises(CommandError, match=r"no account belongs to it\. Nothing was changed"):
         create_staff(email)
-    assert problem(sign_up(email, STRANGERS)) == (409, "USER_ALREADY_EXISTS")
+    assert problem(post_sign_up(email, STRANGERS)) == (409, "USER_ALREADY_EXISTS")
     assert cognito_users.groups_of(sub) == {"admin"}
 
 
@@ -279,7 +279,7 @@ def test_a_verification_that_was_cut_off_after_the_pool_counts() -> None:
 
 
 def test_a_password_that_has_to_be_reset_stays_so() -> None:
-    rosa = join("rosa")
+    rosa = sign_up("rosa")
     in_pool("admin_reset_user_password", rosa.id)
     create_staff(rosa.email)
     user = cognito_users.find_user(rosa.id)
@@ -289,7 +289,7 @@ def test_a_password_that_has_to_be_reset_stays_so() -> None:
 
 
 def test_an_account_whose_user_is_gone_from_the_pool_is_named() -> None:
-    silvio = join("silvio")
+    silvio = sign_up("silvio")
     cognito_users.delete_user(silvio.id)
     with pytest.raises(CommandError, match="the pool has no such user"):
         create_staff(silvio.email)

@@ -8,13 +8,13 @@ from config import clock
 from reminders import timing
 from reminders.models import DEAD, SENT, Delivery, Reminder
 from tests.browsers import signed_in
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.reminder_helpers import reminder_of
 
 
 @pytest.fixture
 def stefan(table: None) -> Caller:
-    return welcome("stefan", groups=("staff",))
+    return make_learner("stefan", groups=("staff",))
 
 
 def delivery_of(caller: Caller, state: str) -> Delivery:

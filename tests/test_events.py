@@ -219,7 +219,7 @@ def test_a_cursor_of_another_window_is_refused(maria: Caller) -> None:
 def test_an_event_more_than_may_lie_ahead_is_409(
     maria: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminders.services.events.MOST_EVENTS", 2)
+    monkeypatch.setattr("reminders.services.events.MAX_EVENTS", 2)
     event_of(maria, startsAt="2020-01-01T00:00:00Z", endsAt=None)  # over
     event_of(maria)
     body = {"title": "A", "startsAt": "2030-06-03T18:00:00Z", "id": str(ULID())}

@@ -10,7 +10,7 @@ from ulid import ULID
 
 from config.stack import Stack
 from learning.services import file_uploads
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_export import NOTES
 from tests.test_import import as_json, figures, report
 from tests.waiting import PATIENCE_S
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture
 def rita(embedded_aws: Stack) -> Caller:
-    return welcome(f"rita-{ULID()}".lower())
+    return make_learner(f"rita-{ULID()}".lower())
 
 
 def test_a_large_file_is_uploaded_then_imported(rita: Caller) -> None:
@@ -34,7 +34,7 @@ def test_a_large_file_is_uploaded_then_imported(rita: Caller) -> None:
     answer = rita.post("/flashcards/import", body | {"filename": "notes.json"})
     assert answer.status_code == 200, answer.content
     assert figures(answer.json()) == (4, 0, 0, 0)
-    stranger = welcome(f"sofia-{ULID()}".lower())
+    stranger = make_learner(f"sofia-{ULID()}".lower())
     assert stranger.post("/flashcards/import", body).json()["code"] == "UNKNOWN_UPLOAD"
 
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from ulid import ULID
 
-from accounts.limits import spend
+from accounts.limits import hit
 from accounts.models import Attempts, Profile
 from config import aws, http
 from config.aws_json import AwsJson
@@ -18,7 +18,7 @@ from config.clock import now
 from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.store import connection, items
-from config.store.items import ConditionFailed, fetch
+from config.store.items import ConditionFailed, batch_get
 from learning.models.cards import Deck
 from tests.callers import Caller
 from tests.memory_table import MemoryTable
@@ -165,9 +165,9 @@ def test_a_conflict_that_passes_is_not_seen(maria: Caller, operation: str) -> No
 
 def test_a_try_is_counted_once_though_a_transaction_held_its_counter(table: None) -> None:
     with failing(conflict, of="UpdateItem", times=2):
-        spend("verify_email", "maria@example.org", now=now())
+        hit("verify_email", "maria@example.org", now=now())
     attempts = Attempts.at("verify_email", "maria@example.org")
-    assert attempts.take({"all": 9}, now=now(), within_s=60, renew=False) == {"all": 2}
+    assert attempts.count_up({"all": 9}, now=now(), within_s=60, renew=False) == {"all": 2}
 
 
 def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
@@ -182,10 +182,10 @@ def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
         return answer_of(200, {"Responses": {}, "UnprocessedKeys": left})
 
     with failing(partly, of="BatchGetItem", times=2):
-        assert list(fetch(key)) == [key]
+        assert list(batch_get(key)) == [key]
     assert calls == 2
     with failing(partly, of="BatchGetItem"), pytest.raises(ServiceUnavailable):
-        fetch(key)
+        batch_get(key)
     card_of(maria, deck_id)
 
 
@@ -294,7 +294,7 @@ def test_a_key_that_is_disabled_is_ours_to_mend(moto_stack: Any) -> None:
     events.register("before-call.kms", disabled)
     try:
         with pytest.raises(UpstreamFailed) as refused:
-            aws.decrypt(b"sealed", owner="maria")
+            aws.kms_decrypt(b"sealed", owner="maria")
     finally:
         events.unregister("before-call.kms", disabled)
     assert refused.value.retry_after_s

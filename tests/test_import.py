@@ -53,7 +53,7 @@ def cards_of(caller: Caller) -> list[dict[str, Any]]:
 
 
 def progress_of(caller: Caller) -> Progress:
-    found = Progress.find(learner_key(caller.id), Progress.SK)
+    found = Progress.get_or_none(learner_key(caller.id), Progress.SK)
     assert found is not None
     return found
 
@@ -189,8 +189,8 @@ def test_schedule_and_history_of_a_package_come_in(joao: Caller) -> None:
     progress = progress_of(joao)
     assert (int(progress.streak_days), int(progress.cards_learned)) == (3, 1)
     days = Day.all_of(joao.id)
-    assert [day.counted("reviews") for day in days] == [1, 1, 1]
-    assert sum(day.counted("duration_ms") for day in days) == 7000
+    assert [day.count_of("reviews") for day in days] == [1, 1, 1]
+    assert sum(day.count_of("duration_ms") for day in days) == 7000
 
 
 def test_an_imported_card_is_the_fold_of_its_log(maria: Caller) -> None:
@@ -226,7 +226,7 @@ def test_reviews_after_an_import_converge_whatever_their_order(maria: Caller, jo
         names = ("state", "stability", "difficulty", "dueAt", "reps", "lapses", "intervalDays")
         states.append([card[name] for name in names])
         days = Day.all_of(caller.id)
-        assert sum(day.counted("reviews") for day in days) == 6
+        assert sum(day.count_of("reviews") for day in days) == 6
     assert states[0] == states[1]
 
 
@@ -255,7 +255,7 @@ def test_what_was_studied_elsewhere_since_is_added(maria: Caller) -> None:
     assert figures(report(maria, as_json(later))) == (0, 1, 0, 0)
     (card,) = cards_of(maria)
     assert (card["stability"], card["reps"]) == (44.0, 4)
-    assert sum(day.counted("reviews") for day in Day.all_of(maria.id)) == 4
+    assert sum(day.count_of("reviews") for day in Day.all_of(maria.id)) == 4
     assert figures(report(maria, as_json(later))) == (0, 0, 1, 0)
     assert figures(report(maria, as_json(note))) == (0, 0, 1, 0)
     assert cards_of(maria)[0]["stability"] == 44.0
@@ -320,10 +320,10 @@ def test_media_of_https_addresses_are_shown_others_kept_by_name(maria: Caller) -
 def test_more_days_than_a_transaction_takes_are_all_counted(joao: Caller) -> None:
     data = as_json(Note("g", front="a", back="b", deck="D", cards=(studied(days=250),)))
     assert figures(report(joao, data)) == (1, 0, 0, 0)
-    assert sum(day.counted("reviews") for day in Day.all_of(joao.id)) == 250
+    assert sum(day.count_of("reviews") for day in Day.all_of(joao.id)) == 250
     stored = Card.of(joao.id, cards_of(joao)[0]["id"])
     assert stored is not None
-    assert stored.owed is None
+    assert stored.uncounted_days is None
     assert int(progress_of(joao).streak_days) == 250
 
 
@@ -398,18 +398,18 @@ def test_two_imports_at_once_make_each_note_once(maria: Caller) -> None:
     notes = [Note(f"g{n}", front=f"f{n}", back="b", deck="D", cards=(studied(),)) for n in range(3)]
     deck_of(maria, name="D")
     run = imports._Import(maria.id, None, False, NOW)
-    write, raced = run._write, []
+    write, raced = run._write_notes, []
 
     def late(new: Any, study: Any) -> list[str]:
         if not raced:
             raced.append(report(maria, as_json(*notes)))
         return write(new, study)
 
-    run._write = late  # type: ignore[method-assign]
-    run.take(notes)
+    run._write_notes = late  # type: ignore[method-assign]
+    run.import_chunk(notes)
     assert figures(raced[0]) == (3, 0, 0, 0)
     assert (run.report.imported, run.report.skipped) == (0, 3)
-    assert sum(day.counted("reviews") for day in Day.all_of(maria.id)) == 9
+    assert sum(day.count_of("reviews") for day in Day.all_of(maria.id)) == 9
 
 
 def test_another_learners_notes_and_decks_are_out_of_reach(maria: Caller, joao: Caller) -> None:

@@ -12,7 +12,7 @@ from ulid import ULID
 from learning.models.cards import Card
 from learning.models.log import LogEntry
 from learning.scheduling import Settings, fold
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_import import cards_of, figures, report
 from tests.test_transfer_anki import FORMATS, Made, anki
 from tests.test_transfer_anki import made as made_by_anki  # noqa: F401
@@ -44,7 +44,7 @@ def test_a_package_of_anki_goes_through_us_unchanged(
     table: None,
     tmp_path: Path,
 ) -> None:
-    clara = welcome("clara", timezone=made_by_anki.zone)
+    clara = make_learner("clara", timezone=made_by_anki.zone)
     package = (made_by_anki.folder / f"{format}.apkg").read_bytes()
     first = report(clara, package, "anki.apkg")
     assert figures(first) == (len(made_by_anki.notes), 0, 0, 0)
@@ -78,7 +78,7 @@ def test_anki_takes_over_what_was_studied_with_us(
     table: None,
     tmp_path: Path,
 ) -> None:
-    clara = welcome("clara", timezone=made_by_anki.zone)
+    clara = make_learner("clara", timezone=made_by_anki.zone)
     report(clara, (made_by_anki.folder / "latest.apkg").read_bytes(), "anki.apkg")
     card = next(card for card in cards_of(clara) if card["front"] == "le chat")
     review = {

@@ -12,7 +12,7 @@ from django.test import Client
 from ulid import ULID
 
 from config.stack import Stack
-from learning.api.scenarios import NewScenarioShape
+from learning.api.scenarios import NewScenarioSerializer
 from learning.models.cards import Card
 from learning.services import starters
 from tests.callers import Caller
@@ -69,7 +69,7 @@ def test_a_second_time_it_changes_nothing(loaded: None) -> None:
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_staff_could_have_written_any_scenario_of_the_pack_over_http(path: Path) -> None:
     script = json.loads(path.read_text())
-    shape = NewScenarioShape(data=script)
+    shape = NewScenarioSerializer(data=script)
     assert shape.is_valid(), shape.errors
     assert json.loads(json.dumps(shape.validated_data)) == script
 
@@ -100,7 +100,7 @@ def test_a_copy_sent_again_is_the_same_deck_and_finishes_what_was_left_out(
     deck = maria.makes(path, body)
     deleted, lost, *_ = maria.get(f"/flashcards?deckId={deck['id']}").json()["results"]
     maria.delete(f"/flashcards/{deleted['id']}")
-    Card.find(*Card.key(maria.id, lost["id"])).delete()  # type: ignore[union-attr]
+    Card.get_or_none(*Card.key(maria.id, lost["id"])).delete()  # type: ignore[union-attr]
     assert maria.makes(path, body) == deck
     listed = maria.get(f"/flashcards?deckId={deck['id']}&limit=100").json()["results"]
     found = {card["id"] for card in listed}
@@ -148,7 +148,7 @@ def test_a_new_edition_leaves_copies_as_they_are(loaded: None, maria: Caller) ->
     path = f"/starter-decks/{TRAVEL['id']}/copy"
     deck = maria.makes(path, {})
     edition = TRAVEL | {"name": "On the road", "cards": TRAVEL["cards"][:5]}
-    assert starters.load([edition]) == [TRAVEL["id"]]
+    assert starters.load_starter_decks([edition]) == [TRAVEL["id"]]
     assert maria.get(f"/decks/{deck['id']}").json() == deck
     made = maria.makes(path, {})
     assert made["name"] == "On the road"

@@ -9,10 +9,10 @@ from django.core.management import CommandError, call_command
 from accounts.cognito import users as cognito_users
 from accounts.demo import ADMIN
 from accounts.models import Account, Address
-from accounts.services.enrolment import Newcomer, enrol
+from accounts.services.enrolment import Newcomer, create_verified_user
 from config import aws
 from config.clock import now
-from tests.accounts_helpers import PASSWORD, api, before_call, log_in, new_email, sign_up
+from tests.accounts_helpers import PASSWORD, api, before_call, log_in, new_email, post_sign_up
 
 pytestmark = [
     pytest.mark.server,
@@ -93,11 +93,11 @@ def test_an_enrolment_that_broke_off_is_finished() -> None:
 
     pool = aws.client("cognito-idp")
     with before_call(pool, "AdminSetUserPassword", crash), pytest.raises(Crash):
-        enrol(person, groups=frozenset({"staff"}), now=now())
+        create_verified_user(person, groups=frozenset({"staff"}), now=now())
     address = Address.of(person.email)
     assert address is not None
     for _ in range(2):
-        again = enrol(person, groups=frozenset({"staff"}), now=now())
+        again = create_verified_user(person, groups=frozenset({"staff"}), now=now())
         assert (again.learner_id, again.replaced) == (address.learner_id, False)
     assert signed_in(person.email, PASSWORD)["user"]["groups"] == ["staff"]
     account = Account.of(again.learner_id)
@@ -113,7 +113,7 @@ def test_a_stranger_who_signed_up_with_a_demo_address_does_not_become_an_admin()
     cognito_users.delete_user(found.learner_id)
     Account.at(found.learner_id).delete()
     found.delete()
-    assert sign_up(ADMIN.email, "estranho-azul-9").status_code == 201
+    assert post_sign_up(ADMIN.email, "estranho-azul-9").status_code == 201
     load_demo()
     assert log_in(ADMIN.email, "estranho-azul-9").status_code == 401
     [_, _, admin] = load_demo()

@@ -8,7 +8,7 @@ from botocore.stub import Stubber
 
 from accounts.emails import NOTICES, notify, send_code
 from config import aws
-from config.client_info import OFFICE, Source
+from config.client_info import SYSTEM, ClientInfo
 from config.mail import MailRefused, send
 from config.stack import Stack, stack
 
@@ -85,7 +85,7 @@ def test_headers_and_tags_go_along(stub: Stubber) -> None:
 @pytest.mark.parametrize("what", NOTICES)
 def test_every_notice_tells_what_when_and_from_where(stub: Stubber, what: str) -> None:
     asked = sent(stub)
-    notify("ana@example.org", what, Source("203.0.113.7"), now=NOW)
+    notify("ana@example.org", what, ClientInfo("203.0.113.7"), now=NOW)
     text = asked["Content"]["Simple"]["Body"]["Text"]["Data"]
     assert NOTICES[what][1] in text
     assert "1 March 2026, 21:05 UTC" in text
@@ -94,7 +94,7 @@ def test_every_notice_tells_what_when_and_from_where(stub: Stubber, what: str) -
 
 def test_a_notice_of_ours_names_no_address_of_the_net(stub: Stubber) -> None:
     asked = sent(stub)
-    notify("ana@example.org", "mfa_reset", OFFICE, now=NOW)
+    notify("ana@example.org", "mfa_reset", SYSTEM, now=NOW)
     assert "from our office" in asked["Content"]["Simple"]["Body"]["Text"]["Data"]
 
 
@@ -102,7 +102,7 @@ def test_a_notice_that_ses_refuses_stops_nothing_and_is_logged(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ) -> None:
     stub.add_client_error("send_email", "MessageRejected", "Email address is not verified.")
-    notify("ana@example.org", "mfa_enabled", OFFICE, now=NOW)
+    notify("ana@example.org", "mfa_enabled", SYSTEM, now=NOW)
     assert "a notice was not sent" in caplog.messages
     assert "ana@example.org" not in str([vars(record) for record in caplog.records])
 

@@ -15,7 +15,7 @@ from config import clock
 from config.ops.local_aws.mailbox import Mail, mails
 from config.stack import stack
 from reminders import tasks
-from tests.accounts_helpers import Person, api, join
+from tests.accounts_helpers import Person, api, sign_up
 
 pytestmark = [
     pytest.mark.server,
@@ -30,7 +30,7 @@ LOCAL = ("Asia/Kathmandu", "America/New_York")
 @pytest.fixture
 def ines() -> Person:
     """A learner in Kathmandu, where clocks stand 5:45 hours before UTC."""
-    person = join("ines")
+    person = sign_up("ines")
     sent = api.patch("/profile", {"timezone": LOCAL[0], "firstName": "Inês"}, token=person.token)
     assert sent.status_code == 200, sent.content
     return person

@@ -10,12 +10,12 @@ import time_machine
 from accounts import all_accounts
 from accounts import tasks as accounts_tasks
 from accounts.models import Account, Progress, learner_key
-from accounts.services.deletion import UNVERIFIED_FOR, dismiss_unverified
+from accounts.services.deletion import UNVERIFIED_FOR, delete_unverified
 from config import aws
 from config.clock import now
 from learning import tasks
 from learning.services.optimization import EVERY_DAYS, read_optimization
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 
 DAY = timedelta(days=1)
 
@@ -31,19 +31,19 @@ def test_who_never_verified_is_let_go_after_a_week_and_others_stay(
 ) -> None:
     Account.at(joao.id).verify_email()
     with time_machine.travel(now() + UNVERIFIED_FOR - DAY):
-        assert accounts_tasks.clean_up({}, None) == 0
+        assert accounts_tasks.delete_unverified_accounts({}, None) == 0
     with time_machine.travel(now() + UNVERIFIED_FOR + DAY):
-        assert accounts_tasks.clean_up({}, None) == 1
-        assert accounts_tasks.clean_up({}, None) == 0
+        assert accounts_tasks.delete_unverified_accounts({}, None) == 1
+        assert accounts_tasks.delete_unverified_accounts({}, None) == 0
     assert account_of(maria).disabled
-    assert [each.learner_id for each in Account.leaving()] == [maria.id]
+    assert [each.learner_id for each in Account.pending_deletion()] == [maria.id]
     assert not account_of(joao).disabled
 
 
 def test_who_verifies_at_the_last_moment_stays(maria: Caller) -> None:
     seen = account_of(maria)
     Account.at(maria.id).verify_email()
-    assert dismiss_unverified([seen], now=now() + UNVERIFIED_FOR + DAY) == 0
+    assert delete_unverified([seen], now=now() + UNVERIFIED_FOR + DAY) == 0
     assert not account_of(maria).disabled
 
 
@@ -57,12 +57,12 @@ def nights(first: datetime, number: int) -> list[int]:
     begun = []
     for n in range(number):
         with time_machine.travel(first + n * DAY):
-            begun.append(tasks.optimize_by_turns({}, None))
+            begun.append(tasks.fit_nightly_batch({}, None))
     return begun
 
 
 def test_everyone_who_studies_has_one_turn_in_four_weeks(maria: Caller, joao: Caller) -> None:
-    idle = welcome("idle")
+    idle = make_learner("idle")
     first = datetime(2030, 6, 1, 2, 47, tzinfo=UTC)
     for caller in (maria, joao):
         study(caller, first)
@@ -91,16 +91,23 @@ def test_a_round_goes_on_elsewhere_when_its_time_is_up(
         seen.extend(each.learner_id for each in accounts)
         return len(accounts)
 
-    assert all_accounts.go_round(visit, task="accounts.tasks.clean_up") == 2  # here is no function
+    assert (
+        all_accounts.for_each_account(visit, task="accounts.tasks.delete_unverified_accounts") == 2
+    )  # here is no function
     seen.clear()
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
     events = aws.client("lambda").meta.events
     events.register("before-call.lambda.Invoke", invoked)
     try:
-        assert all_accounts.go_round(visit, task="accounts.tasks.clean_up") == 1
+        assert (
+            all_accounts.for_each_account(visit, task="accounts.tasks.delete_unverified_accounts")
+            == 1
+        )
         [event] = sent
-        assert event["command"] == "accounts.tasks.clean_up"
-        assert all_accounts.go_round(visit, task=event["command"], start=event["start"]) == 1
+        assert event["command"] == "accounts.tasks.delete_unverified_accounts"
+        assert (
+            all_accounts.for_each_account(visit, task=event["command"], start=event["start"]) == 1
+        )
     finally:
         events.unregister("before-call.lambda.Invoke", invoked)
     assert sorted(seen) == sorted([maria.id, joao.id])

@@ -112,7 +112,7 @@ def test_better_weights_are_adopted_and_the_former_ones_kept(maria: Caller) -> N
     settings = maria.get("/scheduler").json()
     assert settings["weights"] != list(DEFAULT_WEIGHTS)
     assert (settings["version"], settings["fuzz"]) == (2, False)
-    former = Scheduler.find(*Scheduler.key(maria.id, 1))
+    former = Scheduler.get_or_none(*Scheduler.key(maria.id, 1))
     assert former is not None
     assert former.settings().weights == DEFAULT_WEIGHTS
 

@@ -16,7 +16,7 @@ from config import aws, own_client
 from config.aws_json import AwsJson
 from config.stack import BASE_DIR, Stack
 from config.store.connection import connection
-from tests.callers import welcome
+from tests.callers import make_learner
 from tests.servers import forget_clients
 from tests.test_flashcards import card_of, deck_of
 
@@ -118,7 +118,7 @@ def test_the_service_runs_by_botocore_as_well(
     monkeypatch.setenv(own_client.SETTING, "botocore")
     forget_clients()
     assert isinstance(connection().connection.client, BaseClient)
-    ana = welcome("ana")
+    ana = make_learner("ana")
     deck_id = deck_of(ana)
     card_id = card_of(ana, deck_id)
     assert ana.get(f"/flashcards/{card_id}").json()["deckId"] == deck_id

@@ -53,7 +53,7 @@ OF_ONE = [each for each in PRIVATE if "{id}" in each[1] and kind_of(each) not in
 
 def session_of(owner: Caller) -> str:
     """A session of a scenario that is published for everyone."""
-    scenarios.load([of_pack(COFFEE)], now=now())
+    scenarios.load_scenarios([of_pack(COFFEE)], now=now())
     return str(owner.makes("/sessions", {"scenarioId": COFFEE})["id"])
 
 

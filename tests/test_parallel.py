@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from config.stack import Stack
 from learning.models.log import Day, LogEntry
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_flashcards import card_of, deck_of
 
 pytestmark = pytest.mark.server
@@ -21,8 +21,8 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 @pytest.fixture
 def ana(dynamodb_local: Stack) -> Caller:
-    states.forget()
-    return welcome("ana")
+    account_cache.forget()
+    return make_learner("ana")
 
 
 def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
@@ -42,7 +42,7 @@ def test_fifty_devices_with_one_review_change_the_card_once(ana: Caller) -> None
     assert {answer.status_code for answer in answers} == {201}
     assert ana.get(f"/flashcards/{card_id}").json()["reps"] == 1
     assert len(LogEntry.of_card(ana.id, card_id)) == 1
-    assert [day.counted("reviews") for day in Day.all_of(ana.id)] == [1]
+    assert [day.count_of("reviews") for day in Day.all_of(ana.id)] == [1]
 
 
 def test_one_id_at_fifty_instants_is_one_review_and_49_conflicts(ana: Caller) -> None:
@@ -77,8 +77,8 @@ def test_reviews_of_one_card_from_many_devices_end_as_in_order(ana: Caller) -> N
     names = ("state", "stability", "difficulty", "dueAt", "reps", "lapses")
     found = [ana.get(f"/flashcards/{card_id}").json() for card_id in (together, in_order)]
     assert [found[0][name] for name in names] == [found[1][name] for name in names]
-    assert sum(day.counted("reviews") for day in Day.all_of(ana.id)) == 16
-    assert sum(day.counted("introduced") for day in Day.all_of(ana.id)) == 2
+    assert sum(day.count_of("reviews") for day in Day.all_of(ana.id)) == 16
+    assert sum(day.count_of("introduced") for day in Day.all_of(ana.id)) == 2
 
 
 def test_one_deck_made_by_many_devices_is_one_deck(ana: Caller) -> None:

@@ -11,14 +11,14 @@ import pytest
 import requests
 from ulid import ULID
 
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from config.stack import Stack
 from config.wsgi import application
 from learning.days import streak_until
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.scheduling import Rating, Review, Settings, fold
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_flashcards import card_of, deck_of
 from tests.waiting import PATIENCE_S
 
@@ -51,8 +51,8 @@ def address(embedded_aws: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def rita(embedded_aws: Stack) -> Caller:
-    states.forget()
-    return welcome("rita")
+    account_cache.forget()
+    return make_learner("rita")
 
 
 def test_eight_devices_with_400_reviews_leave_400_entries_and_the_sorted_result(
@@ -110,9 +110,9 @@ def test_eight_devices_with_400_reviews_leave_400_entries_and_the_sorted_result(
         whole = fold(entries, created_at=card.created_at, settings=versions, seed=card_id)
         assert card.memory == whole
 
-    days = {day.on: day.counted("reviews") for day in Day.all_of(rita.id)}
+    days = {day.on: day.count_of("reviews") for day in Day.all_of(rita.id)}
     assert sum(days.values()) == DEVICES * EACH
     profile = rita.get("/profile").json()
     assert profile["cardsLearned"] == CARDS
-    assert sum(day.counted("introduced") for day in Day.all_of(rita.id)) == CARDS
+    assert sum(day.count_of("introduced") for day in Day.all_of(rita.id)) == CARDS
     assert streak_until(max(days), days).days == len(days)

@@ -7,8 +7,8 @@ import pytest
 import time_machine
 
 from accounts.models import Progress, learner_key
-from accounts.services.profile import person
-from tests.accounts_helpers import Person, api, join, problem
+from accounts.services.profile import read_profile
+from tests.accounts_helpers import Person, api, problem, sign_up
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -33,13 +33,13 @@ WHOLE = {
 
 @pytest.fixture(scope="module")
 def ana(embedded_aws: Any) -> Person:
-    return join("ana")
+    return sign_up("ana")
 
 
 @pytest.fixture
 def bruno(embedded_aws: Any) -> Person:
     """Four days of study in a row, the last on 10 March."""
-    person = join("bruno")
+    person = sign_up("bruno")
     api.patch("/profile", {"timezone": "America/Sao_Paulo"}, token=person.token)
     numbers = {"cards_learned": 12, "streak_days": 4, "studied_on": "2026-03-10"}
     Progress(learner_key(person.id), Progress.SK, **numbers).put()
@@ -157,7 +157,7 @@ def test_a_streak_ends_with_a_day_without_study_on_the_learners_calendar(
     answer = api.patch("/scheduler", {"dayStartsAtHour": hour}, token=bruno.token)
     assert answer.status_code == 200
     with time_machine.travel(datetime.fromisoformat(now), tick=False):
-        found = person(bruno.id, groups=frozenset(), now=datetime.now(UTC))
+        found = read_profile(bruno.id, groups=frozenset(), now=datetime.now(UTC))
     assert found is not None
     assert (found.streak, found.progress.cards_learned) == (streak, 12)
 
@@ -169,7 +169,7 @@ def test_a_streak_follows_the_learner_to_another_zone_at_once(bruno: Person) -> 
     streaks = []
     for zone in ("America/Sao_Paulo", "Pacific/Honolulu"):
         api.patch("/profile", {"timezone": zone}, token=bruno.token)
-        found = person(bruno.id, groups=frozenset(), now=at.astimezone(UTC))
+        found = read_profile(bruno.id, groups=frozenset(), now=at.astimezone(UTC))
         assert found is not None
         streaks.append(found.streak)
     assert streaks == [0, 4]

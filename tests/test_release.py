@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group("package")]
 
 
 @pytest.fixture
-def as_deployer(place: release.Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in place.environment().items():
+def as_deployer(place: release.Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in place.process_variables().items():
         monkeypatch.setenv(name, value)
 
 

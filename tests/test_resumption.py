@@ -88,14 +88,14 @@ def undo(maria: Caller) -> Request:
 
 
 def turn(maria: Caller) -> Request:
-    scenarios.load([of_pack(COFFEE)], now=now())
+    scenarios.load_scenarios([of_pack(COFFEE)], now=now())
     session = maria.makes("/sessions", {"scenarioId": COFFEE})
     body = {"id": str(ULID()), "text": model_answers(COFFEE, session["role"])[0]}
     return lambda: maria.post(f"/sessions/{session['id']}/turns", body)
 
 
 def session(maria: Caller) -> Request:
-    scenarios.load([of_pack(COFFEE)], now=now())
+    scenarios.load_scenarios([of_pack(COFFEE)], now=now())
     body = {"id": str(ULID()), "scenarioId": COFFEE}
     return lambda: maria.post("/sessions", body)
 

@@ -121,7 +121,7 @@ def test_days_count_the_same_whatever_the_order(maria: Caller, joao: Caller) -> 
     counted = [
         [
             {
-                name: day.counted(name)
+                name: day.count_of(name)
                 for name in ("reviews", "good", "introduced", "reviewed", "duration_ms")
             }
             for day in Day.all_of(caller.id)

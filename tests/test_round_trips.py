@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from config.https import Answer
 from config.stack import Stack
 from learning.models.cards import Card
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_flashcards import card_of, deck_of
 from tests.test_import import send
 from tests.wire import Headers, Send, operation_of, sending, units_of
@@ -56,8 +56,8 @@ def counted() -> Iterator[Spent]:
 
 @pytest.fixture
 def ana(dynamodb_local: Stack) -> Caller:
-    states.forget()
-    caller = welcome("ana", timezone="Europe/Lisbon")
+    account_cache.forget()
+    caller = make_learner("ana", timezone="Europe/Lisbon")
     assert caller.get("/decks").status_code == 200  # the account's state is known from here on
     return caller
 
@@ -84,7 +84,7 @@ def _fill(caller: Caller, deck_id: str, numbers: range) -> None:
                 deck_id=deck_id,
                 front=f"palavra {n}",
                 back="a word of usual length",
-                made_from="",
+                request_digest="",
                 due_at=NOW - timedelta(days=1 + n % 30),
                 created_at=NOW,
                 updated_at=NOW,
@@ -93,7 +93,7 @@ def _fill(caller: Caller, deck_id: str, numbers: range) -> None:
             if n % 2:
                 card.state, card.stability, card.difficulty = "review", 10.0, 5.0
                 card.last_review_at = NOW - timedelta(days=40)
-            card.place()
+            card.set_index_keys()
             batch.save(card)
 
 
@@ -181,7 +181,7 @@ def test_no_request_costs_more_with_10_000_cards_than_with_100(ana: Caller) -> N
 def _costs(ana: Caller, deck_id: str, more: int) -> dict[str, float]:
     """The units of each request, after so many cards more."""
     fill(ana, deck_id, more)
-    states.forget(ana.id)  # filling takes its time
+    account_cache.forget(ana.id)  # filling takes its time
     assert ana.get("/decks").status_code == 200
     found = {}
     for path, calls in READS.items():

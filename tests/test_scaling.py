@@ -10,7 +10,7 @@ from config import aws
 from config.stack import BASE_DIR, Stack
 from reminders.models import shard_of
 from tests.benchmarks import sweep_arithmetic
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.reminder_helpers import Mailbox, event_of, reminder_of, sweep_at, verified
 from tests.test_flashcards import card_of, deck_of
 from tests.test_round_trips import counted
@@ -51,7 +51,7 @@ def test_a_mail_is_four_calls_to_the_table(
     box: Mailbox, make: object, queries: int, most_units: float
 ) -> None:
     with travel(AT - timedelta(hours=1), tick=False):
-        ana = verified(welcome("ana"))
+        ana = verified(make_learner("ana"))
         assert callable(make)
         make(ana)
     with counted() as spent:

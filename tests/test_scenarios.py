@@ -12,7 +12,7 @@ from django.test import Client
 from config.clock import now
 from config.stack import Stack
 from learning.services import scenarios
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.memory_table import MemoryTable
 
 PACK = Path(__file__).parent.parent / "learning" / "content" / "scenarios"
@@ -36,7 +36,7 @@ def ids(answer: Any) -> list[str]:
 
 @pytest.fixture
 def stefan(table: None) -> Caller:
-    return welcome("stefan", groups=("staff",))
+    return make_learner("stefan", groups=("staff",))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def pack() -> list[Any]:
 @pytest.fixture(scope="module")
 def restore(moto_stack: Stack, memory_table: MemoryTable, pack: list[Any]) -> Callable[[], None]:
     memory_table.clear()
-    scenarios.load(pack, now=now())
+    scenarios.load_scenarios(pack, now=now())
     return memory_table.remember()
 
 
@@ -214,7 +214,7 @@ def test_a_learner_writes_nothing(
 
 
 def test_an_admin_writes_as_staff_do(table: None) -> None:
-    admin = welcome("anke", groups=("admin",))
+    admin = make_learner("anke", groups=("admin",))
     assert admin.post("/scenarios", of_pack(COFFEE)).status_code == 201
 
 
@@ -374,7 +374,7 @@ def test_what_staff_do_is_in_their_own_trail_and_in_the_scenarios(
         ("scenario_deleted", "scenarios/copy"),
     ]
     of_coffee = ["scenario_created", "scenario_changed", "scenario_published", "scenario_archived"]
-    anke = welcome("anke", groups=("staff",))
+    anke = make_learner("anke", groups=("staff",))
     assert trail(anke, f"{path}/activity") == [(action, "") for action in of_coffee]
     assert trail(anke, "/scenarios/copy/activity")[-1] == ("scenario_deleted", "")
     lines = anke.get(f"{path}/activity").json()["results"]
@@ -425,7 +425,7 @@ def test_an_unknown_scenario_is_404(stefan: Caller, id: str) -> None:
 
 def test_the_pack_is_loaded_once(catalogue: list[str]) -> None:
     pack = [of_pack(name) for name in catalogue]
-    assert set(scenarios.load(pack, now=now()).values()) == {"unchanged"}
+    assert set(scenarios.load_scenarios(pack, now=now()).values()) == {"unchanged"}
     assert {anyone(f"/scenarios/{name}").json()["revision"] for name in catalogue[:3]} == {1}
 
 
@@ -435,7 +435,7 @@ def test_a_new_edition_of_the_pack_is_published_unless_staff_have_changed_it(
     stefan.patch(f"/scenarios/{MARKET}", {"title": "Los tomates"})
     stefan.post(f"/scenarios/{catalogue[-1]}/archive")
     edition = [of_pack(n) | {"notes": "New."} for n in (COFFEE, MARKET, catalogue[-1])]
-    outcomes = scenarios.load(edition, now=now())
+    outcomes = scenarios.load_scenarios(edition, now=now())
     assert outcomes == {COFFEE: "updated", MARKET: "kept", catalogue[-1]: "updated"}
     coffee, market = (stefan.get(f"/scenarios/{n}").json() for n in (COFFEE, MARKET))
     assert (coffee["revision"], coffee["notes"]) == (2, "New.")

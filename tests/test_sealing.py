@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.crypto import SealBroken, fingerprint, fingerprints, seal, unseal
+from config.crypto import InvalidSeal, fingerprint, fingerprints, seal, unseal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=3)
@@ -23,14 +23,14 @@ def test_sealed_values_come_back_and_say_nothing_on_the_way() -> None:
 
 
 def test_a_seal_is_for_one_purpose() -> None:
-    with pytest.raises(SealBroken):
+    with pytest.raises(InvalidSeal):
         unseal("another", seal("test", VALUES, until=LATER), now=NOW)
 
 
 def test_a_seal_ends() -> None:
     sealed = seal("test", VALUES, until=LATER)
     assert unseal("test", sealed, now=LATER - timedelta(seconds=1)) == VALUES
-    with pytest.raises(SealBroken):
+    with pytest.raises(InvalidSeal):
         unseal("test", sealed, now=LATER)
 
 
@@ -38,13 +38,13 @@ def test_any_changed_character_breaks_it() -> None:
     sealed = seal("test", {"learner": "ana"}, until=LATER)
     for at in range(len(sealed) - 1):  # the last one may have bits that stand for nothing
         changed = sealed[:at] + ("A" if sealed[at] != "A" else "B") + sealed[at + 1 :]
-        with pytest.raises(SealBroken):
+        with pytest.raises(InvalidSeal):
             unseal("test", changed, now=NOW)
 
 
 @pytest.mark.parametrize("text", ["", "A", "AAAA", "é", "a b", "x" * 8192, "%%%%"])
 def test_what_never_was_sealed_is_broken(text: str) -> None:
-    with pytest.raises(SealBroken):
+    with pytest.raises(InvalidSeal):
         unseal("test", text, now=NOW)
 
 
@@ -57,7 +57,7 @@ def test_older_keys_go_on_opening_and_knowing(settings: Any) -> None:
     assert fingerprint("test", "k4xqn-2mzt7") != known
     settings.SECRET_KEY_FALLBACKS = []
     assert known not in fingerprints("test", "k4xqn-2mzt7")
-    with pytest.raises(SealBroken):
+    with pytest.raises(InvalidSeal):
         unseal("test", sealed, now=NOW)
 
 

@@ -12,7 +12,7 @@ from ulid import ULID
 from config.clock import now
 from learning.practice import dialogue
 from learning.services import scenarios
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_flashcards import deck_of
 
 PACK = Path(__file__).parent.parent / "learning" / "content" / "scenarios"
@@ -32,7 +32,7 @@ def model_answers(name: str, role: str) -> list[str]:
 @pytest.fixture
 def coffee(table: None) -> str:
     """A published scenario's id."""
-    scenarios.load([of_pack(COFFEE)], now=now())
+    scenarios.load_scenarios([of_pack(COFFEE)], now=now())
     return COFFEE
 
 
@@ -55,7 +55,7 @@ def wrong_fields(answer: Any) -> list[str]:
 def test_a_whole_session_ends_with_scores_and_a_card_that_is_due(
     table: None, maria: Caller, name: str
 ) -> None:
-    scenarios.load([of_pack(name)], now=now())
+    scenarios.load_scenarios([of_pack(name)], now=now())
     offered = Client().get(f"/scenarios/{name}").json()
     begun = maria.makes("/sessions", {"scenarioId": name, "goal": "To be understood"})
     path, role = f"/sessions/{begun['id']}", begun["learnerRole"]["id"]
@@ -137,7 +137,7 @@ def test_a_session_in_an_unknown_role_is_409(coffee: str, maria: Caller) -> None
 
 @pytest.mark.parametrize("state", ["unknown", "draft", "archived"])
 def test_only_a_published_scenario_is_played(table: None, maria: Caller, state: str) -> None:
-    staff = welcome("stefan", groups=("staff",))
+    staff = make_learner("stefan", groups=("staff",))
     if state != "unknown":
         staff.makes("/scenarios", of_pack(COFFEE))
     if state == "archived":
@@ -161,7 +161,7 @@ def test_begun_again_with_the_same_id_it_is_the_same_session(coffee: str, maria:
 def test_a_session_keeps_the_revision_it_began_with(
     coffee: str, session: str, maria: Caller
 ) -> None:
-    staff = welcome("stefan", groups=("staff",))
+    staff = make_learner("stefan", groups=("staff",))
     roles = of_pack(COFFEE)["roles"]
     roles[0]["name"] = "Guest"
     staff.patch(f"/scenarios/{coffee}", {"title": "Tea", "roles": roles})
@@ -322,7 +322,7 @@ def test_without_a_token_it_is_401(session: str) -> None:
 
 def test_sessions_are_listed_newest_first_in_pages_and_narrowed(coffee: str, maria: Caller) -> None:
     hotel = "en-el-hotel"
-    scenarios.load([of_pack(hotel)], now=now())
+    scenarios.load_scenarios([of_pack(hotel)], now=now())
     begun = [
         maria.makes("/sessions", {"id": str(uuid4()), "scenarioId": name})["id"]
         for name in (COFFEE, hotel, COFFEE, hotel, COFFEE)

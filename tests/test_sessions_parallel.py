@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from config.clock import now
 from config.stack import Stack
 from learning.services import scenarios
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.test_flashcards import deck_of
 from tests.test_round_trips import counted
 from tests.test_sessions import COFFEE, of_pack
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture
 def ana(dynamodb_local: Stack) -> Caller:
-    states.forget()
-    scenarios.load([of_pack(COFFEE)], now=now())
-    caller = welcome("ana")
+    account_cache.forget()
+    scenarios.load_scenarios([of_pack(COFFEE)], now=now())
+    caller = make_learner("ana")
     assert caller.get("/decks").status_code == 200  # the account's state is known from here on
     return caller
 

@@ -11,10 +11,10 @@ from accounts.models import Account
 from config import aws
 from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
 from reminders.services import sending
-from reminders.services.sending import LEASE, Watch
+from reminders.services.sending import LEASE, TimeBudget
 from reminders.services.sweep import sweep
 from reminders.timing import Due
-from tests.callers import Caller, access_token, welcome
+from tests.callers import Caller, access_token, make_learner
 from tests.reminder_helpers import (
     MINUTE,
     Mailbox,
@@ -109,9 +109,12 @@ def test_each_offset_of_each_occurrence_is_mailed_once(maria: Caller, mailbox: M
     ("act", "reason"),
     [
         (lambda maria: prefer(maria, event_mails=False), "unsubscribed"),
-        (lambda maria: Account.at(maria.id).apply(Account.disabled.set(True)), "disabled"),
         (
-            lambda maria: Account.at(maria.id).apply(Account.email_verified.set(False)),
+            lambda maria: Account.at(maria.id).update_attributes(Account.disabled.set(True)),
+            "disabled",
+        ),
+        (
+            lambda maria: Account.at(maria.id).update_attributes(Account.email_verified.set(False)),
             "unverified",
         ),
     ],
@@ -227,7 +230,7 @@ def test_throttling_is_no_attempt(
 ) -> None:
     clock = SteadyClock()
     monkeypatch.setattr(sending, "time", clock)
-    monkeypatch.setattr(Watch, "passed_s", property(lambda _: clock.passed_s))
+    monkeypatch.setattr(TimeBudget, "passed_s", property(lambda _: clock.passed_s))
     reminder = reminder_of(maria)
     mailbox.refuse = "TooManyRequestsException"
     for attempt in range(3):
@@ -284,7 +287,7 @@ def test_a_change_while_a_mail_is_on_its_way_doubles_nothing(
 
 def test_a_day_brings_fifty_mails_at_most(maria: Caller, mailbox: Mailbox) -> None:
     at = datetime.fromisoformat(AT)
-    MailDay(*MailDay.key(maria.id, at.date()), sent=48).put_new()
+    MailDay(*MailDay.key(maria.id, at.date()), sent=48).create()
     reminders = [reminder_of(maria, at=f"2030-06-03T16:0{minute}:00Z") for minute in range(4)]
     sweep_at(at)
     assert len(mailbox.letters) == 2
@@ -297,7 +300,9 @@ def test_a_reminder_that_cannot_be_dealt_with_dies_and_keeps_no_other_waiting(
     maria: Caller, joao: Caller, mailbox: Mailbox
 ) -> None:
     poison = reminder_of(maria)
-    Reminder(*Reminder.key(maria.id, poison["id"])).apply(Reminder.snoozes.set([["a", "b"]]))
+    Reminder(*Reminder.key(maria.id, poison["id"])).update_attributes(
+        Reminder.snoozes.set([["a", "b"]])
+    )
     healthy = reminder_of(verified(joao))
     for hour in range(6):
         for minute in (0, 20, 40):
@@ -315,7 +320,7 @@ def test_staff_see_what_was_given_up_and_have_it_sent(maria: Caller, mailbox: Ma
         sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])
     mailbox.refuse = ""
     with travel(at + timedelta(hours=3), tick=False):
-        stefan = welcome("stefan", groups=("staff",))
+        stefan = make_learner("stefan", groups=("staff",))
         [failed] = stefan.get("/deliveries").json()["results"]
         assert (failed["learnerId"], failed["reason"]) == (maria.id, "SERVICE_UNAVAILABLE")
         again = stefan.post(f"/deliveries/{failed['id']}/retry")
@@ -340,9 +345,9 @@ def test_what_the_learner_has_paused_staff_do_not_send(maria: Caller, mailbox: M
     due = Due(datetime.fromisoformat(AT), "20300603T180000-0", "20300603T180000", NOW)
     dead = Delivery.of(stored, due, "dead", now=NOW)
     dead.conclude("dead", reason="SERVICE_UNAVAILABLE", now=NOW)
-    dead.put_new()
+    dead.create()
     maria.patch(f"/reminders/{reminder['id']}", {"paused": True})
-    again = welcome("stefan", groups=("staff",)).post(f"/deliveries/{dead.id}/retry")
+    again = make_learner("stefan", groups=("staff",)).post(f"/deliveries/{dead.id}/retry")
     assert (again.status_code, again.json()["code"]) == (409, "CANNOT_RETRY")
 
 

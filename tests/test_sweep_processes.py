@@ -9,7 +9,7 @@ from time_machine import travel
 
 from config.stack import Stack
 from reminders.models import EVENT, ONCE, SENT, STUDY, UNCONFIRMED, Delivery, Reminder
-from tests.callers import Caller, welcome
+from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of, verified
 from tests.sweepers import PostOffice, open_post_office, run_sweepers
 from tests.test_flashcards import card_of, deck_of
@@ -38,7 +38,7 @@ def post_office() -> Iterator[PostOffice]:
 
 def learner(number: int) -> Caller:
     """Someone who has a one-off, an event and a digest due at AT."""
-    caller = verified(welcome(f"learner{number}"))
+    caller = verified(make_learner(f"learner{number}"))
     begins = (AT + timedelta(minutes=10)).isoformat()
     event = event_of(caller, timezone="UTC", startsAt=begins, endsAt=begins, rrule="FREQ=DAILY")
     reminder_of(caller, at=AT.isoformat())

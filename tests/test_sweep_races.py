@@ -11,9 +11,9 @@ from time_machine import travel
 from accounts.models import learner_key
 from config import aws
 from config.store.connection import connection
-from config.store.items import raw_page
+from config.store.items import raw_partition_page
 from reminders.models import SENT, Delivery, Reminder
-from reminders.services.sending import LEASE, SENDING_TAKES, Watch, mail_dues
+from reminders.services.sending import LEASE, SENDING_TAKES, TimeBudget, mail_dues
 from tests.callers import Caller, access_token
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import (
@@ -71,7 +71,9 @@ def event_reminder(maria: Caller) -> tuple[str, str]:
 
 def erase(caller: Caller) -> None:
     pk = learner_key(caller.id)
-    keys: Any = [{"pk": pk, "sk": raw["sk"]["S"]} for raw in raw_page(pk, start=None).items]
+    keys: Any = [
+        {"pk": pk, "sk": raw["sk"]["S"]} for raw in raw_partition_page(pk, start=None).items
+    ]
     connection().batch_write_item(delete_items=keys)
 
 
@@ -129,7 +131,9 @@ def test_a_poisoned_reminder_takes_no_other_of_its_learner_with_it(
     maria: Caller, mailbox: Mailbox
 ) -> None:
     poison, healthy = reminder_of(maria), reminder_of(maria, title="Regar as plantas")
-    Reminder(*Reminder.key(maria.id, poison["id"])).apply(Reminder.snoozes.set([["a", "b"]]))
+    Reminder(*Reminder.key(maria.id, poison["id"])).update_attributes(
+        Reminder.snoozes.set([["a", "b"]])
+    )
     sweep_at(AT)
     assert [letter.subject for letter in mailbox.letters] == ["Regar as plantas"]
     assert [each["state"] for each in deliveries_of(maria, healthy)] == ["sent"]
@@ -157,8 +161,8 @@ def test_what_was_claimed_too_long_ago_is_left_to_the_next_minute(
     reminder = Reminder.of(maria.id, reminder_of(maria)["id"])
     assert reminder is not None
     reminder.claim(until=AT + LEASE)
-    slow = Watch(AT + LEASE - SENDING_TAKES + SECOND, within_s=60)
-    assert mail_dues([reminder], until=AT + LEASE, watch=slow) == {"late": 1}
+    slow = TimeBudget(AT + LEASE - SENDING_TAKES + SECOND, within_s=60)
+    assert mail_dues([reminder], until=AT + LEASE, budget=slow) == {"late": 1}
     assert mailbox.letters == []
     sweep_at(AT + MINUTE)
     assert len(mailbox.letters) == 1

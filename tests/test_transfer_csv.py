@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.transfer import FileRefused, FileTooLarge, Limits, Note, RowError, read, write_csv
-from learning.transfer.model import Row, plain
+from learning.transfer.model import Row, clean_text
 from tests.growth import assert_linear
 
 CASA = Note(front="la casa", back="the house")
@@ -161,9 +161,9 @@ def test_a_formula_is_defused_in_the_file_and_whole_after_reading(cell: str) -> 
     assert rows(data) == [Note(front=cell, back="x")]
 
 
-TEXT = st.text(max_size=30).map(plain)
+TEXT = st.text(max_size=30).map(clean_text)
 FULL = TEXT.filter(bool)
-TAG = st.text(alphabet="abñ_:-=+@' ", min_size=1, max_size=8).map(plain).filter(bool)
+TAG = st.text(alphabet="abñ_:-=+@' ", min_size=1, max_size=8).map(clean_text).filter(bool)
 NOTES = st.builds(
     Note,
     id=TEXT, type=st.sampled_from(["basic", "reversed"]), front=FULL, back=FULL, phonetic=TEXT,

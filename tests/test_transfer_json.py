@@ -24,7 +24,7 @@ from learning.transfer import (
     read,
     write_json,
 )
-from learning.transfer.model import MAX_DAYS, Row, plain
+from learning.transfer.model import MAX_DAYS, Row, clean_text
 
 NOW = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ def rows(document: Any, *, limits: Limits | None = None) -> list[Row]:
     return list(read(io.BytesIO(data), "notes.json", format="json", limits=limits or Limits()))
 
 
-TEXT = st.text(max_size=20).map(plain)
+TEXT = st.text(max_size=20).map(clean_text)
 FULL = TEXT.filter(bool)
 INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 SECONDS = st.integers(0, MAX_DAYS * 86_400)

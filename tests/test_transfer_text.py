@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.transfer.markup import html_of_text, text_of_html
-from learning.transfer.model import Media, plain
+from learning.transfer.model import Media, clean_text
 from tests.growth import assert_linear
 
 
@@ -58,7 +58,7 @@ def test_https_pictures_are_kept() -> None:
     assert text_of_html(f"<img src={address}>")[1] == [Media("image", address)]
 
 
-@given(st.text().map(plain).filter(lambda text: "[sound:" not in text))
+@given(st.text().map(clean_text).filter(lambda text: "[sound:" not in text))
 def test_text_survives_html_but_for_runs_of_blanks(text: str) -> None:
     def even(value: str) -> str:
         return " ".join(value.split())

@@ -37,7 +37,7 @@ def days(caller: Caller) -> Counter[tuple[str, str]]:
     """The counters of all days, but for those at nothing."""
     found = Counter(
         {
-            (day.on.isoformat(), name): day.counted(name)
+            (day.on.isoformat(), name): day.count_of(name)
             for day in Day.all_of(caller.id)
             for name in COUNTERS
         }
@@ -205,7 +205,7 @@ def test_one_entry_may_shift_the_counts_of_more_days_than_a_transaction_holds(
     outcome = service.submit_one(learner_id=maria.id, submission=easy, now=now)
     assert outcome.status == "applied"
     assert outcome.card is not None
-    assert outcome.card.owed is None
+    assert outcome.card.uncounted_days is None
     after = days(maria)
     assert sum(n for (_, name), n in after.items() if name == "reviewed") == 110
     assert sum(n for (_, name), n in after.items() if name == "introduced") == 1
@@ -218,14 +218,14 @@ def test_a_log_made_under_more_settings_than_one_read_holds_folds(maria: Caller)
     card_id = card_of(maria, deck_of(maria))
     for n in range(103):
         scheduler = Scheduler(*Scheduler.key(maria.id, n + 1), number=n + 1)
-        scheduler.put_new()
+        scheduler.create()
         row = LogEntry(
             *LogEntry.key(maria.id, f"entry-{n:03}"), id=f"entry-{n:03}", card_id=card_id,
             deck_id="none", entry="review", at=START + n * DAY, rating=3, settings_version=n + 1,
             studied_on="2026-03-02", lsi4=f"{card_id}#{n:03}",
         )  # fmt: skip
-        row.put_new()
-    day = Day.addition(maria.id, START.date(), {"reviews": 103}, None)
+        row.create()
+    day = Day.add_write(maria.id, START.date(), {"reviews": 103}, None)
     transact(day)
     late = service.Submission(
         id="late", card_id=card_id, kind="void", at=START, target_id="entry-000"

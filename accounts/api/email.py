@@ -4,34 +4,39 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import Email, Message, OnlyCode, OnlyPassword
+from accounts.api.serializers import (
+    EmailField,
+    MessageSerializer,
+    OnlyCodeSerializer,
+    OnlyPasswordSerializer,
+)
 from accounts.authentication import caller
 from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlreadyExists
 from accounts.services.email import confirm_email_change, request_email_change
 from accounts.services.sessions import FreshSignInNeeded
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import valid
+from config.serializers import validated_body
 
 
-class NewEmail(OnlyPassword):
-    new_email = Email()
+class NewEmailSerializer(OnlyPasswordSerializer):
+    new_email = EmailField()
 
 
 class ChangeEmailView(APIView):
     @operation(
         "requestEmailChange",
-        request=NewEmail,
-        answers={200: Message},
+        request=NewEmailSerializer,
+        answers={200: MessageSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded, UserAlreadyExists],
     )
     def post(self, request: Request) -> Response:
         """Mail a code to a new address, and a notice to the old one."""
         request_email_change(
             caller(request),
-            **{"password": None, **valid(NewEmail, request.data)},
-            source=source_of(request.META),
+            **{"password": None, **validated_body(NewEmailSerializer, request.data)},
+            source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": "We have mailed a code to the new address."})
@@ -40,16 +45,16 @@ class ChangeEmailView(APIView):
 class ConfirmEmailView(APIView):
     @operation(
         "confirmEmailChange",
-        request=OnlyCode,
-        answers={200: Message},
+        request=OnlyCodeSerializer,
+        answers={200: MessageSerializer},
         raises=[InvalidCode, UserAlreadyExists],
     )
     def post(self, request: Request) -> Response:
         """Move the account to the new address by the mailed code."""
         email = confirm_email_change(
             caller(request),
-            **valid(OnlyCode, request.data),
-            source=source_of(request.META),
+            **validated_body(OnlyCodeSerializer, request.data),
+            source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": f"Your address is {email} now."})

@@ -7,7 +7,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import AFTER_SIGN_IN, LoggedIn, Password, signed_in_body
+from accounts.api.serializers import (
+    AFTER_SIGN_IN,
+    LoggedInSerializer,
+    PasswordField,
+    signed_in_body,
+)
 from accounts.authentication import caller
 from accounts.cognito.client import InvalidCode, InvalidCredentials
 from accounts.services import google
@@ -19,28 +24,28 @@ from accounts.services.google import (
     RedirectNotAllowed,
 )
 from accounts.services.sessions import FreshSignInNeeded
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import Pattern, Query, Serializer, Text, valid
+from config.serializers import PatternField, QuerySerializer, Serializer, TextField, validated_body
 
 
-class RedirectUri(Text):
+class RedirectUriField(TextField):
     """One of the addresses that the app client is registered with."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=1024, **kwargs)
 
 
-class GoogleQuery(Query):
-    redirect_uri = RedirectUri()
-    state = Pattern(
+class GoogleQuerySerializer(QuerySerializer):
+    redirect_uri = RedirectUriField()
+    state = PatternField(
         "[A-Za-z0-9._~-]{16,512}",
         "Give 16 to 512 random letters, digits or any of -._~",
         max_length=512,
         help_text="Comes back to you unchanged: compare it",
     )
-    code_challenge = Pattern(
+    code_challenge = PatternField(
         "[A-Za-z0-9_-]{43}",
         "Give the SHA-256 of the verifier in base64url.",
         max_length=43,
@@ -48,16 +53,16 @@ class GoogleQuery(Query):
     )
 
 
-class GoogleCode(Serializer):
-    code = Pattern("[A-Za-z0-9._~-]+", "This is no code.", max_length=2048)
-    redirect_uri = RedirectUri()
-    code_verifier = Pattern(
+class GoogleCodeSerializer(Serializer):
+    code = PatternField("[A-Za-z0-9._~-]+", "This is no code.", max_length=2048)
+    redirect_uri = RedirectUriField()
+    code_verifier = PatternField(
         "[A-Za-z0-9._~-]{43,128}", "Give the verifier of the challenge.", max_length=128
     )
 
 
-class GoogleLink(GoogleCode):
-    password = Password(required=False)
+class GoogleLinkSerializer(GoogleCodeSerializer):
+    password = PasswordField(required=False)
 
 
 class AuthorizeView(APIView):
@@ -66,7 +71,7 @@ class AuthorizeView(APIView):
 
     @operation(
         "authorizeGoogle",
-        query=GoogleQuery,
+        query=GoogleQuerySerializer,
         answers={302: None},
         raises=[GoogleNotOffered, RedirectNotAllowed],
         public=True,
@@ -76,7 +81,7 @@ class AuthorizeView(APIView):
 
         The browser comes back to `redirectUri` with `state`, which you compare, and `code`.
         """
-        query = GoogleQuery(request.query_params).values()
+        query = GoogleQuerySerializer(request.query_params).values()
         return HttpResponseRedirect(google.authorize_url(**query))
 
 
@@ -86,8 +91,8 @@ class TokenView(APIView):
 
     @operation(
         "loginWithGoogle",
-        request=GoogleCode,
-        answers={200: LoggedIn},
+        request=GoogleCodeSerializer,
+        answers={200: LoggedInSerializer},
         raises=[
             GoogleNotOffered,
             RedirectNotAllowed,
@@ -101,16 +106,18 @@ class TokenView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Sign in with the code that Google's sign-in led to."""
-        found = google.complete(
-            **valid(GoogleCode, request.data), source=source_of(request.META), now=now()
+        signed_in = google.complete_google_sign_in(
+            **validated_body(GoogleCodeSerializer, request.data),
+            source=client_info_of(request.META),
+            now=now(),
         )
-        return Response(signed_in_body(found))
+        return Response(signed_in_body(signed_in))
 
 
 class LinkView(APIView):
     @operation(
         "linkGoogle",
-        request=GoogleLink,
+        request=GoogleLinkSerializer,
         answers={204: None},
         raises=[
             GoogleNotOffered,
@@ -125,8 +132,8 @@ class LinkView(APIView):
         """Let a Google account enter as the caller."""
         google.link(
             caller(request),
-            **{"password": None, **valid(GoogleLink, request.data)},
-            source=source_of(request.META),
+            **{"password": None, **validated_body(GoogleLinkSerializer, request.data)},
+            source=client_info_of(request.META),
             now=now(),
         )
         return Response(status=204)

@@ -10,11 +10,11 @@ from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
-    LoggedIn,
-    OnlyCode,
-    OnlyPassword,
-    VerifyMfa,
-    Yes,
+    LoggedInSerializer,
+    OnlyCodeSerializer,
+    OnlyPasswordSerializer,
+    TrueField,
+    VerifyMfaSerializer,
     signed_in_body,
 )
 from accounts.authentication import caller, raw_token
@@ -28,41 +28,41 @@ from accounts.cognito.client import (
 )
 from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
-from accounts.services.sessions import FreshSignInNeeded, prove
-from config.client_info import source_of
+from accounts.services.sessions import FreshSignInNeeded, reauthenticate
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Serializer, valid
+from config.serializers import Serializer, validated_body
 
 
 @extend_schema_field({"type": "boolean", "const": False})
-class No(serializers.BooleanField):
+class FalseField(serializers.BooleanField):
     """False, by which an answer is told from others."""
 
 
-class MfaSetup(Serializer):
+class MfaSetupSerializer(Serializer):
     secret = serializers.CharField(help_text="Base32, for typing into the app")
     qr_code = serializers.CharField(help_text="A PNG as data URI")
     otpauth_uri = serializers.CharField()
 
 
-class BackupCodes(Serializer):
+class BackupCodesSerializer(Serializer):
     backup_codes = serializers.ListField(child=serializers.CharField())
 
 
-class MfaEnabled(BackupCodes):
-    enabled = Yes()
+class MfaEnabledSerializer(BackupCodesSerializer):
+    enabled = TrueField()
 
 
-class MfaDisabled(Serializer):
-    enabled = No()
+class MfaDisabledSerializer(Serializer):
+    enabled = FalseField()
 
 
 class SetupView(APIView):
     @operation(
         "setupMfa",
-        answers={200: MfaSetup},
+        answers={200: MfaSetupSerializer},
         raises=[MfaAlreadyEnabled, PasswordSignInNeeded, NotFound],
     )
     def post(self, request: Request) -> Response:
@@ -70,17 +70,17 @@ class SetupView(APIView):
 
         It may be asked for again until `/auth/mfa/verify-setup` has taken a code of it.
         """
-        made = mfa.set_up(caller(request).id, raw_token(request))
+        setup = mfa.set_up(caller(request).id, raw_token(request))
         return Response(
-            {"secret": made.secret, "qrCode": made.qr_code, "otpauthUri": made.otpauth_uri}
+            {"secret": setup.secret, "qrCode": setup.qr_code, "otpauthUri": setup.otpauth_uri}
         )
 
 
 class VerifySetupView(APIView):
     @operation(
         "verifyMfaSetup",
-        request=OnlyCode,
-        answers={200: MfaEnabled},
+        request=OnlyCodeSerializer,
+        answers={200: MfaEnabledSerializer},
         raises=[InvalidCode, MfaAlreadyEnabled, MfaNotEnabled, PasswordSignInNeeded, NotFound],
     )
     def post(self, request: Request) -> Response:
@@ -91,8 +91,8 @@ class VerifySetupView(APIView):
         codes = mfa.enable(
             caller(request).id,
             raw_token(request),
-            valid(OnlyCode, request.data)["code"],
-            source=source_of(request.META),
+            validated_body(OnlyCodeSerializer, request.data)["code"],
+            source=client_info_of(request.META),
             now=now(),
         )
         return Response({"enabled": True, "backupCodes": codes})
@@ -104,31 +104,31 @@ class VerifyView(APIView):
 
     @operation(
         "verifyMfa",
-        request=VerifyMfa,
-        answers={200: LoggedIn},
+        request=VerifyMfaSerializer,
+        answers={200: LoggedInSerializer},
         raises=[InvalidMfaCode, MfaSessionExpired, InvalidCredentials, PasswordResetRequired],
         public=True,
         leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
         """Complete a sign-in by a code of the app, or by a backup code."""
-        values = valid(VerifyMfa, request.data)
-        found = mfa.complete(**values, source=source_of(request.META), now=now())
-        return Response(signed_in_body(found))
+        values = validated_body(VerifyMfaSerializer, request.data)
+        signed_in = mfa.complete_mfa(**values, source=client_info_of(request.META), now=now())
+        return Response(signed_in_body(signed_in))
 
 
 def _proved(request: Request) -> dict[str, Any]:
     """The account of a caller who has given their password, with source and instant."""
-    at: dict[str, Any] = {"source": source_of(request.META), "now": now()}
-    password = valid(OnlyPassword, request.data).get("password")
-    return {"account": prove(caller(request), password, **at), **at}
+    at: dict[str, Any] = {"source": client_info_of(request.META), "now": now()}
+    password = validated_body(OnlyPasswordSerializer, request.data).get("password")
+    return {"account": reauthenticate(caller(request), password, **at), **at}
 
 
 class DisableView(APIView):
     @operation(
         "disableMfa",
-        request=OnlyPassword,
-        answers={200: MfaDisabled},
+        request=OnlyPasswordSerializer,
+        answers={200: MfaDisabledSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded],
     )
     def post(self, request: Request) -> Response:
@@ -140,8 +140,8 @@ class DisableView(APIView):
 class BackupCodesView(APIView):
     @operation(
         "renewBackupCodes",
-        request=OnlyPassword,
-        answers={200: BackupCodes},
+        request=OnlyPasswordSerializer,
+        answers={200: BackupCodesSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded, MfaNotEnabled],
     )
     def post(self, request: Request) -> Response:

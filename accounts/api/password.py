@@ -4,41 +4,55 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import Code, Email, Message, NewPassword, OnlyEmail, Password
+from accounts.api.serializers import (
+    CodeField,
+    EmailField,
+    MessageSerializer,
+    NewPasswordField,
+    OnlyEmailSerializer,
+    PasswordField,
+)
 from accounts.authentication import caller
 from accounts.cognito.client import InvalidCode, InvalidCredentials, WeakPassword
 from accounts.services import password
 from accounts.services.password import NoPassword
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Serializer, valid
+from config.serializers import Serializer, validated_body
 
 
-class ResetConfirm(Serializer):
-    email = Email()
-    code = Code()
-    new_password = NewPassword()
+class ResetConfirmSerializer(Serializer):
+    email = EmailField()
+    code = CodeField()
+    new_password = NewPasswordField()
 
 
-class PasswordChange(Serializer):
-    current_password = Password()
-    new_password = NewPassword()
+class PasswordChangeSerializer(Serializer):
+    current_password = PasswordField()
+    new_password = NewPasswordField()
 
 
 class ResetRequestView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    @operation("requestPasswordReset", request=OnlyEmail, answers={200: Message}, public=True)
+    @operation(
+        "requestPasswordReset",
+        request=OnlyEmailSerializer,
+        answers={200: MessageSerializer},
+        public=True,
+    )
     def post(self, request: Request) -> Response:
         """Mail a code for a new password.
 
         The answer is the same whether or not there is an account.
         """
         password.request_reset(
-            **valid(OnlyEmail, request.data), source=source_of(request.META), now=now()
+            **validated_body(OnlyEmailSerializer, request.data),
+            source=client_info_of(request.META),
+            now=now(),
         )
         return Response({"message": "If this address has an account, a code is on its way."})
 
@@ -49,15 +63,17 @@ class ResetConfirmView(APIView):
 
     @operation(
         "confirmPasswordReset",
-        request=ResetConfirm,
-        answers={200: Message},
+        request=ResetConfirmSerializer,
+        answers={200: MessageSerializer},
         raises=[InvalidCode, WeakPassword, NotFound],
         public=True,
     )
     def post(self, request: Request) -> Response:
         """Set a new password by the mailed code; all sessions end."""
         password.confirm_reset(
-            **valid(ResetConfirm, request.data), source=source_of(request.META), now=now()
+            **validated_body(ResetConfirmSerializer, request.data),
+            source=client_info_of(request.META),
+            now=now(),
         )
         return Response({"message": "The password is changed: sign in with the new one."})
 
@@ -65,16 +81,16 @@ class ResetConfirmView(APIView):
 class ChangePasswordView(APIView):
     @operation(
         "changePassword",
-        request=PasswordChange,
-        answers={200: Message},
+        request=PasswordChangeSerializer,
+        answers={200: MessageSerializer},
         raises=[InvalidCredentials, NoPassword, WeakPassword, NotFound],
     )
     def post(self, request: Request) -> Response:
         """Replace the password; all sessions end, this one too."""
         password.change_password(
             caller(request),
-            **valid(PasswordChange, request.data),
-            source=source_of(request.META),
+            **validated_body(PasswordChangeSerializer, request.data),
+            source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": "The password is changed: sign in with the new one."})

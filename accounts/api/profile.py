@@ -9,25 +9,33 @@ from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     LEVELS,
-    Language,
-    Name,
-    NotificationsShape,
-    OnlyPassword,
-    ProfileShape,
+    LanguageField,
+    NameField,
+    NotificationsSerializer,
+    OnlyPasswordSerializer,
+    ProfileSerializer,
     profile_body,
 )
 from accounts.authentication import caller
 from accounts.cognito.client import InvalidCredentials
 from accounts.services import deletion, profile
-from accounts.services.profile import Person
+from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.pagination import list_of, page_response, start_of
+from config.pagination import decode_cursor, page_of, paginated_response
 from config.problems import Conflict, NotFound
-from config.serializers import HttpsUrl, Integer, Query, Serializer, Text, Zone, valid
-from config.viewsets import expected_version, versioned
+from config.serializers import (
+    HttpsUrlField,
+    IntegerField,
+    QuerySerializer,
+    Serializer,
+    TextField,
+    ZoneField,
+    validated_body,
+)
+from config.viewsets import if_match_version, with_etag
 
 NOTHING_SAID = {
     "study_mails": True,
@@ -36,22 +44,22 @@ NOTHING_SAID = {
 }
 
 
-class ProfileUpdate(Serializer):
+class ProfileUpdateSerializer(Serializer):
     """What a learner may write. With PUT, what is left out gets its default."""
 
     samples = {"currentLevel": "A2", "targetLevel": "B1", "timezone": "Europe/Lisbon"}
 
-    first_name = Name()
-    last_name = Name()
-    display_name = Name(max_length=50, allow_null=True, default=None)
-    avatar_url = HttpsUrl(allow_null=True, default=None)
-    native_language = Language(allow_null=True, default=None)
-    target_language = Language(allow_null=True, default=None)
+    first_name = NameField()
+    last_name = NameField()
+    display_name = NameField(max_length=50, allow_null=True, default=None)
+    avatar_url = HttpsUrlField(allow_null=True, default=None)
+    native_language = LanguageField(allow_null=True, default=None)
+    target_language = LanguageField(allow_null=True, default=None)
     current_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
     target_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
-    timezone = Zone(default="UTC")
-    daily_goal = Integer(min_value=1, max_value=1000, default=20, help_text="Cards per day")
-    notifications = NotificationsShape(default=dict)
+    timezone = ZoneField(default="UTC")
+    daily_goal = IntegerField(min_value=1, max_value=1000, default=20, help_text="Cards per day")
+    notifications = NotificationsSerializer(default=dict)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -63,11 +71,11 @@ class ProfileUpdate(Serializer):
         return values | nested
 
 
-class ExportQuery(Query):
-    cursor = Text(max_length=2048, required=False, help_text="From `next`, as it is")
+class ExportQuerySerializer(QuerySerializer):
+    cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
 
 
-class ExportedShape(Serializer):
+class ExportedSerializer(Serializer):
     """One stored item. `data` has its attributes under the names they are stored by."""
 
     kind = serializers.CharField()
@@ -78,24 +86,24 @@ class ExportedShape(Serializer):
         ref_name = "Exported"
 
 
-def _answer(person: Person) -> Response:
-    return versioned(Response(profile_body(person)), int(person.profile.version))
+def _profile_response(full_profile: FullProfile) -> Response:
+    return with_etag(Response(profile_body(full_profile)), int(full_profile.profile.version))
 
 
 class ProfileView(APIView):
-    @operation("getUserProfile", answers={200: ProfileShape}, raises=[NotFound])
+    @operation("getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound])
     def get(self, request: Request) -> Response:
         """Tell all about the caller."""
         learner = caller(request)
-        found = profile.person(learner.id, groups=learner.groups, now=now())
-        if found is None:
+        full_profile = profile.read_profile(learner.id, groups=learner.groups, now=now())
+        if full_profile is None:
             raise NotFound
-        return _answer(found)
+        return _profile_response(full_profile)
 
     @operation(
         "updateUserProfile",
-        request=ProfileUpdate,
-        answers={200: ProfileShape},
+        request=ProfileUpdateSerializer,
+        answers={200: ProfileSerializer},
         raises=[Conflict, NotFound],
         if_match=True,
     )
@@ -105,8 +113,8 @@ class ProfileView(APIView):
 
     @operation(
         "patchUserProfile",
-        request=ProfileUpdate,
-        answers={200: ProfileShape},
+        request=ProfileUpdateSerializer,
+        answers={200: ProfileSerializer},
         raises=[Conflict, NotFound],
         if_match=True,
     )
@@ -116,7 +124,7 @@ class ProfileView(APIView):
 
     @operation(
         "deleteUser",
-        request=OnlyPassword,
+        request=OnlyPasswordSerializer,
         answers={204: None, 202: None},
         raises=[InvalidCredentials, FreshSignInNeeded],
     )
@@ -125,36 +133,40 @@ class ProfileView(APIView):
 
         202 when there was too much for one request: the rest follows within minutes.
         """
-        password = valid(OnlyPassword, request.data).get("password")
-        whole = deletion.leave(caller(request), password, source=source_of(request.META), now=now())
+        password = validated_body(OnlyPasswordSerializer, request.data).get("password")
+        whole = deletion.delete_account(
+            caller(request), password, source=client_info_of(request.META), now=now()
+        )
         return Response(status=204 if whole else 202)
 
     def _change(self, request: Request, *, partial: bool) -> Response:
-        shape = ProfileUpdate(data=request.data, partial=partial)
-        shape.is_valid(raise_exception=True)
+        serializer = ProfileUpdateSerializer(data=request.data, partial=partial)
+        serializer.is_valid(raise_exception=True)
         learner = caller(request)
-        changed = profile.change(
+        changed = profile.update_profile(
             learner.id,
             groups=learner.groups,
-            values=shape.attributes,
-            expected_version=expected_version(request),
+            values=serializer.attributes,
+            expected_version=if_match_version(request),
             now=now(),
         )
-        return _answer(changed)
+        return _profile_response(changed)
 
 
 class ExportView(APIView):
-    @operation("exportUser", query=ExportQuery, answers={200: list_of(ExportedShape)})
+    @operation(
+        "exportUser", query=ExportQuerySerializer, answers={200: page_of(ExportedSerializer)}
+    )
     def get(self, request: Request) -> Response:
         """Take along all that is stored of the caller, but for secrets.
 
         One answer has up to three megabytes; `next` leads to the rest.
         """
-        query = ExportQuery(request.query_params).values()
+        query = ExportQuerySerializer(request.query_params).values()
         page = deletion.export(
             caller(request).id,
-            start=start_of(request, query.get("cursor")),
-            source=source_of(request.META),
+            start=decode_cursor(request, query.get("cursor")),
+            source=client_info_of(request.META),
             now=now(),
         )
-        return page_response(request, page, ExportedShape)
+        return paginated_response(request, page, ExportedSerializer)

@@ -5,31 +5,38 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import Code, Email, Message, Name, NewPassword, OnlyEmail
+from accounts.api.serializers import (
+    CodeField,
+    EmailField,
+    MessageSerializer,
+    NameField,
+    NewPasswordField,
+    OnlyEmailSerializer,
+)
 from accounts.cognito.client import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.services import registration
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import Serializer, valid
+from config.serializers import Serializer, validated_body
 
 
-class SignUp(Serializer):
-    email = Email()
-    password = NewPassword()
-    first_name = Name()
-    last_name = Name()
+class SignUpSerializer(Serializer):
+    email = EmailField()
+    password = NewPasswordField()
+    first_name = NameField()
+    last_name = NameField()
 
 
-class Registered(Serializer):
+class RegisteredSerializer(Serializer):
     user_id = serializers.CharField()
     email = serializers.CharField()
     message = serializers.CharField()
 
 
-class VerifyEmail(Serializer):
-    email = Email()
-    code = Code()
+class VerifyEmailSerializer(Serializer):
+    email = EmailField()
+    code = CodeField()
 
 
 class SignUpView(APIView):
@@ -38,8 +45,8 @@ class SignUpView(APIView):
 
     @operation(
         "registerUser",
-        request=SignUp,
-        answers={201: Registered},
+        request=SignUpSerializer,
+        answers={201: RegisteredSerializer},
         raises=[UserAlreadyExists, WeakPassword],
         public=True,
         leads_to={"verifyEmail": {"email": "email"}, "resendVerification": {"email": "email"}},
@@ -49,8 +56,8 @@ class SignUpView(APIView):
 
         A code is mailed to the address; `/auth/verify-email` takes it.
         """
-        values = valid(SignUp, request.data)
-        user_id = registration.sign_up(**values, source=source_of(request.META), now=now())
+        values = validated_body(SignUpSerializer, request.data)
+        user_id = registration.sign_up(**values, source=client_info_of(request.META), now=now())
         message = "We have mailed you a code: send it to /auth/verify-email."
         return Response(
             {"userId": user_id, "email": values["email"], "message": message}, status=201
@@ -63,8 +70,8 @@ class VerifyEmailView(APIView):
 
     @operation(
         "verifyEmail",
-        request=VerifyEmail,
-        answers={200: Message},
+        request=VerifyEmailSerializer,
+        answers={200: MessageSerializer},
         raises=[InvalidCode],
         public=True,
     )
@@ -74,7 +81,9 @@ class VerifyEmailView(APIView):
         A wrong code, an unknown address and a verified one are answered alike.
         """
         registration.verify_email(
-            **valid(VerifyEmail, request.data), source=source_of(request.META), now=now()
+            **validated_body(VerifyEmailSerializer, request.data),
+            source=client_info_of(request.META),
+            now=now(),
         )
         return Response({"message": "The address is verified: you can sign in."})
 
@@ -83,13 +92,20 @@ class ResendView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    @operation("resendVerification", request=OnlyEmail, answers={200: Message}, public=True)
+    @operation(
+        "resendVerification",
+        request=OnlyEmailSerializer,
+        answers={200: MessageSerializer},
+        public=True,
+    )
     def post(self, request: Request) -> Response:
         """Mail the code again.
 
         The answer is the same whether or not there is an address to verify.
         """
         registration.resend_code(
-            **valid(OnlyEmail, request.data), source=source_of(request.META), now=now()
+            **validated_body(OnlyEmailSerializer, request.data),
+            source=client_info_of(request.META),
+            now=now(),
         )
         return Response({"message": "If this address waits for a code, a new one is on its way."})

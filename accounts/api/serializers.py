@@ -11,10 +11,10 @@ from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
 from accounts.models import Activity
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
-from accounts.services.profile import Person
+from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
-from config.pagination import ListQuery, page_response, start_of
-from config.serializers import Boolean, Pattern, Serializer, Text
+from config.pagination import ListQuerySerializer, decode_cursor, paginated_response
+from config.serializers import BooleanField, PatternField, Serializer, TextField
 from config.text import VISIBLE
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
@@ -27,7 +27,7 @@ EMAIL = (
 LEVELS = ["A1", "A2", "B1", "B2", "C1", "C2"]  # CEFR
 
 
-class Email(Pattern):
+class EmailField(PatternField):
     """An e-mail address, kept in lower case; spaces around it are dropped."""
 
     sample = "ana@example.org"
@@ -41,7 +41,7 @@ class Email(Pattern):
         return super().to_internal_value(data).lower()
 
 
-class NewPassword(Pattern):
+class NewPasswordField(PatternField):
     """A password that is being chosen."""
 
     sample = "corvo-azul-7"
@@ -57,7 +57,7 @@ class NewPassword(Pattern):
         )
 
 
-class Password(Text):
+class PasswordField(TextField):
     """A password that is being checked."""
 
     sample = "corvo-azul-7"
@@ -66,7 +66,7 @@ class Password(Text):
         super().__init__(max_length=256, style={"input_type": "password"}, **kwargs)
 
 
-class Name(Pattern):
+class NameField(PatternField):
     """A name of a person: no control characters, and something to see at its beginning."""
 
     sample = "Ana"
@@ -80,7 +80,7 @@ class Name(Pattern):
         )
 
 
-class Code(Pattern):
+class CodeField(PatternField):
     """A six-digit code from a mail."""
 
     sample = "123456"
@@ -89,14 +89,14 @@ class Code(Pattern):
         super().__init__("[0-9]{6}", "Give the six digits.", max_length=6, **kwargs)
 
 
-class OpaqueToken(Pattern):
+class OpaqueTokenField(PatternField):
     """A token of the pool, which only the pool can read."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("[A-Za-z0-9_=.-]+", "This is no token.", max_length=8192, **kwargs)
 
 
-class Language(Pattern):
+class LanguageField(PatternField):
     """A language tag (BCP 47)."""
 
     sample = "pt-BR"
@@ -110,7 +110,7 @@ class Language(Pattern):
         )
 
 
-class LocalTime(Pattern):
+class LocalTimeField(PatternField):
     """A time of day, `22:00`."""
 
     sample = "22:00"
@@ -121,30 +121,30 @@ class LocalTime(Pattern):
         )
 
 
-class OnlyEmail(Serializer):
-    email = Email()
+class OnlyEmailSerializer(Serializer):
+    email = EmailField()
 
 
-class OnlyCode(Serializer):
-    code = Code()
+class OnlyCodeSerializer(Serializer):
+    code = CodeField()
 
 
-class OnlyPassword(Serializer):
+class OnlyPasswordSerializer(Serializer):
     """Without it only for learners who have none: a sign-in of the last five minutes will do."""
 
-    password = Password(required=False)
+    password = PasswordField(required=False)
 
 
-class Message(Serializer):
+class MessageSerializer(Serializer):
     message = serializers.CharField()
 
 
 @extend_schema_field({"type": "boolean", "const": True})
-class Yes(serializers.BooleanField):
+class TrueField(serializers.BooleanField):
     """True, by which an answer is told from others."""
 
 
-class MfaCode(Pattern):
+class MfaCodeField(PatternField):
     """Six digits of the app, or a backup code."""
 
     sample = "123456"
@@ -161,23 +161,23 @@ class MfaCode(Pattern):
         return super().to_internal_value(data).lower()
 
 
-class SealedToken(Pattern):
+class SealedTokenField(PatternField):
     """A text that we sealed."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("[A-Za-z0-9_-]+", "This is no session token.", max_length=8192, **kwargs)
 
 
-class VerifyMfa(Serializer):
-    session_token = SealedToken()
-    code = MfaCode()
+class VerifyMfaSerializer(Serializer):
+    session_token = SealedTokenField()
+    code = MfaCodeField()
 
 
-class QuietHours(Serializer):
+class QuietHoursSerializer(Serializer):
     """Local times. They may pass midnight; when they end as they start there are none."""
 
-    starts = LocalTime()
-    ends = LocalTime()
+    starts = LocalTimeField()
+    ends = LocalTimeField()
 
     def validate(self, attrs: dict[str, str]) -> dict[str, str]:
         """Both, also where a PATCH may leave things out."""
@@ -187,18 +187,18 @@ class QuietHours(Serializer):
         return attrs
 
 
-class NotificationsShape(Serializer):
+class NotificationsSerializer(Serializer):
     """What may be mailed, and when not."""
 
-    study_reminders = Boolean(source="study_mails", default=True)
-    event_reminders = Boolean(source="event_mails", default=True)
-    quiet_hours = QuietHours(allow_null=True, default=None)
+    study_reminders = BooleanField(source="study_mails", default=True)
+    event_reminders = BooleanField(source="event_mails", default=True)
+    quiet_hours = QuietHoursSerializer(allow_null=True, default=None)
 
     class Meta:
         ref_name = "Notifications"
 
 
-class ProfileShape(Serializer):
+class ProfileSerializer(Serializer):
     """A learner as they see themselves."""
 
     samples = {
@@ -232,7 +232,7 @@ class ProfileShape(Serializer):
     target_level = serializers.ChoiceField(LEVELS, source="profile.target_level", allow_null=True)
     timezone = serializers.CharField(source="profile.timezone")
     daily_goal = serializers.IntegerField(source="profile.daily_goal")
-    notifications = NotificationsShape(source="profile")
+    notifications = NotificationsSerializer(source="profile")
     streak = serializers.IntegerField(help_text="Days of study in a row")
     cards_learned = serializers.IntegerField(source="progress.cards_learned")
     created_at = serializers.DateTimeField(source="account.created_at")
@@ -242,9 +242,9 @@ class ProfileShape(Serializer):
         ref_name = "Profile"
 
 
-def profile_body(person: Person) -> dict[str, Any]:
+def profile_body(full_profile: FullProfile) -> dict[str, Any]:
     """A profile on the wire."""
-    body: dict[str, Any] = ProfileShape(person).data
+    body: dict[str, Any] = ProfileSerializer(full_profile).data
     return body
 
 
@@ -255,12 +255,12 @@ AFTER_SIGN_IN = {
 }
 
 
-class Login(Serializer):
-    email = Email()
-    password = Password()
+class LoginSerializer(Serializer):
+    email = EmailField()
+    password = PasswordField()
 
 
-class TokensShape(Serializer):
+class TokensSerializer(Serializer):
     access_token = serializers.CharField()
     id_token = serializers.CharField()
     refresh_token = serializers.CharField(required=False, help_text="Present when it is a new one")
@@ -271,9 +271,9 @@ class TokensShape(Serializer):
         ref_name = "Tokens"
 
 
-class LoggedIn(TokensShape):
+class LoggedInSerializer(TokensSerializer):
     refresh_token = serializers.CharField()
-    user = ProfileShape()
+    user = ProfileSerializer()
 
     class Meta:
         ref_name = "LoggedIn"
@@ -292,12 +292,12 @@ def tokens_body(tokens: Tokens) -> dict[str, Any]:
     return body
 
 
-def signed_in_body(found: SignedIn) -> dict[str, Any]:
+def signed_in_body(signed_in: SignedIn) -> dict[str, Any]:
     """The answer to a completed sign-in."""
-    return {**tokens_body(found.tokens), "user": profile_body(found.person)}
+    return {**tokens_body(signed_in.tokens), "user": profile_body(signed_in.full_profile)}
 
 
-class ActivityShape(Serializer):
+class ActivitySerializer(Serializer):
     """One thing that happened. `byStaff` when it was not the learner who did it.
 
     `target` is what they did it to, when they are staff: an address here without its first slash.
@@ -315,18 +315,22 @@ class ActivityShape(Serializer):
         ref_name = "Activity"
 
 
-class DeedShape(ActivityShape):
+class StaffActionSerializer(ActivitySerializer):
     """One thing that happened, as our own people see it."""
 
     actor = serializers.CharField(help_text="The user who did it; empty for the learner")
 
     class Meta:
-        ref_name = "Deed"
+        ref_name = "StaffAction"
 
 
-def activity_of(target: str, request: Request, shape: type[ActivityShape] = DeedShape) -> Response:
+def activity_of(
+    target: str,
+    request: Request,
+    serializer_class: type[ActivitySerializer] = StaffActionSerializer,
+) -> Response:
     """A page of the trail of a learner, `users/<id>`, or of what staff write, `scenarios/<id>`."""
-    query = ListQuery(request.query_params).values()
-    start = start_of(request, query.get("cursor"))
+    query = ListQuerySerializer(request.query_params).values()
+    start = decode_cursor(request, query.get("cursor"))
     page = Activity.newest(target, limit=query["limit"], start=start)
-    return page_response(request, page, shape)
+    return paginated_response(request, page, serializer_class)

@@ -8,11 +8,11 @@ from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
-    LoggedIn,
-    Login,
-    OpaqueToken,
-    TokensShape,
-    Yes,
+    LoggedInSerializer,
+    LoginSerializer,
+    OpaqueTokenField,
+    TokensSerializer,
+    TrueField,
     signed_in_body,
     tokens_body,
 )
@@ -25,28 +25,28 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge
 from accounts.services import mfa, sessions
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Serializer, valid
+from config.serializers import Serializer, validated_body
 
 
-class MfaRequired(Serializer):
+class MfaRequiredSerializer(Serializer):
     """The password was right; `/auth/mfa/verify` takes the session token within three minutes."""
 
     session_token = serializers.CharField()
-    mfa_required = Yes()
+    mfa_required = TrueField()
     token_type = serializers.ChoiceField(["Bearer"])
 
 
-class OnlyRefreshToken(Serializer):
-    refresh_token = OpaqueToken()
+class OnlyRefreshTokenSerializer(Serializer):
+    refresh_token = OpaqueTokenField()
 
 
 LOGIN_ANSWER = PolymorphicProxySerializer(
     component_name="LoginAnswer",
-    serializers=[LoggedIn, MfaRequired],
+    serializers=[LoggedInSerializer, MfaRequiredSerializer],
     resource_type_field_name=None,
 )
 
@@ -57,7 +57,7 @@ class LoginView(APIView):
 
     @operation(
         "loginUser",
-        request=Login,
+        request=LoginSerializer,
         answers={200: LOGIN_ANSWER},
         raises=[InvalidCredentials, EmailNotVerified, PasswordResetRequired],
         public=True,
@@ -69,13 +69,13 @@ class LoginView(APIView):
         With a second step, the answer is a `sessionToken` for `/auth/mfa/verify` instead of tokens.
         A wrong password, an unknown address and a disabled account are answered alike.
         """
-        values = valid(Login, request.data)
+        values = validated_body(LoginSerializer, request.data)
         at = now()
-        found = sessions.sign_in(**values, source=source_of(request.META), now=at)
-        if isinstance(found, Challenge):
-            token = mfa.session_token(found, values["email"], now=at)
+        result = sessions.sign_in(**values, source=client_info_of(request.META), now=at)
+        if isinstance(result, Challenge):
+            token = mfa.session_token(result, values["email"], now=at)
             return Response({"sessionToken": token, "mfaRequired": True, "tokenType": "Bearer"})
-        return Response(signed_in_body(found))
+        return Response(signed_in_body(result))
 
 
 class RefreshView(APIView):
@@ -84,8 +84,8 @@ class RefreshView(APIView):
 
     @operation(
         "refreshToken",
-        request=OnlyRefreshToken,
-        answers={200: TokensShape},
+        request=OnlyRefreshTokenSerializer,
+        answers={200: TokensSerializer},
         raises=[InvalidRefreshToken],
         public=True,
     )
@@ -95,7 +95,9 @@ class RefreshView(APIView):
         When `refreshToken` is in the answer, it replaces the one that was sent.
         """
         tokens = sessions.refresh(
-            **valid(OnlyRefreshToken, request.data), source=source_of(request.META), now=now()
+            **validated_body(OnlyRefreshTokenSerializer, request.data),
+            source=client_info_of(request.META),
+            now=now(),
         )
         return Response(tokens_body(tokens))
 
@@ -104,10 +106,10 @@ class LogoutView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    @operation("logoutUser", request=OnlyRefreshToken, answers={204: None}, public=True)
+    @operation("logoutUser", request=OnlyRefreshTokenSerializer, answers={204: None}, public=True)
     def post(self, request: Request) -> Response:
         """End the session of a refresh token, within a minute its access tokens too."""
-        sessions.sign_out(**valid(OnlyRefreshToken, request.data), now=now())
+        sessions.sign_out(**validated_body(OnlyRefreshTokenSerializer, request.data), now=now())
         return Response(status=204)
 
 
@@ -115,5 +117,7 @@ class LogoutEverywhereView(APIView):
     @operation("logoutEverywhere", answers={204: None}, raises=[NotFound])
     def post(self, request: Request) -> Response:
         """End all sessions of the caller, this one too, within a minute."""
-        sessions.sign_out_everywhere(caller(request).id, source=source_of(request.META), now=now())
+        sessions.sign_out_everywhere(
+            caller(request).id, source=client_info_of(request.META), now=now()
+        )
         return Response(status=204)

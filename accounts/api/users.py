@@ -7,7 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.serializers import DeedShape, activity_of
+from accounts.api.serializers import StaffActionSerializer, activity_of
 from accounts.authentication import staff_member
 from accounts.models import Account
 from accounts.services import staff
@@ -15,20 +15,20 @@ from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.permissions import IsAdmin, StaffReadAdminsWrite
 from config.problems import NotFound, PermissionDenied
-from config.serializers import Boolean, Serializer, Text
+from config.serializers import BooleanField, Serializer, TextField
 from config.viewsets import Resource
 
 
-class UserQuery(ListQuery):
-    email = Text(
+class UserQuerySerializer(ListQuerySerializer):
+    email = TextField(
         max_length=128, required=False, default="", help_text="Beginning of the address, any case"
     )
 
 
-class UserSummary(Serializer):
+class UserSummarySerializer(Serializer):
     """An account as staff see it in the list."""
 
     id = serializers.CharField(source="learner_id")
@@ -42,7 +42,7 @@ class UserSummary(Serializer):
         ref_name = "UserSummary"
 
 
-class UserShape(UserSummary):
+class UserSerializer(UserSummarySerializer):
     """An account as staff see it."""
 
     first_name = serializers.CharField()
@@ -53,62 +53,62 @@ class UserShape(UserSummary):
         ref_name = "User"
 
 
-class UserUpdate(Serializer):
+class UserUpdateSerializer(Serializer):
     """What admins may change."""
 
-    disabled = Boolean(required=False)
+    disabled = BooleanField(required=False)
     groups = serializers.ListField(
         child=serializers.ChoiceField(sorted(ROLES)), required=False, max_length=len(ROLES)
     )
 
 
-def user_body(found: User) -> dict[str, Any]:
+def user_body(user: User) -> dict[str, Any]:
     """A user on the wire."""
-    summary = UserSummary(found.account).data
+    summary = UserSummarySerializer(user.account).data
     return {
         **summary,
-        "firstName": found.profile.first_name,
-        "lastName": found.profile.last_name,
-        "groups": sorted(found.groups),
+        "firstName": user.profile.first_name,
+        "lastName": user.profile.last_name,
+        "groups": sorted(user.groups),
     }
 
 
-class Users(Resource):
+class UserViewSet(Resource):
     """Learners' accounts, for staff."""
 
     permission_classes = (StaffReadAdminsWrite,)
 
     @operation(
         "listUsers",
-        query=UserQuery,
-        answers={200: list_of(UserSummary)},
+        query=UserQuerySerializer,
+        answers={200: page_of(UserSummarySerializer)},
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
         """List accounts by address, for staff."""
-        query = self.query(UserQuery)
-        page = Account.listed(
+        query = self.validated_query(UserQuerySerializer)
+        page = Account.by_email(
             query["email"].lower(),
             limit=query["limit"],
-            start=start_of(request, query.get("cursor")),
+            start=decode_cursor(request, query.get("cursor")),
         )
-        return page_response(request, page, UserSummary)
+        return paginated_response(request, page, UserSummarySerializer)
 
-    @operation("getUser", answers={200: UserShape}, raises=[PermissionDenied, NotFound])
+    @operation("getUser", answers={200: UserSerializer}, raises=[PermissionDenied, NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read an account, for staff."""
-        return Response(user_body(staff.user(id)))
+        return Response(user_body(staff.read_user(id)))
 
     @operation(
         "updateUser",
-        request=UserUpdate,
-        answers={200: UserShape},
+        request=UserUpdateSerializer,
+        answers={200: UserSerializer},
         raises=[PermissionDenied, NotFound, CannotChangeYourself, AddressNotProved],
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Disable or enable an account, or change its groups, for admins."""
-        values = self.body(UserUpdate, partial=True)
-        changed = staff.change(
+        values = self.validated_body(UserUpdateSerializer, partial=True)
+        changed = staff.update_user(
             id,
             by=staff_member(request),
             disabled=values.get("disabled"),
@@ -119,7 +119,7 @@ class Users(Resource):
 
     @operation(
         "resetUserMfa",
-        answers={200: UserShape},
+        answers={200: UserSerializer},
         raises=[PermissionDenied, NotFound, CannotChangeYourself],
     )
     @action(detail=True, methods=["post"], url_path="reset-mfa")
@@ -129,8 +129,8 @@ class Users(Resource):
 
     @operation(
         "listUserActivity",
-        query=ListQuery,
-        answers={200: list_of(DeedShape)},
+        query=ListQuerySerializer,
+        answers={200: page_of(StaffActionSerializer)},
         raises=[PermissionDenied, NotFound],
     )
     @action(detail=True, permission_classes=(IsAdmin,))

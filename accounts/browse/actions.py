@@ -9,11 +9,11 @@ from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
 from accounts.browse.forms import (
-    Fault,
-    Filled,
+    FormError,
+    Initial,
     Input,
     NoForm,
-    faults,
+    form_errors,
     inputs,
     prose,
     sendable,
@@ -30,7 +30,7 @@ Errors = tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Offer:
+class Action:
     """One method of a route, for people.
 
     `inputs` is None where HTML has no form for the body, `json` where there is no body. `methods`
@@ -45,7 +45,7 @@ class Offer:
     json: str | None
     as_json: bool
     methods: list[str]
-    faults: list[Fault]
+    faults: list[FormError]
     if_match: str | None
     opened: bool
     problem: Mapping[str, Any] | None
@@ -75,31 +75,31 @@ class Answer:
         return str(self.request.method).lower()
 
 
-def narrowing(answer: Answer) -> Offer | None:
+def narrowing(answer: Answer) -> Action | None:
     """The form that narrows a list."""
     query = answer.route.operation("get").query if "get" in answer.route.handlers else None
     if query is None:
         return None
     sent = answer.request.query_params or None
     errors = answer.errors if answer.method == "get" else ()
-    shown = inputs(query, Filled(sent, errors=errors))
-    return Offer(
+    shown = inputs(query, Initial(sent, errors=errors))
+    return Action(
         method="GET",
         title="Narrow",
         description="",
         query=[],
-        inputs=[each for each in shown if each.name != "cursor"],
+        inputs=[input_ for input_ in shown if input_.name != "cursor"],
         json=None,
         as_json=False,
         methods=[],
-        faults=faults(shown, errors),
+        faults=form_errors(shown, errors),
         if_match=None,
         opened=sent is not None,
         problem=answer.data if errors else None,
     )
 
 
-def offers(answer: Answer) -> Iterator[Offer]:
+def actions(answer: Answer) -> Iterator[Action]:
     """What the caller may do here."""
     methods = [method for method in answer.route.handlers if method != "get"]
     if PAIR.issubset(methods):
@@ -109,24 +109,24 @@ def offers(answer: Answer) -> Iterator[Offer]:
         # A page that shows a problem does not know the thing that PUT would replace.
         lost = answer.is_problem and not failed and method in PAIR
         if answer.route.allows(answer.request, method) and not lost:
-            yield _offer(answer, method, failed)
+            yield _action(answer, method, failed)
 
 
 def _together(method: str) -> set[str]:
     return PAIR if method in PAIR else {method}
 
 
-def _offer(answer: Answer, method: str, failed: bool) -> Offer:
-    route, said = answer.route, answer.route.operation(method)
-    shape = route.shape(method)
+def _action(answer: Answer, method: str, failed: bool) -> Action:
+    route, metadata = answer.route, answer.route.operation(method)
+    shape = route.serializer_class(method)
     sent = answer.request.META[FORM] if failed else None
     in_json = sent is not None and CONTENT in sent
     present = sendable(shape, answer.data) if shape and method in PAIR else None
-    errors = _placed(said.query, answer.errors) if failed else ()
-    query = inputs(said.query, Filled(sent, errors=errors), QUERY) if said.query else []
-    shown = _inputs(shape, Filled(None if in_json else sent, present, errors)) if shape else []
+    errors = _placed(metadata.query, answer.errors) if failed else ()
+    query = inputs(metadata.query, Initial(sent, errors=errors), QUERY) if metadata.query else []
+    shown = _inputs(shape, Initial(None if in_json else sent, present, errors)) if shape else []
     title, description = route.heading(method)
-    return Offer(
+    return Action(
         method=method.upper(),
         title=prose(title),
         description=prose(description),
@@ -134,9 +134,9 @@ def _offer(answer: Answer, method: str, failed: bool) -> Offer:
         inputs=shown,
         json=_text(shape, present, sent if in_json else None),
         as_json=in_json or shown is None,
-        methods=[each.upper() for each in route.handlers if each in _together(method)],
-        faults=faults([*query, *(shown or ())], errors),
-        if_match=_if_match(answer, sent) if said.if_match else None,
+        methods=[method_.upper() for method_ in route.handlers if method_ in _together(method)],
+        faults=form_errors([*query, *(shown or ())], errors),
+        if_match=_if_match(answer, sent) if metadata.if_match else None,
         opened=failed or "get" not in route.handlers,
         problem=answer.data if failed else None,
     )
@@ -146,24 +146,24 @@ def _placed(query: Any, errors: Errors) -> Errors:
     """The errors of parameters under the names that these have in a form."""
     names = query().fields if query else {}
     return tuple(
-        {**each, "field": f"{QUERY}{each['field']}"} if each["field"] in names else each
-        for each in errors
+        {**error, "field": f"{QUERY}{error['field']}"} if error["field"] in names else error
+        for error in errors
     )
 
 
-def _inputs(shape: type[Serializer], filled: Filled) -> list[Input] | None:
+def _inputs(serializer_class: type[Serializer], filled: Initial) -> list[Input] | None:
     try:
-        return inputs(shape, filled)
+        return inputs(serializer_class, filled)
     except NoForm:
         return None
 
 
-def _text(shape: type[Serializer] | None, present: Any, sent: Any) -> str | None:
+def _text(serializer_class: type[Serializer] | None, present: Any, sent: Any) -> str | None:
     if sent is not None:
         return str(sent[CONTENT])
-    if shape is None:
+    if serializer_class is None:
         return None
-    return as_json(skeleton(shape) if present is None else present)
+    return as_json(skeleton(serializer_class) if present is None else present)
 
 
 def _if_match(answer: Answer, sent: Any) -> str | None:

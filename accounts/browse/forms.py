@@ -1,8 +1,8 @@
-"""HTML forms of wire shapes: what a person fills in, with what was wrong beside it.
+"""HTML forms of serializers: what a person fills in, with what was wrong beside it.
 
 What is sent becomes the body that a client of the API would send (`body`), so one validation holds
-for both. A shape with a part that HTML has no inputs for (a list of objects, say) has no form: it
-is written as JSON, which is offered for every body.
+for both. A serializer with a part that HTML has no inputs for (a list of objects, say) has no form:
+it is written as JSON, which is offered for every body.
 """
 
 import json
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from config.serializers import Query, Serializer
+from config.serializers import QuerySerializer, Serializer
 
 LONG = 200  # characters; more than that are written in several lines
 SPARE = 3  # empty inputs after the values of a list
@@ -24,7 +24,7 @@ Sent = Mapping[str, Any]
 
 
 class NoForm(Exception):
-    """HTML has no input for a part of this shape."""
+    """HTML has no input for a part of this serializer."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Fault:
+class FormError:
     """What is wrong with a field, in a list at the head of the form; `id` is its input's."""
 
     id: str
@@ -68,17 +68,17 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Filled:
+class Initial:
     """What the inputs of a form begin with: what was sent, else what is, else the defaults."""
 
     sent: Any = None  # a QueryDict
     present: Sent | None = None
     errors: tuple[Mapping[str, str], ...] = ()
 
-    def values(self, name: str, path: str, each: Any) -> list[str]:
+    def values(self, name: str, path: str, form_field: Any) -> list[str]:
         if self.sent is not None:
             return list(self.sent.getlist(path))
-        value = each.initial if each.default is empty else each.default
+        value = form_field.initial if form_field.default is empty else form_field.default
         if self.present is not None:
             value = self.present.get(name, value)
         if value is None or callable(value):
@@ -94,14 +94,14 @@ class Filled:
             if error["field"] == path or (whole and error["field"].startswith(f"{path}."))
         ]
 
-    def inside(self, name: str) -> "Filled":
+    def inside(self, name: str) -> "Initial":
         present = (self.present or {}).get(name)
-        return Filled(self.sent, present if isinstance(present, dict) else None, self.errors)
+        return Initial(self.sent, present if isinstance(present, dict) else None, self.errors)
 
 
-def prose(said: str) -> SafeString:
+def prose(text: str) -> SafeString:
     """What is said of a route or a field, for HTML: its `code` is code."""
-    pieces = enumerate(said.split("`"))
+    pieces = enumerate(text.split("`"))
     return format_html_join(
         "", "{}", ((format_html("<code>{}</code>", each) if n % 2 else each,) for n, each in pieces)
     )
@@ -114,25 +114,27 @@ def label_of(name: str) -> str:
 
 
 def inputs(
-    shape: type[serializers.Serializer[Any]], filled: Filled, prefix: str = ""
+    serializer_class: type[serializers.Serializer[Any]], filled: Initial, prefix: str = ""
 ) -> list[Input]:
-    """The inputs of a shape. Raises NoForm."""
-    return list(_inputs(shape(), filled, prefix))
+    """The inputs of a serializer. Raises NoForm."""
+    return list(_inputs(serializer_class(), filled, prefix))
 
 
-def _inputs(shape: Any, filled: Filled, prefix: str) -> Iterator[Input]:
-    for name, each in shape.fields.items():
-        if not each.read_only:
-            yield _input(name, each, filled, f"{prefix}{name}", isinstance(shape, Query))
+def _inputs(serializer: Any, filled: Initial, prefix: str) -> Iterator[Input]:
+    for name, form_field in serializer.fields.items():
+        if not form_field.read_only:
+            yield _input(
+                name, form_field, filled, f"{prefix}{name}", isinstance(serializer, QuerySerializer)
+            )
 
 
-def _input(name: str, each: Any, filled: Filled, path: str, in_query: bool) -> Input:
-    if isinstance(each, serializers.Serializer):
-        parts = list(_inputs(each, filled.inside(name), f"{path}."))
+def _input(name: str, form_field: Any, filled: Initial, path: str, in_query: bool) -> Input:
+    if isinstance(form_field, serializers.Serializer):
+        parts = list(_inputs(form_field, filled.inside(name), f"{path}."))
         errors = filled.messages(path, whole=False)
         return Input(path, label_of(name), "group", parts=parts, errors=errors)
-    widget = _widget(each, in_query)
-    values = filled.values(name, path, each)
+    widget = _widget(form_field, in_query)
+    values = filled.values(name, path, form_field)
     if widget == "list":
         values = [*filter(None, values), *[""] * SPARE]
     return Input(
@@ -140,17 +142,17 @@ def _input(name: str, each: Any, filled: Filled, path: str, in_query: bool) -> I
         label_of(name),
         widget,
         values=values,
-        help=prose(_help(each)),
-        required=bool(each.required),
-        choices=list(_choices(each, values)) if widget.startswith("choice") else [],
+        help=prose(_help(form_field)),
+        required=bool(form_field.required),
+        choices=list(_choices(form_field, values)) if widget.startswith("choice") else [],
         errors=filled.messages(path),
     )
 
 
-def _widget(each: Any, in_query: bool) -> str:
-    match each:
+def _widget(form_field: Any, in_query: bool) -> str:
+    match form_field:
         case serializers.BooleanField():
-            return "choice" if in_query or each.allow_null else "flag"
+            return "choice" if in_query or form_field.allow_null else "flag"
         case serializers.ListField(child=serializers.ChoiceField()):
             return "choices"
         case serializers.ListField(
@@ -164,63 +166,67 @@ def _widget(each: Any, in_query: bool) -> str:
         case serializers.CharField(style={"input_type": "password"}):
             return "password"
         case serializers.CharField():
-            return "text" if (each.max_length or 0) <= LONG else "long"
+            return "text" if (form_field.max_length or 0) <= LONG else "long"
         case serializers.DateTimeField():
             return "text"
     raise NoForm
 
 
-def _choices(each: Any, values: list[str]) -> Iterator[Choice]:
-    several = isinstance(each, serializers.ListField)
-    if not several and (not each.required or each.allow_null):
+def _choices(form_field: Any, values: list[str]) -> Iterator[Choice]:
+    several = isinstance(form_field, serializers.ListField)
+    if not several and (not form_field.required or form_field.allow_null):
         yield Choice("", "—", not any(values))
-    known = getattr(each.child if several else each, "choices", {"true": "yes", "false": "no"})
+    known = getattr(
+        form_field.child if several else form_field, "choices", {"true": "yes", "false": "no"}
+    )
     for value, label in known.items():
         yield Choice(str(value), str(label), str(value) in (values if several else values[-1:]))
 
 
-def _help(each: Any) -> str:
-    said = [str(each.help_text).rstrip(".") if each.help_text else ""]
-    least, most = getattr(each, "min_value", None), getattr(each, "max_value", None)
+def _help(form_field: Any) -> str:
+    parts = [str(form_field.help_text).rstrip(".") if form_field.help_text else ""]
+    least, most = getattr(form_field, "min_value", None), getattr(form_field, "max_value", None)
     if least is not None and most is not None:
-        said.append(f"{least} to {most}")
-    if isinstance(each, serializers.DateTimeField):
-        said.append("as 2026-03-29T09:30:00Z")
-    if _widget(each, False) == "list":
-        said.append("one in each field")
-    return "; ".join(filter(None, said))
+        parts.append(f"{least} to {most}")
+    if isinstance(form_field, serializers.DateTimeField):
+        parts.append("as 2026-03-29T09:30:00Z")
+    if _widget(form_field, False) == "list":
+        parts.append("one in each field")
+    return "; ".join(filter(None, parts))
 
 
-def body(shape: type[serializers.Serializer[Any]], sent: Any, prefix: str = "") -> dict[str, Any]:
+def body(
+    serializer_class: type[serializers.Serializer[Any]], sent: Any, prefix: str = ""
+) -> dict[str, Any]:
     """What a form has sent, as JSON would say it. Raises NoForm."""
-    found: dict[str, Any] = {}
-    for name, each in shape().fields.items():
-        if each.read_only:
+    values: dict[str, Any] = {}
+    for name, form_field in serializer_class().fields.items():
+        if form_field.read_only:
             continue
         path = f"{prefix}{name}"
-        if isinstance(each, serializers.Serializer):
-            nothing = each.allow_null and not _has_any(sent, f"{path}.")
-            found[name] = None if nothing else body(type(each), sent, f"{path}.")
-        elif (value := _said(each, sent.getlist(path))) is not empty:
-            found[name] = value
-    return found
+        if isinstance(form_field, serializers.Serializer):
+            nothing = form_field.allow_null and not _has_any(sent, f"{path}.")
+            values[name] = None if nothing else body(type(form_field), sent, f"{path}.")
+        elif (value := _field_value(form_field, sent.getlist(path))) is not empty:
+            values[name] = value
+    return values
 
 
 def _has_any(sent: Any, prefix: str) -> bool:
     return any(any(texts) for name, texts in sent.lists() if name.startswith(prefix))
 
 
-def _said(each: Any, texts: list[str]) -> Any:
+def _field_value(form_field: Any, texts: list[str]) -> Any:
     """The value of one field; what is no number stays text, for the validation to refuse."""
-    widget = _widget(each, False)
+    widget = _widget(form_field, False)
     if widget in ("list", "choices"):
-        return [_said(each.child, [text]) for text in texts if text]
+        return [_field_value(form_field.child, [text]) for text in texts if text]
     if widget == "flag":
         return "true" in texts
     text = texts[-1].replace("\r\n", "\n") if texts else ""
     if text == "":
-        return _left_empty(each)
-    if widget == "number" or isinstance(each, serializers.BooleanField):
+        return _left_empty(form_field)
+    if widget == "number" or isinstance(form_field, serializers.BooleanField):
         try:
             return json.loads(text)
         except ValueError:
@@ -228,63 +234,63 @@ def _said(each: Any, texts: list[str]) -> Any:
     return text
 
 
-def _left_empty(each: Any) -> Any:
-    if each.allow_null:
+def _left_empty(form_field: Any) -> Any:
+    if form_field.allow_null:
         return None
-    return "" if each.required or getattr(each, "allow_blank", False) else empty
+    return "" if form_field.required or getattr(form_field, "allow_blank", False) else empty
 
 
-def faults(shown: Iterable[Input], errors: Iterable[Mapping[str, str]]) -> list[Fault]:
+def form_errors(shown: Iterable[Input], errors: Iterable[Mapping[str, str]]) -> list[FormError]:
     """The errors in the order they were found, each with the input to put it right in."""
     by_name = dict(_flat(shown))
-    return [_fault(by_name, error) for error in errors]
+    return [_form_error(by_name, error) for error in errors]
 
 
 def _flat(shown: Iterable[Input]) -> Iterator[tuple[str, Input]]:
-    for each in shown:
-        yield each.name, each
-        yield from _flat(each.parts)
+    for input_ in shown:
+        yield input_.name, input_
+        yield from _flat(input_.parts)
 
 
-def _fault(by_name: Mapping[str, Input], error: Mapping[str, str]) -> Fault:
+def _form_error(by_name: Mapping[str, Input], error: Mapping[str, str]) -> FormError:
     path = error["field"]
     while path and path not in by_name:
         path = path.rpartition(".")[0]
     if not path:
         named = not error["field"].startswith("(")
-        return Fault("", error["field"] if named else "", error["message"])
-    return Fault(by_name[path].id, by_name[path].label, error["message"])
+        return FormError("", error["field"] if named else "", error["message"])
+    return FormError(by_name[path].id, by_name[path].label, error["message"])
 
 
-def sendable(shape: type[Serializer], answer: Any) -> dict[str, Any] | None:
-    """The part of an answer that could be sent back as a body of this shape, if there is one.
+def sendable(serializer_class: type[Serializer], answer: Any) -> dict[str, Any] | None:
+    """The part of an answer that could be sent back as a body of this serializer, if there is one.
 
     It is the answer without what is only for reading, or a thing inside the answer: the draft of
     a scenario stands under `script`.
     """
     if not isinstance(answer, dict):
         return None
-    writable = [name for name, each in shape().fields.items() if not each.read_only]
+    writable = [name for name, each in serializer_class().fields.items() if not each.read_only]
     for candidate in (answer, *(each for each in answer.values() if isinstance(each, dict))):
         body = {name: candidate[name] for name in writable if name in candidate}
-        if body and shape(data=body).is_valid():
+        if body and serializer_class(data=body).is_valid():
             return body
     return None
 
 
-def skeleton(shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+def skeleton(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """A body to begin with: every required field, empty."""
     return {
-        name: _nothing(each)
-        for name, each in shape().fields.items()
-        if each.required and not each.read_only
+        name: _nothing(form_field)
+        for name, form_field in serializer_class().fields.items()
+        if form_field.required and not form_field.read_only
     }
 
 
-def _nothing(each: Any) -> Any:
-    match each:
+def _nothing(form_field: Any) -> Any:
+    match form_field:
         case serializers.Serializer():
-            return skeleton(type(each))
+            return skeleton(type(form_field))
         case serializers.ListField(child=serializers.Serializer() as child):
             return [skeleton(type(child))]
         case serializers.ListField():
@@ -294,5 +300,5 @@ def _nothing(each: Any) -> Any:
         case serializers.IntegerField() | serializers.FloatField():
             return 0
         case serializers.ChoiceField():
-            return next(iter(each.choices))
+            return next(iter(form_field.choices))
     return ""

@@ -16,11 +16,11 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
 
-from accounts.bearer import Learner, admit
+from accounts.bearer import Learner, authenticate
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
 from accounts.tokens import InvalidToken
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
 from config.permissions import STAFF
 from config.problems import Problem
@@ -39,7 +39,7 @@ def cookie_path(request: HttpRequest) -> str:
     return f"{request.META.get('SCRIPT_NAME', '')}/browse"
 
 
-def admit_browser(response: HttpResponse, request: HttpRequest, cookie: str) -> None:
+def set_session_cookie(response: HttpResponse, request: HttpRequest, cookie: str) -> None:
     """Gives the browser its session."""
     response.set_cookie(
         COOKIE,
@@ -52,12 +52,12 @@ def admit_browser(response: HttpResponse, request: HttpRequest, cookie: str) -> 
     )
 
 
-def dismiss_browser(response: HttpResponse, request: HttpRequest) -> None:
+def clear_session_cookie(response: HttpResponse, request: HttpRequest) -> None:
     """Takes the session from the browser."""
     response.delete_cookie(COOKIE, path=cookie_path(request), samesite="Lax")
 
 
-def gated(view: View) -> View:
+def require_staff_session(view: View) -> View:
     """Lets staff with a session in, all others to the login page; forms need their CSRF token."""
 
     @csrf_protect  # around a view of DRF itself it would do nothing: those say they are exempt
@@ -70,10 +70,10 @@ def gated(view: View) -> View:
         except Problem as problem:
             return problem_page(request, problem)
         if request.method == "GET" and "" in request.GET.values():
-            return HttpResponseRedirect(_tidy(request))
+            return HttpResponseRedirect(_without_empty_fields(request))
         request.META["HTTP_AUTHORIZATION"] = f"Bearer {token}"
         request.user = learner  # type: ignore[assignment]
-        _untunnel(request)
+        _apply_method_override(request)
         response = view(request, *args, **kwargs)
         patch_vary_headers(response, ["Cookie"])
         return response
@@ -83,9 +83,9 @@ def gated(view: View) -> View:
 
 def _caller(request: HttpRequest) -> tuple[str, Learner]:
     cookie, at = request.COOKIES.get(COOKIE, ""), now()
-    token = sessions.resume(cookie, source=source_of(request.META), now=at)
+    token = sessions.resume(cookie, source=client_info_of(request.META), now=at)
     try:
-        learner = admit(token)
+        learner = authenticate(token)
     except InvalidToken:
         learner = None
     if learner is None or STAFF.isdisjoint(learner.groups):
@@ -98,11 +98,11 @@ def _to_login(request: HttpRequest) -> HttpResponse:
     query = urlencode({"next": request.get_full_path()})
     response = HttpResponseRedirect(f"{reverse('browse-login')}?{query}")
     if COOKIE in request.COOKIES:
-        dismiss_browser(response, request)
+        clear_session_cookie(response, request)
     return response
 
 
-def _tidy(request: HttpRequest) -> str:
+def _without_empty_fields(request: HttpRequest) -> str:
     """The address without the fields of a form that were left empty."""
     query = request.GET.copy()
     for name in [name for name, value in query.items() if value == ""]:
@@ -110,7 +110,7 @@ def _tidy(request: HttpRequest) -> str:
     return f"{request.path}?{query.urlencode()}"
 
 
-def _untunnel(request: HttpRequest) -> None:
+def _apply_method_override(request: HttpRequest) -> None:
     """HTML's forms know GET and POST, and no headers: hidden fields say what is meant."""
     if request.method != "POST":
         return

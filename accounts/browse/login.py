@@ -26,27 +26,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import Login, VerifyMfa
+from accounts.api.serializers import LoginSerializer, VerifyMfaSerializer
 from accounts.authentication import caller
 from accounts.browse import guard, sessions
-from accounts.browse.forms import Filled, body, faults, inputs
+from accounts.browse.forms import Initial, body, form_errors, inputs
 from accounts.browse.routes import Route, routes
 from accounts.cognito import client as cognito_client
 from accounts.cognito.client import InvalidCode, MfaSessionExpired
 from accounts.cognito.sessions import Challenge
 from accounts.cognito.users import GOOGLE
 from accounts.services import google, mfa
-from accounts.services.profile import person
+from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn, sign_in
-from config.client_info import source_of
+from config.client_info import client_info_of
 from config.clock import now
-from config.crypto import SealBroken, seal, unseal
+from config.crypto import InvalidSeal, seal, unseal
 from config.http import as_problem
 from config.problems import NotAuthenticated, NotFound, PermissionDenied, Problem
-from config.serializers import Serializer, valid
+from config.serializers import Serializer, validated_body
 
 
-def target(request: HttpRequest) -> str:
+def redirect_target(request: HttpRequest) -> str:
     """Where to go after the sign-in: back to a page of ours, never elsewhere."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     base = guard.cookie_path(request)
@@ -56,17 +56,17 @@ def target(request: HttpRequest) -> str:
     return reverse("browse-start")
 
 
-def enter(request: HttpRequest, found: SignedIn, to: str) -> HttpResponse:
+def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) -> HttpResponse:
     """Opens a session for who has just signed in, in place of the browser's old one.
 
     Raises StaffOnly.
     """
     at = now()
-    cookie = sessions.begin(found, now=at)
+    cookie = sessions.begin(signed_in, now=at)
     sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=at)
     rotate_token(request)
     response = HttpResponseRedirect(to, status=303)
-    guard.admit_browser(response, request, cookie)
+    guard.set_session_cookie(response, request, cookie)
     return response
 
 
@@ -87,7 +87,7 @@ def is_offered(request: HttpRequest) -> bool:
     return GOOGLE in client.providers and _back(request) in client.callback_urls
 
 
-def begin(request: HttpRequest) -> HttpResponse:
+def start_google_sign_in(request: HttpRequest) -> HttpResponse:
     """Sends the browser to Google."""
     state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
     try:
@@ -98,7 +98,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         )
     except Problem as problem:
         return guard.problem_page(request, problem)
-    kept = {"state": state, "verifier": verifier, "to": target(request)}
+    kept = {"state": state, "verifier": verifier, "to": redirect_target(request)}
     response = HttpResponseRedirect(url)
     response.set_cookie(
         COOKIE,
@@ -112,7 +112,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def done(request: HttpRequest) -> HttpResponse:
+def finish_google_sign_in(request: HttpRequest) -> HttpResponse:
     """Takes the browser back, with a code or without."""
     try:
         response = _enter(request)
@@ -127,20 +127,20 @@ def done(request: HttpRequest) -> HttpResponse:
 def _enter(request: HttpRequest) -> HttpResponse:
     try:
         kept = unseal(PURPOSE, request.COOKIES.get(COOKIE, ""), now=now())
-    except SealBroken as error:
+    except InvalidSeal as error:
         raise InvalidCode("The sign-in took too long, or began in another browser") from error
     if not constant_time_compare(kept["state"], request.GET.get("state", "")):
         raise InvalidCode("The sign-in began in another browser")
     if "code" not in request.GET:
         raise InvalidCode("Google has not let you in")
-    found = google.complete(
+    signed_in = google.complete_google_sign_in(
         code=request.GET["code"],
         redirect_uri=_back(request),
         code_verifier=kept["verifier"],
-        source=source_of(request.META),
+        source=client_info_of(request.META),
         now=now(),
     )
-    return enter(request, found, kept["to"])
+    return start_browser_session(request, signed_in, kept["to"])
 
 
 AUTOCOMPLETE = {"email": "username", "password": "current-password", "code": "one-time-code"}
@@ -157,25 +157,27 @@ class LoginView(View):
     """The password, then the second step where there is one."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return _form(request, Login)
+        return _form(request, LoginSerializer)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        shape: type[Serializer] = VerifyMfa if "sessionToken" in request.POST else Login
-        at, source = now(), source_of(request.META)
+        shape: type[Serializer] = (
+            VerifyMfaSerializer if "sessionToken" in request.POST else LoginSerializer
+        )
+        at, source = now(), client_info_of(request.META)
         try:
-            values = valid(shape, body(shape, request.POST))
-            found: SignedIn | Challenge
-            if shape is VerifyMfa:
-                found = mfa.complete(**values, source=source, now=at)
+            values = validated_body(shape, body(shape, request.POST))
+            result: SignedIn | Challenge
+            if shape is VerifyMfaSerializer:
+                result = mfa.complete_mfa(**values, source=source, now=at)
             else:
-                found = sign_in(**values, source=source, now=at)
-            if isinstance(found, Challenge):
-                token = mfa.session_token(found, values["email"], now=at)
-                return _form(request, VerifyMfa, token=token)
-            return enter(request, found, target(request))
+                result = sign_in(**values, source=source, now=at)
+            if isinstance(result, Challenge):
+                token = mfa.session_token(result, values["email"], now=at)
+                return _form(request, VerifyMfaSerializer, token=token)
+            return start_browser_session(request, result, redirect_target(request))
         except (Problem, ValidationError) as error:
             problem = as_problem(error)
-        again = Login if isinstance(problem, MfaSessionExpired) else shape
+        again = LoginSerializer if isinstance(problem, MfaSessionExpired) else shape
         return _form(request, again, problem, token=request.POST.get("sessionToken", ""))
 
 
@@ -187,23 +189,23 @@ def _form(
     token: str = "",
 ) -> HttpResponse:
     errors = problem.body().get("errors", []) if problem else []
-    sent = request.POST if problem and shape is Login else None
+    sent = request.POST if problem and shape is LoginSerializer else None
     shown = [
-        replace(each, autocomplete=AUTOCOMPLETE[each.name])
-        for each in inputs(shape, Filled(sent, errors=tuple(errors)))
-        if each.name in AUTOCOMPLETE
+        replace(input_, autocomplete=AUTOCOMPLETE[input_.name])
+        for input_ in inputs(shape, Initial(sent, errors=tuple(errors)))
+        if input_.name in AUTOCOMPLETE
     ]
     form = {
         "method": "POST",
         "inputs": shown,
-        "faults": faults(shown, errors),
+        "faults": form_errors(shown, errors),
         "problem": {"title": problem.title, "detail": problem.detail} if problem else None,
     }
     context: dict[str, Any] = {
         "form": form,
         "google": is_offered(request),
-        "token": token if shape is VerifyMfa else "",
-        "next": target(request),
+        "token": token if shape is VerifyMfaSerializer else "",
+        "next": redirect_target(request),
     }
     response = render(
         request, "browse/login.html", context, status=problem.status if problem else 200
@@ -222,7 +224,7 @@ def logout(request: HttpRequest) -> HttpResponse:
     except Problem as problem:
         return guard.problem_page(request, problem)
     response = HttpResponseRedirect(reverse("browse-login") + "#done", status=303)
-    guard.dismiss_browser(response, request)
+    guard.clear_session_cookie(response, request)
     return response
 
 
@@ -241,7 +243,7 @@ def not_found(request: HttpRequest, **_: str) -> HttpResponse:
 
 
 @dataclass(frozen=True)
-class Entry:
+class StartPageLink:
     """A route on the start page."""
 
     name: str
@@ -256,10 +258,10 @@ class StartView(APIView):
 
     def get(self, request: Request) -> Response:
         learner = caller(request)
-        found = person(learner.id, groups=learner.groups, now=now())
-        if found is None:
+        full_profile = read_profile(learner.id, groups=learner.groups, now=now())
+        if full_profile is None:
             raise NotAuthenticated
-        context = {"person": found, "parts": list(_parts(request))}
+        context = {"person": full_profile, "parts": list(_parts(request))}
         return Response(context, template_name="browse/start.html")
 
     def handle_exception(self, exc: Exception) -> Any:
@@ -268,24 +270,24 @@ class StartView(APIView):
         return guard.problem_page(self.request._request, as_problem(exc))
 
 
-def _parts(request: Request) -> Iterator[tuple[str, list[Entry]]]:
+def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:
     for title, module, words in PARTS:
         entries = [
             entry
             for route in routes()
             if route.view.__module__.startswith(module)
             and (not words or route.words[0] in words)
-            and (entry := _entry(request, route))
+            and (entry := _start_page_link(request, route))
         ]
         if entries:
             yield title, sorted(entries, key=lambda entry: entry.name.split("/"))
 
 
-def _entry(request: Request, route: Route) -> Entry | None:
+def _start_page_link(request: Request, route: Route) -> StartPageLink | None:
     """The route, if it is about no single thing and the caller may use it."""
     usable = [method for method in route.handlers if route.allows(request, method)]
     if not usable or any(word.startswith("{") for word in route.words):
         return None
     name = "/".join(route.words)
     href = f"{reverse('browse-start')}/{name}"
-    return Entry(name, href, route.heading(usable[0])[0])
+    return StartPageLink(name, href, route.heading(usable[0])[0])

@@ -16,9 +16,9 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.browse.actions import CONTENT, Answer, as_json, narrowing, offers
+from accounts.browse.actions import CONTENT, Answer, actions, as_json, narrowing
 from accounts.browse.forms import body, prose
-from accounts.browse.guard import gated
+from accounts.browse.guard import require_staff_session
 from accounts.browse.routes import Route, find, routes
 from config.http import Parser
 from config.serializers import RFC3339
@@ -38,8 +38,8 @@ class Form(FormParser):
             content = io.BytesIO(str(sent[CONTENT]).encode())
             return Parser().parse(content, "application/json", parser_context)
         route: Route = parser_context["view"].route
-        shape = route.shape(parser_context["request"].method.lower())
-        return body(shape, sent) if shape else {}
+        serializer_class = route.serializer_class(parser_context["request"].method.lower())
+        return body(serializer_class, sent) if serializer_class else {}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ class Page(BrowsableAPIRenderer):
         is_problem = response.status_code >= 400 and isinstance(data, dict) and "code" in data
         answer = Answer(route, request, data, is_problem, response.get("ETag"))
         title, description = route.heading(next(iter(route.handlers)))
-        narrow, forms = narrowing(answer), sorted(offers(answer), key=lambda each: not each.problem)
-        said = any(each.problem for each in (narrow, *forms) if each)
+        narrow, forms = (
+            narrowing(answer),
+            sorted(actions(answer), key=lambda action: not action.problem),
+        )
+        shows_problem = any(action.problem for action in (narrow, *forms) if action)
         return {
             "request": request,
             "name": _name(None if is_problem else data, request.path),
@@ -83,7 +86,7 @@ class Page(BrowsableAPIRenderer):
             "crumbs": list(_above(route, request.path)),
             "status": response.status_code,
             "phrase": HTTPStatus(response.status_code).phrase,
-            "problem": data if is_problem and not said else None,
+            "problem": data if is_problem and not shows_problem else None,
             "rows": _rows(answer),
             "next": data.get("next") if isinstance(data, dict) else None,
             "pictures": list(_pictures(data)),
@@ -111,10 +114,10 @@ def _below(answer: Answer) -> Iterator[Link]:
 
 def _rows(answer: Answer) -> list[Row] | None:
     results = answer.data.get("results") if isinstance(answer.data, dict) else None
-    if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         return None
     base = f"{answer.request.path}/" if answer.route.item else ""
-    return [_row(each, base) for each in results]
+    return [_row(result, base) for result in results]
 
 
 def _row(result: dict[str, Any], base: str) -> Row:
@@ -135,8 +138,8 @@ def _row(result: dict[str, Any], base: str) -> Row:
 
 def _name(data: Any, path: str) -> str:
     """What the page is about: the thing that is shown, else the last word of the address."""
-    said = next((data[name] for name in LABELS if data.get(name)), "") if _is_thing(data) else ""
-    return _short(said or path.rpartition("/")[2].replace("-", " ").capitalize())
+    label = next((data[name] for name in LABELS if data.get(name)), "") if _is_thing(data) else ""
+    return _short(label or path.rpartition("/")[2].replace("-", " ").capitalize())
 
 
 def _is_thing(data: Any) -> bool:
@@ -165,7 +168,7 @@ def _pictures(data: Any) -> Iterator[str]:
 DONE = "#done"  # the page shows what stands at this mark only when it is led to there
 
 
-class _Browsable:
+class _PageView:
     """What makes a page of a view of the API."""
 
     renderer_classes = (Page,)
@@ -193,8 +196,8 @@ def _after(route: Route, request: Request, response: HttpResponse) -> str | None
             return _address_above(route, request.path) + DONE
         case 200 if request.method in ("PUT", "PATCH"):
             return request.path + DONE
-        case 201 if route.item and isinstance(made := getattr(response, "data", None), dict):
-            return f"{request.path}/{made['id']}{DONE}" if "id" in made else None
+        case 201 if route.item and isinstance(created := getattr(response, "data", None), dict):
+            return f"{request.path}/{created['id']}{DONE}" if "id" in created else None
     return None
 
 
@@ -208,12 +211,12 @@ def _address_above(route: Route, path: str) -> str:
 def _page(route: Route) -> Callable[..., HttpResponse]:
     parsers = (Form, *route.view.parser_classes)
     members = {"route": route, "parser_classes": parsers}
-    cls: Any = type(f"Browsable{route.view.__name__}", (_Browsable, route.view), members)
+    cls: Any = type(f"Browsable{route.view.__name__}", (_PageView, route.view), members)
     api: Any = route.pattern.callback
     actions = getattr(api, "actions", None)
-    return gated(cls.as_view(*([actions] if actions else []), **api.initkwargs))
+    return require_staff_session(cls.as_view(*([actions] if actions else []), **api.initkwargs))
 
 
-def mounted() -> list[URLPattern]:
+def page_urls() -> list[URLPattern]:
     """The pages of all routes."""
     return [URLPattern(route.pattern.pattern, _page(route)) for route in routes()]

@@ -33,23 +33,27 @@ class Route:
     def handlers(self) -> dict[str, str]:
         """The name of the view's method for each HTTP method, in lower case, GET first."""
         actions: dict[str, str] | None = getattr(self.pattern.callback, "actions", None)
-        found = actions or {name: name for name in METHODS if hasattr(self.view, name)}
-        return {method: found[method] for method in METHODS if method in found}
+        handlers = actions or {name: name for name in METHODS if hasattr(self.view, name)}
+        return {method: handlers[method] for method in METHODS if method in handlers}
 
     def operation(self, method: str) -> Operation:
         """What the API says of one of `handlers`."""
-        found: Operation = getattr(self.view, self.handlers[method]).operation
-        return found
+        metadata: Operation = getattr(self.view, self.handlers[method]).operation
+        return metadata
 
-    def shape(self, method: str) -> type[Serializer] | None:
+    def serializer_class(self, method: str) -> type[Serializer] | None:
         """What a method takes, unless it takes nothing or a file."""
-        said = self.operation(method).request
-        return said if isinstance(said, type) and issubclass(said, Serializer) else None
+        serializer_class = self.operation(method).request
+        return (
+            serializer_class
+            if isinstance(serializer_class, type) and issubclass(serializer_class, Serializer)
+            else None
+        )
 
     def heading(self, method: str) -> tuple[str, str]:
         """The first line of what a method's docstring says, and the rest."""
-        said = (getattr(self.view, self.handlers[method]).__doc__ or "").strip()
-        title, _, rest = said.partition("\n")
+        docstring = (getattr(self.view, self.handlers[method]).__doc__ or "").strip()
+        title, _, rest = docstring.partition("\n")
         return title.rstrip("."), " ".join(rest.split())
 
     def allows(self, request: Request, method: str) -> bool:
@@ -77,30 +81,30 @@ class Route:
         return find((*self.words, "{id}"))
 
 
-def _patterns(found: Iterable[Any]) -> Iterator[URLPattern]:
-    for each in found:
-        if isinstance(each, URLPattern):
-            yield each
-        elif isinstance(each, URLResolver) and each.urlconf_name != OURSELVES:
-            yield from _patterns(each.url_patterns)
+def _patterns(patterns: Iterable[Any]) -> Iterator[URLPattern]:
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            yield pattern
+        elif isinstance(pattern, URLResolver) and pattern.urlconf_name != OURSELVES:
+            yield from _patterns(pattern.url_patterns)
 
 
 @cache
 def routes() -> tuple[Route, ...]:
     """What can be browsed: all routes that ask who calls, say what they do, and answer JSON."""
     path_of = EndpointEnumerator().get_path_from_regex
-    found = []
+    browsable = []
     for pattern in _patterns(get_resolver().url_patterns):
         cls = getattr(pattern.callback, "cls", None)
         if cls is None or not cls.authentication_classes:
             continue
-        if any(each.media_type != "application/json" for each in cls.renderer_classes):
+        if any(renderer.media_type != "application/json" for renderer in cls.renderer_classes):
             continue  # it answers files
         words = path_of(str(pattern.pattern)).strip("/").split("/")
         route = Route(tuple(words), pattern)
         if all(hasattr(getattr(cls, name), "operation") for name in route.handlers.values()):
-            found.append(route)
-    return tuple(found)
+            browsable.append(route)
+    return tuple(browsable)
 
 
 def find(words: tuple[str, ...]) -> Route | None:

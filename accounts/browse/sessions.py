@@ -16,8 +16,8 @@ from accounts.cognito.sessions import Tokens
 from accounts.models import learner_key
 from accounts.services import sessions
 from accounts.services.sessions import SignedIn
-from config.client_info import Source
-from config.crypto import SealBroken, seal, unseal
+from config.client_info import ClientInfo
+from config.crypto import InvalidSeal, seal, unseal
 from config.permissions import STAFF
 from config.problems import PermissionDenied
 from config.store.items import ConditionFailed, Delete, Item, transact
@@ -45,8 +45,8 @@ class BrowserSession(Item, discriminator="browser_session"):
     @classmethod
     def of(cls, learner_id: str, session_id: str, *, now: datetime) -> Self | None:
         """One consistent read; a lapsed session is none."""
-        found = cls.find(learner_key(learner_id), f"{cls.PREFIX}{session_id}")
-        return found if found and found.expires_at > now.timestamp() else None
+        session = cls.get_or_none(learner_key(learner_id), f"{cls.PREFIX}{session_id}")
+        return session if session and session.expires_at > now.timestamp() else None
 
     @property
     def learner_id(self) -> str:
@@ -58,7 +58,7 @@ class BrowserSession(Item, discriminator="browser_session"):
 
     def renew(self, tokens: str) -> None:
         """Replaces the tokens. Raises ConditionFailed when they were replaced since, or ended."""
-        self.apply(
+        self.update_attributes(
             BrowserSession.tokens.set(tokens), condition=BrowserSession.tokens == self.tokens
         )
 
@@ -82,7 +82,7 @@ class SessionOver(Exception):
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _StoredTokens:
     """What the item holds, sealed."""
 
     access_token: str
@@ -90,10 +90,10 @@ class _Kept:
     void_at: datetime
 
     @classmethod
-    def opened(cls, item: BrowserSession, now: datetime) -> "_Kept":
+    def opened(cls, item: BrowserSession, now: datetime) -> "_StoredTokens":
         try:
             values = unseal(TOKENS, item.tokens, now=now)
-        except SealBroken as error:
+        except InvalidSeal as error:
             raise SessionOver from error
         if values["session"] != item.id:
             raise SessionOver
@@ -111,36 +111,36 @@ def _sealed(item: BrowserSession, tokens: Tokens, refresh_token: str, now: datet
     return seal(TOKENS, values, until=now + LASTS)
 
 
-def begin(found: SignedIn, *, now: datetime) -> str:
+def begin(signed_in: SignedIn, *, now: datetime) -> str:
     """A new session for who has just signed in; returns the cookie.
 
     Raises StaffOnly; then the tokens are void.
     """
-    refresh_token = found.tokens.refresh_token or ""  # every sign-in yields one
-    if STAFF.isdisjoint(found.person.groups):
+    refresh_token = signed_in.tokens.refresh_token or ""  # every sign-in yields one
+    if STAFF.isdisjoint(signed_in.full_profile.groups):
         sessions.sign_out(refresh_token=refresh_token, now=now)
         raise StaffOnly
-    item = BrowserSession.new(found.person.account.learner_id, now=now, until=now + LASTS)
-    item.tokens = _sealed(item, found.tokens, refresh_token, now)
-    item.put_new()
+    item = BrowserSession.new(signed_in.full_profile.account.learner_id, now=now, until=now + LASTS)
+    item.tokens = _sealed(item, signed_in.tokens, refresh_token, now)
+    item.create()
     return seal(COOKIE, {"learner": item.learner_id, "id": item.id}, until=now + LASTS)
 
 
 def _find(cookie: str, now: datetime) -> BrowserSession:
     try:
         values = unseal(COOKIE, cookie, now=now)
-    except SealBroken as error:
+    except InvalidSeal as error:
         raise SessionOver from error
-    found = BrowserSession.of(values["learner"], values["id"], now=now)
-    if found is None:
+    session = BrowserSession.of(values["learner"], values["id"], now=now)
+    if session is None:
         raise SessionOver
-    return found
+    return session
 
 
-def resume(cookie: str, *, source: Source, now: datetime) -> str:
+def resume(cookie: str, *, source: ClientInfo, now: datetime) -> str:
     """The session's access token, renewed if need be. Raises SessionOver."""
     item = _find(cookie, now)
-    kept = _Kept.opened(item, now)
+    kept = _StoredTokens.opened(item, now)
     if now < kept.void_at - MARGIN:
         return kept.access_token
     if now > kept.void_at + IDLE:
@@ -149,7 +149,9 @@ def resume(cookie: str, *, source: Source, now: datetime) -> str:
     return _renew(item, kept, cookie, source, now)
 
 
-def _renew(item: BrowserSession, kept: _Kept, cookie: str, source: Source, now: datetime) -> str:
+def _renew(
+    item: BrowserSession, kept: _StoredTokens, cookie: str, source: ClientInfo, now: datetime
+) -> str:
     """Two tabs may come here at once: the one that writes first decides for both."""
     try:
         fresh = sessions.refresh(refresh_token=kept.refresh_token, source=source, now=now)
@@ -159,7 +161,7 @@ def _renew(item: BrowserSession, kept: _Kept, cookie: str, source: Source, now: 
         if current.tokens == item.tokens:
             current.end()
             raise SessionOver from error
-        return _Kept.opened(current, now).access_token
+        return _StoredTokens.opened(current, now).access_token
     return fresh.access_token
 
 
@@ -167,11 +169,11 @@ def end(cookie: str, *, now: datetime) -> None:
     """Ends the session of a cookie, if there is one."""
     try:
         item = _find(cookie, now)
-        _end(item, _Kept.opened(item, now), now)
+        _end(item, _StoredTokens.opened(item, now), now)
     except SessionOver:
         return
 
 
-def _end(item: BrowserSession, kept: _Kept, now: datetime) -> None:
+def _end(item: BrowserSession, kept: _StoredTokens, now: datetime) -> None:
     item.end()
     sessions.sign_out(refresh_token=kept.refresh_token, now=now)

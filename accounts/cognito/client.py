@@ -26,7 +26,7 @@ from config.problems import (
     ValidationFailed,
 )
 from config.stack import stack
-from config.telemetry import record
+from config.telemetry import record_call
 
 log = logging.getLogger("parley.cognito")
 
@@ -118,8 +118,8 @@ INVALID_CODES: Errors = dict.fromkeys(
 
 def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
     """One call; `errors` says which problem a code of Cognito's is. Others are ours: 502."""
-    record(operation)
-    with aws.translated():
+    record_call(operation)
+    with aws.translate_aws_errors():
         try:
             answer: dict[str, Any] = getattr(aws.client("cognito-idp"), operation)(**arguments)
         except ClientError as error:
@@ -156,11 +156,11 @@ class AppClient:
 @cache
 def _app_client(user_pool_id: str, client_id: str) -> AppClient:
     answer = call("describe_user_pool_client", {}, UserPoolId=user_pool_id, ClientId=client_id)
-    found = answer["UserPoolClient"]
+    description = answer["UserPoolClient"]
     return AppClient(
-        found["ClientSecret"],
-        frozenset(found.get("CallbackURLs", [])),
-        frozenset(found.get("SupportedIdentityProviders", [])),
+        description["ClientSecret"],
+        frozenset(description.get("CallbackURLs", [])),
+        frozenset(description.get("SupportedIdentityProviders", [])),
     )
 
 

@@ -29,7 +29,7 @@ from config import https
 from config.aws import READ_TIMEOUT_S
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.stack import stack
-from config.telemetry import record
+from config.telemetry import record_call
 
 log = logging.getLogger("parley.cognito")
 
@@ -133,7 +133,7 @@ def exchange_code(*, code: str, redirect_uri: str, code_verifier: str) -> Tokens
         "Authorization": f"Basic {basic}",
         "Content-Type": "application/x-www-form-urlencoded",
     }
-    record("oauth2/token")
+    record_call("oauth2/token")
     try:  # once: a code works once
         answer = https.fetch(
             "POST",
@@ -142,16 +142,16 @@ def exchange_code(*, code: str, redirect_uri: str, code_verifier: str) -> Tokens
             headers=headers,
             timeout_s=READ_TIMEOUT_S,
         )
-        found = json.loads(answer.body)
+        body = json.loads(answer.body)
     except (OSError, HTTPException, ValueError) as error:
         raise ServiceUnavailable from error
     if answer.status == 400:
         raise InvalidCode
-    if answer.status != 200 or "id_token" not in found:
+    if answer.status != 200 or "id_token" not in body:
         log.error("refused", extra={"fields": {"operation": "token", "status": answer.status}})
         raise UpstreamFailed
     return Tokens(
-        found["access_token"], found["id_token"], found.get("refresh_token"), found["expires_in"]
+        body["access_token"], body["id_token"], body.get("refresh_token"), body["expires_in"]
     )
 
 

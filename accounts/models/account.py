@@ -50,7 +50,7 @@ class Account(Item, discriminator="account"):
     @classmethod
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
-        return cls.find(learner_key(learner_id), cls.SK)
+        return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     @classmethod
     def new(cls, learner_id: str, *, email: str, now: datetime) -> Self:
@@ -79,40 +79,40 @@ class Account(Item, discriminator="account"):
 
     def void_tokens(self, now: datetime) -> None:
         """Voids the access tokens of this second and before. Raises ConditionFailed when gone."""
-        self.apply(
+        self.update_attributes(
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             condition=Account.pk.exists(),
         )
 
-    def has_ended(self, session: str) -> bool:
+    def is_session_ended(self, session: str) -> bool:
         """Whether a session was signed out while access tokens of it may still be about."""
         return any(entry.partition("#")[2] == session for entry in self.ended or ())
 
-    def ending(self, session: str, now: datetime) -> Update:
+    def end_session_write(self, session: str, now: datetime) -> Update:
         """The write that voids the access tokens of one session, unless the account is gone."""
         entry = f"{int(now.timestamp())}#{session}"
         return Update(self, [Account.ended.add({entry})], Account.pk.exists())
 
-    def forget_ended(self, now: datetime) -> None:
+    def drop_expired_sessions(self, now: datetime) -> None:
         """Drops sessions that ended so long ago that their access tokens are void by themselves."""
         until = int(now.timestamp()) - self.TOKENS_LAST_S
         past = {entry for entry in self.ended or () if int(entry.partition("#")[0]) < until}
         if past:
-            self.apply(Account.ended.delete(past), condition=Account.pk.exists())
+            self.update_attributes(Account.ended.delete(past), condition=Account.pk.exists())
 
     @classmethod
-    def listed(cls, prefix: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
+    def by_email(cls, prefix: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
         """Accounts in the order of their addresses: a query of gsi1, for staff."""
         condition = cls.gsi1sk.startswith(prefix) if prefix else None
-        return cls.page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
+        return cls.query_page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
 
-    def setting_disabled(self, disabled: bool) -> Update:
+    def set_disabled_write(self, disabled: bool) -> Update:
         """The write that shuts the account or opens it, unless it is gone."""
         return Update(self, [Account.disabled.set(disabled)], Account.gsi1pk == "LEARNERS")
 
     def finish_enrolment(self) -> None:
         """Notes that our making of the account is complete. Raises ConditionFailed when gone."""
-        self.apply(Account.enrolling.remove(), condition=Account.pk.exists())
+        self.update_attributes(Account.enrolling.remove(), condition=Account.pk.exists())
 
     LEAVING, GONE = "LEAVING", "GONE"
 
@@ -121,19 +121,19 @@ class Account(Item, discriminator="account"):
         """Whether the account is barred for good, and its deletion not completed."""
         return bool(self.gsi1pk == self.LEAVING)
 
-    def begin_leaving(self, now: datetime, *, if_unverified: bool = False) -> None:
+    def mark_for_deletion(self, now: datetime, *, if_unverified: bool = False) -> None:
         """Bars the account for good. Raises ConditionFailed when it is gone, or verified."""
         condition = Account.pk.exists()
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
-        self.apply(
+        self.update_attributes(
             Account.disabled.set(True),
             Account.gsi1pk.set(self.LEAVING),
             Account.gsi1sk.set(key_instant(now)),
             condition=condition,
         )
 
-    def traceless(self, now: datetime) -> list[Action]:
+    def anonymised(self, now: datetime) -> list[Action]:
         """What makes of the account a mark that says nothing but "gone", for a day at most."""
         return [
             Account.email.set(""),
@@ -144,19 +144,19 @@ class Account(Item, discriminator="account"):
         ]
 
     @classmethod
-    def leaving(cls) -> list[Self]:
+    def pending_deletion(cls) -> list[Self]:
         """Accounts whose deletion has not been completed: a query of gsi1, the oldest first."""
-        return cls.page(cls.LEAVING, limit=100, index="gsi1").items
+        return cls.query_page(cls.LEAVING, limit=100, index="gsi1").items
 
     @classmethod
-    def gone(cls, *, before: datetime) -> list[Self]:
+    def deleted_before(cls, *, before: datetime) -> list[Self]:
         """Marks of accounts that were deleted before an instant: a query of gsi1."""
         condition = cls.gsi1sk < key_instant(before)
-        return cls.page(cls.GONE, condition, limit=100, index="gsi1").items
+        return cls.query_page(cls.GONE, condition, limit=100, index="gsi1").items
 
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
-        self.apply(Account.email_verified.set(True), condition=Account.pk.exists())
+        self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
 
 
 class Profile(Item, discriminator="profile"):
@@ -188,7 +188,7 @@ class Profile(Item, discriminator="profile"):
     @classmethod
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
-        return cls.find(learner_key(learner_id), cls.SK)
+        return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:

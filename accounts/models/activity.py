@@ -7,7 +7,7 @@ from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 from ulid import ULID
 
 from accounts.models.account import learner_key
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.store.items import Item, Page, Raw
 
 
@@ -35,18 +35,18 @@ class Activity(Item, discriminator="activity"):
         cls,
         learner_id: str,
         action: str,
-        source: Source,
+        source: ClientInfo,
         *,
         now: datetime,
         actor: str = "",
         target: str = "",
     ) -> Self:
-        made = cls._line(learner_key(learner_id), action, now, actor)
-        made.ip, made.agent, made.target = source.ip, source.agent, target
-        return made
+        activity = cls._line(learner_key(learner_id), action, now, actor)
+        activity.ip, activity.agent, activity.target = source.ip, source.agent, target
+        return activity
 
     @classmethod
-    def at_target(cls, target: str, action: str, *, now: datetime, actor: str) -> Self:
+    def for_target(cls, target: str, action: str, *, now: datetime, actor: str) -> Self:
         """What a staff member did, in the trail of what they did it to: not where from."""
         return cls._line(cls.trail_key(target), action, now, actor)
 
@@ -79,4 +79,6 @@ class Activity(Item, discriminator="activity"):
     def newest(cls, target: str, *, limit: int, start: Raw | None = None) -> Page[Self]:
         """The trail of `users/<id>`, `scenarios/<id>`: one query, the latest first."""
         condition = cls.sk.startswith(cls.PREFIX)
-        return cls.page(cls.trail_key(target), condition, limit=limit, start=start, descending=True)
+        return cls.query_page(
+            cls.trail_key(target), condition, limit=limit, start=start, descending=True
+        )

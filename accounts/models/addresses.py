@@ -26,7 +26,7 @@ class Address(Item, discriminator="address"):
     @classmethod
     def of(cls, email: str) -> Self | None:
         """One consistent read."""
-        return cls.find(f"EMAIL#{email}", cls.SK)
+        return cls.get_or_none(f"EMAIL#{email}", cls.SK)
 
     @classmethod
     def at(cls, email: str) -> Self:
@@ -51,12 +51,12 @@ class Address(Item, discriminator="address"):
         """The write that makes of a learner's address a reservation of ours, never free between."""
         return Put(self, Address.learner_id == learner_id)
 
-    def held_by(self, learner_id: str) -> Put:
+    def assign_write(self, learner_id: str) -> Put:
         """The write that gives a reserved address to a learner, if it is still reserved for us."""
         held = Address(self.pk, self.sk, owner=self.owner, lease_until=0, learner_id=learner_id)
         return Put(held, (Address.owner == self.owner) & Address.learner_id.does_not_exist())
 
-    def left_by(self, learner_id: str) -> Delete:
+    def release_write(self, learner_id: str) -> Delete:
         """The write that frees an address a learner has had; harmless when it is free already."""
         return Delete(self, Address.pk.does_not_exist() | (Address.learner_id == learner_id))
 
@@ -83,8 +83,8 @@ class EmailChange(Item, discriminator="email_change"):
     @classmethod
     def of(cls, learner_id: str, *, now: datetime) -> Self | None:
         """One consistent read; a lapsed change is none."""
-        found = cls.find(learner_key(learner_id), cls.SK)
-        return found if found and found.expires_at > now.timestamp() else None
+        change = cls.get_or_none(learner_key(learner_id), cls.SK)
+        return change if change and change.expires_at > now.timestamp() else None
 
     @classmethod
     def new(cls, learner_id: str, *, email: str, proof: str, until: datetime) -> Self:

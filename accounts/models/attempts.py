@@ -40,7 +40,7 @@ class Attempts(Item, discriminator="attempts"):
     def fingerprint(text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def take(
+    def count_up(
         self, counters: Mapping[str, int], *, now: datetime, within_s: int, renew: bool
     ) -> dict[str, int]:
         """Adds one to every counter, if each is below its maximum; returns the new counts.
@@ -64,12 +64,12 @@ class Attempts(Item, discriminator="attempts"):
             raw = self._change(actions, Attempts.pk.does_not_exist() | room)
             if raw is not None:
                 return {name: int(raw[name]["N"]) for name in counters}
-            self._make_way(now_s)
+            self._drop_expired(now_s)
         raise ServiceUnavailable
 
-    def _make_way(self, now_s: int) -> None:
+    def _drop_expired(self, now_s: int) -> None:
         """Removes lapsed counters. Raises LimitReached when these are not lapsed."""
-        stored = self.find(self.pk, self.sk)
+        stored = self.get_or_none(self.pk, self.sk)
         if stored is None:
             return
         if stored.expires_at > now_s:
@@ -83,7 +83,7 @@ class Attempts(Item, discriminator="attempts"):
         """Forgets all tries."""
         transact(Delete(self))
 
-    def give_back(self, *counters: str, forget: str | None = None) -> None:
+    def refund(self, *counters: str, forget: str | None = None) -> None:
         """Takes one off each counter, and drops the counter `forget`."""
         actions: list[Action] = [NumberAttribute(attr_name=name).add(-1) for name in counters]
         if forget is not None:
@@ -104,5 +104,5 @@ class Attempts(Item, discriminator="attempts"):
             if error.cause_response_code == f"{CONDITION_LOST}Exception":
                 return None
             raise
-        found: Raw = answer["Attributes"]
-        return found
+        counters: Raw = answer["Attributes"]
+        return counters

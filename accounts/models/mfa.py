@@ -26,7 +26,7 @@ class Mfa(Item, discriminator="mfa"):
     @classmethod
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
-        return cls.find(learner_key(learner_id), cls.SK)
+        return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     @classmethod
     def at(cls, learner_id: str) -> Self:
@@ -35,12 +35,12 @@ class Mfa(Item, discriminator="mfa"):
 
     def prepare(self, ciphertext: bytes) -> None:
         """Keeps a secret that is yet to be verified; the one in force stays."""
-        self.apply(Mfa.pending.set(ciphertext), Mfa.kind.set(Mfa))
+        self.update_attributes(Mfa.pending.set(ciphertext), Mfa.kind.set(Mfa))
 
     def promote(self) -> None:
         """Takes the secret being set up for the one in force, if there is one."""
         try:
-            self.apply(
+            self.update_attributes(
                 Mfa.secret.set(Mfa.pending), Mfa.pending.remove(), condition=Mfa.pending.exists()
             )
         except ConditionFailed:
@@ -48,13 +48,13 @@ class Mfa(Item, discriminator="mfa"):
 
     def renew_codes(self, fingerprints: set[str]) -> None:
         """Replaces all backup codes. Raises ConditionFailed where no secret is in force."""
-        self.apply(
+        self.update_attributes(
             Mfa.unused.set(fingerprints), Mfa.reserved.remove(), condition=Mfa.secret.exists()
         )
 
     def reserve(self, fingerprint: str) -> None:
         """Takes a code for one use. Raises ConditionFailed when it is used or in use."""
-        self.apply(
+        self.update_attributes(
             Mfa.unused.delete({fingerprint}),
             Mfa.reserved.add({fingerprint}),
             condition=Mfa.unused.contains(fingerprint),
@@ -62,11 +62,11 @@ class Mfa(Item, discriminator="mfa"):
 
     def consume(self, fingerprint: str) -> None:
         """Forgets a reserved code."""
-        self.apply(Mfa.reserved.delete({fingerprint}), condition=Mfa.secret.exists())
+        self.update_attributes(Mfa.reserved.delete({fingerprint}), condition=Mfa.secret.exists())
 
     def release(self, fingerprint: str) -> None:
         """Makes a reserved code usable again. Raises ConditionFailed when codes were renewed."""
-        self.apply(
+        self.update_attributes(
             Mfa.reserved.delete({fingerprint}),
             Mfa.unused.add({fingerprint}),
             condition=Mfa.reserved.contains(fingerprint),

@@ -38,4 +38,4 @@ class IssuedToken(Item, discriminator="issued_token"):
     @classmethod
     def of(cls, refresh_token: str) -> Self | None:
         """One consistent read."""
-        return cls.find(cls.key(refresh_token), cls.SK)
+        return cls.get_or_none(cls.key(refresh_token), cls.SK)

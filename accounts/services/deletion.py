@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts import audit
-from accounts.bearer import Learner, states
+from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Address, learner_key
-from accounts.services.sessions import prove
-from config.client_info import Source
+from accounts.services.sessions import reauthenticate
+from config.client_info import ClientInfo
 from config.problems import ServiceUnavailable
 from config.store.items import (
     ConditionFailed,
@@ -21,9 +21,9 @@ from config.store.items import (
     Raw,
     Update,
     Write,
-    erase,
-    plain,
-    raw_page,
+    delete_partition,
+    json_value,
+    raw_partition_page,
     transact,
 )
 
@@ -41,9 +41,9 @@ TECHNICAL = frozenset(
 )
 
 
-def export(learner_id: str, *, start: Raw | None, source: Source, now: datetime) -> Page[Any]:
+def export(learner_id: str, *, start: Raw | None, source: ClientInfo, now: datetime) -> Page[Any]:
     """A page of all that is stored of a learner: {kind, key, data}, without secrets."""
-    page = raw_page(learner_key(learner_id), start=start)
+    page = raw_partition_page(learner_key(learner_id), start=start)
     if start is None:
         audit.record(learner_id, "exported", source, now=now)
     return Page(list(_exported(page.items)), page.next_key)
@@ -54,20 +54,22 @@ def _exported(items: list[Raw]) -> Iterator[dict[str, Any]]:
         kind = item["kind"]["S"]
         if kind not in SECRET_KINDS:
             names = item.keys() - TECHNICAL
-            data = {name: plain(item[name]) for name in sorted(names) if "B" not in item[name]}
+            data = {name: json_value(item[name]) for name in sorted(names) if "B" not in item[name]}
             yield {"kind": kind, "key": item["sk"]["S"], "data": data}
 
 
-def leave(learner: Learner, password: str | None, *, source: Source, now: datetime) -> bool:
+def delete_account(
+    learner: Learner, password: str | None, *, source: ClientInfo, now: datetime
+) -> bool:
     """Removes a learner and all that is theirs.
 
-    True when all is gone; False when the rest is left to `finish_departures`. From the first
+    True when all is gone; False when the rest is left to `resume_deletions`. From the first
     step on nobody can come in any more, and each step may be repeated. Raises
     InvalidCredentials, FreshSignInNeeded, TooManyRequests.
     """
-    account = prove(learner, password, source=source, now=now)
-    account.begin_leaving(now)
-    states.forget(learner.id)
+    account = reauthenticate(learner, password, source=source, now=now)
+    account.mark_for_deletion(now)
+    account_cache.forget(learner.id)
     return _remove(account, now)
 
 
@@ -78,8 +80,8 @@ def make_way(account: Account, *, reservation: Address, now: datetime) -> None:
     ConditionFailed when the address was proved or freed at this moment; ServiceUnavailable.
     """
     if not account.is_leaving:
-        account.begin_leaving(now, if_unverified=True)
-    states.forget(account.learner_id)
+        account.mark_for_deletion(now, if_unverified=True)
+    account_cache.forget(account.learner_id)
     if not _empty(account):
         raise ServiceUnavailable("The account has more than can be removed at once: try again")
     _strike(account, reservation.taken_from(account.learner_id), now)
@@ -89,7 +91,7 @@ def _remove(account: Account, now: datetime) -> bool:
     if not _empty(account):
         return False
     try:
-        _strike(account, Address.at(account.email).left_by(account.learner_id), now)
+        _strike(account, Address.at(account.email).release_write(account.learner_id), now)
     except ConditionFailed:
         log.warning("someone else has finished this")
     return True
@@ -99,7 +101,7 @@ def _empty(account: Account) -> bool:
     """Removes all but the account item and the address; False when time ran out before."""
     with suppress(NoSuchUser):
         cognito_sessions.sign_out_everywhere(account.user_name)
-    if not erase(account.pk, keep={Account.SK}, within_s=WITHIN_S):
+    if not delete_partition(account.pk, keep={Account.SK}, within_s=WITHIN_S):
         return False
     cognito_users.delete_user(account.user_name)
     return True
@@ -107,32 +109,32 @@ def _empty(account: Account) -> bool:
 
 def _strike(account: Account, address: Write, now: datetime) -> None:
     """Completes a deletion: the address goes, the account becomes a mark that says "gone"."""
-    transact(address, Update(account, account.traceless(now), Account.pk.exists()))
+    transact(address, Update(account, account.anonymised(now), Account.pk.exists()))
 
 
-def dismiss_unverified(accounts: Iterable[Account], *, now: datetime) -> int:
+def delete_unverified(accounts: Iterable[Account], *, now: datetime) -> int:
     """Bars those accounts for good whose address nobody has proved in a week; returns how many.
 
-    An address that somebody else has typed in is free again for its owner. `finish_departures`
+    An address that somebody else has typed in is free again for its owner. `resume_deletions`
     does the rest.
     """
     done = 0
     for account in accounts:
         if not account.email_verified and account.created_at < now - UNVERIFIED_FOR:
             with suppress(ConditionFailed):  # it was verified at this moment, or is gone
-                account.begin_leaving(now, if_unverified=True)
+                account.mark_for_deletion(now, if_unverified=True)
                 done += 1
     return done
 
 
-def finish_departures(*, now: datetime) -> int:
+def resume_deletions(*, now: datetime) -> int:
     """Completes deletions that were cut off, and sweeps after the others; returns how many.
 
     Run every few minutes; harmless at any time.
     """
     done = 0
-    for account in Account.leaving():
+    for account in Account.pending_deletion():
         done += _remove(account, now)
-    for account in Account.gone(before=now - SWEEP_AFTER):
-        done += erase(account.pk, within_s=WITHIN_S)
+    for account in Account.deleted_before(before=now - SWEEP_AFTER):
+        done += delete_partition(account.pk, within_s=WITHIN_S)
     return done

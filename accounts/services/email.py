@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from ulid import ULID
 
 from accounts import audit
-from accounts.bearer import Learner, states
+from accounts.bearer import Learner, account_cache
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.emails import notify, send_code
-from accounts.limits import spend
+from accounts.limits import hit
 from accounts.models import Account, Activity, Address, EmailChange
-from accounts.services.sessions import prove
-from config.client_info import Source
+from accounts.services.sessions import reauthenticate
+from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, ValidationFailed
 from config.store.items import ConditionFailed, Delete, Put, Update, transact
@@ -24,18 +24,18 @@ CODE_LASTS = timedelta(minutes=15)
 
 
 def request_email_change(
-    learner: Learner, *, new_email: str, password: str | None, source: Source, now: datetime
+    learner: Learner, *, new_email: str, password: str | None, source: ClientInfo, now: datetime
 ) -> None:
     """Mails a code to the new address and a notice to the old one.
 
     Raises InvalidCredentials, FreshSignInNeeded, UserAlreadyExists, TooManyRequests,
     ValidationFailed for the address that the learner has.
     """
-    account = prove(learner, password, source=source, now=now)
+    account = reauthenticate(learner, password, source=source, now=now)
     if new_email == account.email:
         raise ValidationFailed.of("newEmail", "same", "This is your address already.")
-    spend("mail_source", source.network, now=now)
-    spend("email_change", learner.id, now=now)
+    hit("mail_source", source.network, now=now)
+    hit("email_change", learner.id, now=now)
     taken = Address.of(new_email)
     if taken is not None and taken.learner_id not in (None, learner.id):
         raise UserAlreadyExists
@@ -51,14 +51,14 @@ def request_email_change(
     notify(account.email, "email_changing", source, now=now)
 
 
-def confirm_email_change(learner: Learner, *, code: str, source: Source, now: datetime) -> str:
+def confirm_email_change(learner: Learner, *, code: str, source: ClientInfo, now: datetime) -> str:
     """Moves the account to the new address by the mailed code; returns the address.
 
     The new address is reserved, then Cognito's user is changed, then the table in one
     transaction; cut off anywhere, the same code completes it after the reservation's minute.
     Raises InvalidCode, UserAlreadyExists, TooManyRequests.
     """
-    spend("email_confirm", learner.id, now=now)
+    hit("email_confirm", learner.id, now=now)
     change, account = EmailChange.of(learner.id, now=now), Account.of(learner.id)
     if change is None or account is None:
         raise InvalidCode
@@ -78,21 +78,21 @@ def confirm_email_change(learner: Learner, *, code: str, source: Source, now: da
         if isinstance(error, ConditionFailed):
             raise ServiceUnavailable("The change took too long: try again") from error
         raise
-    states.forget(learner.id)
+    account_cache.forget(learner.id)
     notify(account.email, "email_changed", source, now=now)
     return change.email
 
 
 def _move(
-    account: Account, change: EmailChange, reserved: Address, source: Source, now: datetime
+    account: Account, change: EmailChange, reserved: Address, source: ClientInfo, now: datetime
 ) -> None:
     learner_id = account.learner_id
     if not account.federated_name:
         cognito_users.set_email(account.user_name, change.email)
     moved = Account.at(learner_id)
     transact(
-        reserved.held_by(learner_id),
-        Address.at(account.email).left_by(learner_id),
+        reserved.assign_write(learner_id),
+        Address.at(account.email).release_write(learner_id),
         Update(
             moved,
             [

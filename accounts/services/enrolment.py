@@ -27,10 +27,10 @@ from accounts.cognito.users import FORCE_CHANGE_PASSWORD, UNCONFIRMED
 from accounts.models import Account, Activity, Address, Profile
 from accounts.services import deletion, registration
 from config import telemetry
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.store.items import ConditionFailed, Put, transact
 
-OURSELVES = Source("", "manage.py")
+OURSELVES = ClientInfo("", "manage.py")
 
 
 class NotEnrolled(Exception):
@@ -56,7 +56,9 @@ class Enrolled:
     code_mailed: bool
 
 
-def enrol(person: Newcomer, *, groups: frozenset[str] = frozenset(), now: datetime) -> Enrolled:
+def create_verified_user(
+    person: Newcomer, *, groups: frozenset[str] = frozenset(), now: datetime
+) -> Enrolled:
     """Makes a learner with a verified address, or takes the one who has proved it.
 
     Whoever has proved the address keeps password and names; `groups` are added to theirs. An
@@ -83,7 +85,7 @@ def _account(person: Newcomer, now: datetime) -> tuple[Account, bool]:
         return found, False
     if person.password is not None:
         names = person.first_name, person.last_name
-        registration.check_password(person.password, person.email, *names)
+        registration.require_strong_password(person.password, person.email, *names)
     reserved = _reserve(person.email, in_place_of=found, now=now)
     try:
         account = _make(person, reserved, now)
@@ -139,7 +141,7 @@ def _make(person: Newcomer, reserved: Address, now: datetime) -> Account:
         learner_id, first_name=person.first_name, last_name=person.last_name, now=now
     )
     transact(
-        reserved.held_by(learner_id),
+        reserved.assign_write(learner_id),
         Put(account, Account.pk.does_not_exist()),
         Put(profile, Profile.pk.does_not_exist()),
         Put(Activity.new(learner_id, "signed_up", OURSELVES, now=now)),

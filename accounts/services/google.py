@@ -25,10 +25,10 @@ from accounts.cognito.sessions import Tokens
 from accounts.cognito.users import GOOGLE
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, Profile
-from accounts.services.sessions import SignedIn, prove, welcome
+from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
 from accounts.tokens import Identity, InvalidToken, verify_identity
 from accounts.verification import key_set
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import (
     Conflict,
@@ -65,7 +65,7 @@ class GoogleTaken(Conflict):
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _GoogleSignIn:
     tokens: Tokens
     identity: Identity
 
@@ -106,7 +106,9 @@ def _check_offer(redirect_uri: str) -> None:
         raise RedirectNotAllowed
 
 
-def _enter(*, code: str, redirect_uri: str, code_verifier: str, now: datetime) -> _Entry:
+def _exchange_code(
+    *, code: str, redirect_uri: str, code_verifier: str, now: datetime
+) -> _GoogleSignIn:
     _check_offer(redirect_uri)
     tokens = cognito_sessions.exchange_code(
         code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
@@ -123,24 +125,26 @@ def _enter(*, code: str, redirect_uri: str, code_verifier: str, now: datetime) -
         )
     except InvalidToken as error:
         raise InvalidCode from error
-    return _Entry(tokens, identity)
+    return _GoogleSignIn(tokens, identity)
 
 
-def complete(
-    *, code: str, redirect_uri: str, code_verifier: str, source: Source, now: datetime
+def complete_google_sign_in(
+    *, code: str, redirect_uri: str, code_verifier: str, source: ClientInfo, now: datetime
 ) -> SignedIn:
     """Signs in by a code of the hosted UI; a new Google account becomes a new learner.
 
     Raises GoogleNotOffered, RedirectNotAllowed, InvalidCode, GoogleEmailNotVerified, AccountExists
     where the address belongs to a learner with a password, InvalidCredentials.
     """
-    entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)
+    entry = _exchange_code(
+        code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now
+    )
     if Account.of(entry.identity.sub) is None:
-        _admit_newcomer(entry.identity, source, now)
-    return welcome(entry.tokens, source=source, now=now)
+        _register_or_undo(entry.identity, source, now)
+    return complete_sign_in(entry.tokens, source=source, now=now)
 
 
-def _admit_newcomer(identity: Identity, source: Source, now: datetime) -> None:
+def _register_or_undo(identity: Identity, source: ClientInfo, now: datetime) -> None:
     """Makes the learner, or removes the user that Cognito has just made for Google's.
 
     Of two first sign-ins at once (a second tab) one makes the learner, and the other is let in or
@@ -160,7 +164,7 @@ def _admit_newcomer(identity: Identity, source: Source, now: datetime) -> None:
         raise
 
 
-def _register(identity: Identity, source: Source, now: datetime) -> None:
+def _register(identity: Identity, source: ClientInfo, now: datetime) -> None:
     if not identity.email or not identity.email_verified:
         raise GoogleEmailNotVerified
     try:
@@ -175,7 +179,7 @@ def _register(identity: Identity, source: Source, now: datetime) -> None:
     )
     try:
         transact(
-            address.held_by(identity.sub),
+            address.assign_write(identity.sub),
             Put(account, Account.pk.does_not_exist()),
             Put(profile, Profile.pk.does_not_exist()),
             Put(Activity.new(identity.sub, "signed_up", source, now=now)),
@@ -194,7 +198,7 @@ def link(
     redirect_uri: str,
     code_verifier: str,
     password: str | None,
-    source: Source,
+    source: ClientInfo,
     now: datetime,
 ) -> None:
     """Lets a Google account enter as the learner, who proves to be there by their password.
@@ -202,8 +206,10 @@ def link(
     Raises GoogleNotOffered, RedirectNotAllowed, InvalidCode, GoogleTaken, InvalidCredentials,
     FreshSignInNeeded, TooManyRequests.
     """
-    account = prove(learner, password, source=source, now=now)
-    entry = _enter(code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now)
+    account = reauthenticate(learner, password, source=source, now=now)
+    entry = _exchange_code(
+        code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now
+    )
     identity = entry.identity
     if identity.google_id is None:
         raise InvalidCode

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from accounts import audit, totp
 from accounts.audit import StaffMember
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -24,12 +24,12 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
-from accounts.limits import spend, take
+from accounts.limits import hit, hit_counters
 from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
-from accounts.services.sessions import SignedIn, welcome
+from accounts.services.sessions import SignedIn, complete_sign_in
 from config import aws
-from config.client_info import OFFICE, Source
-from config.crypto import SealBroken, fingerprint, fingerprints, seal, unseal
+from config.client_info import SYSTEM, ClientInfo
+from config.crypto import InvalidSeal, fingerprint, fingerprints, seal, unseal
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
 from config.store.items import ConditionFailed, Delete, Put, Update, transact
 
@@ -64,7 +64,7 @@ def set_up(learner_id: str, access_token: str) -> Setup:
     if account.mfa_enabled:
         raise MfaAlreadyEnabled
     secret = cognito_users.new_totp_secret(access_token)
-    Mfa.at(learner_id).prepare(aws.encrypt(secret, owner=learner_id))
+    Mfa.at(learner_id).prepare(aws.kms_encrypt(secret, owner=learner_id))
     uri = totp.otpauth_uri(secret, account.email)
     return Setup(secret, uri, _qr_code(uri))
 
@@ -85,7 +85,7 @@ def _qr_code(text: str) -> str:
 
 
 def enable(
-    learner_id: str, access_token: str, code: str, *, source: Source, now: datetime
+    learner_id: str, access_token: str, code: str, *, source: ClientInfo, now: datetime
 ) -> list[str]:
     """Turns the second step on by the app's first code; returns the backup codes.
 
@@ -97,7 +97,7 @@ def enable(
         raise MfaAlreadyEnabled
     if stored is None or stored.pending is None:
         raise MfaNotEnabled("Ask for a secret first")
-    spend("mfa_account", learner_id, now=now)
+    hit("mfa_account", learner_id, now=now)
     cognito_users.verify_totp_secret(access_token, code)
     cognito_users.set_mfa(account.user_name, enabled=True)
     codes = totp.new_backup_codes()
@@ -108,17 +108,17 @@ def enable(
     ]
     write = Update(stored, actions, Mfa.pending == stored.pending)
     try:
-        _switch(account, write, "mfa_enabled", source, now, on=True)
+        _set_enabled(account, write, "mfa_enabled", source, now, on=True)
     except ConditionFailed as error:  # at this moment, by another request
         raise MfaAlreadyEnabled from error
     return codes
 
 
-def _switch(
+def _set_enabled(
     account: Account,
     write: Update | Delete,
     action: audit.Action,
-    source: Source,
+    source: ClientInfo,
     now: datetime,
     *,
     on: bool,
@@ -126,29 +126,29 @@ def _switch(
 ) -> None:
     """Writes that the second step is on or off, and tells the learner."""
     if by is not None:
-        lines = audit.deed(by, action, f"users/{account.learner_id}", now=now)
+        lines = audit.staff_action(by, action, f"users/{account.learner_id}", now=now)
     else:
         lines = [Put(Activity.new(account.learner_id, action, source, now=now))]
     transact(write, Update(account, [Account.mfa_enabled.set(on)], Account.pk.exists()), *lines)
-    states.forget(account.learner_id)
+    account_cache.forget(account.learner_id)
     notify(account.email, action, source, now=now)
 
 
-def disable(account: Account, *, source: Source, now: datetime) -> None:
+def disable(account: Account, *, source: ClientInfo, now: datetime) -> None:
     """Turns the second step off; the learner has proved who they are. Harmless when it is off."""
     cognito_users.set_mfa(account.user_name, enabled=False)
     stored = Mfa.at(account.learner_id)
-    _switch(account, Delete(stored), "mfa_disabled", source, now, on=False)
+    _set_enabled(account, Delete(stored), "mfa_disabled", source, now, on=False)
 
 
 def reset(account: Account, *, by: StaffMember, now: datetime) -> None:
     """Turns the second step off for a learner who has lost it, and tells them."""
     cognito_users.set_mfa(account.user_name, enabled=False)
     stored = Mfa.at(account.learner_id)
-    _switch(account, Delete(stored), "mfa_reset", OFFICE, now, on=False, by=by)
+    _set_enabled(account, Delete(stored), "mfa_reset", SYSTEM, now, on=False, by=by)
 
 
-def renew_backup_codes(account: Account, *, source: Source, now: datetime) -> list[str]:
+def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -> list[str]:
     """New backup codes; the old ones are void. Raises MfaNotEnabled."""
     codes = totp.new_backup_codes()
     try:
@@ -174,7 +174,7 @@ def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
     return seal(SESSION, values, until=now + SESSION_LASTS)
 
 
-def complete(session_token: str, code: str, *, source: Source, now: datetime) -> SignedIn:
+def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: datetime) -> SignedIn:
     """Completes a sign-in by a code of the app or a backup code.
 
     Raises InvalidMfaCode, MfaSessionExpired, InvalidCredentials; TooManyRequests after too many
@@ -182,12 +182,12 @@ def complete(session_token: str, code: str, *, source: Source, now: datetime) ->
     """
     try:
         sealed = unseal(SESSION, session_token, now=now)
-    except SealBroken as error:
+    except InvalidSeal as error:
         raise MfaSessionExpired from error
     learner_id = sealed["learner"]
     attempts = Attempts.at("mfa", learner_id)
     session = f"session_{sealed['id']}"
-    take(attempts, {session: "mfa_session", "all": "mfa_account"}, now=now)
+    hit_counters(attempts, {session: "mfa_session", "all": "mfa_account"}, now=now)
     challenge = Challenge(sealed["username"], sealed["session"])
     try:
         if code.isdigit():
@@ -198,35 +198,37 @@ def complete(session_token: str, code: str, *, source: Source, now: datetime) ->
         audit.record(learner_id, "mfa_failed", source, now=now)
         raise
     except ServiceUnavailable:
-        attempts.give_back(session, "all")
+        attempts.refund(session, "all")
         raise
-    attempts.give_back("all", forget=session)
-    return welcome(tokens, source=source, now=now, by_mfa=True)
+    attempts.refund("all", forget=session)
+    return complete_sign_in(tokens, source=source, now=now, by_mfa=True)
 
 
 def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: datetime) -> Tokens:
     """Cognito takes a code once; so that nobody need trust that, neither do we let it be tried."""
     used = Attempts.at("totp", f"{learner_id} {code}")
     try:
-        used.take({"all": 1}, now=now, within_s=3 * totp.STEP_S, renew=False)
+        used.count_up({"all": 1}, now=now, within_s=3 * totp.STEP_S, renew=False)
     except LimitReached as error:
         raise MfaCodeUsed from error
     try:
         return cognito_sessions.answer_totp(challenge, code)
     except ServiceUnavailable:
-        used.give_back("all")
+        used.refund("all")
         raise
 
 
 def _answer_by_backup_code(
-    learner_id: str, challenge: Challenge, code: str, source: Source, now: datetime
+    learner_id: str, challenge: Challenge, code: str, source: ClientInfo, now: datetime
 ) -> Tokens:
     stored = Mfa.of(learner_id)
     if stored is None or stored.secret is None:
         raise InvalidMfaCode
     reserved = _reserve(stored, code)
     try:
-        tokens = _answer_in_place(challenge, aws.decrypt(stored.secret, owner=learner_id), now)
+        tokens = _answer_with_own_code(
+            challenge, aws.kms_decrypt(stored.secret, owner=learner_id), now
+        )
     except Problem:
         with suppress(ConditionFailed):
             stored.release(reserved)
@@ -249,7 +251,7 @@ def _reserve(stored: Mfa, code: str) -> str:
     raise InvalidMfaCode
 
 
-def _answer_in_place(challenge: Challenge, secret: str, now: datetime) -> Tokens:
+def _answer_with_own_code(challenge: Challenge, secret: str, now: datetime) -> Tokens:
     """The learner's app may have used up this step's code: then a neighbour's will do."""
     for code in totp.codes_around(secret, now.timestamp()):
         with suppress(MfaCodeUsed):

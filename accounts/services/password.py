@@ -8,11 +8,11 @@ from accounts.bearer import Learner
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, TooManyAttempts
 from accounts.emails import notify
-from accounts.limits import spend
+from accounts.limits import hit
 from accounts.models import Account, Address, Attempts, Profile
-from accounts.services.registration import check_password
-from accounts.services.sessions import end_sessions, prove
-from config.client_info import Source
+from accounts.services.registration import require_strong_password
+from accounts.services.sessions import end_sessions, reauthenticate
+from config.client_info import ClientInfo
 from config.problems import Conflict
 
 log = logging.getLogger("parley.accounts")
@@ -22,13 +22,13 @@ class NoPassword(Conflict):
     code, title = "NO_PASSWORD", "This account is entered with Google and has no password"
 
 
-def request_reset(*, email: str, source: Source, now: datetime) -> None:
+def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     """Mails a code where there is a verified account; tells nobody whether there is.
 
     Raises TooManyRequests, for any address.
     """
-    spend("mail_source", source.network, now=now)
-    spend("reset_request", email, now=now)
+    hit("mail_source", source.network, now=now)
+    hit("reset_request", email, now=now)
     try:
         cognito_users.forgot_password(email)
     except (InvalidCode, TooManyAttempts):
@@ -36,16 +36,16 @@ def request_reset(*, email: str, source: Source, now: datetime) -> None:
 
 
 def confirm_reset(
-    *, email: str, code: str, new_password: str, source: Source, now: datetime
+    *, email: str, code: str, new_password: str, source: ClientInfo, now: datetime
 ) -> None:
     """Sets a new password by the mailed code, and ends all sessions.
 
     Raises InvalidCode, alike for unknown addresses; WeakPassword, TooManyRequests.
     """
     # Not the names: what a stranger may not use would tell them.
-    check_password(new_password, email, field="newPassword")
-    spend("mail_source", source.network, now=now)
-    spend("reset_confirm", email, now=now)
+    require_strong_password(new_password, email, field="newPassword")
+    hit("mail_source", source.network, now=now)
+    hit("reset_confirm", email, now=now)
     cognito_users.reset_password(email=email, code=code, password=new_password)
     Attempts.at("login", email).clear()
     address = Address.of(email)
@@ -54,7 +54,7 @@ def confirm_reset(
 
 
 def _password_is_new(
-    learner_id: str, email: str, action: audit.Action, source: Source, now: datetime
+    learner_id: str, email: str, action: audit.Action, source: ClientInfo, now: datetime
 ) -> None:
     end_sessions(learner_id)
     audit.record(learner_id, action, source, now=now)
@@ -62,7 +62,7 @@ def _password_is_new(
 
 
 def change_password(
-    learner: Learner, *, current_password: str, new_password: str, source: Source, now: datetime
+    learner: Learner, *, current_password: str, new_password: str, source: ClientInfo, now: datetime
 ) -> None:
     """Replaces a known password, and ends all sessions.
 
@@ -71,8 +71,8 @@ def change_password(
     account, profile = Account.of(learner.id), Profile.of(learner.id)
     if account is not None and account.federated_name:
         raise NoPassword
-    account = prove(learner, current_password, source=source, now=now)
+    account = reauthenticate(learner, current_password, source=source, now=now)
     names = (profile.first_name, profile.last_name) if profile else ()
-    check_password(new_password, account.email, *names, field="newPassword")
+    require_strong_password(new_password, account.email, *names, field="newPassword")
     cognito_users.set_password(account.user_name, new_password)
     _password_is_new(learner.id, account.email, "password_changed", source, now)

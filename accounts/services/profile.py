@@ -6,13 +6,13 @@ from typing import Any
 
 from accounts.models import Account, Profile, Progress, learner_key
 from accounts.signals import zone_changed
-from accounts.study_day import Calendar
+from accounts.study_day import StudyCalendar
 from config.problems import Conflict, NotFound, PreconditionFailed
-from config.store.items import ConditionFailed, fetch
+from config.store.items import ConditionFailed, batch_get
 
 
 @dataclass(frozen=True)
-class Person:
+class FullProfile:
     """A learner as they see themselves; `now` is the instant for which the streak stands."""
 
     account: Account
@@ -25,51 +25,51 @@ class Person:
     def streak(self) -> int:
         """Days of study in a row, on the learner's own calendar."""
         hour = int(self.progress.day_starts_at_hour)
-        return self.progress.streak(Calendar(self.profile.timezone, hour).day(self.now))
+        return self.progress.streak(StudyCalendar(self.profile.timezone, hour).day(self.now))
 
 
-def person(learner_id: str, *, groups: frozenset[str], now: datetime) -> Person | None:
+def read_profile(learner_id: str, *, groups: frozenset[str], now: datetime) -> FullProfile | None:
     """All of a learner's page in one round trip; None where there is no such account."""
     pk = learner_key(learner_id)
-    found = fetch((pk, Account.SK), (pk, Profile.SK), (pk, Progress.SK))
-    account, profile = found.get((pk, Account.SK)), found.get((pk, Profile.SK))
-    progress = found.get((pk, Progress.SK))
+    items = batch_get((pk, Account.SK), (pk, Profile.SK), (pk, Progress.SK))
+    account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
+    progress = items.get((pk, Progress.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
     if not isinstance(progress, Progress):
         progress = Progress(pk, Progress.SK)
-    return Person(account, profile, progress, groups, now)
+    return FullProfile(account, profile, progress, groups, now)
 
 
-def change(
+def update_profile(
     learner_id: str,
     *,
     groups: frozenset[str],
     values: dict[str, Any],
     expected_version: int | None,
     now: datetime,
-) -> Person:
+) -> FullProfile:
     """Sets attributes of the profile.
 
     Raises PreconditionFailed when the profile is not at `expected_version`; without one, Conflict
     when another request changed it at the same moment; NotFound.
     """
-    found = person(learner_id, groups=groups, now=now)
-    if found is None:
+    full_profile = read_profile(learner_id, groups=groups, now=now)
+    if full_profile is None:
         raise NotFound
-    if expected_version not in (None, int(found.profile.version)):
+    if expected_version not in (None, int(full_profile.profile.version)):
         raise PreconditionFailed(
-            f"The profile is at version {found.profile.version}: read it again"
+            f"The profile is at version {full_profile.profile.version}: read it again"
         )
-    zone = found.profile.timezone
+    zone = full_profile.profile.timezone
     for name, value in values.items():
-        setattr(found.profile, name, value)
+        setattr(full_profile.profile, name, value)
     try:
-        found.profile.put(Profile.pk.exists())
+        full_profile.profile.put(Profile.pk.exists())
     except ConditionFailed as error:
         if expected_version is not None:
             raise PreconditionFailed("The profile was changed at the same moment") from error
         raise Conflict("The profile was changed at the same moment") from error
-    if found.profile.timezone != zone:
+    if full_profile.profile.timezone != zone:
         zone_changed.send(Profile, learner_id=learner_id)
-    return found
+    return full_profile

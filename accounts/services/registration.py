@@ -15,10 +15,10 @@ from accounts.cognito.client import (
     WeakPassword,
 )
 from accounts.cognito.users import UNCONFIRMED
-from accounts.limits import spend
+from accounts.limits import hit
 from accounts.models import Account, Activity, Address, Profile
 from config import telemetry
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.problems import FieldError, Problem, ServiceUnavailable
 from config.store.items import ConditionFailed, Put, transact
 
@@ -31,15 +31,15 @@ def sign_up(
     password: str,
     first_name: str,
     last_name: str,
-    source: Source,
+    source: ClientInfo,
     now: datetime,
 ) -> str:
     """Registers a learner, whom Cognito mails a code. Returns the learner's id.
 
     Raises UserAlreadyExists, WeakPassword, TooManyRequests, ServiceUnavailable.
     """
-    check_password(password, email, first_name, last_name)
-    spend("sign_up_source", source.network, now=now)
+    require_strong_password(password, email, first_name, last_name)
+    hit("sign_up_source", source.network, now=now)
     return register(
         email=email,
         password=password,
@@ -56,7 +56,7 @@ def register(
     password: str,
     first_name: str,
     last_name: str,
-    source: Source,
+    source: ClientInfo,
     now: datetime,
 ) -> str:
     """Makes user, account and profile, or nothing. Returns the learner's id.
@@ -73,7 +73,7 @@ def register(
     try:
         learner_id = _make_user(email, password, first_name, last_name)
         transact(
-            address.held_by(learner_id),
+            address.assign_write(learner_id),
             Put(Account.new(learner_id, email=email, now=now), Account.pk.does_not_exist()),
             Put(
                 Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
@@ -90,7 +90,7 @@ def register(
     return learner_id
 
 
-def check_password(password: str, *words: str, field: str = "password") -> None:
+def require_strong_password(password: str, *words: str, field: str = "password") -> None:
     """Raises WeakPassword for a password among the common ones or the learner's own words."""
     if reason := passwords.weakness(password, words=words):
         raise WeakPassword(reason, errors=[FieldError(field, "weak_password", reason)])
@@ -134,14 +134,14 @@ def _undo(address: Address, learner_id: str | None) -> None:
         log.exception("a failed sign-up is left to its lease")
 
 
-def verify_email(*, email: str, code: str, source: Source, now: datetime) -> None:
+def verify_email(*, email: str, code: str, source: ClientInfo, now: datetime) -> None:
     """Proves the address by the mailed code.
 
     Raises InvalidCode: alike for a wrong code, an unknown address and a verified one;
     TooManyRequests.
     """
-    spend("mail_source", source.network, now=now)
-    spend("verify_email", email, now=now)
+    hit("mail_source", source.network, now=now)
+    hit("verify_email", email, now=now)
     cognito_users.confirm_sign_up(email=email, code=code)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
@@ -149,13 +149,13 @@ def verify_email(*, email: str, code: str, source: Source, now: datetime) -> Non
         audit.record(address.learner_id, "email_verified", source, now=now)
 
 
-def resend_code(*, email: str, source: Source, now: datetime) -> None:
+def resend_code(*, email: str, source: ClientInfo, now: datetime) -> None:
     """Mails the code again where there is something to verify; tells nobody whether there is.
 
     Raises TooManyRequests, for any address.
     """
-    spend("mail_source", source.network, now=now)
-    spend("resend_code", email, now=now)
+    hit("mail_source", source.network, now=now)
+    hit("resend_code", email, now=now)
     try:
         cognito_users.resend_code(email)
     except (InvalidCode, NoSuchUser, TooManyAttempts):

@@ -1,6 +1,6 @@
 """Signing in and out: a password becomes tokens, tokens are renewed, tokens end.
 
-What matters most also asks whether it is still the learner who calls (`prove`).
+What matters most also asks whether it is still the learner who calls (`reauthenticate`).
 """
 
 import time
@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accounts import audit
-from accounts.bearer import Learner, states
+from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
-from accounts.limits import Try
+from accounts.limits import LoginAttempt
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
-from accounts.services.profile import Person, person
-from accounts.tokens import Claims, unverified
+from accounts.services.profile import FullProfile, read_profile
+from accounts.tokens import Claims, unverified_claims
 from config import clock
-from config.client_info import Source
+from config.client_info import ClientInfo
 from config.problems import NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
 from config.store.items import ConditionFailed, Delete, Put, transact
 
@@ -30,54 +30,58 @@ class SignedIn:
     """Fresh tokens and whose they are."""
 
     tokens: Tokens
-    person: Person
+    full_profile: FullProfile
 
 
-def sign_in(*, email: str, password: str, source: Source, now: datetime) -> SignedIn | Challenge:
+def sign_in(
+    *, email: str, password: str, source: ClientInfo, now: datetime
+) -> SignedIn | Challenge:
     """Checks address and password.
 
     Raises InvalidCredentials, EmailNotVerified, PasswordResetRequired; TooManyRequests after too
     many failures, whatever the password.
     """
-    found = guess(email, password, source=source, now=now)
-    if isinstance(found, Challenge):
-        return found
-    return welcome(found, source=source, now=now, by_mfa=False)
+    result = check_password(email, password, source=source, now=now)
+    if isinstance(result, Challenge):
+        return result
+    return complete_sign_in(result, source=source, now=now, by_mfa=False)
 
 
-def guess(email: str, password: str, *, source: Source, now: datetime) -> Tokens | Challenge:
+def check_password(
+    email: str, password: str, *, source: ClientInfo, now: datetime
+) -> Tokens | Challenge:
     """Whether this is the password, within the limits on guessing. Raises as `sign_in`."""
-    this = Try.begin(email, source, now=now)
+    attempt = LoginAttempt.begin(email, source, now=now)
     try:
-        found = cognito_sessions.sign_in(username=email, password=password)
+        result = cognito_sessions.sign_in(username=email, password=password)
     except InvalidCredentials:
-        _failed(this, email, source, now)
+        _record_failure(attempt, email, source, now)
         raise
     except ServiceUnavailable:
-        this.undo()
+        attempt.undo()
         raise
-    this.succeeded()
-    return found
+    attempt.succeeded()
+    return result
 
 
-def _failed(this: Try, email: str, source: Source, now: datetime) -> None:
-    if this.locks:
-        cognito_users.mirror_failures(email, this.failures)
+def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: datetime) -> None:
+    if attempt.locks:
+        cognito_users.mirror_failures(email, attempt.failures)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
-        action: audit.Action = "locked_out" if this.locks else "sign_in_failed"
+        action: audit.Action = "locked_out" if attempt.locks else "sign_in_failed"
         audit.record(address.learner_id, action, source, now=now)
 
 
-def welcome(
-    tokens: Tokens, *, source: Source, now: datetime, by_mfa: bool | None = None
+def complete_sign_in(
+    tokens: Tokens, *, source: ClientInfo, now: datetime, by_mfa: bool | None = None
 ) -> SignedIn:
     """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them.
 
     `by_mfa`: whether Cognito asked for a second step; None when another provider let them in.
     """
-    claims = unverified(tokens.access_token)  # straight from the pool
-    learner = person(claims.sub, groups=claims.groups, now=now)
+    claims = unverified_claims(tokens.access_token)  # straight from the pool
+    learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
     if not learner.account.email_verified:  # the pool lets in no one who is not
@@ -86,8 +90,8 @@ def welcome(
         except ConditionFailed as error:
             raise InvalidCredentials from error
     if by_mfa not in (None, learner.account.mfa_enabled):
-        _follow_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
-    tokens = _outlasting(tokens, claims, learner.account)
+        _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
+    tokens = _refreshed_if_void(tokens, claims, learner.account)
     writes = [Put(Activity.new(claims.sub, "signed_in", source, now=now))]
     if tokens.refresh_token is not None:
         writes.append(Put(_issued(tokens.refresh_token, claims, now)))
@@ -95,13 +99,13 @@ def welcome(
     return SignedIn(tokens, learner)
 
 
-def _follow_mfa(account: Account, *, on: bool, source: Source, now: datetime) -> None:
+def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) -> None:
     """Follows a change that did not pass through us, and tells the learner of it.
 
     A holder of an access token may ask Cognito directly to turn the second step on or off; or
     our own setting up was cut off after Cognito.
     """
-    account.apply(Account.mfa_enabled.set(on), condition=Account.pk.exists())
+    account.update_attributes(Account.mfa_enabled.set(on), condition=Account.pk.exists())
     if on:
         Mfa.at(account.learner_id).promote()
     else:
@@ -110,7 +114,7 @@ def _follow_mfa(account: Account, *, on: bool, source: Source, now: datetime) ->
     notify(account.email, "mfa_changed_elsewhere", source, now=now)
 
 
-def _outlasting(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
+def _refreshed_if_void(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
     """The tokens; younger ones when these fall into the second in which all before were voided."""
     if claims.issued_at >= account.tokens_valid_after:
         return tokens
@@ -121,7 +125,7 @@ def _outlasting(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
 
 
-def refresh(*, refresh_token: str, source: Source, now: datetime) -> Tokens:
+def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
     A rotated token that comes again may have been stolen: all of its learner's sessions end
@@ -133,7 +137,7 @@ def refresh(*, refresh_token: str, source: Source, now: datetime) -> Tokens:
         _end_stolen(refresh_token, source, now)
         raise
     if tokens.refresh_token is not None:
-        _issued(tokens.refresh_token, unverified(tokens.access_token), now).put()
+        _issued(tokens.refresh_token, unverified_claims(tokens.access_token), now).put()
     return tokens
 
 
@@ -141,7 +145,7 @@ def _issued(refresh_token: str, claims: Claims, now: datetime) -> IssuedToken:
     return IssuedToken.new(refresh_token, claims.sub, claims.session, now=now)
 
 
-def _end_stolen(refresh_token: str, source: Source, now: datetime) -> None:
+def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
     if account is not None:
@@ -161,12 +165,14 @@ def sign_out(*, refresh_token: str, now: datetime) -> None:
     if issued is None or account is None or not issued.session:
         return
     with suppress(ConditionFailed):  # ended at this moment by another request, or gone
-        transact(Delete(issued, IssuedToken.pk.exists()), account.ending(issued.session, now))
-        account.forget_ended(now)
-    states.forget(account.learner_id)
+        transact(
+            Delete(issued, IssuedToken.pk.exists()), account.end_session_write(issued.session, now)
+        )
+        account.drop_expired_sessions(now)
+    account_cache.forget(account.learner_id)
 
 
-def sign_out_everywhere(learner_id: str, *, source: Source, now: datetime) -> None:
+def sign_out_everywhere(learner_id: str, *, source: ClientInfo, now: datetime) -> None:
     """Ends all sessions: refresh tokens at once, access tokens within a minute everywhere."""
     end_sessions(learner_id)
     audit.record(learner_id, "signed_out_everywhere", source, now=now)
@@ -179,7 +185,7 @@ def end_sessions(learner_id: str) -> None:
         raise NotFound
     cognito_sessions.sign_out_everywhere(account.user_name)
     account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
-    states.forget(learner_id)
+    account_cache.forget(learner_id)
 
 
 FRESH_S = 5 * 60
@@ -191,7 +197,9 @@ class FreshSignInNeeded(PermissionDenied):
     code, title = "FRESH_SIGN_IN_NEEDED", "Sign in again, then repeat this within five minutes"
 
 
-def prove(learner: Learner, password: str | None, *, source: Source, now: datetime) -> Account:
+def reauthenticate(
+    learner: Learner, password: str | None, *, source: ClientInfo, now: datetime
+) -> Account:
     """The account of the learner, who has just given their password.
 
     Raises InvalidCredentials, TooManyRequests, FreshSignInNeeded.
@@ -205,7 +213,7 @@ def prove(learner: Learner, password: str | None, *, source: Source, now: dateti
         return account
     if password is None:
         raise ValidationFailed.of("password", "required", "Give your password.")
-    found = guess(account.email, password, source=source, now=now)
-    if isinstance(found, Tokens) and found.refresh_token is not None:
-        cognito_sessions.revoke(found.refresh_token)  # nobody will use this session
+    result = check_password(account.email, password, source=source, now=now)
+    if isinstance(result, Tokens) and result.refresh_token is not None:
+        cognito_sessions.revoke(result.refresh_token)  # nobody will use this session
     return account

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from accounts import audit
 from accounts.audit import StaffMember
-from accounts.bearer import states
+from accounts.bearer import account_cache
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock
 from config.problems import Conflict, NotFound
-from config.store.items import ConditionFailed, Write, fetch, transact
+from config.store.items import ConditionFailed, Write, batch_get, transact
 
 
 class CannotChangeYourself(Conflict):
@@ -32,17 +32,17 @@ class User:
     groups: frozenset[str]
 
 
-def user(learner_id: str) -> User:
+def read_user(learner_id: str) -> User:
     """One learner: a round trip to the table, one to the pool. Raises NotFound."""
     pk = learner_key(learner_id)
-    found = fetch((pk, Account.SK), (pk, Profile.SK))
-    account, profile = found.get((pk, Account.SK)), found.get((pk, Profile.SK))
+    items = batch_get((pk, Account.SK), (pk, Profile.SK))
+    account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         raise NotFound
     return User(account, profile, cognito_users.groups_of(account.user_name))
 
 
-def change(
+def update_user(
     learner_id: str,
     *,
     by: StaffMember,
@@ -57,24 +57,24 @@ def change(
     """
     if learner_id == by.id:
         raise CannotChangeYourself
-    found = user(learner_id)
-    if groups and not frozenset(groups) <= found.groups and not found.account.email_verified:
+    user = read_user(learner_id)
+    if groups and not frozenset(groups) <= user.groups and not user.account.email_verified:
         raise AddressNotProved("The owner of the address has to verify it first.")
     target = f"users/{learner_id}"
     try:
         if disabled is not None:
             action: audit.Action = "disabled" if disabled else "enabled"
-            changes = disabled != found.account.disabled
-            lines = audit.deed(by, action, target, now=now) if changes else ()
-            _set_disabled(found.account, disabled, lines)
+            changes = disabled != user.account.disabled
+            lines = audit.staff_action(by, action, target, now=now) if changes else ()
+            _set_disabled(user.account, disabled, lines)
         if groups is not None:
-            if frozenset(groups) != found.groups:
-                transact(*audit.deed(by, "groups_changed", target, now=now))
-            _set_groups(found, frozenset(groups))
+            if frozenset(groups) != user.groups:
+                transact(*audit.staff_action(by, "groups_changed", target, now=now))
+            _set_groups(user, frozenset(groups))
     except ConditionFailed as error:
         raise NotFound from error
-    states.forget(learner_id)
-    return user(learner_id)
+    account_cache.forget(learner_id)
+    return read_user(learner_id)
 
 
 def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> None:
@@ -85,21 +85,21 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
     """
     if not disabled:
         cognito_users.set_enabled(account.user_name, enabled=True)
-    transact(account.setting_disabled(disabled), *lines)
+    transact(account.set_disabled_write(disabled), *lines)
     if disabled:
         cognito_users.set_enabled(account.user_name, enabled=False)
 
 
-def _set_groups(found: User, wanted: frozenset[str]) -> None:
+def _set_groups(user: User, wanted: frozenset[str]) -> None:
     """The groups are in access tokens: those made before are void, so that a loss counts too.
 
     Also where the pool has these groups already: a request that was cut off did not come so far.
     """
-    for group in sorted(wanted - found.groups):
-        cognito_users.add_to_group(found.account.user_name, group)
-    for group in sorted(found.groups - wanted):
-        cognito_users.remove_from_group(found.account.user_name, group)
-    found.account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
+    for group in sorted(wanted - user.groups):
+        cognito_users.add_to_group(user.account.user_name, group)
+    for group in sorted(user.groups - wanted):
+        cognito_users.remove_from_group(user.account.user_name, group)
+    user.account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
 
 
 def reset_mfa(learner_id: str, *, by: StaffMember, now: datetime) -> User:
@@ -109,5 +109,5 @@ def reset_mfa(learner_id: str, *, by: StaffMember, now: datetime) -> User:
     """
     if learner_id == by.id:
         raise CannotChangeYourself
-    mfa.reset(user(learner_id).account, by=by, now=now)
-    return user(learner_id)
+    mfa.reset(read_user(learner_id).account, by=by, now=now)
+    return read_user(learner_id)

@@ -108,11 +108,11 @@ def _binary(value: Raw) -> Raw:
     if kind == "B":
         return {kind: base64.b64decode(content)}
     if kind == "BS":
-        return {kind: [base64.b64decode(each) for each in content]}
+        return {kind: [base64.b64decode(item) for item in content]}
     if kind == "L":
-        return {kind: [_binary(each) for each in content]}
+        return {kind: [_binary(item) for item in content]}
     if kind == "M":
-        return {kind: {name: _binary(each) for name, each in content.items()}}
+        return {kind: {name: _binary(item) for name, item in content.items()}}
     return value
 
 

@@ -129,14 +129,14 @@ def apply(
 
 def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
     """The outputs of the stage's stack as it is. Raises ProvisioningError where there is none."""
-    found = _described(client, stack_name(stage))
-    if found is None:
+    stack = _described(client, stack_name(stage))
+    if stack is None:
         raise ProvisioningError(f"{stack_name(stage)}: there is no such stack")
-    return _outputs(found)
+    return _outputs(stack)
 
 
-def _outputs(found: "StackTypeDef") -> dict[str, str]:
-    return {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
+def _outputs(stack: "StackTypeDef") -> dict[str, str]:
+    return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
 
 
 def changes(
@@ -161,17 +161,17 @@ def changes(
 def _described_changes(client: "CloudFormationClient", name: str, change_set: str) -> list[str]:
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
-        found = client.describe_change_set(StackName=name, ChangeSetName=change_set)
-        if not found["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
+        description = client.describe_change_set(StackName=name, ChangeSetName=change_set)
+        if not description["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
             break
         threading.Event().wait(0.5)
-    if found["Status"] == "FAILED":
-        reason = found.get("StatusReason", "")
+    if description["Status"] == "FAILED":
+        reason = description.get("StatusReason", "")
         if "didn't contain changes" in reason or "No updates" in reason:
             return [f"{name}: nothing to change"]
         raise ProvisioningError(f"{name}: {reason}")
     lines = []
-    for change in found["Changes"]:
+    for change in description["Changes"]:
         one = change["ResourceChange"]
         made_anew = " by a new one" if one.get("Replacement") == "True" else ""
         lines.append(f"{name}: {one['Action']}{made_anew} {one['LogicalResourceId']}")
@@ -223,14 +223,14 @@ def _settled(
     told = set(seen or ())
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
-        found = _described(client, name)
-        if found and seen is not None:
+        stack = _described(client, name)
+        if stack and seen is not None:
             for event in _unseen(client, name, told):
                 told.add(event["EventId"])
                 if not event.get("ResourceStatus", "").endswith("_IN_PROGRESS"):
                     progress(f"{event['LogicalResourceId']}: {event.get('ResourceStatus')}")
-        if found is None or not found["StackStatus"].endswith("_IN_PROGRESS"):
-            return found
+        if stack is None or not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            return stack
         threading.Event().wait(interval_s)
     raise ProvisioningError(f"{name}: still not done after {WITHIN_S // 60} minutes")
 
@@ -243,12 +243,12 @@ def declared(client: "CloudFormationClient", path: Path) -> set[str]:
 
 def _described(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":
     try:
-        [found] = client.describe_stacks(StackName=name)["Stacks"]
+        [stack] = client.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" in error.response["Error"]["Message"]:
             return None
         raise
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+    return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
 def _events(client: "CloudFormationClient", name: str) -> "Iterator[StackEventTypeDef]":

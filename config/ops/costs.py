@@ -52,8 +52,8 @@ ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
 
 def prices() -> dict[str, float]:
     """USD for one unit of each kind."""
-    found = json.loads(PRICES.read_text())["prices"]
-    return {name: price["usd"] / price["per"] for name, price in found.items()}
+    listed = json.loads(PRICES.read_text())["prices"]
+    return {name: price["usd"] / price["per"] for name, price in listed.items()}
 
 
 def units_of(operation: Operation) -> dict[str, float]:

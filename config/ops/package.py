@@ -158,12 +158,12 @@ def configure(
     such output, or a route of which it is not clear who may come in.
     """
     settings = json.loads(SETTINGS.read_text())
-    found = settings["base"] | settings[stage] | dict(values)
-    found.pop("extends", None)
+    merged = settings["base"] | settings[stage] | dict(values)
+    merged.pop("extends", None)
     if outputs is not None:
-        found = _filled(found, {**outputs, "Stage": stage})
-        found["aws_environment_variables"] |= _stack_variables(outputs) | dict(variables or {})
-    (bundle.folder / SETTINGS.name).write_text(json.dumps({stage: found}, indent=2))
+        merged = _filled(merged, {**outputs, "Stage": stage})
+        merged["aws_environment_variables"] |= _stack_variables(outputs) | dict(variables or {})
+    (bundle.folder / SETTINGS.name).write_text(json.dumps({stage: merged}, indent=2))
     try:
         plan = public_routes.plan(outputs or {})
     except public_routes.GateError as error:
@@ -251,10 +251,10 @@ def _install(requirements: Path, *options: Any) -> None:
 
 def _uv() -> str:
     ours = BASE_DIR / ".uv" / "bin" / "uv"
-    found = str(ours) if ours.exists() else shutil.which("uv")
-    if found is None:
+    path = str(ours) if ours.exists() else shutil.which("uv")
+    if path is None:
         raise BundleError("uv is not installed: run `make setup`")
-    return found
+    return path
 
 
 def _run(
@@ -269,6 +269,6 @@ def _run(
         check=False,
     )
     if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines()[-12:]
-        raise BundleError(f"{Path(str(command[0])).name} failed:\n" + "\n".join(said))
+        output = (done.stdout + done.stderr).strip().splitlines()[-12:]
+        raise BundleError(f"{Path(str(command[0])).name} failed:\n" + "\n".join(output))
     return done.stdout

@@ -118,8 +118,8 @@ def slim(cli: Any) -> None:
     path = Path(cli.zip_path).resolve()
     with tempfile.TemporaryDirectory(prefix="parley-") as name:
         folder = Path(name)
-        with zipfile.ZipFile(path) as made:
-            made.extractall(folder)
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
         drop(folder)
         compileall.compile_dir(
             folder,
@@ -213,11 +213,11 @@ def _terse(node: Any) -> Any:
 def pack(folder: Path, path: Path) -> None:
     """Zips the folder; the same files make the same zip."""
     draft = path.with_suffix(".draft")
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, file in files(folder):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix, whose permissions follow
             entry.external_attr = 0o755 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            made.writestr(entry, file.read_bytes())
+            archive.writestr(entry, file.read_bytes())
     draft.replace(path)

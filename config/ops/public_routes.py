@@ -43,7 +43,7 @@ class Route:
         actions = getattr(self.callback, "actions", None) or {}
         view.action = actions.get(self.method.lower(), self.method.lower())
         nobody: Any = SimpleNamespace(method=self.method, user=None, auth=None)
-        return all(each.has_permission(nobody, view) for each in view.get_permissions())
+        return all(permission.has_permission(nobody, view) for permission in view.get_permissions())
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Route:
 def routes() -> Iterator[Route]:
     """Every method of every view of a stage, but for those below OPEN_BELOW. Raises GateError."""
     path_of = EndpointEnumerator(patterns=()).get_path_from_regex
-    for regex, pattern in _patterns(get_resolver().url_patterns):
+    for regex, pattern in _url_patterns(get_resolver().url_patterns):
         words = tuple(path_of(regex).strip("/").split("/"))
         if words[0] in (*OPEN_BELOW, *LOCAL_ONLY):
             continue
@@ -81,26 +81,26 @@ def routes() -> Iterator[Route]:
                 yield Route(method, words, pattern.callback)
 
 
-def _patterns(found: Iterable[Any], before: str = "") -> Iterator[tuple[str, URLPattern]]:
-    for each in found:
-        if isinstance(each, URLResolver):
-            yield from _patterns(each.url_patterns, before + str(each.pattern))
+def _url_patterns(patterns: Iterable[Any], before: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _url_patterns(pattern.url_patterns, before + str(pattern.pattern))
         else:
-            yield before + str(each.pattern), each
+            yield before + str(pattern.pattern), pattern
 
 
 def open_methods() -> dict[str, list[str]]:
     """Path → the methods that need no token there; "ANY" is all of them. Raises GateError."""
-    found = list(routes())
-    let_in = [route for route in found if route.is_open]
-    for route in found:
+    all_routes = list(routes())
+    let_in = [route for route in all_routes if route.is_open]
+    for route in all_routes:
         if not route.is_open and any(route.falls_under(other) for other in let_in):
             raise GateError(f"{route.method} /{'/'.join(route.words)} would be left open")
     methods: dict[str, list[str]] = {}
     for route in let_in:
         methods.setdefault("/".join(route.path), []).append(route.method)
-    for each in methods.values():
-        each += ["HEAD"] * ("GET" in each)
+    for verbs in methods.values():
+        verbs += ["HEAD"] * ("GET" in verbs)
     return methods | {path: ["ANY"] for word in OPEN_BELOW for path in (word, f"{word}/{REST}")}
 
 

@@ -34,7 +34,7 @@ class ReleaseError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class Environment:
     """An AWS account's region, or the embedded AWS at `endpoint_url`."""
 
     session: boto3.Session
@@ -61,20 +61,20 @@ class Place:
         base, headers = self.address(api_id, stage)
         return f"http://{headers['Host']}/{stage}" if headers else base
 
-    def environment(self) -> dict[str, str]:
+    def process_variables(self) -> dict[str, str]:
         """The same for Zappa, in the words of botocore."""
         credentials = self.session.get_credentials()
         if credentials is None:
             raise ReleaseError("there are no AWS credentials: `aws configure`, or AWS_PROFILE")
         frozen = credentials.get_frozen_credentials()
-        found = {
+        variables = {
             "AWS_ACCESS_KEY_ID": frozen.access_key,
             "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
             "AWS_SESSION_TOKEN": frozen.token,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in variables.items() if value}
 
 
 def function_name(stage: str) -> str:
@@ -84,7 +84,7 @@ def function_name(stage: str) -> str:
 
 def deploy(
     stage: str,
-    place: Place,
+    place: Environment,
     *,
     parameters: Mapping[str, str],
     package: Path | None = None,
@@ -115,18 +115,18 @@ def deploy(
     release(stage, place, bundle, outputs, target=target, progress=progress)
     api_id = _api_id(stage, place)
     if place.endpoint_url is None:
-        found = {**outputs, **parameters, "ApiId": api_id}
+        values = {**outputs, **parameters, "ApiId": api_id}
         cloudformation.apply(
             client,
             stage=stage,
-            parameters={name: found[name] for name in watching & found.keys()},
+            parameters={name: values[name] for name in watching & values.keys()},
             progress=progress,
             watch=True,
         )
     return place.address(api_id, stage)[0]
 
 
-def _let_the_embedded_ses_send(place: Place, outputs: Mapping[str, str]) -> None:
+def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -> None:
     """It asks IAM about everything where AWS asks about the identity that sends."""
     statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
     place.client("iam").put_role_policy(
@@ -150,7 +150,7 @@ def _without(parameters: Mapping[str, str], names: set[str]) -> dict[str, str]:
 
 def release(
     stage: str,
-    place: Place,
+    place: Environment,
     bundle: Bundle,
     outputs: Mapping[str, str],
     *,
@@ -164,7 +164,7 @@ def release(
     public = _public_url(stage, place, outputs) if before else {}
     configure(bundle, stage, values, outputs, variables=public)
     _run_zappa("update" if before else "deploy", stage, place, bundle, bundle.zip, progress)
-    _settle(stage, place, outputs)
+    _finish(stage, place, outputs)
     try:
         check(stage, place, progress)
     except ReleaseError as error:
@@ -174,37 +174,37 @@ def release(
             ) from error
         progress("Going back to the version before")
         _run_zappa("update", stage, place, bundle, before, progress)
-        _settle(stage, place, outputs)
+        _finish(stage, place, outputs)
         raise ReleaseError(f"{error}. The version before answers again") from error
 
 
-def _public_url(stage: str, place: Place, outputs: Mapping[str, str]) -> dict[str, str]:
+def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
     """The function's variable that only a stage with an API can have."""
     url = place.public_url(_api_id(stage, place), stage, outputs["ApiDomain"])
     return {"PARLEY_PUBLIC_URL": url}
 
 
 def _run_zappa(
-    command: str, stage: str, place: Place, bundle: Bundle, code: Path, progress: Progress
+    command: str, stage: str, place: Environment, bundle: Bundle, code: Path, progress: Progress
 ) -> None:
     progress(f"{function_name(stage)}: {command}")
-    bundle.run_zappa(command, stage, "--zip", str(code), **place.environment())
+    bundle.run_zappa(command, stage, "--zip", str(code), **place.process_variables())
 
 
-def _present_code(stage: str, place: Place, path: Path) -> Path | None:
+def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
     """The code that answers now, saved at `path`; None before the first release."""
     try:
-        found = place.client("lambda").get_function(FunctionName=function_name(stage))
+        function = place.client("lambda").get_function(FunctionName=function_name(stage))
     except ClientError as error:
         if error_code(error) == "ResourceNotFoundException":
             return None
         raise
-    with urllib.request.urlopen(found["Code"]["Location"], timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(function["Code"]["Location"], timeout=60) as answer:  # noqa: S310
         path.write_bytes(answer.read())
     return path
 
 
-def _settle(stage: str, place: Place, outputs: Mapping[str, str]) -> None:
+def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
     """What Zappa leaves out: what it sets at creation only, what needs the API, and throttling."""
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
@@ -230,15 +230,15 @@ def _settle(stage: str, place: Place, outputs: Mapping[str, str]) -> None:
     )
 
 
-def check(stage: str, place: Place, progress: Progress = silent) -> None:
+def check(stage: str, place: Environment, progress: Progress = silent) -> None:
     """Asks the deployed API whether it is well. Raises ReleaseError with its last answer."""
     base, headers = place.address(_api_id(stage, place), stage)
     for path in CHECKED:
         progress(f"Checking {base}{path}")
         deadline = time.monotonic() + CHECK_WITHIN_S
-        while (said := _answer(base + path, headers)) != "200":
+        while (answer := _answer(base + path, headers)) != "200":
             if time.monotonic() > deadline:
-                raise ReleaseError(f"{function_name(stage)}: {path} answers {said}")
+                raise ReleaseError(f"{function_name(stage)}: {path} answers {answer}")
             Event().wait(CHECK_EVERY_S)
 
 
@@ -253,15 +253,15 @@ def _answer(url: str, headers: Mapping[str, str]) -> str:
         return f"nothing ({error})"
 
 
-def _api_id(stage: str, place: Place) -> str:
+def _api_id(stage: str, place: Environment) -> str:
     """The API that Zappa's own stack made. Raises ReleaseError."""
     try:
-        found = place.client("cloudformation").describe_stack_resource(
+        resource = place.client("cloudformation").describe_stack_resource(
             StackName=function_name(stage), LogicalResourceId="Api"
         )
     except ClientError as error:
         raise ReleaseError(f"{function_name(stage)}: there is no API: {error}") from error
-    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+    return str(resource["StackResourceDetail"]["PhysicalResourceId"])
 
 
 def secret_key_name(stage: str) -> str:
@@ -269,7 +269,7 @@ def secret_key_name(stage: str) -> str:
     return f"/parley/{stage}/secret-key"
 
 
-def ensure_secret_key(stage: str, place: Place, progress: Progress = silent) -> None:
+def ensure_secret_key(stage: str, place: Environment, progress: Progress = silent) -> None:
     """Makes the signing key of a stage that has none; it is seen by nobody."""
     try:
         place.client("ssm").put_parameter(
@@ -282,7 +282,7 @@ def ensure_secret_key(stage: str, place: Place, progress: Progress = silent) -> 
         progress(f"{secret_key_name(stage)}: made")
 
 
-def rotate_secret_key(stage: str, place: Place) -> None:
+def rotate_secret_key(stage: str, place: Environment) -> None:
     """Puts a new key before the present one, which goes on opening what it closed."""
     client, name = place.client("ssm"), secret_key_name(stage)
     present = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"].split()
@@ -293,7 +293,7 @@ def rotate_secret_key(stage: str, place: Place) -> None:
 
 def undeploy(
     stage: str,
-    place: Place,
+    place: Environment,
     *,
     target: Target | None = None,
     into: Path | None = None,
@@ -307,7 +307,7 @@ def undeploy(
 
 def remove(
     stage: str,
-    place: Place,
+    place: Environment,
     bundle: Bundle,
     outputs: Mapping[str, str],
     progress: Progress = silent,
@@ -315,17 +315,19 @@ def remove(
     """The same with a bundle that is there: Zappa needs its settings. Raises BundleError."""
     configure(bundle, stage, {"aws_region": place.region}, outputs)
     progress(f"{function_name(stage)}: undeploy")
-    bundle.run_zappa("undeploy", stage, "--yes", **place.environment())
+    bundle.run_zappa("undeploy", stage, "--yes", **place.process_variables())
 
 
-def plan(stage: str, place: Place, parameters: Mapping[str, str]) -> list[str]:
+def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:
     """What a release would change, in words; nothing is changed."""
     lines = cloudformation.changes(
         place.client("cloudformation"), stage=stage, parameters=parameters
     )
     try:
-        found = place.client("lambda").get_function_configuration(FunctionName=function_name(stage))
-        lines.append(f"{function_name(stage)}: update (last on {found['LastModified']})")
+        function = place.client("lambda").get_function_configuration(
+            FunctionName=function_name(stage)
+        )
+        lines.append(f"{function_name(stage)}: update (last on {function['LastModified']})")
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise

@@ -85,13 +85,13 @@ def _resource(words: list[str], added: dict[str, Any]) -> str:
 
 def _at(method: dict[str, Any], name: str, where: Any = None) -> dict[str, Any]:
     """The same method by another name, and at another resource."""
-    found = copy.deepcopy(method)
-    found["Properties"] |= {"HttpMethod": name} | ({"ResourceId": where} if where else {})
-    return found
+    moved = copy.deepcopy(method)
+    moved["Properties"] |= {"HttpMethod": name} | ({"ResourceId": where} if where else {})
+    return moved
 
 
 def _unguarded(method: dict[str, Any], name: str, where: Any = None) -> dict[str, Any]:
-    found = _at(method, name, where)
-    found["Properties"].pop("AuthorizerId", None)
-    found["Properties"]["AuthorizationType"] = "NONE"
-    return found
+    moved = _at(method, name, where)
+    moved["Properties"].pop("AuthorizerId", None)
+    moved["Properties"]["AuthorizationType"] = "NONE"
+    return moved

@@ -20,12 +20,12 @@ from config.aws import (
     error_code,
     own,
     session,
-    translated,
+    translate_aws_errors,
 )
 from config.light_pynamodb import with_botocore
 from config.problems import ServiceUnavailable
 from config.stack import stack
-from config.telemetry import record
+from config.telemetry import record_call
 
 LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
 
@@ -82,12 +82,12 @@ class _Connection(Connection):
         raise ServiceUnavailable("We are busy: try again in a moment")
 
     def _call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
-        record(operation_name)
-        with translated():
+        record_call(operation_name)
+        with translate_aws_errors():
             answer = super()._make_api_call(operation_name, operation_kwargs)
         spent = answer.get("ConsumedCapacity") or []
         for part in [spent] if isinstance(spent, dict) else spent:
-            record("", part.get("CapacityUnits", 0.0))
+            record_call("", part.get("CapacityUnits", 0.0))
         return answer
 
 
@@ -95,8 +95,8 @@ class _Connection(Connection):
 def connection() -> TableConnection:
     """The one connection to the table, shared by every kind of item."""
     where = stack()
-    made = TableConnection(where.table_name)
-    made.connection = _Connection(
+    connection_ = TableConnection(where.table_name)
+    connection_.connection = _Connection(
         region=where.region,
         host=where.endpoint_url,
         connect_timeout_seconds=CONNECT_TIMEOUT_S,
@@ -104,8 +104,8 @@ def connection() -> TableConnection:
         retry_configuration=RETRIES,
         max_pool_connections=CONNECTIONS,
     )
-    made.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
-    return made
+    connection_.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
+    return connection_
 
 
 def pause(attempt: int) -> None:

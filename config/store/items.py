@@ -92,15 +92,15 @@ class Item(Model):
         return connection()
 
     @classmethod
-    def find(cls, pk: str, sk: str) -> Self | None:
+    def get_or_none(cls, pk: str, sk: str) -> Self | None:
         """The item with this key, read consistently; None where there is none or of other kind."""
         raw = connection().get_item(pk, range_key=sk, consistent_read=True).get("Item")
         if raw is None or raw["kind"]["S"] not in cls._kinds():
             return None
-        return cls.read(raw)
+        return cls.from_raw(raw)
 
     @classmethod
-    def read(cls, raw: Raw) -> Self:
+    def from_raw(cls, raw: Raw) -> Self:
         """The item of a stored form, which it keeps: some attributes have no fixed name."""
         item = cls.from_raw_data(raw)
         item.raw = raw
@@ -110,10 +110,10 @@ class Item(Model):
     def _kinds(cls) -> set[str]:
         attribute: Any = cls.get_attributes()["kind"]
         classes = attribute.get_registered_subclasses(cls)
-        return {attribute.get_discriminator(each) for each in classes}
+        return {attribute.get_discriminator(class_) for class_ in classes}
 
     @classmethod
-    def page(
+    def query_page(
         cls,
         pk: str,
         condition: Condition | None = None,
@@ -145,10 +145,10 @@ class Item(Model):
             keys = {"pk", "sk", *({"gsi1pk", "gsi1sk"} if index == "gsi1" else {index})}
             last = {key: raws[-1][key] for key in keys if key}
         kinds = cls._kinds()  # tombstones lie among what they replace
-        return Page([cls.read(raw) for raw in raws if raw["kind"]["S"] in kinds], last)
+        return Page([cls.from_raw(raw) for raw in raws if raw["kind"]["S"] in kinds], last)
 
     @classmethod
-    def every(
+    def query_all(
         cls,
         pk: str,
         condition: Condition,
@@ -157,15 +157,15 @@ class Item(Model):
         descending: bool = False,
     ) -> list[Self]:
         """All items that match, for collections that stay small: a Query for each megabyte."""
-        found: list[Self] = []
+        items: list[Self] = []
         start: Raw | None = None
         while True:
-            page = cls.page(
+            page = cls.query_page(
                 pk, condition, limit=10_000, index=index, start=start, descending=descending
             )
-            found += page.items
+            items += page.items
             if not (start := page.next_key):
-                return found
+                return items
 
     @classmethod
     def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
@@ -188,35 +188,35 @@ class Item(Model):
         try:
             self.save(condition)
         except PutError as error:
-            if not (_was_retried(error) and self._stands()):
-                raise _lost(error) from error
+            if not (_was_retried(error) and self._was_stored()):
+                raise _lost_answer(error) from error
             self.update_local_version_attribute()  # type: ignore[no-untyped-call]
 
-    def _stands(self) -> bool:
+    def _was_stored(self) -> bool:
         """Whether the table holds what was to be written: the answer to our first try got lost."""
         written = self.from_raw_data(self.get_save_kwargs_from_instance()["Item"])
-        found = self.find(self.pk, self.sk)
-        return found is not None and found.attribute_values == written.attribute_values
+        stored = self.get_or_none(self.pk, self.sk)
+        return stored is not None and stored.attribute_values == written.attribute_values
 
-    def put_new(self) -> None:
+    def create(self) -> None:
         """Writes an item whose key must be free. Raises ConditionFailed."""
         self.put(type(self).pk.does_not_exist())
 
-    def apply(self, *actions: Action, condition: Condition | None = None) -> None:
+    def update_attributes(self, *actions: Action, condition: Condition | None = None) -> None:
         """Updates attributes in place and refreshes this copy. Raises ConditionFailed."""
         try:
             self.update(list(actions), condition=condition)
         except UpdateError as error:
-            raise _lost(error) from error
+            raise _lost_answer(error) from error
 
-    def mark(self, *actions: Action, condition: Condition) -> None:
+    def update_silently(self, *actions: Action, condition: Condition) -> None:
         """Updates attributes without a new version: those nobody sees. Raises ConditionFailed."""
         try:
             connection().update_item(
                 self.pk, range_key=self.sk, actions=list(actions), condition=condition
             )
         except UpdateError as error:
-            raise _lost(error) from error
+            raise _lost_answer(error) from error
 
 
 def _was_retried(error: PutError) -> bool:
@@ -224,28 +224,28 @@ def _was_retried(error: PutError) -> bool:
     return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts"))
 
 
-def _lost(error: PutError | UpdateError) -> Exception:
+def _lost_answer(error: PutError | UpdateError) -> Exception:
     return ConditionFailed() if error.cause_response_code == f"{CONDITION_LOST}Exception" else error
 
 
-def fetch(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
+def batch_get(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
     """The items that exist among at most 100 keys (pk, sk), in one consistent round trip."""
-    found: dict[tuple[str, str], Item] = {}
+    items: dict[tuple[str, str], Item] = {}
     wanted: Any = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(keys)]
     for attempt in range(TRIES):
         if attempt:
             pause(attempt)
         answer = connection().batch_get_item(wanted, consistent_read=True)
         for raw in answer["Responses"].get(stack().table_name, []):
-            found[raw["pk"]["S"], raw["sk"]["S"]] = Item.read(raw)
+            items[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw(raw)
         left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
         if not left:
-            return found
+            return items
         wanted = [{"pk": key["pk"]["S"], "sk": key["sk"]["S"]} for key in left]
     raise ServiceUnavailable("We are busy: try again in a moment")
 
 
-def put_all(items: Sequence[Item]) -> None:
+def batch_put(items: Sequence[Item]) -> None:
     """Writes items without conditions, not as one: for those whose key says all that they hold.
 
     25 in a round trip, at half the price of a transaction.
@@ -257,7 +257,7 @@ def put_all(items: Sequence[Item]) -> None:
                 pause(attempt)
             answer = connection().batch_write_item(put_items=left)
             unwritten = answer.get("UnprocessedItems", {}).get(stack().table_name, [])
-            if not (left := [each["PutRequest"]["Item"] for each in unwritten]):
+            if not (left := [request["PutRequest"]["Item"] for request in unwritten]):
                 break
         else:
             raise ServiceUnavailable("We are busy: try again in a moment")
@@ -361,19 +361,19 @@ def _lost_of(writes: Sequence[Write], error: VerboseClientError) -> ConditionFai
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
 
 
-def raw_page(pk: str, *, start: Raw | None = None) -> Page[Any]:
+def raw_partition_page(pk: str, *, start: Raw | None = None) -> Page[Any]:
     """Up to three megabytes of raw items in the order of their keys."""
-    found: list[Raw] = []
+    items: list[Raw] = []
     for _ in range(PAGES):
         answer = connection().query(pk, exclusive_start_key=start, consistent_read=True)
-        found += answer["Items"]
+        items += answer["Items"]
         start = answer.get("LastEvaluatedKey")
         if start is None:
             break
-    return Page(found, start)
+    return Page(items, start)
 
 
-def erase(pk: str, *, keep: Collection[str] = (), within_s: float) -> bool:
+def delete_partition(pk: str, *, keep: Collection[str] = (), within_s: float) -> bool:
     """Deletes all items but those with the sort keys `keep`. False when time ran out before."""
     until = time.monotonic() + within_s
     start: Raw | None = None
@@ -401,8 +401,8 @@ def _delete(keys: list[dict[str, str]], until: float) -> bool:
         answer = connection().batch_write_item(delete_items=keys)
         left = answer.get("UnprocessedItems", {}).get(connection().table_name, [])
         keys = [
-            {name: value["S"] for name, value in each["DeleteRequest"]["Key"].items()}
-            for each in left
+            {name: value["S"] for name, value in request["DeleteRequest"]["Key"].items()}
+            for request in left
         ]
         if keys:
             if time.monotonic() > until:
@@ -412,7 +412,7 @@ def _delete(keys: list[dict[str, str]], until: float) -> bool:
     return True
 
 
-def plain(attribute: dict[str, Any]) -> Any:
+def json_value(attribute: dict[str, Any]) -> Any:
     """A stored attribute as a value of JSON. Raises ValueError for a binary one."""
     [(kind, value)] = attribute.items()
     match kind:
@@ -425,11 +425,11 @@ def plain(attribute: dict[str, Any]) -> Any:
         case "SS":
             return sorted(value)
         case "NS":
-            return sorted(_number(each) for each in value)
+            return sorted(_number(item) for item in value)
         case "L":
-            return [plain(each) for each in value]
+            return [json_value(item) for item in value]
         case "M":
-            return {name: plain(each) for name, each in value.items()}
+            return {name: json_value(item) for name, item in value.items()}
     raise ValueError(kind)
 
 

@@ -10,47 +10,47 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound, Problem
 from config.serializers import (
-    Boolean,
-    Id,
-    Instant,
-    Integer,
-    Number,
-    Query,
+    BooleanField,
+    IdField,
+    InstantField,
+    IntegerField,
+    NumberField,
+    QuerySerializer,
     Serializer,
-    Text,
+    TextField,
     wire_name,
 )
-from config.viewsets import Resource, expected_version, found, versioned
+from config.viewsets import Resource, get_or_404, if_match_version, with_etag
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,
     STATES,
-    CardShape,
-    ItemProblemShape,
-    Moment,
-    OneByOne,
-    ReviewShape,
+    CardSerializer,
+    ItemProblemSerializer,
+    OneByOneField,
+    ReviewSerializer,
+    StudyInstantField,
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.services import bulk, bury_and_suspend, cards, due_queue, review, search
 
 
-class NewCardShape(CardShape):
-    id = Id(  # type: ignore[assignment]
+class NewCardSerializer(CardSerializer):
+    id = IdField(  # type: ignore[assignment]
         required=False, help_text="Made by the client, so that sending again is safe"
     )
 
 
-class CardQuery(ListQuery):
-    deck_id = Id(required=False)
-    tag = Text(max_length=50, required=False)
+class CardQuerySerializer(ListQuerySerializer):
+    deck_id = IdField(required=False)
+    tag = TextField(max_length=50, required=False)
     state = serializers.ChoiceField(STATES, required=False)
-    front = Text(max_length=80, required=False, help_text="Begins with, whatever the case")
-    q = Text(
+    front = TextField(max_length=80, required=False, help_text="Begins with, whatever the case")
+    q = TextField(
         max_length=400,
         required=False,
         help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
@@ -58,116 +58,116 @@ class CardQuery(ListQuery):
         "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
         "term is how the front begins",
     )
-    suspended = Boolean(required=False)
-    leech = Boolean(required=False)
+    suspended = BooleanField(required=False)
+    leech = BooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         others = attrs.keys() - {"q", "limit", "cursor"}
         if "q" in attrs and others:
-            said = serializers.ErrorDetail("Put this into the search.", "not_with_q")
-            raise serializers.ValidationError({wire_name(name): [said] for name in sorted(others)})
+            error = serializers.ErrorDetail("Put this into the search.", "not_with_q")
+            raise serializers.ValidationError({wire_name(name): [error] for name in sorted(others)})
         return attrs
 
 
-class BulkShape(Serializer):
-    cards = OneByOne(child=NewCardShape(), min_length=1, max_length=500)
+class BulkSerializer(Serializer):
+    cards = OneByOneField(child=NewCardSerializer(), min_length=1, max_length=500)
 
 
-class MadeShape(Serializer):
+class BulkItemResultSerializer(Serializer):
     status = serializers.ChoiceField(["created", "duplicate", "rejected"])
-    card = CardShape(allow_null=True)
-    problem = ItemProblemShape(allow_null=True)
+    card = CardSerializer(allow_null=True)
+    problem = ItemProblemSerializer(allow_null=True)
 
 
-class BulkOutcomeShape(Serializer):
+class BulkOutcomeSerializer(Serializer):
     """What became of each card, in the order sent."""
 
-    results = MadeShape(many=True)
+    results = BulkItemResultSerializer(many=True)
 
 
-class DueQuery(Query):
-    deck_id = Id(required=False)
-    limit = Integer(min_value=1, max_value=100, default=20)
+class DueQuerySerializer(QuerySerializer):
+    deck_id = IdField(required=False)
+    limit = IntegerField(min_value=1, max_value=100, default=20)
 
 
-class AnswerShape(Serializer):
-    due_at = Instant()
-    interval_days = Integer()
+class AnswerSerializer(Serializer):
+    due_at = InstantField()
+    interval_days = IntegerField()
     state = serializers.ChoiceField(STATES)
 
 
-class AnswersShape(Serializer):
+class AnswersSerializer(Serializer):
     """Where each rating would take the card if it were given now."""
 
-    again = AnswerShape()
-    hard = AnswerShape()
-    good = AnswerShape()
-    easy = AnswerShape()
+    again = AnswerSerializer()
+    hard = AnswerSerializer()
+    good = AnswerSerializer()
+    easy = AnswerSerializer()
 
 
-class DueCardShape(Serializer):
-    card = CardShape()
-    answers = AnswersShape()
-    retrievability = Number(help_text="How likely it is remembered, 0–1; 0 for a new card")
+class DueCardSerializer(Serializer):
+    card = CardSerializer()
+    answers = AnswersSerializer()
+    retrievability = NumberField(help_text="How likely it is remembered, 0–1; 0 for a new card")
 
 
-class CountsShape(Serializer):
+class CountsSerializer(Serializer):
     """Within the day's limits; 100 means 100 or more."""
 
-    learning = Integer()
-    review = Integer()
-    new = Integer()
+    learning = IntegerField()
+    review = IntegerField()
+    new = IntegerField()
 
 
-class QueueShape(Serializer):
-    results = DueCardShape(many=True, source="cards")
-    counts = CountsShape(source="*")
-    next_learning_at = Instant(allow_null=True)
-    day_ends_at = Instant()
+class QueueSerializer(Serializer):
+    results = DueCardSerializer(many=True, source="cards")
+    counts = CountsSerializer(source="*")
+    next_learning_at = InstantField(allow_null=True)
+    day_ends_at = InstantField()
 
 
-class NewReviewShape(Serializer):
+class NewReviewSerializer(Serializer):
     """`reviewedAt` may be long past, and at most five minutes ahead of our clock."""
 
     samples = {"rating": "good", "reviewedAt": "2026-11-21T09:00:00Z", "durationMs": 4200}
 
-    id = Id(help_text="Made by the client: a review sent twice counts once")
+    id = IdField(help_text="Made by the client: a review sent twice counts once")
     rating = serializers.ChoiceField(RATINGS)
-    reviewed_at = Moment()
-    duration_ms = Integer(min_value=0, max_value=3_600_000, default=0)
+    reviewed_at = StudyInstantField()
+    duration_ms = IntegerField(min_value=0, max_value=3_600_000, default=0)
 
 
-class ReviewedShape(Serializer):
-    review = ReviewShape()
-    card = CardShape()
+class ReviewedSerializer(Serializer):
+    review = ReviewSerializer()
+    card = CardSerializer()
 
 
-class ActShape(Serializer):
-    id = Id(help_text="Made by the client: sent twice it acts once")
+class LogActionSerializer(Serializer):
+    id = IdField(help_text="Made by the client: sent twice it acts once")
 
 
-class UndoShape(ActShape):
-    target_id = Id(
+class UndoSerializer(LogActionSerializer):
+    target_id = IdField(
         default=None, allow_null=True, help_text="The entry to undo; by default the newest"
     )
 
 
-class RescheduleShape(ActShape):
-    due_at = Moment()
+class RescheduleSerializer(LogActionSerializer):
+    due_at = StudyInstantField()
 
 
-class Flashcards(Resource):
+class FlashcardViewSet(Resource):
     lookup_value_regex = CARD_ID
 
-    @operation("listFlashcards", answers={200: list_of(CardShape)}, query=CardQuery)
+    @operation("listFlashcards", answers={200: page_of(CardSerializer)}, query=CardQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the cards, narrowed by any of the parameters.
 
         In order of their fronts with `front`, of the study queue with `deckId`, `state` or
         `suspended`, else of their ids. A narrowed page may be short and still have a next one.
         """
-        query = self.query(CardQuery)
-        start = start_of(request, query.pop("cursor", None))
+        query = self.validated_query(CardQuerySerializer)
+        start = decode_cursor(request, query.pop("cursor", None))
         if "q" in query:
             page = search.search_cards(
                 learner_id=self.learner_id,
@@ -178,25 +178,25 @@ class Flashcards(Resource):
             )
         else:
             page = Card.all_of(self.learner_id, **query, start=start)
-        return page_response(request, page, CardShape)
+        return paginated_response(request, page, CardSerializer)
 
     @operation(
         "createFlashcard",
-        request=NewCardShape,
-        answers={201: CardShape},
+        request=NewCardSerializer,
+        answers={201: CardSerializer},
         raises=[IdTaken, cards.NoSuchDeck],
     )
     def create(self, request: Request) -> Response:
         """Make a basic note with its one card, which is new and due at once."""
-        fields = self.body(NewCardShape)
+        fields = self.validated_body(NewCardSerializer)
         card = cards.create_card(learner_id=self.learner_id, fields=fields, now=now())
-        answer = Response(CardShape(card).data, status.HTTP_201_CREATED)
-        return versioned(answer, card.version)
+        answer = Response(CardSerializer(card).data, status.HTTP_201_CREATED)
+        return with_etag(answer, card.version)
 
     @operation(
         "createFlashcards",
-        request=BulkShape,
-        answers={200: BulkOutcomeShape},
+        request=BulkSerializer,
+        answers={200: BulkOutcomeSerializer},
     )
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
@@ -205,53 +205,55 @@ class Flashcards(Resource):
         Each is created, was made before by the same request, or is rejected with its own problem;
         the others are not held up by it. Safe to send again when the cards have ids.
         """
-        sent = self.body(BulkShape)["cards"]
-        wanted = [each for each in sent if not isinstance(each, Problem)]
-        made = iter(bulk.create_cards(learner_id=self.learner_id, items=wanted, now=now()))
+        sent = self.validated_body(BulkSerializer)["cards"]
+        wanted = [item for item in sent if not isinstance(item, Problem)]
+        results = iter(bulk.create_cards(learner_id=self.learner_id, items=wanted, now=now()))
         outcomes = [
-            bulk.Made("rejected", problem=each) if isinstance(each, Problem) else next(made)
-            for each in sent
+            bulk.ItemResult("rejected", problem=item)
+            if isinstance(item, Problem)
+            else next(results)
+            for item in sent
         ]
         body = {"results": [outcome.shown() for outcome in outcomes]}
-        return Response(BulkOutcomeShape(body).data)
+        return Response(BulkOutcomeSerializer(body).data)
 
-    @operation("getFlashcard", answers={200: CardShape}, raises=[NotFound])
+    @operation("getFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
-        card = found(Card.of(self.learner_id, id))
-        return versioned(Response(CardShape(card).data), card.version)
+        card = get_or_404(Card.of(self.learner_id, id))
+        return with_etag(Response(CardSerializer(card).data), card.version)
 
     @operation(
         "replaceFlashcard",
-        request=CardShape,
-        answers={200: CardShape},
+        request=CardSerializer,
+        answers={200: CardSerializer},
         raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a card says; what is left out becomes its default."""
-        return self._change(request, id, self.body(CardShape))
+        return self._change(request, id, self.validated_body(CardSerializer))
 
     @operation(
         "updateFlashcard",
-        request=CardShape,
-        answers={200: CardShape},
+        request=CardSerializer,
+        answers={200: CardSerializer},
         raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a card, or move it to another deck."""
-        return self._change(request, id, self.body(CardShape, partial=True))
+        return self._change(request, id, self.validated_body(CardSerializer, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
         card = cards.update_card(
             learner_id=self.learner_id,
             card_id=id,
             changes=changes,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             now=now(),
         )
-        return versioned(Response(CardShape(card).data), card.version)
+        return with_etag(Response(CardSerializer(card).data), card.version)
 
     @operation(
         "deleteFlashcard",
@@ -264,12 +266,12 @@ class Flashcards(Resource):
         cards.delete_card(
             learner_id=self.learner_id,
             card_id=id,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             now=now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @operation("listDueFlashcards", answers={200: QueueShape}, query=DueQuery)
+    @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
     @action(detail=False)
     def due(self, request: Request) -> Response:
         """Tell what to study now, in order, and where each answer would take each card.
@@ -277,19 +279,19 @@ class Flashcards(Resource):
         First the cards in learning whose step has passed, then the day's reviews beginning with
         the one most likely forgotten, then new cards; within the limits of the learner's day.
         """
-        query = self.query(DueQuery)
+        query = self.validated_query(DueQuerySerializer)
         queue = due_queue.due_queue(
             learner_id=self.learner_id,
             deck_id=query.get("deck_id"),
             limit=query["limit"],
             now=now(),
         )
-        return Response(QueueShape(queue).data)
+        return Response(QueueSerializer(queue).data)
 
     @operation(
         "reviewFlashcard",
-        request=NewReviewShape,
-        answers={201: ReviewedShape},
+        request=NewReviewSerializer,
+        answers={201: ReviewedSerializer},
         raises=[NotFound, IdTaken, review.ReviewInFuture],
     )
     @action(detail=True, methods=["post"])
@@ -298,7 +300,7 @@ class Flashcards(Resource):
 
         Safe to send again, late, or out of order: a review counts once, at its own instant.
         """
-        fields = self.body(NewReviewShape)
+        fields = self.validated_body(NewReviewSerializer)
         submission = review.Submission(
             id=fields["id"],
             card_id=id,
@@ -314,8 +316,8 @@ class Flashcards(Resource):
 
     @operation(
         "undoFlashcard",
-        request=UndoShape,
-        answers={201: ReviewedShape},
+        request=UndoSerializer,
+        answers={201: ReviewedSerializer},
         raises=[NotFound, IdTaken, review.NothingToUndo],
     )
     @action(detail=True, methods=["post"])
@@ -325,7 +327,7 @@ class Flashcards(Resource):
         The card, the day's counts, the progress and the streak become what they would be without
         it. The log keeps both lines.
         """
-        fields = self.body(UndoShape)
+        fields = self.validated_body(UndoSerializer)
         outcome = review.undo(
             learner_id=self.learner_id,
             card_id=id,
@@ -337,51 +339,51 @@ class Flashcards(Resource):
 
     @operation(
         "resetFlashcard",
-        request=ActShape,
-        answers={201: ReviewedShape},
+        request=LogActionSerializer,
+        answers={201: ReviewedSerializer},
         raises=[NotFound, IdTaken],
     )
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, id: str) -> Response:
         """Make a card new again. Its earlier reviews stay in the log; it can be undone."""
-        fields = self.body(ActShape)
+        fields = self.validated_body(LogActionSerializer)
         return self._submit(review.Submission(id=fields["id"], card_id=id, kind="reset"))
 
     @operation(
         "rescheduleFlashcard",
-        request=RescheduleShape,
-        answers={201: ReviewedShape},
+        request=RescheduleSerializer,
+        answers={201: ReviewedSerializer},
         raises=[NotFound, IdTaken],
     )
     @action(detail=True, methods=["post"])
     def reschedule(self, request: Request, id: str) -> Response:
         """Show a card at another time; what is remembered of it stays. It can be undone."""
-        fields = self.body(RescheduleShape)
+        fields = self.validated_body(RescheduleSerializer)
         return self._submit(
             review.Submission(
                 id=fields["id"], card_id=id, kind="reschedule", due_at=fields["due_at"]
             )
         )
 
-    @operation("suspendFlashcard", answers={200: CardShape}, raises=[NotFound])
+    @operation("suspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Take a card out of study until it is unsuspended."""
         return self._held(bury_and_suspend.suspend, id)
 
-    @operation("unsuspendFlashcard", answers={200: CardShape}, raises=[NotFound])
+    @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
         """Take a card back into study, also one that was suspended as a leech."""
         return self._held(bury_and_suspend.unsuspend, id)
 
-    @operation("buryFlashcard", answers={200: CardShape}, raises=[NotFound])
+    @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
         """Put a card off until the learner's next day."""
         return self._held(bury_and_suspend.bury, id)
 
-    @operation("unburyFlashcard", answers={200: CardShape}, raises=[NotFound])
+    @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
         """Show a buried card again."""
@@ -389,9 +391,9 @@ class Flashcards(Resource):
 
     def _held(self, change: Callable[..., Card], id: str) -> Response:
         card = change(learner_id=self.learner_id, card_id=id, now=now())
-        return versioned(Response(CardShape(card).data), card.version)
+        return with_etag(Response(CardSerializer(card).data), card.version)
 
 
 def _reviewed(outcome: review.Outcome) -> Response:
     body = {"review": outcome.entry, "card": outcome.card}
-    return Response(ReviewedShape(body).data, status.HTTP_201_CREATED)
+    return Response(ReviewedSerializer(body).data, status.HTTP_201_CREATED)

@@ -9,11 +9,18 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
-from config.serializers import HttpsUrl, Id, Instant, Integer, Serializer, Text
-from config.viewsets import Resource, expected_version, versioned
-from learning.api.serializers import CardShape, Tags, _optional
+from config.serializers import (
+    HttpsUrlField,
+    IdField,
+    InstantField,
+    IntegerField,
+    Serializer,
+    TextField,
+)
+from config.viewsets import Resource, if_match_version, with_etag
+from learning.api.serializers import CardSerializer, TagsField, _optional
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
@@ -22,7 +29,7 @@ from learning.services.cards import NoSuchDeck
 TYPES = ["basic", "reversed", "cloze"]
 
 
-class NoteShape(Serializer):
+class NoteSerializer(Serializer):
     """What a learner wrote. A basic note makes one card; a reversed one two, front to back and
     back to front; a cloze one a card for each number of `{{c1::answer::hint}}` in `front`, with
     `back` shown behind the answer."""
@@ -42,81 +49,81 @@ class NoteShape(Serializer):
         "version": 1,
     }
 
-    id = Id(read_only=True)
+    id = IdField(read_only=True)
     type = serializers.ChoiceField(TYPES, read_only=True)
-    deck_id = Id()
-    front = Text(max_length=2000)
-    back = Text(max_length=2000, default="", allow_blank=True)
-    phonetic = _optional(Text, max_length=200)
-    example = _optional(Text, max_length=2000)
-    notes = _optional(Text, max_length=5000)
-    tags = Tags(default=list)
-    audio_url = _optional(HttpsUrl)
-    image_url = _optional(HttpsUrl)
-    source_session_id = _optional(Id)
-    source_turn = _optional(Integer, min_value=1, max_value=9999)
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
-    version = Integer(read_only=True, help_text="For If-Match")
+    deck_id = IdField()
+    front = TextField(max_length=2000)
+    back = TextField(max_length=2000, default="", allow_blank=True)
+    phonetic = _optional(TextField, max_length=200)
+    example = _optional(TextField, max_length=2000)
+    notes = _optional(TextField, max_length=5000)
+    tags = TagsField(default=list)
+    audio_url = _optional(HttpsUrlField)
+    image_url = _optional(HttpsUrlField)
+    source_session_id = _optional(IdField)
+    source_turn = _optional(IntegerField, min_value=1, max_value=9999)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+    version = IntegerField(read_only=True, help_text="For If-Match")
 
 
-class NewNoteShape(NoteShape):
-    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
+class NewNoteSerializer(NoteSerializer):
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
     type = serializers.ChoiceField(
         TYPES, help_text=f"Stays as it is. A note makes at most {MAX_CARDS} cards"
     )
 
 
-class WrittenNoteShape(NoteShape):
+class WrittenNoteSerializer(NoteSerializer):
     cards = serializers.SerializerMethodField()
 
-    @extend_schema_field(CardShape(many=True))
+    @extend_schema_field(CardSerializer(many=True))
     def get_cards(self, note: Any) -> Any:
-        return CardShape(self.context["cards"], many=True).data
+        return CardSerializer(self.context["cards"], many=True).data
 
 
-class Notes(Resource):
-    @operation("listNotes", answers={200: list_of(NoteShape)}, query=ListQuery)
+class NoteViewSet(Resource):
+    @operation("listNotes", answers={200: page_of(NoteSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the reversed and cloze notes. Basic ones are in the list of flashcards."""
-        query = self.query(ListQuery)
+        query = self.validated_query(ListQuerySerializer)
         page = Note.all_of(
-            self.learner_id, limit=query["limit"], start=start_of(request, query.get("cursor"))
+            self.learner_id, limit=query["limit"], start=decode_cursor(request, query.get("cursor"))
         )
-        return page_response(request, page, NoteShape)
+        return paginated_response(request, page, NoteSerializer)
 
     @operation(
         "createNote",
-        request=NewNoteShape,
-        answers={201: WrittenNoteShape},
+        request=NewNoteSerializer,
+        answers={201: WrittenNoteSerializer},
         raises=[IdTaken, NoSuchDeck],
     )
     def create(self, request: Request) -> Response:
         """Make a note and its cards, which are new and due at once."""
-        fields = self.body(NewNoteShape)
+        fields = self.validated_body(NewNoteSerializer)
         written = notes.create_note(learner_id=self.learner_id, fields=fields, now=now())
         return _answer(written, status.HTTP_201_CREATED)
 
-    @operation("getNote", answers={200: WrittenNoteShape}, raises=[NotFound])
+    @operation("getNote", answers={200: WrittenNoteSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a note of any type with its cards."""
         return _answer(notes.read_note(learner_id=self.learner_id, note_id=id))
 
     @operation(
         "replaceNote",
-        request=NoteShape,
-        answers={200: WrittenNoteShape},
+        request=NoteSerializer,
+        answers={200: WrittenNoteSerializer},
         raises=[NotFound, NoSuchDeck],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a note says, on all its cards; what is left out becomes its default."""
-        return self._change(request, id, self.body(NoteShape))
+        return self._change(request, id, self.validated_body(NoteSerializer))
 
     @operation(
         "updateNote",
-        request=NoteShape,
-        answers={200: WrittenNoteShape},
+        request=NoteSerializer,
+        answers={200: WrittenNoteSerializer},
         raises=[NotFound, NoSuchDeck],
         if_match=True,
     )
@@ -126,14 +133,14 @@ class Notes(Resource):
         A new cloze makes a card, one that is gone removes its card; brought back, that card is
         where its reviews left it.
         """
-        return self._change(request, id, self.body(NoteShape, partial=True))
+        return self._change(request, id, self.validated_body(NoteSerializer, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
         written = notes.update_note(
             learner_id=self.learner_id,
             note_id=id,
             changes=changes,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             now=now(),
         )
         return _answer(written)
@@ -144,7 +151,7 @@ class Notes(Resource):
         notes.delete_note(
             learner_id=self.learner_id,
             note_id=id,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             now=now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -152,5 +159,5 @@ class Notes(Resource):
 
 def _answer(written: notes.Written, code: int = status.HTTP_200_OK) -> Response:
     note, cards = written
-    body = WrittenNoteShape(note, context={"cards": cards}).data
-    return versioned(Response(body, code), note.version)
+    body = WrittenNoteSerializer(note, context={"cards": cards}).data
+    return with_etag(Response(body, code), note.version)

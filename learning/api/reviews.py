@@ -8,18 +8,18 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import Problem
-from config.serializers import Id, Integer, Serializer
+from config.serializers import IdField, IntegerField, Serializer
 from config.viewsets import Resource
 from learning.api.serializers import (
     RATINGS,
-    CardId,
-    CardShape,
-    ItemProblemShape,
-    Moment,
-    OneByOne,
-    ReviewShape,
+    CardIdField,
+    CardSerializer,
+    ItemProblemSerializer,
+    OneByOneField,
+    ReviewSerializer,
+    StudyInstantField,
 )
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
@@ -28,14 +28,14 @@ from learning.services.review import Outcome, Submission, submit
 
 def sent_id(item: Any) -> str | None:
     """The id of an item as it was sent, for its result."""
-    found = item.get("id") if isinstance(item, dict) else None
-    return found if isinstance(found, str) else None
+    item_id = item.get("id") if isinstance(item, dict) else None
+    return item_id if isinstance(item_id, str) else None
 
 
 NEEDED = {"review": "rating", "reschedule": "dueAt", "void": "targetId", "reset": None}
 
 
-class NewEntryShape(Serializer):
+class NewEntrySerializer(Serializer):
     """An entry of the log: a review needs `rating`, a reschedule `dueAt`, a void `targetId`."""
 
     samples = {
@@ -45,66 +45,68 @@ class NewEntryShape(Serializer):
         "durationMs": 4200,
     }
 
-    id = Id(help_text="Made by the client: an entry sent twice counts once")
-    card_id = CardId()
+    id = IdField(help_text="Made by the client: an entry sent twice counts once")
+    card_id = CardIdField()
     kind = serializers.ChoiceField(list(NEEDED), default="review")
-    reviewed_at = Moment(source="at")
+    reviewed_at = StudyInstantField(source="at")
     rating = serializers.ChoiceField(RATINGS, required=False)
-    duration_ms = Integer(min_value=0, max_value=3_600_000, default=0)
-    due_at = Moment(required=False)
-    target_id = Id(required=False)
+    duration_ms = IntegerField(min_value=0, max_value=3_600_000, default=0)
+    due_at = StudyInstantField(required=False)
+    target_id = IdField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         needed = NEEDED[attrs["kind"]]
         for name in filter(None, NEEDED.values()):
             given = self.fields[name].source in attrs
             if given != (name == needed):
-                said = "An entry of this kind has no such field." if given else "Needed here."
+                message = "An entry of this kind has no such field." if given else "Needed here."
                 raise serializers.ValidationError(
                     {
                         name: [
-                            serializers.ErrorDetail(said, "unknown_field" if given else "required")
+                            serializers.ErrorDetail(
+                                message, "unknown_field" if given else "required"
+                            )
                         ]
                     }
                 )
         return attrs
 
 
-class BatchShape(Serializer):
-    reviews = OneByOne(child=NewEntryShape(), min_length=1, max_length=100)
+class BatchSerializer(Serializer):
+    reviews = OneByOneField(child=NewEntrySerializer(), min_length=1, max_length=100)
 
 
-class EntryOutcomeShape(Serializer):
+class EntryOutcomeSerializer(Serializer):
     id = serializers.CharField(allow_null=True, help_text="As it was sent")
     status = serializers.ChoiceField(["applied", "duplicate", "rejected"])
-    problem = ItemProblemShape(allow_null=True)
+    problem = ItemProblemSerializer(allow_null=True)
 
 
-class BatchOutcomeShape(Serializer):
+class BatchOutcomeSerializer(Serializer):
     """What became of each entry, in the order sent, and the cards as they are now."""
 
-    results = EntryOutcomeShape(many=True)
-    cards = CardShape(many=True)
+    results = EntryOutcomeSerializer(many=True)
+    cards = CardSerializer(many=True)
 
 
-class ReviewQuery(ListQuery):
-    card_id = CardId(required=False)
+class ReviewQuerySerializer(ListQuerySerializer):
+    card_id = CardIdField(required=False)
 
 
-class Reviews(Resource):
-    @operation("listReviews", answers={200: list_of(ReviewShape)}, query=ReviewQuery)
+class ReviewViewSet(Resource):
+    @operation("listReviews", answers={200: page_of(ReviewSerializer)}, query=ReviewQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the study log, of one card or of all, newest first."""
-        query = self.query(ReviewQuery)
+        query = self.validated_query(ReviewQuerySerializer)
         page = LogEntry.newest(
             self.learner_id,
             card_id=query.get("card_id"),
             limit=query["limit"],
-            start=start_of(request, query.get("cursor")),
+            start=decode_cursor(request, query.get("cursor")),
         )
-        return page_response(request, page, ReviewShape)
+        return paginated_response(request, page, ReviewSerializer)
 
-    @operation("submitReviews", request=BatchShape, answers={200: BatchOutcomeShape})
+    @operation("submitReviews", request=BatchSerializer, answers={200: BatchOutcomeSerializer})
     def create(self, request: Request) -> Response:
         """Send in what was studied offline, up to 100 entries of any cards.
 
@@ -112,19 +114,19 @@ class Reviews(Resource):
         held up by it. The order of sending does not matter: a card is what its log in order of
         time makes of it. Safe to send again as a whole, also after an error.
         """
-        sent = self.body(BatchShape)["reviews"]
-        submissions = [_submission(each) for each in sent if not isinstance(each, Problem)]
+        sent = self.validated_body(BatchSerializer)["reviews"]
+        submissions = [_submission(item) for item in sent if not isinstance(item, Problem)]
         outcomes = submit(learner_id=self.learner_id, submissions=submissions, now=now())
         known, raws = iter(outcomes), cast("dict[str, Any]", request.data)["reviews"]
         results = [
-            _result(raw, Outcome("rejected", problem=each))
-            if isinstance(each, Problem)
+            _result(raw, Outcome("rejected", problem=item))
+            if isinstance(item, Problem)
             else _result(raw, next(known))
-            for raw, each in zip(raws, sent, strict=True)
+            for raw, item in zip(raws, sent, strict=True)
         ]
-        cards = {each.card.id: each.card for each in outcomes if each.card}
+        cards = {item.card.id: item.card for item in outcomes if item.card}
         body = {"results": results, "cards": list(cards.values())}
-        return Response(BatchOutcomeShape(body).data)
+        return Response(BatchOutcomeSerializer(body).data)
 
 
 def _submission(fields: dict[str, Any]) -> Submission:

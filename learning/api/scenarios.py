@@ -10,26 +10,26 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.serializers import DeedShape, activity_of
+from accounts.api.serializers import StaffActionSerializer, activity_of
 from accounts.authentication import staff_member
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.permissions import IsStaff, ReadOrStaff, is_staff
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
-from config.serializers import Boolean, Instant, Integer, Serializer, Text
-from config.viewsets import Resource, expected_version, versioned
-from learning.api.serializers import RoleShape, ScriptLanguage, Slug
+from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
+from config.viewsets import Resource, if_match_version, with_etag
+from learning.api.serializers import RoleSerializer, ScriptLanguageField, SlugField
 from learning.models.scenarios import PUBLISHED, STATUSES, Scenario
 from learning.practice.script import LEVELS
 from learning.services import scenarios
-from learning.services.scenarios import Detail
+from learning.services.scenarios import ScenarioDetail
 
 MAX_REORDERED = 98  # in one transaction, with the two lines that record it
 
 
 def _patterns(**kwargs: Any) -> Any:
-    return serializers.ListField(child=Text(max_length=200), max_length=40, **kwargs)
+    return serializers.ListField(child=TextField(max_length=200), max_length=40, **kwargs)
 
 
 def _several(shape: type[Serializer], least: int, most: int, **kwargs: Any) -> Any:
@@ -37,114 +37,116 @@ def _several(shape: type[Serializer], least: int, most: int, **kwargs: Any) -> A
 
 
 def _texts(least: int, most: int) -> Any:
-    return serializers.ListField(child=Text(max_length=400), min_length=least, max_length=most)
+    return serializers.ListField(child=TextField(max_length=400), min_length=least, max_length=most)
 
 
-class GoalShape(Serializer):
+class GoalSerializer(Serializer):
     """Reached by an answer that has any of `phrases` and none of `unless`."""
 
-    id = Slug()
-    text = Text(max_length=200)
+    id = SlugField()
+    text = TextField(max_length=200)
     phrases = _patterns()
     unless = _patterns(required=False)
 
 
-class BranchShape(Serializer):
+class BranchSerializer(Serializer):
     """One thing that a learner may mean, recognised by its phrases or by those of its goal;
     `also` leads here without reaching the goal."""
 
-    example = Text(max_length=400)
-    goal = Slug(required=False)
+    example = TextField(max_length=400)
+    goal = SlugField(required=False)
     phrases = _patterns(required=False)
     also = _patterns(required=False)
     unless = _patterns(required=False)
-    say = Text(max_length=400, required=False)
-    to = Slug()
+    say = TextField(max_length=400, required=False)
+    to = SlugField()
 
 
-class FallbackShape(Serializer):
+class FallbackSerializer(Serializer):
     """What is said when nothing was recognised: `lines` in turn, then `then` and on to `to`."""
 
     lines = _texts(1, 4)
-    then = Text(max_length=400, required=False)
-    to = Slug()
+    then = TextField(max_length=400, required=False)
+    to = SlugField()
 
 
-class NodeShape(Serializer):
+class NodeSerializer(Serializer):
     """A line of the partner's. Without branches the dialogue ends here."""
 
-    id = Slug()
-    line = Text(max_length=600)
-    branches = _several(BranchShape, 1, 12, required=False)
-    fallback = FallbackShape(required=False)
+    id = SlugField()
+    line = TextField(max_length=600)
+    branches = _several(BranchSerializer, 1, 12, required=False)
+    fallback = FallbackSerializer(required=False)
     hints = serializers.ListField(
-        child=Text(max_length=400), min_length=1, max_length=5, required=False
+        child=TextField(max_length=400), min_length=1, max_length=5, required=False
     )
-    skip = Slug(required=False, help_text="A goal that makes this line superfluous once reached")
+    skip = SlugField(
+        required=False, help_text="A goal that makes this line superfluous once reached"
+    )
 
 
-class PartShape(Serializer):
+class PartSerializer(Serializer):
     """The dialogue of a learner who takes `role`."""
 
-    role = Slug()
-    start = Slug()
-    farewell = Text(max_length=400)
-    goals = _several(GoalShape, 1, 8)
-    nodes = _several(NodeShape, 1, 60)
+    role = SlugField()
+    start = SlugField()
+    farewell = TextField(max_length=400)
+    goals = _several(GoalSerializer, 1, 8)
+    nodes = _several(NodeSerializer, 1, 60)
 
 
-class PhraseShape(Serializer):
-    text = Text(max_length=200)
-    meaning = Text(max_length=400)
+class PhraseSerializer(Serializer):
+    text = TextField(max_length=200)
+    meaning = TextField(max_length=400)
     phrases = _patterns(required=False)
     unless = _patterns(required=False)
 
 
-class MistakeShape(Serializer):
+class MistakeSerializer(Serializer):
     """A typical mistake; `{1}` in `right` is what the first variable of the pattern stood for."""
 
     phrases = _patterns()
     unless = _patterns(required=False)
-    right = Text(max_length=200)
-    why = Text(max_length=400)
+    right = TextField(max_length=200)
+    why = TextField(max_length=400)
 
 
-class ScriptShape(Serializer):
+class ScriptSerializer(Serializer):
     """A scenario as its authors write it: texts, roles, and the dialogue of one role or both."""
 
-    order = Integer(min_value=0, max_value=999_999, required=False)
-    title = Text(max_length=80)
-    context = Slug(help_text="Where it takes place, e.g. food, travel, work")  # type: ignore[assignment]
-    description = Text(max_length=600)
+    order = IntegerField(min_value=0, max_value=999_999, required=False)
+    title = TextField(max_length=80)
+    context = SlugField(help_text="Where it takes place, e.g. food, travel, work")  # type: ignore[assignment]
+    description = TextField(max_length=600)
     level = serializers.ChoiceField(LEVELS)
-    language = ScriptLanguage()
-    roles = _several(RoleShape, 2, 2)
-    parts = _several(PartShape, 1, 2)
-    phrases = _several(PhraseShape, 0, 40)
-    mistakes = _several(MistakeShape, 0, 40)
-    notes = Text(max_length=2000)
+    language = ScriptLanguageField()
+    roles = _several(RoleSerializer, 2, 2)
+    parts = _several(PartSerializer, 1, 2)
+    phrases = _several(PhraseSerializer, 0, 40)
+    mistakes = _several(MistakeSerializer, 0, 40)
+    notes = TextField(max_length=2000)
 
 
-class NewScenarioShape(ScriptShape):
-    id = Slug(required=False, help_text="Made by the client, so that sending again is safe")
+class NewScenarioSerializer(ScriptSerializer):
+    id = SlugField(required=False, help_text="Made by the client, so that sending again is safe")
 
 
-class CopyShape(Serializer):
-    id = Slug(required=False, help_text="Made by the client, so that sending again is safe")
-    title = Text(max_length=80, required=False)
+class CopySerializer(Serializer):
+    id = SlugField(required=False, help_text="Made by the client, so that sending again is safe")
+    title = TextField(max_length=80, required=False)
 
 
-class ReorderShape(Serializer):
+class ReorderSerializer(Serializer):
     """The scenarios in their new order, on the places that they have among all others."""
 
-    ids = serializers.ListField(child=Slug(), min_length=1, max_length=MAX_REORDERED)
+    ids = serializers.ListField(child=SlugField(), min_length=1, max_length=MAX_REORDERED)
 
 
-class ScenarioQuery(ListQuery):
+class ScenarioQuerySerializer(ListQuerySerializer):
     level = serializers.ChoiceField(LEVELS, required=False)
-    context = Slug(required=False)  # type: ignore[assignment]
-    language = ScriptLanguage(required=False)
-    search = Text(
+    context = SlugField(required=False)  # type: ignore[assignment]
+    language = ScriptLanguageField(required=False)
+    search = TextField(
         max_length=80, required=False, help_text="In title and description, whatever the case"
     )
     status = serializers.ChoiceField(
@@ -152,88 +154,88 @@ class ScenarioQuery(ListQuery):
     )
 
 
-class SummaryShape(Serializer):
+class SummarySerializer(Serializer):
     """A scenario in the catalogue."""
 
-    id = Slug()
+    id = SlugField()
     status = serializers.ChoiceField(STATUSES)
-    title = Text(max_length=80)
-    context = Slug()  # type: ignore[assignment]
-    description = Text(max_length=600)
+    title = TextField(max_length=80)
+    context = SlugField()  # type: ignore[assignment]
+    description = TextField(max_length=600)
     level = serializers.ChoiceField(LEVELS)
-    language = ScriptLanguage()
-    order = Integer()
-    revision = Integer(help_text="0 before the first publication")
-    published_at = Instant(allow_null=True)
-    updated_at = Instant()
-    version = Integer(help_text="For If-Match")
+    language = ScriptLanguageField()
+    order = IntegerField()
+    revision = IntegerField(help_text="0 before the first publication")
+    published_at = InstantField(allow_null=True)
+    updated_at = InstantField()
+    version = IntegerField(help_text="For If-Match")
 
 
-class ReorderedShape(Serializer):
-    results = SummaryShape(many=True)
+class ReorderedSerializer(Serializer):
+    results = SummarySerializer(many=True)
 
 
-class GoalToReachShape(Serializer):
-    id = Slug()
-    text = Text(max_length=200)
+class GoalToReachSerializer(Serializer):
+    id = SlugField()
+    text = TextField(max_length=200)
 
 
-class PartToPlayShape(RoleShape):
+class PartToPlaySerializer(RoleSerializer):
     """A role, and what its learner has to reach; without goals it is only the partner's."""
 
-    goals = GoalToReachShape(many=True)
+    goals = GoalToReachSerializer(many=True)
 
 
-class UsefulPhraseShape(Serializer):
-    text = Text(max_length=200)
-    meaning = Text(max_length=400)
+class UsefulPhraseSerializer(Serializer):
+    text = TextField(max_length=200)
+    meaning = TextField(max_length=400)
 
 
-class ScenarioShape(SummaryShape):
-    roles = PartToPlayShape(many=True)
-    phrases = UsefulPhraseShape(many=True)
-    notes = Text(max_length=2000, help_text="For teachers")
-    sessions = Integer(help_text="How many began with it")
-    has_unpublished_changes = Boolean(required=False, help_text="For staff")
-    script = ScriptShape(required=False, help_text="The draft, for staff")
+class ScenarioSerializer(SummarySerializer):
+    roles = PartToPlaySerializer(many=True)
+    phrases = UsefulPhraseSerializer(many=True)
+    notes = TextField(max_length=2000, help_text="For teachers")
+    sessions = IntegerField(help_text="How many began with it")
+    has_unpublished_changes = BooleanField(required=False, help_text="For staff")
+    script = ScriptSerializer(required=False, help_text="The draft, for staff")
 
 
-def scenario_body(found: Detail) -> dict[str, Any]:
-    """A scenario on the wire: ScenarioShape."""
-    scenario, script = found.scenario, found.script
+def scenario_body(detail: ScenarioDetail) -> dict[str, Any]:
+    """A scenario on the wire: ScenarioSerializer."""
+    scenario, script = detail.scenario, detail.script
     goals = {part.role: part.goals for part in script.parts}
     body = {
-        **SummaryShape(scenario).data,
+        **SummarySerializer(scenario).data,
         "roles": [
             {
-                **RoleShape(role).data,
-                "goals": GoalToReachShape(goals.get(role.id, ()), many=True).data,
+                **RoleSerializer(role).data,
+                "goals": GoalToReachSerializer(goals.get(role.id, ()), many=True).data,
             }
             for role in script.roles
         ],
-        "phrases": UsefulPhraseShape(script.phrases, many=True).data,
+        "phrases": UsefulPhraseSerializer(script.phrases, many=True).data,
         "notes": script.notes,
-        "sessions": found.sessions,
+        "sessions": detail.sessions,
     }
-    if found.draft is not None:
+    if detail.draft is not None:
         body["hasUnpublishedChanges"] = scenario.has_unpublished_changes
-        body["script"] = {"order": int(scenario.order), **found.draft}
+        body["script"] = {"order": int(scenario.order), **detail.draft}
     return body
 
 
-def _answer(found: Detail, status_code: int = status.HTTP_200_OK) -> Response:
-    body = scenario_body(found)
-    return versioned(Response(body, status_code), int(found.scenario.version))
+def _answer(detail: ScenarioDetail, status_code: int = status.HTTP_200_OK) -> Response:
+    body = scenario_body(detail)
+    return with_etag(Response(body, status_code), int(detail.scenario.version))
 
 
-class Scenarios(Resource):
+class ScenarioViewSet(Resource):
     lookup_value_regex = r"[a-z0-9-]{1,60}"
     permission_classes = (ReadOrStaff,)
 
     @operation(
         "listScenarios",
-        answers={200: list_of(SummaryShape)},
-        query=ScenarioQuery,
+        answers={200: page_of(SummarySerializer)},
+        query=ScenarioQuerySerializer,
         raises=[NotAuthenticated, PermissionDenied],
         public=True,
     )
@@ -242,15 +244,17 @@ class Scenarios(Resource):
 
         A narrowed page may be short and still have a next one.
         """
-        query = self.query(ScenarioQuery)
+        query = self.validated_query(ScenarioQuerySerializer)
         if query["status"] != PUBLISHED and not is_staff(request):
             raise PermissionDenied("Only staff see scenarios that are not published")
-        start = start_of(request, query.pop("cursor", None))
-        return page_response(request, Scenario.catalogue(**query, start=start), SummaryShape)
+        start = decode_cursor(request, query.pop("cursor", None))
+        return paginated_response(
+            request, Scenario.catalogue(**query, start=start), SummarySerializer
+        )
 
     @operation(
         "getScenario",
-        answers={200: ScenarioShape},
+        answers={200: ScenarioSerializer},
         raises=[NotAuthenticated, NotFound],
         public=True,
     )
@@ -259,12 +263,12 @@ class Scenarios(Resource):
 
         Staff see those that are not published as well, and the draft.
         """
-        return _answer(scenarios.read(id, for_staff=is_staff(request)))
+        return _answer(scenarios.read_scenario(id, for_staff=is_staff(request)))
 
     @operation(
         "createScenario",
-        request=NewScenarioShape,
-        answers={201: ScenarioShape},
+        request=NewScenarioSerializer,
+        answers={201: ScenarioSerializer},
         raises=[PermissionDenied, IdTaken],
     )
     def create(self, request: Request) -> Response:
@@ -273,14 +277,14 @@ class Scenarios(Resource):
         Its script must be playable: every goal within reach of the model answers, every way to an
         end. The first field that breaks a rule is named.
         """
-        fields = self.body(NewScenarioShape)
-        made = scenarios.create(fields=fields, by=staff_member(request), now=now())
-        return _answer(made, status.HTTP_201_CREATED)
+        fields = self.validated_body(NewScenarioSerializer)
+        detail = scenarios.create(fields=fields, by=staff_member(request), now=now())
+        return _answer(detail, status.HTTP_201_CREATED)
 
     @operation(
         "replaceScenario",
-        request=ScriptShape,
-        answers={200: ScenarioShape},
+        request=ScriptSerializer,
+        answers={200: ScenarioSerializer},
         raises=[PermissionDenied, NotFound],
         if_match=True,
     )
@@ -290,8 +294,8 @@ class Scenarios(Resource):
 
     @operation(
         "updateScenario",
-        request=ScriptShape,
-        answers={200: ScenarioShape},
+        request=ScriptSerializer,
+        answers={200: ScenarioSerializer},
         raises=[PermissionDenied, NotFound],
         if_match=True,
     )
@@ -300,13 +304,13 @@ class Scenarios(Resource):
         return self._change(request, id, partial=True)
 
     def _change(self, request: Request, id: str, *, partial: bool) -> Response:
-        fields: dict[str, Any] = self.body(ScriptShape, partial=partial)
+        fields: dict[str, Any] = self.validated_body(ScriptSerializer, partial=partial)
         return _answer(
             scenarios.change(
                 scenario_id=id,
                 fields=fields,
                 partial=partial,
-                expected_version=expected_version(request),
+                expected_version=if_match_version(request),
                 by=staff_member(request),
                 now=now(),
             )
@@ -322,7 +326,7 @@ class Scenarios(Resource):
         """Delete a scenario that was never published, for staff."""
         scenarios.delete(
             scenario_id=id,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             by=staff_member(request),
             now=now(),
         )
@@ -330,7 +334,7 @@ class Scenarios(Resource):
 
     @operation(
         "publishScenario",
-        answers={200: ScenarioShape},
+        answers={200: ScenarioSerializer},
         raises=[PermissionDenied, NotFound],
         if_match=True,
     )
@@ -342,7 +346,7 @@ class Scenarios(Resource):
         """
         changed = scenarios.publish(
             scenario_id=id,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             by=staff_member(request),
             now=now(),
         )
@@ -350,7 +354,7 @@ class Scenarios(Resource):
 
     @operation(
         "archiveScenario",
-        answers={200: ScenarioShape},
+        answers={200: ScenarioSerializer},
         raises=[PermissionDenied, NotFound],
         if_match=True,
     )
@@ -359,7 +363,7 @@ class Scenarios(Resource):
         """Take a scenario out of the catalogue, for staff; publishing brings it back."""
         changed = scenarios.archive(
             scenario_id=id,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             by=staff_member(request),
             now=now(),
         )
@@ -367,27 +371,27 @@ class Scenarios(Resource):
 
     @operation(
         "duplicateScenario",
-        request=CopyShape,
-        answers={201: ScenarioShape},
+        request=CopySerializer,
+        answers={201: ScenarioSerializer},
         raises=[PermissionDenied, NotFound, IdTaken],
     )
     @action(detail=True, methods=["post"])
     def duplicate(self, request: Request, id: str) -> Response:
         """Make a draft from the draft of another scenario, for staff."""
-        fields = self.body(CopyShape)
-        made = scenarios.duplicate(
+        fields = self.validated_body(CopySerializer)
+        detail = scenarios.duplicate(
             scenario_id=id,
             new_id=fields.get("id"),
             title=fields.get("title"),
             by=staff_member(request),
             now=now(),
         )
-        return _answer(made, status.HTTP_201_CREATED)
+        return _answer(detail, status.HTTP_201_CREATED)
 
     @operation(
         "reorderScenarios",
-        request=ReorderShape,
-        answers={200: ReorderedShape},
+        request=ReorderSerializer,
+        answers={200: ReorderedSerializer},
         raises=[PermissionDenied, scenarios.UnknownScenario],
     )
     @action(detail=False, methods=["post"])
@@ -396,14 +400,14 @@ class Scenarios(Resource):
 
         They take the places that they have among all others; levels stay together.
         """
-        ids = self.body(ReorderShape)["ids"]
+        ids = self.validated_body(ReorderSerializer)["ids"]
         moved = scenarios.reorder(ids=ids, by=staff_member(request), now=now())
-        return Response(ReorderedShape({"results": moved}).data)
+        return Response(ReorderedSerializer({"results": moved}).data)
 
     @operation(
         "listScenarioActivity",
-        query=ListQuery,
-        answers={200: list_of(DeedShape)},
+        query=ListQuerySerializer,
+        answers={200: page_of(StaffActionSerializer)},
         raises=[PermissionDenied, NotFound],
     )
     @action(detail=True, permission_classes=(IsStaff,))

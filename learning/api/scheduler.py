@@ -9,8 +9,15 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.serializers import Boolean, Instant, Integer, Number, Serializer, wire_name
-from config.viewsets import Resource, expected_version, versioned
+from config.serializers import (
+    BooleanField,
+    InstantField,
+    IntegerField,
+    NumberField,
+    Serializer,
+    wire_name,
+)
+from config.viewsets import Resource, if_match_version, with_etag
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import INTERVAL_RANGE, MAX_STEPS, RETENTION_RANGE, STEP_RANGE_S
 from learning.services import optimization, study_context
@@ -21,27 +28,27 @@ OPTIMIZATION_STATES = ["never", "running", "adopted", "kept", "tooFew", "failed"
 def _steps(source: str) -> Any:
     return serializers.ListField(
         source=source,
-        child=Integer(min_value=STEP_RANGE_S[0], max_value=STEP_RANGE_S[1]),
+        child=IntegerField(min_value=STEP_RANGE_S[0], max_value=STEP_RANGE_S[1]),
         max_length=MAX_STEPS,
         help_text="Seconds",
     )
 
 
-class SchedulerShape(Serializer):
+class SchedulerSerializer(Serializer):
     """How cards are scheduled. A change makes a new version; earlier reviews keep theirs."""
 
-    desired_retention = Number(min_value=RETENTION_RANGE[0], max_value=RETENTION_RANGE[1])
+    desired_retention = NumberField(min_value=RETENTION_RANGE[0], max_value=RETENTION_RANGE[1])
     learning_steps = _steps("learning_steps_s")
     relearning_steps = _steps("relearning_steps_s")
-    maximum_interval_days = Integer(min_value=INTERVAL_RANGE[0], max_value=INTERVAL_RANGE[1])
-    fuzz = Boolean()
+    maximum_interval_days = IntegerField(min_value=INTERVAL_RANGE[0], max_value=INTERVAL_RANGE[1])
+    fuzz = BooleanField()
     easy_days = serializers.ListField(
-        child=Number(min_value=0, max_value=1),
+        child=NumberField(min_value=0, max_value=1),
         min_length=7,
         max_length=7,
         help_text="The share of the usual load on Monday to Sunday, 0–1",
     )
-    leech_threshold = Integer(
+    leech_threshold = IntegerField(
         min_value=0,
         max_value=999,
         help_text="Lapses that make a leech; acts again at each half more, 0 never",
@@ -49,68 +56,68 @@ class SchedulerShape(Serializer):
     leech_action = serializers.ChoiceField(
         ["tag", "suspend"], help_text="Mark a leech as `leech`, or suspend it as well"
     )
-    bury_siblings = Boolean(help_text="Show only one card of a note a day")
-    day_starts_at_hour = Integer(min_value=0, max_value=23)
-    new_cards_per_day = Integer(min_value=0, max_value=9999)
-    reviews_per_day = Integer(min_value=0, max_value=9999)
+    bury_siblings = BooleanField(help_text="Show only one card of a note a day")
+    day_starts_at_hour = IntegerField(min_value=0, max_value=23)
+    new_cards_per_day = IntegerField(min_value=0, max_value=9999)
+    reviews_per_day = IntegerField(min_value=0, max_value=9999)
     weights = serializers.SerializerMethodField(help_text="FSRS-6, fitted or the default ones")
-    version = Integer(source="number", read_only=True, help_text="For If-Match")
+    version = IntegerField(source="number", read_only=True, help_text="For If-Match")
 
     def get_weights(self, scheduler: Any) -> list[float]:
         return list(scheduler.weights or DEFAULT_WEIGHTS)
 
 
-class OptimizationShape(Serializer):
+class OptimizationSerializer(Serializer):
     """The last fit of the weights. Losses are log losses on the answers held out: lower is better.
     `tooFew` answers are under 400; `kept` means that the fit was no better than the weights."""
 
     status = serializers.SerializerMethodField()
-    started_at = Instant(allow_null=True)
-    finished_at = Instant(allow_null=True)
-    trained_on = Integer(allow_null=True, help_text="Answers, the older four fifths")
-    held_out = Integer(allow_null=True, help_text="Answers, the newer fifth")
-    loss_before = Number(allow_null=True)
-    loss_after = Number(allow_null=True)
-    settings_version = Integer(allow_null=True, help_text="Of the settings with these weights")
+    started_at = InstantField(allow_null=True)
+    finished_at = InstantField(allow_null=True)
+    trained_on = IntegerField(allow_null=True, help_text="Answers, the older four fifths")
+    held_out = IntegerField(allow_null=True, help_text="Answers, the newer fifth")
+    loss_before = NumberField(allow_null=True)
+    loss_after = NumberField(allow_null=True)
+    settings_version = IntegerField(allow_null=True, help_text="Of the settings with these weights")
 
     @extend_schema_field(serializers.ChoiceField(OPTIMIZATION_STATES))
-    def get_status(self, found: Any) -> str:
-        return wire_name(found.status)
+    def get_status(self, optimization: Any) -> str:
+        return wire_name(optimization.status)
 
 
-class SchedulerSettings(Resource):
-    @operation("getScheduler", answers={200: SchedulerShape})
+class SchedulerViewSet(Resource):
+    @operation("getScheduler", answers={200: SchedulerSerializer})
     def retrieve(self, request: Request) -> Response:
         """Read how cards are scheduled."""
         scheduler = study_context.read_scheduler(learner_id=self.learner_id)
-        return versioned(Response(SchedulerShape(scheduler).data), int(scheduler.number))
+        return with_etag(Response(SchedulerSerializer(scheduler).data), int(scheduler.number))
 
     @operation(
         "updateScheduler",
-        request=SchedulerShape,
-        answers={200: SchedulerShape},
+        request=SchedulerSerializer,
+        answers={200: SchedulerSerializer},
         if_match=True,
     )
     def partial_update(self, request: Request) -> Response:
         """Change how cards are scheduled from now on; what is due already stays due."""
         scheduler = study_context.update_scheduler(
             learner_id=self.learner_id,
-            changes=self.body(SchedulerShape, partial=True),
-            expected_version=expected_version(request),
+            changes=self.validated_body(SchedulerSerializer, partial=True),
+            expected_version=if_match_version(request),
         )
-        return versioned(Response(SchedulerShape(scheduler).data), int(scheduler.number))
+        return with_etag(Response(SchedulerSerializer(scheduler).data), int(scheduler.number))
 
 
-class Optimizations(Resource):
-    @operation("getOptimization", answers={200: OptimizationShape})
+class OptimizationViewSet(Resource):
+    @operation("getOptimization", answers={200: OptimizationSerializer})
     def retrieve(self, request: Request) -> Response:
         """Read how the last fit of the weights went."""
-        found = optimization.read_optimization(learner_id=self.learner_id)
-        return Response(OptimizationShape(found).data)
+        fit = optimization.read_optimization(learner_id=self.learner_id)
+        return Response(OptimizationSerializer(fit).data)
 
     @operation(
         "optimizeScheduler",
-        answers={202: OptimizationShape},
+        answers={202: OptimizationSerializer},
         raises=[optimization.OptimizationRunning],
     )
     def create(self, request: Request) -> Response:
@@ -119,5 +126,5 @@ class Optimizations(Resource):
         The fit is tried on the newest answers, which it has not seen, and adopted only where it
         predicts them better. It may take minutes: read how it went at the same address.
         """
-        found = optimization.start_optimization(learner_id=self.learner_id, now=now())
-        return Response(OptimizationShape(found).data, status.HTTP_202_ACCEPTED)
+        fit = optimization.start_optimization(learner_id=self.learner_id, now=now())
+        return Response(OptimizationSerializer(fit).data, status.HTTP_202_ACCEPTED)

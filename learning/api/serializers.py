@@ -9,15 +9,15 @@ from rest_framework import serializers
 from config.http import as_problem
 from config.serializers import (
     ULID_OR_UUID,
-    Boolean,
-    HttpsUrl,
-    Id,
-    Instant,
-    Integer,
-    Number,
-    Pattern,
+    BooleanField,
+    HttpsUrlField,
+    IdField,
+    InstantField,
+    IntegerField,
+    NumberField,
+    PatternField,
     Serializer,
-    Text,
+    TextField,
 )
 from learning.models.log import LogEntry
 from learning.scheduling import (
@@ -31,7 +31,7 @@ CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
 LANGUAGE_TAG = r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{2,8})*"
 
 
-class CardId(Pattern):
+class CardIdField(PatternField):
     """A card's id: its note's, and behind a dot which of the note's cards it is, from 0."""
 
     sample = "0b7a4b8e-5a40-4a43-8f0a-1d0c2c9f6a10"
@@ -40,7 +40,7 @@ class CardId(Pattern):
         super().__init__(CARD_ID, "Give the id of a card.", max_length=40, **kwargs)
 
 
-class Language(Pattern):
+class LanguageField(PatternField):
     """A language tag (BCP 47), e.g. `es` or `pt-BR`."""
 
     sample = "pt-BR"
@@ -50,11 +50,11 @@ class Language(Pattern):
         super().__init__(LANGUAGE_TAG, message, max_length=35, **kwargs)
 
 
-class Tags(serializers.ListField):
+class TagsField(serializers.ListField):
     """Up to 20 tags; one given twice is kept once."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=Text(max_length=50), max_length=20, **kwargs)
+        super().__init__(child=TextField(max_length=50), max_length=20, **kwargs)
 
     def run_validation(self, data: Any = serializers.empty) -> list[str]:
         return list(dict.fromkeys(super().run_validation(data)))
@@ -64,7 +64,7 @@ def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any)
     return field(default=None, allow_null=True, **kwargs)
 
 
-class DeckShape(Serializer):
+class DeckSerializer(Serializer):
     """A set of cards. Limits and retention of null leave the learner's own in force."""
 
     samples = {
@@ -78,22 +78,22 @@ class DeckShape(Serializer):
         "version": 1,
     }
 
-    id = Id(read_only=True)
-    name = Text(max_length=100)
-    description = Text(max_length=1000, default="", allow_blank=True)
-    native_language = _optional(Language)
-    target_language = _optional(Language)
-    new_cards_per_day = _optional(Integer, min_value=0, max_value=9999)
-    reviews_per_day = _optional(Integer, min_value=0, max_value=9999)
+    id = IdField(read_only=True)
+    name = TextField(max_length=100)
+    description = TextField(max_length=1000, default="", allow_blank=True)
+    native_language = _optional(LanguageField)
+    target_language = _optional(LanguageField)
+    new_cards_per_day = _optional(IntegerField, min_value=0, max_value=9999)
+    reviews_per_day = _optional(IntegerField, min_value=0, max_value=9999)
     desired_retention = _optional(
-        Number, min_value=RETENTION_RANGE[0], max_value=RETENTION_RANGE[1]
+        NumberField, min_value=RETENTION_RANGE[0], max_value=RETENTION_RANGE[1]
     )
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
-    version = Integer(read_only=True, help_text="For If-Match")
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+    version = IntegerField(read_only=True, help_text="For If-Match")
 
 
-class CardShape(Serializer):
+class CardSerializer(Serializer):
     """A study item. Stability is in days, difficulty 1–10; a new card has neither."""
 
     samples = {
@@ -124,42 +124,42 @@ class CardShape(Serializer):
         "version": 4,
     }
 
-    id = CardId(read_only=True)
-    note_id = Id(read_only=True)
-    ordinal = Integer(read_only=True, help_text="Which of its note's cards this is, from 0")
-    deck_id = Id()
-    front = Text(max_length=2000)
-    back = Text(max_length=5000)
-    phonetic = _optional(Text, max_length=200)
-    example = _optional(Text, max_length=2000)
-    notes = _optional(Text, max_length=5000)
-    tags = Tags(default=list)
-    audio_url = _optional(HttpsUrl)
-    image_url = _optional(HttpsUrl)
-    source_session_id = _optional(Id)
-    source_turn = _optional(Integer, min_value=1, max_value=9999)
+    id = CardIdField(read_only=True)
+    note_id = IdField(read_only=True)
+    ordinal = IntegerField(read_only=True, help_text="Which of its note's cards this is, from 0")
+    deck_id = IdField()
+    front = TextField(max_length=2000)
+    back = TextField(max_length=5000)
+    phonetic = _optional(TextField, max_length=200)
+    example = _optional(TextField, max_length=2000)
+    notes = _optional(TextField, max_length=5000)
+    tags = TagsField(default=list)
+    audio_url = _optional(HttpsUrlField)
+    image_url = _optional(HttpsUrlField)
+    source_session_id = _optional(IdField)
+    source_turn = _optional(IntegerField, min_value=1, max_value=9999)
     state = serializers.ChoiceField(STATES, read_only=True)
-    step = Integer(read_only=True, allow_null=True)
-    stability = Number(read_only=True, allow_null=True)
-    difficulty = Number(read_only=True, allow_null=True)
-    due_at = Instant(read_only=True)
-    interval_days = Integer(read_only=True, source="memory.interval_days")
-    last_review_at = Instant(read_only=True, allow_null=True)
-    reps = Integer(read_only=True)
-    lapses = Integer(read_only=True)
-    suspended = Boolean(read_only=True)
+    step = IntegerField(read_only=True, allow_null=True)
+    stability = NumberField(read_only=True, allow_null=True)
+    difficulty = NumberField(read_only=True, allow_null=True)
+    due_at = InstantField(read_only=True)
+    interval_days = IntegerField(read_only=True, source="memory.interval_days")
+    last_review_at = InstantField(read_only=True, allow_null=True)
+    reps = IntegerField(read_only=True)
+    lapses = IntegerField(read_only=True)
+    suspended = BooleanField(read_only=True)
     suspended_by = serializers.ChoiceField(["learner", "leech"], read_only=True, allow_null=True)
-    leech = Boolean(read_only=True, help_text="Forgotten so often that it needs another form")
-    buried_until = Instant(read_only=True, allow_null=True)
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
-    version = Integer(read_only=True, help_text="For If-Match")
+    leech = BooleanField(read_only=True, help_text="Forgotten so often that it needs another form")
+    buried_until = InstantField(read_only=True, allow_null=True)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+    version = IntegerField(read_only=True, help_text="For If-Match")
 
 
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 
 
-class Slug(Pattern):
+class SlugField(PatternField):
     """A readable id, e.g. `coffee-to-take-away`."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -167,7 +167,7 @@ class Slug(Pattern):
         super().__init__(SLUG, message, max_length=60, **kwargs)
 
 
-class ScriptLanguage(Pattern):
+class ScriptLanguageField(PatternField):
     """The language that is practised, e.g. `es`."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -175,13 +175,13 @@ class ScriptLanguage(Pattern):
         super().__init__(r"[a-z]{2,3}", message, max_length=3, **kwargs)
 
 
-class RoleShape(Serializer):
-    id = Slug()
-    name = Text(max_length=60)
-    brief = Text(max_length=400)
+class RoleSerializer(Serializer):
+    id = SlugField()
+    name = TextField(max_length=60)
+    brief = TextField(max_length=400)
 
 
-class OneByOne(serializers.ListField):
+class OneByOneField(serializers.ListField):
     """Items of which each is valid or becomes the problem that says why not."""
 
     def run_child_validation(self, data: list[Any]) -> list[Any]:
@@ -194,13 +194,13 @@ class OneByOne(serializers.ListField):
             return as_problem(error)
 
 
-class ItemErrorShape(Serializer):
+class ItemErrorSerializer(Serializer):
     field = serializers.CharField()
     code = serializers.CharField()
     message = serializers.CharField()
 
 
-class ItemProblemShape(Serializer):
+class ItemProblemSerializer(Serializer):
     """Why one item was rejected, as the problem document of a request with it alone."""
 
     type = serializers.CharField()
@@ -208,7 +208,7 @@ class ItemProblemShape(Serializer):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField()
-    errors = ItemErrorShape(many=True, required=False)  # type: ignore[assignment]
+    errors = ItemErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 RATINGS = [rating.wire for rating in Rating]
@@ -218,7 +218,7 @@ KINDS = ["review", "reset", "reschedule", "baseline", "void"]
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
-class Moment(Instant):
+class StudyInstantField(InstantField):
     """An instant that a calendar of today can place, 1970 to 2199."""
 
     def to_internal_value(self, value: Any) -> datetime:
@@ -228,7 +228,7 @@ class Moment(Instant):
         return at
 
 
-class ReviewShape(Serializer):
+class ReviewSerializer(Serializer):
     """A line of the study log; `kind` is `review` but for what only moves a card."""
 
     samples = {
@@ -241,15 +241,15 @@ class ReviewShape(Serializer):
         "targetId": None,
     }
 
-    id = Id()
-    card_id = CardId()
+    id = IdField()
+    card_id = CardIdField()
     kind = serializers.ChoiceField(KINDS, source="entry")
     rating = serializers.SerializerMethodField()
-    reviewed_at = Instant(source="at")
-    duration_ms = Integer(allow_null=True)
+    reviewed_at = InstantField(source="at")
+    duration_ms = IntegerField(allow_null=True)
     studied_on = serializers.DateField(help_text="The learner's own day")
-    due_at = Instant(allow_null=True, help_text="Where a reschedule put the card")
-    target_id = Id(allow_null=True, help_text="The entry that a void undoes")
+    due_at = InstantField(allow_null=True, help_text="Where a reschedule put the card")
+    target_id = IdField(allow_null=True, help_text="The entry that a void undoes")
 
     @extend_schema_field(serializers.ChoiceField(RATINGS, allow_null=True))
     def get_rating(self, entry: LogEntry) -> str | None:

@@ -9,11 +9,24 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
-from config.serializers import Boolean, Id, Instant, Integer, Serializer, Text
-from config.viewsets import Resource, versioned
-from learning.api.serializers import CardShape, RoleShape, ScriptLanguage, Slug, Tags
+from config.serializers import (
+    BooleanField,
+    IdField,
+    InstantField,
+    IntegerField,
+    Serializer,
+    TextField,
+)
+from config.viewsets import Resource, with_etag
+from learning.api.serializers import (
+    CardSerializer,
+    RoleSerializer,
+    ScriptLanguageField,
+    SlugField,
+    TagsField,
+)
 from learning.models.practice import STATUSES, Session, Turn
 from learning.practice.script import LEVELS
 from learning.services import practice
@@ -22,15 +35,15 @@ from learning.services.practice import (
     DialogueEnded,
     MeaningNeeded,
     PhraseNotInTurn,
-    Played,
     SessionClosed,
+    SessionDetail,
     UnknownRole,
     UnknownTurn,
 )
 from learning.services.scenarios import UnknownScenario
 
 
-class NewSessionShape(Serializer):
+class NewSessionSerializer(Serializer):
     samples = {
         "scenarioId": "coffee-to-take-away",
         "role": "customer",
@@ -38,137 +51,139 @@ class NewSessionShape(Serializer):
         "level": "A1",
     }
 
-    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
-    scenario_id = Slug()
-    role = Slug(required=False, help_text="The learner's; by default the first that has goals")
-    goal = Text(max_length=200, required=False, help_text="What the learner wants from it")
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
+    scenario_id = SlugField()
+    role = SlugField(required=False, help_text="The learner's; by default the first that has goals")
+    goal = TextField(max_length=200, required=False, help_text="What the learner wants from it")
     level = serializers.ChoiceField(
         LEVELS, required=False, help_text="To be judged by; by default the scenario's"
     )
 
 
-class SessionQuery(ListQuery):
+class SessionQuerySerializer(ListQuerySerializer):
     status = serializers.ChoiceField(STATUSES, required=False)
-    scenario_id = Slug(required=False)
+    scenario_id = SlugField(required=False)
 
 
-class SessionShape(Serializer):
+class SessionSerializer(Serializer):
     """One time through a scenario, with the revision that was the newest when it began."""
 
-    id = Id()
+    id = IdField()
     status = serializers.ChoiceField(STATUSES)
-    scenario_id = Slug()
-    revision = Integer()
-    title = Text(max_length=80)
-    language = ScriptLanguage()
+    scenario_id = SlugField()
+    revision = IntegerField()
+    title = TextField(max_length=80)
+    language = ScriptLanguageField()
     level = serializers.ChoiceField(LEVELS)
-    role = Slug()
-    goal = Text(max_length=200, allow_null=True)
-    turn_count = Integer()
-    hints_used = Integer()
-    ended = Boolean(help_text="The partner has taken leave: there is nothing left to answer")
-    created_at = Instant()
-    updated_at = Instant()
-    finished_at = Instant(allow_null=True)
+    role = SlugField()
+    goal = TextField(max_length=200, allow_null=True)
+    turn_count = IntegerField()
+    hints_used = IntegerField()
+    ended = BooleanField(help_text="The partner has taken leave: there is nothing left to answer")
+    created_at = InstantField()
+    updated_at = InstantField()
+    finished_at = InstantField(allow_null=True)
 
 
-class ClozeShape(Serializer):
+class ClozeSerializer(Serializer):
     """A note ready to be made; only the deck is missing."""
 
     type = serializers.ChoiceField(["cloze"])
-    front = Text(max_length=2000)
-    notes = Text(max_length=400)
-    source_session_id = Id()
-    source_turn = Integer()
+    front = TextField(max_length=2000)
+    notes = TextField(max_length=400)
+    source_session_id = IdField()
+    source_turn = IntegerField()
 
 
-class CorrectionShape(Serializer):
+class CorrectionSerializer(Serializer):
     """A mistake, put right: `said` → `better`, in the whole `sentence`."""
 
-    said = Text(max_length=1000)
-    better = Text(max_length=1000)
-    sentence = Text(max_length=2000)
-    why = Text(max_length=400)
-    note = ClozeShape()
+    said = TextField(max_length=1000)
+    better = TextField(max_length=1000)
+    sentence = TextField(max_length=2000)
+    why = TextField(max_length=400)
+    note = ClozeSerializer()
 
 
-class TurnShape(Serializer):
-    id = Id()
-    number = Integer(help_text="From 1, without gaps")
-    text = Text(max_length=1000)
-    reply = Text(max_length=2000)
-    goals = serializers.ListField(child=Slug(), help_text="Those that it reached")
-    corrections = CorrectionShape(many=True)
-    created_at = Instant()
+class TurnSerializer(Serializer):
+    id = IdField()
+    number = IntegerField(help_text="From 1, without gaps")
+    text = TextField(max_length=1000)
+    reply = TextField(max_length=2000)
+    goals = serializers.ListField(child=SlugField(), help_text="Those that it reached")
+    corrections = CorrectionSerializer(many=True)
+    created_at = InstantField()
 
 
-class SessionGoalShape(Serializer):
-    id = Slug()
-    text = Text(max_length=200)
-    reached_at_turn = Integer(allow_null=True)
+class SessionGoalSerializer(Serializer):
+    id = SlugField()
+    text = TextField(max_length=200)
+    reached_at_turn = IntegerField(allow_null=True)
 
 
-class EvidenceShape(Serializer):
-    turn = Integer()
-    what = Text(max_length=1000)
+class EvidenceSerializer(Serializer):
+    turn = IntegerField()
+    what = TextField(max_length=1000)
 
 
-class ScoreShape(Serializer):
-    value = Integer(help_text="0–100")
-    evidence = EvidenceShape(many=True)
+class ScoreSerializer(Serializer):
+    value = IntegerField(help_text="0–100")
+    evidence = EvidenceSerializer(many=True)
 
 
-class ScoresShape(Serializer):
+class ScoresSerializer(Serializer):
     """What text can show. Pronunciation is not among it."""
 
-    vocabulary = ScoreShape()
-    grammar = ScoreShape()
-    fluency = ScoreShape()
-    goals = ScoreShape()
+    vocabulary = ScoreSerializer()
+    grammar = ScoreSerializer()
+    fluency = ScoreSerializer()
+    goals = ScoreSerializer()
 
 
-class PlayedShape(SessionShape):
-    learner_role = RoleShape()
-    partner_role = RoleShape()
-    goals = SessionGoalShape(many=True)
-    opening = Text(max_length=2000, help_text="The partner's first line")
-    turns = TurnShape(many=True)
-    scores = ScoresShape(allow_null=True, help_text="Once completed")
+class SessionDetailSerializer(SessionSerializer):
+    learner_role = RoleSerializer()
+    partner_role = RoleSerializer()
+    goals = SessionGoalSerializer(many=True)
+    opening = TextField(max_length=2000, help_text="The partner's first line")
+    turns = TurnSerializer(many=True)
+    scores = ScoresSerializer(allow_null=True, help_text="Once completed")
 
 
-class NewTurnShape(Serializer):
+class NewTurnSerializer(Serializer):
     samples = {"text": "Can I have a coffee, please?"}
 
-    id = Id(required=False, help_text="Made by the client: a turn sent twice is said once")
-    text = Text(max_length=1000)
+    id = IdField(required=False, help_text="Made by the client: a turn sent twice is said once")
+    text = TextField(max_length=1000)
 
 
-class SaidShape(Serializer):
-    turn = TurnShape()
-    session = SessionShape()
+class TurnAddedSerializer(Serializer):
+    turn = TurnSerializer()
+    session = SessionSerializer()
 
 
-class HintShape(Serializer):
-    hint = Text(max_length=400)
-    hints_used = Integer(help_text="In the whole session")
+class HintSerializer(Serializer):
+    hint = TextField(max_length=400)
+    hints_used = IntegerField(help_text="In the whole session")
 
 
-class PhraseCardShape(Serializer):
+class PhraseCardSerializer(Serializer):
     """A phrase of a turn, in the learner's words, the partner's or a corrected sentence."""
 
-    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
-    deck_id = Id()
-    turn = Integer(min_value=1, max_value=9999)
-    front = Text(max_length=400)
-    back = Text(max_length=5000, required=False, help_text="Not needed for a useful phrase")
-    phonetic = Text(max_length=200, required=False)
-    example = Text(max_length=2000, required=False, help_text="By default the line it stands in")
-    notes = Text(max_length=5000, required=False)
-    tags = Tags(default=list)
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
+    deck_id = IdField()
+    turn = IntegerField(min_value=1, max_value=9999)
+    front = TextField(max_length=400)
+    back = TextField(max_length=5000, required=False, help_text="Not needed for a useful phrase")
+    phonetic = TextField(max_length=200, required=False)
+    example = TextField(
+        max_length=2000, required=False, help_text="By default the line it stands in"
+    )
+    notes = TextField(max_length=5000, required=False)
+    tags = TagsField(default=list)
 
 
 def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
-    """A turn on the wire: TurnShape."""
+    """A turn on the wire: TurnSerializer."""
     corrections = [
         {
             **correction,
@@ -184,12 +199,12 @@ def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
     ]
     shown = {name: getattr(turn, name) for name in ("id", "number", "text", "reply", "goals")}
     shown |= {"corrections": corrections, "created_at": turn.created_at}
-    return dict(TurnShape(shown).data)
+    return dict(TurnSerializer(shown).data)
 
 
-def session_body(played: Played) -> dict[str, Any]:
-    """A session with all of its turns on the wire: PlayedShape."""
-    session, script = played.session, played.script
+def session_body(detail: SessionDetail) -> dict[str, Any]:
+    """A session with all of its turns on the wire: SessionDetailSerializer."""
+    session, script = detail.session, detail.script
     roles = {role.id: role for role in script.roles}
     learner = roles.pop(session.role)
     [partner] = roles.values()
@@ -198,50 +213,52 @@ def session_body(played: Played) -> dict[str, Any]:
         for goal in script.part(session.role).goals
     ]
     return {
-        **SessionShape(session).data,
-        "learnerRole": RoleShape(learner).data,
-        "partnerRole": RoleShape(partner).data,
-        "goals": SessionGoalShape(goals, many=True).data,
+        **SessionSerializer(session).data,
+        "learnerRole": RoleSerializer(learner).data,
+        "partnerRole": RoleSerializer(partner).data,
+        "goals": SessionGoalSerializer(goals, many=True).data,
         "opening": session.opening,
-        "turns": [turn_body(session, turn) for turn in played.turns],
+        "turns": [turn_body(session, turn) for turn in detail.turns],
         "scores": session.scores,
     }
 
 
-class Sessions(Resource):
-    @operation("listSessions", answers={200: list_of(SessionShape)}, query=SessionQuery)
+class SessionViewSet(Resource):
+    @operation(
+        "listSessions", answers={200: page_of(SessionSerializer)}, query=SessionQuerySerializer
+    )
     def list(self, request: Request) -> Response:
         """List the sessions, newest first, narrowed by any of the parameters.
 
         A narrowed page may be short and still have a next one.
         """
-        query = self.query(SessionQuery)
-        start = start_of(request, query.pop("cursor", None))
+        query = self.validated_query(SessionQuerySerializer)
+        start = decode_cursor(request, query.pop("cursor", None))
         page = Session.newest(self.learner_id, **query, start=start)
-        return page_response(request, page, SessionShape)
+        return paginated_response(request, page, SessionSerializer)
 
     @operation(
         "createSession",
-        request=NewSessionShape,
-        answers={201: PlayedShape},
+        request=NewSessionSerializer,
+        answers={201: SessionDetailSerializer},
         raises=[IdTaken, UnknownScenario, UnknownRole],
     )
     def create(self, request: Request) -> Response:
         """Begin a session with a published scenario; the partner says the first line."""
-        fields = self.body(NewSessionShape)
-        played = practice.begin(learner_id=self.learner_id, fields=fields, now=now())
+        fields = self.validated_body(NewSessionSerializer)
+        played = practice.start_session(learner_id=self.learner_id, fields=fields, now=now())
         return Response(session_body(played), status.HTTP_201_CREATED)
 
-    @operation("getSession", answers={200: PlayedShape}, raises=[NotFound])
+    @operation("getSession", answers={200: SessionDetailSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a session with its turns and, once completed, its scores."""
-        played = practice.read(learner_id=self.learner_id, session_id=id)
+        played = practice.read_session(learner_id=self.learner_id, session_id=id)
         return Response(session_body(played))
 
     @operation(
         "addTurn",
-        request=NewTurnShape,
-        answers={201: SaidShape},
+        request=NewTurnSerializer,
+        answers={201: TurnAddedSerializer},
         raises=[NotFound, IdTaken, SessionClosed, DialogueEnded],
     )
     @action(detail=True, methods=["post"])
@@ -251,8 +268,8 @@ class Sessions(Resource):
         Safe to send again with the same id. After the last turn there may be, or when the scenario
         has come to its end, the partner takes leave and the session waits to be completed.
         """
-        fields = self.body(NewTurnShape)
-        played, turn = practice.say(
+        fields = self.validated_body(NewTurnSerializer)
+        played, turn = practice.add_turn(
             learner_id=self.learner_id,
             session_id=id,
             turn_id=fields.get("id"),
@@ -261,13 +278,13 @@ class Sessions(Resource):
         )
         body = {
             "turn": turn_body(played.session, turn),
-            "session": SessionShape(played.session).data,
+            "session": SessionSerializer(played.session).data,
         }
         return Response(body, status.HTTP_201_CREATED)
 
     @operation(
         "getHint",
-        answers={200: HintShape},
+        answers={200: HintSerializer},
         raises=[NotFound, SessionClosed, DialogueEnded],
     )
     @action(detail=True, methods=["post"])
@@ -276,27 +293,29 @@ class Sessions(Resource):
 
         Every hint is counted, and says more than the one before; the last is a model answer.
         """
-        text, session = practice.hint(learner_id=self.learner_id, session_id=id, now=now())
+        text, session = practice.give_hint(learner_id=self.learner_id, session_id=id, now=now())
         return Response({"hint": text, "hintsUsed": int(session.hints_used)})
 
-    @operation("completeSession", answers={200: PlayedShape}, raises=[NotFound, SessionClosed])
+    @operation(
+        "completeSession", answers={200: SessionDetailSerializer}, raises=[NotFound, SessionClosed]
+    )
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, id: str) -> Response:
         """End a session and get its scores, each with the turns that it rests on."""
-        played = practice.complete(learner_id=self.learner_id, session_id=id, now=now())
+        played = practice.complete_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(session_body(played))
 
-    @operation("abandonSession", answers={200: SessionShape}, raises=[NotFound, SessionClosed])
+    @operation("abandonSession", answers={200: SessionSerializer}, raises=[NotFound, SessionClosed])
     @action(detail=True, methods=["post"])
     def abandon(self, request: Request, id: str) -> Response:
         """End a session without scores."""
-        session = practice.abandon(learner_id=self.learner_id, session_id=id, now=now())
-        return Response(SessionShape(session).data)
+        session = practice.abandon_session(learner_id=self.learner_id, session_id=id, now=now())
+        return Response(SessionSerializer(session).data)
 
     @operation(
         "savePhrase",
-        request=PhraseCardShape,
-        answers={201: CardShape},
+        request=PhraseCardSerializer,
+        answers={201: CardSerializer},
         raises=[NotFound, IdTaken, NoSuchDeck, UnknownTurn, PhraseNotInTurn, MeaningNeeded],
     )
     @action(detail=True, methods=["post"])
@@ -308,7 +327,7 @@ class Sessions(Resource):
         card = practice.save_phrase(
             learner_id=self.learner_id,
             session_id=id,
-            fields=self.body(PhraseCardShape),
+            fields=self.validated_body(PhraseCardSerializer),
             now=now(),
         )
-        return versioned(Response(CardShape(card).data, status.HTTP_201_CREATED), card.version)
+        return with_etag(Response(CardSerializer(card).data, status.HTTP_201_CREATED), card.version)

@@ -7,61 +7,63 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.permissions import ReadOrLearner
 from config.problems import IdTaken, NotAuthenticated, NotFound
-from config.serializers import Id, Integer, Serializer, Text
-from config.viewsets import Resource, versioned
-from learning.api.serializers import DeckShape, Language, Slug
+from config.serializers import IdField, IntegerField, Serializer, TextField
+from config.viewsets import Resource, with_etag
+from learning.api.serializers import DeckSerializer, LanguageField, SlugField
 from learning.models.starters import StarterDeck
 from learning.practice.script import LEVELS
 from learning.services import starters
 
 
-class StarterDeckShape(Serializer):
+class StarterDeckSerializer(Serializer):
     """A ready-made deck; fronts are in `language`, backs in `translation`."""
 
-    id = Slug()
-    name = Text(max_length=100)
-    description = Text(max_length=1000)
+    id = SlugField()
+    name = TextField(max_length=100)
+    description = TextField(max_length=1000)
     level = serializers.ChoiceField(LEVELS)
-    language = Language()
-    translation = Language()
-    card_count = Integer()
+    language = LanguageField()
+    translation = LanguageField()
+    card_count = IntegerField()
 
 
-class StarterCopyShape(Serializer):
-    id = Id(required=False, help_text="Of the new deck, so that sending again is safe")
+class StarterCopySerializer(Serializer):
+    id = IdField(required=False, help_text="Of the new deck, so that sending again is safe")
 
 
-class StarterDecks(Resource):
+class StarterDeckViewSet(Resource):
     lookup_value_regex = r"[a-z0-9-]{1,60}"
     permission_classes = (ReadOrLearner,)
 
     @operation(
         "listStarterDecks",
-        answers={200: list_of(StarterDeckShape)},
-        query=ListQuery,
+        answers={200: page_of(StarterDeckSerializer)},
+        query=ListQuerySerializer,
         raises=[NotAuthenticated],
         public=True,
     )
     def list(self, request: Request) -> Response:
         """List the ready-made decks by level."""
-        query = self.query(ListQuery)
-        start = start_of(request, query.get("cursor"))
+        query = self.validated_query(ListQuerySerializer)
+        start = decode_cursor(request, query.get("cursor"))
         page = StarterDeck.all(limit=query["limit"], start=start)
-        return page_response(request, page, StarterDeckShape)
+        return paginated_response(request, page, StarterDeckSerializer)
 
     @operation(
         "copyStarterDeck",
-        request=StarterCopyShape,
-        answers={201: DeckShape},
+        request=StarterCopySerializer,
+        answers={201: DeckSerializer},
         raises=[NotFound, IdTaken],
     )
     @action(detail=True, methods=["post"])
     def copy(self, request: Request, id: str) -> Response:
         """Make a deck of one's own with all the cards of a ready-made one."""
-        deck_id = self.body(StarterCopyShape).get("id")
-        deck = starters.copy(learner_id=self.learner_id, starter_id=id, deck_id=deck_id, now=now())
-        answer = Response(DeckShape(deck).data, status.HTTP_201_CREATED)
-        return versioned(answer, deck.version)
+        deck_id = self.validated_body(StarterCopySerializer).get("id")
+        deck = starters.copy_starter_deck(
+            learner_id=self.learner_id, starter_id=id, deck_id=deck_id, now=now()
+        )
+        answer = Response(DeckSerializer(deck).data, status.HTTP_201_CREATED)
+        return with_etag(answer, deck.version)

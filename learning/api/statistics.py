@@ -6,96 +6,98 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.serializers import Integer, Number, Query, Serializer
+from config.serializers import IntegerField, NumberField, QuerySerializer, Serializer
 from config.viewsets import Resource
-from learning.services.statistics import statistics
+from learning.services.statistics import read_statistics
 
 
-class StatisticsQuery(Query):
-    days = Integer(
+class StatisticsQuerySerializer(QuerySerializer):
+    days = IntegerField(
         min_value=1, max_value=366, default=365, help_text="Of the heatmap and the ratings"
     )
 
 
-class TotalsShape(Serializer):
+class TotalsSerializer(Serializer):
     """Of all cards now. Mature: an interval of three weeks or more; young: a shorter one."""
 
-    cards = Integer()
-    new = Integer()
-    learning = Integer()
-    relearning = Integer()
-    young = Integer()
-    mature = Integer()
-    suspended = Integer()
-    leech = Integer()
+    cards = IntegerField()
+    new = IntegerField()
+    learning = IntegerField()
+    relearning = IntegerField()
+    young = IntegerField()
+    mature = IntegerField()
+    suspended = IntegerField()
+    leech = IntegerField()
 
 
-class RetentionShape(Serializer):
+class RetentionSerializer(Serializer):
     """Reviews of known cards: the share remembered, and the share FSRS expected, 0–1."""
 
-    reviews = Integer()
-    remembered = Number(allow_null=True)
-    expected = Number(allow_null=True)
-    mature_reviews = Integer()
-    mature_remembered = Number(allow_null=True)
+    reviews = IntegerField()
+    remembered = NumberField(allow_null=True)
+    expected = NumberField(allow_null=True)
+    mature_reviews = IntegerField()
+    mature_remembered = NumberField(allow_null=True)
 
 
-class RetentionsShape(Serializer):
+class RetentionsSerializer(Serializer):
     """Over the last 7, 30 and 365 days."""
 
-    week = RetentionShape()
-    month = RetentionShape()
-    year = RetentionShape()
+    week = RetentionSerializer()
+    month = RetentionSerializer()
+    year = RetentionSerializer()
 
 
-class RatingsShape(Serializer):
-    again = Integer()
-    hard = Integer()
-    good = Integer()
-    easy = Integer()
+class RatingsSerializer(Serializer):
+    again = IntegerField()
+    hard = IntegerField()
+    good = IntegerField()
+    easy = IntegerField()
 
 
-class DurationsShape(Serializer):
+class DurationsSerializer(Serializer):
     """Milliseconds spent on answers."""
 
-    today = Integer()
-    week = Integer()
-    month = Integer()
-    year = Integer()
+    today = IntegerField()
+    week = IntegerField()
+    month = IntegerField()
+    year = IntegerField()
 
 
-class StudiedDayShape(Serializer):
+class StudiedDaySerializer(Serializer):
     on = serializers.DateField()
-    reviews = Integer()
-    duration_ms = Integer()
+    reviews = IntegerField()
+    duration_ms = IntegerField()
 
 
-class DueDayShape(Serializer):
+class DueDaySerializer(Serializer):
     on = serializers.DateField()
-    reviews = Integer()
+    reviews = IntegerField()
 
 
-class StatisticsShape(Serializer):
+class StatisticsSerializer(Serializer):
     """In the learner's own days. `longestStreakDays` looks back a year; the forecast of reviews
     is whole up to `forecastUntil`, beyond it only the first 1,000 due cards are counted."""
 
     today = serializers.DateField()
-    totals = TotalsShape()
-    streak_days = Integer()
-    longest_streak_days = Integer()
-    cards_learned = Integer()
-    retention = RetentionsShape()
-    ratings = RatingsShape()
-    duration_ms = DurationsShape()
-    heatmap = StudiedDayShape(many=True)
-    forecast = DueDayShape(many=True)
+    totals = TotalsSerializer()
+    streak_days = IntegerField()
+    longest_streak_days = IntegerField()
+    cards_learned = IntegerField()
+    retention = RetentionsSerializer()
+    ratings = RatingsSerializer()
+    duration_ms = DurationsSerializer()
+    heatmap = StudiedDaySerializer(many=True)
+    forecast = DueDaySerializer(many=True)
     forecast_until = serializers.DateField()
 
 
-class StudyStatistics(Resource):
-    @operation("getStatistics", answers={200: StatisticsShape}, query=StatisticsQuery)
+class StatisticsViewSet(Resource):
+    @operation(
+        "getStatistics", answers={200: StatisticsSerializer}, query=StatisticsQuerySerializer
+    )
     def retrieve(self, request: Request) -> Response:
         """Read how study goes: totals, retention, streak, time spent, and what comes due."""
-        query = self.query(StatisticsQuery)
-        found = statistics(learner_id=self.learner_id, days=query["days"], now=now())
-        return Response(StatisticsShape(found).data)
+        query = self.validated_query(StatisticsQuerySerializer)
+        result = read_statistics(learner_id=self.learner_id, days=query["days"], now=now())
+        return Response(StatisticsSerializer(result).data)

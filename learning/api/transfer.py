@@ -14,23 +14,31 @@ from config.clock import now
 from config.http import Parser, Renderer
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Boolean, Id, Instant, Integer, Query, Serializer, Text
+from config.serializers import (
+    BooleanField,
+    IdField,
+    InstantField,
+    IntegerField,
+    QuerySerializer,
+    Serializer,
+    TextField,
+)
 from config.viewsets import Resource
 from learning import transfer
 from learning.services import exports, file_uploads, imports
 from learning.services.cards import NoSuchDeck
-from learning.services.imports import LIMITS, MOST_ERRORS
+from learning.services.imports import LIMITS, MAX_ERRORS
 
 FORMATS = ["csv", "json", "apkg"]
 
 
-class _ImportShape(Serializer):
+class _ImportSerializer(Serializer):
     format = serializers.ChoiceField(
         FORMATS, required=False, help_text="By default told by the content"
     )
-    deck_id = Id(required=False, help_text="Takes the notes that name no deck")
-    dry_run = Boolean(default=False, help_text="Tell what would be done, and do nothing")
-    offset = Integer(
+    deck_id = IdField(required=False, help_text="Takes the notes that name no deck")
+    dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
+    offset = IntegerField(
         min_value=0,
         max_value=1_000_000,
         default=0,
@@ -38,7 +46,7 @@ class _ImportShape(Serializer):
     )
 
 
-class ImportFileShape(_ImportShape):
+class ImportFileSerializer(_ImportSerializer):
     """A file of at most 5 MB in the request itself."""
 
     file = serializers.FileField(allow_empty_file=True)
@@ -52,48 +60,52 @@ class ImportFileShape(_ImportShape):
         return super().to_internal_value(data)
 
 
-class ImportUploadShape(_ImportShape):
+class ImportUploadSerializer(_ImportSerializer):
     """A file that was uploaded before."""
 
-    upload_key = Id(help_text="As `POST /flashcards/uploads` gave it")
-    filename = Text(max_length=255, default="", allow_blank=True)
+    upload_key = IdField(help_text="As `POST /flashcards/uploads` gave it")
+    filename = TextField(max_length=255, default="", allow_blank=True)
 
 
-class RowErrorShape(Serializer):
-    row = Integer(help_text="Of a text file its row, else the place of the note, from 1; 0: all")
+class RowErrorSerializer(Serializer):
+    row = IntegerField(
+        help_text="Of a text file its row, else the place of the note, from 1; 0: all"
+    )
     field = serializers.CharField()
     code = serializers.CharField()
     message = serializers.CharField()
-    fatal = Boolean(help_text="The note was left out, not only what is named here")
+    fatal = BooleanField(help_text="The note was left out, not only what is named here")
 
 
-class ReportShape(Serializer):
+class ReportSerializer(Serializer):
     """What became of the notes of the file. With `nextOffset` the time was too short for all of
     them: send the file again with it as `offset`."""
 
-    imported = Integer(help_text="New notes")
-    updated = Integer(help_text="Notes that you had, with a new text or further reviews")
-    skipped = Integer(help_text="Notes of which the file says nothing new, or that you deleted")
-    failed = Integer()
-    errors = RowErrorShape(many=True, help_text=f"The first {MOST_ERRORS}")  # type: ignore[assignment]
-    next_offset = Integer(allow_null=True)
+    imported = IntegerField(help_text="New notes")
+    updated = IntegerField(help_text="Notes that you had, with a new text or further reviews")
+    skipped = IntegerField(
+        help_text="Notes of which the file says nothing new, or that you deleted"
+    )
+    failed = IntegerField()
+    errors = RowErrorSerializer(many=True, help_text=f"The first {MAX_ERRORS}")  # type: ignore[assignment]
+    next_offset = IntegerField(allow_null=True)
 
 
-class ExportQuery(Query):
+class ExportQuerySerializer(QuerySerializer):
     format = serializers.ChoiceField(FORMATS)
-    deck_id = Id(required=False)
+    deck_id = IdField(required=False)
 
 
-class NewUploadShape(Serializer):
-    size_bytes = Integer(min_value=1, max_value=LIMITS.file_bytes)
+class NewUploadSerializer(Serializer):
+    size_bytes = IntegerField(min_value=1, max_value=LIMITS.file_bytes)
 
 
-class UploadShape(Serializer):
+class UploadSerializer(Serializer):
     """PUT the file to `url`, with its size as Content-Length and without other headers of yours."""
 
-    upload_key = Id()
+    upload_key = IdField()
     url = serializers.URLField()
-    expires_at = Instant()
+    expires_at = InstantField()
 
 
 MEDIA_TYPES = {
@@ -116,16 +128,16 @@ class AnyRenderer(Renderer):
     media_type = "*/*"
 
 
-class Imports(Resource):
+class ImportViewSet(Resource):
     parser_classes = [MultiPartParser, Parser]
 
     @operation(
         "importFlashcards",
         request={
-            "multipart/form-data": ImportFileShape,
-            "application/json": ImportUploadShape,
+            "multipart/form-data": ImportFileSerializer,
+            "application/json": ImportUploadSerializer,
         },
-        answers={200: ReportShape},
+        answers={200: ReportSerializer},
         raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
     )
     def create(self, request: Request) -> Response:
@@ -135,10 +147,10 @@ class Imports(Resource):
         again, nothing is added twice: notes that are known are updated where the file is newer.
         """
         if request.content_type.startswith("multipart/"):
-            fields = self.body(ImportFileShape)
+            fields = self.validated_body(ImportFileSerializer)
             upload = fields["file"]
             return self._answer(fields, upload.file, upload.name)
-        fields = self.body(ImportUploadShape)
+        fields = self.validated_body(ImportUploadSerializer)
         key = fields["upload_key"]
         with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
             return self._answer(fields, file, fields["filename"])
@@ -152,14 +164,14 @@ class Imports(Resource):
             offset=fields["offset"],
             now=now(),
         )
-        return Response(ReportShape(report).data)
+        return Response(ReportSerializer(report).data)
 
 
-class Uploads(Resource):
+class UploadViewSet(Resource):
     @operation(
         "createUpload",
-        request=NewUploadShape,
-        answers={201: UploadShape},
+        request=NewUploadSerializer,
+        answers={201: UploadSerializer},
     )
     def create(self, request: Request) -> Response:
         """Ask where to upload a file that is too large for a request.
@@ -167,18 +179,18 @@ class Uploads(Resource):
         The address takes one file of that size within 15 minutes; import it by its key within a
         day.
         """
-        upload = file_uploads.offer_upload(
-            learner_id=self.learner_id, now=now(), **self.body(NewUploadShape)
+        upload = file_uploads.presign_upload(
+            learner_id=self.learner_id, now=now(), **self.validated_body(NewUploadSerializer)
         )
-        return Response(UploadShape(upload).data, status.HTTP_201_CREATED)
+        return Response(UploadSerializer(upload).data, status.HTTP_201_CREATED)
 
 
-class Exports(Resource):
+class ExportViewSet(Resource):
     renderer_classes = [AnyRenderer]
 
     @operation(
         "exportFlashcards",
-        query=ExportQuery,
+        query=ExportQuerySerializer,
         answers={
             (200, "text/csv"): OpenApiTypes.BINARY,
             (200, "application/zip"): OpenApiTypes.BINARY,
@@ -193,7 +205,7 @@ class Exports(Resource):
         CSV has what was written; JSON and Anki packages have schedule and history as well. A file
         that is too large for an answer is found at the address that 303 leads to, for 15 minutes.
         """
-        query, at = self.query(ExportQuery), now()
+        query, at = self.validated_query(ExportQuerySerializer), now()
         format = query["format"]
         filename, media_type = f"parley-{at:%Y-%m-%d}.{format}", MEDIA_TYPES[format]
         with TemporaryFile() as file:
@@ -205,7 +217,7 @@ class Exports(Resource):
                 now=at,
             )
             if file.tell() > file_uploads.ANSWER_BYTES:
-                url = file_uploads.offer_download(
+                url = file_uploads.presign_download(
                     learner_id=self.learner_id, file=file, filename=filename, media_type=media_type
                 )
                 return HttpResponse(status=303, headers={"Location": url})

@@ -4,7 +4,7 @@ All kinds are imported here: a read of several kinds at once must know each.
 """
 
 from learning.models.base import Tombstone
-from learning.models.cards import Card, Copy, Deck, Note
+from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.models.log import Day, LogEntry
 from learning.models.practice import Session, Turn
 from learning.models.scenarios import Draft, Revision, Scenario, Usage
@@ -13,9 +13,9 @@ from learning.models.starters import StarterCards, StarterDeck
 
 __all__ = [
     "Card",
-    "Copy",
     "Day",
     "Deck",
+    "DeckCopy",
     "Draft",
     "LogEntry",
     "Note",

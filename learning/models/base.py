@@ -11,16 +11,17 @@ from config.store.items import Item, Page, Raw
 TOMBSTONE_S = 180 * 24 * 3600
 
 
-class Owned(Item):
+class LearnerItem(Item):
     """A thing of a learner's: `LEARNER#<sub>` / `<PREFIX><id>`.
 
-    `made_from` is the digest of the request that made it (see `learning.services.idempotency`).
+    `request_digest` is the digest of the request that made it (see
+    `learning.services.idempotency`).
     """
 
     PREFIX: ClassVar[str]
 
     id = UnicodeAttribute()
-    made_from = UnicodeAttribute()
+    request_digest = UnicodeAttribute(attr_name="made_from")
     created_at = UTCDateTimeAttribute()
     updated_at = UTCDateTimeAttribute()
 
@@ -31,13 +32,13 @@ class Owned(Item):
     @classmethod
     def of(cls, learner_id: str, own_id: str) -> Self | None:
         """One consistent read."""
-        return cls.find(*cls.key(learner_id, own_id))
+        return cls.get_or_none(*cls.key(learner_id, own_id))
 
     @classmethod
     def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> Page[Self]:
         """One page of the learner's things of this kind, by id."""
         condition = cls.sk.startswith(cls.PREFIX)
-        return cls.page(learner_key(learner_id), condition, limit=limit, start=start)
+        return cls.query_page(learner_key(learner_id), condition, limit=limit, start=start)
 
 
 class Tombstone(Item, discriminator="tombstone"):

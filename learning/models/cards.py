@@ -22,7 +22,7 @@ from accounts.models import learner_key
 from config.store.connection import connection
 from config.store.items import ConditionFailed, Item, Page, Raw, key_instant
 from learning.days import MATURE_DAYS
-from learning.models.base import Owned
+from learning.models.base import LearnerItem
 from learning.scheduling import (
     Memory,
     State,
@@ -31,7 +31,7 @@ from learning.scheduling import (
 FRONT_KEY_LENGTH = 80
 
 
-class Deck(Owned, discriminator="deck"):
+class Deck(LearnerItem, discriminator="deck"):
     """A set of cards: `DECK#<id>`. Limits and retention of None leave the learner's own.
 
     `closing` is set while the deck is being deleted: no card may enter any more. It is no part of
@@ -51,23 +51,23 @@ class Deck(Owned, discriminator="deck"):
     copied_from = UnicodeAttribute(null=True)
     version = VersionAttribute()
 
-    def close(self) -> bool:
+    def block_new_cards(self) -> bool:
         """Lets no card enter any more; False where the deck is not what was read."""
         self.closing = True
         try:
-            self.mark(Deck.closing.set(True), condition=Deck.version == self.version)
+            self.update_silently(Deck.closing.set(True), condition=Deck.version == self.version)
         except ConditionFailed:
             return False
         return True
 
-    def reopen(self) -> None:
+    def allow_new_cards(self) -> None:
         """Lets cards enter again, if the deck was closed and is still there."""
         if self.closing:
             with contextlib.suppress(ConditionFailed):
-                self.mark(Deck.closing.remove(), condition=Deck.kind == Deck)
+                self.update_silently(Deck.closing.remove(), condition=Deck.kind == Deck)
 
 
-class Copy(Item, discriminator="copy"):
+class DeckCopy(Item, discriminator="copy"):
     """How far the copy of a deck has come: `COPY#<id of the new deck>`, for a day."""
 
     PREFIX = "COPY#"
@@ -77,13 +77,13 @@ class Copy(Item, discriminator="copy"):
     done = BooleanAttribute(default=False)
 
     @classmethod
-    def of(cls, learner_id: str, deck_id: str, now: datetime) -> "Copy":
+    def of(cls, learner_id: str, deck_id: str, now: datetime) -> "DeckCopy":
         """One consistent read; a copy that nothing is known of begins."""
         key = learner_key(learner_id), f"{cls.PREFIX}{deck_id}"
-        return cls.find(*key) or cls(*key, expires_at=int(now.timestamp()) + cls.KEPT_S)
+        return cls.get_or_none(*key) or cls(*key, expires_at=int(now.timestamp()) + cls.KEPT_S)
 
 
-class Note(Owned, discriminator="note"):
+class Note(LearnerItem, discriminator="note"):
     """What a learner wrote to be asked in several ways: `NOTE#<id>`, type reversed or cloze.
 
     Its cards are `CARD#<id>.<ordinal>`. A basic note is its only card and has no item here.
@@ -113,18 +113,18 @@ def search_key(front: str) -> str:
     return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
 
 
-class Card(Owned, discriminator="card"):
+class Card(LearnerItem, discriminator="card"):
     """One study item: `CARD#<id>`; the only card of a basic note is its note as well.
 
     lsi1 (queue): `<L|R|N#0|N#1|S>#<instant>`: (re)learning and review cards by due, new ones by
     creation, then new ones put off, suspended ones apart; a buried card stands where its burial
     ends. lsi2: the same behind `<deck id>#`. lsi3: `F#<front>`.
 
-    `suspended_by` is `learner` or `leech`, `buried_by` `learner` or `sibling`. `pardoned` is the
-    leech level the learner has forgiven. `early_void`: the log has a void whose target has not
-    come in. `owed`: what days are still to gain by this card, {date: {counter: count}}.
-    `tallied`: the totals it is counted in, parted by blanks. `origin`: what an import knows of it
-    besides (see `learning.services.imports`).
+    `suspended_by` is `learner` or `leech`, `buried_by` `learner` or `sibling`.
+    `forgiven_leech_level` is the leech level the learner has forgiven. `early_void`: the log has a
+    void whose target has not come in. `uncounted_days`: what days are still to gain by this card,
+    {date: {counter: count}}. `counted_in_totals`: the totals it is counted in, parted by blanks.
+    `origin`: what an import knows of it besides (see `learning.services.imports`).
     """
 
     PREFIX = "CARD#"
@@ -147,12 +147,12 @@ class Card(Owned, discriminator="card"):
     suspended = BooleanAttribute(default=False)
     suspended_by = UnicodeAttribute(null=True)
     leech = BooleanAttribute(default=False)
-    pardoned = NumberAttribute(null=True)
+    forgiven_leech_level = NumberAttribute(attr_name="pardoned", null=True)
     buried_until = UTCDateTimeAttribute(null=True)
     buried_by = UnicodeAttribute(null=True)
     early_void = BooleanAttribute(null=True)
-    owed = JSONAttribute(null=True)
-    tallied = UnicodeAttribute(default="")
+    uncounted_days = JSONAttribute(attr_name="owed", null=True)
+    counted_in_totals = UnicodeAttribute(attr_name="tallied", default="")
     state = UnicodeAttribute(default=State.NEW.value)
     step = NumberAttribute(null=True)
     stability = NumberAttribute(null=True)
@@ -180,7 +180,7 @@ class Card(Owned, discriminator="card"):
             lapses=int(self.lapses),
         )
 
-    def remember(self, memory: Memory) -> None:
+    def set_memory(self, memory: Memory) -> None:
         """Takes over a scheduling state and the place in the queue that follows from it."""
         self.state = memory.state.value
         self.step = memory.step
@@ -189,9 +189,9 @@ class Card(Owned, discriminator="card"):
         self.last_review_at = memory.last_review_at
         self.introduced_at = memory.introduced_at
         self.reps, self.lapses = memory.reps, memory.lapses
-        self.place()
+        self.set_index_keys()
 
-    def place(self) -> None:
+    def set_index_keys(self) -> None:
         """Sets the index keys from deck, front, state, due instant and burial."""
         queue, at = self._queue(), max(self.due_at, self.buried_until or self.due_at)
         if queue == "N":
@@ -209,32 +209,36 @@ class Card(Owned, discriminator="card"):
     def suspend(self, by: Literal["learner", "leech"]) -> None:
         """Keeps the card out of the queue until it is unsuspended."""
         self.suspended, self.suspended_by = True, by
-        self.place()
+        self.set_index_keys()
 
-    def unsuspend(self, *, pardoned: float | None) -> None:
+    def unsuspend(self, *, forgiven_leech_level: float | None) -> None:
         """Lets the card come again; as a leech only when it goes beyond the pardoned level."""
-        self.suspended, self.suspended_by, self.pardoned = False, None, pardoned
-        self.place()
+        self.suspended, self.suspended_by, self.forgiven_leech_level = (
+            False,
+            None,
+            forgiven_leech_level,
+        )
+        self.set_index_keys()
 
-    def judge(self, level: int, *, suspend: bool) -> None:
+    def mark_leech(self, level: int, *, suspend: bool) -> None:
         """Marks a leech by its level (0: none), and suspends it where that is wanted.
 
         Follows from the lapses alone, so that undoing a lapse undoes what it led to.
         """
         self.leech = level > 0
-        if suspend and level > (self.pardoned or 0) and not self.suspended:
+        if suspend and level > (self.forgiven_leech_level or 0) and not self.suspended:
             self.suspend("leech")
-        elif self.suspended_by == "leech" and level <= (self.pardoned or 0):
-            self.unsuspend(pardoned=self.pardoned)
+        elif self.suspended_by == "leech" and level <= (self.forgiven_leech_level or 0):
+            self.unsuspend(forgiven_leech_level=self.forgiven_leech_level)
 
     def bury(self, until: datetime, by: Literal["learner", "sibling"]) -> None:
         """Keeps the card out of the queue for a while."""
         self.buried_until, self.buried_by = until, by
-        self.place()
+        self.set_index_keys()
 
     def unbury(self) -> None:
         self.buried_until = self.buried_by = None
-        self.place()
+        self.set_index_keys()
 
     @property
     def has_siblings(self) -> bool:
@@ -254,7 +258,7 @@ class Card(Owned, discriminator="card"):
     def of_note(cls, learner_id: str, note_id: str) -> "list[Card]":
         """The cards of a reversed or cloze note in order of their ids: one query."""
         condition = cls.sk.startswith(f"{cls.PREFIX}{note_id}.")
-        return cls.every(learner_key(learner_id), condition)
+        return cls.query_all(learner_key(learner_id), condition)
 
     @classmethod
     def queue(
@@ -278,16 +282,16 @@ class Card(Owned, discriminator="card"):
             prefix, f"{prefix}1#{last}" if letter == "N" else prefix + last
         )
         index = "lsi2" if deck_id else "lsi1"
-        return cls.page(learner_key(learner_id), condition, index=index, limit=limit).items
+        return cls.query_page(learner_key(learner_id), condition, index=index, limit=limit).items
 
     @classmethod
     def in_deck(cls, learner_id: str, deck_id: str, *, limit: int) -> "list[Card]":
         """Some cards of a deck, suspended ones too: one query."""
         condition = cls.lsi2.startswith(f"{deck_id}#")
-        return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
+        return cls.query_page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
 
     @classmethod
-    def sought(
+    def search(
         cls,
         learner_id: str,
         condition: Condition,
@@ -312,7 +316,7 @@ class Card(Owned, discriminator="card"):
         if len(raws) > limit:
             raws = raws[:limit]
             last = {key: raws[-1][key] for key in ("pk", "sk", index) if key}
-        return Page([cls.read(raw) for raw in raws], last)
+        return Page([cls.from_raw(raw) for raw in raws], last)
 
     @classmethod
     def _cards_only(cls, matching: Condition | None) -> Condition:
@@ -321,10 +325,10 @@ class Card(Owned, discriminator="card"):
         return cards if matching is None else cards & matching
 
     @classmethod
-    def coming_due(cls, learner_id: str, *, before: datetime, limit: int) -> "Page[Card]":
+    def due_before(cls, learner_id: str, *, before: datetime, limit: int) -> "Page[Card]":
         """The first review cards that are due before an instant: one query."""
         condition = cls.lsi1.between("R#", f"R#{key_instant(before - datetime.resolution)}")
-        return cls.page(learner_key(learner_id), condition, index="lsi1", limit=limit)
+        return cls.query_page(learner_key(learner_id), condition, index="lsi1", limit=limit)
 
     @classmethod
     def page_of_deck(
@@ -332,7 +336,9 @@ class Card(Owned, discriminator="card"):
     ) -> "Page[Card]":
         """One page of a deck's cards, suspended ones too, by queue."""
         condition = cls.lsi2.startswith(f"{deck_id}#")
-        return cls.page(learner_key(learner_id), condition, index="lsi2", limit=limit, start=start)
+        return cls.query_page(
+            learner_key(learner_id), condition, index="lsi2", limit=limit, start=start
+        )
 
     @classmethod
     def all_of(
@@ -364,7 +370,7 @@ class Card(Owned, discriminator="card"):
             index, condition = "lsi2", cls.lsi2.startswith(prefix)
         elif letter:
             index, condition = "lsi1", cls.lsi1.startswith(f"{letter}#")
-        return cls.page(
+        return cls.query_page(
             learner_key(learner_id),
             condition,
             index=index,

@@ -100,7 +100,7 @@ class LogEntry(Item, discriminator="entry"):
                 item.target_id = entry.target_id
         return item
 
-    def order(self) -> str:
+    def sort_key(self) -> str:
         """The place in the log, as text that sorts."""
         return f"{key_instant(self.at)}#{self.id}"
 
@@ -132,18 +132,22 @@ class LogEntry(Item, discriminator="entry"):
     @classmethod
     def of_card(cls, learner_id: str, card_id: str) -> "list[LogEntry]":
         """A card's whole log in order; one query for each megabyte (some 3,000 entries)."""
-        return cls.every(learner_key(learner_id), cls.lsi4.startswith(f"{card_id}#"), index="lsi4")
+        return cls.query_all(
+            learner_key(learner_id), cls.lsi4.startswith(f"{card_id}#"), index="lsi4"
+        )
 
     @classmethod
     def oldest(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[LogEntry]":
         """One page of the learner's whole log, in order of time."""
         condition = cls.lsi5.startswith(cls.PREFIX)
-        return cls.page(learner_key(learner_id), condition, index="lsi5", limit=limit, start=start)
+        return cls.query_page(
+            learner_key(learner_id), condition, index="lsi5", limit=limit, start=start
+        )
 
     @classmethod
     def by_card(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[LogEntry]":
         """One page of the learner's whole log, card after card, each in order."""
-        return cls.page(
+        return cls.query_page(
             learner_key(learner_id), cls.lsi4 > "0", index="lsi4", limit=limit, start=start
         )
 
@@ -155,7 +159,7 @@ class LogEntry(Item, discriminator="entry"):
         condition = (
             cls.lsi4.startswith(f"{card_id}#") if card_id else cls.lsi5.startswith(cls.PREFIX)
         )
-        return cls.page(
+        return cls.query_page(
             learner_key(learner_id),
             condition,
             index="lsi4" if card_id else "lsi5",
@@ -197,7 +201,7 @@ class Day(Item, discriminator="day"):
     def key(cls, learner_id: str, on: date) -> tuple[str, str]:
         return learner_key(learner_id), f"{cls.PREFIX}{on.isoformat()}"
 
-    def counted(self, counter: str, deck_id: str | None = None) -> int:
+    def count_of(self, counter: str, deck_id: str | None = None) -> int:
         """A counter's value, of all decks or one."""
         name = f"{counter}:{deck_id}" if deck_id else counter
         return int(self.raw.get(name, {}).get("N", 0))
@@ -207,7 +211,7 @@ class Day(Item, discriminator="day"):
         return date.fromisoformat(self.sk.removeprefix(self.PREFIX))
 
     @classmethod
-    def addition(
+    def add_write(
         cls, learner_id: str, on: date, counts: Mapping[str, int], condition: Condition | None
     ) -> Update:
         """The write that adds to the day's counters."""
@@ -219,9 +223,11 @@ class Day(Item, discriminator="day"):
     def between(cls, learner_id: str, first: date, last: date) -> "list[Day]":
         """The days of a span on which the learner studied, oldest first: one query for a year."""
         ends = (f"{cls.PREFIX}{on.isoformat()}" for on in (first, last))
-        return cls.every(learner_key(learner_id), cls.sk.between(*ends))
+        return cls.query_all(learner_key(learner_id), cls.sk.between(*ends))
 
     @classmethod
     def all_of(cls, learner_id: str) -> "list[Day]":
         """Every day the learner studied, newest first: one query for some 5,000 of them."""
-        return cls.every(learner_key(learner_id), cls.sk.startswith(cls.PREFIX), descending=True)
+        return cls.query_all(
+            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), descending=True
+        )

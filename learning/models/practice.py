@@ -15,12 +15,12 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.store.items import Item, Page, Raw, key_instant
-from learning.models.base import Owned
+from learning.models.base import LearnerItem
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")
 
 
-class Session(Owned, discriminator="practice_session"):
+class Session(LearnerItem, discriminator="practice_session"):
     """One time through a scenario: `SESSION#<id>`.
 
     The scenario's revision is pinned with its digest. `state` is where the dialogue stands, for
@@ -60,11 +60,11 @@ class Session(Owned, discriminator="practice_session"):
         """Whether the partner has taken leave."""
         return bool(self.state["ended"])
 
-    def place(self) -> None:
+    def set_index_keys(self) -> None:
         """Sets the index key from the instant of creation."""
         self.lsi5 = f"{self.PREFIX}{key_instant(self.created_at)}#{self.id}"
 
-    def take(self, turn: "Turn", state: dict[str, Any]) -> None:
+    def record_turn(self, turn: "Turn", state: dict[str, Any]) -> None:
         """Takes over what a turn has led to."""
         if state["node"] != self.state["node"]:
             self.hints_here = 0
@@ -95,7 +95,7 @@ class Session(Owned, discriminator="practice_session"):
         if scenario_id is not None:
             wanted = cls.scenario_id == scenario_id
             matching = wanted if matching is None else matching & wanted
-        return cls.page(
+        return cls.query_page(
             learner_key(learner_id),
             cls.lsi5.startswith(cls.PREFIX),
             index="lsi5",
@@ -129,4 +129,6 @@ class Turn(Item, discriminator="turn"):
     @classmethod
     def all_of(cls, learner_id: str, session_id: str) -> "list[Turn]":
         """A session's turns in order: one query, for they are few."""
-        return cls.every(learner_key(learner_id), cls.sk.startswith(f"{cls.PREFIX}{session_id}#"))
+        return cls.query_all(
+            learner_key(learner_id), cls.sk.startswith(f"{cls.PREFIX}{session_id}#")
+        )

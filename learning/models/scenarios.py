@@ -24,7 +24,7 @@ SUMMARY = ("title", "context", "description", "level", "language")
 def folded(text: str) -> str:
     """Text as it is searched: without case and accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(each for each in plain if not unicodedata.combining(each))
+    return "".join(character for character in plain if not unicodedata.combining(character))
 
 
 class Scenario(Item, discriminator="scenario"):
@@ -51,7 +51,7 @@ class Scenario(Item, discriminator="scenario"):
     published_digest = UnicodeAttribute(null=True)
     draft_digest = UnicodeAttribute()
     pack_digest = UnicodeAttribute(null=True)
-    made_from = UnicodeAttribute()
+    request_digest = UnicodeAttribute(attr_name="made_from")
     created_at = UTCDateTimeAttribute()
     updated_at = UTCDateTimeAttribute()
     published_at = UTCDateTimeAttribute(null=True)
@@ -64,20 +64,20 @@ class Scenario(Item, discriminator="scenario"):
     @classmethod
     def of(cls, scenario_id: str) -> "Scenario | None":
         """One consistent read."""
-        return cls.find(*cls.key(scenario_id))
+        return cls.get_or_none(*cls.key(scenario_id))
 
     @property
     def has_unpublished_changes(self) -> bool:
         return bool(self.draft_digest != self.published_digest)
 
-    def show(self, script: Mapping[str, Any]) -> None:
+    def set_summary(self, script: Mapping[str, Any]) -> None:
         """Takes over what the catalogue shows of a script, and its place there."""
         for name in SUMMARY:
             setattr(self, name, script[name])
         self.search_text = folded(f"{self.title}\n{self.description}\n{self.context}")
-        self.place()
+        self.set_index_keys()
 
-    def place(self) -> None:
+    def set_index_keys(self) -> None:
         """Sets the index keys from status, level and order."""
         self.gsi1pk = f"SCENARIOS#{self.status}"
         self.gsi1sk = f"{self.level}#{int(self.order):06}#{self.id}"
@@ -102,7 +102,7 @@ class Scenario(Item, discriminator="scenario"):
             matching.append(cls.language == language)
         if search is not None:
             matching.append(cls.search_text.contains(folded(search)))
-        return cls.page(
+        return cls.query_page(
             f"SCENARIOS#{status}",
             cls.gsi1sk.startswith(f"{level}#") if level else None,
             index="gsi1",
@@ -139,7 +139,7 @@ class Revision(Item, discriminator="revision"):
     @classmethod
     def of(cls, scenario_id: str, number: int) -> "Revision | None":
         """One consistent read."""
-        return cls.find(*cls.key(scenario_id, number))
+        return cls.get_or_none(*cls.key(scenario_id, number))
 
 
 class Usage(Item, discriminator="usage"):
@@ -157,6 +157,6 @@ class Usage(Item, discriminator="usage"):
         return f"SCENARIO#{scenario_id}", cls.SK
 
     @classmethod
-    def add(cls, scenario_id: str) -> None:
+    def count_session(cls, scenario_id: str) -> None:
         """Counts one more session: one blind write."""
-        cls(*cls.key(scenario_id)).apply(cls.kind.set(cls), cls.sessions.add(1))
+        cls(*cls.key(scenario_id)).update_attributes(cls.kind.set(cls), cls.sessions.add(1))

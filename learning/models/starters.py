@@ -29,7 +29,7 @@ class StarterDeck(Item, discriminator="starter"):
     @classmethod
     def all(cls, *, limit: int, start: Raw | None) -> "Page[StarterDeck]":
         """One page by level and id."""
-        return cls.page("STARTERS", index="gsi1", limit=limit, start=start)
+        return cls.query_page("STARTERS", index="gsi1", limit=limit, start=start)
 
 
 class StarterCards(Item, discriminator="starter_cards"):

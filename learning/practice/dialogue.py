@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
 from learning.practice.matching import Match, Text
-from learning.practice.script import Mistake, Node, Part, Script, ScriptError, read, taken
+from learning.practice.script import Mistake, Node, Part, Script, ScriptError, chosen_branch, read
 
 __all__ = [
     "DialogueEndedError",
@@ -162,7 +162,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
     goals = {goal.id: goal for goal in part.goals}
-    branch = taken(node, goals, text)
+    branch = chosen_branch(node, goals, text)
     heard = {goal.id for goal in part.goals if goal.cues.find(text)}
     if branch and branch.goal and branch.cues.find(text):
         heard.add(branch.goal)
@@ -170,18 +170,18 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     reached = [*state["goals"], *new]
     tries = state["tries"]
     if branch:
-        said, to = branch.say, branch.to
+        line, to = branch.say, branch.to
     elif tries < len(node.fallback.lines):
-        said, to, tries = node.fallback.lines[tries], node.id, tries + 1
+        line, to, tries = node.fallback.lines[tries], node.id, tries + 1
     else:
-        said, to = node.fallback.then, node.fallback.to
+        line, to = node.fallback.then, node.fallback.to
     if to != node.id:
         node, tries = _enter(part, to, reached), 0
-        said = f"{said} {node.line}".strip()
+        line = f"{line} {node.line}".strip()
     turn = state["turn"] + 1
     ended = not node.branches
     if turn >= TURN_LIMIT and not ended:
-        said, ended = part.farewell, True
+        line, ended = part.farewell, True
     after = State(
         role=part.role,
         node=node.id,
@@ -191,7 +191,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         goals=reached,
         ended=ended,
     )
-    return Reply(said, after, new, corrections(script, learner_text))
+    return Reply(line, after, new, corrections(script, learner_text))
 
 
 def _enter(part: Part, name: str, reached: Sequence[str]) -> Node:
@@ -223,8 +223,8 @@ def hint(script: Script, state: State, n: int) -> str:
 def corrections(script: Script, learner_text: str) -> tuple[Correction, ...]:
     """The typical mistakes of the script that this text makes, from left to right."""
     text = Text.of(learner_text, script.language)
-    found = _mistakes(script, text)
-    return tuple(_correction(text.original, found, i) for i in range(len(found)))
+    mistakes = _mistakes(script, text)
+    return tuple(_correction(text.original, mistakes, i) for i in range(len(mistakes)))
 
 
 def _mistakes(script: Script, text: Text) -> list[tuple[Match, Mistake]]:
@@ -243,13 +243,13 @@ def _mistakes(script: Script, text: Text) -> list[tuple[Match, Mistake]]:
     return kept
 
 
-def _correction(original: str, found: list[tuple[Match, Mistake]], i: int) -> Correction:
+def _correction(original: str, mistakes: list[tuple[Match, Mistake]], i: int) -> Correction:
     """Every mistake of the sentence is put right in its cloze, and the i-th one hidden."""
-    match, mistake = found[i]
+    match, mistake = mistakes[i]
     start, end = _sentence(original, match)
     sentence = cloze = ""
     at = start
-    for other, its in found:
+    for other, its in mistakes:
         if start <= other.start and other.end <= end:
             before, better = original[at : other.start], _better(other, its)
             hidden = f"{{{{c1::{better}}}}}" if other is match else better
@@ -311,12 +311,12 @@ def score(script: Script, role: str, turns: Sequence[str]) -> Scores:
 def _replay(script: Script, role: str, turns: Sequence[str]) -> list[_Turn]:
     played: list[_Turn] = []
     _, state = opening(script, role)
-    for said in turns:
+    for learner_text in turns:
         if state["ended"]:
             break
-        answer = reply(script, state, said)
+        answer = reply(script, state, learner_text)
         understood = answer.state["missed"] == state["missed"]
-        text = Text.of(said, script.language)
+        text = Text.of(learner_text, script.language)
         played.append(_Turn(text, understood, answer.goals, answer.corrections))
         state = answer.state
     return played
@@ -369,13 +369,15 @@ def _fluency(script: Script, played: list[_Turn]) -> Score:
     expected = WORDS_PER_TURN[script.level]
     points, evidence = 0.0, []
     for i, turn in enumerate(played):
-        said = len(turn.text.words)
+        word_count = len(turn.text.words)
         if not turn.understood:
             evidence.append(Evidence(i, "not understood"))
             continue
-        points += 0.6 + 0.4 * min(1.0, said / expected)
-        if said < expected:
-            evidence.append(Evidence(i, f"{said} words; {expected} are usual at {script.level}"))
+        points += 0.6 + 0.4 * min(1.0, word_count / expected)
+        if word_count < expected:
+            evidence.append(
+                Evidence(i, f"{word_count} words; {expected} are usual at {script.level}")
+            )
     return _score(points, len(played), evidence)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 GAP = "..."
-MOST_GAPS = 2  # each multiplies the ways to try a match by six
+MAX_GAPS = 2  # each multiplies the ways to try a match by six
 _GAP_REGEX = r"((?:\S+ ){0,5}?)"
 _WORD = re.compile(r"[^\W_]+")
 _ENGLISH_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -47,10 +47,10 @@ class Text:
         """English keeps a contraction as one word ("dont" is "don't"); French "l'eau" is two."""
         original = unicodedata.normalize("NFC", written)
         words, spans = [], []
-        for found in (_ENGLISH_WORD if language == "en" else _WORD).finditer(original):
-            if word := fold(found[0], language):
+        for match in (_ENGLISH_WORD if language == "en" else _WORD).finditer(original):
+            if word := fold(match[0], language):
                 words.append(word)
-                spans.append(found.span())
+                spans.append(match.span())
         folded = "".join(f"{word} " for word in words)
         return cls(original, folded, tuple(words), tuple(spans))
 
@@ -79,16 +79,16 @@ class Pattern:
     regex: re.Pattern[str]
 
     def find_all(self, text: Text) -> list[Match]:
-        return [self._match(text, found) for found in self.regex.finditer(text.folded)]
+        return [self._match(text, match) for match in self.regex.finditer(text.folded)]
 
     def find(self, text: Text) -> Match | None:
-        found = self.regex.search(text.folded)
-        return self._match(text, found) if found else None
+        match = self.regex.search(text.folded)
+        return self._match(text, match) if match else None
 
     @staticmethod
-    def _match(text: Text, found: re.Match[str]) -> Match:
+    def _match(text: Text, match: re.Match[str]) -> Match:
         def words(group: int) -> tuple[int, int]:
-            return text.folded.count(" ", 0, found.start(group)), len(found[group].split())
+            return text.folded.count(" ", 0, match.start(group)), len(match[group].split())
 
         first, count = words(0)
         return Match(
@@ -96,19 +96,19 @@ class Pattern:
             end=text.spans[first + count - 1][1],
             words=count,
             said=text.slice(first, count),
-            parts=tuple(text.slice(*words(i + 1)) for i in range(found.re.groups)),
+            parts=tuple(text.slice(*words(i + 1)) for i in range(match.re.groups)),
         )
 
 
 @lru_cache(maxsize=8192)
 def pattern(source: str, language: str) -> Pattern:
     """Compile a pattern. Raises ValueError when it has no words, begins or ends with a gap, or
-    has more than MOST_GAPS."""
+    has more than MAX_GAPS."""
     written = source.split()
     if not written or GAP in (written[0], written[-1]):
         raise ValueError("a pattern begins and ends with a word")
-    if written.count(GAP) > MOST_GAPS:
-        raise ValueError(f"a pattern has at most {MOST_GAPS} gaps")
+    if written.count(GAP) > MAX_GAPS:
+        raise ValueError(f"a pattern has at most {MAX_GAPS} gaps")
     return Pattern(source, re.compile(r"(?<!\S)" + "".join(_regex(w, language) for w in written)))
 
 

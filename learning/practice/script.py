@@ -37,8 +37,8 @@ class Cues:
     def find(self, text: Text) -> Match | None:
         if any(p.find(text) for p in self.unless):
             return None
-        found = [match for p in self.phrases if (match := p.find(text))]
-        return max(found, key=lambda match: match.words, default=None)
+        matches = [match for p in self.phrases if (match := p.find(text))]
+        return max(matches, key=lambda match: match.words, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,15 +257,15 @@ def _cues(fields: dict[str, _Field], language: str, phrases: str = "phrases") ->
 
 
 def _roles(field: _Field) -> tuple[Role, Role]:
-    found = []
+    roles = []
     for item in field.items(2, 2):
         fields = item.fields("id name brief")
-        found.append(
+        roles.append(
             Role(fields["id"].slug(), fields["name"].text(60), fields["brief"].text(400)),
         )
-    if found[0].id == found[1].id:
+    if roles[0].id == roles[1].id:
         field.fail("the two roles must differ")
-    return found[0], found[1]
+    return roles[0], roles[1]
 
 
 def _phrase(field: _Field, language: str) -> Phrase:
@@ -401,20 +401,20 @@ def _check_branches(script: Script, goals: dict[str, Goal], node: Node, at: str)
         if branch.to == node.id and not branch.say:
             raise ScriptError(f"{path}.say", "an answer that stays at its node must say something")
         text = Text.of(branch.example, script.language)
-        if (other := taken(node, goals, text)) is not branch:
+        if (other := chosen_branch(node, goals, text)) is not branch:
             where = f"into the branch '{other.example}'" if other else "nowhere"
             raise ScriptError(f"{path}.example", f"leads {where}, not into its own branch")
         for mistake in script.mistakes:
-            if found := mistake.cues.find(text):
-                raise ScriptError(f"{path}.example", f"'{found.said}' counts as a mistake")
+            if match := mistake.cues.find(text):
+                raise ScriptError(f"{path}.example", f"'{match.said}' counts as a mistake")
 
 
-def taken(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:
+def chosen_branch(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:
     """The branch this answer takes: the one recognised by most words, be it by its own cues or
     its goal's; of equals the one with more words of its own, then the first."""
 
     def words(cues: Cues) -> int:
-        return found.words if (found := cues.find(text)) else 0
+        return match.words if (match := cues.find(text)) else 0
 
     def strength(branch: Branch) -> tuple[int, int]:
         own = max(words(branch.cues), words(branch.also))

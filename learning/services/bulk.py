@@ -7,11 +7,11 @@ from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Item, Put, Write, fetch, transact
-from learning.models.cards import Card, Copy, Deck, Note
-from learning.services.cards import NoSuchDeck, create_deck, new_card, open_deck
+from config.store.items import ConditionFailed, Item, Put, Write, batch_get, transact
+from learning.models.cards import Card, Deck, DeckCopy, Note
+from learning.services.cards import NoSuchDeck, create_deck, new_card, open_deck_check
 from learning.services.notes import SHARED
-from learning.services.progress import counted_in, totals_write
+from learning.services.progress import totals_with, totals_write
 
 TRIES = 8
 CHUNK = 45  # cards in one transaction, each perhaps of another deck, and one read of both
@@ -25,7 +25,7 @@ class CopyUnfinished(ServiceUnavailable):
 
 
 @dataclass(frozen=True)
-class Made:
+class ItemResult:
     """What became of one card of a list."""
 
     status: Literal["created", "duplicate", "rejected"]
@@ -40,62 +40,65 @@ class Made:
 
 def create_cards(
     *, learner_id: str, items: Sequence[Mapping[str, Any]], now: datetime
-) -> list[Made]:
+) -> list[ItemResult]:
     """Makes basic notes with their cards, each or none; new ones come up in the order given.
 
     One read and one transaction for every 45. Raises ServiceUnavailable.
     """
-    made: list[Made] = []
+    results: list[ItemResult] = []
     for start in range(0, len(items), CHUNK):
         # A microsecond apart, they keep their order in the queue.
         cards = [
             new_card(learner_id, fields, now + timedelta(microseconds=start + n))
             for n, fields in enumerate(items[start : start + CHUNK])
         ]
-        made += _create(learner_id, cards)
-    return made
+        results += _create_group(learner_id, cards)
+    return results
 
 
-def _create(learner_id: str, cards: Sequence[Card]) -> list[Made]:
+def _create_group(learner_id: str, cards: Sequence[Card]) -> list[ItemResult]:
     decks = {card.deck_id: Deck.key(learner_id, card.deck_id) for card in cards}
     for _ in range(TRIES):
-        stored = fetch(*((card.pk, card.sk) for card in cards), *decks.values())
+        stored = batch_get(*((card.pk, card.sk) for card in cards), *decks.values())
         taken: dict[str, Card] = {}
-        outcomes = [_judge(card, stored, decks, taken) for card in cards]
+        outcomes = [_validate(card, stored, decks, taken) for card in cards]
         new = [outcome.card for outcome in outcomes if outcome.status == "created" and outcome.card]
         if not new:
             return outcomes
         try:
             transact(
                 *(Put(card, Card.pk.does_not_exist()) for card in new),
-                *(open_deck(learner_id, deck_id) for deck_id in {card.deck_id for card in new}),
-                *totals_write(learner_id, counted_in(*new)),
+                *(
+                    open_deck_check(learner_id, deck_id)
+                    for deck_id in {card.deck_id for card in new}
+                ),
+                *totals_write(learner_id, totals_with(*new)),
             )
         except ConditionFailed:
             for card in new:
-                card.tallied = ""
+                card.counted_in_totals = ""
             continue
         return outcomes
     raise ServiceUnavailable
 
 
-def _judge(
+def _validate(
     card: Card,
     stored: Mapping[tuple[str, str], Item],
     decks: Mapping[str, tuple[str, str]],
     taken: dict[str, Card],
-) -> Made:
+) -> ItemResult:
     """What is to become of one card, given what is stored and taken before it."""
     present = taken.get(card.id) or stored.get((card.pk, card.sk))
-    if isinstance(present, Card) and present.made_from == card.made_from:
-        return Made("duplicate", present)
+    if isinstance(present, Card) and present.request_digest == card.request_digest:
+        return ItemResult("duplicate", present)
     if present is not None:
-        return Made("rejected", problem=IdTaken())
+        return ItemResult("rejected", problem=IdTaken())
     deck = stored.get(decks[card.deck_id])
     if not isinstance(deck, Deck) or deck.closing:
-        return Made("rejected", problem=NoSuchDeck.at("deckId"))
+        return ItemResult("rejected", problem=NoSuchDeck.at("deckId"))
     taken[card.id] = card
-    return Made("created", card)
+    return ItemResult("created", card)
 
 
 def duplicate_deck(
@@ -113,23 +116,23 @@ def duplicate_deck(
         *("description", "native_language", "target_language"),
         *("new_cards_per_day", "reviews_per_day", "desired_retention"),
     )
-    fields = {each: getattr(source, each) for each in copied}
-    made = create_deck(
+    fields = {name_: getattr(source, name_) for name_ in copied}
+    deck = create_deck(
         learner_id=learner_id,
         fields={"id": copy_id, "name": name or source.name, "copied_from": deck_id, **fields},
         now=now,
     )
-    copy = Copy.of(learner_id, copy_id, now)
+    copy = DeckCopy.of(learner_id, copy_id, now)
     for _ in range(COPY_BUDGET // COPY_CHUNK):
         if copy.done:
-            return made
+            return deck
         page = Card.page_of_deck(learner_id, deck_id, limit=COPY_CHUNK, start=copy.up_to)
-        _copy(learner_id, page.items, made, now)
+        _copy(learner_id, page.items, deck, now)
         copy.done, copy.up_to = page.next_key is None, page.next_key
         copy.put()
     if not copy.done:
         raise CopyUnfinished
-    return made
+    return deck
 
 
 def _copy(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -> None:
@@ -138,24 +141,24 @@ def _copy(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -> 
     for _ in range(TRIES):
         wanted = [_copied_card(learner_id, card, deck, now) for card in cards]
         keys = [Note.key(learner_id, note_id) for note_id in note_ids]
-        sources = fetch(*keys) if keys else {}
+        sources = batch_get(*keys) if keys else {}
         notes = [
             _copied_note(learner_id, note, deck, now)
             for note in sources.values()
             if isinstance(note, Note)
         ]
         things: list[Card | Note] = [*wanted, *notes]
-        present = fetch(*((each.pk, each.sk) for each in things)) if things else {}
-        missing = [each for each in things if (each.pk, each.sk) not in present]
+        present = batch_get(*((item.pk, item.sk) for item in things)) if things else {}
+        missing = [item for item in things if (item.pk, item.sk) not in present]
         if not missing:
             return
-        new = [each for each in missing if isinstance(each, Card)]
-        writes: list[Write] = [Put(each, type(each).pk.does_not_exist()) for each in missing]
+        new = [item for item in missing if isinstance(item, Card)]
+        writes: list[Write] = [Put(item, type(item).pk.does_not_exist()) for item in missing]
         try:
             transact(
                 *writes,
-                open_deck(learner_id, deck.id),
-                *totals_write(learner_id, counted_in(*new)),
+                open_deck_check(learner_id, deck.id),
+                *totals_write(learner_id, totals_with(*new)),
             )
         except ConditionFailed:
             continue
@@ -172,13 +175,13 @@ def _copied_card(learner_id: str, card: Card, deck: Deck, now: datetime) -> Card
         id=card_id,
         note_id=note_id,
         ordinal=card.ordinal,
-        made_from=deck.made_from,
+        request_digest=deck.request_digest,
         due_at=card.created_at,
         created_at=now,
         updated_at=now,
         **_text(card, deck),
     )
-    copy.place()
+    copy.set_index_keys()
     return copy
 
 
@@ -188,7 +191,7 @@ def _copied_note(learner_id: str, note: Note, deck: Deck, now: datetime) -> Note
         *Note.key(learner_id, note_id),
         id=note_id,
         type=note.type,
-        made_from=deck.made_from,
+        request_digest=deck.request_digest,
         created_at=now,
         updated_at=now,
         **_text(note, deck),

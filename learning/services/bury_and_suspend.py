@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from config.problems import NotFound, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, fetch, transact
+from config.store.items import ConditionFailed, Put, batch_get, transact
 from learning.models.cards import Card
 from learning.scheduling import leech_level
-from learning.services.progress import counted_in, totals_write
-from learning.services.study_context import Study
+from learning.services.progress import totals_with, totals_write
+from learning.services.study_context import StudyContext
 
 TRIES = 8
 
@@ -16,7 +16,7 @@ TRIES = 8
 def suspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
     """Takes a card out of study. Raises NotFound."""
 
-    def change(card: Card, _: Study) -> bool:
+    def change(card: Card, _: StudyContext) -> bool:
         if card.suspended_by == "learner":
             return False
         card.suspend("learner")
@@ -28,11 +28,11 @@ def suspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
 def unsuspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
     """Takes a card back into study; a leech stays until its next warning. Raises NotFound."""
 
-    def change(card: Card, study: Study) -> bool:
+    def change(card: Card, study: StudyContext) -> bool:
         if not card.suspended:
             return False
         threshold = int(study.scheduler.leech_threshold)
-        card.unsuspend(pardoned=leech_level(int(card.lapses), threshold) or None)
+        card.unsuspend(forgiven_leech_level=leech_level(int(card.lapses), threshold) or None)
         return True
 
     return _changed(learner_id, card_id, change, now)
@@ -41,7 +41,7 @@ def unsuspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
 def bury(*, learner_id: str, card_id: str, now: datetime) -> Card:
     """Puts a card off until the learner's next day. Raises NotFound."""
 
-    def change(card: Card, study: Study) -> bool:
+    def change(card: Card, study: StudyContext) -> bool:
         until = study.calendar.end(study.calendar.day(now))
         if (card.buried_until, card.buried_by) == (until, "learner"):
             return False
@@ -54,7 +54,7 @@ def bury(*, learner_id: str, card_id: str, now: datetime) -> Card:
 def unbury(*, learner_id: str, card_id: str, now: datetime) -> Card:
     """Shows a buried card again. Raises NotFound."""
 
-    def change(card: Card, _: Study) -> bool:
+    def change(card: Card, _: StudyContext) -> bool:
         if not card.buried_by:
             return False
         card.unbury()
@@ -64,20 +64,20 @@ def unbury(*, learner_id: str, card_id: str, now: datetime) -> Card:
 
 
 def _changed(
-    learner_id: str, card_id: str, change: Callable[[Card, Study], bool], now: datetime
+    learner_id: str, card_id: str, change: Callable[[Card, StudyContext], bool], now: datetime
 ) -> Card:
     """Changes a card whatever else happens to it: one read, one write where there is a change."""
     key = Card.key(learner_id, card_id)
     for _ in range(TRIES):
-        stored = fetch(key, *Study.keys(learner_id))
+        stored = batch_get(key, *StudyContext.keys(learner_id))
         card = stored.get(key)
         if not isinstance(card, Card):
             raise NotFound
-        if not change(card, Study.of(learner_id, stored)):
+        if not change(card, StudyContext.of(learner_id, stored)):
             return card
         card.updated_at = now
         try:
-            transact(Put(card), *totals_write(learner_id, counted_in(card)))
+            transact(Put(card), *totals_write(learner_id, totals_with(card)))
         except ConditionFailed:
             continue
         return card

@@ -12,11 +12,11 @@ from config.problems import (
     ServiceUnavailable,
     check_version,
 )
-from config.store.items import Check, ConditionFailed, Item, Put, Write, fetch, transact
+from config.store.items import Check, ConditionFailed, Item, Put, Write, batch_get, transact
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
-from learning.services.idempotency import identity, made_before
-from learning.services.progress import counted_in, counted_out, totals_write
+from learning.services.idempotency import find_existing, split_id
+from learning.services.progress import totals_with, totals_without, totals_write
 from learning.services.study_context import DECK_OPTIONS, read_scheduler
 
 TRIES = 8
@@ -49,21 +49,21 @@ def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
 
     Raises IdTaken when the id was used for anything else.
     """
-    deck_id, rest, made_from = identity(fields)
+    deck_id, rest, request_digest = split_id(fields)
     while True:
         deck = Deck(
             *Deck.key(learner_id, deck_id),
             id=deck_id,
-            made_from=made_from,
+            request_digest=request_digest,
             created_at=now,
             updated_at=now,
             **rest,
         )
         try:
-            transact(Put(deck, Deck.pk.does_not_exist()), *_options(learner_id, deck, {}))
+            transact(Put(deck, Deck.pk.does_not_exist()), *_options_write(learner_id, deck, {}))
         except ConditionFailed:
-            if made := made_before(deck):
-                return made
+            if existing := find_existing(deck):
+                return existing
             continue  # only the scheduler's settings were changed meanwhile
         return deck
 
@@ -77,34 +77,34 @@ def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
     try:
         transact(
             Put(card, Card.pk.does_not_exist()),
-            open_deck(learner_id, card.deck_id),
-            *totals_write(learner_id, counted_in(card)),
+            open_deck_check(learner_id, card.deck_id),
+            *totals_write(learner_id, totals_with(card)),
         )
     except ConditionFailed as error:
-        if made := made_before(card):
-            return made
+        if existing := find_existing(card):
+            return existing
         raise NoSuchDeck.at("deckId") from error
     return card
 
 
 def new_card(learner_id: str, fields: Mapping[str, Any], now: datetime) -> Card:
     """A basic note's card that is not stored yet."""
-    card_id, rest, made_from = identity(fields)
+    card_id, rest, request_digest = split_id(fields)
     card = Card(
         *Card.key(learner_id, card_id),
         id=card_id,
         note_id=card_id,
-        made_from=made_from,
+        request_digest=request_digest,
         due_at=now,
         created_at=now,
         updated_at=now,
         **rest,
     )
-    card.place()
+    card.set_index_keys()
     return card
 
 
-def open_deck(learner_id: str, deck_id: str) -> Check:
+def open_deck_check(learner_id: str, deck_id: str) -> Check:
     """The condition that a deck exists and is not being deleted."""
     condition = (Deck.kind == Deck) & Deck.closing.does_not_exist()
     return Check(*Deck.key(learner_id, deck_id), condition)
@@ -127,10 +127,10 @@ def update_deck(
         if deck is None:
             raise NotFound
         check_version(expected_version, int(deck.version))
-        before = _own(deck)
-        assign(deck, changes, now)
+        before = _own_options(deck)
+        apply_fields(deck, changes, now)
         try:
-            transact(Put(deck), *_options(learner_id, deck, before))
+            transact(Put(deck), *_options_write(learner_id, deck, before))
         except ConditionFailed:
             continue
         return deck
@@ -158,9 +158,9 @@ def update_card(
             raise CardOfNote
         check_version(expected_version, int(card.version))
         from_deck = card.deck_id
-        assign(card, changes, now)
-        card.place()
-        moved = [open_deck(learner_id, card.deck_id)] if card.deck_id != from_deck else []
+        apply_fields(card, changes, now)
+        card.set_index_keys()
+        moved = [open_deck_check(learner_id, card.deck_id)] if card.deck_id != from_deck else []
         try:
             transact(Put(card), *moved)
         except ConditionFailed as lost:
@@ -186,7 +186,7 @@ def delete_card(
             raise CardOfNote
         check_version(expected_version, int(card.version))
         try:
-            transact(gone(card, now), *totals_write(learner_id, counted_out(card)))
+            transact(delete_write(card, now), *totals_write(learner_id, totals_without(card)))
         except ConditionFailed:
             continue
         return
@@ -209,9 +209,9 @@ def delete_deck(
     on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck and, beyond 1,000 cards,
     DeletionUnfinished.
     """
-    keys = [Deck.key(learner_id, each) for each in (deck_id, move_to) if each]
+    keys = [Deck.key(learner_id, id_) for id_ in (deck_id, move_to) if id_]
     for attempt in range(TRIES):
-        stored = fetch(*keys)
+        stored = batch_get(*keys)
         deck = stored.get(keys[0])
         if not isinstance(deck, Deck):
             if attempt:
@@ -224,16 +224,16 @@ def delete_deck(
             keeps_cards = move_to is None and not delete_cards
             if keeps_cards and Card.in_deck(learner_id, deck_id, limit=1):
                 raise DeckNotEmpty
-            if not deck.close():
+            if not deck.block_new_cards():
                 continue
             _clear_all(learner_id, deck_id, move_to, now, keeps_cards=keeps_cards)
         except (DeckNotEmpty, NoSuchDeck):
-            deck.reopen()
+            deck.allow_new_cards()
             raise
         with suppress(ConditionFailed):
             unchanged = (Deck.version == deck.version) & Deck.closing.exists()
             tombstone = Put(Tombstone.of(deck, now), unchanged)
-            transact(tombstone, *_options(learner_id, deck, _own(deck)))
+            transact(tombstone, *_options_write(learner_id, deck, _own_options(deck)))
             return
     raise ServiceUnavailable
 
@@ -259,17 +259,17 @@ def _clear_all(
 def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
     """Moves or removes some cards; one that was reviewed meanwhile comes again with the next."""
     keys = {Note.key(learner_id, card.note_id) for card in batch if card.has_siblings}
-    notes = [note for note in fetch(*keys).values() if isinstance(note, Note)] if keys else []
+    notes = [note for note in batch_get(*keys).values() if isinstance(note, Note)] if keys else []
     things: list[Card | Note] = [*batch, *notes]
     if move_to is None:
-        writes: list[Write] = [gone(each, now) for each in things]
-        writes += totals_write(learner_id, counted_out(*batch))
+        writes: list[Write] = [delete_write(item, now) for item in things]
+        writes += totals_write(learner_id, totals_without(*batch))
     else:
-        for each in things:
-            assign(each, {"deck_id": move_to}, now)
+        for item in things:
+            apply_fields(item, {"deck_id": move_to}, now)
         for card in batch:
-            card.place()
-        writes = [open_deck(learner_id, move_to), *map(Put, things)]
+            card.set_index_keys()
+        writes = [open_deck_check(learner_id, move_to), *map(Put, things)]
     try:
         transact(*writes)
     except ConditionFailed as lost:
@@ -277,28 +277,28 @@ def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: dat
             raise NoSuchDeck.at("moveTo") from lost
 
 
-def assign(item: Card | Deck | Note, changes: Mapping[str, Any], now: datetime) -> None:
+def apply_fields(item: Card | Deck | Note, changes: Mapping[str, Any], now: datetime) -> None:
     for name, value in changes.items():
         setattr(item, name, value)
     item.updated_at = now
 
 
-def gone(item: Card | Deck | Note, now: datetime) -> Put:
+def delete_write(item: Card | Deck | Note, now: datetime) -> Put:
     """The write that leaves a tombstone in an item's place, provided it has not changed."""
     return Put(Tombstone.of(item, now), type(item).version == item.version)
 
 
-def _own(deck: Deck) -> dict[str, Any]:
+def _own_options(deck: Deck) -> dict[str, Any]:
     """The options that a deck has of its own."""
     return {name: value for name in DECK_OPTIONS if (value := getattr(deck, name)) is not None}
 
 
-def _options(learner_id: str, deck: Deck, before: Mapping[str, Any]) -> list[Write]:
+def _options_write(learner_id: str, deck: Deck, before: Mapping[str, Any]) -> list[Write]:
     """The write that brings the scheduler's copy of a deck's options up to date, if need be.
 
     The copy lets a review find them in the same read as everything else.
     """
-    after = {} if deck.closing else _own(deck)
+    after = {} if deck.closing else _own_options(deck)
     if after == before:
         return []
     scheduler = read_scheduler(learner_id=learner_id)

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
-from config.store.items import Item, fetch
-from learning.days import possible_days
+from config.store.items import Item, batch_get
+from learning.days import candidate_days
 from learning.models.cards import Card
 from learning.models.log import Day
 from learning.scheduling import Memory, Settings, preview, retrievability
-from learning.services.study_context import Study
+from learning.services.study_context import StudyContext
 
 WINDOW = 100  # cards read of each queue, whatever the backlog
 COUNTED = WINDOW  # a count this high means "100 or more"
 
 
 @dataclass(frozen=True)
-class Due:
+class DueCard:
     """A card to study, and where each answer (`again`, `hard`, `good`, `easy`) would take it."""
 
     card: Card
@@ -26,13 +26,13 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Queue:
+class DueQueue:
     """The cards to study now, in order. Counts are within the day's limits; 100 means 100 or more.
 
     `next_learning_at` is when a card in learning comes up next, where one waits.
     """
 
-    cards: list[Due]
+    cards: list[DueCard]
     learning: int
     review: int
     new: int
@@ -40,10 +40,10 @@ class Queue:
     day_ends_at: datetime
 
 
-def queue_keys(learner_id: str, *, now: datetime) -> list[tuple[str, str]]:
+def due_queue_keys(learner_id: str, *, now: datetime) -> list[tuple[str, str]]:
     """What to fetch before `due_queue`, for those who fetch other things with it."""
-    days = [Day.key(learner_id, day) for day in possible_days(now)]
-    return [*Study.keys(learner_id), *days]
+    days = [Day.key(learner_id, day) for day in candidate_days(now)]
+    return [*StudyContext.keys(learner_id), *days]
 
 
 def due_queue(
@@ -53,23 +53,23 @@ def due_queue(
     limit: int,
     now: datetime,
     stored: Mapping[tuple[str, str], Item] | None = None,
-) -> Queue:
+) -> DueQueue:
     """(Re)learning cards whose step has passed, then reviews of the learner's day, the one most
     likely forgotten first, then new cards as they were made, within the day's limits.
 
     One read, unless `stored` has it, and at most three queries, each of a fixed window.
     """
     if stored is None:
-        stored = fetch(*queue_keys(learner_id, now=now))
-    study = Study.of(learner_id, stored)
+        stored = batch_get(*due_queue_keys(learner_id, now=now))
+    study = StudyContext.of(learner_id, stored)
     today = study.calendar.day(now)
-    found = stored.get(Day.key(learner_id, today))
-    day = found if isinstance(found, Day) else Day(*Day.key(learner_id, today))
+    studied_day = stored.get(Day.key(learner_id, today))
+    day = studied_day if isinstance(studied_day, Day) else Day(*Day.key(learner_id, today))
     ends_at = study.calendar.end(today)
     settings = study.scheduler.settings()
 
-    limits = _Limits(study, day)
-    notes = _Notes(study.scheduler.bury_siblings)
+    limits = _DailyLimits(study, day)
+    notes = _ShownNotes(study.scheduler.bury_siblings)
 
     steps = Card.queue(learner_id, "L", before=ends_at, deck_id=deck_id, limit=WINDOW)
     learning = [card for card in steps if card.due_at <= now]
@@ -82,7 +82,7 @@ def due_queue(
         unseen = Card.queue(learner_id, "N", before=ends_at, deck_id=deck_id, limit=WINDOW)
         new = limits.allowed("new_cards_per_day", notes.first_of_each(unseen))
     reviews.sort(key=lambda card: retrievability(card.memory, now, settings.weights))
-    return Queue(
+    return DueQueue(
         cards=[_due(card, study, settings, now) for card in [*learning, *reviews, *new][:limit]],
         learning=min(len(learning), COUNTED),
         review=min(len(reviews), COUNTED),
@@ -93,7 +93,7 @@ def due_queue(
 
 
 @dataclass
-class _Notes:
+class _ShownNotes:
     """Which notes are shown already: with `bury_siblings` each shows one card a day."""
 
     bury_siblings: bool
@@ -111,10 +111,10 @@ class _Notes:
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _DailyLimits:
     """What the day's limits leave, of the learner's as of each deck's own."""
 
-    study: Study
+    study: StudyContext
     day: Day
 
     COUNTERS: ClassVar = {"new_cards_per_day": "introduced", "reviews_per_day": "reviewed"}
@@ -122,9 +122,9 @@ class _Limits:
     def left(self, option: str, deck_id: str | None) -> int:
         """How many cards more, of one deck or of all."""
         counter = self.COUNTERS[option]
-        whole = int(getattr(self.study.scheduler, option)) - self.day.counted(counter)
+        whole = int(getattr(self.study.scheduler, option)) - self.day.count_of(counter)
         own = self.study.deck_option(deck_id, option) if deck_id else None
-        return whole if own is None else min(whole, own - self.day.counted(counter, deck_id))
+        return whole if own is None else min(whole, own - self.day.count_of(counter, deck_id))
 
     def allowed(self, option: str, cards: Sequence[Card]) -> list[Card]:
         """The first cards that stay within all limits."""
@@ -138,7 +138,7 @@ class _Limits:
         return chosen
 
 
-def _due(card: Card, study: Study, settings: Settings, now: datetime) -> Due:
+def _due(card: Card, study: StudyContext, settings: Settings, now: datetime) -> DueCard:
     own = study.deck_option(card.deck_id, "desired_retention")
     answers = preview(
         card.memory,
@@ -148,4 +148,4 @@ def _due(card: Card, study: Study, settings: Settings, now: datetime) -> Due:
         studied_on=study.calendar.day(now),
     )
     by_name = {rating.wire: memory for rating, memory in answers.items()}
-    return Due(card, by_name, retrievability(card.memory, now, settings.weights))
+    return DueCard(card, by_name, retrievability(card.memory, now, settings.weights))

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import learner_key
 from config.problems import NotFound
-from config.store.items import Raw, fetch
+from config.store.items import Raw, batch_get
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, replay
-from learning.services.imports import UNTOLD, says, shown
-from learning.services.study_context import Study
+from learning.services.imports import UNTOLD, content_digest, media_text
+from learning.services.study_context import StudyContext
 from learning.transfer import CardState, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
 from learning.transfer.history import review_of
@@ -61,14 +61,14 @@ class _Export:
     ) -> None:
         self.learner_id, self.deck_id, self.now, self.with_log = learner_id, deck_id, now, with_log
         pk = learner_key(learner_id)
-        self.study = Study.of(learner_id, fetch(*Study.keys(learner_id)))
+        self.study = StudyContext.of(learner_id, batch_get(*StudyContext.keys(learner_id)))
         self.decks = {
-            deck.id: deck.name for deck in Deck.every(pk, Deck.sk.startswith(Deck.PREFIX))
+            deck.id: deck.name for deck in Deck.query_all(pk, Deck.sk.startswith(Deck.PREFIX))
         }
         self.settings = {0: Settings()}
         if with_log:
-            versions = Scheduler.every(pk, Scheduler.sk.startswith(Scheduler.SK))
-            self.settings |= {int(each.number): each.settings() for each in versions}
+            versions = Scheduler.query_all(pk, Scheduler.sk.startswith(Scheduler.SK))
+            self.settings |= {int(version.number): version.settings() for version in versions}
         self.log = _Log(learner_id) if with_log else None
 
     def notes(self) -> Iterator[Source]:
@@ -78,9 +78,9 @@ class _Export:
         while chunk := list(islice(groups, CHUNK)):
             keys = [Note.key(self.learner_id, cards[0].note_id) for cards in chunk]
             wanted = [key for key, cards in zip(keys, chunk, strict=True) if cards[0].has_siblings]
-            found = fetch(*wanted) if wanted else {}
+            items = batch_get(*wanted) if wanted else {}
             for key, cards in zip(keys, chunk, strict=True):
-                head = found.get(key) if cards[0].has_siblings else cards[0]
+                head = items.get(key) if cards[0].has_siblings else cards[0]
                 if isinstance(head, Note | Card):  # a note may have gone since its cards were read
                     yield self._note(head, cards)
 
@@ -96,7 +96,7 @@ class _Export:
 
     def _note(self, head: Note | Card, cards: Sequence[Card]) -> Source:
         origin: dict[str, Any] = head.origin or {}
-        as_it_came = says(head) == origin.get("says")
+        as_it_came = content_digest(head) == origin.get("says")
         front, back, notes = head.front, head.back, head.notes or ""
         if head.type == "cloze" and back:  # what is shown behind a cloze is its notes elsewhere
             back, notes = "", "\n".join(filter(None, (back, notes)))
@@ -116,7 +116,7 @@ class _Export:
             modified_at=_instant(origin.get("modified_at") if as_it_came else None)
             or head.updated_at,
         )
-        return replace(note, front=_text(note, "front"), back=_text(note, "back"))
+        return replace(note, front=_side_text(note, "front"), back=_side_text(note, "back"))
 
     def _state(self, card: Card) -> CardState:
         memory = card.memory
@@ -206,10 +206,10 @@ def _media(head: Note | Card, origin: dict[str, Any]) -> Iterator[Media]:
             yield Media(kind, url)
 
 
-def _text(note: Source, side: Literal["front", "back"]) -> str:
+def _side_text(note: Source, side: Literal["front", "back"]) -> str:
     """A side without what stands there only for its media."""
     text = note.front if side == "front" else note.back
-    return "" if text == shown(note, side) else text
+    return "" if text == media_text(note, side) else text
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -37,7 +37,7 @@ class Upload:
     expires_at: datetime
 
 
-def offer_upload(*, learner_id: str, size_bytes: int, now: datetime) -> Upload:
+def presign_upload(*, learner_id: str, size_bytes: int, now: datetime) -> Upload:
     """A signed address that takes one file."""
     upload_key = str(ULID())
     url = client("s3").generate_presigned_url(
@@ -58,7 +58,7 @@ def open_upload(*, learner_id: str, upload_key: str) -> BinaryIO:
     Raises NoSuchUpload and FileTooLarge.
     """
     try:
-        found = call(
+        answer = call(
             "s3", "get_object",
             Bucket=stack().transfer_bucket,
             Key=_upload(learner_id, upload_key),
@@ -68,8 +68,8 @@ def open_upload(*, learner_id: str, upload_key: str) -> BinaryIO:
         if error_code(error) in ("NoSuchKey", "AccessDenied"):
             raise NoSuchUpload from error
         raise
-    with found["Body"] as body:
-        if found["ContentLength"] > LIMITS.file_bytes:
+    with answer["Body"] as body:
+        if answer["ContentLength"] > LIMITS.file_bytes:
             raise FileTooLarge
         file = TemporaryFile()  # noqa: SIM115 - the caller's to close
         shutil.copyfileobj(body, file)
@@ -77,7 +77,7 @@ def open_upload(*, learner_id: str, upload_key: str) -> BinaryIO:
     return file
 
 
-def offer_download(*, learner_id: str, file: BinaryIO, filename: str, media_type: str) -> str:
+def presign_download(*, learner_id: str, file: BinaryIO, filename: str, media_type: str) -> str:
     """Keeps a file for a day; answers a signed address that gives it out under its name."""
     where = {"Bucket": stack().transfer_bucket, "Key": f"exports/{learner_id}/{ULID()}"}
     file.seek(0)

@@ -9,9 +9,9 @@ from ulid import ULID
 
 from config.problems import IdTaken
 from config.store.items import Item
-from learning.models.base import Owned
+from learning.models.base import LearnerItem
 
-T = TypeVar("T", bound=Owned)
+T = TypeVar("T", bound=LearnerItem)
 
 
 def digest(fields: Mapping[str, Any]) -> str:
@@ -20,21 +20,21 @@ def digest(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def identity(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+def split_id(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
     """The id to make (the client's or a new one), the other fields, and their digest."""
     rest = dict(fields)
     made_id = rest.pop("id", None) or str(ULID())
     return made_id, rest, digest(fields)
 
 
-def made_before(item: T) -> T | None:
+def find_existing(item: T) -> T | None:
     """The stored item where the same request made it; None where there is none.
 
     Raises IdTaken where another request did.
     """
-    stored = Item.find(item.pk, item.sk)
+    stored = Item.get_or_none(item.pk, item.sk)
     if stored is None:
         return None
-    if isinstance(stored, type(item)) and stored.made_from == item.made_from:
+    if isinstance(stored, type(item)) and stored.request_digest == item.request_digest:
         return stored
     raise IdTaken

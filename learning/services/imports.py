@@ -7,7 +7,7 @@ reads it yet; one transaction then makes the card, which is the fold of that log
 `origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
 note (or the card that is one): `guid`, `media` (kind, name, field) and `urls`, those of them that
 we show; `created_at`, `modified_at`; `digest`, by which a file that has nothing new is told at
-once, and `says`, which tells whether the learner has changed the text since. Of a card:
+once, and `content_digest`, which tells whether the learner has changed the text since. Of a card:
 `standing`, with `entry`, the last of its log at the time.
 """
 
@@ -20,17 +20,17 @@ from typing import Any
 
 from accounts.models import learner_key
 from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
-from config.store.items import ConditionFailed, Item, Put, Write, fetch, put_all, transact
+from config.store.items import ConditionFailed, Item, Put, Write, batch_get, batch_put, transact
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
-from learning.services.cards import NoSuchDeck, create_deck, open_deck
+from learning.services.cards import NoSuchDeck, create_deck, open_deck_check
 from learning.services.idempotency import digest
 from learning.services.notes import SHARED, faces, update_note
-from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
-from learning.services.review import TRANSACTION_LIMIT, history, take_in
-from learning.services.study_context import Study
+from learning.services.progress import DayCounts, add_days, progress_writes, totals_with
+from learning.services.review import TRANSACTION_LIMIT, append_entries, fold_log
+from learning.services.study_context import StudyContext
 from learning.transfer import Limits, RowError, Rows
 from learning.transfer import Note as Source
 from learning.transfer.history import (
@@ -46,15 +46,19 @@ from learning.transfer.model import CardState
 LIMITS = Limits(deck_chars=100)
 CHUNK_NOTES = 20
 CHUNK_CARDS = 45  # with their log's days and their notes they fit a transaction
-MOST_ERRORS = 100
-MOST_DECKS = 200  # made by one import
-MOST_MEDIA = 50
+MAX_ERRORS = 100
+MAX_DECKS = 200  # made by one import
+MAX_MEDIA = 50
 BACK_OF_REVERSED = 2_000  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
 TRIES = 8
 KEYS = 90
 UNTOLD = ("stability", "difficulty", "last_review_at")
-SAID = ("front", "back", *(name for name in SHARED if not name.startswith(("deck", "source"))))
+DIGESTED_FIELDS = (
+    "front",
+    "back",
+    *(name for name in SHARED if not name.startswith(("deck", "source"))),
+)
 
 
 @dataclass
@@ -68,10 +72,10 @@ class Report:
     errors: list[RowError] = field(default_factory=list)
     next_offset: int | None = None
 
-    def reports(self, error: RowError) -> None:
+    def add_error(self, error: RowError) -> None:
         """Counts a row that is left out; the first hundred are told one by one."""
         self.failed += error.fatal
-        if len(self.errors) < MOST_ERRORS:
+        if len(self.errors) < MAX_ERRORS:
             self.errors.append(error)
 
 
@@ -97,21 +101,21 @@ def import_notes(
     seen = 0
     for seen, row in enumerate(islice(rows, offset, None), offset + 1):
         if isinstance(row, RowError):
-            run.report.reports(row)
+            run.report.add_error(row)
         else:
             chunk.append(row)
         if len(chunk) == CHUNK_NOTES:
-            run.take(chunk)
+            run.import_chunk(chunk)
             chunk = []
             if time.monotonic() > until:
                 run.report.next_offset = seen
                 return run.report
-    run.take(chunk)
+    run.import_chunk(chunk)
     return run.report
 
 
 @dataclass
-class _Made:
+class _NewNote:
     """A new note with its cards and their logs, ready to be written."""
 
     note: Note | None
@@ -142,19 +146,19 @@ class _Import:
 
     def _open_decks(self) -> list[Deck]:
         prefix = Deck.sk.startswith(Deck.PREFIX)
-        decks = Deck.every(learner_key(self.learner_id), prefix)
+        decks = Deck.query_all(learner_key(self.learner_id), prefix)
         return [deck for deck in decks if not deck.closing]
 
-    def take(self, chunk: Sequence[Source]) -> None:
+    def import_chunk(self, chunk: Sequence[Source]) -> None:
         """Takes some notes in, whatever other devices do meanwhile. Raises ServiceUnavailable."""
         wanted: dict[str, tuple[Source, str, list[Face]]] = {}
         for source in chunk:
-            if (fault := _fault(source)) or not (deck := self._deck_of(source)):
-                self.report.reports(fault or self._no_deck(source))
+            if (fault := _size_error(source)) or not (deck := self._deck_of(source)):
+                self.report.add_error(fault or self._no_deck(source))
                 continue
             note_id = id_of(source, source.deck or self.deck_id or "")
             try:
-                made = _faces(source)
+                note_faces = _faces(source)
             except ValidationFailed as problem:
                 self._refuse(source, problem.errors[0])
                 continue
@@ -162,18 +166,18 @@ class _Import:
                 self.report.skipped += 1
                 continue
             self.seen.add(note_id)
-            wanted[note_id] = source, deck, made
+            wanted[note_id] = source, deck, note_faces
         for _ in range(TRIES):
-            if not (wanted := self._pass(wanted)):
+            if not (wanted := self._import_once(wanted)):
                 return
         raise ServiceUnavailable("Your cards change at this moment: send the file again")
 
     def _refuse(self, source: Source, error: FieldError) -> None:
-        self.report.reports(RowError(source.row, error.field, error.code.upper(), error.message))
+        self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
 
     def _no_deck(self, source: Source) -> RowError:
         if source.deck:
-            message = f"One import makes at most {MOST_DECKS} decks."
+            message = f"One import makes at most {MAX_DECKS} decks."
             return RowError(source.row, "deck", "TOO_MANY", message)
         return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or give deckId.")
 
@@ -183,13 +187,15 @@ class _Import:
             return self.deck_id
         key = source.deck.casefold()
         if key not in self.decks:
-            if self.decks_made == MOST_DECKS:
+            if self.decks_made == MAX_DECKS:
                 return None
             self.decks_made += 1
-            self.decks[key] = name_based("deck", key) if self.dry_run else self._make(source.deck)
+            self.decks[key] = (
+                name_based("deck", key) if self.dry_run else self._create_deck(source.deck)
+            )
         return self.decks[key]
 
-    def _make(self, name: str) -> str:
+    def _create_deck(self, name: str) -> str:
         made_id = name_based("deck", name.casefold())
         fields = {"name": name, "description": ""}
         try:
@@ -202,59 +208,65 @@ class _Import:
             pass  # one of this name was deleted or is called otherwise by now
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
 
-    def _pass(
+    def _import_once(
         self, wanted: Mapping[str, tuple[Source, str, list[Face]]]
     ) -> dict[str, tuple[Source, str, list[Face]]]:
         """Deals with each note once; answers those of which others wrote at the same time."""
         if not wanted:
             return {}
-        keys = {note_id: self._keys(note_id, made) for note_id, (_, _, made) in wanted.items()}
-        every = [*Study.keys(self.learner_id), *(key for each in keys.values() for key in each)]
+        keys = {
+            note_id: self._keys(note_id, note_faces)
+            for note_id, (_, _, note_faces) in wanted.items()
+        }
+        every = [
+            *StudyContext.keys(self.learner_id),
+            *(key for each in keys.values() for key in each),
+        ]
         stored: dict[tuple[str, str], Item] = {}
         for start in range(0, len(every), KEYS):
-            stored |= fetch(*every[start : start + KEYS])
-        study = Study.of(self.learner_id, stored)
-        new: dict[str, _Made] = {}
-        for note_id, (source, deck, made) in wanted.items():
-            found = [item for key in keys[note_id] if (item := stored.get(key))]
-            if found:
-                self._known(note_id, source, made, found, study)
+            stored |= batch_get(*every[start : start + KEYS])
+        study = StudyContext.of(self.learner_id, stored)
+        new: dict[str, _NewNote] = {}
+        for note_id, (source, deck, note_faces) in wanted.items():
+            items = [item for key in keys[note_id] if (item := stored.get(key))]
+            if items:
+                self._update_known(note_id, source, note_faces, items, study)
             elif self.dry_run:
                 self.report.imported += 1
             else:
-                new[note_id] = self._new(note_id, source, deck, made, study)
-        return {note_id: wanted[note_id] for note_id in self._write(new, study)}
+                new[note_id] = self._build_note(note_id, source, deck, note_faces, study)
+        return {note_id: wanted[note_id] for note_id in self._write_notes(new, study)}
 
-    def _keys(self, note_id: str, made: Sequence[Face]) -> list[tuple[str, str]]:
+    def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
         """Where a note of any type may be, and its cards."""
         return [
             Note.key(self.learner_id, note_id),
             Card.key(self.learner_id, note_id),
-            *(Card.key(self.learner_id, f"{note_id}.{face.ordinal}") for face in made),
+            *(Card.key(self.learner_id, f"{note_id}.{face.ordinal}") for face in faces),
         ]
 
     # New notes
 
-    def _new(
-        self, note_id: str, source: Source, deck: str, made: Sequence[Face], study: Study
-    ) -> _Made:
+    def _build_note(
+        self, note_id: str, source: Source, deck: str, faces: Sequence[Face], study: StudyContext
+    ) -> _NewNote:
         states = {state.ordinal: state for state in source.cards}
         origin = _origin(source)
         note = None
-        fields: dict[str, Any] = written(source) | {"deck_id": deck}
+        fields: dict[str, Any] = fields_of(source) | {"deck_id": deck}
         if source.type != "basic":
             note = Note(
                 *Note.key(self.learner_id, note_id),
                 id=note_id,
                 type=source.type,
                 origin=origin,
-                made_from=origin["digest"],
+                request_digest=origin["digest"],
                 created_at=self.now,
                 updated_at=self.now,
                 **fields,
             )
         cards, rows, days = [], list[LogEntry](), DayCounts()
-        for face in made:
+        for face in faces:
             state = states.get(face.ordinal, CardState(face.ordinal))
             card_id = f"{note_id}.{face.ordinal}" if note else note_id
             place = source.row if state.position is None else state.position
@@ -264,20 +276,20 @@ class _Import:
                 id=card_id,
                 note_id=note_id,
                 ordinal=face.ordinal,
-                made_from=origin["digest"],
+                request_digest=origin["digest"],
                 origin=None if note else origin,
                 due_at=created_at,
                 created_at=created_at,
                 updated_at=self.now,
-                **_shared(fields) | {"front": face.front, "back": face.back},
+                **_shared_fields(fields) | {"front": face.front, "back": face.back},
             )
             log = self._log(card, state, study)
-            self._remember(card, state, log, study, days)
+            self._set_memory(card, state, log, study, days)
             cards.append(card)
             rows += log
-        return _Made(note, cards, rows, days)
+        return _NewNote(note, cards, rows, days)
 
-    def _log(self, card: Card, state: CardState, study: Study) -> list[LogEntry]:
+    def _log(self, card: Card, state: CardState, study: StudyContext) -> list[LogEntry]:
         settings = study.scheduler.settings()
         entries = entries_of(
             card.id,
@@ -300,12 +312,12 @@ class _Import:
             for entry, review in entries
         ]
 
-    def _remember(
+    def _set_memory(
         self,
         card: Card,
         state: CardState,
         log: Sequence[LogEntry],
-        study: Study,
+        study: StudyContext,
         days: DayCounts,
     ) -> None:
         """Puts a card where its log leads, with what the file says of it besides."""
@@ -313,51 +325,51 @@ class _Import:
         memory = Memory.new(card.created_at)
         if log:
             versions = {int(study.scheduler.number): settings}
-            memory, gained = history(card=card, rows=log, settings=versions)
+            memory, gained = fold_log(card=card, rows=log, settings=versions)
             add_days(days, gained)
-            card.last_entry = log[-1].order()
-        card.remember(memory)
-        card.pardoned = leech_level(memory.lapses, settings.leech_threshold) or None
-        card.judge(int(card.pardoned or 0), suspend=False)
+            card.last_entry = log[-1].sort_key()
+        card.set_memory(memory)
+        card.forgiven_leech_level = leech_level(memory.lapses, settings.leech_threshold) or None
+        card.mark_leech(int(card.forgiven_leech_level or 0), suspend=False)
         if state.suspended:
             card.suspend("learner")
         if state.buried:
             card.bury(study.calendar.end(study.calendar.day(self.now)), "learner")
         card.origin = {**(card.origin or {}), "standing": _standing(state, card.last_entry)}
 
-    def _write(self, new: Mapping[str, _Made], study: Study) -> list[str]:
+    def _write_notes(self, new: Mapping[str, _NewNote], study: StudyContext) -> list[str]:
         """Writes new notes, as many in a transaction as fit; answers those that were too late."""
-        put_all([row for made in new.values() for row in made.rows])
+        batch_put([row for note in new.values() for row in note.rows])
         late: list[str] = []
-        group: dict[str, _Made] = {}
-        for note_id, made in new.items():
-            weight = sum(each.weight for each in group.values())
-            if group and weight + made.weight + 1 > TRANSACTION_LIMIT:
+        group: dict[str, _NewNote] = {}
+        for note_id, note in new.items():
+            weight = sum(pending.weight for pending in group.values())
+            if group and weight + note.weight + 1 > TRANSACTION_LIMIT:
                 late += self._write_group(group, study)
                 group = {}
-                study = self._study()
-            group[note_id] = made
+                study = self._read_study()
+            group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
-    def _study(self) -> Study:
-        return Study.of(self.learner_id, fetch(*Study.keys(self.learner_id)))
+    def _read_study(self) -> StudyContext:
+        return StudyContext.of(self.learner_id, batch_get(*StudyContext.keys(self.learner_id)))
 
-    def _write_group(self, group: Mapping[str, _Made], study: Study) -> list[str]:
-        cards = [card for made in group.values() for card in made.cards]
-        notes = [made.note for made in group.values() if made.note]
+    def _write_group(self, group: Mapping[str, _NewNote], study: StudyContext) -> list[str]:
+        cards = [card for new_note in group.values() for card in new_note.cards]
+        notes = [new_note.note for new_note in group.values() if new_note.note]
         days: DayCounts = {}
-        for made in group.values():
-            add_days(days, made.days)
+        for new_note in group.values():
+            add_days(days, new_note.days)
         decks = {card.deck_id for card in cards}
         room = TRANSACTION_LIMIT - len(cards) - len(notes) - len(decks) - 1
         if len(days) > room:  # one note with more days than a transaction takes
             owed = sorted(days)[room:]
-            cards[0].owed = {on.isoformat(): dict(days.pop(on)) for on in owed}
-        totals = counted_in(*cards)
+            cards[0].uncounted_days = {on.isoformat(): dict(days.pop(on)) for on in owed}
+        totals = totals_with(*cards)
         writes: list[Write] = [
             *(Put(note, Note.pk.does_not_exist()) for note in notes),
             *(Put(card, Card.pk.does_not_exist()) for card in cards),
-            *(open_deck(self.learner_id, deck) for deck in decks),
+            *(open_deck_check(self.learner_id, deck) for deck in decks),
             *progress_writes(self.learner_id, study.progress, days, totals),
         ]
         try:
@@ -365,47 +377,47 @@ class _Import:
         except ConditionFailed:
             self._check_decks(decks)
             return list(group)
-        if cards[0].owed:
-            take_in(learner_id=self.learner_id, card_id=cards[0].id, rows=[], now=self.now)
+        if cards[0].uncounted_days:
+            append_entries(learner_id=self.learner_id, card_id=cards[0].id, rows=[], now=self.now)
         self.report.imported += len(group)
         return []
 
     def _check_decks(self, decks: Iterable[str]) -> None:
         """Raises NoSuchDeck where a deck was deleted since the import began."""
-        present = fetch(*(Deck.key(self.learner_id, deck) for deck in decks)).values()
+        present = batch_get(*(Deck.key(self.learner_id, deck) for deck in decks)).values()
         if sum(isinstance(deck, Deck) and not deck.closing for deck in present) < len(set(decks)):
             raise NoSuchDeck("A deck was deleted meanwhile: send the file again")
 
     # Known notes
 
-    def _known(
+    def _update_known(
         self,
         note_id: str,
         source: Source,
-        made: Sequence[Face],
-        found: Sequence[Item],
-        study: Study,
+        faces: Sequence[Face],
+        stored: Sequence[Item],
+        study: StudyContext,
     ) -> None:
-        head = next((item for item in found if isinstance(item, Note)), None) or next(
-            (item for item in found if isinstance(item, Card) and item.id == note_id), None
+        head = next((item for item in stored if isinstance(item, Note)), None) or next(
+            (item for item in stored if isinstance(item, Card) and item.id == note_id), None
         )
         if head is None:
             error = RowError(
                 source.row, "id", "DELETED", "You have deleted this note: it stays so.", fatal=False
             )
-            self.report.reports(error)
+            self.report.add_error(error)
             self.report.skipped += 1
             return
         if head.type != source.type:
             message = f"You have this note as a {head.type} one."
-            self.report.reports(RowError(source.row, "type", "TYPE_CHANGED", message))
+            self.report.add_error(RowError(source.row, "type", "TYPE_CHANGED", message))
             return
         origin = _origin(source)
         changes: dict[str, Any] = {}
         logs: dict[str, list[LogEntry]] = {}
         if (head.origin or {}).get("digest") != origin["digest"]:
             changes = _changes(head, source)
-            logs = self._new_rows(source, found, study)
+            logs = self._new_rows(source, stored, study)
         if not changes and not logs:
             self.report.skipped += 1
             return
@@ -413,7 +425,7 @@ class _Import:
         if self.dry_run:
             return
         for card_id, rows in logs.items():
-            take_in(learner_id=self.learner_id, card_id=card_id, rows=rows, now=self.now)
+            append_entries(learner_id=self.learner_id, card_id=card_id, rows=rows, now=self.now)
         kept = {k: v for k, v in (head.origin or {}).items() if k == "standing"}
         update_note(
             learner_id=self.learner_id,
@@ -424,10 +436,10 @@ class _Import:
         )
 
     def _new_rows(
-        self, source: Source, found: Sequence[Item], study: Study
+        self, source: Source, stored: Sequence[Item], study: StudyContext
     ) -> dict[str, list[LogEntry]]:
         """What the logs of a file have and ours have not, by card, each with its baseline."""
-        cards = {int(item.ordinal): item for item in found if isinstance(item, Card)}
+        cards = {int(item.ordinal): item for item in stored if isinstance(item, Card)}
         logs: dict[str, list[LogEntry]] = {}
         for state in source.cards:
             card = cards.get(state.ordinal)
@@ -441,12 +453,12 @@ class _Import:
         return logs
 
 
-def written(source: Source) -> dict[str, Any]:
+def fields_of(source: Source) -> dict[str, Any]:
     """What a note says, as our notes and cards have it."""
     media = {item.kind: item.name for item in reversed(source.media) if _is_url(item.name)}
     return {
-        "front": source.front or shown(source, "front"),
-        "back": source.back or shown(source, "back"),
+        "front": source.front or media_text(source, "front"),
+        "back": source.back or media_text(source, "back"),
         "phonetic": source.phonetic or None,
         "example": source.example or None,
         "notes": source.notes or None,
@@ -456,11 +468,11 @@ def written(source: Source) -> dict[str, Any]:
     }
 
 
-def _shared(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _shared_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in SHARED if name in fields}
 
 
-def shown(source: Source, side: str) -> str:
+def media_text(source: Source, side: str) -> str:
     """What stands on a side that has no text: the names of its media."""
     return " ".join(f"[{item.name}]" for item in source.media if item.field == side)
 
@@ -470,32 +482,32 @@ def _is_url(name: str) -> bool:
 
 
 def _faces(source: Source) -> list[Face]:
-    says = written(source)
+    fields = fields_of(source)
     if source.type == "basic":
-        return [Face(0, says["front"], says["back"])]
-    return faces(Note(type=source.type, front=says["front"], back=says["back"]))
+        return [Face(0, fields["front"], fields["back"])]
+    return faces(Note(type=source.type, front=fields["front"], back=fields["back"]))
 
 
-def _fault(source: Source) -> RowError | None:
+def _size_error(source: Source) -> RowError | None:
     """Why our notes have no room for this one."""
-    if len(source.media) > MOST_MEDIA:
-        return RowError(source.row, "media", "TOO_MANY", f"More than {MOST_MEDIA} media files.")
+    if len(source.media) > MAX_MEDIA:
+        return RowError(source.row, "media", "TOO_MANY", f"More than {MAX_MEDIA} media files.")
     if source.type == "reversed" and len(source.back) > BACK_OF_REVERSED:
         message = f"More than {BACK_OF_REVERSED} characters, and it is a front as well."
         return RowError(source.row, "back", "TOO_LONG", message)
     return None
 
 
-def says(head: Note | Card) -> str:
+def content_digest(head: Note | Card) -> str:
     """A digest of what a note says, to tell whether the learner has changed it."""
-    return digest({name: getattr(head, name) for name in SAID})
+    return digest({name: getattr(head, name) for name in DIGESTED_FIELDS})
 
 
 def _origin(source: Source) -> dict[str, Any]:
     """What is kept of a file's note beside what it says."""
     whole = asdict(source)
     del whole["row"]
-    fields = written(source)
+    fields = fields_of(source)
     instants = {
         name: at.isoformat()
         for name in ("created_at", "modified_at")
@@ -528,9 +540,11 @@ def _changes(head: Note | Card, source: Source) -> dict[str, Any]:
     """What a file says otherwise than a note, provided it was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at
-    if says(head) == origin.get("says"):  # as it came from the file before
+    if content_digest(head) == origin.get("says"):  # as it came from the file before
         told = origin.get("modified_at")
         before = datetime.fromisoformat(told) if told else None
     if source.modified_at is not None and before is not None and source.modified_at <= before:
         return {}
-    return {name: value for name, value in written(source).items() if value != getattr(head, name)}
+    return {
+        name: value for name, value in fields_of(source).items() if value != getattr(head, name)
+    }

@@ -11,10 +11,10 @@ from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Note
 from learning.services import cards as basic
-from learning.services.cards import NoSuchDeck, assign, gone, open_deck
-from learning.services.idempotency import identity, made_before
-from learning.services.progress import counted_in, counted_out, totals_write
-from learning.services.review import restore
+from learning.services.cards import NoSuchDeck, apply_fields, delete_write, open_deck_check
+from learning.services.idempotency import find_existing, split_id
+from learning.services.progress import totals_with, totals_without, totals_write
+from learning.services.review import refold
 
 TRIES = 8
 # What the cards have as their note has it.
@@ -36,11 +36,11 @@ def create_note(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
         _need_back(rest)
         card = basic.create_card(learner_id=learner_id, fields=rest, now=now)
         return card, [card]
-    note_id, rest, made_from = identity(fields)
+    note_id, rest, request_digest = split_id(fields)
     note = Note(
         *Note.key(learner_id, note_id),
         id=note_id,
-        made_from=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
         **rest,
@@ -50,12 +50,12 @@ def create_note(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
         transact(
             Put(note, Note.pk.does_not_exist()),
             *(Put(card, Card.pk.does_not_exist()) for card in cards),
-            open_deck(learner_id, note.deck_id),
-            *totals_write(learner_id, counted_in(*cards)),
+            open_deck_check(learner_id, note.deck_id),
+            *totals_write(learner_id, totals_with(*cards)),
         )
     except ConditionFailed as error:
-        if made := made_before(note):
-            return made, Card.of_note(learner_id, note_id)
+        if existing := find_existing(note):
+            return existing, Card.of_note(learner_id, note_id)
         raise NoSuchDeck.at("deckId") from error
     return note, cards
 
@@ -97,10 +97,10 @@ def update_note(
             return card, [card]
         check_version(expected_version, int(note.version))
         from_deck = note.deck_id
-        assign(note, changes, now)
+        apply_fields(note, changes, now)
         after, writes = _rewritten(learner_id, note, cards, now)
         if note.deck_id != from_deck:
-            writes.append(open_deck(learner_id, note.deck_id))
+            writes.append(open_deck_check(learner_id, note.deck_id))
         try:
             transact(Put(note), *writes)
         except ConditionFailed as lost:
@@ -121,8 +121,8 @@ def delete_note(
         things: list[Note | Card] = [note, *cards] if isinstance(note, Note) else [*cards]
         try:
             transact(
-                *(gone(each, now) for each in things),
-                *totals_write(learner_id, counted_out(*cards)),
+                *(delete_write(item, now) for item in things),
+                *totals_write(learner_id, totals_without(*cards)),
             )
         except ConditionFailed:
             continue
@@ -154,7 +154,7 @@ def _card(note: Note, learner_id: str, face: Face, now: datetime) -> Card:
         id=card_id,
         note_id=note.id,
         ordinal=face.ordinal,
-        made_from=note.made_from,
+        request_digest=note.request_digest,
         due_at=now,
         created_at=now,
         updated_at=now,
@@ -168,7 +168,7 @@ def _write_on(card: Card, note: Note, face: Face) -> None:
     card.front, card.back = face.front, face.back
     for name in SHARED:
         setattr(card, name, getattr(note, name))
-    card.place()
+    card.set_index_keys()
 
 
 def _rewritten(
@@ -184,13 +184,13 @@ def _rewritten(
             writes.append(Put(card))
         else:
             card = _card(note, learner_id, face, now)
-            restore(learner_id=learner_id, card=card, now=now)
+            refold(learner_id=learner_id, card=card, now=now)
             added.append(card)
             free = Card.pk.does_not_exist() | (Tombstone.kind == Tombstone)
             writes.append(Put(card, free))
         after.append(card)
     removed = present.values()
-    writes += [gone(card, now) for card in removed]
-    totals = counted_in(*added)
-    totals.update(counted_out(*removed))
+    writes += [delete_write(card, now) for card in removed]
+    totals = totals_with(*added)
+    totals.update(totals_without(*removed))
     return after, [*writes, *totals_write(learner_id, totals)]

@@ -8,7 +8,7 @@ from zlib import crc32
 from accounts.models import Progress, learner_key
 from config import aws
 from config.problems import Conflict
-from config.store.items import ConditionFailed, Item, fetch
+from config.store.items import ConditionFailed, Item, batch_get
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.log import LogEntry
 from learning.models.scheduler import Optimization
@@ -29,7 +29,7 @@ class OptimizationRunning(Conflict):
 def read_optimization(*, learner_id: str) -> Optimization:
     """How the last fit went: one read."""
     key = learner_key(learner_id), Optimization.SK
-    return Optimization.find(*key) or Optimization(*key)
+    return Optimization.get_or_none(*key) or Optimization(*key)
 
 
 def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
@@ -37,30 +37,38 @@ def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
 
     Raises OptimizationRunning.
     """
-    found = read_optimization(learner_id=learner_id)
-    if found.status == "running" and found.started_at and found.started_at > now - PATIENCE:
+    optimization = read_optimization(learner_id=learner_id)
+    if (
+        optimization.status == "running"
+        and optimization.started_at
+        and optimization.started_at > now - PATIENCE
+    ):
         raise OptimizationRunning
-    found.status, found.started_at, found.finished_at = "running", now, None
+    optimization.status, optimization.started_at, optimization.finished_at = "running", now, None
     try:
-        found.put()
+        optimization.put()
     except ConditionFailed as error:
         raise OptimizationRunning from error
-    if aws.begin(TASK, learnerId=learner_id):
-        return found
+    if aws.invoke_async(TASK, learnerId=learner_id):
+        return optimization
     return optimize(learner_id=learner_id, now=now)
 
 
-def optimize_in_turn(learner_ids: Iterable[str], *, now: datetime) -> int:
+def fit_next_batch(learner_ids: Iterable[str], *, now: datetime) -> int:
     """Begins a fit for those whose turn it is today and who have studied since their last one.
 
     A turn comes every EVERY_DAYS days, on a day that follows from the id. Returns how many.
     """
     today = now.toordinal() % EVERY_DAYS
-    here = [each for each in learner_ids if crc32(each.encode()) % EVERY_DAYS == today]
+    here = [
+        learner_id for learner_id in learner_ids if crc32(learner_id.encode()) % EVERY_DAYS == today
+    ]
     if not here:
         return 0
     kinds = (Progress, Optimization)
-    stored = fetch(*((learner_key(each), kind.SK) for each in here for kind in kinds))
+    stored = batch_get(
+        *((learner_key(learner_id), kind.SK) for learner_id in here for kind in kinds)
+    )
     begun = 0
     for learner_id in here:
         progress, last = (stored.get((learner_key(learner_id), kind.SK)) for kind in kinds)

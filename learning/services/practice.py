@@ -9,7 +9,7 @@ from django.conf import settings
 from ulid import ULID
 
 from config.problems import Conflict, FieldError, IdTaken, NotFound, ServiceUnavailable
-from config.store.items import ConditionFailed, Item, Put, fetch, transact
+from config.store.items import ConditionFailed, Item, Put, batch_get, transact
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
@@ -17,7 +17,7 @@ from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
 from learning.services.cards import create_card
 from learning.services.idempotency import digest
-from learning.services.scenarios import UnknownScenario, revision_of, script_of
+from learning.services.scenarios import UnknownScenario, published_script, read_revision
 
 SCRIPTED = "scripted"
 PARTNERS: dict[str, Partner] = {SCRIPTED: dialogue}
@@ -49,7 +49,7 @@ class MeaningNeeded(Conflict):
 
 
 @dataclass(frozen=True)
-class Played:
+class SessionDetail:
     """A session with its script and, where they were asked for, its turns."""
 
     session: Session
@@ -57,22 +57,22 @@ class Played:
     turns: list[Turn]
 
 
-def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Played:
+def start_session(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> SessionDetail:
     """Begins a session with the newest revision of a published scenario.
 
     One read and two writes. Sent again with the same id and fields it is the same session, with
     the turns it has by now: one query more. A crash between the writes leaves the scenario's use
     uncounted. Raises UnknownScenario, UnknownRole, IdTaken.
     """
-    session_id, made_from = fields.get("id") or str(ULID()), digest(fields)
+    session_id, request_digest = fields.get("id") or str(ULID()), digest(fields)
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
-    stored = fetch(*keys)
+    stored = batch_get(*keys)
     scenario, present = (stored.get(key) for key in keys)
     if present is not None:
-        return _same(learner_id, present, made_from)
+        return _existing_session(learner_id, present, request_digest)
     if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
         raise UnknownScenario.at("scenarioId")
-    script = script_of(scenario)
+    script = published_script(scenario)
     role = _role(script, fields.get("role"))
     opening, state = PARTNERS[SCRIPTED].opening(script, role)
     session = Session(
@@ -89,23 +89,23 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Playe
         partner=SCRIPTED,
         opening=opening,
         state=dict(state),
-        made_from=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
     )
-    session.place()
+    session.set_index_keys()
     try:
-        session.put_new()
+        session.create()
     except ConditionFailed:
-        return _same(learner_id, Item.find(*keys[1]), made_from)
-    Usage.add(scenario.id)
-    return Played(session, script, [])
+        return _existing_session(learner_id, Item.get_or_none(*keys[1]), request_digest)
+    Usage.count_session(scenario.id)
+    return SessionDetail(session, script, [])
 
 
-def _same(learner_id: str, present: Item | None, made_from: str) -> Played:
-    if not isinstance(present, Session) or present.made_from != made_from:
+def _existing_session(learner_id: str, present: Item | None, request_digest: str) -> SessionDetail:
+    if not isinstance(present, Session) or present.request_digest != request_digest:
         raise IdTaken
-    return Played(present, script_for(present), Turn.all_of(learner_id, present.id))
+    return SessionDetail(present, script_for(present), Turn.all_of(learner_id, present.id))
 
 
 def _role(script: Script, wanted: str | None) -> str:
@@ -119,19 +119,19 @@ def _role(script: Script, wanted: str | None) -> str:
 
 def script_for(session: Session) -> Script:
     """The script that the session began with, at the level it is played at: no read but a first."""
-    script = revision_of(session.scenario_id, int(session.revision), session.script_digest)
+    script = read_revision(session.scenario_id, int(session.revision), session.script_digest)
     return replace(script, level=session.level)
 
 
-def read(*, learner_id: str, session_id: str) -> Played:
+def read_session(*, learner_id: str, session_id: str) -> SessionDetail:
     """A session with its turns: one read and one query. Raises NotFound."""
-    session = _found(learner_id, session_id)
-    return Played(session, script_for(session), Turn.all_of(learner_id, session_id))
+    session = _read_session(learner_id, session_id)
+    return SessionDetail(session, script_for(session), Turn.all_of(learner_id, session_id))
 
 
-def say(
+def add_turn(
     *, learner_id: str, session_id: str, turn_id: str | None, text: str, now: datetime
-) -> tuple[Played, Turn]:
+) -> tuple[SessionDetail, Turn]:
     """Says something to the partner: one read, one transaction.
 
     Of turns that come at once each gets the number after the one before, and an answer to just
@@ -141,29 +141,31 @@ def say(
     turn_id = turn_id or str(ULID())
     # Whoever loses a race has lost it to a turn, and there are no more turns than the limit.
     for _ in range(settings.PRACTICE_TURN_LIMIT + TRIES):
-        session = _found(learner_id, session_id)
+        session = _read_session(learner_id, session_id)
         if turn_id in session.turn_ids:
-            return _said_before(learner_id, session, turn_id, text)
-        script = _speakable(session)
-        turn, state = _answered(session, script, turn_id, text, now)
-        session.take(turn, state)
+            return _repeated_turn(learner_id, session, turn_id, text)
+        script = _open_script(session)
+        turn, state = _next_turn(session, script, turn_id, text, now)
+        session.record_turn(turn, state)
         try:
             transact(Put(session), Put(turn, Turn.pk.does_not_exist()))
         except ConditionFailed:
             continue
-        return Played(session, script, [turn]), turn
+        return SessionDetail(session, script, [turn]), turn
     raise ServiceUnavailable
 
 
-def _said_before(learner_id: str, session: Session, turn_id: str, text: str) -> tuple[Played, Turn]:
+def _repeated_turn(
+    learner_id: str, session: Session, turn_id: str, text: str
+) -> tuple[SessionDetail, Turn]:
     number = int(session.turn_ids.index(turn_id)) + 1
-    turn = Turn.find(*Turn.key(learner_id, session.id, number))
+    turn = Turn.get_or_none(*Turn.key(learner_id, session.id, number))
     if turn is None or turn.text != text:
         raise IdTaken
-    return Played(session, script_for(session), [turn]), turn
+    return SessionDetail(session, script_for(session), [turn]), turn
 
 
-def _answered(
+def _next_turn(
     session: Session, script: Script, turn_id: str, text: str, now: datetime
 ) -> tuple[Turn, dict[str, Any]]:
     """The next turn and where the dialogue then stands; the last one that may be is a farewell."""
@@ -186,24 +188,24 @@ def _answered(
     return turn, state
 
 
-def hint(*, learner_id: str, session_id: str, now: datetime) -> tuple[str, Session]:
-    """The next hint for the partner's last line, counted. Raises as `say`."""
-    said = ""
+def give_hint(*, learner_id: str, session_id: str, now: datetime) -> tuple[str, Session]:
+    """The next hint for the partner's last line, counted. Raises as `add_turn`."""
+    text = ""
 
     def ask(session: Session) -> bool:
-        nonlocal said
-        script = _speakable(session)
+        nonlocal text
+        script = _open_script(session)
         session.hints_used += 1
         session.hints_here += 1
         session.updated_at = now
-        said = PARTNERS[session.partner].hint(script, session.state, int(session.hints_here))
+        text = PARTNERS[session.partner].hint(script, session.state, int(session.hints_here))
         return True
 
     session = _changed(learner_id, session_id, ask)
-    return said, session
+    return text, session
 
 
-def complete(*, learner_id: str, session_id: str, now: datetime) -> Played:
+def complete_session(*, learner_id: str, session_id: str, now: datetime) -> SessionDetail:
     """Ends a session with its scores; a completed one stays as it is.
 
     Raises NotFound, and SessionClosed for an abandoned one.
@@ -216,19 +218,19 @@ def complete(*, learner_id: str, session_id: str, now: datetime) -> Played:
             return False
         if session.status != ACTIVE:
             raise SessionClosed
-        said = [turn.text for turn in turns]
-        session.scores = _scores(session, said)
+        answers = [turn.text for turn in turns]
+        session.scores = _scores(session, answers)
         session.finish(COMPLETED, now)
         return True
 
     session = _changed(learner_id, session_id, close)
-    return Played(session, script_for(session), turns)
+    return SessionDetail(session, script_for(session), turns)
 
 
-def _scores(session: Session, said: list[str]) -> dict[str, Any]:
+def _scores(session: Session, answers: list[str]) -> dict[str, Any]:
     """The partner's scores as they are kept, with turns by their numbers."""
-    found = PARTNERS[session.partner].score(script_for(session), session.role, said)
-    scores = asdict(found)
+    judged = PARTNERS[session.partner].score(script_for(session), session.role, answers)
+    scores = asdict(judged)
     for score in scores.values():
         score["evidence"] = [
             {"turn": evidence["turn"] + 1, "what": evidence["what"]}
@@ -237,7 +239,7 @@ def _scores(session: Session, said: list[str]) -> dict[str, Any]:
     return scores
 
 
-def abandon(*, learner_id: str, session_id: str, now: datetime) -> Session:
+def abandon_session(*, learner_id: str, session_id: str, now: datetime) -> Session:
     """Ends a session without scores; an abandoned one stays as it is.
 
     Raises NotFound, and SessionClosed for a completed one.
@@ -266,26 +268,28 @@ def save_phrase(
     rest = {name: value for name, value in fields.items() if name != "turn"}
     number, front = fields["turn"], folded(fields["front"])
     keys = Session.key(learner_id, session_id), Turn.key(learner_id, session_id, number)
-    stored = fetch(*keys)
+    stored = batch_get(*keys)
     session, turn = (stored.get(key) for key in keys)
     if not isinstance(session, Session):
         raise NotFound
     if not isinstance(turn, Turn):
         message = "The session has no turn of this number."
         raise UnknownTurn(errors=[FieldError("turn", "unknown_turn", message)])
-    lines = [turn.text, turn.reply, *(each["sentence"] for each in turn.corrections)]
+    lines = [turn.text, turn.reply, *(item["sentence"] for item in turn.corrections)]
     if number == 1:
         lines.append(session.opening)
-    said = [line for line in lines if front and front in folded(line)]  # accents alone fold away
-    if not said:
+    lines_with_phrase = [
+        line for line in lines if front and front in folded(line)
+    ]  # accents alone fold away
+    if not lines_with_phrase:
         message = "The turn does not have this phrase."
         raise PhraseNotInTurn(errors=[FieldError("front", "phrase_not_in_turn", message)])
-    meanings = {folded(each.text): each.meaning for each in script_for(session).phrases}
+    meanings = {folded(item.text): item.meaning for item in script_for(session).phrases}
     rest["back"] = rest.get("back") or meanings.get(front)
     if rest["back"] is None:
         message = "Say what the phrase means."
         raise MeaningNeeded(errors=[FieldError("back", "required", message)])
-    rest["example"] = rest.get("example") or said[0]
+    rest["example"] = rest.get("example") or lines_with_phrase[0]
     source = {"source_session_id": session_id, "source_turn": number}
     return create_card(learner_id=learner_id, fields={**rest, **source}, now=now)
 
@@ -293,14 +297,14 @@ def save_phrase(
 # The parts of these
 
 
-def _found(learner_id: str, session_id: str) -> Session:
+def _read_session(learner_id: str, session_id: str) -> Session:
     session = Session.of(learner_id, session_id)
     if session is None:
         raise NotFound
     return session
 
 
-def _speakable(session: Session) -> Script:
+def _open_script(session: Session) -> Script:
     """The script of a session in which there is something left to say."""
     if session.status != ACTIVE:
         raise SessionClosed
@@ -315,7 +319,7 @@ def _changed(learner_id: str, session_id: str, change: Callable[[Session], bool]
     `change` answers whether it changed anything.
     """
     for _ in range(TRIES):
-        session = _found(learner_id, session_id)
+        session = _read_session(learner_id, session_id)
         if not change(session):
             return session
         try:

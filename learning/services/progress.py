@@ -33,21 +33,21 @@ def add_days(days: DayCounts, more: Mapping[date, Counter[str]], times: int = 1)
             days[on] = sums
 
 
-def counted_in(*cards: Card) -> Counter[str]:
+def totals_with(*cards: Card) -> Counter[str]:
     """What the learner's totals gain by cards as they now are; the cards remember it."""
     totals: Counter[str] = Counter()
     for card in cards:
-        totals.subtract(card.tallied.split())
-        card.tallied = card.totals
-        totals.update(card.tallied.split())
+        totals.subtract(card.counted_in_totals.split())
+        card.counted_in_totals = card.totals
+        totals.update(card.counted_in_totals.split())
     return totals
 
 
-def counted_out(*cards: Card) -> Counter[str]:
+def totals_without(*cards: Card) -> Counter[str]:
     """What the totals gain (all of it negative) when cards go."""
     totals: Counter[str] = Counter()
     for card in cards:
-        totals.subtract(card.tallied.split())
+        totals.subtract(card.counted_in_totals.split())
     return totals
 
 
@@ -76,10 +76,10 @@ class _StudiedDays:
         self.changed = False
         self.before: dict[date, bool] = {}
         self.emptied: dict[date, int] = {}
-        if not self._follows():
+        if not self._extends_streak():
             self._recount()
 
-    def _follows(self) -> bool:
+    def _extends_streak(self) -> bool:
         """Takes the change in without reading, where it only continues the streak."""
         streak = self.streak
         for on in sorted(self.gained):
@@ -95,7 +95,7 @@ class _StudiedDays:
 
     def _recount(self) -> None:
         """By the days themselves, for reviews of the past and undone ones: one query."""
-        stored = {day.on: day.counted("reviews") for day in Day.all_of(self.learner_id)}
+        stored = {day.on: day.count_of("reviews") for day in Day.all_of(self.learner_id)}
         self.before = {on: stored.get(on, 0) > 0 for on in self.gained}
         after = {on: stored.get(on, 0) + self.gained.get(on, 0) for on in {*stored, *self.gained}}
         studied = {on for on, reviews in after.items() if reviews > 0}
@@ -121,7 +121,7 @@ def progress_writes(
     sums = Counter(totals)
     sums["cards_learned"] += sum(counts["introduced"] for counts in days.values())
     writes: list[Write] = [
-        Day.addition(learner_id, on, counts, studied.condition(on) if on in gained else None)
+        Day.add_write(learner_id, on, counts, studied.condition(on) if on in gained else None)
         for on, counts in days.items()
     ]
     if not studied.changed:

@@ -23,8 +23,8 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.store.items import Check, ConditionFailed, Item, Put, Write, fetch, transact
-from learning.days import counters
+from config.store.items import Check, ConditionFailed, Item, Put, Write, batch_get, transact
+from learning.days import day_counts
 from learning.models.cards import Card
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
@@ -45,8 +45,8 @@ from learning.scheduling import (
     replay,
     standing_changes,
 )
-from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
-from learning.services.study_context import Study
+from learning.services.progress import DayCounts, add_days, progress_writes, totals_with
+from learning.services.study_context import StudyContext
 
 CLOCK_SKEW = timedelta(minutes=5)
 CHUNK = 30  # entries to a transaction, which has room for their cards and days as well
@@ -81,7 +81,7 @@ class Submission:
     due_at: datetime | None = None
     target_id: str | None = None
 
-    def entry(self, study: Study, card: Card, at: datetime) -> Entry:
+    def entry(self, study: StudyContext, card: Card, at: datetime) -> Entry:
         """The entry under the settings now in force."""
         match self.kind:
             case "reset":
@@ -100,7 +100,7 @@ class Submission:
                     studied_on=study.calendar.day(at),
                 )
 
-    def is_that_of(self, stored: LogEntry) -> bool:
+    def is_same_as(self, stored: LogEntry) -> bool:
         """Whether a log row was made from this very submission."""
         return self.at in (None, stored.at) and (
             self.card_id, self.kind, self.rating, self.due_at, self.target_id
@@ -156,9 +156,9 @@ def undo(
     Raises NotFound, IdTaken, NothingToUndo, ServiceUnavailable.
     """
     log = LogEntry.of_card(learner_id, card_id)
-    made = next((row for row in log if row.id == void_id and row.entry == "void"), None)
-    if made is not None:
-        target_id = target_id or made.target_id
+    void_row = next((row for row in log if row.id == void_id and row.entry == "void"), None)
+    if void_row is not None:
+        target_id = target_id or void_row.target_id
     else:
         standing: list[str] = []
         for change in standing_changes(row.to_entry() for row in log):
@@ -172,16 +172,16 @@ def undo(
     return submit_one(learner_id=learner_id, submission=void, now=now)
 
 
-def restore(*, learner_id: str, card: Card, now: datetime) -> None:
+def refold(*, learner_id: str, card: Card, now: datetime) -> None:
     """Gives a card that is made again, under an id of before, the state its log leads to.
 
     One query, and one read more where there is a log.
     """
     if log := LogEntry.of_card(learner_id, card.id):
-        _Intake.load(learner_id, [], now).restore(card, log)
+        _ReviewBatch.load(learner_id, [], now).refold(card, log)
 
 
-def history(
+def fold_log(
     *, card: Card, rows: Sequence[LogEntry], settings: Mapping[int, Settings]
 ) -> tuple[Memory, DayCounts]:
     """What a whole log folds to, and what the days gain by it."""
@@ -190,35 +190,37 @@ def history(
     return memory, _counted(steps, rows, settings)
 
 
-def take_in(*, learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime) -> int:
+def append_entries(
+    *, learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime
+) -> int:
     """Adds rows to a card's log, each once, and answers how many were new; pays what it owes days.
 
     One read and one write for every 30. Does nothing for a card that is gone. Raises
     ServiceUnavailable.
     """
     starts = range(0, max(len(rows), 1), CHUNK)
-    return sum(_take_in(learner_id, card_id, rows[at : at + CHUNK], now) for at in starts)
+    return sum(_append_entries(learner_id, card_id, rows[at : at + CHUNK], now) for at in starts)
 
 
-def _take_in(learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime) -> int:
-    key, taken = Card.key(learner_id, card_id), 0
+def _append_entries(learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime) -> int:
+    key, added = Card.key(learner_id, card_id), 0
     for attempt in range(TRIES):
-        stored = fetch(*Study.keys(learner_id), key, *((row.pk, row.sk) for row in rows))
+        stored = batch_get(*StudyContext.keys(learner_id), key, *((row.pk, row.sk) for row in rows))
         card = stored.get(key)
         new = [row for row in rows if (row.pk, row.sk) not in stored]
-        if not isinstance(card, Card) or not (new or card.owed):
-            return taken
-        intake = _Intake(learner_id, now, Study.of(learner_id, stored), stored)
-        intake.taken = {row.id: row for row in new}
-        intake.cards = {card.id: card}
+        if not isinstance(card, Card) or not (new or card.uncounted_days):
+            return added
+        batch = _ReviewBatch(learner_id, now, StudyContext.of(learner_id, stored), stored)
+        batch.added = {row.id: row for row in new}
+        batch.cards = {card.id: card}
         try:
-            transact(*intake.writes())
+            transact(*batch.build_writes())
         except ConditionFailed:
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))  # noqa: S311
             continue
-        taken += len(new)
-        if not intake.owing:
-            return taken
+        added += len(new)
+        if not batch.has_uncounted_days:
+            return added
     raise ServiceUnavailable
 
 
@@ -226,9 +228,9 @@ def _submit(learner_id: str, submissions: Sequence[Submission], now: datetime) -
     first: list[Outcome] = []
     lost = 0
     while lost < TRIES:
-        intake = _Intake.load(learner_id, submissions, now)
-        outcomes = [intake.take(submission) for submission in submissions]
-        writes = intake.writes()
+        batch = _ReviewBatch.load(learner_id, submissions, now)
+        outcomes = [batch.add(submission) for submission in submissions]
+        writes = batch.build_writes()
         if len(writes) > TRANSACTION_LIMIT:
             middle = len(submissions) // 2
             parts = submissions[:middle], submissions[middle:]
@@ -242,48 +244,51 @@ def _submit(learner_id: str, submissions: Sequence[Submission], now: datetime) -
             time.sleep(random.uniform(0, 0.02 * 2 ** min(lost, 5)))  # noqa: S311
             continue
         first = first or outcomes
-        if not intake.owing:
+        if not batch.has_uncounted_days:
             pairs = zip(outcomes, first, strict=True)
             return [replace(new, status=old.status) for new, old in pairs]
     raise ServiceUnavailable("Many devices study at once: send the reviews again")
 
 
 @dataclass
-class _Intake:
+class _ReviewBatch:
     """What the submissions touch, read at once, and the writes that follow from it."""
 
     learner_id: str
     now: datetime
-    study: Study
+    study: StudyContext
     stored: Mapping[tuple[str, str], Item]
-    taken: dict[str, LogEntry] = field(default_factory=dict)
+    added: dict[str, LogEntry] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
-    beheld: list[Card] = field(default_factory=list)
+    unchanged_siblings: list[Card] = field(default_factory=list)
 
     @classmethod
     def load(cls, learner_id: str, submissions: Iterable[Submission], now: datetime) -> Self:
         """One consistent round trip."""
-        keys = Study.keys(learner_id)
-        for each in submissions:
-            keys += [Card.key(learner_id, each.card_id), LogEntry.key(learner_id, each.id)]
-        stored = fetch(*keys)
-        return cls(learner_id, now, Study.of(learner_id, stored), stored)
+        keys = StudyContext.keys(learner_id)
+        for submission in submissions:
+            keys += [
+                Card.key(learner_id, submission.card_id),
+                LogEntry.key(learner_id, submission.id),
+            ]
+        stored = batch_get(*keys)
+        return cls(learner_id, now, StudyContext.of(learner_id, stored), stored)
 
     @cached_property
     def settings(self) -> Settings:
         """The settings now in force."""
         return self.study.scheduler.settings()
 
-    def take(self, submission: Submission) -> Outcome:
+    def add(self, submission: Submission) -> Outcome:
         """Accepts, recognises or rejects one submission; nothing is written yet."""
         card = self.stored.get(Card.key(self.learner_id, submission.card_id))
         card = card if isinstance(card, Card) else None
-        known = self.taken.get(submission.id) or self.stored.get(
+        known = self.added.get(submission.id) or self.stored.get(
             LogEntry.key(self.learner_id, submission.id)
         )
         if card is not None:
             self.cards[card.id] = card
-        if isinstance(known, LogEntry) and submission.is_that_of(known):
+        if isinstance(known, LogEntry) and submission.is_same_as(known):
             return Outcome("duplicate", card, known)
         if card is None:
             return Outcome("rejected", problem=NotFound("You have no such flashcard"))
@@ -303,17 +308,17 @@ class _Intake:
             studied_on=self.study.calendar.day(at),
             duration_ms=submission.duration_ms or None,
         )
-        self.taken[row.id] = row
+        self.added[row.id] = row
         return Outcome("applied", card, row)
 
-    def writes(self) -> list[Write]:
+    def build_writes(self) -> list[Write]:
         """The writes of all that was taken; the cards take their new states over.
 
         More than a transaction takes only where several submissions can be parted: the days that
         a single late entry shifts beyond that are owed by its card, and paid with the next writes.
         """
         by_card: dict[str, list[LogEntry]] = {}
-        for row in sorted(self.taken.values(), key=LogEntry.order):
+        for row in sorted(self.added.values(), key=LogEntry.sort_key):
             by_card.setdefault(row.card_id, []).append(row)
         days: DayCounts = {}
         changed: dict[str, Card] = {}
@@ -321,39 +326,42 @@ class _Intake:
             if rows := by_card.get(card.id):
                 add_days(days, self._move(card, rows))
                 changed[card.id] = card
-            if card.owed:
-                add_days(days, _from_debt(card.owed))
-                card.owed = None
+            if card.uncounted_days:
+                add_days(days, _from_stored_days(card.uncounted_days))
+                card.uncounted_days = None
                 changed[card.id] = card
         changed |= self._siblings(changed)
-        totals = counted_in(*changed.values())
-        room = TRANSACTION_LIMIT - len(self.taken) - len(changed) - len(self.beheld) - 1
+        totals = totals_with(*changed.values())
+        room = TRANSACTION_LIMIT - len(self.added) - len(changed) - len(self.unchanged_siblings) - 1
         if len(self.cards) == 1 and len(days) > room:
             (card,) = self.cards.values()
-            card.owed = _as_debt({on: days.pop(on) for on in sorted(days)[room:]})
+            card.uncounted_days = _to_stored_days({on: days.pop(on) for on in sorted(days)[room:]})
         return [
-            *(Put(row, LogEntry.pk.does_not_exist()) for row in self.taken.values()),
+            *(Put(row, LogEntry.pk.does_not_exist()) for row in self.added.values()),
             *map(Put, changed.values()),
-            *(Check(card.pk, card.sk, Card.version == card.version) for card in self.beheld),
+            *(
+                Check(card.pk, card.sk, Card.version == card.version)
+                for card in self.unchanged_siblings
+            ),
             *progress_writes(self.learner_id, self.study.progress, days, totals),
         ]
 
-    def restore(self, card: Card, log: Sequence[LogEntry]) -> None:
+    def refold(self, card: Card, log: Sequence[LogEntry]) -> None:
         """Puts a card where its log leads; the days have counted all of it before."""
         steps = _folded(card, log, self._settings_of(log))
-        card.remember(steps[-1].after if steps else Memory.new(card.created_at))
-        card.last_entry = log[-1].order()
+        card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
+        card.last_entry = log[-1].sort_key()
         ids = {row.id for row in log}
         card.early_void = any(r.entry == "void" and r.target_id not in ids for r in log) or None
 
     @property
-    def owing(self) -> bool:
+    def has_uncounted_days(self) -> bool:
         """Whether some card still owes counts to days."""
-        return any(card.owed for card in self.cards.values())
+        return any(card.uncounted_days for card in self.cards.values())
 
     def _move(self, card: Card, rows: Sequence[LogEntry]) -> DayCounts:
         """Brings a card to what its log with the new rows folds to; answers what days gain."""
-        follows = rows[0].order() > card.last_entry and not card.early_void
+        follows = rows[0].sort_key() > card.last_entry and not card.early_void
         if follows and not any(row.entry == "void" for row in rows):
             versions = {int(self.study.scheduler.number): self.settings}
             steps = _continued(card, rows, versions)
@@ -369,12 +377,12 @@ class _Intake:
             early = any(row.entry == "void" and row.target_id not in ids for row in whole)
             card.early_void = early or None
         card.updated_at = self.now
-        card.remember(steps[-1].after if steps else Memory.new(card.created_at))
-        card.judge(
+        card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
+        card.mark_leech(
             leech_level(int(card.lapses), self.settings.leech_threshold),
             suspend=self.study.scheduler.leech_action == "suspend",
         )
-        card.last_entry = max(card.last_entry, rows[-1].order())
+        card.last_entry = max(card.last_entry, rows[-1].sort_key())
         return gained
 
     def _siblings(self, moved: Mapping[str, Card]) -> dict[str, Card]:
@@ -389,7 +397,9 @@ class _Intake:
         for note_id in {card.note_id for card in moved.values() if card.has_siblings}:
             cards = [moved.get(c.id, c) for c in Card.of_note(self.learner_id, note_id)]
             changed |= {c.id: c for c in cards if self._hide_or_free(c, cards)}
-            self.beheld += [c for c in cards if c.id not in moved and c.id not in changed]
+            self.unchanged_siblings += [
+                c for c in cards if c.id not in moved and c.id not in changed
+            ]
         return changed
 
     def _hide_or_free(self, card: Card, note: Sequence[Card]) -> bool:
@@ -397,9 +407,9 @@ class _Intake:
         today = self.study.calendar.day(self.now)
         ends_at = self.study.calendar.end(today)
         studied = {
-            each.id
-            for each in note
-            if each.last_review_at and self.study.calendar.day(each.last_review_at) == today
+            sibling.id
+            for sibling in note
+            if sibling.last_review_at and self.study.calendar.day(sibling.last_review_at) == today
         }
         waits = card.state in (State.NEW, State.REVIEW) and card.due_at < ends_at
         hide = bool(studied) and card.id not in studied and waits and not card.suspended
@@ -415,13 +425,13 @@ class _Intake:
     def _settings_of(self, rows: Iterable[LogEntry]) -> dict[int, Settings]:
         """Every version of the settings that rows name: those of the past are one more read."""
         numbers = {int(row.settings_version) for row in rows if row.settings_version is not None}
-        found = {0: Settings(), int(self.study.scheduler.number): self.settings}
-        keys = [Scheduler.key(self.learner_id, n) for n in sorted(numbers - found.keys())]
+        versions = {0: Settings(), int(self.study.scheduler.number): self.settings}
+        keys = [Scheduler.key(self.learner_id, n) for n in sorted(numbers - versions.keys())]
         for start in range(0, len(keys), 100):
-            for item in fetch(*keys[start : start + 100]).values():
+            for item in batch_get(*keys[start : start + 100]).values():
                 assert isinstance(item, Scheduler)  # noqa: S101  (versions never go)
-                found[int(item.number)] = item.settings()
-        return found
+                versions[int(item.number)] = item.settings()
+        return versions
 
 
 @dataclass(frozen=True)
@@ -464,7 +474,7 @@ def _counted(
         if not isinstance(step.change, Review):
             continue
         row = by_id[step.change.id]
-        counts = counters(
+        counts = day_counts(
             step.change,
             step.before,
             deck_id=row.deck_id,
@@ -475,9 +485,9 @@ def _counted(
     return days
 
 
-def _as_debt(days: DayCounts) -> dict[str, dict[str, int]]:
+def _to_stored_days(days: DayCounts) -> dict[str, dict[str, int]]:
     return {on.isoformat(): dict(counts) for on, counts in days.items()}
 
 
-def _from_debt(owed: Mapping[str, Mapping[str, int]]) -> DayCounts:
-    return {date.fromisoformat(on): Counter(counts) for on, counts in owed.items()}
+def _from_stored_days(stored: Mapping[str, Mapping[str, int]]) -> DayCounts:
+    return {date.fromisoformat(on): Counter(counts) for on, counts in stored.items()}

@@ -20,7 +20,7 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.store.items import ConditionFailed, Delete, Put, Write, fetch, transact
+from config.store.items import ConditionFailed, Delete, Put, Write, batch_get, transact
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
@@ -46,7 +46,7 @@ class UnknownScenario(Conflict):
 
 
 @dataclass(frozen=True)
-class Detail:
+class ScenarioDetail:
     """A scenario with the script that its reader sees; `draft` is what staff edit, for staff."""
 
     scenario: Scenario
@@ -55,13 +55,13 @@ class Detail:
     draft: Fields | None = None
 
 
-def read(scenario_id: str, *, for_staff: bool) -> Detail:
+def read_scenario(scenario_id: str, *, for_staff: bool) -> ScenarioDetail:
     """A published scenario: one round trip, and one more for a revision that is not cached.
 
     Staff see any scenario, before its first publication as its draft has it. Raises NotFound.
     """
     keys = [Scenario.key(scenario_id), Usage.key(scenario_id)]
-    stored = fetch(*keys, *([Draft.key(scenario_id)] if for_staff else []))
+    stored = batch_get(*keys, *([Draft.key(scenario_id)] if for_staff else []))
     scenario, usage = (stored.get(key) for key in keys)
     draft = stored.get(Draft.key(scenario_id))
     if not isinstance(scenario, Scenario):
@@ -69,53 +69,55 @@ def read(scenario_id: str, *, for_staff: bool) -> Detail:
     if scenario.status != PUBLISHED and not for_staff:
         raise NotFound
     edited = draft.script if isinstance(draft, Draft) else None
-    return Detail(
+    return ScenarioDetail(
         scenario,
-        script_of(scenario) if scenario.revision else _checked(scenario, edited or {}),
+        published_script(scenario) if scenario.revision else _checked(scenario, edited or {}),
         int(usage.sessions) if isinstance(usage, Usage) else 0,
         edited,
     )
 
 
-def script_of(scenario: Scenario) -> Script:
+def published_script(scenario: Scenario) -> Script:
     """The newest published script."""
-    return revision_of(scenario.id, int(scenario.revision), scenario.published_digest or "")
+    return read_revision(scenario.id, int(scenario.revision), scenario.published_digest or "")
 
 
 @lru_cache(maxsize=64)
-def revision_of(scenario_id: str, number: int, _digest: str) -> Script:
+def read_revision(scenario_id: str, number: int, _digest: str) -> Script:
     """A published script, kept in this process: it never changes. Raises NotFound.
 
     With its digest in the key, a process that is pointed at another table finds that one's.
     """
-    found = Revision.of(scenario_id, number)
-    if found is None:
+    revision = Revision.of(scenario_id, number)
+    if revision is None:
         raise NotFound
-    return dialogue.parse({**found.script, "id": scenario_id, "order": 0})
+    return dialogue.parse({**revision.script, "id": scenario_id, "order": 0})
 
 
-def create(*, fields: Fields, by: StaffMember, now: datetime) -> Detail:
+def create(*, fields: Fields, by: StaffMember, now: datetime) -> ScenarioDetail:
     """Makes a draft; sent again with the same id and fields it is the same one.
 
     Raises ValidationFailed naming the field of a script that breaks a rule, and IdTaken.
     """
     scenario_id = fields.get("id") or str(ULID()).lower()
-    return _create(scenario_id, fields, made_from=digest(fields), by=by, now=now)
+    return _create(scenario_id, fields, request_digest=digest(fields), by=by, now=now)
 
 
 def duplicate(
     *, scenario_id: str, new_id: str | None, title: str | None, by: StaffMember, now: datetime
-) -> Detail:
+) -> ScenarioDetail:
     """Makes a draft from the draft of another scenario. Idempotent as `create`; raises NotFound."""
-    found = read(scenario_id, for_staff=True)
-    script = dict(found.draft or {})
+    detail = read_scenario(scenario_id, for_staff=True)
+    script = dict(detail.draft or {})
     fields = {
         **script,
         "title": title or f"{script['title'][:70]} (copy)",
-        "order": found.scenario.order,
+        "order": detail.scenario.order,
     }
-    made_from = digest({"duplicate_of": scenario_id, "title": title})
-    return _create(new_id or str(ULID()).lower(), fields, made_from=made_from, by=by, now=now)
+    request_digest = digest({"duplicate_of": scenario_id, "title": title})
+    return _create(
+        new_id or str(ULID()).lower(), fields, request_digest=request_digest, by=by, now=now
+    )
 
 
 def change(
@@ -126,7 +128,7 @@ def change(
     expected_version: int | None,
     by: StaffMember,
     now: datetime,
-) -> Detail:
+) -> ScenarioDetail:
     """Replaces the draft, or with `partial` those of its fields that are given.
 
     What learners see stays as it is until the next publication, but for the order. Raises
@@ -134,18 +136,21 @@ def change(
     """
 
     def edit(scenario: Scenario, script: Fields) -> list[Write]:
-        edited, order = _split({**(script if partial else {}), **fields})
+        edited, order = _split_fields({**(script if partial else {}), **fields})
         if order is not None:
             scenario.order = order
         _checked(scenario, edited)
-        return [_draft(scenario, edited), *_deed(by, "scenario_changed", scenario_id, now)]
+        return [
+            _draft_write(scenario, edited),
+            *_staff_action(by, "scenario_changed", scenario_id, now),
+        ]
 
     return _edit(scenario_id, edit, expected_version, now)
 
 
 def publish(
     *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
-) -> Detail:
+) -> ScenarioDetail:
     """Freezes the draft as the next revision and shows it in the catalogue.
 
     An unchanged draft makes no second revision. Raises NotFound and PreconditionFailed.
@@ -154,15 +159,15 @@ def publish(
     def edit(scenario: Scenario, script: Fields) -> list[Write] | None:
         if scenario.status == PUBLISHED and not scenario.has_unpublished_changes:
             return None
-        publication = _publication(scenario, script, now)
-        return [*publication, *_deed(by, "scenario_published", scenario_id, now)]
+        publication = _publish_write(scenario, script, now)
+        return [*publication, *_staff_action(by, "scenario_published", scenario_id, now)]
 
     return _edit(scenario_id, edit, expected_version, now)
 
 
 def archive(
     *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
-) -> Detail:
+) -> ScenarioDetail:
     """Takes a scenario out of the catalogue; sessions that began with it go on.
 
     Raises NotFound and PreconditionFailed.
@@ -172,8 +177,8 @@ def archive(
         if scenario.status == ARCHIVED:
             return None
         scenario.status = ARCHIVED
-        scenario.place()
-        return _deed(by, "scenario_archived", scenario_id, now)
+        scenario.set_index_keys()
+        return _staff_action(by, "scenario_archived", scenario_id, now)
 
     return _edit(scenario_id, edit, expected_version, now)
 
@@ -192,7 +197,7 @@ def delete(
         check_version(expected_version, int(scenario.version))
         if scenario.revision:
             raise ScenarioPublished
-        deed = _deed(by, "scenario_deleted", scenario_id, now)
+        deed = _staff_action(by, "scenario_deleted", scenario_id, now)
         try:
             transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))), *deed)
         except ConditionFailed:
@@ -207,19 +212,21 @@ def reorder(*, ids: Sequence[str], by: StaffMember, now: datetime) -> list[Scena
     One read, one transaction. Raises UnknownScenario, and ValidationFailed for one given twice.
     """
     for _ in range(TRIES):
-        stored = fetch(*map(Scenario.key, ids))
+        stored = batch_get(*map(Scenario.key, ids))
         scenarios = [_known(stored.get(Scenario.key(id)), i) for i, id in enumerate(ids)]
         if len(stored) < len(ids):
             raise ValidationFailed.of("ids", "not_unique", "Give each scenario once.")
         place = -1
         for scenario, order in zip(
-            scenarios, sorted(int(each.order) for each in scenarios), strict=True
+            scenarios, sorted(int(scenario.order) for scenario in scenarios), strict=True
         ):
             place = max(place + 1, order)
             scenario.order, scenario.updated_at = place, now
-            scenario.place()
+            scenario.set_index_keys()
         try:
-            transact(*map(Put, scenarios), *audit.deed(by, "scenarios_reordered", KIND, now=now))
+            transact(
+                *map(Put, scenarios), *audit.staff_action(by, "scenarios_reordered", KIND, now=now)
+            )
         except ConditionFailed:
             continue
         return scenarios
@@ -235,13 +242,13 @@ def _known(item: object, number: int) -> Scenario:
 Loaded = Literal["added", "updated", "unchanged", "kept"]
 
 
-def load(pack: Sequence[Fields], *, now: datetime) -> dict[str, Loaded]:
+def load_scenarios(pack: Sequence[Fields], *, now: datetime) -> dict[str, Loaded]:
     """Brings scenarios of our own pack into the catalogue; answers what became of each id.
 
     One that staff have changed since is kept as they left it. Costs one read for 100 scenarios
     that are there already. Raises ValidationFailed.
     """
-    stored = fetch(*(Scenario.key(fields["id"]) for fields in pack))
+    stored = batch_get(*(Scenario.key(fields["id"]) for fields in pack))
     outcomes: dict[str, Loaded] = {}
     for fields in pack:
         present = stored.get(Scenario.key(fields["id"]))
@@ -250,12 +257,12 @@ def load(pack: Sequence[Fields], *, now: datetime) -> dict[str, Loaded]:
 
 
 def _load(fields: Fields, present: object, now: datetime) -> Loaded:
-    script, _ = _split(fields)
+    script, _ = _split_fields(fields)
     of_pack = digest(script)
     if not isinstance(present, Scenario):
-        scenario, writes = _new(fields["id"], fields, made_from=of_pack, now=now)
+        scenario, writes = _new(fields["id"], fields, request_digest=of_pack, now=now)
         scenario.pack_digest = of_pack
-        writes += _publication(scenario, script, now)
+        writes += _publish_write(scenario, script, now)
         try:
             transact(Put(scenario, Scenario.pk.does_not_exist()), *writes)
         except ConditionFailed:
@@ -269,9 +276,9 @@ def _load(fields: Fields, present: object, now: datetime) -> Loaded:
     def edit(scenario: Scenario, _: Fields) -> list[Write]:
         _checked(scenario, script)
         scenario.pack_digest = of_pack
-        draft = _draft(scenario, script)
+        draft = _draft_write(scenario, script)
         shown = scenario.status == PUBLISHED
-        return [draft, *(_publication(scenario, script, now) if shown else [])]
+        return [draft, *(_publish_write(scenario, script, now) if shown else [])]
 
     _edit(fields["id"], edit, int(present.version), now)
     return "updated"
@@ -280,7 +287,7 @@ def _load(fields: Fields, present: object, now: datetime) -> Loaded:
 # The parts of these
 
 
-def _split(fields: Fields) -> tuple[dict[str, Any], int | None]:
+def _split_fields(fields: Fields) -> tuple[dict[str, Any], int | None]:
     """The script without what stands in the catalogue's item, and the order where it is given."""
     script = {name: value for name, value in fields.items() if name not in ("id", "order")}
     return script, fields.get("order")
@@ -299,61 +306,63 @@ def _checked(scenario: Scenario, script: Fields) -> Script:
 
 
 def _new(
-    scenario_id: str, fields: Fields, *, made_from: str, now: datetime
+    scenario_id: str, fields: Fields, *, request_digest: str, now: datetime
 ) -> tuple[Scenario, list[Write]]:
     """A draft's item in the catalogue, and the write of its script."""
-    script, order = _split(fields)
+    script, order = _split_fields(fields)
     scenario = Scenario(
         *Scenario.key(scenario_id),
         id=scenario_id,
         order=order or 0,
-        made_from=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
     )
     _checked(scenario, script)
-    return scenario, [_draft(scenario, script)]
+    return scenario, [_draft_write(scenario, script)]
 
 
-def _deed(by: StaffMember, action: audit.Action, scenario_id: str, now: datetime) -> list[Write]:
-    return audit.deed(by, action, f"{KIND}/{scenario_id}", now=now)
+def _staff_action(
+    by: StaffMember, action: audit.Action, scenario_id: str, now: datetime
+) -> list[Write]:
+    return audit.staff_action(by, action, f"{KIND}/{scenario_id}", now=now)
 
 
 def _create(
-    scenario_id: str, fields: Fields, *, made_from: str, by: StaffMember, now: datetime
-) -> Detail:
-    scenario, writes = _new(scenario_id, fields, made_from=made_from, now=now)
-    writes += _deed(by, "scenario_created", scenario_id, now)
+    scenario_id: str, fields: Fields, *, request_digest: str, by: StaffMember, now: datetime
+) -> ScenarioDetail:
+    scenario, writes = _new(scenario_id, fields, request_digest=request_digest, now=now)
+    writes += _staff_action(by, "scenario_created", scenario_id, now)
     try:
         transact(Put(scenario, Scenario.pk.does_not_exist()), *writes)
     except ConditionFailed as error:
-        found = read(scenario_id, for_staff=True)
-        if found.scenario.made_from != made_from:
+        detail = read_scenario(scenario_id, for_staff=True)
+        if detail.scenario.request_digest != request_digest:
             raise IdTaken from error
-        return found
-    script, _ = _split(fields)
-    return Detail(scenario, _checked(scenario, script), 0, script)
+        return detail
+    script, _ = _split_fields(fields)
+    return ScenarioDetail(scenario, _checked(scenario, script), 0, script)
 
 
-def _draft(scenario: Scenario, script: Fields) -> Put:
+def _draft_write(scenario: Scenario, script: Fields) -> Put:
     """The write of a new draft; the catalogue shows it until there is a revision."""
     scenario.draft_digest = digest(script)
     if scenario.revision:
-        scenario.place()
+        scenario.set_index_keys()
     else:
-        scenario.show(script)
+        scenario.set_summary(script)
     return Put(Draft(*Draft.key(scenario.id), script=dict(script)))
 
 
-def _publication(scenario: Scenario, script: Fields, now: datetime) -> list[Write]:
+def _publish_write(scenario: Scenario, script: Fields, now: datetime) -> list[Write]:
     """The write that freezes a draft, unless the newest revision is just that."""
     scenario.status = PUBLISHED
     if not scenario.has_unpublished_changes:
-        scenario.place()
+        scenario.set_index_keys()
         return []
     scenario.revision += 1
     scenario.published_digest, scenario.published_at = scenario.draft_digest, now
-    scenario.show(script)
+    scenario.set_summary(script)
     revision = Revision(
         *Revision.key(scenario.id, int(scenario.revision)), script=dict(script), created_at=now
     )
@@ -365,21 +374,21 @@ def _edit(
     edit: Callable[[Scenario, Fields], list[Write] | None],
     expected_version: int | None,
     now: datetime,
-) -> Detail:
+) -> ScenarioDetail:
     """Changes a scenario and makes the other writes that `edit` answers; None changes nothing.
 
     Raises NotFound, PreconditionFailed, and what `edit` raises.
     """
     for _ in range(TRIES):
-        found = read(scenario_id, for_staff=True)
-        check_version(expected_version, int(found.scenario.version))
-        writes = edit(found.scenario, found.draft or {})
+        detail = read_scenario(scenario_id, for_staff=True)
+        check_version(expected_version, int(detail.scenario.version))
+        writes = edit(detail.scenario, detail.draft or {})
         if writes is None:
-            return found
-        found.scenario.updated_at = now
+            return detail
+        detail.scenario.updated_at = now
         try:
-            transact(Put(found.scenario), *writes)
+            transact(Put(detail.scenario), *writes)
         except ConditionFailed:
             continue
-        return read(scenario_id, for_staff=True)
+        return read_scenario(scenario_id, for_staff=True)
     raise ServiceUnavailable

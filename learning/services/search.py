@@ -43,7 +43,7 @@ def search_cards(
     conditions = [_condition(term, decks, now) for term in search.terms]
     matching = functools.reduce(operator.and_, conditions) if conditions else None
     index, condition = _index(search, decks, now)
-    return Card.sought(
+    return Card.search(
         learner_id,
         condition,
         index=index,
@@ -88,19 +88,19 @@ def _index(search: Search, decks: Mapping[str, str], now: datetime) -> tuple[str
 
 def _condition(term: Term, decks: Mapping[str, str], now: datetime) -> Condition:
     """What a term asks of a card."""
-    found: Condition
+    condition: Condition
     match term.field:
         case "deck":
-            found = Card.deck_id == decks[term.value]
+            condition = Card.deck_id == decks[term.value]
         case "tag":
-            found = Card.tags.contains(term.value)
+            condition = Card.tags.contains(term.value)
         case "prop":
             attribute = Card.get_attributes()[term.name]
             compare: Callable[[Any, float], Condition] = COMPARE[term.operator]
-            found = compare(attribute, float(term.value))
+            condition = compare(attribute, float(term.value))
         case "is":
-            found = _is(term.value, now)
-    return Not(found) if term.negated else found
+            condition = _is(term.value, now)
+    return Not(condition) if term.negated else condition
 
 
 def _is(state: str, now: datetime) -> Condition:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from ulid import ULID
 
 from config.problems import IdTaken, NotFound
-from config.store.items import Put, fetch, transact
+from config.store.items import Put, batch_get, transact
 from learning.models.cards import Deck
 from learning.models.starters import StarterCards, StarterDeck
 from learning.services.bulk import create_cards
@@ -19,12 +19,12 @@ SHOWN = ("name", "description", "level", "language", "translation")
 CARDS_OF_COPIES = UUID("6f2c3f0e-2f0b-5d0e-9c1b-6a0f4f1d7a55")  # ours; only has to stay the same
 
 
-def load(pack: Sequence[Mapping[str, Any]]) -> list[str]:
+def load_starter_decks(pack: Sequence[Mapping[str, Any]]) -> list[str]:
     """Brings our starter decks up to date; answers the ids of those that have changed.
 
     One read for 100 decks, one transaction for each that has changed. Copies stay as they are.
     """
-    stored = fetch(*(StarterDeck.key(deck["id"]) for deck in pack))
+    stored = batch_get(*(StarterDeck.key(deck["id"]) for deck in pack))
     changed = []
     for deck in pack:
         present, of_file = stored.get(StarterDeck.key(deck["id"])), digest(deck)
@@ -45,7 +45,9 @@ def load(pack: Sequence[Mapping[str, Any]]) -> list[str]:
     return changed
 
 
-def copy(*, learner_id: str, starter_id: str, deck_id: str | None, now: datetime) -> Deck:
+def copy_starter_deck(
+    *, learner_id: str, starter_id: str, deck_id: str | None, now: datetime
+) -> Deck:
     """Makes a deck of the learner's own, with all cards of a starter deck.
 
     One read and one write for the deck, then one of each for every 45 cards. Sent again with the
@@ -53,7 +55,7 @@ def copy(*, learner_id: str, starter_id: str, deck_id: str | None, now: datetime
     follow from the deck's. A card that was deleted stays so. Raises NotFound and IdTaken.
     """
     keys = StarterDeck.key(starter_id), StarterCards.key(starter_id)
-    stored = fetch(*keys)
+    stored = batch_get(*keys)
     starter, template = (stored.get(key) for key in keys)
     if not isinstance(starter, StarterDeck) or not isinstance(template, StarterCards):
         raise NotFound
@@ -73,7 +75,7 @@ def copy(*, learner_id: str, starter_id: str, deck_id: str | None, now: datetime
         }
         for number, card in enumerate(template.cards)
     ]
-    made = create_cards(learner_id=learner_id, items=cards, now=now)
-    if any(isinstance(each.problem, NoSuchDeck) for each in made):
+    results = create_cards(learner_id=learner_id, items=cards, now=now)
+    if any(isinstance(result.problem, NoSuchDeck) for result in results):
         raise IdTaken("The deck is being deleted")
     return deck

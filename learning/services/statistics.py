@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from accounts.models import Progress
-from config.store.items import fetch
+from config.store.items import batch_get
 from learning.days import ONE_DAY
 from learning.models.cards import Card
 from learning.models.log import Day
-from learning.services.study_context import Study
+from learning.services.study_context import StudyContext
 
 FORECAST_DAYS = 30
 FORECAST_CARDS = 1_000  # read for the forecast at most, whatever the backlog
@@ -64,41 +64,41 @@ class Statistics:
     forecast_until: date
 
 
-def statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
+def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
     """The statistics of the last `days` (1-366) and the next 30, in the learner's own days.
 
     One read and two queries: of the days, and of at most 1,000 cards that come due.
     """
-    stored = fetch(*Study.keys(learner_id))
-    study = Study.of(learner_id, stored)
+    stored = batch_get(*StudyContext.keys(learner_id))
+    study = StudyContext.of(learner_id, stored)
     progress = study.progress
     today = study.calendar.day(now)
     first = today - timedelta(days=max(days, 366) - 1)
-    found = Day.between(learner_id, first, today)
-    shown = [day for day in found if day.on > today - timedelta(days=days)]
+    studied = Day.between(learner_id, first, today)
+    shown = [day for day in studied if day.on > today - timedelta(days=days)]
     forecast, until = _forecast(learner_id, study, today)
     return Statistics(
         today=today,
         totals={name: _total(progress, name) for name in TOTALS},
         streak_days=progress.streak(today),
-        longest_streak_days=max(_longest(found), progress.streak(today)),
+        longest_streak_days=max(_longest(studied), progress.streak(today)),
         cards_learned=int(progress.cards_learned),
         retention={
-            name: _retention([day for day in found if day.on > today - timedelta(days=span)])
+            name: _retention([day for day in studied if day.on > today - timedelta(days=span)])
             for name, span in RETENTION_DAYS.items()
         },
         ratings={
-            name: sum(day.counted(name) for day in shown)
+            name: sum(day.count_of(name) for day in shown)
             for name in ("again", "hard", "good", "easy")
         },
         duration_ms={
-            "today": _duration_ms(found, today, 1),
-            **{name: _duration_ms(found, today, n) for name, n in RETENTION_DAYS.items()},
+            "today": _duration_ms(studied, today, 1),
+            **{name: _duration_ms(studied, today, n) for name, n in RETENTION_DAYS.items()},
         },
         heatmap=[
-            DayCount(day.on, day.counted("reviews"), day.counted("duration_ms"))
+            DayCount(day.on, day.count_of("reviews"), day.count_of("duration_ms"))
             for day in shown
-            if day.counted("reviews")
+            if day.count_of("reviews")
         ],
         forecast=forecast,
         forecast_until=until,
@@ -109,10 +109,10 @@ def _total(progress: Progress, name: str) -> int:
     return int(progress.raw.get(name, {}).get("N", 0))
 
 
-def _forecast(learner_id: str, study: Study, today: date) -> tuple[list[DayCount], date]:
+def _forecast(learner_id: str, study: StudyContext, today: date) -> tuple[list[DayCount], date]:
     """How many reviews come due on each of the next days, and up to which day that is all."""
     last = today + timedelta(days=FORECAST_DAYS - 1)
-    page = Card.coming_due(learner_id, before=study.calendar.end(last), limit=FORECAST_CARDS)
+    page = Card.due_before(learner_id, before=study.calendar.end(last), limit=FORECAST_CARDS)
     due = Counter(max(study.calendar.day(card.due_at), today) for card in page.items)
     until = max(due) - ONE_DAY if page.next_key and due else last
     counted = [DayCount(today + timedelta(days=n), 0) for n in range(FORECAST_DAYS)]
@@ -123,7 +123,7 @@ def _retention(days: Sequence[Day]) -> Retention:
     sums = Counter[str]()
     names = ("reviewed", "lapsed", "expected_permille", "mature_reviewed", "mature_lapsed")
     for day in days:
-        sums.update({name: day.counted(name) for name in names})
+        sums.update({name: day.count_of(name) for name in names})
     reviews, mature = sums["reviewed"], sums["mature_reviewed"]
     return Retention(
         reviews=reviews,
@@ -134,16 +134,16 @@ def _retention(days: Sequence[Day]) -> Retention:
     )
 
 
-def _duration_ms(found: Sequence[Day], today: date, days: int) -> int:
+def _duration_ms(studied: Sequence[Day], today: date, days: int) -> int:
     since = today - timedelta(days=days)
-    return sum(day.counted("duration_ms") for day in found if day.on > since)
+    return sum(day.count_of("duration_ms") for day in studied if day.on > since)
 
 
-def _longest(found: Sequence[Day]) -> int:
+def _longest(studied: Sequence[Day]) -> int:
     """The longest run of studied days."""
     longest, run, before = 0, 0, None
-    for day in found:
-        if day.counted("reviews") <= 0:
+    for day in studied:
+        if day.count_of("reviews") <= 0:
             continue
         run = run + 1 if before == day.on - ONE_DAY else 1
         longest, before = max(longest, run), day.on

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from accounts.models import Profile, Progress, learner_key
-from accounts.study_day import Calendar
+from accounts.study_day import StudyCalendar
 from config.problems import check_version
 from config.store.items import ConditionFailed, Item, Put, Update, Write, transact
 from learning.models.scheduler import Scheduler
@@ -15,10 +15,10 @@ DECK_OPTIONS = ("new_cards_per_day", "reviews_per_day", "desired_retention")
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyContext:
     """What every act of studying needs to know of the learner."""
 
-    calendar: Calendar
+    calendar: StudyCalendar
     scheduler: Scheduler
     progress: Progress
 
@@ -37,7 +37,7 @@ class Study:
         if not isinstance(progress, Progress):
             progress = Progress(learner_key(learner_id), Progress.SK)
         timezone = profile.timezone if isinstance(profile, Profile) else "UTC"
-        return cls(Calendar(timezone, int(scheduler.day_starts_at_hour)), scheduler, progress)
+        return cls(StudyCalendar(timezone, int(scheduler.day_starts_at_hour)), scheduler, progress)
 
     def deck_option(self, deck_id: str, name: str) -> Any:
         """A deck's own value of an option, None where the learner's is in force."""
@@ -46,8 +46,8 @@ class Study:
 
 def read_scheduler(*, learner_id: str) -> Scheduler:
     """The settings in force: one read."""
-    found = Scheduler.find(*Scheduler.key(learner_id))
-    return found or Scheduler(*Scheduler.key(learner_id))
+    scheduler = Scheduler.get_or_none(*Scheduler.key(learner_id))
+    return scheduler or Scheduler(*Scheduler.key(learner_id))
 
 
 def update_scheduler(

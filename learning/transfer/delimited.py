@@ -28,8 +28,8 @@ from learning.transfer.model import (
     NoteType,
     RowError,
     Rows,
-    fault_of,
-    plain,
+    clean_text,
+    row_error_of,
 )
 
 COLUMNS = ("id", "type", "deck", *TEXT_FIELDS, "tags")
@@ -55,7 +55,7 @@ _SEPARATORS = "\t;|,"
 _ANKI_SEPARATORS = {
     "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "
 }  # fmt: skip
-MOST_COLUMNS = 100
+MAX_COLUMNS = 100
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _ESCAPED_FORMULA = re.compile("'+[=+\\-@\t\r\n＝＋－＠]")
 _DIRECTIVE = re.compile(
@@ -90,8 +90,8 @@ def read_csv(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     start = len(directives) + 1
     try:
         first = next(rows, [])
-        if len(first) > MOST_COLUMNS:
-            raise FileRefused(f"A file may have {MOST_COLUMNS} columns at most.")
+        if len(first) > MAX_COLUMNS:
+            raise FileRefused(f"A file may have {MAX_COLUMNS} columns at most.")
         header = [] if layout.labels else _header(first)
         if header:
             start += 1
@@ -115,15 +115,15 @@ def _read_all(file: BinaryIO, limits: Limits) -> bytes:
 
 
 def _notes(rows: Iterable[list[str]], layout: _Layout, start: int, limits: Limits) -> Rows:
-    found = 0
+    count = 0
     for row, cells in enumerate(rows, start):
         if not any(cell.strip() for cell in cells):
             continue
-        found += 1
-        if found > limits.notes:
+        count += 1
+        if count > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
         note = replace(_note(cells, layout), row=row)
-        yield fault_of(note, row, limits) or note
+        yield row_error_of(note, row, limits) or note
 
 
 def _note(cells: list[str], layout: _Layout) -> Note:
@@ -136,16 +136,16 @@ def _note(cells: list[str], layout: _Layout) -> Note:
             continue
         text = _unescape(cell)
         if layout.html and name in TEXT_FIELDS:
-            text, found = text_of_html(text, name)
-            media += found
+            text, field_media = text_of_html(text, name)
+            media += field_media
         if name in TEXT_FIELDS:
             texts.setdefault(name, []).append(text)
         else:
-            values[name] = plain(text)
-    values |= {name: plain("\n".join(parts)) for name, parts in texts.items()}
+            values[name] = clean_text(text)
+    values |= {name: clean_text("\n".join(parts)) for name, parts in texts.items()}
     kind = _type_of(values.pop("type", ""), values.get("front", ""))
     if kind == "cloze":  # Anki's "Back Extra", which its plain text calls nothing
-        values["notes"] = plain("\n".join((values.pop("back", ""), values.get("notes", ""))))
+        values["notes"] = clean_text("\n".join((values.pop("back", ""), values.get("notes", ""))))
     tags = layout.tags + split_tags(values.pop("tags", ""))
     values.setdefault("deck", layout.deck)
     return Note(
@@ -209,7 +209,7 @@ def _layout(directives: list[str], body: str) -> _Layout:
     separator = _ANKI_SEPARATORS.get(separator.lower(), separator[:1])
     layout.separator = separator if separator not in ("", '"', "\r", "\n") else _separator(body)
     layout.html = told.get("html", "").lower() == "true"
-    layout.deck = plain(told.get("deck", ""))
+    layout.deck = clean_text(told.get("deck", ""))
     layout.tags = split_tags(told.get("tags", ""))
     for key, name in (("guid", "id"), ("notetype", "type"), ("deck", "deck"), ("tags", "tags")):
         if re.fullmatch("[1-9][0-9]{0,3}", place := told.get(f"{key} column", "").strip()):
@@ -231,7 +231,7 @@ def _separator(body: str) -> str:
             return (0, 0)
         if not rows:
             return (0, 0)
-        if len(_header(rows[0][:MOST_COLUMNS])) > 1:
+        if len(_header(rows[0][:MAX_COLUMNS])) > 1:
             return (2, len(rows[0]))
         width, count = Counter(map(len, rows)).most_common(1)[0]
         return (count / len(rows), width) if width > 1 else (0, 0)
@@ -261,7 +261,7 @@ def _languages(cells: list[str]) -> bool:
 
 def _unknown(labels: list[str], header: list[str], row: int) -> Rows:
     for label, name in zip(labels, header, strict=True):
-        if not name and (shown := plain(label)[:100]):
+        if not name and (shown := clean_text(label)[:100]):
             yield RowError(row, shown, "UNKNOWN_COLUMN", "The column is not read.", fatal=False)
 
 

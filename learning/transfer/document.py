@@ -25,8 +25,8 @@ from learning.transfer.model import (
     Row,
     RowError,
     Rows,
-    fault_of,
-    plain,
+    clean_text,
+    row_error_of,
 )
 
 FORMAT = "parley-notes"
@@ -46,7 +46,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
-class _FaultError(Exception):
+class _DecodeError(Exception):
     def __init__(self, path: str, code: str, message: str) -> None:
         super().__init__(message)
         self.path, self.code, self.message = path, code, message
@@ -86,9 +86,9 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
 def _row(item: Any, row: int, limits: Limits) -> Row:
     try:
         note: Note = replace(_decode(Note, item, ""), row=row)
-    except _FaultError as fault:
+    except _DecodeError as fault:
         return RowError(row, fault.path.removeprefix("."), fault.code, fault.message)
-    return fault_of(note, row, limits) or note
+    return row_error_of(note, row, limits) or note
 
 
 def _whole(file: BinaryIO, limits: Limits) -> list[Any]:
@@ -175,23 +175,23 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
         return None if value is None else _decode(get_args(kind)[0], value, path)
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
-            raise _FaultError(path, "WRONG_TYPE", "Not a list.")
+            raise _DecodeError(path, "WRONG_TYPE", "Not a list.")
         arm = get_args(kind)[0]
         return tuple(_decode(arm, item, f"{path}.{i}") for i, item in enumerate(value))
     if get_origin(kind) is Literal:
         if not isinstance(value, str) or value not in get_args(kind):
-            raise _FaultError(path, "NOT_A_CHOICE", f"Not one of {', '.join(get_args(kind))}.")
+            raise _DecodeError(path, "NOT_A_CHOICE", f"Not one of {', '.join(get_args(kind))}.")
         return value
     return _decode_plain(kind, value, path)
 
 
 def _decode_item(kind: type, value: Any, path: str) -> Any:
     if not isinstance(value, dict):
-        raise _FaultError(path, "WRONG_TYPE", "Not an object.")
+        raise _DecodeError(path, "WRONG_TYPE", "Not an object.")
     known = _shape(kind)
     if unknown := sorted(value.keys() - known.keys()):
-        raise _FaultError(
-            f"{path}.{plain(unknown[0])[:50]}", "UNKNOWN_FIELD", "There is no such field."
+        raise _DecodeError(
+            f"{path}.{clean_text(unknown[0])[:50]}", "UNKNOWN_FIELD", "There is no such field."
         )
     given = {}
     for key, (field, hint) in known.items():
@@ -199,13 +199,13 @@ def _decode_item(kind: type, value: Any, path: str) -> Any:
             given[field.name] = _decode(hint, value[key], f"{path}.{key}")
             _check_range(field.name, given[field.name], f"{path}.{key}")
         elif field.default is MISSING:
-            raise _FaultError(f"{path}.{key}", "REQUIRED", "The field is missing.")
+            raise _DecodeError(f"{path}.{key}", "REQUIRED", "The field is missing.")
     return kind(**given)
 
 
 def _decode_plain(kind: Any, value: Any, path: str) -> Any:
     if kind is str and isinstance(value, str):
-        return plain(value)
+        return clean_text(value)
     if kind is bool and isinstance(value, bool):
         return value
     if kind in (int, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -214,14 +214,14 @@ def _decode_plain(kind: Any, value: Any, path: str) -> Any:
         return value
     if kind is datetime and isinstance(value, str) and _INSTANT.fullmatch(value):
         return _moment(value, path)
-    raise _FaultError(path, "WRONG_TYPE", f"Not {_KINDS[kind]}.")
+    raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS[kind]}.")
 
 
 def _moment(value: str, path: str) -> datetime:
     try:
         return datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _FaultError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
+        raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
 
 
 def _check_range(name: str, value: Any, path: str) -> None:
@@ -231,4 +231,4 @@ def _check_range(name: str, value: Any, path: str) -> None:
 
 
 def _out_of_range(path: str) -> NoReturn:
-    raise _FaultError(path, "OUT_OF_RANGE", "The number is out of range.")
+    raise _DecodeError(path, "OUT_OF_RANGE", "The number is out of range.")

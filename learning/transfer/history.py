@@ -26,7 +26,7 @@ from learning.scheduling import Review as Answer
 from learning.transfer.model import CardState, Note, Review
 
 OURS = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-MOST_REVIEWS = 1_000  # of one card: its log is read whole whenever a late review comes in
+MAX_REVIEWS = 1_000  # of one card: its log is read whole whenever a late review comes in
 SAME_ENTRY = timedelta(milliseconds=10)  # Anki counts milliseconds, and moves entries apart by one
 AFTER = timedelta(milliseconds=1)
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
@@ -67,7 +67,7 @@ def entries_of(
     """
     wanted = [review for review in state.reviews if EARLIEST <= review.at <= now]
     logged: list[tuple[Entry, Review | None]] = []
-    for review in sorted(wanted, key=lambda each: each.at)[-MOST_REVIEWS:]:
+    for review in sorted(wanted, key=lambda line: line.at)[-MAX_REVIEWS:]:
         if entry := _entry(card_id, review, settings_version):
             logged.append((entry, review))
     logged.sort(key=lambda pair: pair[0].order)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from learning.transfer.model import Media, plain
+from learning.transfer.model import Media, clean_text
 
 _TAG = re.compile(
     r"""<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)(?P<rest>(?:[^"'>]++|"[^"]*+"|'[^']*+')*+)>"""
@@ -30,7 +30,7 @@ def text_of_html(source: str, field: str = "front") -> tuple[str, list[Media]]:
     """The text of an HTML field, and the sounds and pictures that it named (taken out of it)."""
     media: dict[Media, None] = {}  # in the order of their first mention
     text = re.sub(r"[^\S\v\n]++", " ", "".join(_pieces(source, field, media)))
-    return plain(re.sub(r" ?[\v\n][\v\n ]*+", _lines, text)), list(media)
+    return clean_text(re.sub(r" ?[\v\n][\v\n ]*+", _lines, text)), list(media)
 
 
 def _lines(run: re.Match[str]) -> str:
@@ -81,8 +81,8 @@ def _text(source: str, field: str, media: dict[Media, None]) -> str:
 
 def _shown(name: str, tag: re.Match[str], field: str, media: dict[Media, None]) -> str:
     closes = bool(tag["end"])
-    if name == "img" and (found := _SOURCE.search(tag["rest"])):
-        _keep("image", html.unescape(found[1] or found[2] or found[3] or ""), field, media)
+    if name == "img" and (match := _SOURCE.search(tag["rest"])):
+        _keep("image", html.unescape(match[1] or match[2] or match[3] or ""), field, media)
     if name in _BLOCKS:
         return _SOFT
     return (_CLOSES if closes else _OPENS).get(name, "")
@@ -90,7 +90,7 @@ def _shown(name: str, tag: re.Match[str], field: str, media: dict[Media, None]) 
 
 def _keep(kind: Literal["audio", "image"], name: str, field: str, media: dict[Media, None]) -> None:
     """Note a reference, unless it is neither a bare file name nor an https address."""
-    name = plain(name)
+    name = clean_text(name)
     bare = not re.search(r"[/\\:\x00-\x1f]|^\.*$", name)
     if 0 < len(name) <= 300 and (bare or re.match(r"https://[^\s/]", name)):
         media[Media(kind, name, field)] = None

@@ -173,7 +173,7 @@ Row = Note | RowError
 Rows = Iterator[Row]
 
 
-def plain(text: str) -> str:
+def clean_text(text: str) -> str:
     """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
@@ -184,7 +184,7 @@ def cloze_ordinals(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(number) - 1 for number in CLOZE.findall(text)}))
 
 
-def fault_of(note: Note, row: int, limits: Limits) -> RowError | None:
+def row_error_of(note: Note, row: int, limits: Limits) -> RowError | None:
     """Why a note may not be imported, or None."""
     for field in (*TEXT_FIELDS, "deck", "id"):
         most: int = getattr(limits, f"{field}_chars")
@@ -197,10 +197,10 @@ def fault_of(note: Note, row: int, limits: Limits) -> RowError | None:
         return RowError(row, "tags", "TOO_LONG", message)
     if len(note.cards) > limits.cards_of_a_note:
         return RowError(row, "cards", "TOO_MANY", f"More than {limits.cards_of_a_note} cards.")
-    return _fault_of_sides(note, row)
+    return _row_error_of_sides(note, row)
 
 
-def _fault_of_sides(note: Note, row: int) -> RowError | None:
+def _row_error_of_sides(note: Note, row: int) -> RowError | None:
     if note.type == "cloze":
         if note.back:
             return RowError(row, "back", "UNEXPECTED", "A cloze note has no back.")

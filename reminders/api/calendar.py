@@ -10,11 +10,11 @@ from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import Public
+from config.viewsets import PublicView
 from reminders.services import calendar_links
 
 
-class CalendarShape(Serializer):
+class CalendarSerializer(Serializer):
     url = serializers.URLField(
         help_text="Of the feed, for a calendar's subscription; whoever has it can read the feed"
     )
@@ -23,7 +23,7 @@ class CalendarShape(Serializer):
 CALENDAR = "text/calendar"
 
 
-class CalendarFeed(Public):
+class CalendarFeedView(PublicView):
     @operation(
         "getCalendar",
         answers={(200, CALENDAR): str, 304: None},
@@ -34,14 +34,14 @@ class CalendarFeed(Public):
         """Read the learner's events and study plan (RFC 5545), for a calendar's subscription."""
         # icalendar: no other request shall wait until it is loaded.
         from reminders.ical import etag
-        from reminders.services.calendar_feed import calendar_of
+        from reminders.services.calendar_feed import read_calendar
 
-        body = calendar_of(token, now=now())
+        body = read_calendar(token, now=now())
         if body is None:
             raise NotFound
         tag = etag(body)
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-        known = {each.strip().removeprefix("W/") for each in _if_none_match(request).split(",")}
+        known = {tag.strip().removeprefix("W/") for tag in _if_none_match(request).split(",")}
         if not known.isdisjoint({tag, "*"}):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         return Response(body, headers=headers, content_type=f"{CALENDAR}; charset=utf-8")
@@ -51,7 +51,7 @@ def _if_none_match(request: Request) -> str:
     return str(request.headers.get("If-None-Match", ""))
 
 
-class CalendarAddress(APIView):
+class CalendarAddressView(APIView):
     @operation("deleteCalendar", answers={204: None})
     def delete(self, request: Request) -> Response:
         """Make the calendar's address void."""
@@ -59,8 +59,8 @@ class CalendarAddress(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class CalendarRotation(APIView):
-    @operation("rotateCalendar", answers={200: CalendarShape})
+class CalendarRotationView(APIView):
+    @operation("rotateCalendar", answers={200: CalendarSerializer})
     def post(self, request: Request) -> Response:
         """Make a new address of the calendar; the one before is void. It is shown only here."""
         token = calendar_links.rotate(learner_id=caller(request).id, now=now())

@@ -8,58 +8,58 @@ from rest_framework.response import Response
 from accounts.authentication import staff_member
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.permissions import IsStaff
 from config.problems import NotFound, PermissionDenied
-from config.serializers import Id
-from config.viewsets import Resource, found
-from reminders.api.serializers import DeliveryShape
+from config.serializers import IdField
+from config.viewsets import Resource, get_or_404
+from reminders.api.serializers import DeliverySerializer
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters
 
 
-class FailedDeliveryShape(DeliveryShape):
+class FailedDeliverySerializer(DeliverySerializer):
     id = serializers.CharField()
     learner_id = serializers.CharField()
-    reminder_id = Id()
+    reminder_id = IdField()
 
 
-class FailedDeliveries(Resource):
+class FailedDeliveryViewSet(Resource):
     lookup_value_regex = r"[0-9A-Za-z.+-]{1,160}"
     permission_classes = (IsStaff,)
 
     @operation(
         "listFailedDeliveries",
-        answers={200: list_of(FailedDeliveryShape)},
-        query=ListQuery,
+        answers={200: page_of(FailedDeliverySerializer)},
+        query=ListQuerySerializer,
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
         """List the mails that were given up, the latest first, for staff."""
-        query = self.query(ListQuery)
-        start = start_of(request, query.get("cursor"))
+        query = self.validated_query(ListQuerySerializer)
+        start = decode_cursor(request, query.get("cursor"))
         page = Delivery.failed(limit=query["limit"], start=start)
-        return page_response(request, page, FailedDeliveryShape)
+        return paginated_response(request, page, FailedDeliverySerializer)
 
     @operation(
         "getFailedDelivery",
-        answers={200: FailedDeliveryShape},
+        answers={200: FailedDeliverySerializer},
         raises=[PermissionDenied, NotFound],
     )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a mail that was given up, for staff; also once it was retried."""
-        delivery = found(Delivery.named(id))
+        delivery = get_or_404(Delivery.by_id(id))
         if delivery.state not in (DEAD, RETRIED):
             raise NotFound
-        return Response(FailedDeliveryShape(delivery).data)
+        return Response(FailedDeliverySerializer(delivery).data)
 
     @operation(
         "retryDelivery",
-        answers={200: FailedDeliveryShape},
+        answers={200: FailedDeliverySerializer},
         raises=[PermissionDenied, NotFound, dead_letters.NotDead, dead_letters.CannotRetry],
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, id: str) -> Response:
         """Have a mail that was given up sent with the next sweep, for staff."""
         revived = dead_letters.retry(delivery_id=id, by=staff_member(request), now=now())
-        return Response(FailedDeliveryShape(revived).data)
+        return Response(FailedDeliverySerializer(revived).data)

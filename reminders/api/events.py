@@ -10,11 +10,19 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuery, list_of, page_response, start_of
+from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
-from config.serializers import Boolean, Id, Instant, Integer, Serializer, Text, Zone
-from config.viewsets import Resource, expected_version, found, versioned
-from reminders.api.serializers import OccurrenceKey, _optional
+from config.serializers import (
+    BooleanField,
+    IdField,
+    InstantField,
+    IntegerField,
+    Serializer,
+    TextField,
+    ZoneField,
+)
+from config.viewsets import Resource, get_or_404, if_match_version, with_etag
+from reminders.api.serializers import OccurrenceKeyField, _optional
 from reminders.models import Event
 from reminders.recurrence import (
     MAX_EXCEPTIONS,
@@ -25,19 +33,19 @@ from reminders.rrule import DAY, MAX_RULE_LENGTH
 from reminders.services import events
 
 
-class SpanShape(Serializer):
+class SpanSerializer(Serializer):
     """From `startsAt` to `endsAt`, or the whole days from `startsOn` to `endsOn`."""
 
-    starts_at = _optional(Instant, help_text="Start; null for an all-day event")
-    ends_at = _optional(Instant, help_text="End, by default the start")
+    starts_at = _optional(InstantField, help_text="Start; null for an all-day event")
+    ends_at = _optional(InstantField, help_text="End, by default the start")
     starts_on = _optional(serializers.DateField, help_text="First day of an all-day event")
     ends_on = _optional(serializers.DateField, help_text="Its last day, by default the first")
 
 
-class MovedShape(SpanShape):
+class MovedSerializer(SpanSerializer):
     """One occurrence that takes place at another time. Without an end it lasts as the others do."""
 
-    occurrence = OccurrenceKey()
+    occurrence = OccurrenceKeyField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Which one, also in a PATCH, where nothing is required of its own accord."""
@@ -55,7 +63,7 @@ def _span(starts: date | datetime, duration: timedelta | None, zone: str) -> dic
     return {"starts_at": None, "ends_at": None, "starts_on": starts, "ends_on": ends_on}
 
 
-class EventShape(SpanShape):
+class EventSerializer(SpanSerializer):
     """Something that takes place at a time of `timezone`, once or by a rule."""
 
     samples = {
@@ -79,28 +87,28 @@ class EventShape(SpanShape):
         ],
     }
 
-    id = Id(read_only=True)
-    title = Text(max_length=200)
-    description = Text(max_length=2000, default="", allow_blank=True)
-    location = Text(max_length=200, default="", allow_blank=True)
-    timezone = Zone(
+    id = IdField(read_only=True)
+    title = TextField(max_length=200)
+    description = TextField(max_length=2000, default="", allow_blank=True)
+    location = TextField(max_length=200, default="", allow_blank=True)
+    timezone = ZoneField(
         default=None, help_text="Whose clock a rule repeats on; where left out, the profile's"
     )
     rrule = _optional(
-        Text,
+        TextField,
         max_length=MAX_RULE_LENGTH,
         help_text="RFC 5545 recurrence, e.g. FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10",
     )
     skipped = serializers.ListField(
-        child=OccurrenceKey(),
+        child=OccurrenceKeyField(),
         default=list,
         max_length=MAX_EXCEPTIONS,
         help_text="Occurrences that do not take place",
     )
-    moved = serializers.ListField(child=MovedShape(), default=list, max_length=MAX_EXCEPTIONS)
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
-    version = Integer(read_only=True, help_text="For If-Match")
+    moved = serializers.ListField(child=MovedSerializer(), default=list, max_length=MAX_EXCEPTIONS)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+    version = IntegerField(read_only=True, help_text="For If-Match")
 
     def to_representation(self, instance: Event) -> dict[str, Any]:
         recurrence = instance.recurrence
@@ -120,92 +128,92 @@ class EventShape(SpanShape):
         return dict(super().to_representation(values))
 
 
-class NewEventShape(EventShape):
-    id = Id(required=False, help_text="Made by the client, so that sending again is safe")
+class NewEventSerializer(EventSerializer):
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
 
 
-class WindowQuery(ListQuery):
-    after = Instant(required=False, help_text="From when on, by default from now")
-    before = Instant(required=False, help_text="Until when: by default 31 days, at most 366")
+class WindowQuerySerializer(ListQuerySerializer):
+    after = InstantField(required=False, help_text="From when on, by default from now")
+    before = InstantField(required=False, help_text="Until when: by default 31 days, at most 366")
 
 
-class ShowingShape(Serializer):
+class EventOccurrenceSerializer(Serializer):
     """An event as it takes place once."""
 
-    event_id = Id(source="event.id")
-    occurrence = OccurrenceKey(source="occurrence.key")
-    title = Text(source="event.title", max_length=200)
-    location = Text(source="event.location", max_length=200, allow_blank=True)
-    timezone = Zone(source="event.timezone")
-    starts_at = Instant(source="occurrence.starts_at")
-    ends_at = Instant(source="occurrence.ends_at")
-    all_day = Boolean(source="event.recurrence.all_day")
+    event_id = IdField(source="event.id")
+    occurrence = OccurrenceKeyField(source="occurrence.key")
+    title = TextField(source="event.title", max_length=200)
+    location = TextField(source="event.location", max_length=200, allow_blank=True)
+    timezone = ZoneField(source="event.timezone")
+    starts_at = InstantField(source="occurrence.starts_at")
+    ends_at = InstantField(source="occurrence.ends_at")
+    all_day = BooleanField(source="event.recurrence.all_day")
 
 
 def _answer(event: Event, code: int = status.HTTP_200_OK) -> Response:
-    return versioned(Response(EventShape(event).data, code), int(event.version))
+    return with_etag(Response(EventSerializer(event).data, code), int(event.version))
 
 
-class Events(Resource):
-    @operation("listEvents", answers={200: list_of(EventShape)}, query=ListQuery)
+class EventViewSet(Resource):
+    @operation("listEvents", answers={200: page_of(EventSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the events, each once."""
-        query = self.query(ListQuery)
-        start = start_of(request, query.get("cursor"))
+        query = self.validated_query(ListQuerySerializer)
+        start = decode_cursor(request, query.get("cursor"))
         page = Event.all_of(self.learner_id, limit=query["limit"], start=start)
-        return page_response(request, page, EventShape)
+        return paginated_response(request, page, EventSerializer)
 
     @operation(
         "listOccurrences",
-        answers={200: list_of(ShowingShape)},
-        query=WindowQuery,
+        answers={200: page_of(EventOccurrenceSerializer)},
+        query=WindowQuerySerializer,
     )
     @action(detail=False)
     def occurrences(self, request: Request) -> Response:
         """List what takes place in a window, in order of start, each event as often as it does."""
-        query = self.query(WindowQuery)
-        page = events.window(
+        query = self.validated_query(WindowQuerySerializer)
+        page = events.occurrences_between(
             learner_id=self.learner_id,
             after=query.get("after"),
             before=query.get("before"),
             limit=query["limit"],
-            start=start_of(request, query.get("cursor")),
+            start=decode_cursor(request, query.get("cursor")),
             now=now(),
         )
-        return page_response(request, page, ShowingShape)
+        return paginated_response(request, page, EventOccurrenceSerializer)
 
     @operation(
         "createEvent",
-        request=NewEventShape,
-        answers={201: EventShape},
+        request=NewEventSerializer,
+        answers={201: EventSerializer},
         raises=[IdTaken, events.TooManyEvents],
     )
     def create(self, request: Request) -> Response:
         """Make an event."""
-        fields = self.body(NewEventShape)
+        fields = self.validated_body(NewEventSerializer)
         event = events.create_event(learner_id=self.learner_id, fields=fields, now=now())
         return _answer(event, status.HTTP_201_CREATED)
 
-    @operation("getEvent", answers={200: EventShape}, raises=[NotFound])
+    @operation("getEvent", answers={200: EventSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read an event."""
-        return _answer(found(Event.of(self.learner_id, id)))
+        return _answer(get_or_404(Event.of(self.learner_id, id)))
 
     @operation(
         "replaceEvent",
-        request=EventShape,
-        answers={200: EventShape},
+        request=EventSerializer,
+        answers={200: EventSerializer},
         raises=[NotFound],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace an event; what is left out becomes its default. Its reminders follow."""
-        return self._change(request, id, self.body(EventShape))
+        return self._change(request, id, self.validated_body(EventSerializer))
 
     @operation(
         "updateEvent",
-        request=EventShape,
-        answers={200: EventShape},
+        request=EventSerializer,
+        answers={200: EventSerializer},
         raises=[NotFound],
         if_match=True,
     )
@@ -214,14 +222,14 @@ class Events(Resource):
 
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """
-        return self._change(request, id, self.body(EventShape, partial=True))
+        return self._change(request, id, self.validated_body(EventSerializer, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
         event = events.update_event(
             learner_id=self.learner_id,
             event_id=id,
             changes=changes,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             now=now(),
         )
         return _answer(event)
@@ -232,7 +240,7 @@ class Events(Resource):
         events.delete_event(
             learner_id=self.learner_id,
             event_id=id,
-            expected_version=expected_version(request),
+            expected_version=if_match_version(request),
             now=now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -4,11 +4,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.serializers import Instant, Integer, Pattern, Serializer
+from config.serializers import InstantField, IntegerField, PatternField, Serializer
 from reminders.models import STATES
 
 
-class OccurrenceKey(Pattern):
+class OccurrenceKeyField(PatternField):
     """Which occurrence: its original start on the wall, or its date for an all-day event."""
 
     sample = "20270104T190000"
@@ -24,13 +24,13 @@ def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any)
     return field(default=None, allow_null=True, **kwargs)
 
 
-class DeliveryShape(Serializer):
+class DeliverySerializer(Serializer):
     """What became of one mail. `unconfirmed`: SES may have sent it, and we do not send it again."""
 
     occurrence = serializers.CharField(help_text="Empty where a reminder failed as a whole")
-    due_at = Instant()
+    due_at = InstantField()
     state = serializers.ChoiceField(STATES)
     reason = serializers.CharField(help_text="Why it was skipped or has failed, else empty")
-    attempts = Integer(help_text="Failures so far")
-    sent_at = Instant(allow_null=True)
-    updated_at = Instant()
+    attempts = IntegerField(help_text="Failures so far")
+    sent_at = InstantField(allow_null=True)
+    updated_at = InstantField()

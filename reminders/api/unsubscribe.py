@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.viewsets import Public
+from config.viewsets import PublicView
 from reminders.emails import KINDS, subscription_of
 from reminders.services.suppressions import unsubscribe
 
@@ -15,7 +15,7 @@ PAGE = "text/html"
 TOKEN_LENGTH = 1000
 
 
-class Unsubscribe(Public):
+class UnsubscribeView(PublicView):
     @operation(
         "showUnsubscribePage",
         answers={(200, PAGE): str, (404, PAGE): str},

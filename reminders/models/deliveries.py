@@ -77,7 +77,7 @@ class Delivery(Item, discriminator="delivery"):
     ) -> "Page[Delivery]":
         """One page of a reminder's deliveries, the latest occurrence first."""
         condition = cls.sk.startswith(f"{cls.PREFIX}{reminder_id}#")
-        return cls.page(
+        return cls.query_page(
             learner_key(learner_id), condition, limit=limit, start=start, descending=True
         )
 
@@ -85,27 +85,27 @@ class Delivery(Item, discriminator="delivery"):
     def of_occurrence(cls, reminder: Reminder, occurrence: str) -> "list[Delivery]":
         """What was owed for one occurrence, by the key of the due."""
         condition = cls.sk.startswith(f"{cls.PREFIX}{reminder.id}#{occurrence}")
-        found = cls.every(reminder.pk, condition)
-        return [each for each in found if each.occurrence == occurrence]
+        deliveries = cls.query_all(reminder.pk, condition)
+        return [delivery for delivery in deliveries if delivery.occurrence == occurrence]
 
     @classmethod
     def of_mail(cls, learner_id: str, mail_id: str) -> "list[Delivery]":
         """What went out in one mail: a query of lsi2."""
         condition = cls.lsi2 == f"MAIL#{mail_id}"
-        return cls.every(learner_key(learner_id), condition, index="lsi2")
+        return cls.query_all(learner_key(learner_id), condition, index="lsi2")
 
     @classmethod
     def failed(cls, *, limit: int, start: Raw | None) -> "Page[Delivery]":
         """One page of all learners' dead deliveries, the latest first: a query of gsi1."""
-        return cls.page(cls.FAILED, index="gsi1", limit=limit, start=start, descending=True)
+        return cls.query_page(cls.FAILED, index="gsi1", limit=limit, start=start, descending=True)
 
     @classmethod
-    def named(cls, delivery_id: str) -> "Delivery | None":
+    def by_id(cls, delivery_id: str) -> "Delivery | None":
         """The delivery with an id as `id` makes it, if any: one consistent read."""
         if delivery_id.count(".") != 2:
             return None
         learner_id, reminder_id, key = delivery_id.split(".")
-        return cls.find(learner_key(learner_id), f"{cls.PREFIX}{reminder_id}#{key}")
+        return cls.get_or_none(learner_key(learner_id), f"{cls.PREFIX}{reminder_id}#{key}")
 
     @property
     def learner_id(self) -> str:
@@ -129,7 +129,7 @@ class Delivery(Item, discriminator="delivery"):
         self.gsi1pk = self.FAILED if dead else None
         self.gsi1sk = f"{key_instant(now)}#{self.id}" if dead else None
 
-    def follow(self, stored: "Delivery | None") -> None:
+    def copy_mail_of(self, stored: "Delivery | None") -> None:
         """Keeps what is known of the mail that an earlier record of this due was in."""
         if stored:
             self.mail_id, self.lsi2 = stored.mail_id, stored.lsi2
@@ -139,16 +139,16 @@ class Delivery(Item, discriminator="delivery"):
         """Whether a sweeper may be handing it to SES at this moment."""
         return bool(self.state == SENDING and self.lease_until > now)
 
-    def write_over(self, stored: "Delivery | None") -> Put:
+    def replace_write(self, stored: "Delivery | None") -> Put:
         """The write of this copy, provided that what is stored is still as it was read."""
-        return Put(self, stored.unchanged() if stored else Delivery.pk.does_not_exist())
+        return Put(self, stored.unchanged_condition() if stored else Delivery.pk.does_not_exist())
 
-    def unchanged(self) -> Condition:
+    def unchanged_condition(self) -> Condition:
         """That what is stored is as it was when this copy was read."""
         same: Condition = (Delivery.state == self.state) & (Delivery.fence == self.fence)
         return same
 
-    def as_sent(self, message_id: str, *, now: datetime) -> Update:
+    def sent_write(self, message_id: str, *, now: datetime) -> Update:
         """The write that records SES's word."""
         actions: list[Action] = [
             Delivery.state.set(SENT),
@@ -174,7 +174,7 @@ class MailDay(Item, discriminator="mail_day"):
         return learner_key(learner_id), f"{cls.PREFIX}{on.isoformat()}"
 
     @classmethod
-    def taken(cls, learner_id: str, on: date, *, most: int, now: datetime) -> Update:
+    def count_write(cls, learner_id: str, on: date, *, most: int, now: datetime) -> Update:
         """The write that counts one more mail, if there may be one."""
         actions: list[Action] = [
             cls.sent.add(1),

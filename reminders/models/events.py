@@ -14,13 +14,13 @@ from pynamodb.attributes import (
 
 from accounts.models import learner_key
 from config.store.items import Item, key_instant
-from learning.models.base import Owned
+from learning.models.base import LearnerItem
 from reminders.recurrence import Move, Recurrence
 
 FOREVER = "9999"
 
 
-class Event(Owned, discriminator="event"):
+class Event(LearnerItem, discriminator="event"):
     """Something that takes place once or repeatedly: `EVENT#<id>`.
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
@@ -44,7 +44,7 @@ class Event(Owned, discriminator="event"):
     def not_over(cls, learner_id: str, *, at: datetime, limit: int) -> "list[Event]":
         """Up to so many events that an instant does not lie behind of, those over first first."""
         condition = cls.lsi1.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.page(learner_key(learner_id), condition, index="lsi1", limit=limit).items
+        return cls.query_page(learner_key(learner_id), condition, index="lsi1", limit=limit).items
 
     @property
     def recurrence(self) -> Recurrence:
@@ -56,12 +56,12 @@ class Event(Owned, discriminator="event"):
             rule=self.rrule,
             skipped=frozenset(self.skipped),
             moved=tuple(
-                Move(each["key"], _wall(each["starts"]), _seconds(each["duration_s"]))
-                for each in self.moved
+                Move(move["key"], _wall(move["starts"]), _seconds(move["duration_s"]))
+                for move in self.moved
             ),
         )
 
-    def occur(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
+    def set_recurrence(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
         """Sets when it takes place and, None for never, when it is over for good."""
         self.starts = recurrence.starts.isoformat()
         self.timezone = recurrence.zone
@@ -98,4 +98,4 @@ class CalendarLink(Item, discriminator="calendar_link"):
     @classmethod
     def of(cls, learner_id: str) -> "CalendarLink | None":
         """One consistent read."""
-        return cls.find(learner_key(learner_id), cls.SK)
+        return cls.get_or_none(learner_key(learner_id), cls.SK)

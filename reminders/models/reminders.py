@@ -15,7 +15,7 @@ from pynamodb.attributes import (
 
 from accounts.models import learner_key
 from config.store.items import Check, Page, Put, Raw, key_instant
-from learning.models.base import Owned
+from learning.models.base import LearnerItem
 from reminders import timing
 from reminders.models.events import Event
 
@@ -25,7 +25,7 @@ shards that go must be empty. `docs/scaling.md` has the arithmetic."""
 EVENT, ONCE, STUDY = "event", "once", "study"
 
 
-class Reminder(Owned, discriminator="reminder"):
+class Reminder(LearnerItem, discriminator="reminder"):
     """What a learner wants to be mailed, and how far that has come: `REMINDER#<id>`.
 
     `about` is `event` (`event_id`, `offset_minutes`), `once` (`at`) or `study` (`weekdays` from 0,
@@ -67,7 +67,7 @@ class Reminder(Owned, discriminator="reminder"):
     def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":
         """The reminders of an event, one query."""
         condition = cls.lsi2.startswith(f"{Event.PREFIX}{event_id}#")
-        return cls.every(learner_key(learner_id), condition, index="lsi2")
+        return cls.query_all(learner_key(learner_id), condition, index="lsi2")
 
     @classmethod
     def due(cls, shard: int, *, by: datetime, limit: int, start: Raw | None) -> "Page[Reminder]":
@@ -76,7 +76,7 @@ class Reminder(Owned, discriminator="reminder"):
         One query of gsi1, which is eventually consistent: what it shows must still be claimed.
         """
         condition = cls.gsi1sk <= f"{key_instant(by)}~"
-        return cls.page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
+        return cls.query_page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
 
     @property
     def learner_id(self) -> str:
@@ -89,7 +89,9 @@ class Reminder(Owned, discriminator="reminder"):
 
     @property
     def progress(self) -> timing.Progress:
-        snoozes = (timing.Snooze(each[0], datetime.fromisoformat(each[1])) for each in self.snoozes)
+        snoozes = (
+            timing.Snooze(snooze[0], datetime.fromisoformat(snooze[1])) for snooze in self.snoozes
+        )
         return timing.Progress(self.done_at, self.done_key, tuple(snoozes))
 
     def rule(self, *, zone: str, event: Event | None) -> timing.Reminder | None:
@@ -106,14 +108,16 @@ class Reminder(Owned, discriminator="reminder"):
     def advance(self, progress: timing.Progress, rule: timing.Reminder | None) -> timing.Due | None:
         """Takes over a progress, and waits for what is due after it, which is returned."""
         self.done_at, self.done_key = progress.done_at, progress.done_key
-        self.snoozes = [[each.occurrence, each.until.isoformat()] for each in progress.snoozes]
+        self.snoozes = [
+            [snooze.occurrence, snooze.until.isoformat()] for snooze in progress.snoozes
+        ]
         due = timing.next_due(rule, progress) if rule and not self.paused else None
         self.next_at = due.at if due else None
         self.attempts, self.dead = 0, False
-        self.look_at(self.next_at)
+        self.schedule_check(self.next_at)
         return due
 
-    def look_at(self, at: datetime | None) -> None:
+    def schedule_check(self, at: datetime | None) -> None:
         """Has the sweep look at it at an instant, or not at all."""
         self.gsi1pk = f"DUE#{shard_of(self.learner_id)}" if at else None
         self.gsi1sk = f"{key_instant(at)}#{self.id}" if at else None
@@ -131,7 +135,7 @@ class Reminder(Owned, discriminator="reminder"):
         showed it.
         """
         interrupted = bool(self.interrupted)
-        self.apply(
+        self.update_attributes(
             Reminder.gsi1sk.set(f"{key_instant(until)}#{self.id}"),
             Reminder.fence.set(Reminder.fence + 1),
             Reminder.interrupted.set(True),
@@ -139,7 +143,7 @@ class Reminder(Owned, discriminator="reminder"):
         )
         self.claimed_fence, self.was_interrupted = int(self.fence), interrupted
 
-    def held(self) -> Check:
+    def claim_check(self) -> Check:
         """That our claim has not been overtaken."""
         return Check(self.pk, self.sk, Reminder.fence == self.fence)
 

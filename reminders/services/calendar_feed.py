@@ -10,20 +10,20 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
-from config.store.items import fetch
+from config.store.items import batch_get
 from reminders.ical import FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
 from reminders.recurrence import Recurrence
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
-from reminders.services.events import MOST_EVENTS
-from reminders.services.reminders import MOST
+from reminders.services.events import MAX_EVENTS
+from reminders.services.reminders import MAX_REMINDERS
 from reminders.timing import StudyReminder
 
 PAST = timedelta(days=90)
 NAME = "Parley"
 
 
-def calendar_of(token: str, *, now: datetime) -> bytes | None:
+def read_calendar(token: str, *, now: datetime) -> bytes | None:
     """The calendar that an address shows, None where it shows none: one read, two queries."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -31,30 +31,32 @@ def calendar_of(token: str, *, now: datetime) -> bytes | None:
     except (ValueError, binascii.Error):
         return None
     pk = learner_key(learner_id)
-    stored = fetch((pk, CalendarLink.SK), (pk, Account.SK), (pk, Profile.SK))
+    stored = batch_get((pk, CalendarLink.SK), (pk, Account.SK), (pk, Profile.SK))
     link, account, profile = (
-        stored.get((pk, each.SK)) for each in (CalendarLink, Account, Profile)
+        stored.get((pk, item.SK)) for item in (CalendarLink, Account, Profile)
     )
     if not isinstance(link, CalendarLink) or not isinstance(profile, Profile):
         return None
-    if not any(hmac.compare_digest(link.proof, each) for each in fingerprints(PURPOSE, secret)):
+    if not any(hmac.compare_digest(link.proof, item) for item in fingerprints(PURPOSE, secret)):
         return None
     if not isinstance(account, Account) or account.disabled:
         return None
-    events = Event.not_over(learner_id, at=now - PAST, limit=2 * MOST_EVENTS)
-    reminders = Reminder.all_of(learner_id, limit=MOST, start=None).items
+    events = Event.not_over(learner_id, at=now - PAST, limit=2 * MAX_EVENTS)
+    reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
     return feed(name=NAME, events=_entries(events, reminders, profile.timezone), now=now)
 
 
 def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:
-    live = [each for each in reminders if not each.paused]
+    live = [reminder for reminder in reminders if not reminder.paused]
     offsets: dict[str, set[int]] = {}
-    for each in live:
-        if each.about == EVENT:
-            offsets.setdefault(str(each.event_id), set()).update(map(int, each.offset_minutes))
+    for reminder in live:
+        if reminder.about == EVENT:
+            offsets.setdefault(str(reminder.event_id), set()).update(
+                map(int, reminder.offset_minutes)
+            )
     return [
         *(_entry(event, offsets.get(event.id, set())) for event in events),
-        *(_reminder_entry(each, zone) for each in live if each.about != EVENT),
+        *(_reminder_entry(reminder, zone) for reminder in live if reminder.about != EVENT),
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from config.store.items import ConditionFailed, Put, Write, fetch, transact
+from config.store.items import ConditionFailed, Put, Write, batch_get, transact
 from reminders import timing
 from reminders.models import (
     DEAD,
@@ -19,7 +19,7 @@ from reminders.models import (
     Event,
     Reminder,
 )
-from reminders.services.recipient import Reader
+from reminders.services.recipient import Recipient
 
 log = logging.getLogger("parley.reminders")
 
@@ -28,7 +28,7 @@ AT_ONCE = 90
 
 
 @dataclass
-class Task:
+class ClaimedReminder:
     """A claimed reminder: what it still owes by now, and where it stands once that is settled.
 
     `stored` has what an interrupted sweeper has left, by the key of the due; `records` what is to
@@ -53,14 +53,14 @@ class Task:
         if stored and stored.state == SENDING:  # it may well have arrived
             state, reason = UNCONFIRMED, "no_word"
         delivery = Delivery.of(self.reminder, due, state, now=now)
-        delivery.follow(stored)
+        delivery.copy_mail_of(stored)
         delivery.conclude(state, reason=reason, now=now)
-        self.records.append(delivery.write_over(stored))
+        self.records.append(delivery.replace_write(stored))
 
     def write_records(self) -> None:
         """Writes what is recorded, provided that our claim holds. Raises ConditionFailed."""
         while self.records:
-            transact(*self.records[:AT_ONCE], self.reminder.held())
+            transact(*self.records[:AT_ONCE], self.reminder.claim_check())
             del self.records[:AT_ONCE]
 
     def settle(self) -> None:
@@ -70,63 +70,67 @@ class Task:
         """
         last, self.records = self.records[-AT_ONCE:], self.records[:-AT_ONCE]
         self.write_records()
-        transact(*last, self.advanced())
+        transact(*last, self.advance_write())
 
-    def advanced(self) -> Write:
+    def advance_write(self) -> Write:
         """The write that puts the reminder where it is due next."""
         self.reminder.advance(self.progress, self.rule)
         self.reminder.interrupted = False
         return self.reminder.write()
 
 
-Owed = tuple[Task, timing.Due]
+OwedDue = tuple[ClaimedReminder, timing.Due]
 
 
-def task_of(reminder: Reminder, reader: Reader, *, now: datetime) -> Task | None:
+def claimed_reminder_of(
+    reminder: Reminder, recipient: Recipient, *, now: datetime
+) -> ClaimedReminder | None:
     """What a claimed reminder owes; None where its event is no more.
 
     Raises ConditionFailed while another sweeper may be sending it.
     """
-    event = reader.events.get(str(reminder.event_id))
-    rule = reminder.rule(zone=reader.profile.timezone, event=event)
+    event = recipient.events.get(str(reminder.event_id))
+    rule = reminder.rule(zone=recipient.profile.timezone, event=event)
     if rule is None:
         return None
-    quiet = reader.preferences.quiet
+    quiet = recipient.preferences.quiet
     caught = timing.catch_up(rule, reminder.progress, quiet=quiet, now=now)
-    task = Task(reminder, rule, event, caught.progress, list(caught.send))
+    claim = ClaimedReminder(reminder, rule, event, caught.progress, list(caught.send))
     if reminder.was_interrupted:
-        _look_back(task, [*caught.send, *(each.due for each in caught.dropped)], now)
+        _look_back(claim, [*caught.send, *(dropped_due.due for dropped_due in caught.dropped)], now)
     for dropped in caught.dropped:
-        task.record(dropped.due, SKIPPED, dropped.reason, now=now)
-    return task
+        claim.record(dropped.due, SKIPPED, dropped.reason, now=now)
+    return claim
 
 
-def _look_back(task: Task, dues: Sequence[timing.Due], now: datetime) -> None:
+def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime) -> None:
     """Takes off the list what an earlier sweeper has settled, or may have sent."""
     for first in range(0, len(dues), 100):
-        keys = [Delivery.key_of(task.reminder, due.key) for due in dues[first : first + 100]]
-        found = fetch(*keys).values()
-        task.stored |= {each.key: each for each in found if isinstance(each, Delivery)}
-    if any(each.is_being_sent(now) for each in task.stored.values()):
+        keys = [Delivery.key_of(claim.reminder, due.key) for due in dues[first : first + 100]]
+        stored = batch_get(*keys).values()
+        claim.stored |= {
+            delivery.key: delivery for delivery in stored if isinstance(delivery, Delivery)
+        }
+    if any(delivery.is_being_sent(now) for delivery in claim.stored.values()):
         raise ConditionFailed
-    for due in list(task.left):
-        delivery = task.stored.get(due.key)
+    for due in list(claim.left):
+        delivery = claim.stored.get(due.key)
         if delivery is None:
             continue
         if delivery.state in SETTLED:
-            task.left.remove(due)
-        elif delivery.state == SENDING and (delivery.repeated or task.reminder.about == STUDY):
-            task.record(due, UNCONFIRMED, "no_word", now=now)
+            claim.left.remove(due)
+        elif delivery.state == SENDING and (delivery.repeated or claim.reminder.about == STUDY):
+            claim.record(due, UNCONFIRMED, "no_word", now=now)
 
 
-def cross_off(mail: Iterable[Owed]) -> list[Task]:
+def remove_settled(mail: Iterable[OwedDue]) -> list[ClaimedReminder]:
     """Takes settled dues off the lists; returns the reminders that owe nothing more."""
-    done: dict[str, Task] = {}
-    for task, due in mail:
-        if due in task.left:
-            task.left.remove(due)
-        if not task.left:
-            done[task.reminder.id] = task
+    done: dict[str, ClaimedReminder] = {}
+    for claim, due in mail:
+        if due in claim.left:
+            claim.left.remove(due)
+        if not claim.left:
+            done[claim.reminder.id] = claim
     return list(done.values())
 
 
@@ -141,13 +145,13 @@ def fail(claimed: Reminder, reason: str, *, now: datetime) -> str:
     attempt = int(reminder.attempts) + 1
     again_at = timing.retry_at(now, attempt=attempt, key=reminder.id)
     reminder.attempts, reminder.dead = attempt, again_at is None
-    reminder.look_at(again_at)
+    reminder.schedule_check(again_at)
     writes: list[Write] = [reminder.write()]
     if again_at is None:
         due = timing.Due(reminder.next_at or now, f"{now:%Y%m%dT%H%M%SZ}", "", now)
         delivery = Delivery.of(reminder, due, DEAD, now=now)
         delivery.conclude(DEAD, reason=reason, now=now)
-        writes.append(delivery.write_over(None))
+        writes.append(delivery.replace_write(None))
     try:
         transact(*writes)
     except ConditionFailed:

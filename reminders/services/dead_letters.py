@@ -28,7 +28,7 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
     Raises NotFound, also where its reminder is no more, NotDead and CannotRetry.
     """
     for _ in range(TRIES):
-        delivery = Delivery.named(delivery_id)
+        delivery = Delivery.by_id(delivery_id)
         if delivery is None:
             raise NotFound
         if delivery.state != DEAD:
@@ -39,8 +39,8 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
         if reminder.paused:
             raise CannotRetry("The learner has paused it")
         _revive(reminder, delivery, now)
-        deed = audit.deed(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
-        unchanged = delivery.unchanged()
+        deed = audit.staff_action(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
+        unchanged = delivery.unchanged_condition()
         delivery.conclude(RETRIED, reason=delivery.reason, now=now)
         try:
             transact(Put(delivery, unchanged), reminder.write(), *deed)

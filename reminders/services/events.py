@@ -11,23 +11,23 @@ from accounts.models import Profile
 from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed, check_version
 from config.store.items import ConditionFailed, Page, Put, Raw, transact
 from learning.models.base import Tombstone
-from learning.services.idempotency import identity, made_before
+from learning.services.idempotency import find_existing, split_id
 from reminders import recurrence as recurrences
 from reminders.models import Event, Reminder
 from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
 from reminders.rrule import DAY, RecurrenceError, parse_rule
 
 TRIES = 8
-MOST_EVENTS = 100
+MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, which takes 13 ms at worst."""
-MOST_REMINDERS = 5
+MAX_REMINDERS_PER_EVENT = 5
 """Reminders of one event: they are written together with it."""
 WINDOW = timedelta(days=31)
 MAX_WINDOW = timedelta(days=366)
 
 
 class TooManyEvents(Conflict):
-    code, title = "TOO_MANY_EVENTS", f"You have {MOST_EVENTS} events that are not over yet"
+    code, title = "TOO_MANY_EVENTS", f"You have {MAX_EVENTS} events that are not over yet"
 
 
 # Which field of a request an attribute of Recurrence comes from: of a timed event, of an all-day.
@@ -47,15 +47,17 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
 
     Raises IdTaken, ValidationFailed for a time that cannot be, TooManyEvents.
     """
-    event_id, rest, made_from = identity(fields)
-    if len(Event.not_over(learner_id, at=now, limit=MOST_EVENTS)) >= MOST_EVENTS:
-        if made := made_before(Event(*Event.key(learner_id, event_id), made_from=made_from)):
-            return made
+    event_id, rest, request_digest = split_id(fields)
+    if len(Event.not_over(learner_id, at=now, limit=MAX_EVENTS)) >= MAX_EVENTS:
+        if existing := find_existing(
+            Event(*Event.key(learner_id, event_id), request_digest=request_digest)
+        ):
+            return existing
         raise TooManyEvents
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
-        made_from=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
     )
@@ -66,8 +68,8 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
     try:
         transact(Put(event, Event.pk.does_not_exist()))
     except ConditionFailed:
-        if made := made_before(event):
-            return made
+        if existing := find_existing(event):
+            return existing
         raise ServiceUnavailable from None
     return event
 
@@ -116,7 +118,10 @@ def delete_event(
         try:
             transact(
                 Put(Tombstone.of(event, now), Event.version == event.version),
-                *(Put(Tombstone.of(each, now), Reminder.fence == each.fence) for each in reminders),
+                *(
+                    Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
+                    for reminder in reminders
+                ),
             )
         except ConditionFailed:
             continue
@@ -125,7 +130,7 @@ def delete_event(
 
 
 @dataclass(frozen=True)
-class Showing:
+class EventOccurrence:
     """An event as it takes place once."""
 
     event: Event
@@ -136,7 +141,7 @@ class Showing:
         return self.occurrence.starts_at, self.event.id, self.occurrence.key
 
 
-def window(
+def occurrences_between(
     *,
     learner_id: str,
     after: datetime | None,
@@ -152,35 +157,41 @@ def window(
     after = after or now
     before = before or after + WINDOW
     if not timedelta(0) < before - after <= MAX_WINDOW:
-        said = f"Give an instant after the beginning, at most {MAX_WINDOW.days} days."
-        raise ValidationFailed.of("before", "window_invalid", said)
+        message = f"Give an instant after the beginning, at most {MAX_WINDOW.days} days."
+        raise ValidationFailed.of("before", "window_invalid", message)
     seen = (
         (datetime.fromisoformat(start["at"]["S"]), start["event"]["S"], start["key"]["S"])
         if start
         else None
     )
     per_event = [
-        _showings(event, after=after, before=before)
-        for event in Event.not_over(learner_id, at=after, limit=MOST_EVENTS * 2)
+        _occurrences_of(event, after=after, before=before)
+        for event in Event.not_over(learner_id, at=after, limit=MAX_EVENTS * 2)
         if _may_begin(event, before)
     ]
-    merged = heapq.merge(*per_event, key=lambda each: each.order)
-    found = list(islice((each for each in merged if not seen or each.order > seen), limit + 1))
+    merged = heapq.merge(*per_event, key=lambda occurrence: occurrence.order)
+    occurrences = list(
+        islice(
+            (occurrence for occurrence in merged if not seen or occurrence.order > seen), limit + 1
+        )
+    )
     following = None
-    if len(found) > limit:
-        at, event_id, key = found[limit - 1].order
+    if len(occurrences) > limit:
+        at, event_id, key = occurrences[limit - 1].order
         following = {"at": {"S": at.isoformat()}, "event": {"S": event_id}, "key": {"S": key}}
-    return Page[Any](found[:limit], following)
+    return Page[Any](occurrences[:limit], following)
 
 
-def _showings(event: Event, *, after: datetime, before: datetime) -> Iterator[Showing]:
+def _occurrences_of(
+    event: Event, *, after: datetime, before: datetime
+) -> Iterator[EventOccurrence]:
     recurrence = event.recurrence
     longest = max([recurrence.duration, *(move.duration or DAY for move in recurrence.moved)])
     for occurrence in recurrences.upcoming(recurrence, after - longest - DAY):
         if occurrence.starts_at >= before:
             return
         if occurrence.starts_at >= after or occurrence.ends_at > after:
-            yield Showing(event, occurrence)
+            yield EventOccurrence(event, occurrence)
 
 
 def _may_begin(event: Event, before: datetime) -> bool:
@@ -212,7 +223,7 @@ def _assign(event: Event, fields: Mapping[str, Any], *, before: Recurrence | Non
         raise ValidationFailed.of(
             _field(error.field, recurrence.all_day), error.code, str(error)
         ) from error
-    event.occur(recurrence, over_at=_over_at(recurrence))
+    event.set_recurrence(recurrence, over_at=_over_at(recurrence))
 
 
 def _field(attribute: str, all_day: bool) -> str:
@@ -228,7 +239,7 @@ def _recurrence(fields: Mapping[str, Any], before: Recurrence | None) -> Recurre
         raise ValidationFailed.of("startsAt", "required", "Give startsAt or startsOn.")
     moved = before.moved if before else ()
     if "moved" in fields:
-        moved = tuple(_move(n, each, name) for n, each in enumerate(fields["moved"]))
+        moved = tuple(_move(n, move, name) for n, move in enumerate(fields["moved"]))
     skipped = fields.get("skipped", before.skipped if before else ())
     rule = fields.get("rrule", before.rule if before else None)
     return Recurrence(
@@ -309,7 +320,9 @@ def _over_at(recurrence: Recurrence) -> datetime | None:
     elif rule and rule.count:
         plain = replace(recurrence, skipped=frozenset(), moved=())
         beginning = recurrences.EARLIEST
-        ends.append(max(each.ends_at for each in recurrences.upcoming(plain, beginning)))
+        ends.append(
+            max(occurrence.ends_at for occurrence in recurrences.upcoming(plain, beginning))
+        )
     elif rule:
         return None
     else:

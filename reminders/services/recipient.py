@@ -6,10 +6,10 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.store.items import Item, fetch
+from config.store.items import Item, batch_get
 from learning.models.log import Day
-from learning.services.due_queue import due_queue, queue_keys
-from learning.services.study_context import Study
+from learning.services.due_queue import due_queue, due_queue_keys
+from learning.services.study_context import StudyContext
 from reminders import emails, timing
 from reminders.models import STUDY, Event, Reminder, Suppression
 
@@ -17,7 +17,7 @@ Stored = Mapping[tuple[str, str], Item]
 
 
 @dataclass(frozen=True)
-class Reader:
+class Recipient:
     """The learner as a mail needs to know them.
 
     `barred` says why they may not be mailed, `needless` why not about study, each empty where
@@ -52,7 +52,7 @@ class Reader:
         return self.barred or ("" if self.profile.study_mails else "unsubscribed") or self.needless
 
 
-def reader_of(reminders: Sequence[Reminder], *, now: datetime) -> Reader | None:
+def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient | None:
     """The learner of some reminders; None where there is none any more.
 
     One round trip; where a study reminder is among them, the three queries of the study queue.
@@ -60,23 +60,23 @@ def reader_of(reminders: Sequence[Reminder], *, now: datetime) -> Reader | None:
     learner_id = reminders[0].learner_id
     pk = learner_key(learner_id)
     keys = [(pk, Account.SK), (pk, Profile.SK), (pk, Suppression.SK)]
-    keys += [Event.key(learner_id, str(each.event_id)) for each in reminders if each.event_id]
-    studies = any(each.about == STUDY for each in reminders)
+    keys += [Event.key(learner_id, str(item.event_id)) for item in reminders if item.event_id]
+    studies = any(item.about == STUDY for item in reminders)
     if studies:
-        keys += queue_keys(learner_id, now=now)
-    stored = {**fetch(*keys[:100]), **(fetch(*keys[100:]) if keys[100:] else {})}
+        keys += due_queue_keys(learner_id, now=now)
+    stored = {**batch_get(*keys[:100]), **(batch_get(*keys[100:]) if keys[100:] else {})}
     account, profile = stored.get((pk, Account.SK)), stored.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
-    events = {each.id: each for each in stored.values() if isinstance(each, Event)}
+    events = {item.id: item for item in stored.values() if isinstance(item, Event)}
     barred = _bar(account, stored.get((pk, Suppression.SK)))
     if barred or not studies or not profile.study_mails:
-        return Reader(account, profile, events, barred)
+        return Recipient(account, profile, events, barred)
     if _has_met_goal(profile, stored, now):
-        return Reader(account, profile, events, needless="goal_met")
+        return Recipient(account, profile, events, needless="goal_met")
     queue = due_queue(learner_id=learner_id, deck_id=None, limit=0, now=now, stored=stored)
     due = min(queue.learning + queue.review + queue.new, emails.MANY)
-    return Reader(account, profile, events, "", "" if due else "nothing_due", due)
+    return Recipient(account, profile, events, "", "" if due else "nothing_due", due)
 
 
 def _bar(account: Account, suppression: Item | None) -> str:
@@ -91,6 +91,6 @@ def _bar(account: Account, suppression: Item | None) -> str:
 
 def _has_met_goal(profile: Profile, stored: Stored, now: datetime) -> bool:
     learner_id = profile.pk.partition("#")[2]
-    today = Study.of(learner_id, stored).calendar.day(now)
+    today = StudyContext.of(learner_id, stored).calendar.day(now)
     day = stored.get(Day.key(learner_id, today))
-    return isinstance(day, Day) and day.counted("reviews") >= profile.daily_goal
+    return isinstance(day, Day) and day.count_of("reviews") >= profile.daily_goal

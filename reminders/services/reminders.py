@@ -14,24 +14,24 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.store.items import Check, ConditionFailed, Put, fetch, transact
+from config.store.items import Check, ConditionFailed, Put, batch_get, transact
 from learning.models.base import Tombstone
-from learning.services.idempotency import identity, made_before
+from learning.services.idempotency import find_existing, split_id
 from reminders import timing
 from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
 from reminders.rrule import RecurrenceError
-from reminders.services.events import MOST_REMINDERS
+from reminders.services.events import MAX_REMINDERS_PER_EVENT
 
 log = logging.getLogger("parley.reminders")
 
 TRIES = 8
-MOST = 100
+MAX_REMINDERS = 100
 
 
 class TooManyReminders(Conflict):
     code, title = (
         "TOO_MANY_REMINDERS",
-        f"You have {MOST} reminders, or {MOST_REMINDERS} of an event",
+        f"You have {MAX_REMINDERS} reminders, or {MAX_REMINDERS_PER_EVENT} of an event",
     )
 
 
@@ -62,11 +62,11 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
 
     Raises IdTaken, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
-    reminder_id, rest, made_from = identity(fields)
+    reminder_id, rest, request_digest = split_id(fields)
     reminder = Reminder(
         *Reminder.key(learner_id, reminder_id),
         id=reminder_id,
-        made_from=made_from,
+        request_digest=request_digest,
         done_at=now,
         created_at=now,
         updated_at=now,
@@ -75,18 +75,18 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
         _assign(reminder, rest)
         _check_timing(reminder, now)
     except ValidationFailed:
-        if made := made_before(reminder):  # what lay ahead when it was made may do so no more
-            return made
+        if existing := find_existing(reminder):  # what lay ahead when it was made may do so no more
+            return existing
         raise
-    if len(Reminder.all_of(learner_id, limit=MOST, start=None).items) >= MOST:
-        if made := made_before(reminder):
-            return made
+    if len(Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items) >= MAX_REMINDERS:
+        if existing := find_existing(reminder):
+            return existing
         raise TooManyReminders
     try:
         _place_and_write(reminder)
     except ConditionFailed:
-        if made := made_before(reminder):
-            return made
+        if existing := find_existing(reminder):
+            return existing
         raise NoSuchEvent.here() from None
     return reminder
 
@@ -172,7 +172,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
         record = Delivery.of(reminder, due, SKIPPED, now=now)
         record.reason = "dismissed"
         try:
-            record.put_new()
+            record.create()
         except ConditionFailed:
             log.info("dismissed what was being sent")
 
@@ -181,8 +181,8 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
 
 def follow_zone(*, learner_id: str) -> int:
     """Moves study reminders to the zone that the profile has now; returns how many there are."""
-    found = Reminder.all_of(learner_id, limit=MOST, start=None).items
-    study = [each for each in found if each.about == STUDY]
+    reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
+    study = [reminder for reminder in reminders if reminder.about == STUDY]
 
     def move(reminder: Reminder) -> None:
         reminder.advance(reminder.progress, rule_of(reminder))
@@ -240,7 +240,7 @@ def _place_and_write(reminder: Reminder) -> None:
             raise NoSuchEvent.here()
         checks = [Check(event.pk, event.sk, Event.kind == Event)]
         others = Reminder.of_event(reminder.learner_id, event.id)
-        if len([each for each in others if each.id != reminder.id]) >= MOST_REMINDERS:
+        if len([other for other in others if other.id != reminder.id]) >= MAX_REMINDERS_PER_EVENT:
             raise TooManyReminders
         reminder.lsi2 = f"{Event.PREFIX}{event.id}#{reminder.id}"
     rule = reminder.rule(zone=_zone(reminder), event=event)
@@ -267,7 +267,7 @@ def _zone(reminder: Reminder) -> str:
     if reminder.about != STUDY:
         return "UTC"
     key = learner_key(reminder.learner_id), Profile.SK
-    profile = fetch(key).get(key)
+    profile = batch_get(key).get(key)
     return profile.timezone if isinstance(profile, Profile) else "UTC"
 
 

@@ -24,8 +24,14 @@ from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Write, transact
 from reminders import emails, timing
 from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay, Reminder
-from reminders.services.claimed import Owed, Task, cross_off, fail, task_of
-from reminders.services.recipient import Reader, reader_of
+from reminders.services.claimed import (
+    ClaimedReminder,
+    OwedDue,
+    claimed_reminder_of,
+    fail,
+    remove_settled,
+)
+from reminders.services.recipient import Recipient, recipient_of
 
 log = logging.getLogger("parley.reminders")
 
@@ -39,7 +45,7 @@ sending under it any more."""
 
 
 @dataclass(frozen=True)
-class Watch:
+class TimeBudget:
     """A sweep's clock: begun at an instant, to begin nothing more after `within_s` seconds.
 
     It runs on by the processor's steady clock, whatever is done to that of the machine.
@@ -85,18 +91,18 @@ class Mail:
     """What goes to one learner in one mail, of reminders that are claimed until an instant."""
 
     def __init__(
-        self, dues: Sequence[Owed], reader: Reader, *, until: datetime, watch: Watch
+        self, dues: Sequence[OwedDue], recipient: Recipient, *, until: datetime, budget: TimeBudget
     ) -> None:
         self.id = str(ULID())
-        self.dues, self.reader, self.until, self.watch = dues, reader, until, watch
-        self.tasks = list({task.reminder.id: task for task, _ in dues}.values())
-        self.entries = [_entry(task, due, reader) for task, due in dues]
-        self.deliveries = [self._delivery(task, due) for task, due in dues]
+        self.dues, self.recipient, self.until, self.budget = dues, recipient, until, budget
+        self.claims = list({claim.reminder.id: claim for claim, _ in dues}.values())
+        self.items = [_mail_item(claim, due, recipient) for claim, due in dues]
+        self.deliveries = [self._delivery(claim, due) for claim, due in dues]
 
-    def _delivery(self, task: Task, due: timing.Due) -> Delivery:
-        delivery = Delivery.of(task.reminder, due, SENDING, now=self.watch.now())
-        stored = task.stored.get(due.key)
-        delivery.follow(stored)
+    def _delivery(self, claim: ClaimedReminder, due: timing.Due) -> Delivery:
+        delivery = Delivery.of(claim.reminder, due, SENDING, now=self.budget.now())
+        stored = claim.stored.get(due.key)
+        delivery.copy_mail_of(stored)
         delivery.mail_id, delivery.lsi2 = self.id, f"MAIL#{self.id}"
         delivery.lease_until = self.until
         delivery.repeated |= stored is not None and stored.state == SENDING
@@ -105,7 +111,7 @@ class Mail:
     @property
     def is_late(self) -> bool:
         """Whether it may not be begun any more: it comes up again after its lease."""
-        return self.watch.is_over or self.watch.now() > self.until - SENDING_TAKES
+        return self.budget.is_over or self.budget.now() > self.until - SENDING_TAKES
 
     def send(self) -> Counter[str]:
         """Sends it and settles its deliveries; returns how they ended.
@@ -136,18 +142,18 @@ class Mail:
     def _begin(self) -> None:
         """Records the deliveries as being sent. Raises DayFull; ConditionFailed when overtaken."""
         writes: list[Write] = [
-            delivery.write_over(task.stored.get(due.key))
-            for (task, due), delivery in zip(self.dues, self.deliveries, strict=True)
+            delivery.replace_write(claim.stored.get(due.key))
+            for (claim, due), delivery in zip(self.dues, self.deliveries, strict=True)
         ]
-        writes += [task.reminder.held() for task in self.tasks]
-        if all(due.key in task.stored for task, due in self.dues):
+        writes += [claim.reminder.claim_check() for claim in self.claims]
+        if all(due.key in claim.stored for claim, due in self.dues):
             transact(*writes)  # tried before, so the day has counted it
             return
-        now = self.watch.now()
-        counted = MailDay.taken(
-            self.reader.account.learner_id,
-            now.astimezone(self.reader.zone).date(),
-            most=self.reader.preferences.daily_cap,
+        now = self.budget.now()
+        counted = MailDay.count_write(
+            self.recipient.account.learner_id,
+            now.astimezone(self.recipient.zone).date(),
+            most=self.recipient.preferences.daily_cap,
             now=now,
         )
         try:
@@ -164,12 +170,12 @@ class Mail:
         while True:
             try:
                 return emails.send(
-                    self.entries,
-                    to=self.reader.account.email,
-                    name=self.reader.profile.first_name,
-                    learner_id=self.reader.account.learner_id,
+                    self.items,
+                    to=self.recipient.account.email,
+                    name=self.recipient.profile.first_name,
+                    learner_id=self.recipient.account.learner_id,
                     mail_id=self.id,
-                    now=self.watch.now(),
+                    now=self.budget.now(),
                 )
             except Throttled:
                 if self.is_late:
@@ -178,10 +184,10 @@ class Mail:
 
     def _conclude(self, message_id: str) -> None:
         """Records SES's word, and advances the reminders that owe nothing more."""
-        now = self.watch.now()
-        marks = [delivery.as_sent(message_id, now=now) for delivery in self.deliveries]
+        now = self.budget.now()
+        marks = [delivery.sent_write(message_id, now=now) for delivery in self.deliveries]
         try:
-            transact(*marks, *(task.advanced() for task in cross_off(self.dues)))
+            transact(*marks, *(claim.advance_write() for claim in remove_settled(self.dues)))
         except ConditionFailed:
             for mark in marks:  # a reminder was changed meanwhile; what was sent stays so
                 try:
@@ -191,67 +197,69 @@ class Mail:
 
     def _drop(self, reason: str) -> Counter[str]:
         """Settles the deliveries without a mail. Raises ConditionFailed."""
-        for task, due in self.dues:
-            task.record(due, SKIPPED, reason, now=self.watch.now())
-        for task in self.tasks:
-            if task.left:
-                task.write_records()
+        for claim, due in self.dues:
+            claim.record(due, SKIPPED, reason, now=self.budget.now())
+        for claim in self.claims:
+            if claim.left:
+                claim.write_records()
             else:
-                task.settle()
+                claim.settle()
         return Counter({SKIPPED: len(self.dues)})
 
     def _fail(self, reason: str) -> Counter[str]:
         """Has the mail tried again later, or gives it up. Raises ConditionFailed."""
         counts: Counter[str] = Counter()
         writes: list[Write] = []
-        now, again_at = self.watch.now(), {}
-        for task in self.tasks:
-            task.reminder.attempts += 1
-            attempt = int(task.reminder.attempts)
-            again_at[task.reminder.id] = timing.retry_at(now, attempt=attempt, key=task.reminder.id)
-        for (task, due), delivery in zip(self.dues, self.deliveries, strict=True):
-            state = RETRYING if again_at[task.reminder.id] else DEAD
-            writes.append(_concluded(task, due, delivery, state, reason, now))
+        now, again_at = self.budget.now(), {}
+        for claim in self.claims:
+            claim.reminder.attempts += 1
+            attempt = int(claim.reminder.attempts)
+            again_at[claim.reminder.id] = timing.retry_at(
+                now, attempt=attempt, key=claim.reminder.id
+            )
+        for (claim, due), delivery in zip(self.dues, self.deliveries, strict=True):
+            state = RETRYING if again_at[claim.reminder.id] else DEAD
+            writes.append(_concluded(claim, due, delivery, state, reason, now))
             counts[state] += 1
-        for task in self.tasks:
-            if at := again_at[task.reminder.id]:
-                task.reminder.look_at(at)
-                writes.append(task.reminder.write())
-        given_up = [(task, due) for task, due in self.dues if not again_at[task.reminder.id]]
-        transact(*writes, *(task.advanced() for task in cross_off(given_up)))
+        for claim in self.claims:
+            if at := again_at[claim.reminder.id]:
+                claim.reminder.schedule_check(at)
+                writes.append(claim.reminder.write())
+        given_up = [(claim, due) for claim, due in self.dues if not again_at[claim.reminder.id]]
+        transact(*writes, *(claim.advance_write() for claim in remove_settled(given_up)))
         return counts
 
     def _give_back(self, reason: str) -> None:
         """Takes back what was not handed over: it counts as no attempt. Raises ConditionFailed."""
-        now = self.watch.now()
+        now = self.budget.now()
         pairs = zip(self.dues, self.deliveries, strict=True)
-        transact(*(_concluded(*owed, each, RETRYING, reason, now) for owed, each in pairs))
+        transact(*(_concluded(*owed, delivery, RETRYING, reason, now) for owed, delivery in pairs))
 
 
-def _entry(task: Task, due: timing.Due, reader: Reader) -> emails.Entry:
+def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:
     """What a mail says of one due."""
-    if task.reminder.about == STUDY:
-        return emails.study_entry(reader.due_cards)
-    if task.event:
-        return emails.event_entry(task.reminder, task.event, due.occurrence, zone=reader.zone)
-    return emails.one_off_entry(task.reminder)
+    if claim.reminder.about == STUDY:
+        return emails.study_item(recipient.due_cards)
+    if claim.event:
+        return emails.event_item(claim.reminder, claim.event, due.occurrence, zone=recipient.zone)
+    return emails.one_off_item(claim.reminder)
 
 
 def _concluded(
-    task: Task, due: timing.Due, begun: Delivery, state: str, reason: str, now: datetime
+    claim: ClaimedReminder, due: timing.Due, begun: Delivery, state: str, reason: str, now: datetime
 ) -> Write:
     """The write that brings a delivery we have begun to a state."""
-    delivery = Delivery.of(task.reminder, due, state, now=now)
-    delivery.follow(begun)
+    delivery = Delivery.of(claim.reminder, due, state, now=now)
+    delivery.copy_mail_of(begun)
     delivery.conclude(state, reason=reason, now=now)
-    return delivery.write_over(begun)
+    return delivery.replace_write(begun)
 
 
-MOST_IN_ONE = 40
+MAX_DUES_PER_MAIL = 40
 """Dues in one mail: they are recorded in one transaction, of at most 100 writes."""
 
 
-def mail_dues(claimed: Sequence[Reminder], *, until: datetime, watch: Watch) -> Counter[str]:
+def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudget) -> Counter[str]:
     """Settles what one learner's reminders owe that are claimed until an instant.
 
     Returns how their deliveries ended. A reminder that cannot be dealt with is tried again later,
@@ -259,24 +267,26 @@ def mail_dues(claimed: Sequence[Reminder], *, until: datetime, watch: Watch) -> 
     the table is.
     """
     counts: Counter[str] = Counter()
-    with _apart(claimed, counts, watch):
-        reader = reader_of(claimed, now=watch.now())
-        if reader is None:
+    with _isolate_failures(claimed, counts, budget):
+        recipient = recipient_of(claimed, now=budget.now())
+        if recipient is None:
             for reminder in claimed:
                 _retire(reminder)
             return counts
-        owed: list[Owed] = []
+        owed: list[OwedDue] = []
         for reminder in claimed:
-            with _apart([reminder], counts, watch):
-                owed += _owed(reminder, reader, counts, watch.now())
-        for dues in _mails(owed, reader):
-            with _apart([task.reminder for task, _ in dues], counts, watch):
-                counts += Mail(dues, reader, until=until, watch=watch).send()
+            with _isolate_failures([reminder], counts, budget):
+                owed += _owed(reminder, recipient, counts, budget.now())
+        for dues in _mails(owed, recipient):
+            with _isolate_failures([claim.reminder for claim, _ in dues], counts, budget):
+                counts += Mail(dues, recipient, until=until, budget=budget).send()
     return counts
 
 
 @contextmanager
-def _apart(claimed: Sequence[Reminder], counts: Counter[str], watch: Watch) -> Iterator[None]:
+def _isolate_failures(
+    claimed: Sequence[Reminder], counts: Counter[str], budget: TimeBudget
+) -> Iterator[None]:
     """Lets what goes wrong with some reminders be no other's trouble."""
     try:
         yield
@@ -289,45 +299,47 @@ def _apart(claimed: Sequence[Reminder], counts: Counter[str], watch: Watch) -> I
     except Exception as error:
         log.exception("a reminder failed")
         for reminder in claimed:
-            counts[fail(reminder, type(error).__name__, now=watch.now())] += 1
+            counts[fail(reminder, type(error).__name__, now=budget.now())] += 1
 
 
-def _owed(reminder: Reminder, reader: Reader, counts: Counter[str], now: datetime) -> list[Owed]:
+def _owed(
+    reminder: Reminder, recipient: Recipient, counts: Counter[str], now: datetime
+) -> list[OwedDue]:
     """What a reminder is to mail now; settles it where that is nothing."""
-    task = task_of(reminder, reader, now=now)
-    if task is None:
+    claim = claimed_reminder_of(reminder, recipient, now=now)
+    if claim is None:
         _retire(reminder)
         return []
-    held_until = timing.release_at(now, reader.preferences.quiet)
-    if task.left and held_until > now:
+    held_until = timing.release_at(now, recipient.preferences.quiet)
+    if claim.left and held_until > now:
         counts["held"] += 1
-        reminder.interrupted = bool(task.stored)
-        reminder.look_at(held_until)
+        reminder.interrupted = bool(claim.stored)
+        reminder.schedule_check(held_until)
         transact(reminder.write())
         return []
-    if refusal := reader.refusal(reminder.about):
-        for due in list(task.left):
-            task.record(due, SKIPPED, refusal, now=now)
-    counts[SKIPPED] += len(task.records)
-    if task.left:
-        task.write_records()
+    if refusal := recipient.refusal(reminder.about):
+        for due in list(claim.left):
+            claim.record(due, SKIPPED, refusal, now=now)
+    counts[SKIPPED] += len(claim.records)
+    if claim.left:
+        claim.write_records()
     else:
-        task.settle()
-    return [(task, due) for due in task.left]
+        claim.settle()
+    return [(claim, due) for due in claim.left]
 
 
 def _retire(reminder: Reminder) -> None:
     """Stops looking at a reminder whose event or owner is no more."""
     reminder.next_at = None
-    reminder.look_at(None)
+    reminder.schedule_check(None)
     transact(reminder.write())
 
 
-def _mails(owed: Sequence[Owed], reader: Reader) -> list[list[Owed]]:
+def _mails(owed: Sequence[OwedDue], recipient: Recipient) -> list[list[OwedDue]]:
     """What goes into one mail: what falls due at once, or was held until the same moment."""
-    task_of = {id(due): task for task, due in owed}
+    claim_of = {id(due): claim for claim, due in owed}
     mails = []
-    for batch in timing.batches([due for _, due in owed], reader.preferences.quiet):
-        dues = [(task_of[id(due)], due) for due in batch.dues]
-        mails += [dues[n : n + MOST_IN_ONE] for n in range(0, len(dues), MOST_IN_ONE)]
+    for batch in timing.batches([due for _, due in owed], recipient.preferences.quiet):
+        dues = [(claim_of[id(due)], due) for due in batch.dues]
+        mails += [dues[n : n + MAX_DUES_PER_MAIL] for n in range(0, len(dues), MAX_DUES_PER_MAIL)]
     return mails

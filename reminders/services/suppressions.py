@@ -16,7 +16,7 @@ log = logging.getLogger("parley.reminders")
 ID = re.compile(r"[0-9A-Za-z-]{26,36}")
 
 
-def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
+def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
     """Suppresses the address that bounced for good or complained; 1 if it was not already.
 
     An event counts only if it is about a mail that we have sent to this address, by our own id,
@@ -29,11 +29,11 @@ def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
     if reason is None or "mail_id" not in mail["tags"]:
         return 0
     [learner_id], [mail_id] = mail["tags"]["learner"], mail["tags"]["mail_id"]
-    if not all(ID.fullmatch(each) for each in (learner_id, mail_id)):
+    if not all(ID.fullmatch(item) for item in (learner_id, mail_id)):
         return 0
     message_id = str(mail["messageId"])
     deliveries = Delivery.of_mail(learner_id, mail_id)
-    known = any(each.message_id in (None, message_id) for each in deliveries)
+    known = any(item.message_id in (None, message_id) for item in deliveries)
     account = Account.of(learner_id)
     addressed = {str(address).lower() for address in mail["destination"]}
     if not known or account is None or account.email.lower() not in addressed:
@@ -54,13 +54,13 @@ def take_event(event: Mapping[str, Any], *, now: datetime) -> int:
     return 1
 
 
-def lift(*, email: str) -> bool:
+def unsuppress(*, email: str) -> bool:
     """Has an address mailed again; whether it was not. It says nothing of SES's own list."""
     email = email.strip().lower()
     address = Address.of(email)
     if address is None or address.learner_id is None:
         return False
-    suppression = Suppression.find(learner_key(address.learner_id), Suppression.SK)
+    suppression = Suppression.get_or_none(learner_key(address.learner_id), Suppression.SK)
     if not isinstance(suppression, Suppression) or suppression.email != email:
         return False
     suppression.delete()

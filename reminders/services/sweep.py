@@ -18,7 +18,7 @@ from threading import Event
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Raw
 from reminders.models import SHARDS, Reminder
-from reminders.services.sending import LEASE, Overloaded, Watch, mail_dues
+from reminders.services.sending import LEASE, Overloaded, TimeBudget, mail_dues
 
 log = logging.getLogger("parley.reminders")
 
@@ -26,7 +26,7 @@ PAGE = 100
 
 
 @dataclass
-class Tally:
+class SweepResult:
     """What a sweep did: `counts` by the state that deliveries came to.
 
     `unfinished` shards have more that is due. `lag_s` is how late it came for what had waited the
@@ -37,7 +37,7 @@ class Tally:
     unfinished: set[int] = field(default_factory=set)
     lag_s: float = 0.0
 
-    def came_for(self, seen: Sequence[Reminder], at: datetime) -> None:
+    def record_lag(self, seen: Sequence[Reminder], at: datetime) -> None:
         """Notes a page of what was due, the longest waiting first."""
         for first in seen[:1]:
             self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
@@ -50,33 +50,33 @@ def sweep(
     threads: int,
     shards: Iterable[int] = range(SHARDS),
     pages: int | None = None,
-) -> Tally:
+) -> SweepResult:
     """Mails what is due by now in some shards; at most so many pages of each.
 
     Begins nothing more after `within_s` seconds, and says in which shards there is more.
     """
-    watch, full, done = Watch(now, within_s), Event(), Tally()
+    budget, full, result = TimeBudget(now, within_s), Event(), SweepResult()
     with ThreadPoolExecutor(threads) as pool:
         for shard in shards:
             try:
-                counts, finished = _sweep_shard(shard, watch, full, pool, pages, done)
+                counts, finished = _sweep_shard(shard, budget, full, pool, pages, result)
             except ServiceUnavailable:
                 log.warning("the table is busy: shard %d waits", shard, exc_info=True)
                 counts, finished = Counter(busy=1), False
-            done.counts += counts
+            result.counts += counts
             if not finished:
-                done.unfinished.add(shard)
-    log.info("swept", extra={"fields": {**done.counts, "unfinished": sorted(done.unfinished)}})
-    return done
+                result.unfinished.add(shard)
+    log.info("swept", extra={"fields": {**result.counts, "unfinished": sorted(result.unfinished)}})
+    return result
 
 
 def _sweep_shard(
     shard: int,
-    watch: Watch,
+    budget: TimeBudget,
     full: Event,
     pool: ThreadPoolExecutor,
     pages: int | None,
-    tally: Tally,
+    result: SweepResult,
 ) -> tuple[Counter[str], bool]:
     """What became of a shard, and whether nothing of it is left to go on with at once.
 
@@ -86,13 +86,15 @@ def _sweep_shard(
     counts: Counter[str] = Counter()
     start: Raw | None = None
     for _ in count() if pages is None else range(pages):
-        if watch.is_over or full.is_set():
+        if budget.is_over or full.is_set():
             break
-        page = Reminder.due(shard, by=watch.now(), limit=PAGE, start=start)
-        tally.came_for(page.items, watch.now())
+        page = Reminder.due(shard, by=budget.now(), limit=PAGE, start=start)
+        result.record_lag(page.items, budget.now())
         groups = _by_learner(page.items)
         random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
-        counts += sum(pool.map(_attend, groups, repeat(watch), repeat(full)), Counter[str]())
+        counts += sum(
+            pool.map(_process_learner, groups, repeat(budget), repeat(full)), Counter[str]()
+        )
         start = page.next_key
         if not start:
             return counts, full.is_set() or not (counts["late"] or counts["busy"])
@@ -106,20 +108,20 @@ def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
     return list(groups.values())
 
 
-def _attend(seen: Sequence[Reminder], watch: Watch, full: Event) -> Counter[str]:
+def _process_learner(seen: Sequence[Reminder], budget: TimeBudget, full: Event) -> Counter[str]:
     """Claims what can be claimed of one learner's reminders, and mails what they owe.
 
     What goes wrong here leaves the others alone: a claim that comes to nothing runs out.
     """
-    if watch.is_over or full.is_set():
+    if budget.is_over or full.is_set():
         return Counter(late=len(seen))
     counts: Counter[str] = Counter()
-    until = watch.now() + LEASE
+    until = budget.now() + LEASE
     try:
         claimed = [reminder for reminder in seen if _claim(reminder, until)]
         counts["claimed"] = len(claimed)
         if claimed:
-            counts += mail_dues(claimed, until=until, watch=watch)
+            counts += mail_dues(claimed, until=until, budget=budget)
     except Overloaded:
         full.set()
     except ServiceUnavailable:

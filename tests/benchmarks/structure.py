@@ -176,10 +176,10 @@ def passages() -> Iterator[tuple[str, Passage]]:
     """What each request passes: the second of two alike, so that all is loaded and cached."""
     from django.conf import settings
 
-    from tests.accounts_helpers import api, join, log_in
+    from tests.accounts_helpers import api, log_in, sign_up
 
     settings.ALLOWED_HOSTS = ["testserver", *settings.ALLOWED_HOSTS]
-    ana = join("ana")
+    ana = sign_up("ana")
     deck = api.post("/decks", {"name": "Português"}, token=ana.token).json()
     cards = []
     for front, back in (("casa", "house"), ("mesa", "table")):

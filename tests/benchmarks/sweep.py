@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from accounts.models import Account, Profile, learner_key
-from config.store.items import Item, put_all
+from config.store.items import Item, batch_put
 from reminders.models import ONCE, Reminder
 from tests.servers import empty_table, running_dynamodb_local
 from tests.sweepers import open_post_office, run_sweepers
@@ -46,11 +46,11 @@ def learner(number: int) -> list[Item]:
         next_at=AT,
         done_at=datetime(2030, 6, 1, tzinfo=UTC),
         fence=1,
-        made_from="",
+        request_digest="",
         created_at=AT,
         updated_at=AT,
     )
-    reminder.look_at(AT)
+    reminder.schedule_check(AT)
     return [account, profile, reminder]
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         empty_table(url),
         open_post_office() as office,
     ):
-        put_all([item for n in range(options.reminders) for item in learner(n)])
+        batch_put([item for n in range(options.reminders) for item in learner(n)])
         wave = {"at": AT.isoformat(), "sweepers": [None] * options.sweepers}
         plan = {"ses": office.url, "threads": options.threads, "within_s": 900, "waves": [wave]}
         [reports] = run_sweepers(plan)

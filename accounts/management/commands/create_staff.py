@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.api.serializers import Email
+from accounts.api.serializers import EmailField
 from accounts.models import Account
-from accounts.services.enrolment import Newcomer, NotEnrolled, enrol
+from accounts.services.enrolment import Newcomer, NotEnrolled, create_verified_user
 from config.clock import now
 from config.problems import Problem
 
@@ -29,9 +29,9 @@ class Command(BaseCommand):
 
         group = "admin" if admin else "staff"
         try:
-            address = Email().run_validation(email)
+            address = EmailField().run_validation(email)
             person = Newcomer(address, None, first_name, last_name)
-            enrolled = enrol(person, groups=frozenset({group}), now=now())
+            enrolled = create_verified_user(person, groups=frozenset({group}), now=now())
             Account.at(enrolled.learner_id).void_tokens(now())
         except ValidationError as error:
             raise CommandError(f"{email} is no e-mail address") from error

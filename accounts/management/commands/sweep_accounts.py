@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from accounts.tasks import sweep
+from accounts.tasks import sweep_accounts
 
 
 class Command(BaseCommand):
@@ -14,4 +14,4 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, **_: Any) -> None:
-        self.stdout.write(f"Removed: {sweep(None, None)}")
+        self.stdout.write(f"Removed: {sweep_accounts(None, None)}")

@@ -29,8 +29,8 @@ class Mail:
     @property
     def code(self) -> str | None:
         """The six-digit code in it, if there is one."""
-        found = re.search(r"\b\d{6}\b", self.text)
-        return found.group() if found else None
+        match = re.search(r"\b\d{6}\b", self.text)
+        return match.group() if match else None
 
 
 def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
@@ -38,9 +38,9 @@ def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
     url = f"{endpoint_url}/_ministack/ses/messages"
     with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
         accounts = json.load(answer)["messages"]
-    found = [_mail(record) for records in accounts.values() for record in records]
+    all_mails = [_mail(record) for records in accounts.values() for record in records]
     wanted = to and to.strip().lower()
-    mine = [m for m in found if not wanted or wanted in {address.lower() for address in m.to}]
+    mine = [m for m in all_mails if not wanted or wanted in {address.lower() for address in m.to}]
     return sorted(mine, key=lambda mail: mail.sent_at)
 
 
@@ -57,7 +57,7 @@ def _mail(record: Mapping[str, Any]) -> Mail:
         text=record.get("BodyText") or _words(html),
         sent_at=datetime.fromtimestamp(record["Timestamp"], UTC),
         html=html,
-        headers={each["Name"]: each["Value"] for each in record.get("Headers", [])},
+        headers={header["Name"]: header["Value"] for header in record.get("Headers", [])},
     )
 
 

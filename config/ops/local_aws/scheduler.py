@@ -29,8 +29,8 @@ def each_minute(
 
     def tick() -> None:
         while not ended.wait(60 - time.time() % 60):
-            if said := _run(command, {**os.environ, **environment}, ended):
-                told(said)
+            if output := _run(command, {**os.environ, **environment}, ended):
+                told(output)
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()

@@ -19,8 +19,8 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, **_: Any) -> None:
-        outcomes = scenarios.load(_files("scenarios"), now=now())
-        starter_ids = starters.load(_files("decks"))
+        outcomes = scenarios.load_scenarios(_files("scenarios"), now=now())
+        starter_ids = starters.load_starter_decks(_files("decks"))
         for scenario_id, outcome in outcomes.items():
             if outcome != "unchanged":
                 self.stdout.write(f"scenario {scenario_id}: {outcome}")

@@ -56,22 +56,22 @@ class Collection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         row = self._row("SELECT ver, crt, conf, models, decks FROM col")
-        if (schema := whole(row[0])) not in _SCHEMAS:
+        if (schema := as_int(row[0])) not in _SCHEMAS:
             raise FileTooNew("The collection was written by a newer Anki than we know.")
         tabled = schema >= _TABLED
         config = self._config() if tabled else _object(row[2])
-        self.old_scheduler = whole(config.get("schedVer", 1)) < 2
+        self.old_scheduler = as_int(config.get("schedVer", 1)) < 2
         self.days = Days.of(
-            whole(row[1]),
-            whole(config["creationOffset"]) if "creationOffset" in config else None,
-            whole(config.get("rollover", 4)),
+            as_int(row[1]),
+            as_int(config["creationOffset"]) if "creationOffset" in config else None,
+            as_int(config.get("rollover", 4)),
         )
         self.kinds = self._tabled_kinds() if tabled else _kinds(_object(row[3]))
         self._decks = self._tabled_decks() if tabled else _decks(_object(row[4]))
 
     def count(self, table: str) -> int:
         """The rows of one of the four tables."""
-        return whole(self._row(f"SELECT count(*) FROM {_TABLES[_TABLES.index(table)]}")[0])  # noqa: S608
+        return as_int(self._row(f"SELECT count(*) FROM {_TABLES[_TABLES.index(table)]}")[0])  # noqa: S608
 
     def notes(self) -> Iterator[AnkiNote]:
         """Every note by id, with its cards and their logs; three cursors are read side by side."""
@@ -90,23 +90,23 @@ class Collection:
         query = "SELECT id, guid, mid, mod, tags, flds FROM notes ORDER BY id"
         for row in self._db.execute(query):
             log: dict[int, list[ReviewRow]] = {}
-            for _, card, *columns in logs.of(whole(row[0])):
-                log.setdefault(whole(card), []).append(ReviewRow._make(map(whole, columns)))
+            for _, card, *columns in logs.of(as_int(row[0])):
+                log.setdefault(as_int(card), []).append(ReviewRow._make(map(as_int, columns)))
             yield AnkiNote(
-                id=whole(row[0]),
-                guid=word(row[1]) or str(whole(row[0])),
-                kind_id=whole(row[2]),
-                modified_s=whole(row[3]),
-                tags=word(row[4]),
-                values=word(row[5]).split("\x1f"),
-                cards=[self._card(columns, log) for columns in cards.of(whole(row[0]))],
+                id=as_int(row[0]),
+                guid=as_text(row[1]) or str(as_int(row[0])),
+                kind_id=as_int(row[2]),
+                modified_s=as_int(row[3]),
+                tags=as_text(row[4]),
+                values=as_text(row[5]).split("\x1f"),
+                cards=[self._card(columns, log) for columns in cards.of(as_int(row[0]))],
             )
 
     def _card(self, row: tuple[Any, ...], log: dict[int, list[ReviewRow]]) -> AnkiCard:
         _, card, ordinal, deck, *columns, data = row
-        numbers = CardRow._make([*map(whole, columns), word(data)])
-        name = self._decks.get(numbers.odid) or self._decks.get(whole(deck), "")
-        return AnkiCard(whole(ordinal), name, numbers, log.get(whole(card), []))
+        numbers = CardRow._make([*map(as_int, columns), as_text(data)])
+        name = self._decks.get(numbers.odid) or self._decks.get(as_int(deck), "")
+        return AnkiCard(as_int(ordinal), name, numbers, log.get(as_int(card), []))
 
     def _row(self, query: str) -> tuple[Any, ...]:
         row = self._db.execute(query).fetchone()
@@ -121,32 +121,32 @@ class Collection:
 
     def _tabled_decks(self) -> dict[int, str]:
         rows = self._db.execute("SELECT id, name FROM decks")
-        return {whole(id_): word(name).replace("\x1f", "::") for id_, name in rows}
+        return {as_int(id_): as_text(name).replace("\x1f", "::") for id_, name in rows}
 
     def _tabled_kinds(self) -> dict[int, NoteKind]:
         fields: dict[int, list[str]] = {}
         for kind, name in self._db.execute("SELECT ntid, name FROM fields ORDER BY ntid, ord"):
-            fields.setdefault(whole(kind), []).append(word(name))
+            fields.setdefault(as_int(kind), []).append(as_text(name))
         templates: dict[int, list[Template]] = {}
         for kind, data in self._db.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
             config = wire.fields(_bytes(data))
             template = Template(wire.text(config, 1), wire.text(config, 2))
-            templates.setdefault(whole(kind), []).append(template)
+            templates.setdefault(as_int(kind), []).append(template)
         kinds = {}
         for id_, name, data in self._db.execute("SELECT id, name, config FROM notetypes"):
             config = wire.fields(_bytes(data))
-            kinds[whole(id_)] = NoteKind(
-                name=word(name),
+            kinds[as_int(id_)] = NoteKind(
+                name=as_text(name),
                 cloze=wire.number(config, 1) == 1,
-                fields=tuple(fields.get(whole(id_), ())),
-                templates=tuple(templates.get(whole(id_), ())),
+                fields=tuple(fields.get(as_int(id_), ())),
+                templates=tuple(templates.get(as_int(id_), ())),
                 stock_kind=wire.number(config, 9),
             )
         return kinds
 
 
 @contextmanager
-def opened(path: Path, limits: Limits) -> Iterator[Collection]:
+def open_collection(path: Path, limits: Limits) -> Iterator[Collection]:
     """The collection of a SQLite file, checked.
 
     Raises FileRefused (damaged), FileUnsafe, FileTooNew and FileTooLarge; a database that turns
@@ -156,8 +156,8 @@ def opened(path: Path, limits: Limits) -> Iterator[Collection]:
         with closing(_connect(path)) as connection:
             _check_schema(connection)
             for table in _TABLES:
-                [found] = connection.execute(f"PRAGMA quick_check({table})").fetchone()
-                if found != "ok":
+                [result] = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+                if result != "ok":
                     raise FileRefused("The collection is damaged.")
             connection.set_authorizer(
                 lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
@@ -213,7 +213,7 @@ def _check_schema(connection: sqlite3.Connection) -> None:
     for kind, name, sql in connection.execute(
         "SELECT type, name, sql FROM sqlite_master LIMIT 500"
     ):
-        virtual = re.match(r"\s*create\s+virtual", word(sql), re.IGNORECASE)
+        virtual = re.match(r"\s*create\s+virtual", as_text(sql), re.IGNORECASE)
         if kind not in ("table", "index") or virtual:
             raise FileUnsafe("The collection holds views, triggers or virtual tables.")
         if kind == "table":
@@ -234,34 +234,34 @@ class _Groups:
 
     def of(self, key: int) -> Iterator[tuple[Any, ...]]:
         """The rows of one group; those of lower keys, which have no note, are passed over."""
-        while self._next is not None and (found := whole(self._next[0])) <= key:
+        while self._next is not None and (key_ := as_int(self._next[0])) <= key:
             row, self._next = self._next, next(self._rows, None)
-            if found == key:
+            if key_ == key:
                 yield row
 
 
 def _kinds(models: dict[str, Any]) -> dict[int, NoteKind]:
     return {
         int(id_): NoteKind(
-            name=word(model.get("name")),
+            name=as_text(model.get("name")),
             cloze=model.get("type") == 1,
-            fields=tuple(word(field["name"]) for field in _ordered(model["flds"])),
+            fields=tuple(as_text(field["name"]) for field in _ordered(model["flds"])),
             templates=tuple(
-                Template(word(item["qfmt"]), word(item["afmt"]))
+                Template(as_text(item["qfmt"]), as_text(item["afmt"]))
                 for item in _ordered(model["tmpls"])
             ),
-            stock_kind=whole(model.get("originalStockKind")),
+            stock_kind=as_int(model.get("originalStockKind")),
         )
         for id_, model in models.items()
     }
 
 
 def _ordered(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(items, key=lambda item: whole(item.get("ord")))
+    return sorted(items, key=lambda item: as_int(item.get("ord")))
 
 
 def _decks(decks: dict[str, Any]) -> dict[int, str]:
-    return {int(id_): word(deck["name"]) for id_, deck in decks.items()}
+    return {int(id_): as_text(deck["name"]) for id_, deck in decks.items()}
 
 
 def _json(data: Any) -> Any:
@@ -279,7 +279,7 @@ def _bytes(data: Any) -> bytes:
     return data if isinstance(data, bytes) else b""
 
 
-def whole(value: Any) -> int:
+def as_int(value: Any) -> int:
     """A whole number of whatever SQLite's or JSON's loose types hold; 0 where there is none."""
     if isinstance(value, int | float) and abs(value) < 2**63:
         return int(value)
@@ -288,7 +288,7 @@ def whole(value: Any) -> int:
     return 0
 
 
-def word(value: Any) -> str:
+def as_text(value: Any) -> str:
     """The text of a value; '' where there is none."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

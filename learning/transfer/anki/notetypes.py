@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from learning.transfer.delimited import COLUMN_OF
 from learning.transfer.markup import text_of_html
-from learning.transfer.model import TEXT_FIELDS, Media, NoteType, cloze_ordinals, plain
+from learning.transfer.model import TEXT_FIELDS, Media, NoteType, clean_text, cloze_ordinals
 
 IMAGE_OCCLUSION = 6  # of `originalStockKind`
 _MARK = re.compile(r"\{\{([#^/]?)([^{}]{1,500})\}\}")
@@ -119,14 +119,14 @@ def _shown(
     template: str, kind: NoteKind, *, question: bool = False, only: str | None = None
 ) -> list[int]:
     """The fields that a template shows, in its order; filters such as `type:` decide."""
-    found = []
+    fields = []
     for mark, inside in _MARK.findall(template):
         *filters, name = (part.strip() for part in inside.split(":"))
         hidden = question and _HIDDEN_ON_QUESTION & set(filters)
         if mark or hidden or name not in kind.fields or (only and only not in filters):
             continue
-        found.append(kind.fields.index(name))
-    return list(dict.fromkeys(found))
+        fields.append(kind.fields.index(name))
+    return list(dict.fromkeys(fields))
 
 
 def _switches(kind: NoteKind) -> set[int]:
@@ -148,21 +148,23 @@ def texts(plan: Plan, values: Sequence[str]) -> tuple[dict[str, str], tuple[Medi
     for number, (slot, value) in enumerate(zip(plan.slots, values, strict=False)):
         if not slot:
             continue
-        text, found = text_of_html(value, slot)
-        media += [item for item in found if item not in media]
+        text, field_media = text_of_html(value, slot)
+        media += [item for item in field_media if item not in media]
         if text:
             label = f"{plan.names[number]}: " if number in plan.labelled else ""
             parts[slot].append(label + text)
-    return {name: plain("\n".join(found)) for name, found in parts.items()}, tuple(media)
+    return {name: clean_text("\n".join(field_media)) for name, field_media in parts.items()}, tuple(
+        media
+    )
 
 
-def ordinals(plan: Plan, front: str, found: Sequence[int]) -> tuple[NoteType, Mapping[int, int]]:
+def ordinals(plan: Plan, front: str, present: Sequence[int]) -> tuple[NoteType, Mapping[int, int]]:
     """Our type of a note whose cards have these ordinals, and our ordinal for those we keep."""
     if plan.cloze:
         shown = cloze_ordinals(front)
-        return "cloze", {number: number for number in found if number in shown}
-    if plan.reverse is not None and plan.reverse in found:
+        return "cloze", {number: number for number in present if number in shown}
+    if plan.reverse is not None and plan.reverse in present:
         return "reversed", {
-            number: i for i, number in enumerate((0, plan.reverse)) if number in found
+            number: i for i, number in enumerate((0, plan.reverse)) if number in present
         }
-    return "basic", {0: 0} if 0 in found else {}
+    return "basic", {0: 0} if 0 in present else {}

@@ -43,14 +43,14 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """An unpacked package: its SQLite file, which lives as long as the `unpacked` block."""
+    """An unpacked package: its SQLite file, which lives as long as the `unpack` block."""
 
     collection: Path
     media_files: int
 
 
 @contextmanager
-def unpacked(file: BinaryIO, limits: Limits) -> Iterator[Package]:
+def unpack(file: BinaryIO, limits: Limits) -> Iterator[Package]:
     """The package's collection as a temporary file.
 
     Raises FileUnsafe, FileTooLarge, FileTooNew, FormatUnknown, or FileRefused when it is damaged.

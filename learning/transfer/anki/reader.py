@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
-from learning.transfer.anki.collection import AnkiNote, Collection, opened
+from learning.transfer.anki.collection import AnkiNote, Collection, open_collection
 from learning.transfer.anki.notetypes import IMAGE_OCCLUSION, Plan, ordinals, plan, texts
-from learning.transfer.anki.package import unpacked
+from learning.transfer.anki.package import unpack
 from learning.transfer.anki.schedule import card_state, instant, review
 from learning.transfer.model import (
     LIMITS,
@@ -16,8 +16,8 @@ from learning.transfer.model import (
     Row,
     RowError,
     Rows,
-    fault_of,
-    plain,
+    clean_text,
+    row_error_of,
 )
 
 
@@ -26,49 +26,49 @@ def read_apkg(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
 
     Raises FileRefused or a subclass before the first note.
     """
-    with unpacked(file, limits) as package, opened(package.collection, limits) as collection:
+    with unpack(file, limits) as package, open_collection(package.collection, limits) as collection:
         if package.media_files:
             message = f"{package.media_files} media files were left out; their names are kept."
             yield RowError(0, "media", "MEDIA_NOT_READ", message, fatal=False)
         plans = {id_: plan(kind) for id_, kind in collection.kinds.items()}
-        for row, found in enumerate(collection.notes(), 1):
-            yield from _rows(found, row, collection, plans, limits)
+        for row, source in enumerate(collection.notes(), 1):
+            yield from _rows(source, row, collection, plans, limits)
 
 
 def _rows(
-    found: AnkiNote, row: int, collection: Collection, plans: dict[int, Plan], limits: Limits
+    source: AnkiNote, row: int, collection: Collection, plans: dict[int, Plan], limits: Limits
 ) -> Iterator[Row]:
-    kind = collection.kinds.get(found.kind_id)
+    kind = collection.kinds.get(source.kind_id)
     if kind is None:
         yield RowError(row, "type", "NO_NOTE_TYPE", "The package does not define its note type.")
         return
     if kind.stock_kind == IMAGE_OCCLUSION:
         yield RowError(row, "type", "UNSUPPORTED", "Image occlusion needs its picture.")
         return
-    if any(len(value) > limits.html_chars for value in found.values):
+    if any(len(value) > limits.html_chars for value in source.values):
         message = f"A field has more than {limits.html_chars} characters of HTML."
         yield RowError(row, "front", "TOO_LONG", message)
         return
-    note, dropped = _note(found, plans[found.kind_id], collection)
-    fault = fault_of(note, row, limits)
+    note, dropped = _note(source, plans[source.kind_id], collection)
+    fault = row_error_of(note, row, limits)
     if dropped and not fault:
         message = f"{dropped} cards have no counterpart among our types of notes."
         yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
     yield fault or replace(note, row=row)
 
 
-def _note(found: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, int]:
+def _note(source: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, int]:
     """The note, and how many of its cards it had to leave behind."""
-    values, media = texts(plan, found.values)
-    present = sorted({card.ordinal for card in found.cards})
+    values, media = texts(plan, source.values)
+    present = sorted({card.ordinal for card in source.cards})
     note_type, kept = ordinals(plan, values["front"], present)
     decks: dict[int, str] = {}
     states: dict[int, CardState] = {}
-    for card in found.cards:
+    for card in source.cards:
         ordinal = kept.get(card.ordinal)
         if ordinal is None or ordinal in states:
             continue
-        decks[ordinal] = plain(card.deck)
+        decks[ordinal] = clean_text(card.deck)
         entries = [
             entry
             for item in card.reviews
@@ -78,15 +78,15 @@ def _note(found: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, in
     home = decks[min(decks)] if decks else ""
     note = Note(
         **values,  # type: ignore[arg-type]
-        id=plain(found.guid),
+        id=clean_text(source.guid),
         type=note_type,
         media=media,
-        tags=tuple(dict.fromkeys(plain(tag) for tag in found.tags.split())),
+        tags=tuple(dict.fromkeys(clean_text(tag) for tag in source.tags.split())),
         deck=home,
         cards=tuple(
             replace(states[i], deck="" if decks[i] == home else decks[i]) for i in sorted(states)
         ),
-        created_at=instant(found.id / 1000),
-        modified_at=instant(found.modified_s),
+        created_at=instant(source.id / 1000),
+        modified_at=instant(source.modified_s),
     )
-    return note, len(found.cards) - len(states)
+    return note, len(source.cards) - len(states)

@@ -11,7 +11,7 @@ def fields(message: bytes) -> dict[int, list[int | bytes]]:
 
     Raises ValueError for what is no message.
     """
-    found: dict[int, list[int | bytes]] = {}
+    values: dict[int, list[int | bytes]] = {}
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -23,8 +23,8 @@ def fields(message: bytes) -> dict[int, list[int | bytes]]:
             if at + size > len(message):
                 raise ValueError("cut short")
             value, at = message[at : at + size], at + size
-        found.setdefault(key >> 3, []).append(value)
-    return found
+        values.setdefault(key >> 3, []).append(value)
+    return values
 
 
 def text(message: dict[int, list[int | bytes]], field: int) -> str:

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.demo import DEMO_ACCOUNTS, LEARNER, PASSWORD
-from accounts.services.enrolment import Newcomer, NotEnrolled, enrol
+from accounts.services.enrolment import Newcomer, NotEnrolled, create_verified_user
 from config.clock import now
 from config.problems import IdTaken
 from learning.services import starters
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         for account in DEMO_ACCOUNTS:
             person = Newcomer(account.email, PASSWORD, account.first_name, account.last_name)
             try:
-                enrolled = enrol(person, groups=account.groups, now=now())
+                enrolled = create_verified_user(person, groups=account.groups, now=now())
             except NotEnrolled as error:
                 raise CommandError(str(error)) from error
             learner_ids[account] = enrolled.learner_id
@@ -51,7 +51,9 @@ class Command(BaseCommand):
 def _give_deck(learner_id: str) -> None:
     """Copies the starter deck once; a learner who has deleted the copy gets no other."""
     try:
-        starters.copy(learner_id=learner_id, starter_id=STARTER, deck_id=DECK_ID, now=now())
+        starters.copy_starter_deck(
+            learner_id=learner_id, starter_id=STARTER, deck_id=DECK_ID, now=now()
+        )
     except IdTaken:
         return
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from reminders.services.suppressions import lift
+from reminders.services.suppressions import unsuppress
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("email")
 
     def handle(self, *, email: str, **_: Any) -> None:
-        if not lift(email=email):
+        if not unsuppress(email=email):
             raise CommandError(f"{email} is not suppressed")
         self.stdout.write(f"{email} is mailed again. SES has a list of its own; to lift that too:")
         self.stdout.write(f"aws sesv2 delete-suppressed-destination --email-address {email}")

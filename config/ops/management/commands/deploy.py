@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def handle(self, *, stage: str, region: str | None, parameter: list[str], **o: Any) -> None:
         # botocore's own variable: with it all of this happens on the embedded AWS.
         endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
-        place = release.Place(boto3.Session(region_name=region), endpoint_url)
+        place = release.Environment(boto3.Session(region_name=region), endpoint_url)
         target = Target.here() if endpoint_url else None
         parameters = dict(pair(text) for text in parameter)
         try:

@@ -29,10 +29,10 @@ class Command(BaseCommand):
         heads = " | ".join(f"{count:,}" for count in learners)
         self.stdout.write(f"\n| USD a month | {heads} |\n|---|{'---:|' * len(learners)}")
         for name in sorted(months[-1], key=lambda name: -months[-1][name]):
-            self._row(name, [found[name] for found in months])
-        self._row("**all**", [sum(found.values()) for found in months])
+            self._row(name, [costs[name] for costs in months])
+        self._row("**all**", [sum(costs.values()) for costs in months])
         totals = zip(months, learners, strict=True)
-        self._row("for a learner", [sum(found.values()) / count for found, count in totals], 4)
+        self._row("for a learner", [sum(costs.values()) / count for costs, count in totals], 4)
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)

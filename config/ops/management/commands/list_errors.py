@@ -19,10 +19,10 @@ def problems() -> dict[str, type[Problem]]:
         for module in pkgutil.walk_packages(package.__path__, f"{part}."):
             if not module.name.startswith("config.ops"):
                 importlib.import_module(module.name)
-    found: dict[str, type[Problem]] = {}
+    by_code: dict[str, type[Problem]] = {}
     for problem in all_problems():
-        found.setdefault(problem.code, problem)
-    return dict(sorted(found.items()))
+        by_code.setdefault(problem.code, problem)
+    return dict(sorted(by_code.items()))
 
 
 PAGE = BASE_DIR / "docs" / "errors.md"

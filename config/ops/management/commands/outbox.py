@@ -24,16 +24,16 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, address: str | None, last: bool, code: bool, **_: Any) -> None:
-        found = self._mails(address)
+        mails = self._mails(address)
         if code:
-            codes = [mail.code for mail in found if mail.code]
+            codes = [mail.code for mail in mails if mail.code]
             if not codes:
                 raise CommandError("no mail with a code" + (f" to {address}" if address else ""))
             self.stdout.write(codes[-1])
             return
-        for mail in found[-1:] if last else found:
+        for mail in mails[-1:] if last else mails:
             self.stdout.write(_shown(mail))
-        if not found:
+        if not mails:
             self.stderr.write("No mail" + (f" to {address}" if address else ""))
 
     def _mails(self, address: str | None) -> list[Mail]:
