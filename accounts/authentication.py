@@ -7,6 +7,7 @@ from rest_framework.request import Request
 
 from accounts.tokens import InvalidToken, bearer
 from config.client_info import client_info_of
+from config.problems import BEARER
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
@@ -48,4 +49,4 @@ class BearerAuthentication(BaseAuthentication):
         return authenticate(token), None
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="parley"'
+        return BEARER

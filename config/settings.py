@@ -135,7 +135,7 @@ SPECTACULAR_SETTINGS = {
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
-        "CefrLevel": "accounts.api.serializers.LEVELS",
+        "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.notes.TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",

@@ -10,9 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
+from config.formats import ULID_OR_UUID
 from config.http import PassThroughRenderer
 from config.problems import NotFound, ValidationFailed
-from config.serializers import ULID_OR_UUID, QuerySerializer, Serializer
+from config.serializers import QuerySerializer, Serializer
 
 T = TypeVar("T")
 

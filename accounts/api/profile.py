@@ -8,8 +8,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.serializers import (
-    LEVELS,
-    LanguageField,
     NameField,
     NotificationsSerializer,
     OnlyPasswordSerializer,
@@ -23,12 +21,14 @@ from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.clock import now
+from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import decode_cursor, page_of, paginated_response
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,
     IntegerField,
+    LanguageField,
     QuerySerializer,
     Serializer,
     TextField,
@@ -55,8 +55,8 @@ class ProfileUpdateSerializer(Serializer):
     avatar_url = HttpsUrlField(allow_null=True, default=None)
     native_language = LanguageField(allow_null=True, default=None)
     target_language = LanguageField(allow_null=True, default=None)
-    current_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
-    target_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
+    current_level = serializers.ChoiceField(CEFR_LEVELS, allow_null=True, default=None)
+    target_level = serializers.ChoiceField(CEFR_LEVELS, allow_null=True, default=None)
     timezone = ZoneField(default="UTC")
     daily_goal = IntegerField(min_value=1, max_value=1000, default=20, help_text="Cards per day")
     notifications = NotificationsSerializer(default=dict)

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
+from config.formats import wire_name
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound, Problem
@@ -17,11 +18,11 @@ from config.serializers import (
     IdField,
     InstantField,
     IntegerField,
+    ItemProblemSerializer,
     NumberField,
     QuerySerializer,
     Serializer,
     TextField,
-    wire_name,
 )
 from config.viewsets import Resource, get_or_404, if_match_version, with_etag
 from learning.api.serializers import (
@@ -29,7 +30,6 @@ from learning.api.serializers import (
     RATINGS,
     STATES,
     CardSerializer,
-    ItemProblemSerializer,
     OneByOneField,
     ReviewSerializer,
     StudyInstantField,

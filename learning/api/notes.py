@@ -18,9 +18,10 @@ from config.serializers import (
     IntegerField,
     Serializer,
     TextField,
+    optional,
 )
 from config.viewsets import Resource, if_match_version, with_etag
-from learning.api.serializers import CardSerializer, TagsField, _optional
+from learning.api.serializers import CardSerializer, TagsField
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
@@ -54,14 +55,14 @@ class NoteSerializer(Serializer):
     deck_id = IdField()
     front = TextField(max_length=2000)
     back = TextField(max_length=2000, default="", allow_blank=True)
-    phonetic = _optional(TextField, max_length=200)
-    example = _optional(TextField, max_length=2000)
-    notes = _optional(TextField, max_length=5000)
+    phonetic = optional(TextField, max_length=200)
+    example = optional(TextField, max_length=2000)
+    notes = optional(TextField, max_length=5000)
     tags = TagsField(default=list)
-    audio_url = _optional(HttpsUrlField)
-    image_url = _optional(HttpsUrlField)
-    source_session_id = _optional(IdField)
-    source_turn = _optional(IntegerField, min_value=1, max_value=9999)
+    audio_url = optional(HttpsUrlField)
+    image_url = optional(HttpsUrlField)
+    source_session_id = optional(IdField)
+    source_turn = optional(IntegerField, min_value=1, max_value=9999)
     created_at = InstantField(read_only=True)
     updated_at = InstantField(read_only=True)
     version = IntegerField(read_only=True, help_text="For If-Match")

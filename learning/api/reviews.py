@@ -10,13 +10,12 @@ from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import Problem
-from config.serializers import IdField, IntegerField, Serializer
+from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
 from config.viewsets import Resource
 from learning.api.serializers import (
     RATINGS,
     CardIdField,
     CardSerializer,
-    ItemProblemSerializer,
     OneByOneField,
     ReviewSerializer,
     StudyInstantField,

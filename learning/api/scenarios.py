@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts.api.serializers import StaffActionSerializer, activity_of
 from accounts.authentication import staff_member
 from config.clock import now
+from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.permissions import IsStaff, ReadOrStaff, is_staff
@@ -21,7 +22,6 @@ from config.serializers import BooleanField, InstantField, IntegerField, Seriali
 from config.viewsets import Resource, if_match_version, with_etag
 from learning.api.serializers import RoleSerializer, ScriptLanguageField, SlugField
 from learning.models.scenarios import PUBLISHED, STATUSES, Scenario
-from learning.practice.script import LEVELS
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
 
@@ -118,7 +118,7 @@ class ScriptSerializer(Serializer):
     title = TextField(max_length=80)
     context = SlugField(help_text="Where it takes place, e.g. food, travel, work")  # type: ignore[assignment]
     description = TextField(max_length=600)
-    level = serializers.ChoiceField(LEVELS)
+    level = serializers.ChoiceField(CEFR_LEVELS)
     language = ScriptLanguageField()
     roles = _several(RoleSerializer, 2, 2)
     parts = _several(PartSerializer, 1, 2)
@@ -143,7 +143,7 @@ class ReorderSerializer(Serializer):
 
 
 class ScenarioQuerySerializer(ListQuerySerializer):
-    level = serializers.ChoiceField(LEVELS, required=False)
+    level = serializers.ChoiceField(CEFR_LEVELS, required=False)
     context = SlugField(required=False)  # type: ignore[assignment]
     language = ScriptLanguageField(required=False)
     search = TextField(
@@ -162,7 +162,7 @@ class SummarySerializer(Serializer):
     title = TextField(max_length=80)
     context = SlugField()  # type: ignore[assignment]
     description = TextField(max_length=600)
-    level = serializers.ChoiceField(LEVELS)
+    level = serializers.ChoiceField(CEFR_LEVELS)
     language = ScriptLanguageField()
     order = IntegerField()
     revision = IntegerField(help_text="0 before the first publication")

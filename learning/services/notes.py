@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from config.formats import is_visible
 from config.problems import NotFound, ServiceUnavailable, ValidationFailed, check_version
 from config.store.items import Check, ConditionFailed, Put, Write, transact
-from config.text import is_visible
 from learning.cloze import ClozeError, Face, cloze_faces, reversed_faces
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Note

@@ -14,15 +14,18 @@ from config.pagination import ListQuerySerializer, decode_cursor, page_of, pagin
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
+    DateField,
     IdField,
     InstantField,
     IntegerField,
+    SecondField,
     Serializer,
     TextField,
     ZoneField,
+    optional,
 )
 from config.viewsets import Resource, get_or_404, if_match_version, with_etag
-from reminders.api.serializers import OccurrenceKeyField, _optional
+from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (
     MAX_EXCEPTIONS,
@@ -36,10 +39,10 @@ from reminders.services import events
 class SpanSerializer(Serializer):
     """From `startsAt` to `endsAt`, or the whole days from `startsOn` to `endsOn`."""
 
-    starts_at = _optional(InstantField, help_text="Start; null for an all-day event")
-    ends_at = _optional(InstantField, help_text="End, by default the start")
-    starts_on = _optional(serializers.DateField, help_text="First day of an all-day event")
-    ends_on = _optional(serializers.DateField, help_text="Its last day, by default the first")
+    starts_at = optional(SecondField, help_text="Start; null for an all-day event")
+    ends_at = optional(SecondField, help_text="End, by default the start")
+    starts_on = optional(DateField, help_text="First day of an all-day event")
+    ends_on = optional(DateField, help_text="Its last day, by default the first")
 
 
 class MovedSerializer(SpanSerializer):
@@ -94,7 +97,7 @@ class EventSerializer(SpanSerializer):
     timezone = ZoneField(
         default=None, help_text="Whose clock a rule repeats on; where left out, the profile's"
     )
-    rrule = _optional(
+    rrule = optional(
         TextField,
         max_length=MAX_RULE_LENGTH,
         help_text="RFC 5545 recurrence, e.g. FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10",

@@ -16,30 +16,20 @@ from config.serializers import (
     IdField,
     InstantField,
     IntegerField,
-    PatternField,
+    LocalTimeField,
     Serializer,
     TextField,
+    optional,
 )
 from config.store.items import Page
 from config.viewsets import Resource, get_or_404, if_match_version, with_etag
-from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField, _optional
+from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders
 from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
 KINDS = [EVENT, ONCE, STUDY]
-
-
-class LocalTimeField(PatternField):
-    """A time of day, `07:30`."""
-
-    sample = "18:30"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            "(?:[01][0-9]|2[0-3]):[0-5][0-9]", "Give a time as HH:MM.", max_length=5, **kwargs
-        )
 
 
 class ReminderSerializer(Serializer):
@@ -66,23 +56,21 @@ class ReminderSerializer(Serializer):
     kind = serializers.ChoiceField(KINDS, source="about")
     title = TextField(max_length=200, default="", allow_blank=True, help_text="Needed by `once`")
     note = TextField(max_length=1000, default="", allow_blank=True)
-    event_id = _optional(IdField, help_text="Of `event`")
+    event_id = optional(IdField, help_text="Of `event`")
     offset_minutes = serializers.ListField(
         child=IntegerField(min_value=0, max_value=MAX_OFFSET_MINUTES),
         default=list,
         max_length=MAX_OFFSETS,
         help_text="Of `event`: minutes before each occurrence (before 09:00 of an all-day one)",
     )
-    at = _optional(InstantField, help_text="Of `once`")
+    at = optional(InstantField, help_text="Of `once`")
     weekdays = serializers.ListField(
         child=IntegerField(min_value=0, max_value=6),
         default=list,
         max_length=7,
         help_text="Of `study`: 0 is Monday",
     )
-    local_time = _optional(
-        LocalTimeField, help_text="Of `study`: time of day in the profile's zone"
-    )
+    local_time = optional(LocalTimeField, help_text="Of `study`: time of day in the profile's zone")
     paused = BooleanField(default=False)
     next_at = InstantField(read_only=True, allow_null=True, help_text="When the next mail is due")
     created_at = InstantField(read_only=True)
