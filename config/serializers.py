@@ -74,9 +74,11 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
         return values
 
 
-def validated_body(serializer_class: type[Serializer], data: Any) -> dict[str, Any]:
-    """A request's body as the serializer's values. Raises ValidationError."""
-    serializer = serializer_class(data=data)
+def validated_body(
+    serializer_class: type[Serializer], data: Any, *, partial: bool = False
+) -> dict[str, Any]:
+    """A request's body as the serializer's values, named as in Python. Raises ValidationError."""
+    serializer = serializer_class(data=data, partial=partial)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
 

@@ -5,7 +5,6 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     NameField,
@@ -33,9 +32,8 @@ from config.serializers import (
     Serializer,
     TextField,
     ZoneField,
-    validated_body,
 )
-from config.viewsets import if_match_version, with_etag
+from config.viewsets import View, if_match_version, with_etag
 
 NOTHING_SAID = {
     "study_mails": True,
@@ -90,7 +88,7 @@ def _profile_response(full_profile: FullProfile) -> Response:
     return with_etag(Response(profile_body(full_profile)), int(full_profile.profile.version))
 
 
-class ProfileView(APIView):
+class ProfileView(View):
     @operation("getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound])
     def get(self, request: Request) -> Response:
         """Tell all about the caller."""
@@ -133,7 +131,7 @@ class ProfileView(APIView):
 
         202 when there was too much for one request: the rest follows within minutes.
         """
-        password = validated_body(OnlyPasswordSerializer, request.data).get("password")
+        password = self.validated_body(OnlyPasswordSerializer).get("password")
         whole = deletion.delete_account(
             caller(request), password, source=client_info_of(request.META), now=now()
         )
@@ -153,7 +151,7 @@ class ProfileView(APIView):
         return _profile_response(changed)
 
 
-class ExportView(APIView):
+class ExportView(View):
     @operation(
         "exportUser", query=ExportQuerySerializer, answers={200: page_of(ExportedSerializer)}
     )
@@ -162,7 +160,7 @@ class ExportView(APIView):
 
         One answer has up to three megabytes; `next` leads to the rest.
         """
-        query = ExportQuerySerializer(request.query_params).values()
+        query = self.validated_query(ExportQuerySerializer)
         page = deletion.export(
             caller(request).id,
             start=decode_cursor(request, query.get("cursor")),

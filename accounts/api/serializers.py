@@ -4,17 +4,13 @@ from typing import Any, get_args
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
-from accounts.models import Activity
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
 from config.formats import CEFR_LEVELS, VISIBLE
-from config.pagination import ListQuerySerializer, decode_cursor, paginated_response
 from config.serializers import BooleanField, LocalTimeField, PatternField, Serializer, TextField
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
@@ -298,15 +294,3 @@ class StaffActionSerializer(ActivitySerializer):
 
     class Meta:
         ref_name = "StaffAction"
-
-
-def activity_of(
-    target: str,
-    request: Request,
-    serializer_class: type[ActivitySerializer] = StaffActionSerializer,
-) -> Response:
-    """A page of the trail of a learner, `users/<id>`, or of what staff write, `scenarios/<id>`."""
-    query = ListQuerySerializer(request.query_params).values()
-    start = decode_cursor(request, query.get("cursor"))
-    page = Activity.newest(target, limit=query["limit"], start=start)
-    return paginated_response(request, page, serializer_class)

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem
 from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
 from config.viewsets import Resource
@@ -89,21 +89,19 @@ class BatchOutcomeSerializer(Serializer):
 
 
 class ReviewQuerySerializer(ListQuerySerializer):
-    card_id = CardIdField(required=False)
+    card_id = CardIdField(default=None)
 
 
 class ReviewViewSet(Resource):
     @operation("listReviews", answers={200: page_of(ReviewSerializer)}, query=ReviewQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the study log, of one card or of all, newest first."""
-        query = self.validated_query(ReviewQuerySerializer)
-        page = LogEntry.newest(
+        return self.paginated(
+            LogEntry.newest,
             self.learner_id,
-            card_id=query.get("card_id"),
-            limit=query["limit"],
-            start=decode_cursor(request, query.get("cursor")),
+            serializer_class=ReviewSerializer,
+            query=ReviewQuerySerializer,
         )
-        return paginated_response(request, page, ReviewSerializer)
 
     @operation("submitReviews", request=BatchSerializer, answers={200: BatchOutcomeSerializer})
     def create(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -232,10 +232,12 @@ class SessionViewSet(Resource):
 
         A narrowed page may be short and still have a next one.
         """
-        query = self.validated_query(SessionQuerySerializer)
-        start = decode_cursor(request, query.pop("cursor", None))
-        page = Session.newest(self.learner_id, **query, start=start)
-        return paginated_response(request, page, SessionSerializer)
+        return self.paginated(
+            Session.newest,
+            self.learner_id,
+            serializer_class=SessionSerializer,
+            query=SessionQuerySerializer,
+        )
 
     @operation(
         "createSession",

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.permissions import ReadOrLearner
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
@@ -47,10 +47,7 @@ class StarterDeckViewSet(Resource):
     )
     def list(self, request: Request) -> Response:
         """List the ready-made decks by level."""
-        query = self.validated_query(ListQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        page = StarterDeck.all(limit=query["limit"], start=start)
-        return paginated_response(request, page, StarterDeckSerializer)
+        return self.paginated(StarterDeck.all, serializer_class=StarterDeckSerializer)
 
     @operation(
         "copyStarterDeck",
