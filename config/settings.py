@@ -97,8 +97,8 @@ CORS_PREFLIGHT_MAX_AGE = 7200
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["config.permissions.IsLearner"],
-    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.Throttle"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.authentication.IsLearner"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.authentication.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["config.http.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["config.http.Parser"],
     "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.serializers import StaffActionSerializer
-from accounts.authentication import staff_member
+from accounts.authentication import IsAdmin, StaffReadAdminsWrite, staff_member
 from accounts.models import Account, Activity
 from accounts.services import staff
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
@@ -16,7 +16,6 @@ from accounts.tokens import ROLES
 from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
-from config.permissions import IsAdmin, StaffReadAdminsWrite
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
 from config.store.items import Page

@@ -11,13 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.serializers import StaffActionSerializer
-from accounts.authentication import staff_member
+from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
 from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
-from config.permissions import IsStaff, ReadOrStaff, is_staff
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
 from config.viewsets import ItemViewSet, if_match_version, with_etag

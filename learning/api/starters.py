@@ -5,11 +5,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import ReadOrLearner
 from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
-from config.permissions import ReadOrLearner
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
 from config.viewsets import Resource, with_etag

@@ -5,11 +5,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import staff_member
+from accounts.authentication import IsStaff, staff_member
 from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
-from config.permissions import IsStaff
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
 from config.viewsets import Resource, get_or_404
