@@ -6,7 +6,7 @@ from typing import Literal
 
 from accounts.models import Activity
 from config.sources import Source
-from config.table import Put, Write
+from config.store.transactions import Put, Write
 
 Action = Literal[
     "signed_up",

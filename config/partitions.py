@@ -5,9 +5,10 @@ from collections.abc import Collection
 from typing import Any
 
 from config.connection import connection
+from config.problems import ServiceUnavailable
+from config.store.bulk import WRITE, chunks, delete_keys
 from config.table import Page, Raw
 
-BATCH = 25  # items in one BatchWriteItem
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
 
 
@@ -31,35 +32,19 @@ def erase(pk: str, *, keep: Collection[str] = (), within_s: float) -> bool:
         answer = connection().query(
             pk, attributes_to_get=["pk", "sk"], exclusive_start_key=start, consistent_read=True
         )
-        keys = [
-            {"pk": pk, "sk": item["sk"]["S"]}
-            for item in answer["Items"]
-            if item["sk"]["S"] not in keep
-        ]
-        for first in range(0, len(keys), BATCH):
-            if not _delete(keys[first : first + BATCH], until):
-                return False
+        sort_keys = (item["sk"]["S"] for item in answer["Items"])
+        keys = [(pk, sk) for sk in sort_keys if sk not in keep]
+        try:
+            for chunk in chunks(keys, WRITE):
+                if time.monotonic() > until:
+                    return False
+                delete_keys(chunk, within_s=until - time.monotonic())
+        except ServiceUnavailable:
+            return False
         start = answer.get("LastEvaluatedKey")
         if start is None:
             return True
     return False
-
-
-def _delete(keys: list[dict[str, str]], until: float) -> bool:
-    pause_s = 0.05
-    while keys:
-        answer = connection().batch_write_item(delete_items=keys)
-        left = answer.get("UnprocessedItems", {}).get(connection().table_name, [])
-        keys = [
-            {name: value["S"] for name, value in each["DeleteRequest"]["Key"].items()}
-            for each in left
-        ]
-        if keys:
-            if time.monotonic() > until:
-                return False
-            time.sleep(pause_s)
-            pause_s *= 2
-    return True
 
 
 def plain(attribute: dict[str, Any]) -> Any:

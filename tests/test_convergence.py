@@ -15,7 +15,8 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.models import Progress, learner_key
+from accounts.models import Head as Progress
+from accounts.models import learner_key
 from config.problems import ServiceUnavailable
 from config.stack import Stack
 from config.table import Item

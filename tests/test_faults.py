@@ -14,9 +14,10 @@ from moto.core.models import botocore_stubber
 
 from accounts.limits import spend
 from accounts.models import Attempts, Profile
-from config import aws, connection, http, table, vault
+from config import aws, connection, http, vault
 from config.clock import now
 from config.problems import ServiceUnavailable, UpstreamFailed
+from config.store import retrying
 from config.table import ConditionFailed, fetch
 from learning.models.cards import Deck
 from tests.callers import Caller
@@ -131,8 +132,8 @@ def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (connection, table):
-        monkeypatch.setattr(module, "pause", lambda attempt: None)
+    monkeypatch.setattr(retrying, "pause", lambda attempt: None)
+    monkeypatch.setattr(retrying, "WITHIN_S", 0.1)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda s: None))
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from ulid import ULID
 
-from accounts.models import Progress, learner_key
+from accounts.models import Head, learner_key
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.scheduling import Memory, Settings, fold
@@ -52,8 +52,8 @@ def cards_of(caller: Caller) -> list[dict[str, Any]]:
     return found
 
 
-def progress_of(caller: Caller) -> Progress:
-    found = Progress.find(learner_key(caller.id), Progress.SK)
+def progress_of(caller: Caller) -> Head:
+    found = Head.find(learner_key(caller.id), Head.SK)
     assert found is not None
     return found
 

@@ -29,6 +29,7 @@ def put_card(learner_id: str) -> str:
         back="house", made_from="", due_at=START, created_at=START, updated_at=START,
     )  # fmt: skip
     card.place()
+    card.note.put_new()
     card.put_new()
     return card_id
 

@@ -8,9 +8,9 @@ import pytest
 import time_machine
 from ulid import ULID
 
-from config.table import transact
+from accounts.models import Head
 from learning.models.cards import Card
-from learning.models.log import Day, LogEntry
+from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
 from learning.scheduling import Rating
 from learning.services import review as service
@@ -220,13 +220,15 @@ def test_a_log_made_under_more_settings_than_one_read_holds_folds(maria: Caller)
         scheduler = Scheduler(*Scheduler.key(maria.id, n + 1), number=n + 1)
         scheduler.put_new()
         row = LogEntry(
-            *LogEntry.key(maria.id, f"entry-{n:03}"), id=f"entry-{n:03}", card_id=card_id,
+            *LogEntry.key(maria.id, card_id, f"entry-{n:03}"),
             deck_id="none", entry="review", at=START + n * DAY, rating=3, settings_version=n + 1,
-            studied_on="2026-03-02", lsi4=f"{card_id}#{n:03}",
+            studied_on="2026-03-02",
         )  # fmt: skip
         row.put_new()
-    day = Day.addition(maria.id, START.date(), {"reviews": 103}, None)
-    transact(day)
+    head = Head.of(maria.id)
+    head.day = head.studied_on = START.date().isoformat()
+    head.counts, head.streak_days, head.days_studied = {"reviews": 103}, 1, 1
+    head.put()
     late = service.Submission(
         id="late", card_id=card_id, kind="void", at=START, target_id="entry-000"
     )

@@ -7,7 +7,8 @@ from pynamodb.attributes import UnicodeAttribute
 from ulid import ULID
 
 from accounts.models import learner_key
-from config.table import Delete, Item, transact
+from config.store.transactions import Delete, transact
+from config.table import Item
 
 
 class BrowserSession(Item, discriminator="browser_session"):

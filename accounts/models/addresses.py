@@ -6,7 +6,8 @@ from typing import Self
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from accounts.models.account import learner_key
-from config.table import ConditionFailed, Delete, Item, Put, transact
+from config.store.transactions import Delete, Put, transact
+from config.table import ConditionFailed, Item
 
 
 class Address(Item, discriminator="address"):

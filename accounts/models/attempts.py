@@ -12,7 +12,8 @@ from pynamodb.expressions.update import Action
 
 from config.connection import connection
 from config.problems import ServiceUnavailable
-from config.table import CONDITION_LOST, ConditionFailed, Delete, Item, Raw, transact
+from config.store.transactions import Delete, transact
+from config.table import CONDITION_LOST, ConditionFailed, Item, Raw
 
 
 class LimitReached(Exception):

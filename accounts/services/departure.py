@@ -13,7 +13,8 @@ from accounts.models import Account, Address, learner_key
 from accounts.services.proof import prove
 from config.partitions import erase, plain, raw_page
 from config.sources import Source
-from config.table import ConditionFailed, Page, Raw, Update, transact
+from config.store.transactions import Update, transact
+from config.table import ConditionFailed, Page, Raw
 
 log = logging.getLogger("parley.accounts")
 

@@ -19,7 +19,7 @@ from accounts import audit, cognito
 from accounts.admission import Learner
 from accounts.cognito import GOOGLE, InvalidCode, InvalidCredentials, Tokens
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Head, Profile
 from accounts.services.proof import prove
 from accounts.services.sessions import SignedIn, welcome
 from accounts.tokens import Identity, InvalidToken, verify_identity
@@ -34,7 +34,8 @@ from config.problems import (
 from config.sealing import fingerprint, fingerprints
 from config.sources import Source
 from config.stack import stack
-from config.table import ConditionFailed, Put, transact
+from config.store.transactions import Put, transact
+from config.table import ConditionFailed
 
 NONCE = "google nonce"
 SCOPES = "openid email profile"
@@ -174,6 +175,7 @@ def _register(identity: Identity, source: Source, now: datetime) -> None:
             address.held_by(identity.sub),
             Put(account, Account.pk.does_not_exist()),
             Put(profile, Profile.pk.does_not_exist()),
+            Put(Head(*Head.key(identity.sub))),
             Put(Activity.new(identity.sub, "signed_up", source, now=now)),
         )
     except ConditionFailed as error:

@@ -30,7 +30,8 @@ from config import vault
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
 from config.sealing import SealBroken, fingerprint, fingerprints, seal, unseal
 from config.sources import OFFICE, Source
-from config.table import ConditionFailed, Delete, Put, Update, transact
+from config.store.transactions import Delete, Put, Update, transact
+from config.table import ConditionFailed
 
 SESSION = "mfa session"
 SESSION_LASTS = timedelta(minutes=3)  # as long as Cognito's own

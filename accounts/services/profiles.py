@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from accounts.calendars import Calendar
-from accounts.models import Account, Profile, Progress, learner_key
+from accounts.models import Account, Head, Profile, learner_key
+from accounts.services.changes import commit
 from accounts.signals import zone_changed
-from config.problems import Conflict, NotFound, PreconditionFailed
+from config.problems import NotFound, PreconditionFailed
+from config.store.retrying import retried
+from config.store.transactions import Put
 from config.table import ConditionFailed, fetch
 
 
@@ -17,28 +20,25 @@ class Person:
 
     account: Account
     profile: Profile
-    progress: Progress
+    head: Head
     groups: frozenset[str]
     now: datetime
 
     @property
     def streak(self) -> int:
         """Days of study in a row, on the learner's own calendar."""
-        hour = int(self.progress.day_starts_at_hour)
-        return self.progress.streak(Calendar(self.profile.timezone, hour).day(self.now))
+        hour = int(self.head.day_starts_at_hour)
+        return self.head.streak(Calendar(self.profile.timezone, hour).day(self.now))
 
 
 def person(learner_id: str, *, groups: frozenset[str], now: datetime) -> Person | None:
     """All of a learner's page in one round trip; None where there is no such account."""
     pk = learner_key(learner_id)
-    found = fetch((pk, Account.SK), (pk, Profile.SK), (pk, Progress.SK))
+    found = fetch((pk, Account.SK), (pk, Profile.SK), (pk, Head.SK))
     account, profile = found.get((pk, Account.SK)), found.get((pk, Profile.SK))
-    progress = found.get((pk, Progress.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
-    if not isinstance(progress, Progress):
-        progress = Progress(pk, Progress.SK)
-    return Person(account, profile, progress, groups, now)
+    return Person(account, profile, Head.among(learner_id, found), groups, now)
 
 
 def change(
@@ -51,9 +51,23 @@ def change(
 ) -> Person:
     """Sets attributes of the profile.
 
-    Raises PreconditionFailed when the profile is not at `expected_version`; without one, Conflict
-    when another request changed it at the same moment; NotFound.
+    Raises PreconditionFailed when the profile is not at `expected_version`; NotFound.
     """
+    found, moved = _changed(learner_id, groups, values, expected_version, now)
+    if moved:
+        zone_changed.send(Profile, learner_id=learner_id)
+    return found
+
+
+@retried(ConditionFailed)
+def _changed(
+    learner_id: str,
+    groups: frozenset[str],
+    values: dict[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> tuple[Person, bool]:
+    """The learner's page after the change, and whether they live in another zone now."""
     found = person(learner_id, groups=groups, now=now)
     if found is None:
         raise NotFound
@@ -64,12 +78,5 @@ def change(
     zone = found.profile.timezone
     for name, value in values.items():
         setattr(found.profile, name, value)
-    try:
-        found.profile.put(Profile.pk.exists())
-    except ConditionFailed as error:
-        if expected_version is not None:
-            raise PreconditionFailed("The profile was changed at the same moment") from error
-        raise Conflict("The profile was changed at the same moment") from error
-    if found.profile.timezone != zone:
-        zone_changed.send(Profile, learner_id=learner_id)
-    return found
+    commit(found.head, Put(found.profile, Profile.pk.exists()))
+    return found, found.profile.timezone != zone

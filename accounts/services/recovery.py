@@ -19,7 +19,8 @@ from accounts.services.sessions import end_sessions
 from config.problems import Conflict, Problem, ServiceUnavailable, ValidationFailed
 from config.sealing import fingerprint, fingerprints
 from config.sources import Source
-from config.table import ConditionFailed, Delete, Put, Update, transact
+from config.store.transactions import Delete, Put, Update, transact
+from config.table import ConditionFailed
 
 log = logging.getLogger("parley.accounts")
 

@@ -14,11 +14,12 @@ from accounts.cognito import (
     WeakPassword,
 )
 from accounts.limits import spend
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Head, Profile
 from config import metrics
 from config.problems import FieldError, Problem, ServiceUnavailable
 from config.sources import Source
-from config.table import ConditionFailed, Put, transact
+from config.store.transactions import Put, transact
+from config.table import ConditionFailed
 
 log = logging.getLogger("parley.accounts")
 
@@ -77,6 +78,7 @@ def register(
                 Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
                 Profile.pk.does_not_exist(),
             ),
+            Put(Head(*Head.key(learner_id))),
             Put(Activity.new(learner_id, "signed_up", source, now=now)),
         )
     except (Problem, ConditionFailed) as error:

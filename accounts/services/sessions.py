@@ -16,7 +16,8 @@ from accounts.tokens import Claims, unverified
 from config import clock
 from config.problems import NotFound, ServiceUnavailable
 from config.sources import Source
-from config.table import ConditionFailed, Delete, Put, transact
+from config.store.transactions import Delete, Put, transact
+from config.table import ConditionFailed
 
 
 @dataclass(frozen=True)

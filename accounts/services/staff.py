@@ -11,7 +11,8 @@ from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock
 from config.problems import Conflict, NotFound
-from config.table import ConditionFailed, Write, fetch, transact
+from config.store.transactions import Write, transact
+from config.table import ConditionFailed, fetch
 
 
 class CannotChangeYourself(Conflict):

@@ -161,8 +161,8 @@ class CardShape(Serializer):
     leech = Boolean(read_only=True, help_text="Forgotten so often that it needs another form")
     buried_until = Instant(read_only=True, allow_null=True)
     created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
-    version = Integer(read_only=True, help_text="For If-Match")
+    updated_at = Instant(read_only=True, source="changed_at")
+    version = Integer(read_only=True, help_text="For If-Match: counts edits, not reviews")
 
 
 class NewCardShape(CardShape):

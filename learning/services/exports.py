@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, BinaryIO, Literal
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,6 @@ from learning.transfer import Note as Source
 from learning.transfer.history import review_of
 
 PAGE = 500
-CHUNK = 50
 
 
 def export_notes(
@@ -73,28 +72,22 @@ class _Export:
 
     def notes(self) -> Iterator[Source]:
         """The notes, each with its cards."""
-        grouped = groupby(self._cards(), key=lambda card: card.note_id)
-        groups = ([*cards] for _, cards in grouped)
-        while chunk := list(islice(groups, CHUNK)):
-            keys = [Note.key(self.learner_id, cards[0].note_id) for cards in chunk]
-            wanted = [key for key, cards in zip(keys, chunk, strict=True) if cards[0].has_siblings]
-            found = fetch(*wanted) if wanted else {}
-            for key, cards in zip(keys, chunk, strict=True):
-                head = found.get(key) if cards[0].has_siblings else cards[0]
-                if isinstance(head, Note | Card):  # a note may have gone since its cards were read
-                    yield self._note(head, cards)
+        for _, cards in groupby(self._cards(), key=lambda card: card.note_id):
+            of_note = list(cards)
+            if note := of_note[0].note:
+                yield self._note(note, of_note)
 
     def _cards(self) -> Iterator[Card]:
         start: Raw | None = None
         while True:
-            page = Card.all_of(self.learner_id, deck_id=None, limit=PAGE, start=start)
-            for card in page.items:
+            page = Card.all_of(self.learner_id, limit=PAGE, start=start)
+            for card in Card.join_in_order(self.learner_id, page.items):
                 if self.deck_id in (None, card.deck_id):
                     yield card
             if not (start := page.next_key):
                 return
 
-    def _note(self, head: Note | Card, cards: Sequence[Card]) -> Source:
+    def _note(self, head: Note, cards: Sequence[Card]) -> Source:
         origin: dict[str, Any] = head.origin or {}
         as_it_came = says(head) == origin.get("says")
         front, back, notes = head.front, head.back, head.notes or ""
@@ -142,7 +135,7 @@ class _Export:
         )
 
     def _reviews(self, card: Card) -> Iterator[Review]:
-        rows = self.log.of(card.id) if self.log else []
+        rows = self.log.of(card) if self.log else []
         by_id = {row.id: row for row in rows}
         steps = replay(
             [row.to_entry() for row in rows],
@@ -178,21 +171,24 @@ class _Log:
             if not (start := page.next_key):
                 return
 
-    def of(self, card_id: str) -> list[LogEntry]:
+    def of(self, card: Card) -> list[LogEntry]:
         """The log of a card, which comes after those asked for before."""
-        rows = []
-        while self._next is not None and (self._next.lsi4 or "") < f"{card_id}$":  # "$" follows "#"
-            if self._next.card_id == card_id:
+        rows, behind = [], f"{LogEntry.PREFIX}{card.id}$"  # "$" follows "#"
+        while self._next is not None and self._next.sk < behind:
+            if self._next.card_id == card.id:
                 rows.append(self._next)
             self._next = next(self._rows, None)
-        return rows
+        if len(rows) < card.entries:  # the card was read when a part of a change was to be seen
+            return LogEntry.of_card(card.learner_id, card.id)
+        return sorted(rows, key=LogEntry.order)
 
 
-def _type(head: Note | Card) -> Literal["basic", "reversed", "cloze"]:
-    return "basic" if isinstance(head, Card) else "cloze" if head.type == "cloze" else "reversed"
+def _type(head: Note) -> Literal["basic", "reversed", "cloze"]:
+    types: dict[str, Literal["basic", "cloze"]] = {"basic": "basic", "cloze": "cloze"}
+    return types.get(head.type, "reversed")
 
 
-def _media(head: Note | Card, origin: dict[str, Any]) -> Iterator[Media]:
+def _media(head: Note, origin: dict[str, Any]) -> Iterator[Media]:
     """The media that a file named, but for addresses that the learner has changed since."""
     urls: list[tuple[Literal["audio", "image"], str | None]]
     urls = [("audio", head.audio_url), ("image", head.image_url)]

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from config.problems import NotFound, ServiceUnavailable
-from config.table import ConditionFailed, Put, fetch, transact
+from accounts.services.changes import commit
+from config.problems import NotFound
+from config.store.retrying import retried
+from config.store.transactions import Put
+from config.table import ConditionFailed, fetch
 from learning.models.cards import Card
 from learning.scheduling import leech_level
-from learning.services.progress import counted_in, totals_write
+from learning.services.progress import counted_in
 from learning.services.settings import Study
-
-TRIES = 8
 
 
 def suspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
@@ -63,22 +64,17 @@ def unbury(*, learner_id: str, card_id: str, now: datetime) -> Card:
     return _changed(learner_id, card_id, change, now)
 
 
+@retried(ConditionFailed)
 def _changed(
     learner_id: str, card_id: str, change: Callable[[Card, Study], bool], now: datetime
 ) -> Card:
     """Changes a card whatever else happens to it: one read, one write where there is a change."""
-    key = Card.key(learner_id, card_id)
-    for _ in range(TRIES):
-        stored = fetch(key, *Study.keys(learner_id))
-        card = stored.get(key)
-        if not isinstance(card, Card):
-            raise NotFound
-        if not change(card, Study.of(learner_id, stored)):
-            return card
+    stored = fetch(*Card.keys(learner_id, card_id), *Study.keys(learner_id))
+    card, study = Card.among(learner_id, card_id, stored), Study.of(learner_id, stored)
+    if card is None or card.note is None:
+        raise NotFound
+    if change(card, study):
         card.updated_at = now
-        try:
-            transact(Put(card), *totals_write(learner_id, counted_in(card)))
-        except ConditionFailed:
-            continue
-        return card
-    raise ServiceUnavailable
+        study.head.add(counted_in(card))
+        commit(study.head, Put(card))
+    return card

@@ -5,7 +5,7 @@ log entries follow from what the file calls them. A new card's log is written fi
 reads it yet; one transaction then makes the card, which is the fold of that log, and counts it.
 
 `origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
-note (or the card that is one): `guid`, `media` (kind, name, field) and `urls`, those of them that
+note: `guid`, `media` (kind, name, field) and `urls`, those of them that
 we show; `created_at`, `modified_at`; `digest`, by which a file that has nothing new is told at
 once, and `says`, which tells whether the learner has changed the text since. Of a card:
 `standing`, with `entry`, the last of its log at the time.
@@ -19,17 +19,20 @@ from itertools import islice
 from typing import Any
 
 from accounts.models import learner_key
-from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
-from config.table import ConditionFailed, Item, Put, Write, fetch, put_all, transact
+from accounts.services.changes import commit
+from config.problems import FieldError, IdTaken, ValidationFailed
+from config.store.retrying import breathe, retrying
+from config.store.transactions import Put
+from config.table import ConditionFailed, Item, fetch, put_all
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
-from learning.services.cards import NoSuchDeck, create_deck, open_deck
+from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck
 from learning.services.creation import digest
-from learning.services.notes import SHARED, faces, update_note
-from learning.services.progress import DayCounts, add_days, counted_in, progress_writes
-from learning.services.review import TRANSACTION_LIMIT, history, take_in
+from learning.services.notes import update_note
+from learning.services.progress import DayCounts, add_days, count_study, counted_in
+from learning.services.review import ROOM, history, take_in
 from learning.services.settings import Study
 from learning.transfer import Limits, RowError, Rows
 from learning.transfer import Note as Source
@@ -44,17 +47,15 @@ from learning.transfer.history import (
 from learning.transfer.model import CardState
 
 LIMITS = Limits(deck_chars=100)
-CHUNK_NOTES = 20
-CHUNK_CARDS = 45  # with their log's days and their notes they fit a transaction
+CHUNK_NOTES = 30  # with their cards they fit a transaction
 MOST_ERRORS = 100
 MOST_DECKS = 200  # made by one import
 MOST_MEDIA = 50
 BACK_OF_REVERSED = 2_000  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
-TRIES = 8
-KEYS = 90
 UNTOLD = ("stability", "difficulty", "last_review_at")
-SAID = ("front", "back", *(name for name in SHARED if not name.startswith(("deck", "source"))))
+# What a file says of a note; where it lies and where it comes from are not the file's.
+SAID = tuple(name for name in Note.own_fields() if not name.startswith(("deck", "source")))
 
 
 @dataclass
@@ -114,7 +115,7 @@ def import_notes(
 class _Made:
     """A new note with its cards and their logs, ready to be written."""
 
-    note: Note | None
+    note: Note
     cards: list[Card]
     rows: list[LogEntry]
     days: DayCounts
@@ -122,7 +123,7 @@ class _Made:
     @property
     def weight(self) -> int:
         """How many writes of a transaction it takes at most, beside the progress."""
-        return len(self.cards) + (self.note is not None) + 1 + len(self.days)
+        return len(self.cards) + 2 + len(self.days)
 
 
 class _Import:
@@ -163,10 +164,15 @@ class _Import:
                 continue
             self.seen.add(note_id)
             wanted[note_id] = source, deck, made
-        for _ in range(TRIES):
-            if not (wanted := self._pass(wanted)):
-                return
-        raise ServiceUnavailable("Your cards change at this moment: send the file again")
+        left = [wanted]
+
+        def go_on() -> None:
+            left[0] = self._pass(left[0])
+            if left[0]:
+                raise ConditionFailed
+
+        retrying(go_on, after=ConditionFailed)
+        breathe()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.reports(RowError(source.row, error.field, error.code.upper(), error.message))
@@ -209,21 +215,24 @@ class _Import:
         if not wanted:
             return {}
         keys = {note_id: self._keys(note_id, made) for note_id, (_, _, made) in wanted.items()}
-        every = [*Study.keys(self.learner_id), *(key for each in keys.values() for key in each)]
-        stored: dict[tuple[str, str], Item] = {}
-        for start in range(0, len(every), KEYS):
-            stored |= fetch(*every[start : start + KEYS])
+        stored = fetch(
+            *Study.keys(self.learner_id), *(key for each in keys.values() for key in each)
+        )
         study = Study.of(self.learner_id, stored)
         new: dict[str, _Made] = {}
+        known: list[tuple[str, Source, list[Item]]] = []
         for note_id, (source, deck, made) in wanted.items():
             found = [item for key in keys[note_id] if (item := stored.get(key))]
             if found:
-                self._known(note_id, source, made, found, study)
+                known.append((note_id, source, found))
             elif self.dry_run:
                 self.report.imported += 1
             else:
                 new[note_id] = self._new(note_id, source, deck, made, study)
-        return {note_id: wanted[note_id] for note_id in self._write(new, study)}
+        late = self._write(new, study)
+        for note_id, source, found in known:
+            self._known(note_id, source, found, study)
+        return {note_id: wanted[note_id] for note_id in late}
 
     def _keys(self, note_id: str, made: Sequence[Face]) -> list[tuple[str, str]]:
         """Where a note of any type may be, and its cards."""
@@ -240,37 +249,23 @@ class _Import:
     ) -> _Made:
         states = {state.ordinal: state for state in source.cards}
         origin = _origin(source)
-        note = None
-        fields: dict[str, Any] = written(source) | {"deck_id": deck}
-        if source.type != "basic":
-            note = Note(
-                *Note.key(self.learner_id, note_id),
-                id=note_id,
-                type=source.type,
-                origin=origin,
-                made_from=origin["digest"],
-                created_at=self.now,
-                updated_at=self.now,
-                **fields,
-            )
+        note = Note(
+            *Note.key(self.learner_id, note_id),
+            id=note_id,
+            type=source.type,
+            origin=origin,
+            made_from=origin["digest"],
+            deck_id=deck,
+            created_at=self.now,
+            updated_at=self.now,
+            **written(source),
+        )
         cards, rows, days = [], list[LogEntry](), DayCounts()
         for face in made:
             state = states.get(face.ordinal, CardState(face.ordinal))
-            card_id = f"{note_id}.{face.ordinal}" if note else note_id
             place = source.row if state.position is None else state.position
             created_at = self.first_at + timedelta(microseconds=place)
-            card = Card(
-                *Card.key(self.learner_id, card_id),
-                id=card_id,
-                note_id=note_id,
-                ordinal=face.ordinal,
-                made_from=origin["digest"],
-                origin=None if note else origin,
-                due_at=created_at,
-                created_at=created_at,
-                updated_at=self.now,
-                **_shared(fields) | {"front": face.front, "back": face.back},
-            )
+            card = new_card(note, face.ordinal, self.now, due_at=created_at)
             log = self._log(card, state, study)
             self._remember(card, state, log, study, days)
             cards.append(card)
@@ -315,7 +310,7 @@ class _Import:
             versions = {int(study.scheduler.number): settings}
             memory, gained = history(card=card, rows=log, settings=versions)
             add_days(days, gained)
-            card.last_entry = log[-1].order()
+            card.last_entry, card.entries = log[-1].order(), len(log)
         card.remember(memory)
         card.pardoned = leech_level(memory.lapses, settings.leech_threshold) or None
         card.judge(int(card.pardoned or 0), suspend=False)
@@ -323,7 +318,7 @@ class _Import:
             card.suspend("learner")
         if state.buried:
             card.bury(study.calendar.end(study.calendar.day(self.now)), "learner")
-        card.origin = {**(card.origin or {}), "standing": _standing(state, card.last_entry)}
+        card.origin = {"standing": _standing(state, card.last_entry)}
 
     def _write(self, new: Mapping[str, _Made], study: Study) -> list[str]:
         """Writes new notes, as many in a transaction as fit; answers those that were too late."""
@@ -332,10 +327,10 @@ class _Import:
         group: dict[str, _Made] = {}
         for note_id, made in new.items():
             weight = sum(each.weight for each in group.values())
-            if group and weight + made.weight + 1 > TRANSACTION_LIMIT:
+            if group and weight + made.weight > ROOM:
                 late += self._write_group(group, study)
-                group = {}
-                study = self._study()
+                group, study = {}, self._study()
+                breathe()
             group[note_id] = made
         return late + (self._write_group(group, study) if group else [])
 
@@ -344,24 +339,27 @@ class _Import:
 
     def _write_group(self, group: Mapping[str, _Made], study: Study) -> list[str]:
         cards = [card for made in group.values() for card in made.cards]
-        notes = [made.note for made in group.values() if made.note]
+        notes = [made.note for made in group.values()]
         days: DayCounts = {}
         for made in group.values():
             add_days(days, made.days)
         decks = {card.deck_id for card in cards}
-        room = TRANSACTION_LIMIT - len(cards) - len(notes) - len(decks) - 1
+        room = ROOM - len(cards) - len(notes) - len(decks)
+        cards[0].owed = None
         if len(days) > room:  # one note with more days than a transaction takes
             owed = sorted(days)[room:]
             cards[0].owed = {on.isoformat(): dict(days.pop(on)) for on in owed}
-        totals = counted_in(*cards)
-        writes: list[Write] = [
-            *(Put(note, Note.pk.does_not_exist()) for note in notes),
-            *(Put(card, Card.pk.does_not_exist()) for card in cards),
-            *(open_deck(self.learner_id, deck) for deck in decks),
-            *progress_writes(self.learner_id, study.progress, days, totals),
-        ]
+        for card in cards:
+            card.tallied = ""
         try:
-            transact(*writes)
+            commit(
+                study.head,
+                *(Put(note, Note.pk.does_not_exist()) for note in notes),
+                *(Put(card, Card.pk.does_not_exist()) for card in cards),
+                *(open_deck(self.learner_id, deck) for deck in decks),
+                *count_study(study.head, days, counted_in(*cards)),
+                whole=[f"{LogEntry.PREFIX}{card.id}#" for card in cards if card.entries],
+            )
         except ConditionFailed:
             self._check_decks(decks)
             return list(group)
@@ -382,13 +380,10 @@ class _Import:
         self,
         note_id: str,
         source: Source,
-        made: Sequence[Face],
         found: Sequence[Item],
         study: Study,
     ) -> None:
-        head = next((item for item in found if isinstance(item, Note)), None) or next(
-            (item for item in found if isinstance(item, Card) and item.id == note_id), None
-        )
+        head = next((item for item in found if isinstance(item, Note)), None)
         if head is None:
             error = RowError(
                 source.row, "id", "DELETED", "You have deleted this note: it stays so.", fatal=False
@@ -414,11 +409,10 @@ class _Import:
             return
         for card_id, rows in logs.items():
             take_in(learner_id=self.learner_id, card_id=card_id, rows=rows, now=self.now)
-        kept = {k: v for k, v in (head.origin or {}).items() if k == "standing"}
         update_note(
             learner_id=self.learner_id,
             note_id=note_id,
-            changes=changes | {"origin": origin | kept},
+            changes=changes | {"origin": origin},
             expected_version=None,
             now=self.now,
         )
@@ -456,10 +450,6 @@ def written(source: Source) -> dict[str, Any]:
     }
 
 
-def _shared(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in SHARED if name in fields}
-
-
 def shown(source: Source, side: str) -> str:
     """What stands on a side that has no text: the names of its media."""
     return " ".join(f"[{item.name}]" for item in source.media if item.field == side)
@@ -486,7 +476,7 @@ def _fault(source: Source) -> RowError | None:
     return None
 
 
-def says(head: Note | Card) -> str:
+def says(head: Note) -> str:
     """A digest of what a note says, to tell whether the learner has changed it."""
     return digest({name: getattr(head, name) for name in SAID})
 
@@ -524,7 +514,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
     return {"entry": entry} | {name: value for name, value in kept.items() if value is not None}
 
 
-def _changes(head: Note | Card, source: Source) -> dict[str, Any]:
+def _changes(head: Note, source: Source) -> dict[str, Any]:
     """What a file says otherwise than a note, provided it was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at

@@ -8,8 +8,12 @@ from typing import Any
 from django.conf import settings
 from ulid import ULID
 
-from config.problems import Conflict, FieldError, IdTaken, NotFound, ServiceUnavailable
-from config.table import ConditionFailed, Item, Put, fetch, transact
+from accounts.models import Head
+from accounts.services.changes import commit
+from config.problems import Conflict, FieldError, IdTaken, NotFound
+from config.store.retrying import retried
+from config.store.transactions import Put
+from config.table import ConditionFailed, Item, fetch
 from learning import dialogue
 from learning.dialogue import Partner, Script
 from learning.models.cards import Card
@@ -21,7 +25,6 @@ from learning.services.scenarios import UnknownScenario, revision_of, script_of
 
 SCRIPTED = "scripted"
 PARTNERS: dict[str, Partner] = {SCRIPTED: dialogue}
-TRIES = 8
 
 
 class SessionClosed(Conflict):
@@ -65,8 +68,15 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Playe
     uncounted. Raises UnknownScenario, UnknownRole, IdTaken.
     """
     session_id, made_from = fields.get("id") or str(ULID()), digest(fields)
+    return _begin(learner_id, session_id, made_from, fields, now)
+
+
+@retried(ConditionFailed)
+def _begin(
+    learner_id: str, session_id: str, made_from: str, fields: Mapping[str, Any], now: datetime
+) -> Played:
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
-    stored = fetch(*keys)
+    stored = fetch(*keys, Head.key(learner_id))
     scenario, present = (stored.get(key) for key in keys)
     if present is not None:
         return _same(learner_id, present, made_from)
@@ -94,10 +104,7 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Playe
         updated_at=now,
     )
     session.place()
-    try:
-        session.put_new()
-    except ConditionFailed:
-        return _same(learner_id, Item.find(*keys[1]), made_from)
+    commit(Head.among(learner_id, stored), Put(session, Session.pk.does_not_exist()))
     Usage.add(scenario.id)
     return Played(session, script, [])
 
@@ -125,7 +132,7 @@ def script_for(session: Session) -> Script:
 
 def read(*, learner_id: str, session_id: str) -> Played:
     """A session with its turns: one read and one query. Raises NotFound."""
-    session = _found(learner_id, session_id)
+    session, _ = _found(learner_id, session_id)
     return Played(session, script_for(session), Turn.all_of(learner_id, session_id))
 
 
@@ -138,21 +145,21 @@ def say(
     what was said until then; one sent again is not said twice. Raises NotFound, IdTaken,
     SessionClosed, DialogueEnded.
     """
-    turn_id = turn_id or str(ULID())
-    # Whoever loses a race has lost it to a turn, and there are no more turns than the limit.
-    for _ in range(settings.PRACTICE_TURN_LIMIT + TRIES):
-        session = _found(learner_id, session_id)
-        if turn_id in session.turn_ids:
-            return _said_before(learner_id, session, turn_id, text)
-        script = _speakable(session)
-        turn, state = _answered(session, script, turn_id, text, now)
-        session.take(turn, state)
-        try:
-            transact(Put(session), Put(turn, Turn.pk.does_not_exist()))
-        except ConditionFailed:
-            continue
-        return Played(session, script, [turn]), turn
-    raise ServiceUnavailable
+    return _say(learner_id, session_id, turn_id or str(ULID()), text, now)
+
+
+@retried(ConditionFailed)
+def _say(
+    learner_id: str, session_id: str, turn_id: str, text: str, now: datetime
+) -> tuple[Played, Turn]:
+    session, head = _found(learner_id, session_id)
+    if turn_id in session.turn_ids:
+        return _said_before(learner_id, session, turn_id, text)
+    script = _speakable(session)
+    turn, state = _answered(session, script, turn_id, text, now)
+    session.take(turn, state)
+    commit(head, Put(session), Put(turn, Turn.pk.does_not_exist()))
+    return Played(session, script, [turn]), turn
 
 
 def _said_before(learner_id: str, session: Session, turn_id: str, text: str) -> tuple[Played, Turn]:
@@ -293,11 +300,14 @@ def save_phrase(
 # The parts of these
 
 
-def _found(learner_id: str, session_id: str) -> Session:
-    session = Session.of(learner_id, session_id)
-    if session is None:
+def _found(learner_id: str, session_id: str) -> tuple[Session, Head]:
+    """A session and the learner's head: one read. Raises NotFound."""
+    key = Session.key(learner_id, session_id)
+    stored = fetch(key, Head.key(learner_id))
+    session = stored.get(key)
+    if not isinstance(session, Session):
         raise NotFound
-    return session
+    return session, Head.among(learner_id, stored)
 
 
 def _speakable(session: Session) -> Script:
@@ -309,18 +319,13 @@ def _speakable(session: Session) -> Script:
     return script_for(session)
 
 
+@retried(ConditionFailed)
 def _changed(learner_id: str, session_id: str, change: Callable[[Session], bool]) -> Session:
     """The session after a change that is made anew whenever another one came first.
 
     `change` answers whether it changed anything.
     """
-    for _ in range(TRIES):
-        session = _found(learner_id, session_id)
-        if not change(session):
-            return session
-        try:
-            session.put()
-        except ConditionFailed:
-            continue
-        return session
-    raise ServiceUnavailable
+    session, head = _found(learner_id, session_id)
+    if change(session):
+        commit(head, Put(session))
+    return session

@@ -17,16 +17,16 @@ from config.problems import (
     FieldError,
     IdTaken,
     NotFound,
-    ServiceUnavailable,
     ValidationFailed,
 )
-from config.table import ConditionFailed, Delete, Put, Write, fetch, transact
+from config.store.retrying import retried
+from config.store.transactions import Delete, Put, Write, transact
+from config.table import ConditionFailed, fetch
 from learning import dialogue
 from learning.dialogue import Script, ScriptError
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.services.creation import digest
 
-TRIES = 8
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
 
@@ -178,6 +178,7 @@ def archive(
     return _edit(scenario_id, edit, expected_version, now)
 
 
+@retried(ConditionFailed)
 def delete(
     *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
 ) -> None:
@@ -185,45 +186,36 @@ def delete(
 
     Raises NotFound, PreconditionFailed, ScenarioPublished.
     """
-    for _ in range(TRIES):
-        scenario = Scenario.of(scenario_id)
-        if scenario is None:
-            raise NotFound
-        check_version(expected_version, int(scenario.version))
-        if scenario.revision:
-            raise ScenarioPublished
-        deed = _deed(by, "scenario_deleted", scenario_id, now)
-        try:
-            transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))), *deed)
-        except ConditionFailed:
-            continue
-        return
-    raise ServiceUnavailable
+    scenario = Scenario.of(scenario_id)
+    if scenario is None:
+        raise NotFound
+    check_version(expected_version, int(scenario.version))
+    if scenario.revision:
+        raise ScenarioPublished
+    deed = _deed(by, "scenario_deleted", scenario_id, now)
+    transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))), *deed)
+    return
 
 
+@retried(ConditionFailed)
 def reorder(*, ids: Sequence[str], by: StaffMember, now: datetime) -> list[Scenario]:
     """Puts scenarios into this order, on the places that they have among all others.
 
     One read, one transaction. Raises UnknownScenario, and ValidationFailed for one given twice.
     """
-    for _ in range(TRIES):
-        stored = fetch(*map(Scenario.key, ids))
-        scenarios = [_known(stored.get(Scenario.key(id)), i) for i, id in enumerate(ids)]
-        if len(stored) < len(ids):
-            raise ValidationFailed.of("ids", "not_unique", "Give each scenario once.")
-        place = -1
-        for scenario, order in zip(
-            scenarios, sorted(int(each.order) for each in scenarios), strict=True
-        ):
-            place = max(place + 1, order)
-            scenario.order, scenario.updated_at = place, now
-            scenario.place()
-        try:
-            transact(*map(Put, scenarios), *audit.deed(by, "scenarios_reordered", KIND, now=now))
-        except ConditionFailed:
-            continue
-        return scenarios
-    raise ServiceUnavailable
+    stored = fetch(*map(Scenario.key, ids))
+    scenarios = [_known(stored.get(Scenario.key(id)), i) for i, id in enumerate(ids)]
+    if len(stored) < len(ids):
+        raise ValidationFailed.of("ids", "not_unique", "Give each scenario once.")
+    place = -1
+    for scenario, order in zip(
+        scenarios, sorted(int(each.order) for each in scenarios), strict=True
+    ):
+        place = max(place + 1, order)
+        scenario.order, scenario.updated_at = place, now
+        scenario.place()
+    transact(*map(Put, scenarios), *audit.deed(by, "scenarios_reordered", KIND, now=now))
+    return scenarios
 
 
 def _known(item: object, number: int) -> Scenario:
@@ -360,6 +352,7 @@ def _publication(scenario: Scenario, script: Fields, now: datetime) -> list[Writ
     return [Put(revision, Revision.pk.does_not_exist())]
 
 
+@retried(ConditionFailed)
 def _edit(
     scenario_id: str,
     edit: Callable[[Scenario, Fields], list[Write] | None],
@@ -370,16 +363,11 @@ def _edit(
 
     Raises NotFound, PreconditionFailed, and what `edit` raises.
     """
-    for _ in range(TRIES):
-        found = read(scenario_id, for_staff=True)
-        check_version(expected_version, int(found.scenario.version))
-        writes = edit(found.scenario, found.draft or {})
-        if writes is None:
-            return found
-        found.scenario.updated_at = now
-        try:
-            transact(Put(found.scenario), *writes)
-        except ConditionFailed:
-            continue
-        return read(scenario_id, for_staff=True)
-    raise ServiceUnavailable
+    found = read(scenario_id, for_staff=True)
+    check_version(expected_version, int(found.scenario.version))
+    writes = edit(found.scenario, found.draft or {})
+    if writes is None:
+        return found
+    found.scenario.updated_at = now
+    transact(Put(found.scenario), *writes)
+    return read(scenario_id, for_staff=True)

@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from ulid import ULID
 
 from config.problems import IdTaken, NotFound
-from config.table import Put, fetch, transact
+from config.store.transactions import Put, transact
+from config.table import fetch
 from learning.models.cards import Deck
 from learning.models.starters import StarterCards, StarterDeck
 from learning.services.bulk import create_cards

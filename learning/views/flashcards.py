@@ -19,7 +19,7 @@ from learning.scheduling import Rating
 from learning.serializers import cards as shapes
 from learning.serializers import notes as note_shapes
 from learning.serializers import study as study_shapes
-from learning.services import bulk, cards, holding, review, search, study
+from learning.services import bulk, cards, holding, lists, notes, review, search, study
 
 
 class Flashcards(Resource):
@@ -43,7 +43,7 @@ class Flashcards(Resource):
                 now=now(),
             )
         else:
-            page = Card.all_of(self.learner_id, **query, start=start)
+            page = lists.list_cards(learner_id=self.learner_id, **query, start=start)
         return page_response(request, page, shapes.CardShape)
 
     @operation(
@@ -84,7 +84,7 @@ class Flashcards(Resource):
     @operation("getFlashcard", answers={200: shapes.CardShape}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
-        card = found(Card.of(self.learner_id, id))
+        card = found(Card.with_text(self.learner_id, id))
         return versioned(Response(shapes.CardShape(card).data), card.version)
 
     @operation(
@@ -110,7 +110,7 @@ class Flashcards(Resource):
         return self._change(request, id, self.body(shapes.CardShape, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        card = cards.update_card(
+        card = notes.update_card(
             learner_id=self.learner_id,
             card_id=id,
             changes=changes,
@@ -127,7 +127,7 @@ class Flashcards(Resource):
     )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a card. Its reviews stay in the log and in the statistics."""
-        cards.delete_card(
+        notes.delete_card(
             learner_id=self.learner_id,
             card_id=id,
             expected_version=expected_version(request),

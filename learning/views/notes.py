@@ -15,7 +15,7 @@ from config.viewsets import Resource
 from learning.models.cards import Note
 from learning.serializers import notes as shapes
 from learning.services import notes
-from learning.services.cards import NoSuchDeck
+from learning.services.cards import NoSuchDeck, Written
 
 
 class Notes(Resource):
@@ -23,7 +23,7 @@ class Notes(Resource):
     def list(self, request: Request) -> Response:
         """List the reversed and cloze notes. Basic ones are in the list of flashcards."""
         query = self.query(ListQuery)
-        page = Note.all_of(
+        page = Note.several_of(
             self.learner_id, limit=query["limit"], start=start_of(request, query.get("cursor"))
         )
         return page_response(request, page, shapes.NoteShape)
@@ -93,7 +93,7 @@ class Notes(Resource):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _answer(written: notes.Written, code: int = status.HTTP_200_OK) -> Response:
+def _answer(written: Written, code: int = status.HTTP_200_OK) -> Response:
     note, cards = written
     body = shapes.WrittenNoteShape(note, context={"cards": cards}).data
     return versioned(Response(body, code), note.version)

@@ -10,24 +10,31 @@ from config.operations import operation
 from config.pages import list_of, page_response, start_of
 from config.problems import Problem
 from config.viewsets import Resource
-from learning.models.log import LogEntry
 from learning.scheduling import Rating
 from learning.serializers import study as shapes
 from learning.serializers.batches import sent_id
-from learning.services.review import Outcome, Submission, submit
+from learning.services.changes import entries_by_arrival
+from learning.services.review import Outcome, Submission, log_of_card, submit
 
 
 class Reviews(Resource):
     @operation("listReviews", answers={200: list_of(shapes.ReviewShape)}, query=shapes.ReviewQuery)
     def list(self, request: Request) -> Response:
-        """List the study log, of one card or of all, newest first."""
+        """List the study log, newest first: of one card by the instants of its entries.
+
+        Of all cards it goes by arrival, 400 days back; what came with an import is listed with its
+        card alone.
+        """
         query = self.query(shapes.ReviewQuery)
-        page = LogEntry.newest(
-            self.learner_id,
-            card_id=query.get("card_id"),
-            limit=query["limit"],
-            start=start_of(request, query.get("cursor")),
-        )
+        start = start_of(request, query.get("cursor"))
+        if card_id := query.get("card_id"):
+            page = log_of_card(
+                learner_id=self.learner_id, card_id=card_id, limit=query["limit"], start=start
+            )
+        else:
+            page = entries_by_arrival(
+                learner_id=self.learner_id, limit=query["limit"], start=start, now=now()
+            )
         return page_response(request, page, shapes.ReviewShape)
 
     @operation("submitReviews", request=shapes.BatchShape, answers={200: shapes.BatchOutcomeShape})

@@ -18,7 +18,8 @@ from ulid import ULID
 
 from config.aws import Throttled
 from config.problems import ServiceUnavailable
-from config.table import ConditionFailed, Write, transact
+from config.store.transactions import Write, transact
+from config.table import ConditionFailed
 from reminders import emails, plan
 from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay
 from reminders.services.owing import Owed, Task, cross_off
@@ -63,7 +64,7 @@ class Mail:
         delivery = Delivery.of(task.reminder, due, SENDING, now=self.watch.now())
         stored = task.stored.get(due.key)
         delivery.follow(stored)
-        delivery.mail_id, delivery.lsi2 = self.id, f"MAIL#{self.id}"
+        delivery.mail_id, delivery.lsi4 = self.id, f"MAIL#{self.id}"
         delivery.lease_until = self.until
         delivery.repeated |= stored is not None and stored.state == SENDING
         return delivery

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from config.problems import ServiceUnavailable
-from config.table import ConditionFailed, transact
+from config.store.transactions import transact
+from config.table import ConditionFailed
 from reminders import plan
 from reminders.models import SKIPPED, Reminder
 from reminders.services import owing

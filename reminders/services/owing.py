@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from config.table import ConditionFailed, Put, Write, fetch, transact
+from config.store.transactions import Put, Write, transact
+from config.table import ConditionFailed, fetch
 from reminders import plan
 from reminders.models import (
     DEAD,

@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
 from config.table import Item, fetch
-from learning.models.log import Day
 from learning.services.settings import Study
-from learning.services.study import due_queue, queue_keys
+from learning.services.study import day_of, due_queue
 from reminders import emails, plan
 from reminders.models import STUDY, Event, Reminder, Suppression
 
@@ -63,7 +62,7 @@ def reader_of(reminders: Sequence[Reminder], *, now: datetime) -> Reader | None:
     keys += [Event.key(learner_id, str(each.event_id)) for each in reminders if each.event_id]
     studies = any(each.about == STUDY for each in reminders)
     if studies:
-        keys += queue_keys(learner_id, now=now)
+        keys += Study.keys(learner_id)
     stored = {**fetch(*keys[:100]), **(fetch(*keys[100:]) if keys[100:] else {})}
     account, profile = stored.get((pk, Account.SK)), stored.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
@@ -91,6 +90,6 @@ def _bar(account: Account, suppression: Item | None) -> str:
 
 def _has_met_goal(profile: Profile, stored: Stored, now: datetime) -> bool:
     learner_id = profile.pk.partition("#")[2]
-    today = Study.of(learner_id, stored).calendar.day(now)
-    day = stored.get(Day.key(learner_id, today))
-    return isinstance(day, Day) and day.counted("reviews") >= profile.daily_goal
+    study = Study.of(learner_id, stored)
+    today = day_of(study, study.calendar.day(now))
+    return today.counted("reviews") >= int(profile.daily_goal)
