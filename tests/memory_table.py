@@ -78,6 +78,7 @@ class MemoryTable:
         """Makes the table empty and healthy."""
         self.items: defaultdict[str, dict[str, Raw]] = defaultdict(dict)
         self.fault: Fault = lambda operation: None
+        self.done: dict[str, Answer] = {}
 
     def remember(self) -> Callable[[], None]:
         """What puts the present items into the table again, where many tests begin with them."""
@@ -239,6 +240,9 @@ class MemoryTable:
         return {"UnprocessedItems": {}} | _spent(body, self.name, units, listed=True)
 
     def TransactWriteItems(self, body: Body) -> Answer:  # noqa: N802
+        token = body.get("ClientRequestToken")
+        if token in self.done:  # sent again: AWS keeps what it answered for ten minutes
+            return self.done[token]
         writes = [next(iter(each.items())) for each in body["TransactItems"]]
         outcomes = [self._outcome(verb, write) for verb, write in writes]
         _at_most([key for key, *_ in outcomes], 100)
@@ -255,7 +259,10 @@ class MemoryTable:
         units = sum(
             2 * max(_write_units(before), _write_units(after)) for _, before, _, after in outcomes
         )
-        return _spent(body, self.name, units, listed=True)
+        answer = _spent(body, self.name, units, listed=True)
+        if token:
+            self.done[token] = answer
+        return answer
 
     def _outcome(self, verb: str, body: Body) -> tuple[Key, Raw | None, bool, Raw | None]:
         """A write's key, the item before, whether its condition holds, and the item after."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ REQUESTS: dict[str, Callable[[Caller], Any]] = {
     "GetItem": lambda maria: maria.get("/scheduler"),
     "Query": lambda maria: maria.get("/decks"),
     "BatchGetItem": lambda maria: maria.get("/statistics"),
-    "PutItem": lambda maria: maria.post("/decks", {"name": "Português"}),
+    "PutItem": lambda maria: maria.post("/calendar/rotate"),
     "DeleteItem": lambda maria: maria.delete("/calendar"),
     "TransactWriteItems": lambda maria: maria.patch("/scheduler", {"fuzz": False}),
 }
@@ -86,7 +87,8 @@ class Wire:
         self.fate(operation, request.body)
         if error := answer.pop("Error", None):
             answer |= {"__type": error["Code"], "message": error["Message"]}
-        raw = SimpleNamespace(stream=lambda: [json.dumps(answer).encode()])
+        text = json.dumps(answer, default=lambda held: b64encode(held).decode())
+        raw = SimpleNamespace(stream=lambda: [text.encode()])
         return AWSResponse(request.url, answered.status_code, {}, raw)
 
     def lose(self, operation: str, body: bytes = b"") -> None:
@@ -207,10 +209,10 @@ def test_a_change_whose_answer_got_lost_is_no_conflict_with_itself(
     maria: Caller, wire: Wire
 ) -> None:
     path = f"/decks/{deck_of(maria)}"
-    wire.lose("PutItem")
+    wire.lose("TransactWriteItems")
     changed = maria.patch(path, {"name": "Galego"}, If_Match='"1"')
     assert (changed.status_code, changed.json()["version"]) == (200, 2)
-    assert wire.sent.count("PutItem") == 3  # the deck, the change, and the change again
+    assert wire.sent.count("TransactWriteItems") == 3  # the deck, the change, and the change again
     again = maria.patch(path, {"name": "Mirandês"}, If_Match='"2"')
     assert again.json() == maria.get(path).json()
     assert maria.patch(path, {"name": "Asturiano"}, If_Match='"2"').status_code == 412
@@ -239,7 +241,7 @@ def test_a_change_whose_answer_got_lost_does_not_hide_that_of_another(
 def test_a_deletion_whose_answer_got_lost_is_done(maria: Caller, wire: Wire, path: str) -> None:
     made = {"/decks": deck_of, "/events": event_of, "/reminders": reminder_of}[path](maria)
     thing = f"{path}/{made if isinstance(made, str) else made['id']}"
-    wire.lose("PutItem", b"tombstone")
+    wire.lose("TransactWriteItems", b"tombstone")
     assert maria.delete(thing).status_code == 204
     assert maria.get(thing).status_code == 404
 

@@ -10,7 +10,7 @@ from ulid import ULID
 
 from accounts.models import Head
 from learning.models.cards import Card
-from learning.models.log import LogEntry
+from learning.models.log import Day, LogEntry
 from learning.models.scheduler import Scheduler
 from learning.scheduling import Rating
 from learning.services import review as service
