@@ -126,9 +126,7 @@ def read_units(operation: str, params: Mapping[str, Any], parsed: Mapping[str, A
     return max(said, least)
 
 
-def write_units(
-    before: Raw | None, after: Raw | None, *, transaction: bool
-) -> tuple[float, float]:
+def write_units(before: Raw | None, after: Raw | None, *, transaction: bool) -> tuple[float, float]:
     """Units of one write, by DynamoDB Local's rule and by AWS's."""
     table = max(_units(before), _units(after), 1)
     indexes = sum(_index_units(names, before, after) for names in _indexes().values())

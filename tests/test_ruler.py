@@ -18,7 +18,7 @@ NAMED = {"lsi3": {"S": "F#casa"}}
 LATER = {"lsi1": {"S": "R#2026-02-01"}, "lsi2": {"S": "deck#R#2026-02-01"}}
 LARGE = {"text": {"S": "x" * 2_500}}
 
-# What an item was, what it becomes, and what that costs in a transaction: by DynamoDB Local, by AWS.
+# What an item was, what it becomes, and the units of that in a transaction: by Local, by AWS.
 WRITES: dict[str, tuple[Any, Any, float, float]] = {
     "an item in no index": (None, KEY, 2, 2),
     "one of two and a half kilobytes": (None, KEY | LARGE, 6, 6),

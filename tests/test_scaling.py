@@ -12,8 +12,8 @@ from config.stack import BASE_DIR, Stack
 from reminders.models import shard_of
 from tests.callers import Caller, welcome
 from tests.reminder_helpers import Mailbox, event_of, reminder_of, sweep_at, verified
+from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of
-from tests.test_round_trips import counted
 
 AT = datetime.fromisoformat("2030-06-03T17:00:00+00:00")
 MAIL = ["UpdateItem", "BatchGetItem", "TransactWriteItems", "TransactWriteItems"]

