@@ -26,7 +26,7 @@ from config.store.bulk import read_raws
 from config.table import ConditionFailed, Item, Page, Raw, fetch, key_instant
 from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
-from learning.models.owned import Kept, Owned, instant, micros
+from learning.models.owned import InstantAttribute, Kept, Owned, instant, micros
 from learning.scheduling import Memory, State
 
 FRONT_KEY_LENGTH = 80
@@ -164,8 +164,8 @@ def search_key(front: str) -> str:
     return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
 
 
-# What of a card lies in `m`, by its names there. Queues, lists and searches get by with it, so
-# that none of it needs a place in an index of its own.
+# What of a card lies in `m`, by its names there. Queues, lists and searches get by with it and two
+# indexes hold it, so it has nothing else.
 STANDING = {
     "state": "s",
     "step": "t",
@@ -173,14 +173,12 @@ STANDING = {
     "difficulty": "D",
     "due_at": "d",
     "last_review_at": "l",
-    "introduced_at": "i",
     "reps": "r",
     "lapses": "f",
     "suspended_by": "x",
     "leech": "L",
     "buried_until": "b",
     "buried_by": "y",
-    "created_at": "c",
     "updated_at": "u",
 }
 INSTANTS = frozenset(name for name in STANDING if name.endswith(("_at", "_until")))
@@ -208,6 +206,8 @@ class Card(Kept, discriminator="card"):
 
     deck_id = UnicodeAttribute(attr_name="d")
     m = UnicodeAttribute(null=True)
+    created_at = InstantAttribute(attr_name="c")
+    introduced_at = InstantAttribute(attr_name="i", null=True)
     entries = NumberAttribute(attr_name="e", default=0)
     origin = JSONAttribute(attr_name="o", null=True)
     pardoned = NumberAttribute(attr_name="p", null=True)
@@ -223,14 +223,12 @@ class Card(Kept, discriminator="card"):
     difficulty: float | None
     due_at: datetime
     last_review_at: datetime | None
-    introduced_at: datetime | None
     reps: int
     lapses: int
     suspended_by: str | None
     leech: bool
     buried_until: datetime | None
     buried_by: str | None
-    created_at: datetime
     updated_at: datetime
     note: Note | None
 
@@ -319,6 +317,11 @@ class Card(Kept, discriminator="card"):
     def changed_at(self) -> datetime:
         """When it or what it says was changed last."""
         return max(self.updated_at, self.note.updated_at) if self.note else self.updated_at
+
+    @property
+    def written_at(self) -> datetime | None:
+        """When its note was made."""
+        return self.note.created_at if self.note else None
 
     @property
     def memory(self) -> Memory:

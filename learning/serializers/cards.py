@@ -160,7 +160,7 @@ class CardShape(Serializer):
     suspended_by = serializers.ChoiceField(["learner", "leech"], read_only=True, allow_null=True)
     leech = Boolean(read_only=True, help_text="Forgotten so often that it needs another form")
     buried_until = Instant(read_only=True, allow_null=True)
-    created_at = Instant(read_only=True)
+    created_at = Instant(read_only=True, source="written_at")
     updated_at = Instant(read_only=True, source="changed_at")
     version = Integer(read_only=True, help_text="For If-Match: counts edits, not reviews")
 

@@ -149,10 +149,14 @@ def duplicate_deck(
 
 def _copies(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -> list[Whole]:
     """New notes that say what the notes of some cards say, each with new cards in their places."""
-    places = {card.note_id: card.created_at for card in cards}
-    notes = Note.of_many(learner_id, places)
+    stored = fetch(*(key for card in cards for key in Card.keys(learner_id, card.id)))
+    notes = {item.id: item for item in stored.values() if isinstance(item, Note)}
+    whole = (item for item in stored.values() if isinstance(item, Card))
+    places = {card.note_id: card.created_at for card in whole}
     copies = []
     for note_id, note in sorted(notes.items()):
+        if note_id not in places:
+            continue
         copied_id = str(uuid5(COPIES, f"{deck.id} {note_id}"))
         copy = Note(
             *Note.key(learner_id, copied_id),
