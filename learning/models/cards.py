@@ -155,10 +155,6 @@ class Note(Owned, discriminator="note"):
         return Page([notes[each] for each in ids if each in notes], last)
 
 
-# What the card of a note says as its note does.
-TEXT = frozenset(Note.own_fields()) | {"made_from"}
-
-
 def search_key(front: str) -> str:
     """How a front is sorted and searched: without case, accents apart, its first 80 characters."""
     return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
@@ -237,9 +233,10 @@ class Card(Kept, discriminator="card"):
         self.note = None
         for name in STANDING:
             setattr(self, name, values.pop(name, DEFAULTS.get(name)))
-        said = {name: values.pop(name) for name in TEXT & values.keys() - {"deck_id"}}
         for name in ("id", "note_id", "ordinal"):
             values.pop(name, None)
+        own, of_note = self.get_attributes(), Note.get_attributes()
+        said = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
         super().__init__(*args, **values)
         if said:
             note = Note(
@@ -253,7 +250,7 @@ class Card(Kept, discriminator="card"):
             self.follow(note)
 
     def __getattr__(self, name: str) -> Any:
-        if name in TEXT and name not in ("front", "back"):
+        if name in Note.get_attributes():  # what its note says
             return getattr(self.note, name)
         raise AttributeError(name)
 
@@ -278,6 +275,11 @@ class Card(Kept, discriminator="card"):
             if value is not None and value != DEFAULTS.get(name):
                 held[short] = micros(value) if name in INSTANTS else value
         return held
+
+    @property
+    def told_standing(self) -> dict[str, Any]:
+        """What devices are told of its schedule with a line of its log; when, they know."""
+        return {name: value for name, value in self.standing.items() if name != "u"}
 
     @property
     def id(self) -> str:

@@ -1,7 +1,7 @@
 """All that a learner has made, as notes for a file: read in the order of keys, a page at a time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, BinaryIO, Literal
@@ -16,11 +16,16 @@ from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, replay
 from learning.services.imports import UNTOLD, says, shown
 from learning.services.settings import Study
-from learning.transfer import CardState, Format, Media, Review, write_csv, write_json
+from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
+from learning.transfer.document import camel
 from learning.transfer.history import review_of
 
 PAGE = 500
+# Fields of notes that every format has a place for, or that mean nothing elsewhere.
+KNOWN = frozenset(field.name for field in fields(Source)) | {
+    *("deck_id", "audio_url", "image_url", "source_session_id", "source_turn"),
+}
 
 
 def export_notes(
@@ -47,7 +52,8 @@ def export_notes(
             day_starts_at_hour=run.study.calendar.day_starts_at_hour,
         )
         return
-    pieces = write_csv(run.notes()) if format == "csv" else write_json(run.notes(), now)
+    notes = run.notes()
+    pieces = write_csv(notes) if format == "csv" else write_json(notes, now, run.deck_sources())
     for piece in pieces:
         target.write(piece)
 
@@ -61,14 +67,18 @@ class _Export:
         self.learner_id, self.deck_id, self.now, self.with_log = learner_id, deck_id, now, with_log
         pk = learner_key(learner_id)
         self.study = Study.of(learner_id, fetch(*Study.keys(learner_id)))
-        self.decks = {
-            deck.id: deck.name for deck in Deck.every(pk, Deck.sk.startswith(Deck.PREFIX))
-        }
+        self.all_decks = Deck.every(pk, Deck.sk.startswith(Deck.PREFIX))
+        self.decks = {deck.id: deck.name for deck in self.all_decks}
         self.settings = {0: Settings()}
         if with_log:
             versions = Scheduler.every(pk, Scheduler.sk.startswith(Scheduler.SK))
             self.settings |= {int(each.number): each.settings() for each in versions}
         self.log = _Log(learner_id) if with_log else None
+
+    def deck_sources(self) -> list[DeckSource]:
+        """The decks with all that is the learner's own of them."""
+        wanted = [deck for deck in self.all_decks if self.deck_id in (None, deck.id)]
+        return [DeckSource(deck.name, _more(deck, besides={"name"})) for deck in wanted]
 
     def notes(self) -> Iterator[Source]:
         """The notes, each with its cards."""
@@ -108,6 +118,7 @@ class _Export:
             created_at=_instant(origin.get("created_at")) or head.created_at,
             modified_at=_instant(origin.get("modified_at") if as_it_came else None)
             or head.updated_at,
+            more=_more(head, besides=KNOWN) or None,
         )
         return replace(note, front=_text(note, "front"), back=_text(note, "back"))
 
@@ -181,6 +192,18 @@ class _Log:
         if len(rows) < card.entries:  # the card was read when a part of a change was to be seen
             return LogEntry.of_card(card.learner_id, card.id)
         return sorted(rows, key=LogEntry.order)
+
+
+def _more(item: Deck | Note, *, besides: Collection[str]) -> dict[str, Any]:
+    """The learner's own fields that a file has no place of its own for, by the API's names."""
+    said = {name: value for name, value in item.said().items() if name not in besides}
+    return {
+        camel(name): _plain(value) for name, value in said.items() if value not in (None, "", [])
+    }
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _type(head: Note) -> Literal["basic", "reversed", "cloze"]:

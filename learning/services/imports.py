@@ -12,8 +12,8 @@ once, and `says`, which tells whether the learner has changed the text since. Of
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -34,7 +34,7 @@ from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, counted_in
 from learning.services.review import ROOM, history, take_in
 from learning.services.settings import Study
-from learning.transfer import Limits, RowError, Rows
+from learning.transfer import DeckSource, Limits, RowError, Rows
 from learning.transfer import Note as Source
 from learning.transfer.history import (
     entries_of,
@@ -54,8 +54,11 @@ MOST_MEDIA = 50
 BACK_OF_REVERSED = 2_000  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
 UNTOLD = ("stability", "difficulty", "last_review_at")
-# What a file says of a note; where it lies and where it comes from are not the file's.
-SAID = tuple(name for name in Note.own_fields() if not name.startswith(("deck", "source")))
+
+
+# What a file says of a note, of whatever format.
+SAID = ("front", "back", "phonetic", "example", "notes", "tags", "audio_url", "image_url")
+Check = Callable[[Any], dict[str, Any]]
 
 
 @dataclass
@@ -84,19 +87,22 @@ def import_notes(
     dry_run: bool,
     offset: int,
     now: datetime,
+    check_deck: Check = dict,
+    check_note: Check = dict,
 ) -> Report:
     """Takes notes in, from the given place of the file on, as far as the time goes.
 
     `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
     known is changed where the file says something new, and its log is added to; one that was
-    deleted stays so. A dry run writes nothing. Raises NoSuchDeck, ServiceUnavailable and what
+    deleted stays so. A dry run writes nothing. The checks make our fields of what a file says by
+    the names of our API, or raise ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what
     reading the file raises.
     """
     until = time.monotonic() + WITHIN_S
-    run = _Import(learner_id, deck_id, dry_run, now)
+    run = _Import(learner_id, deck_id, dry_run, now, check_deck, check_note)
     chunk: list[Source] = []
     seen = 0
-    for seen, row in enumerate(islice(rows, offset, None), offset + 1):
+    for seen, row in enumerate(islice(run.notes_of(rows), offset, None), offset + 1):
         if isinstance(row, RowError):
             run.report.reports(row)
         else:
@@ -129,7 +135,17 @@ class _Made:
 class _Import:
     """One run of an import."""
 
-    def __init__(self, learner_id: str, deck_id: str | None, dry_run: bool, now: datetime) -> None:
+    def __init__(
+        self,
+        learner_id: str,
+        deck_id: str | None,
+        dry_run: bool,
+        now: datetime,
+        check_deck: Check = dict,
+        check_note: Check = dict,
+    ) -> None:
+        self.check_deck, self.check_note = check_deck, check_note
+        self.told: dict[str, DeckSource] = {}
         self.learner_id, self.deck_id, self.dry_run, self.now = learner_id, deck_id, dry_run, now
         self.report = Report()
         self.seen: set[str] = set()
@@ -140,6 +156,14 @@ class _Import:
         self.decks = {deck.name.casefold(): deck.id for deck in reversed(open_decks)}
         # New cards come up by their place; a whole hour's parts are alike while a file is resumed.
         self.first_at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+
+    def notes_of(self, rows: Rows) -> Iterator[Source | RowError]:
+        """The rows that are notes; what a file says of its decks is kept until they are made."""
+        for row in rows:
+            if isinstance(row, DeckSource):
+                self.told[row.name.casefold()] = row
+            else:
+                yield row
 
     def _open_decks(self) -> list[Deck]:
         prefix = Deck.sk.startswith(Deck.PREFIX)
@@ -155,6 +179,7 @@ class _Import:
                 continue
             note_id = id_of(source, source.deck or self.deck_id or "")
             try:
+                source = replace(source, more=self.check_note(source.more or {}))
                 made = _faces(source)
             except ValidationFailed as problem:
                 self._refuse(source, problem.errors[0])
@@ -197,7 +222,7 @@ class _Import:
 
     def _make(self, name: str) -> str:
         made_id = name_based("deck", name.casefold())
-        fields = {"name": name, "description": ""}
+        fields = {"description": "", **self._told_of(name), "name": name}
         try:
             deck = create_deck(
                 learner_id=self.learner_id, fields=fields | {"id": made_id}, now=self.now
@@ -207,6 +232,18 @@ class _Import:
         except IdTaken:
             pass  # one of this name was deleted or is called otherwise by now
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
+
+    def _told_of(self, name: str) -> dict[str, Any]:
+        """What the file says of a deck besides, where it is as it may be."""
+        told = self.told.get(name.casefold())
+        try:
+            return self.check_deck(told.more) if told else {}
+        except ValidationFailed as problem:
+            error = problem.errors[0]
+            self.report.reports(
+                RowError(0, f"decks.{error.field}", error.code.upper(), error.message, fatal=False)
+            )
+            return {}
 
     def _pass(
         self, wanted: Mapping[str, tuple[Source, str, list[Face]]]
@@ -447,6 +484,7 @@ def written(source: Source) -> dict[str, Any]:
         "tags": list(source.tags),
         "audio_url": media.get("audio"),
         "image_url": media.get("image"),
+        **(source.more or {}),
     }
 
 
@@ -478,7 +516,8 @@ def _fault(source: Source) -> RowError | None:
 
 def says(head: Note) -> str:
     """A digest of what a note says, to tell whether the learner has changed it."""
-    return digest({name: getattr(head, name) for name in SAID})
+    said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
+    return digest({name: value for name, value in said.items() if name in SAID or value})
 
 
 def _origin(source: Source) -> dict[str, Any]:
