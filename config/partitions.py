@@ -5,8 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from config.connection import connection
-from config.problems import ServiceUnavailable
-from config.store.bulk import WRITE, chunks, delete_keys
+from config.store.bulk import delete_keys
 from config.table import Page, Raw
 
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
@@ -34,12 +33,7 @@ def erase(pk: str, *, keep: Collection[str] = (), within_s: float) -> bool:
         )
         sort_keys = (item["sk"]["S"] for item in answer["Items"])
         keys = [(pk, sk) for sk in sort_keys if sk not in keep]
-        try:
-            for chunk in chunks(keys, WRITE):
-                if time.monotonic() > until:
-                    return False
-                delete_keys(chunk, within_s=until - time.monotonic())
-        except ServiceUnavailable:
+        if not delete_keys(keys, until=until):
             return False
         start = answer.get("LastEvaluatedKey")
         if start is None:

@@ -136,6 +136,19 @@ def test_items_of_the_local_table_expire_too(embedded_aws: Stack) -> None:
     }
 
 
+def test_a_table_of_other_indexes_is_not_changed_but_explained(
+    embedded_aws: Stack, embedded_home: Path, template: Path
+) -> None:
+    assert embedded_aws.endpoint_url
+    ours = (provisioning.stack.BASE_DIR / "config" / "infrastructure.yaml").read_text()
+    template.write_text(ours.replace("ProjectionType: KEYS_ONLY", "ProjectionType: ALL"))
+    with pytest.raises(provisioning.ProvisioningError, match=r"other local indexes.*mv ") as told:
+        provisioning.apply_locally(embedded_home, embedded_aws.endpoint_url)
+    assert str(embedded_home) in str(told.value)
+    template.write_text(ours)
+    provisioning.apply_locally(embedded_home, embedded_aws.endpoint_url)
+
+
 def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -> None:
     assert dynamodb_local.endpoint_url
     dynamodb = provisioning.local_client("dynamodb", dynamodb_local.endpoint_url)

@@ -1,9 +1,11 @@
 """Many items at once, without conditions: read by key, written, deleted; what is left out again."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from config.connection import connection
+from config.problems import ServiceUnavailable
 from config.stack import stack
 from config.store.retrying import retrying
 
@@ -73,8 +75,8 @@ def put_raws(items: Sequence[Raw]) -> None:
     in_batches(items, WRITE, send)
 
 
-def delete_keys(keys: Sequence[Key], *, within_s: float) -> None:
-    """Deletes items whatever they hold. Raises ServiceUnavailable when time runs out before."""
+def delete_keys(keys: Sequence[Key], *, until: float) -> bool:
+    """Deletes items whatever they hold; False when time (`time.monotonic()`) runs out before."""
 
     def send(wanted: Sequence[Key]) -> list[Key]:
         named = [{"pk": pk, "sk": sk} for pk, sk in wanted]
@@ -83,4 +85,13 @@ def delete_keys(keys: Sequence[Key], *, within_s: float) -> None:
         deleted = [each["DeleteRequest"]["Key"] for each in left]
         return [(key["pk"]["S"], key["sk"]["S"]) for key in deleted]
 
-    in_batches(keys, WRITE, send, within_s=within_s)
+    for chunk in chunks(keys, WRITE):
+        if time.monotonic() > until:
+            return False
+        try:
+            in_batches(chunk, WRITE, send, within_s=until - time.monotonic())
+        except ServiceUnavailable as error:
+            if isinstance(error.__cause__, _LeftOutError):
+                return False
+            raise
+    return True

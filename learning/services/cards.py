@@ -243,7 +243,8 @@ def whole_notes(learner_id: str, card_ids: Iterable[str]) -> list[Whole]:
             cards.setdefault(item.note_id, []).append(item)
     for note_id, found in cards.items():
         if found[0].has_siblings:
-            cards[note_id] = Card.of_note(learner_id, note_id)
+            note = notes.get(note_id)
+            cards[note_id] = cards_of(note) if note else Card.of_note(learner_id, note_id)
     return [Whole(notes.get(note_id), of_note) for note_id, of_note in sorted(cards.items())]
 
 
@@ -333,13 +334,16 @@ def _add_note(note: Note, cards: list[Card]) -> Written:
 
 
 def cards_of(note: Note) -> list[Card]:
-    """A stored note's cards in order, with it: one query or read. Raises TornRead."""
+    """A stored note's cards in order, with it: one query or read.
+
+    Raises TornRead where these are others than its text makes.
+    """
     if note.type != "basic":
         cards = Card.of_note(note.learner_id, note.id)
     else:
         card = Card.of(note.learner_id, note.id)
         cards = [card] if card else []
-    if not cards:
+    if {card.ordinal for card in cards} != {face.ordinal for face in note.faces()}:
         raise TornRead
     for card in cards:
         card.note = note
