@@ -45,7 +45,7 @@ def study(caller: Caller) -> None:
 
 @pytest.mark.server
 @pytest.mark.parametrize(
-    ("make", "queries", "most_units"), [(once, 0, 16), (event, 0, 26), (study, 3, 24)]
+    ("make", "queries", "most_units"), [(once, 0, 23), (event, 0, 29), (study, 3, 30)]
 )
 def test_a_mail_is_four_calls_to_the_table(
     box: Mailbox, make: object, queries: int, most_units: float
