@@ -30,6 +30,7 @@ from learning.models.owned import InstantAttribute, Kept, Owned, instant, micros
 from learning.scheduling import Memory, State
 
 FRONT_KEY_LENGTH = 80
+TORN_READS = 3
 
 
 class Deck(Owned, discriminator="deck"):
@@ -425,9 +426,17 @@ class Card(Kept, discriminator="card"):
 
     @classmethod
     def with_text(cls, learner_id: str, card_id: str) -> "Card | None":
-        """A card with its note: one consistent read of both."""
+        """A card with its note: one consistent read of both.
+
+        A read of two items may see a card whose note is just being written, or has just gone: then
+        it is done again, and a card without a note is none.
+        """
         keys = cls.keys(learner_id, card_id)
-        return cls.among(learner_id, card_id, fetch(*keys))
+        for _ in range(TORN_READS):
+            card = cls.among(learner_id, card_id, fetch(*keys))
+            if card is None or card.note is not None:
+                return card
+        return None
 
     @classmethod
     def keys(cls, learner_id: str, card_id: str) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from config.store.retrying import retried
 from config.store.transactions import Put
 from config.table import ConditionFailed, fetch
 from learning.models.cards import Card
+from learning.models.log import TornRead
 from learning.scheduling import leech_level
 from learning.services.progress import counted_in
 from learning.services.settings import Study
@@ -71,8 +72,10 @@ def _changed(
     """Changes a card whatever else happens to it: one read, one write where there is a change."""
     stored = fetch(*Card.keys(learner_id, card_id), *Study.keys(learner_id))
     card, study = Card.among(learner_id, card_id, stored), Study.of(learner_id, stored)
-    if card is None or card.note is None:
+    if card is None:
         raise NotFound
+    if card.note is None:
+        raise TornRead
     if change(card, study):
         card.updated_at = now
         study.head.add(counted_in(card))
