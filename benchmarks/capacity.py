@@ -11,10 +11,12 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +26,7 @@ TEXTS = (300, 800, 1_500, 3_000)
 COLLECTIONS = (100, 2_000, 10_000)
 DECKS = 5
 REVIEWS = 100  # measured in a row, journals among them
+DEVICES, EACH = 8, 50
 YEAR_CARDS, YEAR_REVIEWS = 1_000, 7_200
 NOW = datetime.now(UTC)
 
@@ -84,6 +87,8 @@ def main(arguments: argparse.Namespace) -> int:
                 _reads(table)
             with empty_table(url):
                 _stored(table)
+            with empty_table(url):
+                _contention(table)
     return 0 if all(row.holds for row in table.rows) else 1
 
 
@@ -190,6 +195,90 @@ def _stored(table: Table) -> None:
         table.add(f"MB stored a learner after year {year}", total / 1e6, most)
 
 
+def _contention(table: Table) -> None:
+    """Devices that write at once, in threads; each reviews in random order."""
+    for cards in (1, 40):
+        refused, waits, states = _at_once(cards)
+        what = f"{DEVICES} devices with {DEVICES * EACH} reviews of {cards} cards"
+        table.add(f"{what}: refused (503)", refused, 0)
+        table.add(f"{what}: states other than their logs", states, 0)
+        table.add(f"{what}: ms, the slowest of a hundred", waits)
+    refused, waits = _beside_an_import()
+    table.add("two devices beside a running import: refused (503)", refused, 0)
+    table.add("two devices beside a running import: ms, the slowest of a hundred", waits, 500)
+
+
+def _at_once(count: int) -> tuple[int, float, int]:
+    """How many were refused, the slow ones' milliseconds, how many cards are not their logs."""
+    from learning.models.cards import Card
+    from learning.models.log import LogEntry
+    from learning.scheduling import Settings, fold
+
+    ana = _learner()
+    deck_id = _decks(ana)[0]
+    cards = [_card(ana, deck_id, 300) for _ in range(count)]
+    chance = Random(count)  # noqa: S311
+    sent = [(cards[n % count], NOW - timedelta(hours=7 * n)) for n in range(DEVICES * EACH)]
+    chance.shuffle(sent)
+    with ThreadPoolExecutor(DEVICES) as devices:
+        done = list(devices.map(lambda n: _study(ana.id, sent[n::DEVICES]), range(DEVICES)))
+    wrong = 0
+    for card_id in cards:
+        log, card = LogEntry.of_card(ana.id, card_id), Card.of(ana.id, card_id)
+        how: Any = {"settings": {0: Settings()}, "seed": card_id}
+        if card is None or card.entries != len(log):
+            wrong += 1
+        else:
+            rows = [row.to_entry() for row in log]
+            wrong += fold(rows, created_at=card.created_at, **how) != card.memory
+    waits = [wait for own, _ in done for wait in own]
+    return sum(refused for _, refused in done), _slow(waits), wrong
+
+
+def _study(learner_id: str, sent: list[tuple[str, datetime]]) -> tuple[list[float], int]:
+    """Milliseconds of each review, and how many were refused."""
+    from config.problems import ServiceUnavailable
+    from learning.scheduling import Rating
+    from learning.services.review import Submission, submit_one
+
+    waits, refused = [], 0
+    for n, (card_id, at) in enumerate(sent):
+        review = Submission(id=str(uuid4()), card_id=card_id, at=at, rating=list(Rating)[n % 4])
+        begun = time.perf_counter()
+        try:
+            submit_one(learner_id=learner_id, submission=review, now=NOW)
+        except ServiceUnavailable:
+            refused += 1
+        waits.append(1000 * (time.perf_counter() - begun))
+    return waits, refused
+
+
+def _beside_an_import() -> tuple[int, float]:
+    """As `_at_once`, of two devices while a file of 2,000 notes comes in."""
+    from learning.services.imports import import_notes
+    from learning.transfer import Note
+
+    ana = _learner()
+    cards = [_card(ana, _decks(ana)[0], 300) for _ in range(20)]
+    notes = [Note(f"g{n}", front=f"palavra {n}", back="w" * 290, deck="D") for n in range(2_000)]
+    sent = [(cards[n % 20], NOW - timedelta(days=100 - n)) for n in range(100)]
+    with ThreadPoolExecutor(3) as threads:
+        running = threads.submit(
+            import_notes, learner_id=ana.id, rows=iter(notes), deck_id=None, dry_run=False,
+            offset=0, now=NOW,
+        )  # fmt: skip
+        done = [threads.submit(_study, ana.id, sent[n::2]) for n in range(2)]
+        found = [each.result() for each in done]
+        running.result()
+    waits = [wait for own, _ in found for wait in own]
+    return sum(refused for _, refused in found), _slow(waits)
+
+
+def _slow(waits: list[float]) -> float:
+    """The 99th percentile."""
+    return sorted(waits)[int(0.99 * len(waits))]
+
+
 def _learner() -> Any:
     from accounts.admission import states
     from tests.callers import welcome
@@ -267,5 +356,5 @@ def _filling(caller: Any, deck_id: str, n: int) -> Any:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="writes alone")
     sys.exit(main(parser.parse_args()))
