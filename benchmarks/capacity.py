@@ -115,6 +115,7 @@ def _writes(table: Table) -> None:
             _done(ana.patch(f"/flashcards/{cards[0]}", {"back": "b" * 20}))
         table.add(f"an edited back, {size} bytes of text", edit.local, 6 if size == 300 else None,
                   edit.aws)  # fmt: skip
+    _polls(table)
     ana = _learner()
     decks = _decks(ana)
     cards = [_card(ana, decks[n % DECKS], 500) for n in range(30)]
@@ -122,6 +123,36 @@ def _writes(table: Table) -> None:
         with counted() as batch:
             _batch(ana, cards)
     table.add("each of a batch of 30 reviews", batch.local / 30, 13, batch.aws / 30)
+
+
+def _polls(table: Table) -> None:
+    """What a device asks that is in step, and one that has missed reviews of two decks."""
+    from tests.ruler import counted
+
+    ana = _learner()
+    decks = _decks(ana)[:2]
+    cards = [_card(ana, decks[n % 2], 300) for n in range(40)]
+    cursors: list[str] = []
+
+    def in_step(since: str | None) -> str:
+        more = True
+        while more:
+            answer = ana.get(f"/changes?limit=1000{'' if since is None else f'&since={since}'}")
+            _done(answer)
+            since, more = answer.json()["cursor"], answer.json()["more"]
+        return str(since)
+
+    cursors.append(in_step(None))
+    for n in range(500):
+        if n == 480:
+            cursors.append(in_step(cursors[0]))
+        _review(ana, cards[n % 40], NOW + timedelta(seconds=n))
+    cursors.append(in_step(cursors[1]))
+    for changes, since, most in ((0, cursors[2], 1), (20, cursors[1], 3), (500, cursors[0], 15)):
+        _done(ana.get("/scheduler"))
+        with counted() as spent:
+            _done(ana.get(f"/changes?limit=1000&since={since}"))
+        table.add(f"a poll that finds {changes} changes", spent.read, most)
 
 
 def _reads(table: Table) -> None:
@@ -140,6 +171,7 @@ def _reads(table: Table) -> None:
                            ("a list of 50", "/flashcards"),
                            ("a list of 50 of a deck", f"/flashcards?deckId={decks[0]}"),
                            ("statistics", "/statistics")):  # fmt: skip
+            _done(ana.get("/scheduler"))  # so that the account's state is known
             with counted() as spent:
                 _done(ana.get(path))
             found[what] = len(spent.calls), spent.read

@@ -42,7 +42,15 @@ urlpatterns = [
         "statistics",
     ),
     part("accounts.browse.urls", "browse"),
-    part("reminders.urls", "calendar", "deliveries", "events", "reminders", "unsubscribe"),
+    part(
+        "reminders.urls",
+        "calendar",
+        "changes",
+        "deliveries",
+        "events",
+        "reminders",
+        "unsubscribe",
+    ),
 ]
 
 handler400 = "config.http.bad_request"

@@ -4,12 +4,14 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from reminders.views.calendar import CalendarAddress, CalendarRotation
+from reminders.views.changes import Changes
 from reminders.views.deliveries import FailedDeliveries
 from reminders.views.events import Events
 from reminders.views.public import CalendarFeed, Unsubscribe
 from reminders.views.reminders import Reminders
 
 router = SimpleRouter(trailing_slash=False)
+router.register("changes", Changes, "change")
 router.register("deliveries", FailedDeliveries, "delivery")
 router.register("events", Events, "event")
 router.register("reminders", Reminders, "reminder")

@@ -109,8 +109,8 @@ class LogEntry(Item, discriminator="entry"):
         return date.fromisoformat(self.studied_on)
 
     def told(self) -> dict[str, Any]:
-        """What devices are told of it: all but its key."""
-        technical = ("pk", "sk", "kind", "v")
+        """What devices are told of it: all but its key, and the deck, which is its card's."""
+        technical = ("pk", "sk", "kind", "v", "d")
         return {k: plain(value) for k, value in self.serialize().items() if k not in technical}
 
     @classmethod

@@ -5,17 +5,211 @@ item to read, `[number, sort key, 1]` for one that is gone, `[number, sort key, 
 of a log (as `LogEntry.as_told` reads it), with what its card stands at behind it, and `[number,
 prefix]` for much that was written under a prefix at once. The youngest are in the head, the others
 in journals.
+
+What is read may be a part of a transaction that is just being applied. So numbers must follow one
+another without a hole, and an item must have the number of its change or a later one: else all is
+read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Head, Journal
-from config.table import Page, Raw
-from learning.models.log import LogEntry
+from accounts.models import Head, Journal, Profile, learner_key
+from config.problems import Problem
+from config.store.retrying import retried
+from config.table import Item, Page, Raw, fetch
+from learning.models.cards import Card, Deck, Note
+from learning.models.log import LogEntry, TornRead
+from learning.models.owned import Tombstone
+from learning.models.practice import Session, Turn
+from learning.models.scheduler import Scheduler
 
 Change = list[Any]
+# Where synced things lie, in the order in which a device is first told of them.
+PREFIXES = (
+    *(Profile.SK, Scheduler.SK, Deck.PREFIX, Note.PREFIX, Card.PREFIX, LogEntry.PREFIX),
+    *(Session.PREFIX, Turn.PREFIX, "EVENT#", "REMINDER#"),
+)
+GONE_READS = 3
+JOURNALS = 50  # of one query; a row has from one change to some hundred
+
+
+class ChangesGone(Problem):
+    status, code, title = 410, "CHANGES_GONE", "These changes are no longer known: begin anew"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a device is: a number of a line, or in its first round a place among all things.
+
+    `prefix` counts in PREFIXES and `after` is the last sort key that was told under it.
+    """
+
+    line: str
+    number: int
+    prefix: int | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """One thing as it now is; `item` is None where it is gone."""
+
+    sk: str
+    item: Item | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a device is told, where it goes on from, and whether there is more at once."""
+
+    told: list[Told]
+    cursor: Cursor
+    more: bool
+
+
+def first_changes(*, learner_id: str, cursor: Cursor | None, limit: int, now: datetime) -> Changes:
+    """Everything that is the learner's, a page at a time: one read and a query for each.
+
+    It goes on from the start of the journal before the newest, and so tells again what was
+    written while it was read. Raises ChangesGone where the line has ended meanwhile.
+    """
+    head = Head.of(learner_id)
+    if cursor is None:
+        cursor = Cursor(head.line, _beginning(head, now), 0)
+    if cursor.line != head.line:
+        raise ChangesGone
+    told: list[Told] = []
+    place, after = cursor.prefix or 0, cursor.after
+    while place < len(PREFIXES) and len(told) < limit:
+        page = _under(learner_id, PREFIXES[place], after, limit - len(told))
+        kept = [item for item in page.items if not isinstance(item, Tombstone)]
+        told += [Told(item.sk, item) for item in kept]
+        if page.next_key:
+            after = page.next_key["sk"]["S"]
+            break
+        place, after = place + 1, None
+    if place == len(PREFIXES):
+        return Changes(told, replace(cursor, prefix=None, after=None), more=True)
+    return Changes(told, replace(cursor, prefix=place, after=after), more=True)
+
+
+def _beginning(head: Head, now: datetime) -> int:
+    """The number to go on from after all was read: that before the journal before the newest."""
+    newest = Journal.before(head.learner_id, int(head.n) + 1, limit=2).items
+    alive = [journal for journal in newest if not _is_over(journal, now)]
+    return alive[-1].first - 1 if alive else int(head.first) - 1
+
+
+def _under(learner_id: str, prefix: str, after: str | None, limit: int) -> Page[Item]:
+    pk = learner_key(learner_id)
+    start: Raw | None = {"pk": {"S": pk}, "sk": {"S": after}} if after else None
+    return Item.page(pk, Item.sk.startswith(prefix), limit=limit, start=start)
+
+
+@retried(TornRead)
+def changes_since(*, learner_id: str, cursor: Cursor, limit: int, now: datetime) -> Changes:
+    """What has changed since a cursor, each thing once and as it now is, up to `limit` changes.
+
+    One read where nothing has; else one or two queries of journals, and a read of the items that
+    are not told whole. Raises ChangesGone for a cursor of another line, of the future, or older
+    than the journals.
+    """
+    head = Head.of(learner_id)
+    if cursor.line != head.line or cursor.number > head.n:
+        raise ChangesGone
+    if cursor.number == head.n:
+        return Changes([], cursor, more=False)
+    found = _after(head, cursor.number, limit, now)
+    if [change[0] for change in found] != [*range(cursor.number + 1, found[-1][0] + 1)]:
+        raise TornRead
+    last = int(found[-1][0])
+    return Changes(
+        _resolved(learner_id, found), replace(cursor, number=last), more=last < int(head.n)
+    )
+
+
+def _after(head: Head, number: int, limit: int, now: datetime) -> list[Change]:
+    """The changes after a number, in order. Raises ChangesGone, TornRead."""
+    found: list[Change] = []
+    if number + 1 < head.first:
+        found = _of_journals(head.learner_id, number, limit, now)
+    known = found[-1][0] if found else number
+    found += [change for change in head.changes if change[0] > known]
+    if not found:
+        raise TornRead
+    return found[:limit]
+
+
+def _of_journals(learner_id: str, number: int, limit: int, now: datetime) -> list[Change]:
+    (holding,) = Journal.before(learner_id, number + 2, limit=1).items or (None,)
+    if holding is None or _is_over(holding, now):
+        raise ChangesGone
+    found = [change for change in holding.changes if change[0] > number]
+    first = int(holding.last) + 1
+    while len(found) < limit:
+        page = Journal.since(learner_id, first, limit=JOURNALS)
+        for journal in page.items:
+            found += journal.changes
+            first = int(journal.last) + 1
+        if page.next_key is None:
+            break
+    return found
+
+
+def _is_over(journal: Journal, now: datetime) -> bool:
+    """Whether it counts as gone, be it that DynamoDB has not removed it yet."""
+    return (journal.expires_at or 0) < now.timestamp()
+
+
+def _resolved(learner_id: str, changes: Sequence[Change]) -> list[Told]:
+    """The things of some changes as they now are, each at its last change. Raises TornRead."""
+    told: dict[str, Told] = {}
+    wanted: dict[str, int] = {}
+    for change in changes:
+        number, sk = change[0], change[1]
+        told.pop(sk, None)
+        wanted.pop(sk, None)
+        if is_entry(change):
+            entry = LogEntry.as_told(learner_id, sk, change[2])
+            told[sk] = Told(sk, entry)
+            if len(change) > 3:
+                card = Card.as_told(learner_id, entry.card_id, change[3])
+                told.pop(card.sk, None)
+                if card.sk not in wanted:  # else it is read, and is as new
+                    told[card.sk] = Told(card.sk, card)
+        elif len(change) > 2:
+            told[sk] = Told(sk, None)
+        elif sk.startswith(LogEntry.PREFIX):
+            rows = LogEntry.of_card(learner_id, sk.split("#")[1])
+            told |= {row.sk: Told(row.sk, row) for row in rows}
+        else:
+            wanted[sk] = number
+            told[sk] = Told(sk, None)
+    found = _read(learner_id, wanted)
+    return [replace(t, item=found[t.sk]) if t.sk in found else t for t in told.values()]
+
+
+def _read(learner_id: str, wanted: Mapping[str, int]) -> dict[str, Item]:
+    """The items of changes, each at least as new as its change; those that are gone are left out.
+
+    Raises TornRead.
+    """
+    if not wanted:
+        return {}
+    pk = learner_key(learner_id)
+    found: dict[str, Item] = {}
+    for _ in range(GONE_READS):
+        stored = fetch(*((pk, sk) for sk in wanted))
+        found = {sk: item for (_, sk), item in stored.items() if not isinstance(item, Tombstone)}
+        if len(stored) == len(wanted):
+            break
+    for sk, item in found.items():
+        if (getattr(item, "n", None) or 0) < wanted[sk]:
+            raise TornRead
+    return found
 
 
 def entries_by_arrival(
@@ -51,8 +245,8 @@ def _backwards(learner_id: str, before: int | None, limit: int, now: datetime) -
     while True:
         page = Journal.before(learner_id, min(before, int(head.first)), limit=limit, start=start)
         for journal in page.items:
-            if (journal.expires_at or 0) < now.timestamp():
-                return  # what is older counts as gone, whether it still is there or not
+            if _is_over(journal, now):
+                return
             yield from (change for change in reversed(journal.changes) if change[0] < before)
         if not (start := page.next_key):
             return

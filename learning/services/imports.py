@@ -47,7 +47,7 @@ from learning.transfer.history import (
 from learning.transfer.model import CardState
 
 LIMITS = Limits(deck_chars=100)
-CHUNK_NOTES = 30  # with their cards they fit a transaction
+CHUNK_NOTES = 20  # with their cards they fit a transaction that others can wait for
 MOST_ERRORS = 100
 MOST_DECKS = 200  # made by one import
 MOST_MEDIA = 50
