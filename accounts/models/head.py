@@ -15,6 +15,7 @@ from config.store.sizes import item_size
 from config.table import Item, Page, Raw
 
 TOTALS = ("cards", "new", "learning", "relearning", "young", "mature", "suspended", "leech")
+NO_LINE = "none"  # of a learner whose head has not been written yet
 FULL = 1_000  # bytes: above a kilobyte the head costs twice as much with every change
 JOURNAL_DAYS = 400
 
@@ -38,7 +39,7 @@ class Head(Item, discriminator="head"):
     SK = "HEAD"
 
     n = NumberAttribute(default=0)
-    line = UnicodeAttribute(default=lambda: secrets.token_hex(4))
+    line = UnicodeAttribute(default=NO_LINE)
     first = NumberAttribute(attr_name="f", default=1)
     changes = PackedAttribute(attr_name="j", default=list)
     day = UnicodeAttribute(default="")
@@ -60,6 +61,11 @@ class Head(Item, discriminator="head"):
     @classmethod
     def key(cls, learner_id: str) -> tuple[str, str]:
         return learner_key(learner_id), cls.SK
+
+    @classmethod
+    def first_of(cls, learner_id: str) -> Self:
+        """A new learner's."""
+        return cls(*cls.key(learner_id), line=secrets.token_hex(4))
 
     @classmethod
     def among(cls, learner_id: str, stored: Mapping[tuple[str, str], Item]) -> Self:
@@ -94,6 +100,8 @@ class Head(Item, discriminator="head"):
 
     def take(self, changes: Iterable[list[Any]]) -> None:
         """Takes changes in, numbered from `n` on."""
+        if self.line == NO_LINE:
+            self.line = secrets.token_hex(4)
         for change in changes:
             self.n += 1
             self.changes = [*self.changes, [int(self.n), *change]]

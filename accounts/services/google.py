@@ -175,7 +175,7 @@ def _register(identity: Identity, source: Source, now: datetime) -> None:
             address.held_by(identity.sub),
             Put(account, Account.pk.does_not_exist()),
             Put(profile, Profile.pk.does_not_exist()),
-            Put(Head(*Head.key(identity.sub))),
+            Put(Head.first_of(identity.sub)),
             Put(Activity.new(identity.sub, "signed_up", source, now=now)),
         )
     except ConditionFailed as error:

@@ -78,7 +78,7 @@ def register(
                 Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
                 Profile.pk.does_not_exist(),
             ),
-            Put(Head(*Head.key(learner_id))),
+            Put(Head.first_of(learner_id)),
             Put(Activity.new(learner_id, "signed_up", source, now=now)),
         )
     except (Problem, ConditionFailed) as error:
