@@ -146,7 +146,7 @@ def _polls(table: Table) -> None:
     for n in range(500):
         if n == 480:
             cursors.append(in_step(cursors[0]))
-        _review(ana, cards[n % 40], NOW + timedelta(seconds=n))
+        _review(ana, cards[n % 40], NOW - timedelta(seconds=600 - n))
     cursors.append(in_step(cursors[1]))
     for changes, since, most in ((0, cursors[2], 1), (20, cursors[1], 3), (500, cursors[0], 15)):
         _done(ana.get("/scheduler"))

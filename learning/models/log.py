@@ -111,7 +111,8 @@ class LogEntry(Item, discriminator="entry"):
     def told(self) -> dict[str, Any]:
         """What devices are told of it: all but its key, and the deck, which is its card's."""
         technical = ("pk", "sk", "kind", "v", "d")
-        return {k: plain(value) for k, value in self.serialize().items() if k not in technical}
+        stored = self.serialize(null_check=False)  # one that was told has no deck
+        return {k: plain(value) for k, value in stored.items() if k not in technical}
 
     @classmethod
     def as_told(cls, learner_id: str, sk: str, told: Mapping[str, Any]) -> "LogEntry":

@@ -11,6 +11,7 @@ another without a hole, and an item must have the number of its change or a late
 read again.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from typing import Any
 
 from accounts.models import Head, Journal, Profile, learner_key
 from config.problems import Problem
-from config.store.retrying import retried
+from config.store.retrying import retrying
 from config.table import Item, Page, Raw, fetch
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead
@@ -76,10 +77,10 @@ def first_changes(*, learner_id: str, cursor: Cursor | None, limit: int, now: da
     It goes on from the start of the journal before the newest, and so tells again what was
     written while it was read. Raises ChangesGone where the line has ended meanwhile.
     """
-    head = Head.of(learner_id)
     if cursor is None:
-        cursor = Cursor(head.line, _beginning(head, now), 0)
-    if cursor.line != head.line:
+        missed: Counter[str] = Counter()
+        cursor = retrying(lambda: _begin(learner_id, now, missed), after=TornRead)
+    elif cursor.line != Head.of(learner_id).line:
         raise ChangesGone
     told: list[Told] = []
     place, after = cursor.prefix or 0, cursor.after
@@ -96,11 +97,21 @@ def first_changes(*, learner_id: str, cursor: Cursor | None, limit: int, now: da
     return Changes(told, replace(cursor, prefix=place, after=after), more=True)
 
 
-def _beginning(head: Head, now: datetime) -> int:
-    """The number to go on from after all was read: that before the journal before the newest."""
-    newest = Journal.before(head.learner_id, int(head.n) + 1, limit=2).items
+def _begin(learner_id: str, now: datetime, missed: Counter[str]) -> Cursor:
+    """Where to go on from once all was read: before the journal before the newest.
+
+    The newest journal ends where the head begins. One that does not is missed `GONE_READS` times,
+    with pauses between, before it counts as gone. Raises TornRead.
+    """
+    head = Head.of(learner_id)
+    newest = Journal.before(learner_id, int(head.n) + 1, limit=2).items
+    ends = int(newest[0].last) + 1 if newest else 1
+    if ends != head.first:
+        missed["journal"] += 1
+        if missed["journal"] < GONE_READS:
+            raise TornRead
     alive = [journal for journal in newest if not _is_over(journal, now)]
-    return alive[-1].first - 1 if alive else int(head.first) - 1
+    return Cursor(head.line, alive[-1].first - 1 if alive else int(head.first) - 1, 0)
 
 
 def _under(learner_id: str, prefix: str, after: str | None, limit: int) -> Page[Item]:
@@ -109,14 +120,20 @@ def _under(learner_id: str, prefix: str, after: str | None, limit: int) -> Page[
     return Item.page(pk, Item.sk.startswith(prefix), limit=limit, start=start)
 
 
-@retried(TornRead)
 def changes_since(*, learner_id: str, cursor: Cursor, limit: int, now: datetime) -> Changes:
     """What has changed since a cursor, each thing once and as it now is, up to `limit` changes.
 
     One read where nothing has; else one or two queries of journals, and a read of the items that
     are not told whole. Raises ChangesGone for a cursor of another line, of the future, or older
-    than the journals.
+    than the journals; ServiceUnavailable where all that is read stays a part of something.
     """
+    missed: Counter[str] = Counter()
+    return retrying(lambda: _changes_since(learner_id, cursor, limit, now, missed), after=TornRead)
+
+
+def _changes_since(
+    learner_id: str, cursor: Cursor, limit: int, now: datetime, missed: Counter[str]
+) -> Changes:
     head = Head.of(learner_id)
     if cursor.line != head.line or cursor.number > head.n:
         raise ChangesGone
@@ -127,7 +144,7 @@ def changes_since(*, learner_id: str, cursor: Cursor, limit: int, now: datetime)
         raise TornRead
     last = int(found[-1][0])
     return Changes(
-        _resolved(learner_id, found), replace(cursor, number=last), more=last < int(head.n)
+        _resolved(learner_id, found, missed), replace(cursor, number=last), more=last < int(head.n)
     )
 
 
@@ -164,7 +181,7 @@ def _is_over(journal: Journal, now: datetime) -> bool:
     return (journal.expires_at or 0) < now.timestamp()
 
 
-def _resolved(learner_id: str, changes: Sequence[Change]) -> list[Told]:
+def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) -> list[Told]:
     """The things of some changes as they now are, each at its last change. Raises TornRead."""
     told: dict[str, Told] = {}
     wanted: dict[str, int] = {}
@@ -177,8 +194,9 @@ def _resolved(learner_id: str, changes: Sequence[Change]) -> list[Told]:
             told[sk] = Told(sk, entry)
             if len(change) > 3:
                 card = Card.as_told(learner_id, entry.card_id, change[3])
-                told.pop(card.sk, None)
-                if card.sk not in wanted:  # else it is read, and is as new
+                if card.sk in wanted:  # it is read whole, and must be as new as this
+                    wanted[card.sk] = number
+                else:
                     told[card.sk] = Told(card.sk, card)
         elif len(change) > 2:
             told[sk] = Told(sk, None)
@@ -188,25 +206,25 @@ def _resolved(learner_id: str, changes: Sequence[Change]) -> list[Told]:
         else:
             wanted[sk] = number
             told[sk] = Told(sk, None)
-    found = _read(learner_id, wanted)
+    found = _read(learner_id, wanted, missed)
     return [replace(t, item=found[t.sk]) if t.sk in found else t for t in told.values()]
 
 
-def _read(learner_id: str, wanted: Mapping[str, int]) -> dict[str, Item]:
+def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> dict[str, Item]:
     """The items of changes, each at least as new as its change; those that are gone are left out.
 
-    Raises TornRead.
+    Of what was deleted there is a tombstone; one that is not there at all was missed `GONE_READS`
+    times, with pauses between. Raises TornRead.
     """
     if not wanted:
         return {}
     pk = learner_key(learner_id)
-    found: dict[str, Item] = {}
-    for _ in range(GONE_READS):
-        stored = fetch(*((pk, sk) for sk in wanted))
-        found = {sk: item for (_, sk), item in stored.items() if not isinstance(item, Tombstone)}
-        if len(stored) == len(wanted):
-            break
-    for sk, item in found.items():
+    stored = {sk: item for (_, sk), item in fetch(*((pk, sk) for sk in wanted)).items()}
+    missed.update(wanted.keys() - stored.keys())
+    if any(missed[sk] < GONE_READS for sk in wanted.keys() - stored.keys()):
+        raise TornRead
+    found = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
+    for sk, item in stored.items():
         if (getattr(item, "n", None) or 0) < wanted[sk]:
             raise TornRead
     return found
