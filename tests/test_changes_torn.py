@@ -41,7 +41,7 @@ def memory_table() -> TornTable:
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
-    monkeypatch.setattr(retrying, "pause", lambda attempt: None)
+    monkeypatch.setattr(retrying, "pause", lambda *_: None)
 
 
 @dataclass

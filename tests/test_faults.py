@@ -134,7 +134,7 @@ def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "pause", lambda attempt: None)
+    monkeypatch.setattr(retrying, "pause", lambda *_: None)
     monkeypatch.setattr(retrying, "WITHIN_S", 0.1)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda s: None))
 

@@ -43,7 +43,7 @@ def memory_table() -> TornTable:
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who meets another gives up at once: the other one waits for them here."""
     monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
-    monkeypatch.setattr(retrying, "pause", lambda attempt: None)
+    monkeypatch.setattr(retrying, "pause", lambda *_: None)
 
 
 def sent(learner_id: str, batch: list[Submission]) -> bool:

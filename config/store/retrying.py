@@ -12,12 +12,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WITHIN_S = 12.0  # of trying, well within API Gateway's 29: eight devices at once wait for it
+LONGEST_S = 1.0
 BETWEEN_S = 0.1
 
 
-def pause(attempt: int) -> None:
-    """Linear jitter: of eight devices at one item each comes through in turn."""
-    time.sleep(random.uniform(0, min(0.2, 0.02 * attempt)))  # noqa: S311
+def pause(attempt: int, took_s: float) -> None:
+    """Linear jitter, by how long a try takes: of eight devices at one item each has its turn."""
+    longest_s = min(LONGEST_S, attempt * max(took_s, 0.02))
+    time.sleep(random.uniform(0, longest_s))  # noqa: S311
 
 
 def retrying(act: Callable[[], T], *, after: type[Exception], within_s: float | None = None) -> T:
@@ -28,6 +30,7 @@ def retrying(act: Callable[[], T], *, after: type[Exception], within_s: float | 
     until = time.monotonic() + (WITHIN_S if within_s is None else within_s)
     attempt = 0
     while True:
+        begun = time.monotonic()
         try:
             return act()
         except after as error:
@@ -35,7 +38,7 @@ def retrying(act: Callable[[], T], *, after: type[Exception], within_s: float | 
             if time.monotonic() > until:
                 message = "Others write the same things at this moment: try again"
                 raise ServiceUnavailable(message) from error
-            pause(attempt)
+            pause(attempt, time.monotonic() - begun)
 
 
 def retried(after: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
