@@ -156,7 +156,10 @@ def test_a_table_that_fails_is_a_problem_with_a_hint(
 
 
 @pytest.mark.parametrize("operation", sorted(WRITES & REQUESTS.keys()))
-def test_a_conflict_that_passes_is_not_seen(maria: Caller, operation: str) -> None:
+def test_a_conflict_that_passes_is_not_seen(
+    maria: Caller, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "WITHIN_S", 20.0)
     maria.post("/calendar/rotate")
     with failing(conflict, of=operation, times=3) as called:
         answer = REQUESTS[operation](maria)
