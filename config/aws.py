@@ -1,6 +1,7 @@
 """AWS clients: made when first used, shared by all threads, with explicit limits on waiting.
 
-botocore is used without boto3: its resources are not needed and cost a third of a cold start.
+The table, and what a start reads, are called by our own client (`config.own_client`); all else by
+botocore, which is loaded when it is first needed. boto3's resources are not needed at all.
 """
 
 import time
@@ -8,21 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     HTTPClientError,
     ReadTimeoutError,
+    SSLError,
 )
 
+from config import https, own_client
+from config.aws_json import AwsJson
 from config.calls import deadline, record
 from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
+
+if TYPE_CHECKING:
+    from botocore.session import Session
 
 # One call: three tries of at most 1 + 5 s, and their pauses. All calls of a request: `_in_time`.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
@@ -66,18 +71,45 @@ def _in_time(**_: Any) -> None:
         raise ServiceTimeout
 
 
+def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
+    """Has botocore's next clients made with its whole bundle, where Amazon's roots do not do."""
+    refused = isinstance(caught_exception, SSLError) and "VERIFY_FAILED" in str(caught_exception)
+    if refused and https.may_widen():
+        https.widen("called by botocore")
+
+
 @cache
-def session() -> botocore.session.Session:
+def own(service: str) -> AwsJson | None:
+    """Our own client of a service; None where botocore calls it."""
+    return own_client.client(
+        service,
+        stack(),
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        read_timeout_s=READ_TIMEOUT_S,
+        before_try=_in_time,
+    )
+
+
+@cache
+def session() -> "Session":
     """The one botocore session; the embedded AWS of local runs takes any credentials."""
-    made = botocore.session.get_session()
+    import config.light_pynamodb  # noqa: F401 - another thread must not lend us its stand-ins
+
+    # isort: split
+    from botocore.session import get_session
+
+    made = get_session()
     if stack().endpoint_url and made.get_credentials() is None:
         made.set_credentials("local", "local")
     made.register("before-send", _in_time)
+    made.register("needs-retry", _widen)
     return made
 
 
 @cache
-def _client(service: str) -> Any:
+def _client(service: str, trusted: str | None) -> Any:
+    from botocore.config import Config
+
     where = stack()
     # S3's addresses that we sign name their region; the global ones lead there by a redirect only.
     style: Any = "path" if where.endpoint_url else "virtual"
@@ -90,14 +122,21 @@ def _client(service: str) -> Any:
         s3={"addressing_style": style},
     )
     return session().create_client(
-        service, where.region, endpoint_url=where.endpoint_url, config=config
+        service, where.region, endpoint_url=where.endpoint_url, config=config, verify=trusted
     )
 
 
 def client(service: str) -> Any:
     """The shared client of a service, e.g. `client("cognito-idp")`."""
     with _making:  # botocore's sessions do not make clients in parallel
-        return _client(service)
+        return _client(service, _trusted())
+
+
+def _trusted() -> str | None:
+    """The file of roots for botocore; None for what it takes itself, where AWS has others."""
+    where = stack()
+    amazons = where.endpoint_url is None and own_client.REGIONS.fullmatch(where.region)
+    return str(https.bundle()) if amazons else None
 
 
 @contextmanager
@@ -132,6 +171,8 @@ def call(service: str, operation: str, **arguments: Any) -> dict[str, Any]:
     """Calls e.g. `call("kms", "encrypt", KeyId=…)`; raises ClientError and `translated`'s."""
     record(operation)
     with translated():
+        if ours := own(service):
+            return ours.call(operation.title().replace("_", ""), arguments)
         answer: dict[str, Any] = getattr(client(service), operation)(**arguments)
     return answer
 

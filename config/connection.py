@@ -3,6 +3,9 @@
 from functools import cache
 from typing import Any
 
+import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
+
+# isort: split
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import VerboseClientError
@@ -13,10 +16,12 @@ from config.aws import (
     READ_TIMEOUT_S,
     RETRIES,
     error_code,
+    own,
     session,
     translated,
 )
 from config.calls import record
+from config.light_pynamodb import with_botocore
 from config.stack import stack
 from config.store.retrying import retrying
 
@@ -52,11 +57,19 @@ class _ConflictError(Exception):
 
 
 class _Connection(Connection):
-    """PynamoDB's connection on our session, with our errors and our count of calls."""
+    """PynamoDB's connection on our client, with our errors and our count of calls."""
 
     @property
     def session(self) -> Any:
         return session()
+
+    @property
+    def client(self) -> Any:
+        """Our own client, or where that does not do botocore's, made by PynamoDB."""
+        if ours := own("dynamodb"):
+            return ours
+        with_botocore()
+        return super().client
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
         def call() -> Any:

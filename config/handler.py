@@ -48,7 +48,9 @@ TEXT_TYPES = (
 )
 # Pages for people: those that show the API load drf-spectacular (0.2 s). And reminders, whose first
 # request takes 40 ms longer for it. Who studies waits for none of them.
-NOT_PRELOADED = frozenset({"config.documentation", "accounts.browse.urls", "reminders.urls"})
+NOT_PRELOADED = frozenset(
+    {"config.documentation", "accounts.browse.urls", "accounts.front.urls", "reminders.urls"}
+)
 # What may be in a path besides letters and digits (RFC 3986); `%` begins what is quoted already.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
@@ -84,15 +86,17 @@ _http = make_lambda_handler(
 
 
 def _preload() -> None:
-    """Loads the routes, and makes the client that every request with a token uses."""
+    """Loads the routes, makes the client of the table, and reads whom it trusts."""
     from jose import jws  # noqa: F401
 
+    from config import https
     from config.connection import connection
 
     for part in get_resolver().url_patterns:
         if isinstance(part, URLResolver) and part.urlconf_name not in NOT_PRELOADED:
             part.url_patterns  # noqa: B018 - reading it is what imports the module
     connection().connection.client  # noqa: B018 - as above
+    https.tls_context(https.bundle())
 
 
 def lambda_handler(event: Event, context: Any) -> Any:

@@ -10,11 +10,19 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    JsonResponse,
+)
+from django.urls import is_valid_path
 from django.utils.crypto import salted_hmac
+from django.utils.encoding import escape_uri_path, iri_to_uri
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.utils.json import strict_constant
 from rest_framework.versioning import AcceptHeaderVersioning
@@ -30,6 +38,8 @@ log = logging.getLogger("parley.http")
 # API Gateway gives up after 29 s (AWS: "Amazon API Gateway quotas"), a cold start among them.
 ANSWER_WITHIN_S = 27
 PROBLEM_JSON = "application/problem+json"
+SECRET_PARTS = {"token"}  # the names that routes give to what only its owner may know
+LONGEST_ID = 36  # a UUID's letters; tokens have 43 and more
 WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
@@ -136,8 +146,18 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     problem = as_problem(error)
     if isinstance(problem, problems.InternalError):
         log.exception("unhandled", exc_info=error)
+    _let_json_be_written(context)
     body, headers = _document(problem, context["request"].path)
     return Response(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+
+
+def _let_json_be_written(context: dict[str, Any]) -> None:
+    """Takes another renderer where the view's draws one page or writes YAML; staff's draws all."""
+    request = context["request"]
+    chosen = getattr(request, "accepted_renderer", None) or context["view"].get_renderers()[0]
+    if not isinstance(chosen, JSONRenderer | BrowsableAPIRenderer):
+        request.accepted_renderer = Renderer()
+        request.accepted_media_type = Renderer.media_type
 
 
 def problem_response(problem: Problem, path: str) -> HttpResponse:
@@ -146,9 +166,28 @@ def problem_response(problem: Problem, path: str) -> HttpResponse:
     return JsonResponse(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
 
 
+# The first words of the addresses that people open in browsers.
+PAGES = frozenset({"browse", "docs", "mails", "redoc", "schema", "unsubscribe"})
+
+
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
-    """The answer of every path that no route takes."""
-    return problem_response(problems.NotFound(), request.path)
+    """The answer of every path that no route takes.
+
+    No path of ours ends with a slash. The address of a page with one leads to the page; of the API
+    it stays a 404, which says so: `/decks/` may come of a program whose id for `/decks/{id}` was
+    empty, and must not be answered with the list.
+    """
+    path = request.path_info.rstrip("/")
+    if path == request.path_info or not is_valid_path(path):
+        return problem_response(problems.NotFound(), request.path)
+    here = request.path.rstrip("/")
+    if path.split("/")[1] in PAGES and request.method in ("GET", "HEAD"):
+        query = request.META.get("QUERY_STRING", "")
+        address = escape_uri_path(here) + (f"?{iri_to_uri(query)}" if query else "")
+        return HttpResponsePermanentRedirect(address, preserve_request=True)
+    return problem_response(
+        problems.NotFound(f"No path ends with a slash: this one is {here}"), request.path
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -209,7 +248,7 @@ class RequestMiddleware:
             "coldStart": request.META.get("parley.cold_start", False),
             "learner": _pseudonym(request),
         }
-        log.info("request", extra={"fields": fields})
+        log.info("request", extra={"fields": fields, "path": _path_without_secrets(request)})
 
 
 class LimitMiddleware:
@@ -227,6 +266,17 @@ class LimitMiddleware:
         if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return problem_response(problems.PayloadTooLarge(), request.path)
         return self.get_response(request)
+
+
+def _path_without_secrets(request: HttpRequest) -> str:
+    """The path for a developer's eyes. Tokens stand in paths of calendars and unsubscribing."""
+    path = request.path
+    if match := request.resolver_match:
+        for value in (match.kwargs[name] for name in SECRET_PARTS & match.kwargs.keys()):
+            path = path.replace(value, "…")
+    # No route took it: it may be the mistaken path of such a token, which is longer than our ids.
+    shown = "/".join(part if len(part) <= LONGEST_ID else "…" for part in path.split("/"))
+    return "".join(letter if letter.isprintable() else "�" for letter in shown)
 
 
 def _pseudonym(request: HttpRequest) -> str | None:

@@ -145,14 +145,26 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "config.logs.JsonFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
+    "filters": {"terminal": {"()": "config.logs.TerminalFilter"}},
+    "formatters": {
+        "json": {"()": "config.logs.JsonFormatter"},
+        "terminal": {"()": "config.logs.TerminalFormatter"},
+    },
+    "handlers": {
+        "json": {"class": "logging.StreamHandler", "formatter": "json"},
+        "terminal": {
+            "class": "logging.StreamHandler",
+            "formatter": "terminal",
+            "filters": ["terminal"],
+        },
+    },
+    "root": {"handlers": ["terminal" if STAGE == "local" else "json"], "level": "WARNING"},
     "loggers": {
         "parley": {"level": os.environ.get("PARLEY_LOG_LEVEL", "INFO")},
         # Our own line says more of each request than these do.
         "django.request": {"level": "CRITICAL"},
-        "django.server": {"level": "WARNING"},
+        # Without handlers of its own: what has none at all is printed by Python as it is.
+        "django.server": {"level": "WARNING", "propagate": True},
     },
 }
 

@@ -42,6 +42,7 @@ urlpatterns = [
         "statistics",
     ),
     part("accounts.browse.urls", "browse"),
+    part("accounts.front.urls", "", "mails"),
     part(
         "reminders.urls",
         "calendar",

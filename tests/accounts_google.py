@@ -25,6 +25,7 @@ from config.embedded import exclusive
 from config.stack import Stack, stack
 from tests.accounts_helpers import api
 from tests.servers import shared_folder
+from tests.waiting import PATIENCE_S
 
 REDIRECT = "http://localhost:8000/browse/login/google/done"
 
@@ -188,7 +189,7 @@ def follow(address: str) -> str:
     for _ in range(5):
         if address.startswith(REDIRECT):
             break
-        step = requests.get(_reachable(address), allow_redirects=False, timeout=10)
+        step = requests.get(_reachable(address), allow_redirects=False, timeout=PATIENCE_S)
         assert step.status_code == 302, step.text
         address = step.headers["Location"]
     return address

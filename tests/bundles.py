@@ -3,13 +3,10 @@
 import json
 import os
 import subprocess
-import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import boto3
@@ -22,6 +19,7 @@ from config.deployment.bundle import Bundle, Target
 from config.embedded.mails import Mail, mails
 from config.stack import BASE_DIR
 from tests.accounts_helpers import PASSWORD, new_email
+from tests.waiting import PATIENCE_S
 
 STAGE = "dev"
 ORIGIN = "https://app.parley.example"
@@ -98,7 +96,9 @@ class Api:
         headers = self.headers | {"Accept": "application/json"} | named
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return requests.request(method, self.base + path, json=body, headers=headers, timeout=60)
+        return requests.request(
+            method, self.base + path, json=body, headers=headers, timeout=PATIENCE_S
+        )
 
     def post(self, path: str, body: Any = None, *, token: str = "", status: int = 200) -> Any:
         answer = self.send("POST", path, body, token=token)
@@ -159,12 +159,3 @@ def reminder(api: Api, ana: Learner) -> Any:
 
 def instant(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def eventually(found: Callable[[], Any], within_s: float) -> Any:
-    """What is found once it is there."""
-    deadline = time.monotonic() + within_s
-    while not (it := found()):
-        assert time.monotonic() < deadline, "still not there"
-        Event().wait(0.5)
-    return it

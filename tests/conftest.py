@@ -15,7 +15,6 @@ from django.urls import clear_script_prefix
 from moto import mock_aws
 
 from accounts.admission import states
-from config import aws
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)
@@ -40,6 +39,7 @@ from tests.servers import (  # noqa: F401  (fixtures)
     embedded_home,
     using,
 )
+from tests.wire import table_client
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -122,7 +122,7 @@ def moto_stack(memory_table: MemoryTable) -> Iterator[Stack]:
     """AWS in process; making a client anew for each test would take longer than the tests."""
     names = {each.name: f"{each.name}-of-tests" for each in fields(Stack)}
     found = Stack(**names | {"region": "eu-west-1", "endpoint_url": None})
-    with mock_aws(), using(found), memory_table.answering(aws.session()):
+    with mock_aws(), using(found), memory_table.answering(table_client()):
         yield found
 
 

@@ -1,4 +1,4 @@
-"""DynamoDB's table in dictionaries, behind botocore: what thousands of tests can afford.
+"""DynamoDB's table in dictionaries, behind our client: what thousands of tests can afford.
 
 It answers what the service sends over the wire, so that everything of ours runs as it is, and it
 can fail as AWS does and no emulator will: conflicts of transactions, throttling, answers lost
@@ -8,15 +8,18 @@ documents, streams, capacity of indexes; who asks for one is refused.
 
 import base64
 import json
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from threading import RLock
 from typing import Any
 from uuid import uuid4
 
+from config.aws_json import AwsJson
 from config.connection import SCHEMA
+from config.https import Answer as HttpAnswer
 from tests.memory_expressions import (
     SETS,
     Invalid,
@@ -28,6 +31,7 @@ from tests.memory_expressions import (
     updated,
 )
 from tests.template import table_definition
+from tests.wire import operation_of, replaced
 
 Body = dict[str, Any]
 Answer = dict[str, Any]
@@ -57,17 +61,12 @@ class _Refused(Exception):
 
     def __init__(self, code: str, message: str = "made by a test", **more: Any) -> None:
         super().__init__(code)
-        self.answer = {"Error": {"Code": code, "Message": message}, "message": message, **more}
-
-
-class _Http:
-    def __init__(self, status_code: int) -> None:
-        self.status_code = status_code
+        self.answer = {"__type": code, "message": message, **more}
 
 
 class MemoryTable:
-    """`fault` is asked before each call: an exception is raised, `lost` raised after the write,
-    any other text is AWS's error code."""
+    """`fault` is asked before each call: an exception is raised after the write, a text is AWS's
+    error code. Whoever is `answering` calls but once, so that a fault is the last word."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -77,8 +76,8 @@ class MemoryTable:
     def clear(self) -> None:
         """Makes the table empty and healthy."""
         self.items: defaultdict[str, dict[str, Raw]] = defaultdict(dict)
+        self.done: dict[str, Answer] = {}  # transactions by their tokens, as AWS knows them
         self.fault: Fault = lambda operation: None
-        self.done: dict[str, Answer] = {}
 
     def remember(self) -> Callable[[], None]:
         """What puts the present items into the table again, where many tests begin with them."""
@@ -91,33 +90,32 @@ class MemoryTable:
         return restore
 
     @contextmanager
-    def answering(self, events: Any) -> Iterator["MemoryTable"]:
-        """Calls to DynamoDB end here meanwhile: a client's, or those of a session's new clients."""
-        events.register("before-call.dynamodb", self._call)
-        try:
+    def answering(self, client: AwsJson) -> Iterator["MemoryTable"]:
+        """The client's calls end here meanwhile."""
+        with replaced(client, send=self.send, tries=1, sleep=lambda seconds: None):
             yield self
-        finally:
-            events.unregister("before-call.dynamodb", self._call)
 
-    def _call(self, model: Any, params: Any, **_: Any) -> tuple[_Http, Answer]:
-        fault = self.fault(model.name)
-        body = json.loads(params["body"])
-        meta = {"HTTPHeaders": {"x-amzn-requestid": str(uuid4())}, "HTTPStatusCode": 200}
+    def send(self, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
+        """Answers a request as AWS does."""
+        operation = operation_of(headers)
+        fault, request = self.fault(operation), json.loads(body)
         try:
             if isinstance(fault, str):
-                raise self._made_to_fail(model.name, fault, body)
+                raise self._made_to_fail(operation, fault, request)
             with self._lock:
-                answer = getattr(self, model.name)(body)
+                answer = getattr(self, operation)(request)
         except _Refused as refused:
-            meta["HTTPStatusCode"] = 400
-            return _Http(400), refused.answer | {"ResponseMetadata": meta}
+            return self._http(400, refused.answer)
         except Invalid as invalid:
-            meta["HTTPStatusCode"] = 400
-            refused = _Refused("ValidationException", str(invalid))
-            return _Http(400), refused.answer | {"ResponseMetadata": meta}
+            return self._http(400, _Refused("ValidationException", str(invalid)).answer)
         if fault:
             raise fault
-        return _Http(200), answer | {"ResponseMetadata": meta}
+        return self._http(200, answer)
+
+    def _http(self, status: int, answer: Answer) -> HttpAnswer:
+        body = json.dumps(answer, default=_base64).encode()
+        headers = {"x-amzn-requestid": str(uuid4()), "x-amz-crc32": str(zlib.crc32(body))}
+        return HttpAnswer(status, headers, body)
 
     def _made_to_fail(self, operation: str, code: str, body: Body) -> _Refused:
         if operation == "TransactWriteItems" and code == "TransactionConflict":
@@ -240,8 +238,8 @@ class MemoryTable:
         return {"UnprocessedItems": {}} | _spent(body, self.name, units, listed=True)
 
     def TransactWriteItems(self, body: Body) -> Answer:  # noqa: N802
-        token = body.get("ClientRequestToken")
-        if token in self.done:  # sent again: AWS keeps what it answered for ten minutes
+        token = body["ClientRequestToken"]
+        if token in self.done:
             return self.done[token]
         writes = [next(iter(each.items())) for each in body["TransactItems"]]
         outcomes = [self._outcome(verb, write) for verb, write in writes]
@@ -259,10 +257,8 @@ class MemoryTable:
         units = sum(
             2 * max(_write_units(before), _write_units(after)) for _, before, _, after in outcomes
         )
-        answer = _spent(body, self.name, units, listed=True)
-        if token:
-            self.done[token] = answer
-        return answer
+        self.done[token] = _spent(body, self.name, units, listed=True)
+        return self.done[token]
 
     def _outcome(self, verb: str, body: Body) -> tuple[Key, Raw | None, bool, Raw | None]:
         """A write's key, the item before, whether its condition holds, and the item after."""
@@ -354,6 +350,10 @@ def stored(value: Value) -> Value:
             raise Invalid("A set must be neither empty nor hold a value twice")
         return {kind: found}
     return value
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
 
 
 def _copy(value: Any) -> Any:

@@ -8,16 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
 
 from config.aws import CONNECT_TIMEOUT_S
+from config.aws_json import AwsJson
 from config.deployment.slimming import OPERATIONS
 from config.stack import BASE_DIR
 from tests.template import properties
 
+HOOKS = ("_make_api_call", "_call")  # of our connection, through which tests call as well
 PREFIXES = {"sesv2": "ses"}  # where IAM's name of a service is not botocore's
 # Operations that IAM asks about by other names (AWS: "Actions, resources, and condition keys").
 ACTIONS = {
@@ -63,36 +66,44 @@ def needed(service: str, operation: str, *, signed: bool) -> set[str]:
 @contextmanager
 def calls_watched() -> Iterator[None]:
     """Fails each call of the service that the deployed function could not make."""
-    make = BaseClient._make_api_call  # type: ignore[attr-defined]
+    make, call = BaseClient._make_api_call, AwsJson.call  # type: ignore[attr-defined]
 
     def checked(self: Any, operation: str, arguments: Any) -> Any:
         if self.meta.config.connect_timeout == CONNECT_TIMEOUT_S and _by_the_service():
-            _check(self, operation)
+            model = self.meta.service_model
+            signed = model.operation_model(operation).auth_type != "none"
+            _check(model.service_name, operation, signed=signed)
         return make(self, operation, arguments)
+
+    def checked_of_ours(self: AwsJson, operation: str, arguments: Any) -> Any:
+        if _by_the_service():
+            _check(self.service, operation, signed=True)
+        return call(self, operation, arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", checked)
+        for name in ("call", "_make_api_call"):
+            patch.setattr(AwsJson, name, checked_of_ours)
         yield
 
 
-def _check(client: Any, operation: str) -> None:
-    service = client.meta.service_model.service_name
+def _check(service: str, operation: str, *, signed: bool) -> None:
     assert operation in OPERATIONS.get(service, ()), ADVICE.format(
         service=service, operation=operation
     )
-    signed = client.meta.service_model.operation_model(operation).auth_type != "none"
     missing = needed(service, operation, signed=signed) - allowed("service")
     assert not missing, f"the role in config/infrastructure.yaml does not allow {missing}"
 
 
 def _by_the_service() -> bool:
     """Whether our own code makes the call, not a test that looks behind it."""
-    frame = sys._getframe(2)
-    while frame := frame.f_back:  # type: ignore[assignment]
+    frame: FrameType | None = sys._getframe(2)
+    while frame:
         room = _room(frame.f_code.co_filename)
-        hooks = room == "config/table.py" and frame.f_code.co_name == "_make_api_call"
-        if room and not hooks:
+        hook = room.endswith("connection.py") and frame.f_code.co_name in HOOKS
+        if room and not hook:
             return not room.startswith("tests/")
+        frame = frame.f_back
     return False
 
 

@@ -15,6 +15,7 @@ from accounts.models import Account, Profile
 from config import aws
 from reminders.services.sweep import Tally, sweep
 from tests.callers import Caller
+from tests.waiting import PATIENCE_S
 
 MINUTE = timedelta(minutes=1)
 
@@ -57,7 +58,7 @@ def sweep_at(instant: str | datetime, **options: Any) -> Tally:
     """One sweep of all shards at an instant, in one thread: moto takes no transactions at once."""
     at = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
     assert at.tzinfo
-    return sweep(now=at, **{"within_s": 60, "threads": 1, **options})
+    return sweep(now=at, **{"within_s": PATIENCE_S, "threads": 1, **options})
 
 
 def deliveries_of(caller: Caller, reminder: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,15 +10,17 @@ There are two figures. `local` doubles index entries within a transaction as Dyn
 upper bound. `aws` doubles the table's own write alone, as published measurements of AWS have it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.connection import connection
+from config.https import Answer
 from config.stack import stack
 from config.store.sizes import item_size
 from tests.template import table_definition
+from tests.wire import Headers, Send, operation_of, sending, table_client
 
 Raw = dict[str, dict[str, Any]]
 Key = tuple[str, str]
@@ -43,44 +45,43 @@ class Spent:
 
 @contextmanager
 def counted() -> Iterator[Spent]:
-    """Counts what goes over the wire, botocore's own repetitions too.
+    """Counts what goes over the wire, the client's own repetitions too.
 
     The one place that knows how calls are watched.
     """
-    spent, events = Spent(), connection().connection.client.meta.events
-    waiting: list[tuple[dict[str, Any], dict[Key, Raw | None]]] = []
-    asking: list[bool] = []
+    spent = Spent()
 
-    def sent(params: dict[str, Any], model: Any, **_: Any) -> None:
-        if not asking and model.name in WRITES:
-            waiting.append((params, _look(keys_of(model.name, params), asking)))
-        elif not asking:
-            waiting.append((params, {}))
+    def through(send: Send) -> Send:
+        asking: list[bool] = []
 
-    def answered(model: Any, parsed: Any, **_: Any) -> None:
-        if asking:
-            return
-        params, before = waiting.pop()
-        again = parsed["ResponseMetadata"].get("RetryAttempts", 0)
-        spent.calls += [model.name] * (1 + again)
-        if model.name not in WRITES:
-            spent.read += read_units(model.name, params, parsed)
-        elif "Error" not in parsed:
-            after = _look(before, asking)
-            for key in before:
-                local, aws = write_units(
-                    before[key], after[key], transaction=model.name == "TransactWriteItems"
-                )
-                spent.local += local
-                spent.aws += aws
+        def counting(body: bytes, headers: Headers) -> Answer:
+            if asking:
+                return send(body, headers)
+            operation, params = operation_of(headers), json.loads(body)
+            before = _look(keys_of(operation, params), asking) if operation in WRITES else {}
+            spent.calls.append(operation)
+            answer = send(body, headers)
+            if operation not in WRITES:
+                spent.read += read_units(operation, params, json.loads(answer.body))
+            elif answer.status == 200:
+                _count_writes(spent, operation, before, _look(before, asking))
+            return answer
 
-    events.register("provide-client-params.dynamodb", sent)
-    events.register("after-call.dynamodb", answered)
-    try:
+        return counting
+
+    with sending(through):
         yield spent
-    finally:
-        events.unregister("provide-client-params.dynamodb", sent)
-        events.unregister("after-call.dynamodb", answered)
+
+
+def _count_writes(
+    spent: Spent, operation: str, before: Mapping[Key, Raw | None], after: Mapping[Key, Raw | None]
+) -> None:
+    for key in before:
+        local, aws = write_units(
+            before[key], after[key], transaction=operation == "TransactWriteItems"
+        )
+        spent.local += local
+        spent.aws += aws
 
 
 def keys_of(operation: str, params: Mapping[str, Any]) -> list[Key]:
@@ -100,13 +101,13 @@ def _look(keys: Any, asking: list[bool]) -> dict[Key, Raw | None]:
     """The items under keys, read without being counted."""
     found: dict[Key, Raw | None] = dict.fromkeys(keys)
     asking.append(True)
-    client, name = connection().connection.client, stack().table_name
+    client, name = table_client(), stack().table_name
     try:
         wanted = list(found)
         for start in range(0, len(wanted), 100):
             part = [{"pk": {"S": p}, "sk": {"S": s}} for p, s in wanted[start : start + 100]]
             asked = {name: {"Keys": part, "ConsistentRead": True}}
-            for item in client.batch_get_item(RequestItems=asked)["Responses"][name]:
+            for item in client.call("BatchGetItem", {"RequestItems": asked})["Responses"][name]:
                 found[item["pk"]["S"], item["sk"]["S"]] = item
     finally:
         asking.pop()

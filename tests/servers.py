@@ -16,8 +16,13 @@ from uuid import uuid4
 
 import pytest
 
-from config import aws, embedded, provisioning, stack, table
+from accounts import verification
+from accounts.cognito import sessions
+from accounts.services import departure
+from config import aws, connection, embedded, http, own_client, provisioning, stack, table
+from learning.services import imports
 from tests.template import table_definition
+from tests.waiting import PATIENCE_S
 
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
 
@@ -40,14 +45,27 @@ def using(found: stack.Stack, *, home: Path | None = None) -> Iterator[stack.Sta
         for field, value in vars(found).items():
             name = f"PARLEY_{field.upper()}"
             patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
+        be_patient(patch)
+        patch.setenv(own_client.SETTING, "own")  # whatever the environment says of proxies
         forget_clients()
         yield found
     forget_clients()
 
 
+def be_patient(patch: pytest.MonkeyPatch) -> None:
+    """Lets servers answer late. The service gives AWS seconds; the embedded one serves many tests,
+    one call after the other, and takes long over some of them where the processors are busy."""
+    for module in (aws, connection, sessions):
+        patch.setattr(module, "READ_TIMEOUT_S", PATIENCE_S)
+    patch.setattr(verification, "KEYS_TIMEOUT_S", PATIENCE_S)
+    for module in (departure, imports):
+        patch.setattr(module, "WITHIN_S", PATIENCE_S)
+    patch.setattr(http, "ANSWER_WITHIN_S", 4 * PATIENCE_S)
+
+
 def forget_clients() -> None:
     """Drop what the process keeps of its stack."""
-    for kept in (stack.stack, aws.session, aws._client, table.connection):
+    for kept in (stack.stack, aws.own, aws.session, aws._client, table.connection):
         kept.cache_clear()
 
 

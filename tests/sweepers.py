@@ -6,7 +6,7 @@
 when all are over. One with a moment gets SIGKILL when it reaches it for the number-th time:
 `claimed`, `begun` (recorded, not yet sent) or `sent` (SES's answer is there). The table is that of
 the environment. The answer has, for each wave and sweeper, {"code": the exit code, and unless it
-was killed "calls", "units", "cpu_s" and "seconds"}.
+was killed "calls" and "units"}.
 """
 
 import json
@@ -14,7 +14,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,10 +27,14 @@ from typing import Any
 
 import django
 
+from config.aws_json import AwsJson
+from config.https import Answer
 from config.stack import BASE_DIR
+from tests.waiting import PATIENCE_S
+from tests.wire import Headers, operation_of, table_client, units_of
 
 MOMENTS = {
-    "claimed": "after-call.dynamodb.UpdateItem",
+    "claimed": "UpdateItem",  # of the table; the others are events of botocore's
     "begun": "before-send.sesv2.SendEmail",
     "sent": "after-call.sesv2.SendEmail",
 }
@@ -87,7 +90,7 @@ def run_sweepers(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:
         cwd=BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=1000,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -131,12 +134,12 @@ def ended(pid: int, reader: int) -> dict[str, Any]:
         return {"code": code, **json.loads(file.read() or "{}")}
 
 
-def clients() -> dict[str, Any]:
+def clients() -> tuple[Any, AwsJson]:
+    """SES's and the table's."""
     import reminders.services.sweep  # noqa: F401
     from config import aws
-    from config.connection import connection
 
-    return {"sesv2": aws.client("sesv2"), "dynamodb": connection().connection.client}
+    return aws.client("sesv2"), table_client()
 
 
 def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> dict[str, Any]:
@@ -147,29 +150,29 @@ def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> dic
     def redirect(request: Any, **_: Any) -> None:
         request.url = plan["ses"]
 
-    def measure(parsed: Any, model: Any, **_: Any) -> None:
-        next(calls)
-        spent = parsed.get("ConsumedCapacity", [])
-        for part in [spent] if isinstance(spent, dict) else spent:
-            units[model.name] += part["CapacityUnits"]
+    mails, table = clients()
+    mails.meta.events.register_last("before-send.sesv2.SendEmail", redirect)
+    moment, number = dies or ("", 0)
+    kill = killer(number)
+    if moment in ("begun", "sent"):
+        mails.meta.events.register_first(MOMENTS[moment], kill)
+    send = table.send
 
-    events = {service: client.meta.events for service, client in clients().items()}
-    events["sesv2"].register_last("before-send.sesv2.SendEmail", redirect)
-    events["dynamodb"].register("after-call.dynamodb", measure)
-    if dies:
-        moment, number = dies
-        name = MOMENTS[moment]
-        events[name.split(".")[1]].register_first(name, killer(number))
+    def measured(body: bytes, headers: Headers) -> Answer:
+        next(calls)
+        answer, operation = send(body, headers), operation_of(headers)
+        units[operation] += units_of(answer)
+        # One that is refused is a claim that another sweeper has got.
+        if operation == MOMENTS.get(moment) and answer.status == 200:
+            kill()
+        return answer
+
+    vars(table)["send"] = measured
     gate.wait()
-    begun_s = time.monotonic()
-    sweep(
-        now=datetime.fromisoformat(at), within_s=plan.get("within_s", 30), threads=plan["threads"]
-    )
+    sweep(now=datetime.fromisoformat(at), within_s=PATIENCE_S, threads=plan["threads"])
     return {
         "calls": next(calls),
         "units": units,
-        "cpu_s": time.process_time(),
-        "seconds": time.monotonic() - begun_s,
     }
 
 
@@ -177,10 +180,7 @@ def killer(number: int) -> Callable[..., None]:
     """Ends this process, all its threads wherever they are, when called so many times."""
     reached = count(1)
 
-    def kill(**arguments: Any) -> None:
-        response = arguments.get("http_response")
-        if response is not None and response.status_code != 200:
-            return  # a claim that another sweeper has got
+    def kill(**_: Any) -> None:
         if next(reached) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -25,6 +25,7 @@ from tests.accounts_helpers import (
     problem,
     subjects_mailed,
 )
+from tests.waiting import PATIENCE_S
 
 pytestmark = [
     pytest.mark.server,
@@ -242,7 +243,7 @@ def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
 
     def code() -> str:
         answer = requests.post(
-            f"{stack().hosted_ui}/login", data=form, allow_redirects=False, timeout=10
+            f"{stack().hosted_ui}/login", data=form, allow_redirects=False, timeout=PATIENCE_S
         )
         return parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
 

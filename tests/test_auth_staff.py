@@ -1,15 +1,13 @@
-"""/users and `create_staff`: what our own people see and do, and what learners may not."""
+"""/users: what our own people see and do, and what learners may not."""
 
-from io import StringIO
 from typing import Any
 
 import pyotp
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from django.core.management import CommandError, call_command
 
 from accounts import cognito
-from accounts.models import Account, Activity
+from accounts.models import Activity
 from config import aws
 from config.stack import Stack
 from tests.accounts_helpers import (
@@ -22,6 +20,7 @@ from tests.accounts_helpers import (
     mailed_code,
     new_email,
     problem,
+    sign_up,
     subjects_mailed,
 )
 
@@ -234,36 +233,14 @@ def test_a_learner_who_has_left_is_in_no_list(clerk: Person) -> None:
     assert found["results"] == []
 
 
-def create_staff(*arguments: str) -> str:
-    said = StringIO()
-    call_command("create_staff", *arguments, stdout=said)
-    return said.getvalue()
-
-
-def test_the_first_admin_comes_from_the_command_line() -> None:
-    email = new_email("leticia")
-    for _ in range(2):
-        assert f"{email} is admin." in create_staff(email.upper(), "--admin")
-    api.post("/auth/password/reset-request", {"email": email})
-    body = {"email": email, "code": mailed_code(email), "newPassword": PASSWORD}
-    assert api.post("/auth/password/reset-confirm", body).status_code == 200
-    assert log_in(email).json()["user"]["groups"] == ["admin"]
-
-
-def test_a_learner_can_become_staff_and_keeps_the_password() -> None:
-    marcio = join("marcio")
-    assert "is staff." in create_staff(marcio.email)
-    create_staff(marcio.email)
-    signed_in = log_in(marcio.email).json()
-    assert signed_in["user"]["groups"] == ["staff"]
-    trail = api.get("/auth/activity", token=signed_in["accessToken"]).json()["results"]
-    changes = [line["byStaff"] for line in trail if line["action"] == "groups_changed"]
-    assert changes == [True]  # the second time changed nothing
-    account = Account.of(marcio.id)
-    assert account is not None
-    assert account.email_verified
-
-
-def test_the_command_refuses_what_is_no_address() -> None:
-    with pytest.raises(CommandError, match="no e-mail address"):
-        create_staff("not an address")
+def test_a_group_waits_until_the_address_is_proved(admin: Person) -> None:
+    email = new_email("narciso")
+    learner_id = sign_up(email).json()["userId"]
+    unproved = Person(learner_id, email, PASSWORD, "", "")
+    refused = change(unproved, admin, groups=["staff"], disabled=True)
+    assert problem(refused) == (409, "ADDRESS_NOT_PROVED")
+    row = user(unproved, admin).json()
+    assert (row["groups"], row["disabled"]) == ([], False)
+    assert change(unproved, admin, groups=[]).status_code == 200
+    api.post("/auth/verify-email", {"email": email, "code": mailed_code(email)})
+    assert change(unproved, admin, groups=["staff"]).json()["groups"] == ["staff"]

@@ -22,8 +22,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from config import embedded, provisioning
 from config.stack import BASE_DIR
 from tests.test_run import Run
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
 
@@ -41,7 +43,6 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 WIDE, PHONE = (1280, 900), (390, 844)
-PATIENCE_S = 30
 TALLEST = 8000  # pixels of a picture of a whole page
 
 
@@ -53,9 +54,14 @@ def installed(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("chromium")
-    run = Run(folder / "home", folder / "said")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of the service."""
+    return tmp_path_factory.mktemp("chromium") / "home"
+
+
+@pytest.fixture(scope="module")
+def service(home: Path) -> Iterator[str]:
+    run = Run(home, home.with_name("said"))
     try:
         run.wait_until_ready()
         yield run.url
@@ -191,6 +197,64 @@ def test_a_day_of_the_staff(chromium: Chrome, service: str) -> None:
     assert find(chromium, "#done").text == "You are signed out."
     chromium.get(f"{service}/browse/decks")
     wait_for(chromium, "/browse/login")
+    assert complaints(chromium) == []
+
+
+def send_mail(home: Path, *, link: str) -> None:
+    """A mail with a link, which tries what a mail must not do."""
+    html = (
+        "<!doctype html><html><body style='font-family: serif'><h1>Ligar à Inês</h1>"
+        f"<script>document.body.textContent = 'run'</script><a href='{link}'>The reference</a>"
+        "</body></html>"
+    )
+    with embedded.running(home) as endpoint_url:
+        provisioning.local_client("sesv2", endpoint_url).send_email(
+            FromEmailAddress="parley@parley.example",
+            Destination={"ToAddresses": ["learner@parley.example"]},
+            Content={
+                "Simple": {
+                    "Subject": {"Data": "Ligar à Inês"},
+                    "Body": {"Html": {"Data": html}, "Text": {"Data": f"See {link}"}},
+                }
+            },
+        )
+
+
+def test_the_front_page_leads_to_a_mail_whose_link_works(
+    chromium: Chrome, service: str, home: Path
+) -> None:
+    send_mail(home, link=f"{service}/redoc")
+    set_width(chromium, WIDE)
+    chromium.get(service)
+    assert "learner@parley.example" in find(chromium, "main").text
+    picture_everywhere(chromium, "front")
+    find(chromium, "main a[href='/mails']").click()
+    wait_for(chromium, "/mails")
+    picture_everywhere(chromium, "mails")
+    newest = find(chromium, ".rows a")
+    assert newest.text == "Ligar à Inês"
+    newest.click()
+    wait_for(chromium, "/mails/")
+    picture_everywhere(chromium, "mail")
+    chromium.switch_to.frame(find(chromium, "iframe.mail"))
+    assert find(chromium, "h1").text == "Ligar à Inês"  # its script has not run
+    find(chromium, "a").click()
+    WebDriverWait(chromium, PATIENCE_S).until(lambda driver: len(driver.window_handles) == 2)
+    chromium.switch_to.window(chromium.window_handles[1])
+    wait_for(chromium, "/redoc")
+    assert "Parley" in find(chromium, "h1").text
+
+
+@pytest.mark.parametrize(
+    ("path", "end", "shown"),
+    [("/browse/", "/browse/login?next=%2Fbrowse", "#POST-email"), ("/docs/", "/docs", ".title")],
+)
+def test_an_address_that_ends_with_a_slash_shows_its_page(
+    path: str, end: str, shown: str, chromium: Chrome, service: str
+) -> None:
+    chromium.get(service + path)
+    assert find(chromium, shown).is_displayed()
+    assert chromium.current_url == service + end
     assert complaints(chromium) == []
 
 

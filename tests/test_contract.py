@@ -8,6 +8,7 @@ import requests
 
 from config.stack import BASE_DIR
 from tests.test_run import Run
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.contract]
 
@@ -33,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def token(url: str, email: str) -> str:
     answer = requests.post(
-        f"{url}/auth/login", json={"email": email, "password": PASSWORD}, timeout=20
+        f"{url}/auth/login", json={"email": email, "password": PASSWORD}, timeout=PATIENCE_S
     )
     assert answer.status_code == 200, answer.text
     return str(answer.json()["accessToken"])
@@ -55,6 +56,6 @@ def test_the_service_keeps_its_contract(service: str, who: str, paths: str) -> N
         cwd=BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=420,
+        timeout=10 * PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout[-20_000:]

@@ -21,7 +21,8 @@ from config.deployment.bundle import Bundle
 from config.stack import BASE_DIR
 from tests import gateway
 from tests.accounts_helpers import new_email
-from tests.bundles import ORIGIN, STAGE, Api, Learner, eventually, instant
+from tests.bundles import ORIGIN, STAGE, Api, Learner, instant
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("package")]
 
@@ -177,13 +178,13 @@ def test_schedules_and_mail_events_lead_to_the_function(api: Api, outputs: dict[
 
 def test_links_and_scripts_lead_through_the_stage(api: Api) -> None:
     page = requests.get(
-        f"{api.base}/docs", headers=api.headers | {"Accept": "text/html"}, timeout=60
+        f"{api.base}/docs", headers=api.headers | {"Accept": "text/html"}, timeout=PATIENCE_S
     )
     scripts = re.findall(r'<script[^>]+src="(/dev/static/[^"]+)"', page.text)
     assert scripts, page.text
     for script in scripts:
         found = requests.get(
-            api.base + script.removeprefix("/dev"), headers=api.headers, timeout=60
+            api.base + script.removeprefix("/dev"), headers=api.headers, timeout=PATIENCE_S
         )
         assert found.status_code == 200, script
 
@@ -224,4 +225,4 @@ def test_a_long_task_runs_in_an_invocation_of_its_own(api: Api, ana: Learner) ->
         found = api.send("GET", "/scheduler/optimize", token=ana.token).json()
         return bool(found["status"] == "tooFew")
 
-    eventually(ended, 30)
+    eventually(ended)

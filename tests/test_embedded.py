@@ -9,6 +9,7 @@ import pytest
 
 from config import embedded, provisioning
 from config.embedded import EngineError
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -51,7 +52,7 @@ def test_a_second_user_gets_the_same_engine_and_may_leave_first(home: Path) -> N
         with embedded.running(home, progress=told.append) as inner:
             assert inner == outer
         assert read_object(outer) == b"Dear Amara"
-    assert told == [f"Sharing the embedded AWS that already runs on {outer[7:]}"]
+    assert told == [f"shared: it runs on {outer[7:]} already"]
 
 
 def test_it_ends_with_its_last_user(home: Path) -> None:
@@ -80,7 +81,7 @@ def test_two_folders_have_nothing_in_common(home: Path, tmp_path: Path) -> None:
 
 def test_it_takes_no_request_from_elsewhere(home: Path) -> None:
     with embedded.running(home) as endpoint_url, pytest.raises(OSError, match=r"refused|assign"):
-        socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=5)
+        socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=PATIENCE_S)
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from learning.services import transfers
 from tests.callers import Caller, welcome
 from tests.test_export import NOTES
 from tests.test_import import as_json, figures, report
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -29,7 +30,7 @@ def test_a_large_file_is_uploaded_then_imported(rita: Caller) -> None:
     body = {"uploadKey": made["uploadKey"]}
     missing = rita.post("/flashcards/import", body)
     assert (missing.status_code, missing.json()["code"]) == (409, "UNKNOWN_UPLOAD")
-    assert requests.put(made["url"], data=data, timeout=10).status_code == 200
+    assert requests.put(made["url"], data=data, timeout=PATIENCE_S).status_code == 200
     answer = rita.post("/flashcards/import", body | {"filename": "notes.json"})
     assert answer.status_code == 200, answer.content
     assert figures(answer.json()) == (4, 0, 0, 0)
@@ -44,7 +45,7 @@ def test_a_large_export_is_fetched_from_where_303_leads(
     monkeypatch.setattr(transfers, "ANSWER_BYTES", 100)
     answer = rita.get("/flashcards/export?format=json")
     assert (answer.status_code, answer.content) == (303, b"")
-    file = requests.get(answer["Location"], timeout=10)
+    file = requests.get(answer["Location"], timeout=PATIENCE_S)
     assert file.headers["Content-Disposition"].startswith('attachment; filename="parley-')
     assert file.headers["Content-Type"] == "application/json"
     assert len(json.loads(file.content)["notes"]) == 4

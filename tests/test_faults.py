@@ -1,22 +1,22 @@
 """AWS slow, busy, in conflict with itself, or gone: one clear answer, in time, and nothing lost."""
 
 import json
-import time
-from base64 import b64encode
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
-from moto.core.models import botocore_stubber
+from ulid import ULID
 
 from accounts.limits import spend
 from accounts.models import Attempts, Profile
 from config import aws, connection, http, vault
+from config.aws_json import AwsJson
 from config.clock import now
+from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.store import retrying
 from config.table import ConditionFailed, fetch
@@ -25,6 +25,17 @@ from tests.callers import Caller
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
+from tests.waiting import SteadyClock
+from tests.wire import (
+    Headers,
+    Send,
+    answer_of,
+    operation_of,
+    refusal,
+    replaced,
+    sending,
+    table_client,
+)
 
 WRITES = frozenset({"DeleteItem", "PutItem", "UpdateItem", "TransactWriteItems"})
 # Methods and paths whose calls are, between them, of all the kinds that the service makes.
@@ -38,58 +49,47 @@ REQUESTS: dict[str, Callable[[Caller], Any]] = {
 }
 
 
-def refusal(operation: str, body: dict[str, Any], code: str, status: int) -> Any:
-    """AWS's answer with this error; a transaction is cancelled for its first write."""
-    answer: dict[str, Any] = {"Error": {"Code": code, "Message": "made by a test"}}
-    if code == connection.CONFLICT and operation == "TransactWriteItems":
-        others = [{"Code": "None"}] * (len(body["TransactItems"]) - 1)
-        answer = {
-            "Error": {"Code": "TransactionCanceledException", "Message": "made by a test"},
-            "CancellationReasons": [{"Code": "TransactionConflict"}, *others],
-        }
-    answer["ResponseMetadata"] = {"HTTPStatusCode": status}
-    return SimpleNamespace(status_code=status), answer
+def conflict(operation: str, body: bytes) -> Any:
+    if operation not in WRITES:
+        return None
+    if operation != "TransactWriteItems":
+        return refusal(connection.CONFLICT)
+    others = [{"Code": "None"}] * (len(json.loads(body)["TransactItems"]) - 1)
+    reasons = [{"Code": "TransactionConflict"}, *others]
+    return refusal("TransactionCanceledException", CancellationReasons=reasons)
 
 
-def conflict(operation: str, body: dict[str, Any]) -> Any:
-    return refusal(operation, body, connection.CONFLICT, 400) if operation in WRITES else None
+def throttled(operation: str, body: bytes) -> Any:
+    return refusal("ProvisionedThroughputExceededException")
 
 
-def throttled(operation: str, body: dict[str, Any]) -> Any:
-    return refusal(operation, body, "ProvisionedThroughputExceededException", 400)
+def broken(operation: str, body: bytes) -> Any:
+    return refusal("InternalServerError", status=500)
 
 
-def broken(operation: str, body: dict[str, Any]) -> Any:
-    return refusal(operation, body, "InternalServerError", 500)
-
-
-def silent(operation: str, body: dict[str, Any]) -> Any:
+def silent(operation: str, body: bytes) -> Any:
     raise ReadTimeoutError(endpoint_url="")
 
 
-def gone(operation: str, body: dict[str, Any]) -> Any:
+def gone(operation: str, body: bytes) -> Any:
     raise EndpointConnectionError(endpoint_url="")
 
 
 class Wire:
-    """What botocore sends to. `fate` is told of each try and its answer, which it may let get lost;
-    `sent` has the operations of all tries."""
+    """What the client sends to. `fate` is told of each try that the table has answered, and may let
+    the answer get lost; `sent` has the operations of all tries."""
 
     def __init__(self, memory: MemoryTable) -> None:
         self.memory = memory
         self.sent: list[str] = []
         self.fate: Callable[[str, bytes], None] = lambda operation, body: None
 
-    def send(self, request: Any, **_: Any) -> AWSResponse:
-        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+    def send(self, body: bytes, headers: Headers) -> Answer:
+        operation = operation_of(headers)
         self.sent.append(operation)
-        answered, answer = self.memory._call(SimpleNamespace(name=operation), vars(request))
-        self.fate(operation, request.body)
-        if error := answer.pop("Error", None):
-            answer |= {"__type": error["Code"], "message": error["Message"]}
-        text = json.dumps(answer, default=lambda held: b64encode(held).decode())
-        raw = SimpleNamespace(stream=lambda: [text.encode()])
-        return AWSResponse(request.url, answered.status_code, {}, raw)
+        answer = self.memory.send(body, headers)
+        self.fate(operation, body)
+        return answer
 
     def lose(self, operation: str, body: bytes = b"") -> None:
         """Lets one answer get lost, to the next try of an operation with this in its body."""
@@ -103,7 +103,7 @@ class Wire:
         self.fate = fate
 
 
-Fault = Callable[[str, dict[str, Any]], Any]
+Fault = Callable[[str, bytes], Any]
 FAULTS: dict[Fault, tuple[int, str]] = {
     throttled: (503, "SERVICE_UNAVAILABLE"),
     gone: (503, "SERVICE_UNAVAILABLE"),
@@ -114,29 +114,29 @@ FAULTS: dict[Fault, tuple[int, str]] = {
 
 
 @contextmanager
-def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
+def failing(fault: Fault, *, of: str, times: int = sys.maxsize) -> Iterator[list[str]]:
     """Lets DynamoDB's operation `of` fail so many times; the value is what was called."""
     called: list[str] = []
 
-    def answer(model: Any, params: Any, **_: Any) -> Any:
-        called.append(model.name)
-        if model.name == of and called.count(of) <= times:
-            return fault(model.name, json.loads(params["body"]))
-        return None
+    def through(send: Send) -> Send:
+        def failing(body: bytes, headers: Headers) -> Answer:
+            operation = operation_of(headers)
+            called.append(operation)
+            failed = None
+            if operation == of and called.count(of) <= times:
+                failed = fault(operation, body)
+            return failed or send(body, headers)
 
-    events = connection.connection().connection.client.meta.events
-    events.register_first("before-call.dynamodb", answer)
-    try:
+        return failing
+
+    with sending(through):
         yield called
-    finally:
-        events.unregister("before-call.dynamodb", answer)
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "pause", lambda *_: None)
     monkeypatch.setattr(retrying, "WITHIN_S", 0.1)
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda s: None))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -179,11 +179,11 @@ def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
     key = Deck.key(maria.id, deck_id)
     calls = 0
 
-    def partly(operation: str, body: dict[str, Any]) -> Any:
+    def partly(operation: str, body: bytes) -> Any:
         nonlocal calls
         calls += 1
-        left = {"Responses": {}, "UnprocessedKeys": body["RequestItems"]}
-        return SimpleNamespace(status_code=200), left
+        left = json.loads(body)["RequestItems"]
+        return answer_of(200, {"Responses": {}, "UnprocessedKeys": left})
 
     with failing(partly, of="BatchGetItem", times=2):
         assert list(fetch(key)) == [key]
@@ -195,17 +195,10 @@ def test_keys_that_a_batch_left_out_are_read_again(maria: Caller) -> None:
 
 @pytest.fixture
 def wire(maria: Caller, memory_table: MemoryTable) -> Iterator[Wire]:
-    """The table behind botocore's retries instead of before them."""
-    events = connection.connection().connection.client.meta.events
+    """The table behind the client's retries."""
     made = Wire(memory_table)
-    others = {"before-call.dynamodb": memory_table._call, "before-send": botocore_stubber}
-    for event, other in others.items():
-        events.unregister(event, other)
-    events.register("before-send", made.send)
-    yield made
-    events.unregister("before-send", made.send)
-    for event, other in others.items():
-        events.register(event, other)
+    with replaced(table_client(), send=made.send, tries=AwsJson.tries):
+        yield made
 
 
 def test_a_change_whose_answer_got_lost_is_no_conflict_with_itself(
@@ -249,6 +242,16 @@ def test_a_deletion_whose_answer_got_lost_is_done(maria: Caller, wire: Wire, pat
     assert maria.get(thing).status_code == 404
 
 
+def test_a_review_whose_answer_got_lost_is_one_review(maria: Caller, wire: Wire) -> None:
+    path = f"/flashcards/{card_of(maria, deck_of(maria))}/reviews"
+    before = len(wire.sent)
+    wire.lose("TransactWriteItems")
+    review = {"id": str(ULID()), "rating": "good", "reviewedAt": now().isoformat()}
+    assert maria.post(path, review).status_code == 201
+    assert wire.sent[before:] == ["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]
+    assert [each["id"] for each in maria.get("/reviews").json()["results"]] == [review["id"]]
+
+
 def silence(operation: str, body: bytes) -> None:
     raise ReadTimeoutError(endpoint_url="")
 
@@ -262,12 +265,14 @@ def test_a_silent_table_is_asked_three_times(maria: Caller, wire: Wire) -> None:
 def test_no_try_is_begun_that_might_end_after_the_gateway_gave_up(
     maria: Caller, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock, longest_s = SteadyClock(), aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_S
+    monkeypatch.setattr(http, "time", clock)
+    monkeypatch.setattr(aws, "time", clock)
+
     def keep_waiting(operation: str, body: bytes) -> None:
-        time.sleep(0.3)
+        clock.sleep(http.ANSWER_WITHIN_S - longest_s + 0.1)
         silence(operation, body)
 
-    longest_s = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_S
-    monkeypatch.setattr(http, "ANSWER_WITHIN_S", longest_s + 0.2)
     wire.fate = keep_waiting
     answer = maria.get("/decks")
     assert (answer.status_code, answer.json()["code"]) == (504, "SERVICE_TIMEOUT")
@@ -285,7 +290,9 @@ def test_the_limit_of_a_request_does_not_outlive_it(
 
 def test_a_key_that_is_disabled_is_ours_to_mend(moto_stack: Any) -> None:
     def disabled(model: Any, **_: Any) -> Any:
-        return refusal(model.name, {}, "DisabledException", 400)
+        meta = {"HTTPStatusCode": 400}
+        refused = {"Error": {"Code": "DisabledException", "Message": "made by a test"}}
+        return SimpleNamespace(status_code=400), refused | {"ResponseMetadata": meta}
 
     events = aws.client("kms").meta.events
     events.register("before-call.kms", disabled)

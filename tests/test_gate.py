@@ -111,7 +111,7 @@ def test_what_is_open_is_what_the_contract_calls_public() -> None:
         if not operation.get("security")
     }
     found = {(r.method, "/" + "/".join(r.words)) for r in gate.routes() if r.is_open}
-    pages = {("GET", "/docs"), ("GET", "/redoc"), ("GET", "/schema")}
+    pages = {("GET", "/"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/schema")}
     assert found == contract | pages
 
 
@@ -119,6 +119,12 @@ def test_pages_with_sessions_of_their_own_and_files_are_open() -> None:
     opened = gate.open_methods()
     for word in ("browse", "static"):
         assert opened[word] == opened[f"{word}/{{proxy+}}"] == ["ANY"]
+
+
+def test_the_front_page_is_open_and_the_mails_of_local_runs_are_no_route_of_a_stage() -> None:
+    opened = gate.open_methods()
+    assert opened[""] == ["GET", "HEAD"]
+    assert [path for path in opened if path.startswith("mails")] == []
 
 
 class Everyone(APIView):
@@ -197,14 +203,26 @@ def zappas() -> dict[str, Any]:
             "ResourceId": {"Ref": "ResourceAnyPathSlashed"},
         },
     }
-    return {"ANY0": method, "ANY1": method}
+    root = {"Fn::GetAtt": ["Api", "RootResourceId"]}
+    at_root = {**method, "Properties": {**method["Properties"], "ResourceId": root}}
+    return {"ANY0": at_root, "ANY1": method}
+
+
+def methods_at(added: dict[str, Any], resource: Any) -> dict[str, str]:
+    """How API Gateway guards each method that is added at a resource."""
+    return {
+        each["Properties"]["HttpMethod"]: each["Properties"]["AuthorizationType"]
+        for each in added.values()
+        if each["Type"] == "AWS::ApiGateway::Method"
+        and each["Properties"]["ResourceId"] == resource
+    }
 
 
 def test_an_open_method_is_unguarded_and_its_neighbours_are_not() -> None:
     plan = {"open": {"auth/login": ["POST"]}, "answers": {}}
     added = gateway.additions(zappas(), plan)
     guards = {
-        (found["Properties"]["ResourceId"]["Ref"], found["Properties"]["HttpMethod"]): (
+        (found["Properties"]["ResourceId"].get("Ref"), found["Properties"]["HttpMethod"]): (
             found["Properties"]["AuthorizationType"],
             "AuthorizerId" in found["Properties"],
         )
@@ -217,14 +235,22 @@ def test_an_open_method_is_unguarded_and_its_neighbours_are_not() -> None:
         ("PathAuthLogin", "OPTIONS"): ("NONE", False),
         ("PathAuthLogin", "ANY"): ("CUSTOM", True),
         (everything, "OPTIONS"): ("NONE", False),
+        (None, "OPTIONS"): ("NONE", False),
     }
     assert added["PathAuthLogin"]["Properties"]["ParentId"] == {"Ref": "PathAuth"}
+
+
+def test_the_root_is_opened_for_its_page_alone_and_keeps_zappas_guard_of_the_rest() -> None:
+    added = gateway.additions(zappas(), {"open": {"": ["GET", "HEAD"]}, "answers": {}})
+    root = {"Fn::GetAtt": ["Api", "RootResourceId"]}
+    assert methods_at(added, root) == dict.fromkeys(("GET", "HEAD", "OPTIONS"), "NONE")
+    assert not [each for each in added.values() if each["Type"] == "AWS::ApiGateway::Resource"]
 
 
 def test_no_two_paths_have_one_name() -> None:
     plan = gate.plan({})
     added = gateway.additions(zappas(), plan)
-    paths = {tuple(path.split("/")[:n]) for path in plan["open"] for n in range(1, 9)}
+    paths = {tuple(path.split("/")[:n]) for path in plan["open"] if path for n in range(1, 9)}
     made = [each for each in added.values() if each["Type"] == "AWS::ApiGateway::Resource"]
     assert len(made) == len(paths)
 

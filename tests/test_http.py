@@ -29,9 +29,18 @@ def test_an_unknown_path_is_a_problem_document() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/decks/", "/decks/x", "/flashcards/due/", "/health/", "/"])
+@pytest.mark.parametrize("path", ["/decks/", "/decks/x", "/flashcards/due/", "/health/"])
 def test_paths_have_no_trailing_slash_and_ids_have_their_form(path: str) -> None:
     assert ANONYMOUS.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/schema"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/vnd.oai.openapi"])
+def test_a_problem_is_a_document_where_the_answer_would_be_a_page(path: str, accept: str) -> None:
+    answer = ANONYMOUS.post(path, headers={"Accept": accept})
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == answer.status_code
+    assert answer.status_code in (405, 406)
 
 
 @pytest.mark.parametrize("path", ["/decks", "/flashcards", "/flashcards/due", "/scheduler"])

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts import cognito
+from accounts.demo import ADMIN
 from accounts.models import Account, Address
-from accounts.services.enrolment import OURSELVES, enrol
-from accounts.services.registration import sign_up
+from accounts.services.enrolment import Newcomer, enrol
+from config import aws
 from config.clock import now
-from tests.accounts_helpers import PASSWORD, api, log_in, new_email
+from tests.accounts_helpers import PASSWORD, api, before_call, log_in, new_email, sign_up
 
 pytestmark = [
     pytest.mark.server,
@@ -79,18 +81,40 @@ def test_it_refuses_a_stage_that_strangers_reach(settings: Any) -> None:
         load_demo()
 
 
+class Crash(BaseException):
+    """The process ends here."""
+
+
 def test_an_enrolment_that_broke_off_is_finished() -> None:
-    email = new_email("lucia")
-    names = {"first_name": "Lucía", "last_name": "Prieto"}
-    learner_id = sign_up(email=email, password=PASSWORD, source=OURSELVES, now=now(), **names)
-    assert log_in(email).status_code == 403
-    for _ in range(2):
-        again = enrol(
-            email=email, password=PASSWORD, groups=frozenset({"staff"}), now=now(), **names
-        )
-        assert again == learner_id
-    assert signed_in(email, PASSWORD)["user"]["groups"] == ["staff"]
-    account, address = Account.of(learner_id), Address.of(email)
-    assert account is not None
+    person = Newcomer(new_email("lucia"), PASSWORD, "Lucía", "Prieto")
+
+    def crash() -> None:
+        raise Crash
+
+    pool = aws.client("cognito-idp")
+    with before_call(pool, "AdminSetUserPassword", crash), pytest.raises(Crash):
+        enrol(person, groups=frozenset({"staff"}), now=now())
+    address = Address.of(person.email)
     assert address is not None
-    assert (account.email_verified, address.learner_id) == (True, learner_id)
+    for _ in range(2):
+        again = enrol(person, groups=frozenset({"staff"}), now=now())
+        assert (again.learner_id, again.replaced) == (address.learner_id, False)
+    assert signed_in(person.email, PASSWORD)["user"]["groups"] == ["staff"]
+    account = Account.of(again.learner_id)
+    assert account is not None
+    assert account.email_verified
+
+
+def test_a_stranger_who_signed_up_with_a_demo_address_does_not_become_an_admin() -> None:
+    load_demo()
+    found = Address.of(ADMIN.email)
+    assert found is not None
+    assert found.learner_id is not None
+    cognito.delete_user(found.learner_id)
+    Account.at(found.learner_id).delete()
+    found.delete()
+    assert sign_up(ADMIN.email, "estranho-azul-9").status_code == 201
+    load_demo()
+    assert log_in(ADMIN.email, "estranho-azul-9").status_code == 401
+    [_, _, admin] = load_demo()
+    assert signed_in(*admin)["user"]["groups"] == ["admin"]

@@ -9,11 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 
-from config import aws
 from config.stack import Stack, stack
 from tests.memory_expressions import canonical
 from tests.memory_table import MemoryTable
 from tests.test_convergence import Submission, comes_to_the_sorted_state, deliveries
+from tests.wire import table_client
 
 pytestmark = pytest.mark.server
 
@@ -355,7 +355,7 @@ def outcome(client: Any, call: Call) -> Any:
     if not operation.startswith(("batch", "transact")):
         arguments = {"TableName": stack().table_name} | arguments
     try:
-        answer = getattr(client, operation)(**arguments)
+        answer = client.call(operation.title().replace("_", ""), arguments)
     except ClientError as error:
         answer = {key: error.response.get(key) for key in ("Item", "CancellationReasons")}
         for reason in answer["CancellationReasons"] or []:
@@ -396,9 +396,9 @@ def _sorted(value: Any) -> Any:
 def test_every_call_has_the_answer_that_dynamodb_gives(
     dynamodb_local: Stack, calls: Callable[[], list[Call]]
 ) -> None:
-    client = aws.client("dynamodb")
+    client = table_client()
     wanted = [outcome(client, call) for call in calls()]
-    with MemoryTable(dynamodb_local.table_name).answering(client.meta.events):
+    with MemoryTable(dynamodb_local.table_name).answering(client):
         found = [outcome(client, call) for call in calls()]
     differing = [
         (call, one, other)
@@ -409,7 +409,7 @@ def test_every_call_has_the_answer_that_dynamodb_gives(
 
 
 def test_pages_follow_one_another_as_in_dynamodb(dynamodb_local: Stack) -> None:
-    client = aws.client("dynamodb")
+    client = table_client()
 
     def pages() -> list[Any]:
         for call in queries()[:12]:
@@ -423,12 +423,13 @@ def test_pages_follow_one_another_as_in_dynamodb(dynamodb_local: Stack) -> None:
             start = {"ExclusiveStartKey": found[-1]["LastEvaluatedKey"]}
 
     wanted = pages()
-    with MemoryTable(dynamodb_local.table_name).answering(client.meta.events):
+    with MemoryTable(dynamodb_local.table_name).answering(client):
         assert pages() == wanted
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(delivery=deliveries())
 def test_devices_converge_in_dynamodb_too(

@@ -122,6 +122,7 @@ def test_before_any_run_it_says_how_to_start_one(
 )
 def test_a_code_is_six_digits_that_stand_alone(text: str, code: str | None) -> None:
     mail = Mail(
+        "0102018f-mail",
         "parley@parley.example",
         ("amara@outbox.example",),
         "Code",

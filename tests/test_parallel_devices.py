@@ -20,6 +20,7 @@ from learning.models.log import Day, LogEntry
 from learning.scheduling import Rating, Review, Settings, fold
 from tests.callers import Caller, welcome
 from tests.test_flashcards import card_of, deck_of
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.no_cover]  # hundreds of requests of one kind
 
@@ -80,9 +81,9 @@ def test_eight_devices_with_400_reviews_leave_400_entries_and_the_sorted_result(
                 body = {name: value for name, value in sent.items() if name != "cardId"}
                 url = f"{address}/flashcards/{sent['cardId']}/reviews"
                 for _ in range(1 + (n % 10 == 0)):
-                    answer = session.post(url, json=body, timeout=60)
+                    answer = session.post(url, json=body, timeout=PATIENCE_S)
                     while answer.status_code == 503:  # as busy clients are told to
-                        answer = session.post(url, json=body, timeout=60)
+                        answer = session.post(url, json=body, timeout=PATIENCE_S)
                     answers.append(answer.status_code)
         return answers
 

@@ -14,6 +14,7 @@ from config import embedded, provisioning
 from config.connection import SCHEMA
 from config.stack import Stack
 from tests.template import table_definition
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -160,7 +161,7 @@ def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -
 def test_the_tests_other_engine_takes_no_request_from_elsewhere(dynamodb_local_url: str) -> None:
     port = int(dynamodb_local_url.rpartition(":")[2])
     with pytest.raises(OSError, match=r"refused|assign"):
-        socket.create_connection(("127.0.0.2", port), timeout=5)
+        socket.create_connection(("127.0.0.2", port), timeout=PATIENCE_S)
 
 
 def test_the_command_records_the_local_stack_for_its_owner_alone(

@@ -27,7 +27,7 @@ from reminders.recurrence import (
     validate,
     without_orphans,
 )
-from reminders.rules import RecurrenceError, RuleSyntaxError, RuleUnsupportedError, parse_rule
+from reminders.rules import RecurrenceError, Rule, RuleSyntaxError, RuleUnsupportedError, parse_rule
 from tests.examples import tried
 
 HOUR = timedelta(hours=1)
@@ -316,10 +316,21 @@ class TestRefusals:
             "FREQ=DAILY;UNTIL=20261231T235959Z",
         ],
     )
-    def test_an_impossible_rule_is_refused_after_a_bounded_walk(self, rule: str) -> None:
+    def test_an_impossible_rule_is_refused_after_a_bounded_walk(
+        self, rule: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked_at: list[date] = []
+        matches = Rule.matches
+
+        def matches_counted(self: Rule, day: date) -> bool:
+            looked_at.append(day)
+            return matches(self, day)
+
+        monkeypatch.setattr(Rule, "matches", matches_counted)
         with pytest.raises(RuleNeverOccursError) as refused:
             validate(timed("2027-01-01T09:00", rule))
         assert 0 <= refused.value.steps <= MAX_STEPS
+        assert len(looked_at) <= MAX_STEPS + 366  # the last period is looked at as a whole
 
     def test_a_rule_that_ends_its_matches_is_walked_no_further_than_the_budget(self) -> None:
         event = timed("2380-01-01T09:00", "FREQ=DAILY;BYMONTHDAY=29;BYMONTH=2;BYDAY=SA")

@@ -1,16 +1,17 @@
 """`manage.py runserver` as a stranger meets it: what it says, what it keeps, what it leaves."""
 
 import fcntl
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ import requests
 from config import embedded, provisioning
 from config.embedded.mails import mails
 from config.stack import BASE_DIR
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("run")]
-PATIENCE_S = 60
 
 
 class Run:
@@ -68,13 +69,6 @@ def later(seconds: int) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def eventually(holds: Callable[[], bool], *, within_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 def is_engine_alive(home: Path) -> bool:
     with (home / "aws.engine").open("a") as lock:
         try:
@@ -87,7 +81,7 @@ def is_engine_alive(home: Path) -> bool:
 def health(url: str) -> int | None:
     """The status that /health answers, None while nobody answers."""
     try:
-        return requests.get(f"{url}/health", timeout=5).status_code
+        return requests.get(f"{url}/health", timeout=PATIENCE_S).status_code
     except requests.RequestException:
         return None
 
@@ -168,6 +162,91 @@ def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
     assert not is_engine_alive(home)
 
 
+def test_it_says_a_line_for_each_step_and_then_what_there_is(start: Callable[..., Run]) -> None:
+    run = start()
+    run.wait_until_ready()
+    eventually(lambda: "Demo admin" in run.said.read_text())
+    steps, _, rest = run.said.read_text().partition("Parley is ready at ")
+    for line, words in zip(
+        steps.splitlines(),
+        [
+            "Starting the embedded AWS",
+            "Applying config/",
+            "Loading demo content",
+            "Starting Parley",
+        ],
+        strict=True,
+    ):
+        assert re.fullmatch(rf"{words}.* ….* \d+\.\d s", line)
+    url, *there_is = rest.splitlines()
+    assert url == run.url
+    assert len(there_is) <= 7
+    assert [line.split()[0] for line in there_is[:4]] == ["/", "/docs", "/browse", "/mails"]
+    accounts = [line.split() for line in there_is[4:]]
+    assert [role for _, role, _, _ in accounts] == ["learner", "staff", "admin"]
+    for _, _, email, password in accounts:
+        account = {"email": email, "password": password}
+        assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
+
+
+def test_its_request_lines_are_for_people_and_hold_no_secret(start: Callable[..., Run]) -> None:
+    run = start()
+    run.wait_until_ready()
+    secret = "c2VjcmV0" * 7
+    for path in (f"/calendar/{secret}.ics", f"/unsubscribe/{secret}", f"/calender/{secret}"):
+        assert requests.get(f"{run.url}{path}?code={secret}", timeout=PATIENCE_S).status_code >= 400
+    account = {"email": "learner@parley.example", "password": "parley-demo-1"}
+    assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
+    eventually(lambda: "/auth/login" in run.said.read_text())
+    said = run.said.read_text()
+    lines = said.partition("Demo admin")[2].splitlines()[1:]
+    at = r"\d\d:\d\d:\d\d"
+    for line, words in zip(
+        lines,
+        [
+            r"GET /calendar/…\.ics 404 \d+ ms request [0-9A-Z]{26}",
+            r"GET /unsubscribe/… 4\d\d \d+ ms request [0-9A-Z]{26}",
+            r"GET /calender/… 404 \d+ ms request [0-9A-Z]{26}",
+            r"POST /auth/login 200 \d+ ms",
+        ],
+        strict=True,
+    ):
+        assert re.fullmatch(f"{at} {words}", line)
+    assert secret not in said
+    assert account["password"] not in "".join(lines)
+
+
+def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
+    start: Callable[..., Run], home: Path
+) -> None:
+    run = start()
+    run.wait_until_ready()
+    section = (BASE_DIR / "README.md").read_text().partition("## Walk through it")[2]
+    walk = section.partition("```bash\n")[2].partition("```")[0]
+    assert "API=http://127.0.0.1:8000\n" in walk
+    assert "\nsleep 95\n" in walk  # for the minute's mails, which have a test of their own
+    walk = walk.replace("http://127.0.0.1:8000", run.url).replace("\nsleep 95\n", "\n")
+    done = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", walk],
+        cwd=BASE_DIR,
+        env=bare_environment(home),
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said, _, mail = done.stdout.partition("From:  ")
+    answers = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert not any("code" in answer for answer in answers), "no problem document"
+    fronts = [answer["front"] for answer in answers if "front" in answer]
+    assert fronts == ["casa", "mesa", "janela"]
+    times = [line for line in said.splitlines() if line and not line.startswith("{")]
+    assert [datetime.fromisoformat(time).tzinfo for time in times] == [UTC] * 4
+    assert answers[-1]["title"] == "Ligar à Inês"
+    assert "ana@example.org" in mail
+
+
 def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
     start: Callable[..., Run], home: Path
 ) -> None:
@@ -176,12 +255,12 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
     second = start()  # two clocks over the same reminders
     second.wait_until_ready()
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
-    token = requests.post(f"{first.url}/auth/login", json=account, timeout=30).json()["accessToken"]
+    login = requests.post(f"{first.url}/auth/login", json=account, timeout=PATIENCE_S)
     made = requests.post(
         f"{first.url}/reminders",
-        json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(2):%Y-%m-%dT%H:%M:%SZ}"},
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
+        json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(10):%Y-%m-%dT%H:%M:%SZ}"},
+        headers={"Authorization": f"Bearer {login.json()['accessToken']}"},
+        timeout=PATIENCE_S,
     )
     assert made.status_code == 201, made.text
 
@@ -189,13 +268,14 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
         with embedded.running(home) as endpoint_url:
             return [mail.text for mail in mails(endpoint_url) if mail.subject == "Llamar a Inés"]
 
-    eventually(lambda: bool(found()), within_s=90)
+    eventually(lambda: bool(found()))
     [link] = re.findall(r"http://\S+", found()[0])
     assert link.startswith((first.url, second.url))
-    assert requests.get(link, timeout=30).status_code == 200
-    eventually(lambda: '"sent": 1' in first.said.read_text() + second.said.read_text())
+    assert requests.get(link, timeout=PATIENCE_S).status_code == 200
+    eventually(lambda: "sent 1" in first.said.read_text() + second.said.read_text())
     assert (first.stop(signal.SIGINT), second.stop(signal.SIGTERM)) == (0, 0)
-    assert len(re.findall('"sent": 1', first.said.read_text() + second.said.read_text())) == 1
+    said = first.said.read_text() + second.said.read_text()
+    assert len(re.findall(r"Reminders: .*\bsent 1\b", said)) == 1
 
 
 def test_a_changed_file_reloads_the_service_and_not_its_aws(
@@ -206,13 +286,15 @@ def test_a_changed_file_reloads_the_service_and_not_its_aws(
     run = start(DJANGO_SETTINGS_MODULE="touched_settings", PYTHONPATH=str(tmp_path))
     run.wait_until_ready()
     engine = (home / "aws.json").read_text()
+    edits = count(1)
 
     def reloaded() -> bool:
         """Edits once more if need be: the first look at all files may come after an edit."""
-        edition = f"print('second edition', flush=True)  # {time.monotonic()}"
+        edit = next(edits)
+        edition = f"print('second edition', flush=True)  # {edit}"
         settings.write_text(f"from config.settings import *\n{edition}\n")
         with suppress(AssertionError):
-            eventually(lambda: "second edition" in run.said.read_text(), within_s=5)
+            eventually(lambda: "second edition" in run.said.read_text(), within_s=5 * edit)
             return True
         return False
 
@@ -242,7 +324,8 @@ def test_a_second_run_shares_the_aws_and_the_last_one_ends_it(
     first, second = start(), start()
     first.wait_until_ready()
     second.wait_until_ready()
-    assert (first.said.read_text() + second.said.read_text()).count("Sharing the embedded AWS") == 1
+    said = first.said.read_text() + second.said.read_text()
+    assert len(re.findall("shared: it runs on 127.0.0.1:[0-9]+ already", said)) == 1
     assert first.stop(signal.SIGTERM) == 0
     assert is_engine_alive(home)
     assert second.stop(signal.SIGTERM) == 0
@@ -255,6 +338,27 @@ def test_a_taken_port_is_said_before_anything_starts(start: Callable[..., Run], 
         assert run.process.wait(PATIENCE_S) == 1
     assert f"port {port} of 127.0.0.1 cannot be used" in run.said.read_text()
     assert not (home / "aws").exists()
+
+
+def test_of_two_that_start_at_once_on_a_port_one_says_that_it_is_taken_and_never_ready(
+    home: Path, tmp_path: Path
+) -> None:
+    port = str(free_port())
+    runs = [Run(home / str(n), tmp_path / f"said-{n}", PORT=port) for n in range(2)]
+    try:
+        eventually(lambda: any(run.ended() for run in runs))
+        [loser], [winner] = (
+            [run for run in runs if run.ended() is ended] for ended in (True, False)
+        )
+        winner.wait_until_ready()
+        assert loser.process.returncode == 1
+        assert f"port {port} of 127.0.0.1 cannot be used" in loser.said.read_text()
+        assert "Parley is ready" not in loser.said.read_text()
+        assert health(f"http://127.0.0.1:{port}") == 200
+    finally:
+        for run in runs:
+            if not run.ended():
+                run.stop(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "eight"])

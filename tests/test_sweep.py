@@ -13,7 +13,7 @@ from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
 from reminders.plan import Due
 from reminders.services import handover
 from reminders.services.sweep import sweep
-from reminders.services.watch import LEASE
+from reminders.services.watch import LEASE, Watch
 from tests.callers import Caller, access_token, welcome
 from tests.reminder_helpers import (
     MINUTE,
@@ -26,6 +26,7 @@ from tests.reminder_helpers import (
     verified,
 )
 from tests.test_flashcards import card_of, deck_of
+from tests.waiting import SteadyClock
 
 AT = "2030-06-03T17:00:00+00:00"
 NOW = datetime.fromisoformat(AT)
@@ -224,11 +225,14 @@ def test_a_mail_that_ses_refuses_once_arrives_a_little_later(
 def test_throttling_is_no_attempt(
     maria: Caller, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "PAUSE_S", (0.05, 0.1))
+    clock = SteadyClock()
+    monkeypatch.setattr(handover, "time", clock)
+    monkeypatch.setattr(Watch, "passed_s", property(lambda _: clock.passed_s))
     reminder = reminder_of(maria)
     mailbox.refuse = "TooManyRequestsException"
     for attempt in range(3):
-        sweep_at(later(AT, attempt * MINUTE), within_s=0.3, shards=[shard_of(maria.id)])
+        clock.passed_s = 0
+        sweep_at(later(AT, attempt * MINUTE), shards=[shard_of(maria.id)])
     assert state_of(maria, reminder) == ("retrying", "throttled")
     assert deliveries_of(maria, reminder)[0]["attempts"] == 0
     mailbox.refuse = ""

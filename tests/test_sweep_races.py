@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from reminders.models import SENT, Delivery, Reminder
 from reminders.services.mailing import mail_dues
 from reminders.services.watch import LEASE, SENDING_TAKES, Watch
 from tests.callers import Caller, access_token
+from tests.memory_table import MemoryTable
 from tests.reminder_helpers import (
     MINUTE,
     Mailbox,
@@ -26,11 +26,12 @@ from tests.reminder_helpers import (
     sweep_at,
     verified,
 )
+from tests.wire import sending, telling
 
 AT = datetime.fromisoformat("2030-06-03T17:00:00+00:00")
 SECOND = timedelta(seconds=1)
 # Moments of a sweep: before it has read what it decides by, and while SES has the mail.
-CLAIMED, SENDING = "before-call.dynamodb.BatchGetItem", "before-call.sesv2.SendEmail"
+CLAIMED, SENDING = "BatchGetItem", "SendEmail"
 
 
 @pytest.fixture
@@ -41,22 +42,23 @@ def maria(maria: Caller) -> Caller:
 @contextmanager
 def once_at(moment: str, act: Callable[[], Any]) -> Iterator[None]:
     """Has something happen the first time that a client comes to a moment of a call of its."""
-    service = moment.split(".")[1]
-    client = aws.client(service) if service == "sesv2" else connection().connection.client
     done: list[bool] = []
 
-    def act_once(**_: Any) -> Any:
-        if done:
-            return None
-        done.append(True)
-        answer = act()
-        return answer if isinstance(answer, tuple) else None
+    def act_once(**_: Any) -> None:
+        if not done:
+            done.append(True)
+            act()
 
-    client.meta.events.register_first(moment, act_once)
-    try:
-        yield
-    finally:
-        client.meta.events.unregister(moment, act_once)
+    if moment == CLAIMED:
+        with sending(telling(lambda operation: act_once() if operation == moment else None)):
+            yield
+    else:
+        events, name = aws.client("sesv2").meta.events, f"before-call.sesv2.{moment}"
+        events.register_first(name, act_once)
+        try:
+            yield
+        finally:
+            events.unregister(name, act_once)
     assert done
 
 
@@ -135,14 +137,14 @@ def test_a_poisoned_reminder_takes_no_other_of_its_learner_with_it(
 
 
 def test_a_busy_table_is_no_failure_of_the_reminder_nor_of_the_sweep(
-    maria: Caller, joao: Caller, mailbox: Mailbox
+    maria: Caller, joao: Caller, mailbox: Mailbox, memory_table: MemoryTable
 ) -> None:
     learners = maria, verified(joao)
     for caller in learners:
         reminder_of(caller)
-    busy = {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
-    with once_at(CLAIMED, lambda: (SimpleNamespace(status_code=400), busy)):
-        done = sweep_at(AT)
+    busy = iter(["ThrottlingException"])
+    memory_table.fault = lambda operation: next(busy, None) if operation == CLAIMED else None
+    done = sweep_at(AT)
     assert (len(mailbox.letters), done.counts["busy"], len(done.unfinished)) == (1, 1, 1)
     for caller in learners:
         assert not Reminder.all_of(caller.id, limit=1, start=None).items[0].attempts

@@ -16,6 +16,7 @@ from learning.transfer import Note, RowError, read
 from learning.transfer.anki.writer import write_apkg
 from learning.transfer.markup import text_of_html
 from learning.transfer.model import CardState
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -47,7 +48,7 @@ def anki(zone: str, command: str, folder: Path, *packages: Path) -> dict[str, An
         env={"TZ": zone, "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert answer.returncode == 0, answer.stderr
     document: dict[str, Any] = json.loads(answer.stdout)

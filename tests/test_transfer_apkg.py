@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.transfer import (
@@ -195,7 +195,6 @@ def collections(draw: st.DrawFn) -> list[Note]:
     return notes
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(collections())
 def test_a_package_of_ours_reads_back_equal(notes: list[Note]) -> None:
     assert rows(packed(notes)) == notes
@@ -709,7 +708,6 @@ def mutate(data: bytes, changes: list[tuple[float, int]]) -> bytes:
     return bytes(out)
 
 
-@settings(deadline=None)
 @given(BYTES, st.floats(0, 1))
 def test_a_mutated_or_cut_archive_gives_rows_or_a_refusal(
     changes: list[tuple[float, int]], keep: float
@@ -719,7 +717,6 @@ def test_a_mutated_or_cut_archive_gives_rows_or_a_refusal(
     survive(SAMPLE[: int(keep * len(SAMPLE))])
 
 
-@settings(deadline=None)
 @given(BYTES)
 def test_a_mutated_collection_gives_rows_or_a_refusal(changes: list[tuple[float, int]]) -> None:
     content = members(SAMPLE)
@@ -727,7 +724,6 @@ def test_a_mutated_collection_gives_rows_or_a_refusal(changes: list[tuple[float,
     survive(zipped(content))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_mutated_lists_give_rows_or_a_refusal(meta: bytes, media: bytes) -> None:
     survive(zipped(members(SAMPLE) | {"media": media}))

@@ -2,11 +2,11 @@
 
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.transfer import (
@@ -67,7 +67,6 @@ NOTES = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(NOTES, max_size=3))
 def test_json_is_lossless(notes: list[Note]) -> None:
     assert rows(b"".join(write_json(notes, NOW))) == notes
@@ -234,7 +233,6 @@ def test_any_bytes_give_rows_or_a_refusal(data: bytes) -> None:
     assert all(isinstance(row, Note | RowError) for row in found)
 
 
-@settings(deadline=timedelta(seconds=2))
 @given(st.data())
 def test_mutated_documents_give_rows_or_a_refusal(data: st.DataObject) -> None:
     document = bytearray(b"".join(write_json([data.draw(NOTES)], NOW)))

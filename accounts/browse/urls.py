@@ -14,5 +14,6 @@ urlpatterns = [
     path("browse/login/google/done", google.done, name="browse-google-done"),
     path("browse/logout", views.logout, name="browse-logout"),
     path("browse/", include(mounted())),
-    re_path("^browse/", gated(views.not_found)),
+    # A slash at the end leads on without it, also whoever is not signed in (`config.http`).
+    re_path(r"^browse/(?!(?:[\s\S]*/)?$)", gated(views.not_found)),
 ]

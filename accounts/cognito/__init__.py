@@ -23,8 +23,8 @@ from accounts.cognito.problems import (
     WeakPassword,
 )
 from accounts.cognito.registration import (
-    confirm,
     confirm_sign_up,
+    create_user,
     resend_code,
     sign_up,
 )
@@ -47,20 +47,27 @@ from accounts.cognito.sessions import (
     sign_out_everywhere,
 )
 from accounts.cognito.users import (
+    FORCE_CHANGE_PASSWORD,
     GOOGLE,
+    UNCONFIRMED,
+    PoolUser,
     add_to_group,
     delete_user,
     find_sub,
+    find_user,
     groups_of,
     link_google,
     mirror_failures,
     remove_from_group,
     set_email,
     set_enabled,
+    vouch_for_email,
 )
 
 __all__ = [
+    "FORCE_CHANGE_PASSWORD",
     "GOOGLE",
+    "UNCONFIRMED",
     "AppClient",
     "Challenge",
     "EmailNotVerified",
@@ -73,6 +80,7 @@ __all__ = [
     "NoSuchUser",
     "PasswordResetRequired",
     "PasswordSignInNeeded",
+    "PoolUser",
     "RefreshTokenReused",
     "Tokens",
     "TooManyAttempts",
@@ -82,11 +90,12 @@ __all__ = [
     "answer_totp",
     "app_client",
     "client_secret",
-    "confirm",
     "confirm_sign_up",
+    "create_user",
     "delete_user",
     "exchange_code",
     "find_sub",
+    "find_user",
     "forget_app_client",
     "forgot_password",
     "groups_of",
@@ -106,4 +115,5 @@ __all__ = [
     "sign_out_everywhere",
     "sign_up",
     "verify_totp_secret",
+    "vouch_for_email",
 ]

@@ -1,13 +1,9 @@
 """New users, and the proof of their address."""
 
-import logging
-
-from accounts.cognito.client import as_admin, as_client, attributes, set_attributes
-from accounts.cognito.problems import INVALID_CODES, InvalidCode, UserAlreadyExists, WeakPassword
+from accounts.cognito.client import as_admin, as_client, attributes
+from accounts.cognito.problems import INVALID_CODES, UserAlreadyExists, WeakPassword
 from accounts.cognito.users import delete_user
 from config.problems import ServiceUnavailable, ValidationFailed
-
-log = logging.getLogger("parley.cognito")
 
 
 class _NotDelivered(ServiceUnavailable):
@@ -39,6 +35,27 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> st
     return str(answer["UserSub"])
 
 
+def create_user(*, email: str, first_name: str, last_name: str) -> str:
+    """Makes a user for whose address we vouch, with a password that nobody knows.
+
+    Nothing is mailed, and no code confirms the user: they are FORCE_CHANGE_PASSWORD until
+    `set_password`. Returns the `sub`. Raises UserAlreadyExists.
+    """
+    names = {"given_name": first_name, "family_name": last_name}
+    answer = as_admin(
+        "admin_create_user",
+        email,
+        {
+            "UsernameExistsException": UserAlreadyExists,
+            "InvalidParameterException": ValidationFailed,
+        },
+        UserAttributes=attributes({"email": email, "email_verified": "true", **names}),
+        MessageAction="SUPPRESS",
+    )
+    made = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
+    return str(made["sub"])
+
+
 def confirm_sign_up(*, email: str, code: str) -> None:
     """Confirms the address. Raises InvalidCode, also for unknown and confirmed addresses."""
     as_client("confirm_sign_up", email, INVALID_CODES, ConfirmationCode=code)
@@ -51,12 +68,3 @@ def resend_code(email: str) -> None:
         email,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
     )
-
-
-def confirm(username: str) -> None:
-    """Confirms a user and their address without a code; a confirmed one stays as they are."""
-    try:
-        as_admin("admin_confirm_sign_up", username, {"NotAuthorizedException": InvalidCode})
-    except InvalidCode:
-        log.info("confirmed already")
-    set_attributes(username, {"email_verified": "true"}, {})

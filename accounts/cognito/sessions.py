@@ -2,12 +2,12 @@
 
 import json
 import logging
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
-
-import urllib3
 
 from accounts.cognito.client import as_admin, call, client_secret, secret_hash
 from accounts.cognito.problems import (
@@ -22,6 +22,8 @@ from accounts.cognito.problems import (
     PasswordResetRequired,
     RefreshTokenReused,
 )
+from config import https
+from config.aws import READ_TIMEOUT_S
 from config.calls import record
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.stack import stack
@@ -123,21 +125,22 @@ def exchange_code(*, code: str, redirect_uri: str, code_verifier: str) -> Tokens
         "redirect_uri": redirect_uri,
         "code_verifier": code_verifier,
     }
-    headers = urllib3.make_headers(basic_auth=f"{where.client_id}:{client_secret()}")
-    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    basic = b64encode(f"{where.client_id}:{client_secret()}".encode()).decode()
+    headers = {
+        "Authorization": f"Basic {basic}",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
     record("oauth2/token")
-    try:
-        answer = urllib3.request(
+    try:  # once: a code works once
+        answer = https.fetch(
             "POST",
             f"{where.hosted_ui}/oauth2/token",
-            body=urlencode(form),
+            body=urlencode(form).encode(),
             headers=headers,
-            timeout=5.0,
-            retries=False,  # a code works once
-            redirect=False,
+            timeout_s=READ_TIMEOUT_S,
         )
-        found = json.loads(answer.data)
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        found = json.loads(answer.body)
+    except (OSError, HTTPException, ValueError) as error:
         raise ServiceUnavailable from error
     if answer.status == 400:
         raise InvalidCode

@@ -31,6 +31,7 @@ class Account(Item, discriminator="account"):
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
     the sessions of which some may still be about, each with the epoch second of its end.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
+    `enrolling`: we are making the account ourselves, and have not finished.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -44,6 +45,7 @@ class Account(Item, discriminator="account"):
     tokens_valid_after = NumberAttribute(default=0)
     ended = UnicodeSetAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
+    enrolling = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -109,7 +111,16 @@ class Account(Item, discriminator="account"):
         """The write that shuts the account or opens it, unless it is gone."""
         return Update(self, [Account.disabled.set(disabled)], Account.gsi1pk == "LEARNERS")
 
+    def finish_enrolment(self) -> None:
+        """Notes that our making of the account is complete. Raises ConditionFailed when gone."""
+        self.apply(Account.enrolling.remove(), condition=Account.pk.exists())
+
     LEAVING, GONE = "LEAVING", "GONE"
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the account is barred for good, and its deletion not completed."""
+        return bool(self.gsi1pk == self.LEAVING)
 
     def begin_leaving(self, now: datetime, *, if_unverified: bool = False) -> None:
         """Bars the account for good. Raises ConditionFailed when it is gone, or verified."""

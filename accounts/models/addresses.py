@@ -37,11 +37,20 @@ class Address(Item, discriminator="address"):
     @classmethod
     def reserve(cls, email: str, *, owner: str, now: datetime) -> Self:
         """Takes an address that nobody has. Raises ConditionFailed."""
-        epoch_s = int(now.timestamp())
-        item = cls(f"EMAIL#{email}", cls.SK, owner=owner, lease_until=epoch_s + cls.LEASE_S)
-        lapsed = cls.learner_id.does_not_exist() & (cls.lease_until <= epoch_s)
+        item = cls.reservation(email, owner=owner, now=now)
+        lapsed = cls.learner_id.does_not_exist() & (cls.lease_until <= int(now.timestamp()))
         item.put(cls.pk.does_not_exist() | lapsed)
         return item
+
+    @classmethod
+    def reservation(cls, email: str, *, owner: str, now: datetime) -> Self:
+        """A reservation that is yet to be written."""
+        lease_until = int(now.timestamp()) + cls.LEASE_S
+        return cls(f"EMAIL#{email}", cls.SK, owner=owner, lease_until=lease_until)
+
+    def taken_from(self, learner_id: str) -> Put:
+        """The write that makes of a learner's address a reservation of ours, never free between."""
+        return Put(self, Address.learner_id == learner_id)
 
     def held_by(self, learner_id: str) -> Put:
         """The write that gives a reserved address to a learner, if it is still reserved for us."""

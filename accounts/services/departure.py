@@ -12,9 +12,10 @@ from accounts.cognito import NoSuchUser
 from accounts.models import Account, Address, learner_key
 from accounts.services.proof import prove
 from config.partitions import erase, plain, raw_page
+from config.problems import ServiceUnavailable
 from config.sources import Source
 from config.store.packed import unpack
-from config.store.transactions import Update, transact
+from config.store.transactions import Update, Write, transact
 from config.table import ConditionFailed, Page, Raw
 
 log = logging.getLogger("parley.accounts")
@@ -69,20 +70,43 @@ def leave(learner: Learner, password: str | None, *, source: Source, now: dateti
     return _remove(account, now)
 
 
+def make_way(account: Account, *, reservation: Address, now: datetime) -> None:
+    """Removes an account whose address nobody has proved; the address becomes `reservation`.
+
+    Also completes a deletion that was cut off. No sign-up gets the address in between. Raises
+    ConditionFailed when the address was proved or freed at this moment; ServiceUnavailable.
+    """
+    if not account.is_leaving:
+        account.begin_leaving(now, if_unverified=True)
+    states.forget(account.learner_id)
+    if not _empty(account):
+        raise ServiceUnavailable("The account has more than can be removed at once: try again")
+    _strike(account, reservation.taken_from(account.learner_id), now)
+
+
 def _remove(account: Account, now: datetime) -> bool:
+    if not _empty(account):
+        return False
+    try:
+        _strike(account, Address.at(account.email).left_by(account.learner_id), now)
+    except ConditionFailed:
+        log.warning("someone else has finished this")
+    return True
+
+
+def _empty(account: Account) -> bool:
+    """Removes all but the account item and the address; False when time ran out before."""
     with suppress(NoSuchUser):
         cognito.sign_out_everywhere(account.user_name)
     if not erase(account.pk, keep={Account.SK}, within_s=WITHIN_S):
         return False
     cognito.delete_user(account.user_name)
-    try:
-        transact(
-            Address.at(account.email).left_by(account.learner_id),
-            Update(account, account.traceless(now), Account.pk.exists()),
-        )
-    except ConditionFailed:
-        log.warning("someone else has finished this")
     return True
+
+
+def _strike(account: Account, address: Write, now: datetime) -> None:
+    """Completes a deletion: the address goes, the account becomes a mark that says "gone"."""
+    transact(address, Update(account, account.traceless(now), Account.pk.exists()))
 
 
 def dismiss_unverified(accounts: Iterable[Account], *, now: datetime) -> int:

@@ -1,51 +1,209 @@
-"""Learners whom we let in ourselves, without a code by mail: demo accounts and staff."""
+"""Learners whom we let in ourselves, without a code by mail: demo accounts and staff.
 
+Only who has proved an address, or whom we make ourselves, is enrolled. The steps, each harmless
+when repeated; the next call goes on where a crash ended the last:
+
+1. An account whose address nobody has proved is barred, emptied, taken from the pool, and struck;
+   its address becomes our reservation in the same transaction. A cut before that: the account is
+   leaving, the next call goes on. After it: the reservation lapses in a minute.
+2. The pool makes the user: address verified, no code, a password that nobody knows. A cut leaves a
+   user without an account, whom the next call takes as it takes those made in the console.
+3. Account (`enrolling`), profile and address are written at once.
+4. The user gets a password, if they still have to change theirs; then the groups.
+5. Who has a password that nobody knows is mailed a code to set one; the account is `enrolling` no
+   more. A cut between the two mails another code next time.
+"""
+
+import secrets
+from dataclasses import dataclass
 from datetime import datetime
 
+from ulid import ULID
+
 from accounts import audit, cognito
-from accounts.cognito import UserAlreadyExists
-from accounts.models import Account, Address
-from accounts.services import registration
+from accounts.cognito import FORCE_CHANGE_PASSWORD, UNCONFIRMED, InvalidCode, UserAlreadyExists
+from accounts.models import Account, Activity, Address, Profile
+from accounts.services import departure, registration
+from config import metrics
 from config.sources import Source
+from config.store.transactions import Put, transact
+from config.table import ConditionFailed
 
 OURSELVES = Source("", "manage.py")
 
 
-def enrol(
-    *,
-    email: str,
-    password: str,
-    first_name: str,
-    last_name: str,
-    groups: frozenset[str] = frozenset(),
-    now: datetime,
-) -> str:
-    """The id of a learner with a verified address, who is made where there is none.
+class NotEnrolled(Exception):
+    """Why a person is not enrolled, or not yet wholly, in words for the operator."""
 
-    Whoever has the address keeps password and names; `groups` are added to theirs. What a crash
-    left half done is finished by the next call. Raises WeakPassword, ServiceUnavailable,
-    and UserAlreadyExists while somebody is signing up with the address.
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Whom an account is made for. `password` is None where nobody shall know it."""
+
+    email: str
+    password: str | None
+    first_name: str
+    last_name: str
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What came of it. `replaced`: another's unproved account; `code_mailed`: to set a password."""
+
+    learner_id: str
+    replaced: bool
+    code_mailed: bool
+
+
+def enrol(person: Newcomer, *, groups: frozenset[str] = frozenset(), now: datetime) -> Enrolled:
+    """Makes a learner with a verified address, or takes the one who has proved it.
+
+    Whoever has proved the address keeps password and names; `groups` are added to theirs. An
+    account whose address nobody has proved is replaced. Raises NotEnrolled, WeakPassword,
+    ServiceUnavailable.
     """
-    address = Address.of(email)
-    learner_id = address.learner_id if address else None
-    if learner_id is None:
-        registration.check_password(password, email, first_name, last_name)
-        learner_id = registration.register(
-            email=email,
-            password=password,
-            first_name=first_name,
-            last_name=last_name,
-            source=OURSELVES,
-            now=now,
+    try:
+        account, replaced = _account(person, now)
+        if account.enrolling:
+            _open(account, person)
+        _join(account, groups, now)
+        return Enrolled(account.learner_id, replaced, _complete(account, person))
+    except ConditionFailed as error:
+        raise NotEnrolled(f"{person.email} changed at this moment: repeat the command.") from error
+
+
+def _account(person: Newcomer, now: datetime) -> tuple[Account, bool]:
+    """The account to go on with, and whether it has replaced another's."""
+    address = Address.of(person.email)
+    found = Account.of(address.learner_id) if address and address.learner_id else None
+    if address and address.learner_id and found is None:
+        raise NotEnrolled(f"{person.email} is held for {address.learner_id}, who has no account.")
+    if found is not None and not found.is_leaving and _is_sound(found):
+        return found, False
+    if person.password is not None:
+        names = person.first_name, person.last_name
+        registration.check_password(person.password, person.email, *names)
+    reserved = _reserve(person.email, in_place_of=found, now=now)
+    try:
+        account = _make(person, reserved, now)
+        return account, found is not None and not found.email_verified
+    except NotEnrolled:
+        reserved.release()
+        raise
+
+
+def _is_sound(account: Account) -> bool:
+    """Whether the address is proved, by either store, or the account of our own making.
+
+    False where a sign-up has made the account and nobody has proved anything. Raises NotEnrolled
+    where neither can be said.
+    """
+    user = cognito.find_user(account.user_name)
+    if account.email_verified and user is not None and user.status != UNCONFIRMED:
+        return True
+    if not account.email_verified and (user is None or user.status == UNCONFIRMED):
+        return False
+    if user is not None and user.email_verified and user.status != UNCONFIRMED:
+        account.verify_email()  # a verification was cut off after the pool
+        return True
+    status = "no such user" if user is None else f"{user.status}, the address not verified"
+    proved = "verified" if account.email_verified else "not verified"
+    raise NotEnrolled(
+        f"The table and the pool disagree on {account.email}: in the table the address is "
+        f"{proved}, the pool has {status}. Nothing was changed. Put the user {account.user_name} "
+        "right in the pool, then repeat the command."
+    )
+
+
+def _reserve(email: str, *, in_place_of: Account | None, now: datetime) -> Address:
+    owner = str(ULID())
+    if in_place_of is not None:
+        reserved = Address.reservation(email, owner=owner, now=now)
+        departure.make_way(in_place_of, reservation=reserved, now=now)
+        return reserved
+    try:
+        return Address.reserve(email, owner=owner, now=now)
+    except ConditionFailed as error:
+        raise NotEnrolled(
+            f"{email} is being signed up at this moment, or a run of this command was cut off: "
+            "repeat it in a minute."
+        ) from error
+
+
+def _make(person: Newcomer, reserved: Address, now: datetime) -> Account:
+    learner_id = _user(person)
+    account = Account.new(learner_id, email=person.email, now=now)
+    account.email_verified, account.enrolling = True, True
+    profile = Profile.new(
+        learner_id, first_name=person.first_name, last_name=person.last_name, now=now
+    )
+    transact(
+        reserved.held_by(learner_id),
+        Put(account, Account.pk.does_not_exist()),
+        Put(profile, Profile.pk.does_not_exist()),
+        Put(Activity.new(learner_id, "signed_up", OURSELVES, now=now)),
+    )
+    metrics.emit("SignUps")
+    return account
+
+
+def _user(person: Newcomer) -> str:
+    """The `sub` of a new user, or of one without an account who waits for a first password.
+
+    Only operators make the latter, or a run that was cut off: nobody is locked out. All others
+    stay as they are.
+    """
+    registration.clear_left_over(person.email)
+    user = cognito.find_user(person.email)
+    if user is None:
+        try:
+            return cognito.create_user(
+                email=person.email, first_name=person.first_name, last_name=person.last_name
+            )
+        except UserAlreadyExists as error:
+            raise NotEnrolled(
+                f"{person.email} came into the pool at this moment: repeat the command."
+            ) from error
+    if user.status != FORCE_CHANGE_PASSWORD or Account.of(user.sub) is not None:
+        raise NotEnrolled(
+            f"The pool has a user {user.sub} with the address {person.email} ({user.status}), but "
+            "no account belongs to it. Nothing was changed. Delete that user in the pool if it is "
+            "not needed, then repeat the command."
         )
-    account = Account.of(learner_id)
-    if account is None:
-        raise UserAlreadyExists
-    if not account.email_verified:
-        cognito.confirm(learner_id)
-        account.verify_email()
-    if missing := groups - cognito.groups_of(learner_id):
+    return user.sub
+
+
+def _open(account: Account, person: Newcomer) -> None:
+    """Gives the user a password; one whom the owner has set meanwhile by a reset stays."""
+    user = cognito.find_user(account.user_name)
+    if user is not None and user.status == FORCE_CHANGE_PASSWORD:
+        cognito.vouch_for_email(account.user_name)
+        password = person.password or secrets.token_urlsafe(32)
+        cognito.set_password(account.user_name, password)
+
+
+def _join(account: Account, groups: frozenset[str], now: datetime) -> None:
+    """Adds the groups that are missing; the line of the trail comes first, so none goes without."""
+    if missing := groups - cognito.groups_of(account.user_name):
+        audit.record(
+            account.learner_id, "groups_changed", OURSELVES, now=now, actor=OURSELVES.agent
+        )
         for group in sorted(missing):
-            cognito.add_to_group(learner_id, group)
-        audit.record(learner_id, "groups_changed", OURSELVES, now=now, actor=OURSELVES.agent)
-    return learner_id
+            cognito.add_to_group(account.user_name, group)
+
+
+def _complete(account: Account, person: Newcomer) -> bool:
+    """Mails the code where one is due; returns whether it did."""
+    if not account.enrolling:
+        return False
+    code_due = person.password is None
+    if code_due:
+        try:
+            cognito.forgot_password(person.email)
+        except InvalidCode as error:
+            raise NotEnrolled(
+                f"{person.email} is enrolled, but the pool mails them no code to set a password: "
+                "is the user disabled there?"
+            ) from error
+    account.finish_enrolment()
+    return code_due

@@ -105,14 +105,23 @@ def _make_user(email: str, password: str, first_name: str, last_name: str) -> st
     try:
         return make()
     except UserAlreadyExists:
-        # We hold the address, so nobody has an account with it: unless it came with one that is
-        # older than our addresses, this user is what a crashed sign-up left.
-        left = cognito.find_sub(email)
-        if left is None or Account.of(left) is not None:
+        if not clear_left_over(email):
             raise
-        log.warning("removing what a sign-up left behind")
-        cognito.delete_user(left)
         return make()
+
+
+def clear_left_over(email: str) -> bool:
+    """Removes the user that a crashed sign-up left, and says whether there was one.
+
+    To be called with the address reserved: nobody has an account with it then, unless one that is
+    older than our addresses. Users whom operators have made, or confirmed, stay.
+    """
+    user = cognito.find_user(email)
+    if user is None or user.status != cognito.UNCONFIRMED or Account.of(user.sub) is not None:
+        return False
+    log.warning("removing what a sign-up left behind")
+    cognito.delete_user(user.sub)
+    return True
 
 
 def _undo(address: Address, learner_id: str | None) -> None:

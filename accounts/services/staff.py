@@ -19,6 +19,10 @@ class CannotChangeYourself(Conflict):
     code, title = "CANNOT_CHANGE_YOURSELF", "Ask another admin to do this to your account"
 
 
+class AddressNotProved(Conflict):
+    code, title = "ADDRESS_NOT_PROVED", "Nobody has proved the e-mail address of this account yet"
+
+
 @dataclass(frozen=True)
 class User:
     """A learner as staff see them; `groups` are the pool's, not those of an older token."""
@@ -46,10 +50,16 @@ def change(
     groups: Collection[str] | None,
     now: datetime,
 ) -> User:
-    """Shuts or opens an account, gives it other groups. Raises NotFound, CannotChangeYourself."""
+    """Shuts or opens an account, gives it other groups.
+
+    Raises NotFound, CannotChangeYourself; AddressNotProved, with nothing changed, where a group
+    would be added: whoever signed up may not be whom the address belongs to.
+    """
     if learner_id == by.id:
         raise CannotChangeYourself
     found = user(learner_id)
+    if groups and not frozenset(groups) <= found.groups and not found.account.email_verified:
+        raise AddressNotProved("The owner of the address has to verify it first.")
     target = f"users/{learner_id}"
     try:
         if disabled is not None:

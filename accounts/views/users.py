@@ -9,7 +9,7 @@ from accounts.models import Account
 from accounts.serializers.activity import DeedShape
 from accounts.serializers.users import UserQuery, UserShape, UserSummary, UserUpdate, user_body
 from accounts.services import staff
-from accounts.services.staff import CannotChangeYourself
+from accounts.services.staff import AddressNotProved, CannotChangeYourself
 from accounts.views.activity import activity_of
 from config.clock import now
 from config.operations import operation
@@ -49,7 +49,7 @@ class Users(Resource):
         "updateUser",
         request=UserUpdate,
         answers={200: UserShape},
-        raises=[PermissionDenied, NotFound, CannotChangeYourself],
+        raises=[PermissionDenied, NotFound, CannotChangeYourself, AddressNotProved],
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Disable or enable an account, or change its groups, for admins."""

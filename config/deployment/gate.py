@@ -20,6 +20,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # sessions of their own, `static` has files that are the same for all.
 OPEN_BELOW = ("browse", "static")
 REST = "{proxy+}"
+# Only local runs, where releases are made too, have what is below these words.
+LOCAL_ONLY = ("mails",)
 
 
 class GateError(RuntimeError):
@@ -64,11 +66,11 @@ class Route:
 
 
 def routes() -> Iterator[Route]:
-    """Every method of every view, but for those below OPEN_BELOW. Raises GateError."""
+    """Every method of every view of a stage, but for those below OPEN_BELOW. Raises GateError."""
     path_of = EndpointEnumerator(patterns=()).get_path_from_regex
     for regex, pattern in _patterns(get_resolver().url_patterns):
         words = tuple(path_of(regex).strip("/").split("/"))
-        if words[0] in OPEN_BELOW:
+        if words[0] in (*OPEN_BELOW, *LOCAL_ONLY):
             continue
         cls = getattr(pattern.callback, "cls", None)
         if cls is None:

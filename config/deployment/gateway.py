@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PLAN = Path("gate.json")
-# What Zappa calls its own: the API, the resource of all paths, and the method there.
-API, EVERYTHING, ANY = "Api", "ResourceAnyPathSlashed", "ANY1"
+# What Zappa calls its own: the API, the resource of all paths, the method there, and that of `/`.
+API, EVERYTHING, ANY, ROOT_ANY = "Api", "ResourceAnyPathSlashed", "ANY1", "ANY0"
 
 
 class Template:
@@ -43,10 +43,13 @@ def complete(cli: Any) -> None:
 def additions(zappas: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
     """The CloudFormation resources beside Zappa's."""
     added: dict[str, Any] = {
-        "RootOptions": _unguarded(zappas["ANY0"], "OPTIONS"),
+        "RootOptions": _unguarded(zappas[ROOT_ANY], "OPTIONS"),
         "EverythingOptions": _unguarded(zappas[ANY], "OPTIONS"),
     }
-    for path, methods in plan["open"].items():
+    paths = dict(plan["open"])
+    for method in paths.pop("", ()):  # `/` is there already, and guards its other methods
+        added[f"Root{method.title()}"] = _unguarded(zappas[ROOT_ANY], method)
+    for path, methods in paths.items():
         here = _resource(path.split("/"), added)
         where = {"Ref": here}
         for method in dict.fromkeys([*methods, "OPTIONS"] if "ANY" not in methods else methods):

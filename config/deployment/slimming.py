@@ -22,7 +22,7 @@ from typing import Any
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "cognito-idp": (
         "AdminAddUserToGroup",
-        "AdminConfirmSignUp",
+        "AdminCreateUser",
         "AdminDeleteUser",
         "AdminDisableUser",
         "AdminEnableUser",
@@ -67,6 +67,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 }
 
 DROPPED = (
+    "accounts/front/mails.py",
+    "accounts/templates/front/mail*.html",
     "package_info.json",  # the time and a random id: two packages of one commit would differ
     "zappa_settings.json",
     "gate.json",

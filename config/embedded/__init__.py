@@ -96,7 +96,7 @@ def _ready(home: Path, progress: Progress) -> tuple[int, subprocess.Popen[bytes]
         port = _recorded(home).get("port")
         if port and _healthy(home, port):
             if process is None:
-                progress(f"Sharing the embedded AWS that already runs on 127.0.0.1:{port}")
+                progress(f"shared: it runs on 127.0.0.1:{port} already")
             else:
                 _refuse_lost_state(home, process)
             return port, process
@@ -127,7 +127,7 @@ def _start(home: Path, lock: IO[str], progress: Progress) -> subprocess.Popen[by
         raise EngineError("the embedded AWS is not installed: run `make setup`")
     _refuse_corrupt_state(home)
     port = _free_port(_recorded(home).get("port", 0))
-    progress(f"Starting the embedded AWS on 127.0.0.1:{port}")
+    progress(f"on 127.0.0.1:{port}")
     with (home / "aws.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
             [ENGINE_PYTHON, Path(__file__).with_name("engine.py"), home / "aws.users"],

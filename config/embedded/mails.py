@@ -14,9 +14,10 @@ from typing import Any
 class Mail:
     """One mail as its readers see it; `html` is empty and `headers` are none where it has none.
 
-    `headers` are those that the sender has added, such as List-Unsubscribe.
+    `headers` are those that the sender has added, such as List-Unsubscribe; `id` is SES's.
     """
 
+    id: str
     sender: str
     to: tuple[str, ...]
     subject: str
@@ -35,7 +36,7 @@ class Mail:
 def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
     """All mails, or those to one address in any case; oldest first. Raises OSError."""
     url = f"{endpoint_url}/_ministack/ses/messages"
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
         accounts = json.load(answer)["messages"]
     found = [_mail(record) for records in accounts.values() for record in records]
     wanted = to and to.strip().lower()
@@ -49,6 +50,7 @@ def _mail(record: Mapping[str, Any]) -> Mail:
         addresses += record.get(kind) or []
     html = record.get("BodyHtml") or ""
     return Mail(
+        id=record["MessageId"],
         sender=record["Source"],
         to=tuple(addresses),
         subject=record["Subject"],

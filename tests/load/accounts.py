@@ -89,11 +89,14 @@ def register(number: int) -> tuple[Any, Sample]:
 
 def prepare(number: int) -> dict[str, str]:
     """A learner who can log in and refresh."""
-    from accounts import cognito
+    from config import aws
+    from config.stack import stack
 
     made, _ = register(number)
     body = made.json()
-    cognito.confirm(body["userId"])
+    aws.client("cognito-idp").admin_confirm_sign_up(
+        UserPoolId=stack().user_pool_id, Username=body["userId"]
+    )
     answer, _ = post("/auth/login", {"email": body["email"], "password": PASSWORD})
     return {"email": body["email"], "refreshToken": answer.json()["refreshToken"]}
 

@@ -1,6 +1,5 @@
 """Makes a member of the staff, the first admin among them."""
 
-import secrets
 from argparse import ArgumentParser
 from typing import Any
 
@@ -8,13 +7,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Account
 from accounts.serializers.fields import Email
-from accounts.services.enrolment import enrol
+from accounts.services.enrolment import Newcomer, NotEnrolled, enrol
 from config.clock import now
 from config.problems import Problem
 
 
 class Command(BaseCommand):
-    """`manage.py create_staff EMAIL [--admin]`: a repeated run changes nothing."""
+    """`manage.py create_staff EMAIL [--admin]`: a repeated run goes on, or changes nothing."""
 
     help = "Let a person work as staff: their account is made, or given the group."
     requires_system_checks: list[str] = []
@@ -31,19 +30,22 @@ class Command(BaseCommand):
         group = "admin" if admin else "staff"
         try:
             address = Email().run_validation(email)
-            learner_id = enrol(
-                email=address,
-                # Nobody knows it: the person sets one by the mail of a password reset.
-                password=secrets.token_urlsafe(32),
-                first_name=first_name,
-                last_name=last_name,
-                groups=frozenset({group}),
-                now=now(),
-            )
-            Account.at(learner_id).void_tokens(now())
+            person = Newcomer(address, None, first_name, last_name)
+            enrolled = enrol(person, groups=frozenset({group}), now=now())
+            Account.at(enrolled.learner_id).void_tokens(now())
         except ValidationError as error:
             raise CommandError(f"{email} is no e-mail address") from error
+        except NotEnrolled as error:
+            raise CommandError(str(error)) from error
         except Problem as error:
-            raise CommandError(error.detail) from error
+            raise CommandError(f"{error.detail}. Repeat the command: it goes on.") from error
+        if enrolled.replaced:
+            self.stdout.write(
+                "Somebody had signed up with this address and not proved it: that account is "
+                "removed, with its password and all that was in it, and a new one made."
+            )
         self.stdout.write(f"{address} is {group}.")
-        self.stdout.write("Without a password? Ask for one at /auth/password/reset-request.")
+        if enrolled.code_mailed:
+            self.stdout.write("A code to set a password was mailed there; it lasts an hour:")
+            self.stdout.write("POST /auth/password/reset-confirm {email, code, newPassword}.")
+        self.stdout.write("Another code: POST /auth/password/reset-request {email}.")

@@ -1,6 +1,8 @@
 """Makes or updates a stage's AWS resources from `infrastructure.yaml`."""
 
+import sys
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from typing import Any
 
 import boto3
@@ -8,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError
 
 from config import embedded, provisioning, stack
+from config.steps import Steps
 
 
 class Command(BaseCommand):
@@ -50,10 +53,15 @@ class Command(BaseCommand):
 
     def _locally(self, parameters: dict[str, str]) -> dict[str, str]:
         home = stack.home()
-        with embedded.running(home, progress=self._tell) as endpoint_url:
-            return provisioning.apply_locally(
-                home, endpoint_url, parameters=parameters, progress=self._tell
-            )
+        steps = Steps(sys.stderr)
+        with ExitStack() as aws:
+            with steps.step("Starting the embedded AWS"):
+                engine = embedded.running(home, progress=steps.tell)
+                endpoint_url = aws.enter_context(engine)
+            with steps.step("Applying config/infrastructure.yaml"):
+                return provisioning.apply_locally(
+                    home, endpoint_url, parameters=parameters, progress=steps.tell
+                )
 
     def _tell(self, line: str) -> None:
         self.stderr.write(line, self.style.NOTICE)

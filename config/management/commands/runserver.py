@@ -7,29 +7,54 @@ import signal
 import socket
 import sys
 import threading
-import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack
 from typing import Any
 
 from botocore.exceptions import ClientError
 from django.conf import settings
 from django.core.management import CommandError, call_command, get_commands
 from django.core.management.commands import runserver
+from django.core.servers.basehttp import WSGIServer
 from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
 from config import embedded, provisioning, stack
 from config.embedded.clock import each_minute
 from config.problems import UpstreamFailed
+from config.steps import Steps
 
 SWEEP = ["send_due", "--verbosity=0"]
 ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
+# File descriptors that the process which is started hands down to those that answer requests.
+LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
+WAITING_CONNECTIONS = 128
+THERE_IS = """\
+  /        the start page
+  /docs    the API's reference
+  /browse  the pages for staff
+  /mails   the mails that were sent (also: .venv/bin/python manage.py outbox)
+"""
+
+
+class Server(WSGIServer):
+    """Serves the address on which the process that was started listens already."""
+
+    def server_bind(self) -> None:
+        self.socket.close()
+        self.socket = socket.socket(fileno=os.dup(int(os.environ[LISTENING_FD])))
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def server_activate(self) -> None:
+        """Nothing is left to do: the socket listens."""
 
 
 class Command(runserver.Command):
     """`manage.py runserver`: reloads on changes; ends all it started on SIGINT and SIGTERM.
 
-    The process that is started keeps the embedded AWS and has the due reminders mailed each minute;
-    the one that answers requests is its child and is replaced whenever a file changes.
+    The process that is started listens, keeps the embedded AWS, and has the due reminders mailed
+    each minute; the one that answers requests is its child and is replaced whenever a file
+    changes: who asks meanwhile waits.
     """
 
     help = "Run Parley on 127.0.0.1, in local runs with its embedded AWS and demo content."
@@ -37,6 +62,7 @@ class Command(runserver.Command):
     port: str
     use_ipv6: bool
     default_port = os.environ.get("PORT") or "8000"
+    server_cls = Server
 
     def run(self, **options: Any) -> None:
         if os.environ.get(DJANGO_AUTORELOAD_ENV) == "true":
@@ -46,11 +72,12 @@ class Command(runserver.Command):
         # SIGINT too: a shell's background job begins with it ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sys.exit(0))
-        self._refuse_taken_port()
-        if settings.STAGE == "local":
-            self._with_aws(**options)
-        else:
-            super().run(**options)
+        self._steps = Steps(sys.stderr)
+        with self._listening():
+            if settings.STAGE == "local":
+                self._with_aws(**options)
+            else:
+                self._serve("", **options)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         if not options["skip_checks"]:
@@ -58,26 +85,24 @@ class Command(runserver.Command):
         super().inner_run(*args, **options | {"skip_checks": True})
 
     def on_bind(self, server_port: int) -> None:
-        """Say nothing: the first answered request is what counts."""
+        """Tell the process that was started; the application is loaded by now."""
+        os.write(int(os.environ[READY_FD]), b".")
 
     def _with_aws(self, **options: Any) -> None:
         home = stack.home()
         try:
-            with embedded.running(home, progress=self._tell) as endpoint_url:
-                provisioning.apply_locally(home, endpoint_url, progress=self._tell)
+            with ExitStack() as aws:
+                with self._steps.step("Starting the embedded AWS"):
+                    engine = embedded.running(home, progress=self._steps.tell)
+                    endpoint_url = aws.enter_context(engine)
+                with self._steps.step("Applying config/infrastructure.yaml"):
+                    provisioning.apply_locally(home, endpoint_url, progress=self._steps.tell)
                 with embedded.exclusive(home / "demo.lock"):
                     demo = self._demo_content()
-                ended = threading.Event()
-                announcer = threading.Thread(target=self._announce, args=[demo, ended], daemon=True)
-                announcer.start()
                 # Links in mails lead here; our children read their settings from this.
                 os.environ.setdefault("PARLEY_PUBLIC_URL", self._url)
-                try:
-                    with each_minute(SWEEP, self._tell, environment=ONLY_WARNINGS):
-                        super().run(**options)
-                finally:
-                    ended.set()
-                    self._tell("Stopping")
+                aws.enter_context(each_minute(SWEEP, self._steps.tell, environment=ONLY_WARNINGS))
+                self._serve(demo, **options)
         except (embedded.EngineError, provisioning.ProvisioningError) as error:
             raise CommandError(str(error)) from error
         except (ClientError, UpstreamFailed) as error:  # e.g. a table or pool that is gone
@@ -90,40 +115,67 @@ class Command(runserver.Command):
         """Load the demo content; what `load_demo` prints are the accounts it offers."""
         if "load_demo" not in get_commands():
             return ""
-        self._tell("Loading demo content")
         accounts = io.StringIO()
-        call_command("load_demo", stdout=accounts, stderr=self.stderr)
-        return accounts.getvalue().strip()
+        with self._steps.step("Loading demo content"):
+            call_command("load_demo", stdout=accounts, stderr=_Told(self._steps))
+        return accounts.getvalue()
+
+    def _serve(self, demo: str, **options: Any) -> None:
+        """Answer requests until a signal comes."""
+        ready, told = os.pipe()
+        os.set_inheritable(told, True)
+        os.environ[READY_FD] = str(told)
+        self._steps.begin("Starting Parley")
+        threading.Thread(target=self._announce, args=[ready, demo], daemon=True).start()
+        try:
+            super().run(**options)
+        finally:
+            self._steps.give_up()
+            self._steps.tell("Stopping")
+
+    def _announce(self, ready: int, demo: str) -> None:
+        """Tell once that requests are answered, as soon as the process that answers says so."""
+        os.read(ready, 1)
+        self._steps.end()
+        there_is = THERE_IS if settings.STAGE == "local" else ""
+        self.stdout.write(f"Parley is ready at {self._url}\n{there_is}{demo}".strip())
+        self.stdout.flush()
 
     @property
     def _url(self) -> str:
         host = f"[{self.addr}]" if ":" in self.addr else self.addr
         return f"http://{host}:{self.port}"
 
-    def _announce(self, demo: str, ended: threading.Event) -> None:
-        """Tell once that requests are answered."""
-        url = self._url
-        while not ended.wait(0.1):
-            with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310
-                self.stdout.write(f"Parley is ready at {url}\n{demo}".strip())
-                self.stdout.flush()
-                return
-
-    def _refuse_taken_port(self) -> None:
+    def _listening(self) -> socket.socket:
+        """Listen from the start and to the end, so that no other process can take the port."""
         if not re.fullmatch(r"[1-9]\d{0,4}", self.port) or int(self.port) > 65535:
             raise CommandError(f"{self.port!r} is not a port (1 to 65535)")
-        with socket.socket(socket.AF_INET6 if self.use_ipv6 else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.addr, int(self.port)))
-            except OSError as error:
-                raise CommandError(
-                    f"port {self.port} of {self.addr} cannot be used ({error.strerror}). "
-                    f"Choose another, e.g. PORT={int(self.port) % 65535 + 1}"
-                ) from error
+        listening = socket.socket(socket.AF_INET6 if self.use_ipv6 else socket.AF_INET)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self.addr, int(self.port)))
+            listening.listen(WAITING_CONNECTIONS)
+        except OSError as error:
+            listening.close()
+            raise CommandError(
+                f"port {self.port} of {self.addr} cannot be used ({error.strerror}). "
+                f"Choose another, e.g. PORT={int(self.port) % 65535 + 1}"
+            ) from error
+        listening.set_inheritable(True)
+        os.environ[LISTENING_FD] = str(listening.fileno())
+        return listening
 
-    def _tell(self, line: str) -> None:
-        self.stderr.write(line, self.style.NOTICE)
+
+class _Told(io.TextIOBase):
+    """A stream for a command whose lines are told as how far a step is."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def write(self, text: str) -> int:
+        if line := text.strip():
+            self._steps.tell(line)
+        return len(text)
 
 
 def _end_with_parent() -> None:

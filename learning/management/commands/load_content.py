@@ -19,11 +19,16 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, **_: Any) -> None:
-        for scenario_id, outcome in scenarios.load(_files("scenarios"), now=now()).items():
+        outcomes = scenarios.load(_files("scenarios"), now=now())
+        starter_ids = starters.load(_files("decks"))
+        for scenario_id, outcome in outcomes.items():
             if outcome != "unchanged":
                 self.stdout.write(f"scenario {scenario_id}: {outcome}")
-        for starter_id in starters.load(_files("decks")):
+        for starter_id in starter_ids:
             self.stdout.write(f"starter deck {starter_id}: loaded")
+        loaded = sum(outcome in ("added", "updated") for outcome in outcomes.values())
+        changed = f"{loaded} scenarios and {len(starter_ids)} starter decks loaded"
+        self.stdout.write(changed if loaded or starter_ids else "nothing to change")
 
 
 def _files(kind: str) -> list[dict[str, Any]]:

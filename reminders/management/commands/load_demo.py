@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.demo import DEMO_ACCOUNTS, LEARNER, PASSWORD
-from accounts.services.enrolment import enrol
+from accounts.services.enrolment import Newcomer, NotEnrolled, enrol
 from config.clock import now
 from config.problems import IdTaken
 from learning.services import starters
@@ -37,14 +37,12 @@ class Command(BaseCommand):
         call_command("load_content", stdout=self.stderr)
         learner_ids = {}
         for account in DEMO_ACCOUNTS:
-            learner_ids[account] = enrol(
-                email=account.email,
-                password=PASSWORD,
-                first_name=account.first_name,
-                last_name=account.last_name,
-                groups=account.groups,
-                now=now(),
-            )
+            person = Newcomer(account.email, PASSWORD, account.first_name, account.last_name)
+            try:
+                enrolled = enrol(person, groups=account.groups, now=now())
+            except NotEnrolled as error:
+                raise CommandError(str(error)) from error
+            learner_ids[account] = enrolled.learner_id
             self.stdout.write(f"Demo {account.role:8} {account.email:24} {PASSWORD}")
         _give_deck(learner_ids[LEARNER])
         _give_reminders(learner_ids[LEARNER], now())

@@ -1,6 +1,5 @@
 """Runs one sweep."""
 
-import json
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -20,4 +19,5 @@ class Command(BaseCommand):
     def handle(self, *, verbosity: int, **_: Any) -> None:
         done = send_due(None, None)
         if verbosity or any(done.values()):
-            self.stdout.write(json.dumps(done))
+            counts = [f"{name} {value}" for name, value in done.items() if value]
+            self.stdout.write(f"Reminders: {', '.join(counts) or 'none was due'}")

@@ -1,0 +1,49 @@
+"""The page at `/`, and its links as JSON for programs."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import get_script_prefix
+from rest_framework.renderers import TemplateHTMLRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.demo import DEMO_ACCOUNTS, PASSWORD
+from config.http import Renderer
+
+# What the JSON names: the parts for programs, by the words of their paths.
+LINKS = ("docs", "redoc", "schema", "health")
+
+
+class FrontPage(APIView):
+    """A page, unless JSON is asked for and HTML is not."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    renderer_classes = (TemplateHTMLRenderer, Renderer)
+    schema = None  # a page for people: the API's document lists no pages
+
+    def get(self, request: Request) -> Response:
+        here = request.build_absolute_uri(get_script_prefix())
+        if request.accepted_renderer.format == "json":
+            return Response({"name": "Parley"} | {word: f"{here}{word}" for word in LINKS})
+        context = page_context()
+        if context["is_local"]:
+            context |= {"accounts": DEMO_ACCOUNTS, "password": PASSWORD, "here": here}
+        return Response(context, template_name="front/start.html")
+
+
+def page_context() -> dict[str, Any]:
+    """What every page here takes. `base` stands before each path: `/`, or the stage's name in
+    slashes. Django's `{% url %}` would load all parts of the service to find one address."""
+    return {"base": get_script_prefix(), "is_local": settings.STAGE == "local"}
+
+
+def show(
+    request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Draws a page."""
+    return render(request, template, page_context() | context, status=status)

@@ -1,0 +1,139 @@
+"""HTTP by the standard library, and whom it trusts. Loads neither Django nor AWS's clients.
+
+AWS's hosts prove themselves by one of five roots, all of which AWS asks its clients to trust
+(https://www.amazontrust.com/repository/). To read them takes 2 ms of processor; to read the 120
+roots of botocore's bundle takes 50, for each TLS context that is made.
+"""
+
+import http.client
+import logging
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+log = logging.getLogger("parley.https")
+
+AMAZON_ROOTS = Path(__file__).with_name("amazon-roots.pem")
+BUNDLE = "AWS_CA_BUNDLE"  # botocore's own variable: a file to trust instead
+_widened: list[Path] = []  # has botocore's bundle once Amazon's roots did not vouch for a host
+
+
+class Answer(NamedTuple):
+    """What a server answered; the names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def bundle() -> Path:
+    """The file of the roots that vouch for AWS's hosts."""
+    named = os.environ.get(BUNDLE)
+    return Path(named) if named else (_widened or [AMAZON_ROOTS])[0]
+
+
+def may_widen() -> bool:
+    """Whether the file in use is Amazon's roots, which botocore's whole bundle may replace."""
+    return bundle() == AMAZON_ROOTS
+
+
+def widen(host: str) -> None:
+    """Trusts botocore's whole bundle from now on: AWS has changed its roots, and we go on."""
+    log.error("Amazon's roots do not vouch for a host of AWS", extra={"fields": {"host": host}})
+    _widened[:] = [_whole_bundle()]
+
+
+def _whole_bundle() -> Path:
+    found = find_spec("botocore")  # which does not load it
+    if found is None or found.origin is None:
+        raise FileNotFoundError("botocore's bundle of certificates is missing")
+    return Path(found.origin).with_name("cacert.pem")
+
+
+@cache
+def tls_context(file: Path) -> ssl.SSLContext:
+    """The TLS context that trusts the roots of a file, read once."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(file)
+    return made
+
+
+def connected(
+    url: str, *, connect_timeout_s: float, read_timeout_s: float
+) -> http.client.HTTPConnection:
+    """An open connection to the host of a URL, `https` or `http`. Raises OSError.
+
+    A certificate that Amazon's roots do not vouch for is tried against botocore's whole bundle.
+    """
+    try:
+        made = _opened(url, connect_timeout_s, bundle())
+    except ssl.SSLCertVerificationError:
+        if not may_widen():
+            raise
+        made = _opened(url, connect_timeout_s, _whole_bundle())
+        widen(str(urlsplit(url).hostname))
+    made.sock.settimeout(read_timeout_s)
+    return made
+
+
+def _opened(url: str, timeout_s: float, trusted: Path) -> http.client.HTTPConnection:
+    scheme, address = urlsplit(url)[:2]
+    connection = (
+        http.client.HTTPSConnection(address, timeout=timeout_s, context=tls_context(trusted))
+        if scheme == "https"
+        else http.client.HTTPConnection(address, timeout=timeout_s)
+    )
+    try:
+        connection.connect()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read_answer(connection: http.client.HTTPConnection, *, within_s: float) -> Answer:
+    """Reads the answer to a request to its end. Raises OSError or http.client.HTTPException.
+
+    A socket's own limit is for each packet: a body that drips could hold us for ever.
+    """
+    until, body = time.monotonic() + within_s, bytearray()
+    with connection.getresponse() as answer:
+        while part := answer.read1(1 << 16):
+            body += part
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("the answer drips")
+            if connection.sock:  # which an answer that closes has taken over
+                connection.sock.settimeout(left_s)
+        if answer.length:  # which `read1` does not mind
+            raise http.client.IncompleteRead(bytes(body), answer.length)
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, headers, bytes(body))
+
+
+def fetch(
+    method: str,
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float,
+) -> Answer:
+    """One request on a connection of its own; follows no redirect, tries nothing again.
+
+    Raises OSError, or http.client.HTTPException where the answer is no HTTP.
+    """
+    parts = urlsplit(url)
+    connection = connected(url, connect_timeout_s=timeout_s, read_timeout_s=timeout_s)
+    try:
+        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        connection.request(method, path, body, {**(headers or {}), "Connection": "close"})
+        return read_answer(connection, within_s=timeout_s)
+    finally:
+        connection.close()

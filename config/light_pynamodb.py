@@ -1,0 +1,54 @@
+"""Loads PynamoDB without botocore's client, which our own one replaces: 30 ms of a start, not 170.
+
+`pynamodb.connection.base` imports eight of botocore's modules, for annotations, for the base class
+of one of these, and for what it does when it makes a client itself. While it is imported, empty
+modules stand in for them. Where botocore has been loaded already there is nothing to save.
+`with_botocore` gives PynamoDB what it needs to make clients after all.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+
+import botocore
+from botocore.exceptions import ClientError
+
+STAND_INS: dict[str, dict[str, object]] = {
+    "client": {"BaseClient": object, "ClientError": ClientError},
+    "config": {},
+    "credentials": {"Credentials": object},
+    "endpoint": {"Endpoint": object},
+    "hooks": {"HierarchicalEmitter": object},
+    "model": {},
+    "session": {"Session": object, "get_session": None},
+    "signers": {"RequestSigner": object},
+}
+BASE = "pynamodb.connection.base"
+
+
+def _load() -> None:
+    if BASE in sys.modules or any(f"botocore.{name}" in sys.modules for name in STAND_INS):
+        return
+    made = {}
+    for name, attributes in STAND_INS.items():
+        made[name] = module = ModuleType(f"botocore.{name}")
+        vars(module).update(attributes)
+        sys.modules[f"botocore.{name}"] = module
+        setattr(botocore, name, module)
+    try:
+        import_module(BASE)
+    finally:
+        for name in made:
+            del sys.modules[f"botocore.{name}"]
+            delattr(botocore, name)
+
+
+def with_botocore() -> None:
+    """Loads what PynamoDB has been spared, before it makes a client of botocore's."""
+    for name in STAND_INS:
+        import_module(f"botocore.{name}")
+    base = sys.modules[BASE]
+    vars(base)["get_session"] = vars(sys.modules["botocore.session"])["get_session"]
+
+
+_load()
