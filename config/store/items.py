@@ -8,7 +8,7 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
+import config.light_pynamodb  # before PynamoDB loads botocore's client
 
 # isort: split
 import time
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
+import config.light_pynamodb  # before PynamoDB loads botocore's client
 
 # isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
