@@ -8,16 +8,12 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
-import config.light_pynamodb  # before PynamoDB loads botocore's client
-
 # isort: split
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
-
-import config.light_pynamodb  # before PynamoDB loads botocore's client
 
 # isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute

@@ -14,6 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, BinaryIO, Literal, NoReturn, get_args, get_origin, get_type_hints
 
+from config.formats import RFC3339, wire_name
 from learning.transfer.model import (
     LIMITS,
     MAX_DAYS,
@@ -35,7 +36,6 @@ VERSION = 1
 _HEAD_BYTES = 2**20  # with what it says of some hundred decks
 MOST_DECKS = 1_000
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _KINDS = {
     str: "a text", bool: "true or false", int: "a whole number", float: "a number",
     datetime: "an instant like 2026-03-01T07:30:00Z",
@@ -161,11 +161,6 @@ def _notes_of(document: Any) -> list[Any]:
     return document
 
 
-def camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
 def _instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -173,7 +168,7 @@ def _instant(at: datetime) -> str:
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
         return {
-            camel(field.name): _encode(item)
+            wire_name(field.name): _encode(item)
             for field in fields(value)
             if field.compare and (item := getattr(value, field.name)) != field.default
         }
@@ -186,7 +181,7 @@ def _encode(value: Any) -> Any:
 def _shape(kind: type) -> dict[str, tuple[Field[Any], Any]]:
     hints = get_type_hints(kind)
     return {
-        camel(field.name): (field, hints[field.name]) for field in fields(kind) if field.compare
+        wire_name(field.name): (field, hints[field.name]) for field in fields(kind) if field.compare
     }
 
 
@@ -237,14 +232,14 @@ def _decode_plain(kind: Any, value: Any, path: str) -> Any:
         return kind(value) if abs(value) < 2**53 else _out_of_range(path)
     if kind is float and isinstance(value, float) and math.isfinite(value):
         return value
-    if kind is datetime and isinstance(value, str) and _INSTANT.fullmatch(value):
+    if kind is datetime and isinstance(value, str) and RFC3339.fullmatch(value):
         return _moment(value, path)
     raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS.get(kind, 'an object')}.")
 
 
 def _moment(value: str, path: str) -> datetime:
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
 
