@@ -136,7 +136,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
         "CefrLevel": "config.formats.CEFR_LEVELS",
-        "NoteType": "learning.api.notes.TYPES",
+        "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },

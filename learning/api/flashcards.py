@@ -36,7 +36,7 @@ from learning.api.serializers import (
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, review, search
+from learning.services import bulk, bury_and_suspend, cards, due_queue, lists, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -209,7 +209,7 @@ class FlashcardViewSet(ItemViewSet):
     @operation("getFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
-        return self.answer(get_or_404(Card.of(self.learner_id, id)))
+        return self.answer(get_or_404(Card.with_text(self.learner_id, id)))
 
     @operation(
         "replaceFlashcard",
@@ -220,7 +220,7 @@ class FlashcardViewSet(ItemViewSet):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a card says; what is left out becomes its default."""
-        return self.update_item(cards.update_card, card_id=id)
+        return self.update_item(notes.update_card, card_id=id)
 
     @operation(
         "updateFlashcard",
@@ -231,7 +231,7 @@ class FlashcardViewSet(ItemViewSet):
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a card, or move it to another deck."""
-        return self.update_item(cards.update_card, card_id=id, partial=True)
+        return self.update_item(notes.update_card, card_id=id, partial=True)
 
     @operation(
         "deleteFlashcard",
@@ -241,7 +241,7 @@ class FlashcardViewSet(ItemViewSet):
     )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a card. Its reviews stay in the log and in the statistics."""
-        return self.delete_item(cards.delete_card, card_id=id)
+        return self.delete_item(notes.delete_card, card_id=id)
 
     @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
     @action(detail=False)
@@ -364,7 +364,7 @@ class FlashcardViewSet(ItemViewSet):
 
 def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[Card]:
     if q is None:
-        return Card.all_of(learner_id, **filters)
+        return lists.list_cards(learner_id=learner_id, **filters)
     return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
 
 

@@ -11,66 +11,20 @@ from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
-    HttpsUrlField,
     IdField,
-    InstantField,
-    IntegerField,
-    Serializer,
-    TextField,
-    optional,
 )
 from config.viewsets import ItemViewSet, with_etag
-from learning.api.serializers import CardSerializer, TagsField
+from learning.api.serializers import NOTE_TYPES, CardSerializer, NoteSerializer
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
-from learning.services.cards import NoSuchDeck
-
-TYPES = ["basic", "reversed", "cloze"]
-
-
-class NoteSerializer(Serializer):
-    """What a learner wrote. A basic note makes one card; a reversed one two, front to back and
-    back to front; a cloze one a card for each number of `{{c1::answer::hint}}` in `front`, with
-    `back` shown behind the answer."""
-
-    samples = {
-        "type": "cloze",
-        "front": "O {{c1::gato::animal}} dorme na {{c2::cama}}.",
-        "back": "The cat sleeps in the bed.",
-        "phonetic": None,
-        "example": None,
-        "notes": None,
-        "tags": ["frases"],
-        "audioUrl": None,
-        "imageUrl": None,
-        "sourceSessionId": None,
-        "sourceTurn": None,
-        "version": 1,
-    }
-
-    id = IdField(read_only=True)
-    type = serializers.ChoiceField(TYPES, read_only=True)
-    deck_id = IdField()
-    front = TextField(max_length=2000)
-    back = TextField(max_length=2000, default="", allow_blank=True)
-    phonetic = optional(TextField, max_length=200)
-    example = optional(TextField, max_length=2000)
-    notes = optional(TextField, max_length=5000)
-    tags = TagsField(default=list)
-    audio_url = optional(HttpsUrlField)
-    image_url = optional(HttpsUrlField)
-    source_session_id = optional(IdField)
-    source_turn = optional(IntegerField, min_value=1, max_value=9999)
-    created_at = InstantField(read_only=True)
-    updated_at = InstantField(read_only=True)
-    version = IntegerField(read_only=True, help_text="For If-Match")
+from learning.services.cards import NoSuchDeck, Written
 
 
 class NewNoteSerializer(NoteSerializer):
     id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
     type = serializers.ChoiceField(
-        TYPES, help_text=f"Stays as it is. A note makes at most {MAX_CARDS} cards"
+        NOTE_TYPES, help_text=f"Stays as it is. A note makes at most {MAX_CARDS} cards"
     )
 
 
@@ -86,7 +40,7 @@ class NoteViewSet(ItemViewSet):
     serializer_class = NoteSerializer
     create_serializer_class = NewNoteSerializer
 
-    def answer(self, item: notes.Written, code: int = status.HTTP_200_OK) -> Response:
+    def answer(self, item: Written, code: int = status.HTTP_200_OK) -> Response:
         """A note with its cards."""
         note, cards = item
         body = WrittenNoteSerializer(note, context={"cards": cards}).data
@@ -95,7 +49,7 @@ class NoteViewSet(ItemViewSet):
     @operation("listNotes", answers={200: page_of(NoteSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the reversed and cloze notes. Basic ones are in the list of flashcards."""
-        return self.paginated(Note.all_of, self.learner_id, serializer_class=NoteSerializer)
+        return self.paginated(Note.several_of, self.learner_id, serializer_class=NoteSerializer)
 
     @operation(
         "createNote",

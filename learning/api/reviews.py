@@ -11,6 +11,7 @@ from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem
 from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
+from config.store.items import Page
 from config.viewsets import Resource
 from learning.api.serializers import (
     RATINGS,
@@ -22,7 +23,8 @@ from learning.api.serializers import (
 )
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
-from learning.services.review import Outcome, Submission, submit
+from learning.services.changes import entries_by_arrival
+from learning.services.review import Outcome, Submission, log_of_card, submit
 
 
 def sent_id(item: Any) -> str | None:
@@ -95,9 +97,13 @@ class ReviewQuerySerializer(ListQuerySerializer):
 class ReviewViewSet(Resource):
     @operation("listReviews", answers={200: page_of(ReviewSerializer)}, query=ReviewQuerySerializer)
     def list(self, request: Request) -> Response:
-        """List the study log, of one card or of all, newest first."""
+        """List the study log, newest first: of one card by the instants of its entries.
+
+        Of all cards it goes by arrival, 400 days back; what came with an import is listed with its
+        card alone.
+        """
         return self.paginated(
-            LogEntry.newest,
+            _entries,
             self.learner_id,
             serializer_class=ReviewSerializer,
             query=ReviewQuerySerializer,
@@ -137,3 +143,9 @@ def _result(raw: Any, outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "problem": outcome.problem and outcome.problem.body(),
     }
+
+
+def _entries(learner_id: str, *, card_id: str | None = None, **page: Any) -> Page[LogEntry]:
+    if card_id:
+        return log_of_card(learner_id=learner_id, card_id=card_id, **page)
+    return entries_by_arrival(learner_id=learner_id, **page, now=now())

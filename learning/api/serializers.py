@@ -137,9 +137,9 @@ class CardSerializer(Serializer):
     suspended_by = serializers.ChoiceField(["learner", "leech"], read_only=True, allow_null=True)
     leech = BooleanField(read_only=True, help_text="Forgotten so often that it needs another form")
     buried_until = InstantField(read_only=True, allow_null=True)
-    created_at = InstantField(read_only=True)
-    updated_at = InstantField(read_only=True)
-    version = IntegerField(read_only=True, help_text="For If-Match")
+    created_at = InstantField(read_only=True, source="written_at")
+    updated_at = InstantField(read_only=True, source="changed_at")
+    version = IntegerField(read_only=True, help_text="For If-Match: counts edits, not reviews")
 
 
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
@@ -216,3 +216,44 @@ class ReviewSerializer(Serializer):
     @extend_schema_field(serializers.ChoiceField(RATINGS, allow_null=True))
     def get_rating(self, entry: LogEntry) -> str | None:
         return None if entry.rating is None else Rating(int(entry.rating)).wire
+
+
+NOTE_TYPES = ["basic", "reversed", "cloze"]
+
+
+class NoteSerializer(Serializer):
+    """What a learner wrote. A basic note makes one card; a reversed one two, front to back and
+    back to front; a cloze one a card for each number of `{{c1::answer::hint}}` in `front`, with
+    `back` shown behind the answer."""
+
+    samples = {
+        "type": "cloze",
+        "front": "O {{c1::gato::animal}} dorme na {{c2::cama}}.",
+        "back": "The cat sleeps in the bed.",
+        "phonetic": None,
+        "example": None,
+        "notes": None,
+        "tags": ["frases"],
+        "audioUrl": None,
+        "imageUrl": None,
+        "sourceSessionId": None,
+        "sourceTurn": None,
+        "version": 1,
+    }
+
+    id = IdField(read_only=True)
+    type = serializers.ChoiceField(NOTE_TYPES, read_only=True)
+    deck_id = IdField()
+    front = TextField(max_length=2000)
+    back = TextField(max_length=2000, default="", allow_blank=True)
+    phonetic = optional(TextField, max_length=200)
+    example = optional(TextField, max_length=2000)
+    notes = optional(TextField, max_length=5000)
+    tags = TagsField(default=list)
+    audio_url = optional(HttpsUrlField)
+    image_url = optional(HttpsUrlField)
+    source_session_id = optional(IdField)
+    source_turn = optional(IntegerField, min_value=1, max_value=9999)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+    version = IntegerField(read_only=True, help_text="For If-Match")
