@@ -1,7 +1,7 @@
 """AWS clients: made when first used, shared by all threads, with explicit limits on waiting.
 
-botocore is used without boto3: its resources are not needed, and it loads faster. Secrets at
-rest are encrypted by the stack's KMS key; our own function is invoked for work apart.
+botocore is used without boto3: it loads faster, and boto3's resources are not needed. The stack's
+KMS key encrypts secrets at rest. Long work is given to another invocation of our own function.
 """
 
 import json
@@ -34,17 +34,17 @@ log = logging.getLogger("parley.vault")
 if TYPE_CHECKING:
     from botocore.session import Session
 
-# One call: three tries of at most 1 + 5 s, and their pauses. All calls of a request:
-# `_within_deadline`.
+# One call takes at most three tries of 1 + 5 s, and the pauses between them. `_within_deadline`
+# limits all calls of a request together.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
-# SES knows no request token: what is sent again after a lost answer arrives twice.
+# SES has no request token: a mail that is sent again after a lost answer arrives twice.
 RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
-# As many threads may call at once; botocore's ten would have the others shake hands for each call.
+# So many threads may call at once. With botocore's ten, each further call would open a connection.
 CONNECTIONS = 50
 
-# What AWS answers when we ask too often, over all services we use.
+# The codes by which the services that we use refuse too many calls.
 THROTTLES = frozenset(
     {
         "LimitExceededException",
@@ -61,16 +61,16 @@ THROTTLES = frozenset(
 
 
 class Throttled(ServiceUnavailable):
-    """AWS has refused the call because there were too many: it did nothing."""
+    """AWS refused the call because there were too many, and did nothing."""
 
 
 _making = Lock()
 
 
 def _within_deadline(**_: Any) -> None:
-    """Begins no try that might end after its request has to be answered. Raises ServiceTimeout.
+    """Raises ServiceTimeout before a try that might end too late to answer the request.
 
-    One call that waits in vain is over after 18 s; a second one, or its pauses, would not be.
+    One call that gets no answer gives up after 18 s. A second one would not give up in time.
     """
     until = deadline.get()
     if until is not None and time.monotonic() > until - CONNECT_TIMEOUT_S - READ_TIMEOUT_S:
@@ -78,7 +78,7 @@ def _within_deadline(**_: Any) -> None:
 
 
 def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
-    """Has botocore's next clients made with its whole bundle, where Amazon's roots do not do."""
+    """Lets later botocore clients trust the whole bundle if Amazon's roots were not enough."""
     refused = isinstance(caught_exception, SSLError) and "VERIFY_FAILED" in str(caught_exception)
     if refused and https.may_widen():
         https.widen("called by botocore")
@@ -86,7 +86,7 @@ def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
 
 @cache
 def own(service: str) -> AwsJson | None:
-    """Our own client of a service; None where botocore calls it."""
+    """Our own client of a service, or None if botocore calls it."""
     return own_client.client(
         service,
         stack(),
@@ -98,8 +98,8 @@ def own(service: str) -> AwsJson | None:
 
 @cache
 def session() -> "Session":
-    """The one botocore session; the embedded AWS of local runs takes any credentials."""
-    import config.light_pynamodb  # noqa: F401 - another thread must not lend us its stand-ins
+    """The one botocore session. The embedded AWS of local runs accepts any credentials."""
+    import config.light_pynamodb  # noqa: F401 - no stand-in of another thread may reach us
 
     # isort: split
     from botocore.session import get_session
@@ -117,10 +117,10 @@ def _client(service: str, trusted: str | None) -> Any:
     from botocore.config import Config
 
     where = stack()
-    # S3's addresses that we sign name their region; the global ones lead there by a redirect only.
+    # The S3 addresses that we sign name their region. The global ones would only redirect to it.
     style: Any = "path" if where.endpoint_url else "virtual"
     config = Config(
-        signature_version="s3v4" if service == "s3" else None,  # by itself it still signs as v2
+        signature_version="s3v4" if service == "s3" else None,  # botocore's own choice is v2
         retries=RETRIES_OF.get(service, RETRIES),
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
@@ -139,7 +139,7 @@ def client(service: str) -> Any:
 
 
 def _trusted() -> str | None:
-    """The file of roots for botocore; None for what it takes itself, where AWS has others."""
+    """The file of root certificates for botocore; None for its own, in regions with other roots."""
     where = stack()
     amazons = where.endpoint_url is None and own_client.REGIONS.fullmatch(where.region)
     return str(https.bundle()) if amazons else None
@@ -147,11 +147,11 @@ def _trusted() -> str | None:
 
 @contextmanager
 def translate_aws_errors() -> Iterator[None]:
-    """Turns the network's failures and throttling inside into problems with a retry hint.
+    """Turns failures of the network and throttling in the block into problems with a retry hint.
 
     Raises ServiceTimeout (504), Throttled or another ServiceUnavailable (503), UpstreamFailed
     (502, AWS's own 5xx).
-    Other ClientErrors pass: their meaning is the caller's to know.
+    Other ClientErrors pass: only the caller knows what they mean.
     """
     try:
         yield
@@ -168,7 +168,7 @@ def translate_aws_errors() -> Iterator[None]:
 
 
 def _status(error: ClientError) -> int:
-    """AWS's HTTP status, which PynamoDB's errors leave to the ones they come from."""
+    """AWS's HTTP status. PynamoDB's errors do not carry it, but their cause does."""
     original = error.__cause__ if isinstance(error.__cause__, ClientError) else error
     return original.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
@@ -191,19 +191,19 @@ def error_code(error: ClientError) -> str:
 
 
 def kms_encrypt(text: str, *, owner: str) -> bytes:
-    """The ciphertext of at most 4 KB of text, which opens for the same owner only."""
+    """Encrypts at most 4 KB of text. Only the same owner can decrypt it."""
     ciphertext: bytes = _call_kms("encrypt", owner, Plaintext=text.encode())["CiphertextBlob"]
     return ciphertext
 
 
 def kms_decrypt(ciphertext: bytes, *, owner: str) -> str:
-    """The text again."""
+    """Decrypts the text that `kms_encrypt` encrypted for the owner."""
     plaintext: bytes = _call_kms("decrypt", owner, CiphertextBlob=ciphertext)["Plaintext"]
     return plaintext.decode()
 
 
 def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
-    """A key that is disabled, being deleted or not for us is no fault of the request: 502."""
+    """Raises UpstreamFailed for a key that is disabled, being deleted or denied to us."""
     context = {"owner": owner}
     try:
         return call("kms", operation, KeyId=stack().key_id, EncryptionContext=context, **arguments)
@@ -214,10 +214,10 @@ def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
 
 
 def invoke_async(task: str, **arguments: Any) -> bool:
-    """Has the deployed function run a task, say `learning.tasks.optimize`, with these in its event.
+    """Starts a task, e.g. `learning.tasks.optimize`, in the deployed function. Does not wait for it.
 
-    Does not wait for it. False where there is no function: in local runs and tests. Raises
-    ClientError, ServiceUnavailable.
+    The arguments become part of its event. Returns False in local runs and tests, which have no
+    function. Raises ClientError, ServiceUnavailable.
     """
     function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
     if function is None:

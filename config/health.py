@@ -1,4 +1,4 @@
-"""Is the service there (no dependency), and can it work (its table and its pool answer)?"""
+"""Health checks: `/health` needs nothing else; `/health/ready` asks the table and the pool."""
 
 from rest_framework import serializers
 from rest_framework.request import Request

@@ -1,8 +1,8 @@
-"""Lambda's entry: HTTP goes straight to Django, API Gateway's question to the authorizer.
+"""Lambda's entry: HTTP goes to Django, and API Gateway's question to the authorizer.
 
-All else (schedules, SNS) is Zappa's, whose handler loads boto3 and werkzeug, which no request
-needs. What requests do need is loaded with this module: that is Lambda's INIT phase, which has a
-whole processor.
+All other events (schedules, SNS) go to Zappa's handler, which loads boto3 and werkzeug. No request
+needs those two. This module loads all that requests need, since it runs in Lambda's INIT phase,
+which has a whole processor.
 """
 
 import gc
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Nothing that is loaded ever becomes garbage; looking for it would take a tenth of a start."""
+    """Stops garbage collection while modules load: they stay, and it takes a tenth of a start."""
     gc.disable()
     try:
         yield
@@ -46,23 +46,24 @@ TEXT_TYPES = (
     "application/vnd.oai.openapi",
     "image/svg+xml",
 )
-# Pages for people: those that show the API load drf-spectacular (0.2 s). And reminders, whose first
-# request takes 40 ms longer for it. Who studies waits for none of them.
+# Learners at study must not wait for these. The pages that show the API load drf-spectacular
+# (0.2 s). The first request for reminders takes 40 ms longer instead.
 NOT_PRELOADED = frozenset(
     {"config.documentation", "accounts.browse.urls", "accounts.front.urls", "reminders.urls"}
 )
-# What may be in a path besides letters and digits (RFC 3986); `%` begins what is quoted already.
+# Characters that a path may hold besides letters and digits (RFC 3986). `%` begins a quoted one.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
 
 class CommandRefused(RuntimeError):
-    """A message asks for code by name. Zappa would run any; we run what the deployment names."""
+    """A message asks for code by name. Zappa would run any; we run only the deployment's."""
 
 
 def stage_prefix(event: Event) -> str:
-    """`/dev` where the stage's name stands before the path, which a domain of our own does not do.
+    """The prefix `/dev` if the client's path began with the stage's name, else nothing.
 
-    API Gateway leaves the stage out of `path`; `requestContext.path` is what the client sent.
+    A domain of our own has no such prefix. API Gateway leaves the stage out of `path`;
+    `requestContext.path` is the path that the client sent.
     """
     context = event["requestContext"]
     prefix, sent = f"/{context['stage']}", context["path"]
@@ -71,7 +72,7 @@ def stage_prefix(event: Event) -> str:
 
 
 def _from_gateway(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django's application, told what only API Gateway knows."""
+    """Django's application, with the request's facts that only API Gateway knows."""
     event = environ["apig_wsgi.full_event"]
     environ["SCRIPT_NAME"] = stage_prefix(event)
     # Never from X-Forwarded-For, whose beginning the client writes.
@@ -86,7 +87,7 @@ _http = make_lambda_handler(
 
 
 def _preload() -> None:
-    """Loads the routes, makes the client of the table, and reads whom it trusts."""
+    """Loads the routes, the table's client and the root certificates."""
     from jose import jws  # noqa: F401
 
     from config import https
@@ -102,7 +103,7 @@ def _preload() -> None:
 def lambda_handler(event: Event, context: Any) -> Any:
     """Answers one event of Lambda's. Raises CommandRefused."""
     if "httpMethod" in event and "requestContext" in event:
-        path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI has no room for other letters
+        path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI takes no other letters
         return _http({**event, "path": path}, context)
     if event.get("type") == "TOKEN" and "methodArn" in event:
         return _authorizer()(event, context)
@@ -114,7 +115,7 @@ def lambda_handler(event: Event, context: Any) -> Any:
 
 @cache
 def _authorizer() -> Callable[[Event, Any], Any]:
-    """What Zappa's settings name as `authorizer`, without Zappa."""
+    """The authorizer that Zappa's settings name, loaded without Zappa."""
     settings = import_module("zappa_settings")  # in the package
     function: Callable[[Event, Any], Any] = import_string(settings.AUTHORIZER_FUNCTION)
     return function

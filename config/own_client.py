@@ -1,6 +1,6 @@
-"""Which services our own client calls (`config.aws_json`), and where botocore has to.
+"""Chooses between our own client (`config.aws_json`) and botocore for each service.
 
-`PARLEY_AWS_CLIENT=botocore` returns to botocore for all of them; `own` forgoes the questions below.
+`PARLEY_AWS_CLIENT=botocore` chooses botocore for all services. `own` skips the checks below.
 """
 
 import os
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 from config.aws_json import AwsJson, Keys
 from config.stack import Stack
 
-# What a start and a learner's requests call: service → target and version of its protocol.
+# The services that a start and a learner's requests call: service → target and protocol version.
 SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
 
 SETTING = "PARLEY_AWS_CLIENT"
-# Variables by which botocore would call elsewhere, or on another way.
+# Variables that would lead botocore to another address or another way of calling.
 ASKS_FOR_BOTOCORE = re.compile(
     r"AWS_(ENDPOINT_URL(_\w+)?|USE_FIPS_ENDPOINT|USE_DUALSTACK_ENDPOINT)|(HTTPS|ALL)_PROXY",
     re.IGNORECASE,
 )
-# Regions whose hosts are below amazonaws.com and vouched for by Amazon's roots; not China's, nor
-# those of governments and their services. botocore's own pattern (partitions.json).
+# Regions with hosts below amazonaws.com that Amazon's roots vouch for. China's and governments'
+# regions are not among them. The pattern is botocore's own (partitions.json).
 REGIONS = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
 
 
@@ -34,7 +34,7 @@ def client(
     read_timeout_s: float,
     before_try: Callable[[], None],
 ) -> AwsJson | None:
-    """Our own client of a service; None where botocore has to call it."""
+    """Our own client of a service, or None if botocore has to call it."""
     if service not in SERVICES or not serves(where):
         return None
     target, version = SERVICES[service]
@@ -52,7 +52,7 @@ def client(
 
 
 def serves(where: Stack) -> bool:
-    """Whether our own client knows the way. Raises ValueError for a setting that is neither."""
+    """Whether our own client can call the service. Raises ValueError for an unknown setting."""
     setting = os.environ.get(SETTING)
     if setting:
         if setting not in ("botocore", "own"):
@@ -62,7 +62,7 @@ def serves(where: Stack) -> bool:
         parts = urlsplit(where.endpoint_url)
         return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
     return (
-        _keys() is not None  # else a profile has them, or ECS, EKS or SnapStart, and they expire
+        _keys() is not None  # others come from a profile, ECS, EKS or SnapStart, and expire
         and bool(REGIONS.fullmatch(where.region))
         and not any(
             ASKS_FOR_BOTOCORE.fullmatch(name) for name, value in os.environ.items() if value
@@ -72,7 +72,7 @@ def serves(where: Stack) -> bool:
 
 
 def _keys() -> Keys | None:
-    """The keys that Lambda gives a function; read anew each time, as botocore does."""
+    """The keys that Lambda gives a function. They are read anew each time, as botocore does."""
     found = os.environ
     if "AWS_ACCESS_KEY_ID" not in found or "AWS_SECRET_ACCESS_KEY" not in found:
         return None
@@ -81,9 +81,9 @@ def _keys() -> Keys | None:
 
 
 def _local_keys() -> Keys:
-    return _keys() or Keys("local", "local")  # which no real account knows
+    return _keys() or Keys("local", "local")  # no real account knows them
 
 
 def _configuration() -> Path:
-    """botocore's file, which may say all that the variables do; there is none on Lambda."""
+    """botocore's file, which may set all that the variables do. Lambda has none."""
     return Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))

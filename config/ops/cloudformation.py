@@ -36,7 +36,7 @@ def stack_name(stage: str) -> str:
 
 
 def snake_case(name: str) -> str:
-    """`UserPoolId` → `user_pool_id`: an output's name as the field of config.stack.Stack."""
+    """Turns an output's name into a field of config.stack.Stack: `UserPoolId` → `user_pool_id`."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
@@ -70,7 +70,7 @@ def apply_locally(
             progress=progress,
             interval_s=0.1,
         )
-        # The embedded CloudFormation takes TimeToLiveSpecification and does nothing with it.
+        # The embedded CloudFormation accepts TimeToLiveSpecification and ignores it.
         local_client("dynamodb", endpoint_url).update_time_to_live(
             TableName=outputs["TableName"],
             TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
@@ -98,9 +98,9 @@ def apply(
 ) -> dict[str, str]:
     """Create or update the stage's stack, wait until it is done, and return its outputs.
 
-    `watch` means the second one, of `production.yaml`, which the embedded AWS cannot have.
-    A parameter that is not given keeps the value it has, or takes its default. An unchanged stack
-    is a success. Raises ProvisioningError with the first failed resource and AWS's reason.
+    With `watch` it is the second stack, of `production.yaml`, which the embedded AWS cannot make.
+    A parameter that is not given keeps its value, or takes its default. An unchanged stack is a
+    success. Raises ProvisioningError with the first failed resource and AWS's reason.
     """
     name = stack_name(stage) + ("-watch" if watch else "")
     template = WATCH_TEMPLATE if watch else TEMPLATE
@@ -120,7 +120,7 @@ def apply(
         if "No updates are to be performed" not in message:
             raise ProvisioningError(f"{name}: {message}") from error
         progress(f"{name}: nothing to change")
-        wanted |= {"UPDATE_ROLLBACK_COMPLETE"}  # an earlier update failed; this is what it had
+        wanted |= {"UPDATE_ROLLBACK_COMPLETE"}  # after an update that failed, these are its outputs
     done = _settled(client, name, progress, interval_s, seen)
     if done is None or done["StackStatus"] not in wanted:
         raise ProvisioningError(f"{name}: {_reason(client, name, seen, done)}")
@@ -128,7 +128,7 @@ def apply(
 
 
 def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
-    """The outputs of the stage's stack as it is. Raises ProvisioningError where there is none."""
+    """The outputs of the stage's present stack. Raises ProvisioningError if there is none."""
     stack = _described(client, stack_name(stage))
     if stack is None:
         raise ProvisioningError(f"{stack_name(stage)}: there is no such stack")
@@ -142,7 +142,7 @@ def _outputs(stack: "StackTypeDef") -> dict[str, str]:
 def changes(
     client: "CloudFormationClient", *, stage: str, parameters: Mapping[str, str]
 ) -> list[str]:
-    """What `apply` would do, a line for each resource; the stack stays as it is."""
+    """Lists what `apply` would do, one line for each resource. Changes nothing."""
     name = stack_name(stage)
     present = _described(client, name)
     request = _request(client, name, present, {"Stage": stage, **parameters}, TEMPLATE)
@@ -154,7 +154,7 @@ def changes(
         return _described_changes(client, name, change_set)
     finally:
         client.delete_change_set(StackName=name, ChangeSetName=change_set)
-        if present is None:  # a change set that creates has made an empty stack
+        if present is None:  # the change set of a new stack has made an empty one
             client.delete_stack(StackName=name)
 
 
@@ -185,7 +185,7 @@ def _request(
     parameters: Mapping[str, str],
     path: Path,
 ) -> dict[str, Any]:
-    """What all three ways to change a stack take; a parameter that is not given stays."""
+    """The arguments of every call that changes a stack. Parameters that are not given stay."""
     given: list[Any] = [
         {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
     ]
@@ -201,7 +201,7 @@ def _request(
         "TemplateBody": body,
         "Parameters": given,
         "Capabilities": ["CAPABILITY_IAM"],  # the function's role
-        # All of a stage, for the bill; Zappa gives the function and the API the same ones.
+        # Marks a whole stage on the bill. Zappa gives the function and the API the same tags.
         "Tags": [
             {"Key": "service", "Value": "parley"},
             {"Key": "stage", "Value": parameters["Stage"]},
@@ -216,9 +216,9 @@ def _settled(
     interval_s: float,
     seen: set[str] | None = None,
 ) -> "StackTypeDef | None":
-    """The stack once nothing is in progress, None if it does not exist.
+    """Waits until nothing is in progress and returns the stack, or None if it does not exist.
 
-    With `seen`, each event that is not in it yet is told as progress.
+    With `seen`, it reports each event that is not in it yet as progress.
     """
     told = set(seen or ())
     deadline = time.monotonic() + WITHIN_S
@@ -273,7 +273,7 @@ def _reason(
     seen: set[str],
     done: "StackTypeDef | None",
 ) -> str:
-    """Which resource failed first, and why: the others were only cancelled for it."""
+    """The resource that failed first, and the reason. The others were only cancelled for it."""
     for event in _unseen(client, name, seen):
         status = event.get("ResourceStatus", "")
         reason = event.get("ResourceStatusReason", "")

@@ -1,4 +1,4 @@
-"""What a month costs: units measured by the tests, times dated prices, times what learners do."""
+"""The cost of a month: units that tests measure, times dated prices, times learners' requests."""
 
 import json
 from collections import defaultdict
@@ -11,10 +11,10 @@ PRICES = Path(__file__).with_name("prices.json")
 
 @dataclass(frozen=True)
 class Operation:
-    """One request: DynamoDB's units, round trips to AWS, and how often a learner makes it a month.
+    """One request: its DynamoDB units, its round trips to AWS, and its number a month.
 
-    The units are those of `docs/access-patterns.md`; tests/test_cost.py measures some of them
-    again.
+    The number is that of one active learner. The units are those of `docs/access-patterns.md`;
+    tests/test_cost.py measures some of them again.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Operation:
     round_trips: int
 
 
-# An active learner: twenty days a month, thirty reviews and two new cards on each.
+# An active learner studies on twenty days a month: thirty reviews and two new cards on each.
 STUDY_DAYS, REVIEWS_A_DAY, NEW_CARDS_A_DAY = 20, 30, 2
 OPERATIONS = (
     Operation("POST /flashcards/{id}/reviews", STUDY_DAYS * REVIEWS_A_DAY, 3, 27, 2),
@@ -35,18 +35,18 @@ OPERATIONS = (
     Operation("POST /auth/login", 2, 2, 6, 4),
 )
 # A study reminder's mail, from its place in the due index to its record, with a look at a full
-# study queue: no request of anyone's.
+# study queue. No request causes it.
 MAIL = Operation("a reminder by mail", STUDY_DAYS, 36, 20, 9)
 STORED_GB = 0.004  # a thousand cards with their index entries, a year of reviews
-LOG_BYTES = 420  # our line of a request, and Lambda's own report
+LOG_BYTES = 420  # our log line of a request, and Lambda's own report
 MEMORY_GB = 1.0
-# Not measured on AWS: our own part of a request at 0.58 of a processor, and one call's way.
+# Estimates, not measured on AWS: our own part of a request at 0.58 of a processor, and one call.
 OWN_S, ROUND_TRIP_S = 0.012, 0.008
-# One a minute, half a unit for each of eight shards.
+# One sweep a minute, with half a unit for each of eight shards.
 SWEEPS_A_MONTH, SWEEP_S, SWEEP_READS = 43_800, 0.1, 4
-# The gate keeps its answer for a minute of study.
+# API Gateway keeps the authorizer's answer for a minute of study.
 GATE_A_MONTH, GATE_S = STUDY_DAYS * 10, 0.005
-# Two rounds a night over the accounts (0.05 units each); a fit in four weeks reads a year's log.
+# Two rounds a night over the accounts (0.05 units each). Every four weeks a fit reads a year's log.
 ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
 
 
@@ -57,7 +57,7 @@ def prices() -> dict[str, float]:
 
 
 def units_of(operation: Operation) -> dict[str, float]:
-    """What one such request uses, by the names of the prices."""
+    """The units that one such request uses, by the names of the prices."""
     seconds = OWN_S + operation.round_trips * ROUND_TRIP_S
     return {
         "request": 1,
@@ -70,12 +70,12 @@ def units_of(operation: Operation) -> dict[str, float]:
 
 
 def price_of(units: Mapping[str, float], at: Mapping[str, float]) -> float:
-    """USD of so many units."""
+    """The price of these units in USD."""
     return sum(amount * at[name] for name, amount in units.items())
 
 
 def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
-    """USD a month by kind of unit, for so many active learners; free tiers are left out."""
+    """USD a month for so many active learners, by kind of unit. Free tiers are left out."""
     used: dict[str, float] = defaultdict(float)
     for operation in OPERATIONS:
         for name, amount in units_of(operation).items():

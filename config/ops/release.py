@@ -1,6 +1,6 @@
-"""Brings a stage to AWS and takes it away: stack, key, package, function, schedules, check.
+"""Releases a stage to AWS and removes it: stack, key, package, function, schedules, check.
 
-Every step finds out what is there already, so that a release that was interrupted is repeated.
+Every step looks at the present state first, so that an interrupted release can be repeated.
 """
 
 import json
@@ -30,12 +30,12 @@ CHECK_EVERY_S = 2.0
 
 
 class ReleaseError(RuntimeError):
-    """The stage is not as it should be; the text says what failed and what was done about it."""
+    """A release failed. The text says at which step, and in which state the stage is now."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An AWS account's region, or the embedded AWS at `endpoint_url`."""
+    """A region of an AWS account, or the embedded AWS at `endpoint_url`."""
 
     session: boto3.Session
     endpoint_url: str | None = None
@@ -48,21 +48,21 @@ class Environment:
         return str(self.session.region_name)
 
     def address(self, api_id: str, stage: str) -> tuple[str, dict[str, str]]:
-        """Where an API answers, and the headers that lead there."""
+        """The address of an API, and the headers that a request to it needs."""
         if self.endpoint_url is None:
             return f"https://{api_id}.execute-api.{self.region}.amazonaws.com/{stage}", {}
         host = f"{api_id}{EMBEDDED_HOSTS}:{urlsplit(self.endpoint_url).port}"
         return f"{self.endpoint_url}/{stage}", {"Host": host}
 
     def public_url(self, api_id: str, stage: str, domain: str) -> str:
-        """What learners' links begin with; `domain` is the API's own, or a pattern of hosts."""
+        """The beginning of learners' links. `domain` is the API's own, or a pattern of hosts."""
         if domain and not domain.startswith("."):
             return f"https://{domain}"
         base, headers = self.address(api_id, stage)
         return f"http://{headers['Host']}/{stage}" if headers else base
 
     def process_variables(self) -> dict[str, str]:
-        """The same for Zappa, in the words of botocore."""
+        """The place as botocore's environment variables, for Zappa."""
         credentials = self.session.get_credentials()
         if credentials is None:
             raise ReleaseError("there are no AWS credentials: `aws configure`, or AWS_PROFILE")
@@ -78,7 +78,7 @@ class Environment:
 
 
 def function_name(stage: str) -> str:
-    """The function that Zappa makes for a stage, and Zappa's stack with the API."""
+    """The name of a stage's function, and of the stack with its API. Zappa makes both."""
     return f"parley-api-{stage}"
 
 
@@ -92,10 +92,10 @@ def deploy(
     into: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Makes the stage what this checkout says, or releases a `package` that was made before.
+    """Releases this checkout to the stage, or a `package` that was made before.
 
-    Returns the stage's address. Raises ProvisioningError, BundleError, or ReleaseError; a new
-    version that fails its check is replaced by the one before.
+    Returns the stage's address. If the new version fails its check, the version before replaces it.
+    Raises ProvisioningError, BundleError, or ReleaseError.
     """
     if place.endpoint_url:
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
@@ -127,7 +127,7 @@ def deploy(
 
 
 def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -> None:
-    """It asks IAM about everything where AWS asks about the identity that sends."""
+    """Allows all sending: the embedded SES asks IAM about more resources than AWS does."""
     statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
     place.client("iam").put_role_policy(
         RoleName=outputs["RoleArn"].rpartition("/")[2],
@@ -137,9 +137,9 @@ def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -
 
 
 def _watching(client: Any) -> set[str]:
-    """The parameters of the second template, which the embedded AWS does not know all of.
+    """The parameters of the second template, except the stage, which both share.
 
-    Its stage is the first one's.
+    The embedded AWS does not know all resources of that template.
     """
     return cloudformation.declared(client, cloudformation.WATCH_TEMPLATE) - {"Stage"}
 
@@ -157,7 +157,7 @@ def release(
     target: Target | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Makes a finished package the one that answers. Raises BundleError, ReleaseError."""
+    """Releases a finished package and checks it. Raises BundleError, ReleaseError."""
     target = target or Target.of_stage(stage)
     values: dict[str, Any] = {"aws_region": place.region, **target.settings}
     before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
@@ -179,7 +179,7 @@ def release(
 
 
 def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
-    """The function's variable that only a stage with an API can have."""
+    """The function's variable with the API's address, which exists only after the API."""
     url = place.public_url(_api_id(stage, place), stage, outputs["ApiDomain"])
     return {"PARLEY_PUBLIC_URL": url}
 
@@ -192,7 +192,7 @@ def _run_zappa(
 
 
 def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
-    """The code that answers now, saved at `path`; None before the first release."""
+    """Saves the present code of the function at `path`. Returns None before the first release."""
     try:
         function = place.client("lambda").get_function(FunctionName=function_name(stage))
     except ClientError as error:
@@ -205,7 +205,7 @@ def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """What Zappa leaves out: what it sets at creation only, what needs the API, and throttling."""
+    """Sets what Zappa sets at creation only, what needs the API's address, and throttling."""
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
     try:
@@ -231,7 +231,7 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
 
 
 def check(stage: str, place: Environment, progress: Progress = silent) -> None:
-    """Asks the deployed API whether it is well. Raises ReleaseError with its last answer."""
+    """Asks the deployed API's health checks. Raises ReleaseError with the last answer."""
     base, headers = place.address(_api_id(stage, place), stage)
     for path in CHECKED:
         progress(f"Checking {base}{path}")
@@ -254,7 +254,7 @@ def _answer(url: str, headers: Mapping[str, str]) -> str:
 
 
 def _api_id(stage: str, place: Environment) -> str:
-    """The API that Zappa's own stack made. Raises ReleaseError."""
+    """The id of the API in Zappa's own stack. Raises ReleaseError."""
     try:
         resource = place.client("cloudformation").describe_stack_resource(
             StackName=function_name(stage), LogicalResourceId="Api"
@@ -265,12 +265,12 @@ def _api_id(stage: str, place: Environment) -> str:
 
 
 def secret_key_name(stage: str) -> str:
-    """The parameter with the stage's signing keys."""
+    """The name of the parameter with the stage's signing keys."""
     return f"/parley/{stage}/secret-key"
 
 
 def ensure_secret_key(stage: str, place: Environment, progress: Progress = silent) -> None:
-    """Makes the signing key of a stage that has none; it is seen by nobody."""
+    """Makes a signing key for a stage that has none. Nobody sees it."""
     try:
         place.client("ssm").put_parameter(
             Name=secret_key_name(stage), Value=new_key(), Type="SecureString", Overwrite=False
@@ -283,7 +283,7 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
 
 
 def rotate_secret_key(stage: str, place: Environment) -> None:
-    """Puts a new key before the present one, which goes on opening what it closed."""
+    """Puts a new key before the present one, which still opens what it sealed."""
     client, name = place.client("ssm"), secret_key_name(stage)
     present = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"].split()
     client.put_parameter(
@@ -299,7 +299,7 @@ def undeploy(
     into: Path | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Takes function, API and schedules away. The stack, and with it the data, stays."""
+    """Removes function, API and schedules. The stack stays, and the data with it."""
     outputs = cloudformation.outputs(place.client("cloudformation"), stage)
     bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
     remove(stage, place, bundle, outputs, progress)
@@ -312,14 +312,14 @@ def remove(
     outputs: Mapping[str, str],
     progress: Progress = silent,
 ) -> None:
-    """The same with a bundle that is there: Zappa needs its settings. Raises BundleError."""
+    """Runs Zappa's undeploy with the settings of a bundle. Raises BundleError."""
     configure(bundle, stage, {"aws_region": place.region}, outputs)
     progress(f"{function_name(stage)}: undeploy")
     bundle.run_zappa("undeploy", stage, "--yes", **place.process_variables())
 
 
 def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:
-    """What a release would change, in words; nothing is changed."""
+    """Lists what a release would change. Changes nothing."""
     lines = cloudformation.changes(
         place.client("cloudformation"), stage=stage, parameters=parameters
     )

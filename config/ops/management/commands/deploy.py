@@ -16,7 +16,7 @@ from config.ops.package import BundleError, Target
 
 
 class Command(BaseCommand):
-    """Repeated, it changes what has changed; `--undo` takes the service away and leaves data."""
+    """`manage.py deploy STAGE`. A repeated run applies changes; `--undo` keeps the data."""
 
     help = "Provision a stage, package, deploy or update, check, and go back if the check fails."
     requires_system_checks: list[str] = []
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--rotate-key", action="store_true", help="sign with a new key")
 
     def handle(self, *, stage: str, region: str | None, parameter: list[str], **o: Any) -> None:
-        # botocore's own variable: with it all of this happens on the embedded AWS.
+        # botocore's own variable. With it, the release goes to the embedded AWS.
         endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
         place = release.Environment(boto3.Session(region_name=region), endpoint_url)
         target = Target.here() if endpoint_url else None

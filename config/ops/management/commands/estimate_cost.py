@@ -1,4 +1,4 @@
-"""What Parley costs a month on AWS."""
+"""Estimates the monthly cost of Parley on AWS."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,7 +11,7 @@ SCALES = (100, 10_000, 1_000_000)
 
 
 class Command(BaseCommand):
-    """`manage.py estimate_cost`: the tables of docs/cost.md."""
+    """`manage.py estimate_cost` prints the tables of docs/cost.md."""
 
     help = "Estimate a month's bill from measured units and dated prices."
     requires_system_checks: list[str] = []
