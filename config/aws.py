@@ -214,7 +214,7 @@ def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
 
 
 def invoke_async(task: str, **arguments: Any) -> bool:
-    """Starts a task, e.g. `learning.tasks.optimize`, in the deployed function. Does not wait for it.
+    """Starts a task, e.g. `learning.tasks.optimize`, in the deployed function. Does not wait.
 
     The arguments become part of its event. Returns False in local runs and tests, which have no
     function. Raises ClientError, ServiceUnavailable.

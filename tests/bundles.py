@@ -27,14 +27,14 @@ AHEAD = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where the stage is, what it was made from, and the environment for further chores."""
+    """A deployed stage: its place, its bundle, and the environment for further chores."""
 
     place: release.Environment
     bundle: Bundle
     environment: dict[str, str]
 
     def make(self, chore: str, *options: str) -> str:
-        """What `make` says on doing a chore of the stage."""
+        """Runs a `make` chore of the stage and returns its output."""
         command = ["make", "--no-print-directory", chore, f"STAGE={STAGE}"]
         done = subprocess.run(
             [*command, f"OPTIONS={' '.join(options)}"],

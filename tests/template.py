@@ -9,7 +9,7 @@ from config.ops import cloudformation
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """YAML with CloudFormation's functions, which nothing that is read here depends on."""
+    """YAML with CloudFormation's functions left as they are: nothing read here needs them."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")
@@ -24,7 +24,7 @@ def properties(resource: str) -> dict[str, Any]:
 
 
 def table_definition() -> dict[str, Any]:
-    """What `create_table` needs of the table."""
+    """The table's definition as arguments of `create_table`."""
     return {
         name: properties("Table")[name]
         for name in (

@@ -1,4 +1,4 @@
-"""What a month costs: the units are those that DynamoDB counts, the tables those in the docs."""
+"""The cost of a month: DynamoDB counts the same units, and the docs have the same tables."""
 
 import io
 import json

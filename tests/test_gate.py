@@ -1,4 +1,4 @@
-"""The gate before the API: which routes it leaves open, and what it says of a token."""
+"""The gate before the API: its open routes, and its verdict on tokens."""
 
 import io
 import json

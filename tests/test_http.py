@@ -1,4 +1,4 @@
-"""What every endpoint has in common: problems, request ids, headers, media types, logs."""
+"""The common part of every endpoint: problems, request ids, headers, media types, logs."""
 
 import json
 import logging

@@ -31,7 +31,7 @@ NEVER = (
 
 
 def read(path: Path) -> Any:
-    """A template as cfn-lint reads it, which takes longer to import than all of Parley."""
+    """Reads a template with cfn-lint, which takes longer to import than all of Parley."""
     from cfnlint.decode.decode import decode_str
 
     found, faults = decode_str(path.read_text())
@@ -58,7 +58,7 @@ def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> N
 
 
 def test_google_writes_what_the_client_may_write_and_never_the_address(template: Any) -> None:
-    """Cognito writes what is mapped with the client's right, which access tokens have as well."""
+    """Cognito writes mapped attributes with the client's right, which access tokens share."""
     google = read(cloudformation.WATCH_TEMPLATE)["Resources"]["Google"]["Properties"]
     mapped = set(google["AttributeMapping"])
     client = template["Resources"]["Client"]["Properties"]

@@ -1,4 +1,4 @@
-"""What runs at night: accounts that nobody verified go, schedulers are fitted by turns."""
+"""The nightly rounds: unverified accounts are deleted, and schedulers are fitted in turn."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -60,7 +60,7 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def apply(client: Any, stage: str, **parameters: str) -> tuple[dict[str, str], list[str]]:
-    """The outputs, and what was told meanwhile."""
+    """The outputs, and the lines of progress."""
     told: list[str] = []
     outputs = ops_cloudformation.apply(
         client, stage=stage, parameters=parameters, progress=told.append, interval_s=0.05

@@ -309,7 +309,7 @@ def test_only_rsa_keys_with_a_name_are_taken(keys_answer: dict[str, Any]) -> Non
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[None]:
-    """The service trusts the pool of these tests, whose keys it knows; AWS is not there."""
+    """The service trusts the keys of these tests' pool, without AWS."""
     nothing = {field.name: "none" for field in fields(Stack)}
     region, pool_id = "eu-central-1", ISSUER.rpartition("/")[2]
     ours = {"region": region, "user_pool_id": pool_id, "client_id": CLIENT}
@@ -326,7 +326,7 @@ def ask(token: str) -> Any:
 
 
 def test_over_http_a_good_token_leads_on_to_the_table(pool: None) -> None:
-    """Which is not there: so an attack that got through would not be answered 401 below."""
+    """The table is missing, so an attack that got through would not be answered 401 below."""
     assert ask(GOOD).status_code == 503
 
 

@@ -93,7 +93,7 @@ class Bundle:
         return self.folder.parent / "parley-runtime"
 
     def run_zappa(self, *arguments: str, **environment: str) -> str:
-        """Runs Zappa in the folder and returns its output. Raises BundleError with the last lines."""
+        """Runs Zappa in the folder and returns its output. Raises BundleError with its end."""
         return _run(
             [self.zappa, *arguments],
             cwd=self.folder,

@@ -97,7 +97,7 @@ def imports_of(source: str) -> set[str]:
 
 
 def single_importers(modules: dict[str, Path]) -> dict[str, str]:
-    """The only importer of each module that has one, where a reader would not expect it.
+    """Modules with a single importer, and that importer, where a reader would not expect it.
 
     Expected are: a resource (`api/`), which its `urls` import; the service of one resource; items,
     which `models/__init__` imports to register them; and commands and Django's fixed names.
@@ -173,7 +173,7 @@ def watched() -> Iterator[Passage]:
 
 
 def passages() -> Iterator[tuple[str, Passage]]:
-    """What each request passes: the second of two alike, so that all is loaded and cached."""
+    """The files that each request passes: the second of two alike, with all caches full."""
     from django.conf import settings
 
     from tests.accounts_helpers import api, log_in, sign_up
@@ -218,7 +218,7 @@ def second(request: Callable[[], Any]) -> Passage:
 
 
 def second_mail(token: str) -> Passage:
-    """The files that a sweep passes which mails one reminder; another one went before it."""
+    """The files that a sweep passes to mail one reminder, after another one."""
     from time_machine import travel
 
     from reminders.services.sweep import sweep
