@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast bench-client contract lint audit package deploy undeploy schema clean
+.PHONY: help setup run test test-fast bench-client contract lint fix audit package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -70,6 +70,10 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff format --check
 	@$(RUN)mypy
 	@$(RUN)lint-imports
+
+fix: setup ## What a formatter can mend: layout, imports, and lint with a safe remedy
+	@$(RUN)ruff check --fix-only
+	@$(RUN)ruff format
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
 	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \
