@@ -24,6 +24,11 @@ TTL_ATTRIBUTE = "expires_at"
 LOCAL_REGION = "eu-central-1"
 WITHIN_S = 1800
 POLL_S = 3.0
+# Stacks that no update mends. REVIEW_IN_PROGRESS is the empty one of an interrupted dry run.
+UNUSABLE = frozenset(
+    ["CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"]
+)
+PROTECTED_STAGE = "prod"
 
 
 class ProvisioningError(RuntimeError):
@@ -101,15 +106,17 @@ def apply(
     With `watch` it is the second stack, of `production.yaml`, which the embedded AWS cannot make.
     A parameter that is not given keeps its value, or takes its default. An unchanged stack is a
     success. Raises ProvisioningError with the first failed resource and AWS's reason.
+
+    The protected stage gets its deletion protection by a second update: it would block the rollback
+    of a failed creation.
     """
     name = stack_name(stage) + ("-watch" if watch else "")
     template = WATCH_TEMPLATE if watch else TEMPLATE
     interval_s = interval_s or POLL_S
-    present = _settled(client, name, progress, interval_s)
-    if present and present["StackStatus"] == "ROLLBACK_COMPLETE":
-        progress(f"{name}: removing what a failed creation left")
-        client.delete_stack(StackName=name)
-        present = _settled(client, name, progress, interval_s)
+    present = usable(client, name, progress, interval_s)
+    protected = stage == PROTECTED_STAGE and not watch
+    if protected and present:
+        parameters = {**parameters, "Protected": "true"}
     seen = {event["EventId"] for event in _events(client, name)} if present else set()
     wanted = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     try:
@@ -124,7 +131,27 @@ def apply(
     done = _settled(client, name, progress, interval_s, seen)
     if done is None or done["StackStatus"] not in wanted:
         raise ProvisioningError(f"{name}: {_reason(client, name, seen, done)}")
+    if protected and present is None:
+        return apply(client, stage=stage, parameters={}, progress=progress, interval_s=interval_s)
     return _outputs(done)
+
+
+def usable(
+    client: "CloudFormationClient",
+    name: str,
+    progress: Progress = silent,
+    interval_s: float | None = None,
+) -> "StackTypeDef | None":
+    """Waits until nothing is in progress, and removes a stack that can only be made anew.
+
+    Returns the stack, or None if there is none.
+    """
+    present = _settled(client, name, progress, interval_s or POLL_S)
+    if present and present["StackStatus"] in UNUSABLE:
+        progress(f"{name}: removing what a failed creation left")
+        client.delete_stack(StackName=name)
+        present = _settled(client, name, progress, interval_s or POLL_S)
+    return present
 
 
 def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
@@ -133,6 +160,13 @@ def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
     if stack is None:
         raise ProvisioningError(f"{stack_name(stage)}: there is no such stack")
     return _outputs(stack)
+
+
+def parameters(client: "CloudFormationClient", name: str) -> dict[str, str]:
+    """The parameters of a stack, by name. Empty if there is no such stack."""
+    stack = _described(client, name)
+    given = stack.get("Parameters", []) if stack else []
+    return {one["ParameterKey"]: one["ParameterValue"] for one in given}
 
 
 def _outputs(stack: "StackTypeDef") -> dict[str, str]:
@@ -145,6 +179,8 @@ def changes(
     """Lists what `apply` would do, one line for each resource. Changes nothing."""
     name = stack_name(stage)
     present = _described(client, name)
+    if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":
+        present = None
     request = _request(client, name, present, {"Stage": stage, **parameters}, TEMPLATE)
     kind: Any = "UPDATE" if present else "CREATE"
     change_set = client.create_change_set(
@@ -194,7 +230,7 @@ def _request(
         known = declared(client, path)
         for parameter in present.get("Parameters", []):
             key = parameter["ParameterKey"]
-            if key in known - parameters.keys():
+            if key in known.keys() - parameters.keys():
                 given.append({"ParameterKey": key, "UsePreviousValue": True})
     return {
         "StackName": name,
@@ -229,16 +265,22 @@ def _settled(
                 told.add(event["EventId"])
                 if not event.get("ResourceStatus", "").endswith("_IN_PROGRESS"):
                     progress(f"{event['LogicalResourceId']}: {event.get('ResourceStatus')}")
-        if stack is None or not stack["StackStatus"].endswith("_IN_PROGRESS"):
+        if stack is None or not _is_changing(stack):
             return stack
         threading.Event().wait(interval_s)
     raise ProvisioningError(f"{name}: still not done after {WITHIN_S // 60} minutes")
 
 
-def declared(client: "CloudFormationClient", path: Path) -> set[str]:
-    """The names of a template's parameters."""
+def _is_changing(stack: "StackTypeDef") -> bool:
+    """Whether AWS works on the stack. In REVIEW_IN_PROGRESS it only waits for a change set."""
+    status = stack["StackStatus"]
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+
+
+def declared(client: "CloudFormationClient", path: Path) -> dict[str, str]:
+    """The parameters of a template, with their defaults."""
     template = client.validate_template(TemplateBody=path.read_text())
-    return {parameter["ParameterKey"] for parameter in template["Parameters"]}
+    return {one["ParameterKey"]: one.get("DefaultValue", "") for one in template["Parameters"]}
 
 
 def _described(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":

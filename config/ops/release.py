@@ -100,10 +100,9 @@ def deploy(
     if place.endpoint_url:
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
     client = place.client("cloudformation")
-    watching = set() if place.endpoint_url else _watching(client)
-    outputs = cloudformation.apply(
-        client, stage=stage, parameters=_without(parameters, watching), progress=progress
-    )
+    watching = _watching(client, parameters)
+    first = {**_mail_identity(stage, place, parameters), **_without(parameters, watching)}
+    outputs = cloudformation.apply(client, stage=stage, parameters=first, progress=progress)
     if place.endpoint_url:
         _let_the_embedded_ses_send(place, outputs)
     ensure_secret_key(stage, place, progress)
@@ -114,7 +113,7 @@ def deploy(
         bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
     release(stage, place, bundle, outputs, target=target, progress=progress)
     api_id = _api_id(stage, place)
-    if place.endpoint_url is None:
+    if place.endpoint_url is None:  # the embedded AWS does not know all resources of it
         values = {**outputs, **parameters, "ApiId": api_id}
         cloudformation.apply(
             client,
@@ -136,12 +135,48 @@ def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -
     )
 
 
-def _watching(client: Any) -> set[str]:
-    """The parameters of the second template, except the stage, which both share.
+def _watching(client: Any, parameters: Mapping[str, str]) -> set[str]:
+    """The parameters of the second template alone. Raises ReleaseError for one that neither has.
 
-    The embedded AWS does not know all resources of that template.
+    AWS would refuse it too, but only in the middle of a release.
     """
-    return cloudformation.declared(client, cloudformation.WATCH_TEMPLATE) - {"Stage"}
+    first = cloudformation.declared(client, cloudformation.TEMPLATE).keys()
+    second = cloudformation.declared(client, cloudformation.WATCH_TEMPLATE).keys()
+    if unknown := sorted(parameters.keys() - first - second):
+        raise ReleaseError(f"no template has a parameter {', '.join(unknown)}")
+    return second - first
+
+
+def _mail_identity(stage: str, place: Environment, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Whether the stage's stack owns the identity of its mail domain, as a parameter.
+
+    SES has one identity for a domain. If it exists and is not this stack's, the stack shares it:
+    another stage has made it, or an earlier stack of this stage has left it.
+    """
+    client, name = place.client("cloudformation"), cloudformation.stack_name(stage)
+    if "OwnsMailIdentity" in parameters:
+        return {}
+    defaults = cloudformation.declared(client, cloudformation.TEMPLATE)
+    values = {**defaults, **cloudformation.parameters(client, name), **parameters}
+    domain = values["MailFrom"].partition("@")[2]
+    if domain == _own_identity(client, name):
+        return {}
+    try:
+        place.client("sesv2").get_email_identity(EmailIdentity=domain)
+    except ClientError as error:
+        if error_code(error) != "NotFoundException":
+            raise
+        return {"OwnsMailIdentity": "true"}
+    return {"OwnsMailIdentity": "false"}
+
+
+def _own_identity(client: Any, name: str) -> str:
+    """The domain of the identity that a stack owns, or nothing."""
+    try:
+        resource = client.describe_stack_resource(StackName=name, LogicalResourceId="MailIdentity")
+    except ClientError:  # no stack, or one without an identity
+        return ""
+    return str(resource["StackResourceDetail"].get("PhysicalResourceId", ""))
 
 
 def _without(parameters: Mapping[str, str], names: set[str]) -> dict[str, str]:
@@ -160,6 +195,7 @@ def release(
     """Releases a finished package and checks it. Raises BundleError, ReleaseError."""
     target = target or Target.of_stage(stage)
     values: dict[str, Any] = {"aws_region": place.region, **target.settings}
+    _remove_half_of_a_first_release(stage, place, progress)
     before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
     public = _public_url(stage, place, outputs) if before else {}
     configure(bundle, stage, values, outputs, variables=public)
@@ -176,6 +212,24 @@ def release(
         _run_zappa("update", stage, place, bundle, before, progress)
         _finish(stage, place, outputs)
         raise ReleaseError(f"{error}. The version before answers again") from error
+
+
+def _remove_half_of_a_first_release(stage: str, place: Environment, progress: Progress) -> None:
+    """Removes a function without an API, which nobody can have called.
+
+    Zappa makes the function, then its schedules, then the API's stack. A release that was cut in
+    between leaves a function which Zappa neither makes again nor gives an API.
+    """
+    name = function_name(stage)
+    if cloudformation.usable(place.client("cloudformation"), name, progress):
+        return
+    try:
+        place.client("lambda").delete_function(FunctionName=name)
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+    else:
+        progress(f"{name}: removing what an interrupted first release left")
 
 
 def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -313,23 +367,36 @@ def remove(
     progress: Progress = silent,
 ) -> None:
     """Runs Zappa's undeploy with the settings of a bundle. Raises BundleError."""
+    name = function_name(stage)
+    if _function(stage, place) is None:  # Zappa removes it last, and would stumble over its lack
+        place.client("cloudformation").delete_stack(StackName=name)
+        cloudformation.usable(place.client("cloudformation"), name, progress)
+        progress(f"{name}: nothing is left to undeploy")
+        return
     configure(bundle, stage, {"aws_region": place.region}, outputs)
-    progress(f"{function_name(stage)}: undeploy")
+    progress(f"{name}: undeploy")
     bundle.run_zappa("undeploy", stage, "--yes", **place.process_variables())
 
 
 def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:
-    """Lists what a release would change. Changes nothing."""
-    lines = cloudformation.changes(
-        place.client("cloudformation"), stage=stage, parameters=parameters
-    )
+    """Lists what a release would change. Changes nothing. Raises what `deploy` raises."""
+    client = place.client("cloudformation")
+    watching = _watching(client, parameters)
+    first = {**_mail_identity(stage, place, parameters), **_without(parameters, watching)}
+    lines = cloudformation.changes(client, stage=stage, parameters=first)
+    function = _function(stage, place)
+    last = f"update (last on {function['LastModified']})" if function else "make"
+    return [*lines, f"{function_name(stage)}: {last}"]
+
+
+def _function(stage: str, place: Environment) -> dict[str, Any] | None:
+    """The configuration of the stage's function, or None if there is none."""
     try:
-        function = place.client("lambda").get_function_configuration(
+        found: dict[str, Any] = place.client("lambda").get_function_configuration(
             FunctionName=function_name(stage)
         )
-        lines.append(f"{function_name(stage)}: update (last on {function['LastModified']})")
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
-        lines.append(f"{function_name(stage)}: make")
-    return lines
+        return None
+    return found
