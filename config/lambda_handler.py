@@ -1,12 +1,13 @@
 """Lambda's entry: HTTP goes to Django, and API Gateway's question to the authorizer.
 
-All other events (schedules, SNS) go to Zappa's handler, which loads boto3 and werkzeug. No request
-needs those two. This module loads all that requests need, since it runs in Lambda's INIT phase,
-which has a whole processor.
+SNS's messages go to our own task. Zappa's handler would find the task by the topic's name, which a
+package that was made for no stage in particular does not have, and would run any function that a
+message names. All other events (schedules, commands) go to Zappa's handler, which loads boto3 and
+werkzeug. No request needs those two. This module loads all that requests need, since it runs in
+Lambda's INIT phase, which has a whole processor.
 """
 
 import gc
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def _loading() -> Iterator[None]:
 
 with _loading():
     from apig_wsgi import make_lambda_handler
+    from django.conf import settings
     from django.urls import URLResolver, get_resolver
     from django.utils.module_loading import import_string
 
@@ -56,7 +58,7 @@ PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
 
 class CommandRefused(RuntimeError):
-    """A message asks for code by name. Zappa would run any; we run only the deployment's."""
+    """An event asks for raw Python, which Zappa would run."""
 
 
 def stage_prefix(event: Event) -> str:
@@ -107,7 +109,10 @@ def lambda_handler(event: Event, context: Any) -> Any:
         return _http({**event, "path": path}, context)
     if event.get("type") == "TOKEN" and "methodArn" in event:
         return _authorizer()(event, context)
-    _refuse_commands(event)
+    if _is_message(event):
+        return import_string(settings.MESSAGE_TASK)(event, context)
+    if "raw_command" in event:
+        raise CommandRefused("raw Python")
     from zappa.handler import lambda_handler as zappa_handler
 
     return zappa_handler(event, context)
@@ -121,21 +126,9 @@ def _authorizer() -> Callable[[Event, Any], Any]:
     return function
 
 
-def _refuse_commands(event: Event) -> None:
-    if "raw_command" in event:
-        raise CommandRefused("raw Python")
-    for record in event.get("Records", []):
-        message = record.get("Sns", {}).get("Message", "")
-        if _has_command(message):
-            raise CommandRefused("a function named by a message")
-
-
-def _has_command(message: str) -> bool:
-    try:
-        body = json.loads(message)
-    except ValueError:
-        return False
-    return isinstance(body, dict) and "command" in body
+def _is_message(event: Event) -> bool:
+    """Whether SNS sends the event. Its topics all lead to one task."""
+    return any("Sns" in record for record in event.get("Records", []))
 
 
 _start = {"cold": True}

@@ -176,6 +176,9 @@ if not OPS:  # the formatter of local runs is there
     for _part in ("filters", "formatters", "handlers"):
         del LOGGING[_part]["terminal"]
 
+# The task for the messages of SNS: SES's events about mails.
+MESSAGE_TASK = "reminders.tasks.handle_ses_event"
+
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
 
