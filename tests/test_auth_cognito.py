@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+
+from accounts.cognito import client as cognito_client
 from config.ops.pruning import OPERATIONS
 from config.stack import BASE_DIR
 
@@ -25,3 +28,12 @@ def test_botocore_knows_what_mail_the_vault_and_deletions_call() -> None:
     assert "SendEmail" in OPERATIONS["sesv2"]
     assert {"Encrypt", "Decrypt"} <= set(OPERATIONS["kms"])
     assert "BatchWriteItem" in OPERATIONS["dynamodb"]
+
+
+def test_a_deployed_process_asks_nobody_for_the_app_clients_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many cold starts at once would use up the pool's quota of descriptions."""
+    monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
+    monkeypatch.setattr(cognito_client, "app_client", lambda: pytest.fail("Cognito was asked"))
+    assert cognito_client.client_secret() == "of the app"

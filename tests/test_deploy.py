@@ -198,7 +198,9 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert (found["MemorySize"], found["Timeout"]) == (1024, 60)
     variables = found["Environment"]["Variables"]
     assert variables["PARLEY_SECRET_KEY_PARAMETER"] == "/parley/dev/secret-key"
-    assert "PARLEY_SECRET_KEY" not in variables
+    assert len(variables["PARLEY_SECRET_KEY"]) >= 50
+    assert variables["PARLEY_CLIENT_SECRET"]
+    assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
 
 

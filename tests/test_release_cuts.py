@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from config.ops import cloudformation, release
 from config.ops.package import Bundle, BundleError, Target
+from tests.template import Loader
 
 NAME = "parley-api-dev"
 OUTPUTS = {
     "ApiDomain": "api.parley.example",
     "DeadLetterQueueArn": "arn:aws:sqs:eu-west-1:1:dead",
+    "KeyArn": "arn:aws:kms:eu-west-1:1:key/k",
+    "UserPoolId": "pool",
+    "ClientId": "app",
     "RequestsPerSecond": "500",
     "RequestsAtOnce": "1000",
 }
@@ -45,6 +50,7 @@ class Aws:
     stack: str = ""
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
+    keys: str = "first"
     cut_after: int | None = None
     endpoint_url: None = None
     region: str = "eu-west-1"
@@ -112,6 +118,16 @@ class Aws:
 
     def wait(self, **_: str) -> None:
         """The function is ready."""
+
+    # SSM, Cognito
+    def get_parameter(self, **_: Any) -> Any:
+        return {"Parameter": {"Value": self.keys}}
+
+    def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
+        self.change(keys=Value)
+
+    def describe_user_pool_client(self, **_: str) -> Any:
+        return {"UserPoolClient": {"ClientSecret": "of the app"}}
 
     # API Gateway
     def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
@@ -204,6 +220,9 @@ def assert_whole(aws: Aws) -> None:
         assert aws.configuration["DeadLetterConfig"] == {"TargetArn": OUTPUTS["DeadLetterQueueArn"]}
         variables = aws.configuration["Environment"]["Variables"]
         assert variables["PARLEY_PUBLIC_URL"] == "https://api.parley.example"
+        assert variables["PARLEY_SECRET_KEY"] == aws.keys
+        assert variables["PARLEY_CLIENT_SECRET"] == "of the app"
+        assert aws.configuration["KMSKeyArn"] == OUTPUTS["KeyArn"]
         assert len(aws.throttling) == 2
     else:
         assert (aws.stack, aws.rules) == ("", set())
@@ -262,31 +281,39 @@ def test_an_api_whose_stack_failed_is_made_anew(aws: Aws, status: str) -> None:
     assert aws.code == "good 2"
 
 
+def test_a_rotation_that_is_repeated_before_its_release_rotates_once(aws: Aws) -> None:
+    place: Any = aws
+    vars(aws).update(OLD)
+    releases(aws, "good 1")
+    release.rotate_secret_key("dev", place)
+    release.rotate_secret_key("dev", place)
+    assert len(aws.keys.split()) == 2
+    releases(aws, "good 2")
+    release.rotate_secret_key("dev", place)
+    assert len(aws.keys.split()) == 3
+
+
+def test_keys_of_years_go_on_opening_what_they_sealed(aws: Aws) -> None:
+    place: Any = aws
+    vars(aws).update(OLD)
+    for number in range(12):
+        release.rotate_secret_key("dev", place)
+        releases(aws, f"good {number}")
+        assert ("first" in aws.keys.split()) is (number < release.KEPT_KEYS - 1)
+
+
 class Formation:
     """CloudFormation with two stacks at most, which refuses unknown parameters as AWS does."""
-
-    PARAMETERS = {
-        cloudformation.TEMPLATE.read_text(): {"Stage", "MailFrom", "OwnsMailIdentity", "Protected"},
-        cloudformation.WATCH_TEMPLATE.read_text(): {"Stage", "TableName", "AlarmMail"},
-    }
 
     def __init__(self, status: str = "") -> None:
         self.status = status
         self.given: list[dict[str, str]] = []
         self.deleted = False
 
-    def validate_template(self, TemplateBody: str) -> Any:  # noqa: N803
-        names = self.PARAMETERS[TemplateBody]
-        default = {"MailFrom": "parley@parley.example"}
-        return {
-            "Parameters": [
-                {"ParameterKey": name, "DefaultValue": default.get(name, "")} for name in names
-            ]
-        }
-
     def _take(self, body: str, parameters: list[Any]) -> None:
         given = {p["ParameterKey"]: p.get("ParameterValue", "kept") for p in parameters}
-        if unknown := given.keys() - self.PARAMETERS[body]:
+        declared = yaml.load(body, Loader)["Parameters"]  # noqa: S506 - safe
+        if unknown := given.keys() - declared.keys():
             raise refusal(
                 "ValidationError", f"Parameters: {sorted(unknown)} do not exist in the template"
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import yaml
 from botocore.exceptions import ClientError
 
 from config import stack
@@ -120,7 +121,7 @@ def apply(
     seen = {event["EventId"] for event in _events(client, name)} if present else set()
     wanted = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     try:
-        request = _request(client, name, present, {"Stage": stage, **parameters}, template)
+        request = _request(name, present, {"Stage": stage, **parameters}, template)
         (client.update_stack if present else client.create_stack)(**request)
     except ClientError as error:
         message = error.response["Error"]["Message"]
@@ -181,7 +182,7 @@ def changes(
     present = _described(client, name)
     if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":
         present = None
-    request = _request(client, name, present, {"Stage": stage, **parameters}, TEMPLATE)
+    request = _request(name, present, {"Stage": stage, **parameters}, TEMPLATE)
     kind: Any = "UPDATE" if present else "CREATE"
     change_set = client.create_change_set(
         **request, ChangeSetName=f"plan-{time.time_ns()}", ChangeSetType=kind
@@ -215,7 +216,6 @@ def _described_changes(client: "CloudFormationClient", name: str, change_set: st
 
 
 def _request(
-    client: "CloudFormationClient",
     name: str,
     present: "StackTypeDef | None",
     parameters: Mapping[str, str],
@@ -227,7 +227,7 @@ def _request(
     ]
     body = path.read_text()
     if present is not None:
-        known = declared(client, path)
+        known = declared(path)
         for parameter in present.get("Parameters", []):
             key = parameter["ParameterKey"]
             if key in known.keys() - parameters.keys():
@@ -277,10 +277,21 @@ def _is_changing(stack: "StackTypeDef") -> bool:
     return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
 
 
-def declared(client: "CloudFormationClient", path: Path) -> dict[str, str]:
-    """The parameters of a template, with their defaults."""
-    template = client.validate_template(TemplateBody=path.read_text())
-    return {one["ParameterKey"]: one.get("DefaultValue", "") for one in template["Parameters"]}
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's functions, which parameters have none of."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def declared(path: Path) -> dict[str, str]:
+    """The parameters of a template, with their defaults.
+
+    They are read here, since the embedded AWS takes no template with resources it does not know.
+    """
+    template = yaml.load(path.read_text(), _Loader)  # noqa: S506 - it makes no objects
+    found = template.get("Parameters", {}).items()
+    return {name: str(parameter.get("Default", "")) for name, parameter in found}
 
 
 def _described(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":

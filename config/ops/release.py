@@ -27,6 +27,9 @@ EMBEDDED_HOSTS = ".execute-api.localhost"
 CHECKED = ("/health", "/health/ready")
 CHECK_WITHIN_S = 60
 CHECK_EVERY_S = 2.0
+# Links to unsubscribe last 400 days, those to a calendar and backup codes for years. With so many
+# keys, a stage that rotates them twice a year keeps them for five.
+KEPT_KEYS = 10
 
 
 class ReleaseError(RuntimeError):
@@ -100,7 +103,7 @@ def deploy(
     if place.endpoint_url:
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
     client = place.client("cloudformation")
-    watching = _watching(client, parameters)
+    watching = _watching(parameters)
     first = {**_mail_identity(stage, place, parameters), **_without(parameters, watching)}
     outputs = cloudformation.apply(client, stage=stage, parameters=first, progress=progress)
     if place.endpoint_url:
@@ -135,13 +138,13 @@ def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -
     )
 
 
-def _watching(client: Any, parameters: Mapping[str, str]) -> set[str]:
+def _watching(parameters: Mapping[str, str]) -> set[str]:
     """The parameters of the second template alone. Raises ReleaseError for one that neither has.
 
     AWS would refuse it too, but only in the middle of a release.
     """
-    first = cloudformation.declared(client, cloudformation.TEMPLATE).keys()
-    second = cloudformation.declared(client, cloudformation.WATCH_TEMPLATE).keys()
+    first = cloudformation.declared(cloudformation.TEMPLATE).keys()
+    second = cloudformation.declared(cloudformation.WATCH_TEMPLATE).keys()
     if unknown := sorted(parameters.keys() - first - second):
         raise ReleaseError(f"no template has a parameter {', '.join(unknown)}")
     return second - first
@@ -156,7 +159,7 @@ def _mail_identity(stage: str, place: Environment, parameters: Mapping[str, str]
     client, name = place.client("cloudformation"), cloudformation.stack_name(stage)
     if "OwnsMailIdentity" in parameters:
         return {}
-    defaults = cloudformation.declared(client, cloudformation.TEMPLATE)
+    defaults = cloudformation.declared(cloudformation.TEMPLATE)
     values = {**defaults, **cloudformation.parameters(client, name), **parameters}
     domain = values["MailFrom"].partition("@")[2]
     if domain == _own_identity(client, name):
@@ -262,13 +265,15 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
     """Sets what Zappa sets at creation only, what needs the API's address, and throttling."""
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
+    added = _public_url(stage, place, outputs) | _secrets(stage, place, outputs)
     try:
         updated.wait(FunctionName=name)
         present = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=name,
             DeadLetterConfig={"TargetArn": outputs["DeadLetterQueueArn"]},
-            Environment={"Variables": present | _public_url(stage, place, outputs)},
+            Environment={"Variables": present | added},
+            KMSKeyArn=outputs["KeyArn"],
         )
         updated.wait(FunctionName=name)
     except WaiterError as error:
@@ -282,6 +287,25 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
             for limit, output in limits.items()
         ],
     )
+
+
+def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
+    """The function's variables that are secret; Lambda encrypts them by the stack's key.
+
+    Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
+    second in an account) nor Cognito (a few a second) for them.
+    """
+    pool, app = outputs["UserPoolId"], outputs["ClientId"]
+    described = place.client("cognito-idp").describe_user_pool_client(UserPoolId=pool, ClientId=app)
+    return {
+        "PARLEY_SECRET_KEY": _secret_keys(stage, place),
+        "PARLEY_CLIENT_SECRET": str(described["UserPoolClient"]["ClientSecret"]),
+    }
+
+
+def _secret_keys(stage: str, place: Environment) -> str:
+    answer = place.client("ssm").get_parameter(Name=secret_key_name(stage), WithDecryption=True)
+    return str(answer["Parameter"]["Value"])
 
 
 def check(stage: str, place: Environment, progress: Progress = silent) -> None:
@@ -337,11 +361,21 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
 
 
 def rotate_secret_key(stage: str, place: Environment) -> None:
-    """Puts a new key before the present one, which still opens what it sealed."""
-    client, name = place.client("ssm"), secret_key_name(stage)
-    present = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"].split()
-    client.put_parameter(
-        Name=name, Value=f"{new_key()} {present[0]}", Type="SecureString", Overwrite=True
+    """Puts a new key before the present ones, which still open what they sealed.
+
+    Does nothing while the newest key has not been released: a failed release that is repeated with
+    `--rotate-key` rotates once.
+    """
+    present = _secret_keys(stage, place).split()
+    function = _function(stage, place)
+    released = function["Environment"]["Variables"].get("PARLEY_SECRET_KEY") if function else None
+    if released is not None and released.split()[0] != present[0]:
+        return
+    place.client("ssm").put_parameter(
+        Name=secret_key_name(stage),
+        Value=" ".join([new_key(), *present[: KEPT_KEYS - 1]]),
+        Type="SecureString",
+        Overwrite=True,
     )
 
 
@@ -381,7 +415,7 @@ def remove(
 def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:
     """Lists what a release would change. Changes nothing. Raises what `deploy` raises."""
     client = place.client("cloudformation")
-    watching = _watching(client, parameters)
+    watching = _watching(parameters)
     first = {**_mail_identity(stage, place, parameters), **_without(parameters, watching)}
     lines = cloudformation.changes(client, stage=stage, parameters=first)
     function = _function(stage, place)
