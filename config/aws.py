@@ -41,6 +41,11 @@ RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES has no request token: a mail that is sent again after a lost answer arrives twice.
 RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
+# So many invocations of our function may start each other: a round of 40 s each over all accounts
+# takes less than five hours. AWS would stop a chain after 16 ("Lambda recursive loop detection").
+# A release allows longer ones, so we end them by ourselves.
+LONGEST_CHAIN = 400
+
 # So many threads may call at once. With botocore's ten, each further call would open a connection.
 CONNECTIONS = 50
 

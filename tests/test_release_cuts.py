@@ -50,6 +50,7 @@ class Aws:
     stack: str = ""
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
+    recursion: str = ""
     keys: str = "first"
     cut_after: int | None = None
     endpoint_url: None = None
@@ -112,6 +113,10 @@ class Aws:
 
     def update_function_configuration(self, FunctionName: str, **values: Any) -> None:  # noqa: N803
         self.change(configuration=values)
+
+    def put_function_recursion_config(self, FunctionName: str, RecursiveLoop: str) -> None:  # noqa: N803
+        self.get_function_configuration(FunctionName)
+        self.change(recursion=RecursiveLoop)
 
     def get_waiter(self, name: str) -> "Aws":
         return self
@@ -223,6 +228,7 @@ def assert_whole(aws: Aws) -> None:
         assert variables["PARLEY_SECRET_KEY"] == aws.keys
         assert variables["PARLEY_CLIENT_SECRET"] == "of the app"
         assert aws.configuration["KMSKeyArn"] == OUTPUTS["KeyArn"]
+        assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2
     else:
         assert (aws.stack, aws.rules) == ("", set())

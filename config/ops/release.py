@@ -278,6 +278,9 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
         updated.wait(FunctionName=name)
     except WaiterError as error:
         raise ReleaseError(f"{name}: {error}") from error
+    if place.endpoint_url is None:  # the embedded AWS does not know it
+        # Our chains of invocations end by `config.aws.LONGEST_CHAIN`.
+        client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
     limits = {"rateLimit": "RequestsPerSecond", "burstLimit": "RequestsAtOnce"}
     place.client("apigateway").update_stage(
         restApiId=_api_id(stage, place),
