@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast bench-client contract lint fix audit package deploy undeploy schema clean
+.PHONY: help setup run test test-fast bench-client contract lint fix audit capacity package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -74,6 +74,9 @@ lint: setup ## Style, types, and who may import whom
 fix: setup ## What a formatter can mend: layout, imports, and lint with a safe remedy
 	@$(RUN)ruff check --fix-only
 	@$(RUN)ruff format
+
+capacity: setup .uv/dynamodb/.ready ## What the table costs, in units and bytes, and what is promised of it
+	@$(RUN)python -m tests.benchmarks.capacity
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
 	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \

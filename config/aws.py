@@ -1,18 +1,23 @@
 """AWS clients: made when first used, shared by all threads, with explicit limits on waiting.
 
-botocore is used without boto3: it loads faster, and boto3's resources are not needed. The stack's
-KMS key encrypts secrets at rest. Long work is given to another invocation of our own function.
+A client of our own (`config.aws_json`) makes most calls. `PARLEY_AWS_CLIENT=botocore` chooses
+botocore for all of them; `own` skips the checks of `uses_own_client`. botocore is used without
+boto3: it loads faster, and boto3's resources are not needed. The stack's KMS key encrypts secrets
+at rest. Long work is given to another invocation of our own function.
 """
 
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -23,10 +28,10 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from config import https, own_client
-from config.aws_json import AwsJson
+from config import https
+from config.aws_json import AwsJson, Keys
 from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
-from config.stack import stack
+from config.stack import Stack, stack
 from config.telemetry import deadline, record_call
 
 log = logging.getLogger("parley.vault")
@@ -65,6 +70,20 @@ THROTTLES = frozenset(
 )
 
 
+# The services that a start and a learner's requests call: service → target and protocol version.
+OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
+
+CLIENT_SETTING = "PARLEY_AWS_CLIENT"
+# Variables that would lead botocore to another address or another way of calling.
+ASKS_FOR_BOTOCORE = re.compile(
+    r"AWS_(ENDPOINT_URL(_\w+)?|USE_FIPS_ENDPOINT|USE_DUALSTACK_ENDPOINT)|(HTTPS|ALL)_PROXY",
+    re.IGNORECASE,
+)
+# Regions with hosts below amazonaws.com that Amazon's roots vouch for. China's and governments'
+# regions are not among them. The pattern is botocore's own (partitions.json).
+REGIONS = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
+
+
 class Throttled(ServiceUnavailable):
     """AWS refused the call because there were too many, and did nothing."""
 
@@ -92,13 +111,59 @@ def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
 @cache
 def own(service: str) -> AwsJson | None:
     """Our own client of a service, or None if botocore calls it."""
-    return own_client.client(
+    where = stack()
+    if service not in OWN_SERVICES or not uses_own_client(where):
+        return None
+    target, version = OWN_SERVICES[service]
+    return AwsJson(
         service,
-        stack(),
+        target,
+        version,
+        region=where.region,
+        endpoint_url=where.endpoint_url,
+        keys=_local_keys if where.endpoint_url else _keys,
         connect_timeout_s=CONNECT_TIMEOUT_S,
         read_timeout_s=READ_TIMEOUT_S,
         before_try=_within_deadline,
     )
+
+
+def uses_own_client(where: Stack) -> bool:
+    """Whether our own client may call. Raises ValueError for an unknown setting."""
+    setting = os.environ.get(CLIENT_SETTING)
+    if setting:
+        if setting not in ("botocore", "own"):
+            raise ValueError(f"{CLIENT_SETTING} must be botocore or own")
+        return setting == "own"
+    if where.endpoint_url:  # an embedded AWS, or DynamoDB Local
+        parts = urlsplit(where.endpoint_url)
+        return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return (
+        _keys() is not None  # others come from a profile, ECS, EKS or SnapStart, and expire
+        and bool(REGIONS.fullmatch(where.region))
+        and not any(
+            ASKS_FOR_BOTOCORE.fullmatch(name) for name, value in os.environ.items() if value
+        )
+        and not _configuration().exists()
+    )
+
+
+def _keys() -> Keys | None:
+    """The keys that Lambda gives a function. They are read anew each time, as botocore does."""
+    found = os.environ
+    if "AWS_ACCESS_KEY_ID" not in found or "AWS_SECRET_ACCESS_KEY" not in found:
+        return None
+    token = found.get("AWS_SESSION_TOKEN", "")
+    return Keys(found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], token)
+
+
+def _local_keys() -> Keys:
+    return _keys() or Keys("local", "local")  # no real account knows them
+
+
+def _configuration() -> Path:
+    """botocore's file, which may set all that the variables do. Lambda has none."""
+    return Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))
 
 
 @cache
@@ -146,7 +211,7 @@ def client(service: str) -> Any:
 def _trusted() -> str | None:
     """The file of root certificates for botocore; None for its own, in regions with other roots."""
     where = stack()
-    amazons = where.endpoint_url is None and own_client.REGIONS.fullmatch(where.region)
+    amazons = where.endpoint_url is None and REGIONS.fullmatch(where.region)
     return str(https.bundle()) if amazons else None
 
 

@@ -2,7 +2,7 @@
 
 botocore adds 200 ms to a start and 3 ms to a call; this adds 30 ms and 0.6 ms. It behaves as
 botocore does in its standard retry mode, with the same exceptions and the same dictionaries. The
-same tests run over both (tests/test_aws_json.py). `config/own_client.py` decides when it is used,
+same tests run over both (tests/test_aws_json.py). `config/aws.py` decides when it is used,
 and docs/adr/0008-own-client.md gives the reasons. AWS: "Signature Version 4", "DynamoDB low-level
 API".
 """

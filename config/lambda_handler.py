@@ -34,6 +34,7 @@ with _loading():
     from django.urls import URLResolver, get_resolver
     from django.utils.module_loading import import_string
 
+    from config.problems import PROBLEM_JSON
     from config.wsgi import application
 
 Event = dict[str, Any]
@@ -44,7 +45,7 @@ TEXT_TYPES = (
     "text/",
     "application/json",
     "application/javascript",
-    "application/problem+json",
+    PROBLEM_JSON,
     "application/vnd.oai.openapi",
     "image/svg+xml",
 )
