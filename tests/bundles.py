@@ -134,7 +134,7 @@ def outputs(place: release.Environment) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def api(place: release.Environment) -> Api:
-    return Api(place, *place.address(release._api_id(STAGE, place), STAGE))
+    return Api(place, *place.address(release.api_id(STAGE, place), STAGE))
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,7 @@ def test_pages_of_staff_and_files_are_none_of_the_gates_business(api: Api) -> No
 
 def test_the_api_is_throttled(api: Api, outputs: dict[str, str]) -> None:
     stage = api.place.client("apigateway").get_stage(
-        restApiId=release._api_id(STAGE, api.place), stageName=STAGE
+        restApiId=release.api_id(STAGE, api.place), stageName=STAGE
     )
     limits = stage["methodSettings"]["*/*"]
     assert limits["throttlingRateLimit"] == float(outputs["RequestsPerSecond"])

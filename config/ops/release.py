@@ -115,9 +115,9 @@ def deploy(
     else:
         bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
     release(stage, place, bundle, outputs, target=target, progress=progress)
-    api_id = _api_id(stage, place)
+    api = api_id(stage, place)
     if place.endpoint_url is None:  # the embedded AWS does not know all resources of it
-        values = {**outputs, **parameters, "ApiId": api_id}
+        values = {**outputs, **parameters, "ApiId": api}
         cloudformation.apply(
             client,
             stage=stage,
@@ -125,7 +125,7 @@ def deploy(
             progress=progress,
             watch=True,
         )
-    return place.address(api_id, stage)[0]
+    return place.address(api, stage)[0]
 
 
 def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -> None:
@@ -237,7 +237,7 @@ def _remove_half_of_a_first_release(stage: str, place: Environment, progress: Pr
 
 def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
     """The function's variable with the API's address, which exists only after the API."""
-    url = place.public_url(_api_id(stage, place), stage, outputs["ApiDomain"])
+    url = place.public_url(api_id(stage, place), stage, outputs["ApiDomain"])
     return {"PARLEY_PUBLIC_URL": url}
 
 
@@ -283,7 +283,7 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
         client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
     limits = {"rateLimit": "RequestsPerSecond", "burstLimit": "RequestsAtOnce"}
     place.client("apigateway").update_stage(
-        restApiId=_api_id(stage, place),
+        restApiId=api_id(stage, place),
         stageName=stage,
         patchOperations=[
             {"op": "replace", "path": f"/*/*/throttling/{limit}", "value": outputs[output]}
@@ -313,7 +313,7 @@ def _secret_keys(stage: str, place: Environment) -> str:
 
 def check(stage: str, place: Environment, progress: Progress = silent) -> None:
     """Asks the deployed API's health checks. Raises ReleaseError with the last answer."""
-    base, headers = place.address(_api_id(stage, place), stage)
+    base, headers = place.address(api_id(stage, place), stage)
     for path in CHECKED:
         progress(f"Checking {base}{path}")
         deadline = time.monotonic() + CHECK_WITHIN_S
@@ -334,7 +334,7 @@ def _answer(url: str, headers: Mapping[str, str]) -> str:
         return f"nothing ({error})"
 
 
-def _api_id(stage: str, place: Environment) -> str:
+def api_id(stage: str, place: Environment) -> str:
     """The id of the API in Zappa's own stack. Raises ReleaseError."""
     try:
         resource = place.client("cloudformation").describe_stack_resource(

@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError
 
-from config.ops import release
+from config.ops import probe, release
 from config.ops.cloudformation import ProvisioningError
 from config.ops.management.commands.provision import pair
 from config.ops.package import BundleError, Target
@@ -67,12 +67,20 @@ class Command(BaseCommand):
                     progress=self._tell,
                 )
                 self.stdout.write(f"{stage} answers at {address}")
+                if endpoint_url is None:
+                    self._probe(stage, place)
         except (ProvisioningError, BundleError, release.ReleaseError) as error:
             raise CommandError(str(error)) from error
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"AWS: {error}") from error
         except FileNotFoundError as error:
             raise CommandError(f"there is no package {error.filename}") from error
+
+    def _probe(self, stage: str, place: release.Environment) -> None:
+        """Shows what works. A first release has steps left for humans, so no refusal fails it."""
+        self.stdout.write(f"Trying {stage} (again by hand: manage.py probe {stage})")
+        for line in probe.probe(stage, place):
+            self.stdout.write(str(line))
 
     def _confirm(self, stage: str, *, asked: bool) -> None:
         if asked and input(f"Take {stage} out of service? Its data stays. Type {stage}: ") != stage:
