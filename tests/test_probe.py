@@ -23,7 +23,7 @@ OUTPUTS = {
     "UserPoolId": "pool",
 }
 TOKENS = {"accessToken": "good", "refreshToken": "refresh"}
-SECRET = "JBSWY3DPEHPK3PXP"
+SECRET = "JBSWY3DPEHPK3PXP" * 2
 GOOD = {
     "GET /health": (200, {"status": "ok"}),
     "GET /health/ready": (200, {"status": "ok"}),

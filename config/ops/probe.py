@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+import pyotp
 from botocore.exceptions import BotoCoreError, ClientError
 
-from accounts.totp import STEP_S, code_at
 from config.aws import error_code
 from config.ops import cloudformation
 from config.ops.release import Environment, api_id, function_name
@@ -32,6 +32,7 @@ SIMULATOR = "simulator.amazonses.com"
 FORGED = "e30.e30.c2ln"  # looks like a token
 EVENTS_WITHIN_S = 60.0
 SWEPT_WITHIN_S = 120
+CODE_STEP_S = 30  # RFC 6238
 LISTED_AFTER = "CloudWatch lists a new metric a quarter of an hour after its first value"
 
 # Part of a step's name, a pattern of its refusal, and the advice. The first that fits counts.
@@ -286,7 +287,7 @@ class Probe:
 
     def second_step(self) -> str:
         setup = self.api.expect(200, "POST", "/auth/mfa/setup", {}, token=self.token).body
-        body = {"code": code_at(setup["secret"], time.time())}
+        body = {"code": pyotp.TOTP(setup["secret"]).now()}
         self.api.expect(200, "POST", "/auth/mfa/verify-setup", body, token=self.token)
         self.secret = setup["secret"]
         return "turned on"
@@ -296,8 +297,8 @@ class Probe:
         session = self.api.expect(200, "POST", "/auth/login", body).body.get("sessionToken")
         if not session:
             raise Refusal("the sign-in asked for no code")
-        _wait(STEP_S - time.time() % STEP_S)  # Cognito takes a code once
-        answer = {"sessionToken": session, "code": code_at(self.secret, time.time())}
+        _wait(CODE_STEP_S - time.time() % CODE_STEP_S)  # Cognito takes a code once
+        answer = {"sessionToken": session, "code": pyotp.TOTP(self.secret).now()}
         self.token = self.api.expect(200, "POST", "/auth/mfa/verify", answer).body["accessToken"]
         return "200"
 
