@@ -104,7 +104,7 @@ def deploy(
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
     client = place.client("cloudformation")
     watching = _watching(parameters)
-    first = {**_mail_identity(stage, place, parameters), **_without(parameters, watching)}
+    first = {**mail_identity(stage, place, parameters), **_without(parameters, watching)}
     outputs = cloudformation.apply(client, stage=stage, parameters=first, progress=progress)
     if place.endpoint_url:
         _let_the_embedded_ses_send(place, outputs)
@@ -150,7 +150,7 @@ def _watching(parameters: Mapping[str, str]) -> set[str]:
     return second - first
 
 
-def _mail_identity(stage: str, place: Environment, parameters: Mapping[str, str]) -> dict[str, str]:
+def mail_identity(stage: str, place: Environment, parameters: Mapping[str, str]) -> dict[str, str]:
     """Whether the stage's stack owns the identity of its mail domain, as a parameter.
 
     SES has one identity for a domain. If it exists and is not this stack's, the stack shares it:
@@ -419,7 +419,7 @@ def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[
     """Lists what a release would change. Changes nothing. Raises what `deploy` raises."""
     client = place.client("cloudformation")
     watching = _watching(parameters)
-    first = {**_mail_identity(stage, place, parameters), **_without(parameters, watching)}
+    first = {**mail_identity(stage, place, parameters), **_without(parameters, watching)}
     lines = cloudformation.changes(client, stage=stage, parameters=first)
     function = _function(stage, place)
     last = f"update (last on {function['LastModified']})" if function else "make"
