@@ -6,7 +6,7 @@ The inputs are measured by `python -m tests.benchmarks.sweep` and tests/test_sca
 config/ops/prices.json, or are AWS's limits; what is assumed of AWS is marked.
 """
 
-from config.ops.costs import MEMORY_GB, prices
+from config.ops.management.commands.estimate_cost import MEMORY_GB, prices
 
 # Measured for each mail: the units of a reminder of an event, which is the dearest.
 WRITE_UNITS, READ_UNITS = 24.0, 4.5
