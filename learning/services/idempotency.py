@@ -47,6 +47,6 @@ def same_as(present: Item | None, kind: type[Any], made_from: str) -> Any:
     """
     if present is None:
         return None
-    if isinstance(present, kind) and present.made_from == made_from:
+    if isinstance(present, kind) and present.request_digest == made_from:
         return present
     raise IdTaken
