@@ -30,7 +30,7 @@ WAITS = {
 
 
 def speed_limits(source: str) -> Iterator[str]:
-    """The places of a test's source at which the speed of the machine would count."""
+    """The places in a test's source where the speed of the machine would count."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr in STOPWATCHES:
             yield f"line {node.lineno} reads {node.attr}"
