@@ -164,43 +164,21 @@ def upcoming(recurrence: Recurrence, instant: datetime) -> Iterator[Occurrence]:
             yield occurrence
 
 
-def occurrences(
-    recurrence: Recurrence, *, after: datetime, before: datetime, limit: int
-) -> list[Occurrence]:
-    """The first `limit` occurrences that start in [after, before), by start and key."""
-    found: list[Occurrence] = []
-    for occurrence in upcoming(recurrence, after):
-        if occurrence.starts_at >= before or len(found) >= limit:
-            break
-        found.append(occurrence)
-    return found
-
-
 def overlapping(
-    recurrence: Recurrence, *, after: datetime, before: datetime, limit: int
-) -> list[Occurrence]:
-    """The first `limit` occurrences that take place, in part at least, in [after, before)."""
+    recurrence: Recurrence, *, after: datetime, before: datetime
+) -> Iterator[Occurrence]:
+    """Every occurrence that takes place, in part at least, in [after, before), in order of start.
+
+    One that lasts no time takes place at the instant it starts.
+    """
     durations = [move.duration or recurrence.duration for move in recurrence.moved]
-    longest = max([recurrence.duration, *durations])
     # A local day may last longer than 24 hours.
-    reach_back = longest + DAY if recurrence.all_day else longest
-    under_way = (
-        each
-        for each in upcoming(recurrence, max(after, EARLIEST) - reach_back)
-        if each.starts_at >= after or each.ends_at > after
-    )
-    found: list[Occurrence] = []
-    for occurrence in under_way:
-        if occurrence.starts_at >= before or len(found) >= limit:
-            break
-        found.append(occurrence)
-    return found
-
-
-def next_after(recurrence: Recurrence, instant: datetime) -> Occurrence | None:
-    """The first occurrence that starts later than the instant; None when there is no more."""
-    later = (each for each in upcoming(recurrence, instant) if each.starts_at > instant)
-    return next(later, None)
+    reach_back = max([recurrence.duration, *durations]) + DAY
+    for occurrence in upcoming(recurrence, max(after, EARLIEST) - reach_back):
+        if occurrence.starts_at >= before:
+            return
+        if occurrence.starts_at >= after or occurrence.ends_at > after:
+            yield occurrence
 
 
 def occurrence_named(recurrence: Recurrence, key: str) -> Occurrence | None:

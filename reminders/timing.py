@@ -63,13 +63,6 @@ class WeekdaysInvalidError(ReminderError):
     field = "weekdays"
 
 
-class QuietHoursInvalidError(ReminderError):
-    """They begin when they end."""
-
-    code = "quiet_hours_invalid"
-    field = "ends"
-
-
 class SnoozeInvalidError(ReminderError):
     """Into the past, further than thirty days, or one too many."""
 
@@ -179,13 +172,6 @@ def validate(reminder: Reminder) -> None:
         zone_named(reminder.zone)
         if not reminder.weekdays or not reminder.weekdays <= set(range(7)):
             raise WeekdaysInvalidError("Give one or more weekdays.")
-
-
-def validate_quiet_hours(quiet: QuietHours) -> None:
-    """Raises QuietHoursInvalidError or ZoneUnknownError."""
-    zone_named(quiet.zone)
-    if quiet.starts == quiet.ends:
-        raise QuietHoursInvalidError("Quiet hours end at another time than they begin.")
 
 
 # --- Falling due --------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from reminders.timing import (
     OneOff,
     Progress,
     QuietHours,
-    QuietHoursInvalidError,
     Reminder,
     ReminderError,
     SnoozeInvalidError,
@@ -31,7 +30,6 @@ from reminders.timing import (
     retry_at,
     snooze,
     validate,
-    validate_quiet_hours,
 )
 from tests.examples import tried
 
@@ -248,13 +246,6 @@ class TestQuietHours:
     def test_outside_them_each_is_a_mail_of_its_own(self) -> None:
         due = Due(utc("2027-03-01T12:00"), "a", "a", utc("2027-03-01T13:00"))
         assert len(batches([due, replace(due, key="b")], NIGHT)) == 2
-
-    def test_they_have_a_length(self) -> None:
-        with pytest.raises(QuietHoursInvalidError):
-            validate_quiet_hours(QuietHours(time(7), time(7), "UTC"))
-        with pytest.raises(ZoneUnknownError):
-            validate_quiet_hours(replace(NIGHT, zone="Europe/Atlantis"))
-        validate_quiet_hours(NIGHT)
 
     @tried(200)
     @given(

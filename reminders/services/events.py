@@ -185,13 +185,8 @@ def occurrences_between(
 def _occurrences_of(
     event: Event, *, after: datetime, before: datetime
 ) -> Iterator[EventOccurrence]:
-    recurrence = event.recurrence
-    longest = max([recurrence.duration, *(move.duration or DAY for move in recurrence.moved)])
-    for occurrence in recurrences.upcoming(recurrence, after - longest - DAY):
-        if occurrence.starts_at >= before:
-            return
-        if occurrence.starts_at >= after or occurrence.ends_at > after:
-            yield EventOccurrence(event, occurrence)
+    for occurrence in recurrences.overlapping(event.recurrence, after=after, before=before):
+        yield EventOccurrence(event, occurrence)
 
 
 def _may_begin(event: Event, before: datetime) -> bool:
