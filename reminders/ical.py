@@ -218,7 +218,7 @@ def _timezone(zone: ZoneInfo, since: datetime, last_year: int) -> Timezone:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to the clock at an onset."""
+    """A change of the clock at an onset."""
 
     offset_from: timedelta
     offset_to: timedelta

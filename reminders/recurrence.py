@@ -61,7 +61,7 @@ class RuleTooCostlyError(RecurrenceError):
 
 
 class ZoneUnknownError(RecurrenceError):
-    """Not the name of an IANA time zone."""
+    """The text is not the name of an IANA time zone."""
 
     code = "timezone_unknown"
     field = "zone"

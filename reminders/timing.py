@@ -1,8 +1,9 @@
-"""What a reminder does next: when it is due, held, missed, snoozed, retried or dead.
+"""When a reminder is due, held, missed, snoozed, retried or given up.
 
-The sweep asks in this order: `catch_up` says which of the overdue are worth a mail, `release_at`
-whether quiet hours hold it, `batches` which share one, `retry_at` when to try again, `next_due`
-where the reminder stands in the due index afterwards. Nothing here knows the table or the clock.
+The sweep asks in this order: `catch_up` selects the overdue that are worth a mail, `release_at`
+says whether quiet hours hold it, `batches` groups what shares a mail, `retry_at` says when to try
+again, and `next_due` gives the place in the due index afterwards. Nothing here knows the table or
+the clock.
 """
 
 import heapq
@@ -28,13 +29,13 @@ from reminders.rrule import DAY, LAST_YEAR
 MAX_OFFSETS = 5
 MAX_OFFSET_MINUTES = 28 * 24 * 60
 ALL_DAY_FROM = time(9)
-"""Where the offsets of an all-day event count back from: a mail at midnight helps no one."""
+"""The time from which offsets of an all-day event count back: a mail at midnight helps no one."""
 ONE_OFF_GRACE = timedelta(hours=6)
 EVENT_GRACE = timedelta(hours=1)
 STUDY_GRACE = timedelta(days=1)
 LOOK_BACK = timedelta(days=30)
-"""What fell due earlier than this before an outage ends is missed without a record of each: longer
-than the longest offset, so that none of it can still be worth a mail."""
+"""Whatever fell due earlier than this before the end of an outage is missed without a record. It is
+longer than the longest offset, so none of it can still be worth a mail."""
 MAX_SNOOZE = timedelta(days=30)
 MAX_SNOOZES = 20
 MAX_ATTEMPTS = 8
@@ -64,7 +65,7 @@ class WeekdaysInvalidError(ReminderError):
 
 
 class SnoozeInvalidError(ReminderError):
-    """Into the past, further than thirty days, or one too many."""
+    """In the past, more than thirty days ahead, or one snooze too many."""
 
     code = "snooze_invalid"
     field = "until"
@@ -148,7 +149,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a learner asks of all reminders; `daily_cap` mails in a local day at most."""
+    """Preferences for all reminders of a learner; `daily_cap` is the most mails of a local day."""
 
     quiet: QuietHours | None = None
     daily_cap: int = 50
@@ -210,7 +211,7 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
 
 
 def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
-    """What falls due after the progress, in order."""
+    """The dues after the progress, in order."""
     if isinstance(reminder, EventReminder):
         dues = _of_event(reminder, progress.done_at)
     elif isinstance(reminder, StudyReminder):
@@ -219,7 +220,7 @@ def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
         key = f"{reminder.at:%Y%m%dT%H%M%SZ}"
         dues = iter([Due(reminder.at, key, key, reminder.at + ONE_OFF_GRACE)])
     cursor = progress.done_at, progress.done_key
-    # After a change of zone the one last done may lie ahead again.
+    # After a change of zone the last settled due may lie ahead again.
     return (due for due in dues if due.order > cursor and due.key != progress.done_key)
 
 
@@ -302,10 +303,10 @@ class CatchUp:
 def catch_up(
     reminder: Reminder, progress: Progress, *, quiet: QuietHours | None, now: datetime
 ) -> CatchUp:
-    """Sorts out what is due by now; in an ordinary minute, the one mail to send.
+    """Sorts the overdue into those to send and those to drop; usually there is one to send.
 
-    After an outage only the latest of each occurrence's reminders, and only the latest digest, is
-    still worth a mail, and none that is past its grace. Never more than LOOK_BACK's worth.
+    After an outage only the latest reminder of each occurrence and the latest digest are still
+    worth a mail, and none past its grace. It looks back no further than LOOK_BACK.
     """
     if not isinstance(reminder, OneOff):
         progress = replace(progress, done_at=max(progress.done_at, now - LOOK_BACK))
@@ -322,7 +323,7 @@ def catch_up(
             dropped.append(Dropped(due, "missed"))
         else:
             send.append(due)
-    # Those of occurrences that are no more were not among the overdue.
+    # Snoozes of deleted occurrences were not among the overdue; they go too.
     ahead = tuple(each for each in progress.snoozes if each.until > now)
     return CatchUp(tuple(send), tuple(dropped), replace(progress, snoozes=ahead))
 
@@ -332,7 +333,7 @@ def _subject(reminder: Reminder, due: Due) -> str:
 
 
 def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
-    """When the due is missed: where quiet hours hold it, not until some time after their end."""
+    """When the due counts as missed; quiet hours that hold it extend this past their end."""
     held = [at for at in (due.at, due.stale_at) if release_at(at, quiet) > at]
     return max([due.stale_at, *(release_at(at, quiet) + EVENT_GRACE for at in held)])
 
@@ -342,7 +343,7 @@ def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What goes into one mail."""
+    """The dues of one mail."""
 
     at: datetime
     dues: tuple[Due, ...]

@@ -48,7 +48,7 @@ class MovedSerializer(SpanSerializer):
     occurrence = OccurrenceKeyField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Which one, also in a PATCH, where nothing is required of its own accord."""
+        """Requires the occurrence in a PATCH too, in which no field is required by itself."""
         if "occurrence" not in attrs:
             raise serializers.ValidationError({"occurrence": "Say which."}, "required")
         return attrs

@@ -1,4 +1,4 @@
-"""What became of the mails that reminders owed, and what keeps more from going out."""
+"""Records of mails, the daily count, and suppressed addresses."""
 
 from datetime import date, datetime
 
@@ -23,7 +23,7 @@ STATES = [SENDING, SENT, RETRYING, SKIPPED, DEAD, UNCONFIRMED, RETRIED]
 
 
 class Delivery(Item, discriminator="delivery"):
-    """What became of one mail that a reminder owed: `DELIVERY#<reminder id>#<key of the due>`.
+    """The record of one mail that a reminder owed: `DELIVERY#<reminder id>#<key of the due>`.
 
     The key is what makes an occurrence's mail go out once. `sending`: handed to SES by the claim
     numbered `fence`, whose word is awaited until `lease_until`. `unconfirmed`: that word never

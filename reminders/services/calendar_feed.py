@@ -1,4 +1,4 @@
-"""The learner's calendar, for whoever knows its secret address."""
+"""The calendar feed behind a learner's secret address."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ NAME = "Parley"
 
 
 def read_calendar(token: str, *, now: datetime) -> bytes | None:
-    """The calendar that an address shows, None where it shows none: one read, two queries."""
+    """The feed of an address; None if the address is void: one read, two queries."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         learner_id, secret = str(UUID(bytes=raw[:ID_BYTES])), raw[ID_BYTES:].hex()

@@ -1,4 +1,4 @@
-"""What a claimed reminder owes by now, and the records of what became of it."""
+"""A claimed reminder: the mails that it owes now, and their records."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -29,10 +29,10 @@ AT_ONCE = 90
 
 @dataclass
 class ClaimedReminder:
-    """A claimed reminder: what it still owes by now, and where it stands once that is settled.
+    """A claimed reminder: `left` is owed now, `progress` its state once that is settled.
 
-    `stored` has what an interrupted sweeper has left, by the key of the due; `records` what is to
-    be written of dues that get no mail.
+    `stored` has the records of an interrupted sweeper by the key of the due; `records` are the
+    pending writes for dues that get no mail.
     """
 
     reminder: Reminder
@@ -44,7 +44,7 @@ class ClaimedReminder:
     records: list[Put] = field(default_factory=list)
 
     def record(self, due: timing.Due, state: str, reason: str, *, now: datetime) -> None:
-        """Takes a due off the list without a mail; `write_records` says why."""
+        """Takes a due off the list without a mail; `write_records` stores the reason."""
         if due in self.left:
             self.left.remove(due)
         stored = self.stored.get(due.key)
@@ -58,22 +58,22 @@ class ClaimedReminder:
         self.records.append(delivery.replace_write(stored))
 
     def write_records(self) -> None:
-        """Writes what is recorded, provided that our claim holds. Raises ConditionFailed."""
+        """Writes the pending records, provided that our claim holds. Raises ConditionFailed."""
         while self.records:
             transact(*self.records[:AT_ONCE], self.reminder.claim_check())
             del self.records[:AT_ONCE]
 
     def settle(self) -> None:
-        """Puts the reminder where it is due next, and writes its records. Raises ConditionFailed.
+        """Writes the records and moves the reminder to its next due. Raises ConditionFailed.
 
-        The last records go with the reminder, in one round trip.
+        The last records share a round trip with the reminder.
         """
         last, self.records = self.records[-AT_ONCE:], self.records[:-AT_ONCE]
         self.write_records()
         transact(*last, self.advance_write())
 
     def advance_write(self) -> Write:
-        """The write that puts the reminder where it is due next."""
+        """The write that moves the reminder to its next due."""
         self.reminder.advance(self.progress, self.rule)
         self.reminder.interrupted = False
         return self.reminder.write()
@@ -85,7 +85,7 @@ OwedDue = tuple[ClaimedReminder, timing.Due]
 def claimed_reminder_of(
     reminder: Reminder, recipient: Recipient, *, now: datetime
 ) -> ClaimedReminder | None:
-    """What a claimed reminder owes; None where its event is no more.
+    """Works out the mails that a claimed reminder owes; None if its event was deleted.
 
     Raises ConditionFailed while another sweeper may be sending it.
     """
@@ -104,7 +104,7 @@ def claimed_reminder_of(
 
 
 def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime) -> None:
-    """Takes off the list what an earlier sweeper has settled, or may have sent."""
+    """Takes off the list the dues that an earlier sweeper settled or may have sent."""
     for first in range(0, len(dues), 100):
         keys = [Delivery.key_of(claim.reminder, due.key) for due in dues[first : first + 100]]
         stored = batch_get(*keys).values()
@@ -124,7 +124,7 @@ def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime
 
 
 def remove_settled(mail: Iterable[OwedDue]) -> list[ClaimedReminder]:
-    """Takes settled dues off the lists; returns the reminders that owe nothing more."""
+    """Takes settled dues off the lists; returns the claims that owe nothing more."""
     done: dict[str, ClaimedReminder] = {}
     for claim, due in mail:
         if due in claim.left:
@@ -135,9 +135,9 @@ def remove_settled(mail: Iterable[OwedDue]) -> list[ClaimedReminder]:
 
 
 def fail(claimed: Reminder, reason: str, *, now: datetime) -> str:
-    """Has a reminder that could not be dealt with tried again, or puts it among the dead.
+    """Schedules another try for a reminder that raised an error, or gives it up.
 
-    Returns which, or `settled` where our claim has come to its end already.
+    Returns RETRYING or DEAD, or `settled` if our claim is over already.
     """
     reminder = Reminder.of(claimed.learner_id, claimed.id)
     if reminder is None or reminder.fence != claimed.claimed_fence:

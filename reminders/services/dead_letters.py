@@ -1,4 +1,4 @@
-"""Deliveries that were given up, and another chance for them."""
+"""Retries deliveries that were given up."""
 
 from datetime import datetime, timedelta
 
@@ -23,9 +23,9 @@ class CannotRetry(Conflict):
 
 
 def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
-    """Has a dead delivery's occurrence mailed with the next sweep, under a record of its own.
+    """Has the next sweep mail the occurrence of a dead delivery, under a new record.
 
-    Raises NotFound, also where its reminder is no more, NotDead and CannotRetry.
+    Raises NotFound (also for a deleted reminder), NotDead and CannotRetry.
     """
     for _ in range(TRIES):
         delivery = Delivery.by_id(delivery_id)
@@ -51,7 +51,7 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
 
 
 def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:
-    """Has a reminder look at an occurrence again; one that was dead itself just goes on."""
+    """Makes a reminder due again for an occurrence; a dead reminder simply goes on."""
     progress = reminder.progress
     if not reminder.dead:
         try:

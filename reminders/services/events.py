@@ -1,4 +1,4 @@
-"""Events: made once, changed together with what reminds of them, shown as they take place."""
+"""Creates, changes and deletes events with their reminders, and lists their occurrences."""
 
 import heapq
 from collections.abc import Iterator, Mapping
@@ -43,9 +43,9 @@ EXCEPTIONS = frozenset({"skipped", "moved"})
 
 
 def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Event:
-    """Makes an event; sent again with the same id and fields it is the same event.
+    """Creates an event; the same id and fields again give the same event.
 
-    Raises IdTaken, ValidationFailed for a time that cannot be, TooManyEvents.
+    Raises IdTaken, ValidationFailed for a time that is impossible, TooManyEvents.
     """
     event_id, rest, request_digest = split_id(fields)
     if len(Event.not_over(learner_id, at=now, limit=MAX_EVENTS)) >= MAX_EVENTS:
@@ -84,7 +84,7 @@ def update_event(
 ) -> Event:
     """Changes an event and when its reminders are due: one read, one query, one transaction.
 
-    Exceptions that are not among the changes stay as far as their occurrences do. Raises NotFound,
+    Exceptions outside the changes stay if their occurrences do. Raises NotFound,
     PreconditionFailed, ValidationFailed.
     """
     for _ in range(TRIES):
@@ -150,9 +150,10 @@ def occurrences_between(
     start: Raw | None,
     now: datetime,
 ) -> Page[Any]:
-    """What takes place, at least in part, in [after, before), in order of start: one query.
+    """Lists the occurrences that overlap [after, before), in order of start: one query.
 
-    By default the 31 days from now. Raises ValidationFailed for more than 366 days, or none.
+    The default is the 31 days from now. Raises ValidationFailed for an empty window or one
+    of more than 366 days.
     """
     after = after or now
     before = before or after + WINDOW
@@ -190,7 +191,7 @@ def _occurrences_of(
 
 
 def _may_begin(event: Event, before: datetime) -> bool:
-    """Whether any of it can lie before an instant, by its dates alone."""
+    """Whether any occurrence can start before an instant, judged by the dates alone."""
     recurrence = event.recurrence
     dates = [recurrence.first_on, *(_day(move.starts) for move in recurrence.moved)]
     return min(dates) <= before.date() + DAY
@@ -262,7 +263,7 @@ def _move(number: int, fields: Mapping[str, Any], zone: str) -> Move:
 def _span(
     fields: Mapping[str, Any], zone: str, before: Recurrence | None
 ) -> tuple[date | datetime | None, timedelta | None]:
-    """Start and duration, each None where nothing tells it."""
+    """Start and duration; each is None where neither the fields nor the old event give it."""
     starts_at, starts_on = fields.get("starts_at"), fields.get("starts_on")
     ends_at, ends_on = fields.get("ends_at"), fields.get("ends_on")
     starts: date | datetime | None = before.starts if before else None
@@ -289,9 +290,9 @@ def _span(
 
 
 def _wall_of(instant: datetime, zone: str) -> datetime:
-    """The wall time of an instant, which must be the first to have it.
+    """The wall time of an instant; where the clock shows it twice, the first one is required.
 
-    A rule repeats wall times, and one that comes twice means its first.
+    A rule repeats wall times, and a wall time that comes twice means its first.
     """
     if instant.microsecond:
         raise ValidationFailed.of("startsAt", "start_invalid", "Give whole seconds.")
@@ -304,7 +305,7 @@ def _wall_of(instant: datetime, zone: str) -> datetime:
 
 
 def _over_at(recurrence: Recurrence) -> datetime | None:
-    """When it is over for good; None where that is never, or decades away."""
+    """When the event is over for good; None if it never is."""
     rule = parse_rule(recurrence.rule) if recurrence.rule else None
     moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
     ends = [_bound(move, recurrence.moved) for move in moves]
@@ -326,7 +327,7 @@ def _over_at(recurrence: Recurrence) -> datetime | None:
 
 
 def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
-    """An instant by which a single occurrence has ended, whatever its zone."""
+    """An instant by which a single occurrence is over, in any zone."""
     longest = max([single.duration, *(move.duration or single.duration for move in moves)])
     starts = single.starts
     on = starts.date() if isinstance(starts, datetime) else starts

@@ -1,4 +1,4 @@
-"""The learner whom a mail is for: may they be mailed, when, and what is there to study."""
+"""The recipient of a mail: whether and when they may be mailed, and how much is to study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ Stored = Mapping[tuple[str, str], Item]
 
 @dataclass(frozen=True)
 class Recipient:
-    """The learner as a mail needs to know them.
+    """The recipient of a mail.
 
-    `barred` says why they may not be mailed, `needless` why not about study, each empty where
-    they may; `due_cards` is how much there is to study.
+    `barred` is the reason why they may not be mailed at all, `needless` the reason why a digest
+    is not needed; each is empty if there is none. `due_cards` counts the cards to study.
     """
 
     account: Account
@@ -46,16 +46,16 @@ class Recipient:
         )
 
     def refusal(self, about: str) -> str:
-        """Why a kind of reminder is not mailed now, or empty."""
+        """The reason why a kind of reminder is not mailed now, or empty."""
         if about != STUDY:
             return self.barred or ("" if self.profile.event_mails else "unsubscribed")
         return self.barred or ("" if self.profile.study_mails else "unsubscribed") or self.needless
 
 
 def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient | None:
-    """The learner of some reminders; None where there is none any more.
+    """Reads the owner of some reminders; None if the account was deleted.
 
-    One round trip; where a study reminder is among them, the three queries of the study queue.
+    One round trip; with a study reminder also the three queries of the due queue.
     """
     learner_id = reminders[0].learner_id
     pk = learner_key(learner_id)
@@ -71,16 +71,17 @@ def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient |
     events = {item.id: item for item in stored.values() if isinstance(item, Event)}
     barred = _bar(account, stored.get((pk, Suppression.SK)))
     if barred or not studies or not profile.study_mails:
-        return Recipient(account, profile, events, barred)
+        return Recipient(account, profile, events, barred=barred)
     if _has_met_goal(profile, stored, now):
         return Recipient(account, profile, events, needless="goal_met")
     queue = due_queue(learner_id=learner_id, deck_id=None, limit=0, now=now, stored=stored)
     due = min(queue.learning + queue.review + queue.new, emails.MANY)
-    return Recipient(account, profile, events, "", "" if due else "nothing_due", due)
+    needless = "" if due else "nothing_due"
+    return Recipient(account, profile, events, needless=needless, due_cards=due)
 
 
 def _bar(account: Account, suppression: Item | None) -> str:
-    """Why an account is not mailed at all, or empty."""
+    """The reason why an account is not mailed at all, or empty."""
     if account.disabled:
         return "disabled"
     if not account.email_verified:

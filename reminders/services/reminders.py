@@ -1,4 +1,4 @@
-"""Reminders: made, changed, put off. Each change also says when the sweep looks at them next."""
+"""Creates, changes and snoozes reminders; each write also sets when the sweep checks them next."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ class NothingDue(Conflict):
     code, title = "NOTHING_DUE", "The reminder has nothing ahead that this could be done to"
 
 
-# What each kind needs (name → wire name); what another kind needs, it must do without.
+# The fields that each kind requires (name → wire name); it refuses those of the other kinds.
 NEEDED = {
     EVENT: {"event_id": "eventId", "offset_minutes": "offsetMinutes"},
     ONCE: {"at": "at", "title": "title"},
@@ -58,7 +58,7 @@ WIRE_NAMES = {name: wire for names in NEEDED.values() for name, wire in names.it
 
 
 def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Reminder:
-    """Makes a reminder; sent again with the same id and fields it is the same reminder.
+    """Creates a reminder; the same id and fields again give the same reminder.
 
     Raises IdTaken, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
@@ -75,7 +75,7 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
         _assign(reminder, rest)
         _check_timing(reminder, now)
     except ValidationFailed:
-        if existing := find_existing(reminder):  # what lay ahead when it was made may do so no more
+        if existing := find_existing(reminder):  # its time may have passed since it was created
             return existing
         raise
     if len(Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items) >= MAX_REMINDERS:
@@ -99,7 +99,7 @@ def update_reminder(
     expected_version: int | None,
     now: datetime,
 ) -> Reminder:
-    """Changes a reminder; with another timing it starts anew from now, snoozes forgotten.
+    """Changes a reminder; a new timing starts from now and forgets the snoozes.
 
     Raises NotFound, PreconditionFailed, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
@@ -112,7 +112,7 @@ def update_reminder(
         if timed:
             _check_timing(reminder, now)
         resumed = before["paused"] and not reminder.paused
-        if timed or (resumed and reminder.done_at < now):  # dismissed ones stay so
+        if timed or (resumed and reminder.done_at < now):  # what was dismissed stays dismissed
             reminder.done_at, reminder.done_key, reminder.snoozes = now, "", []
         reminder.version += 1
         reminder.updated_at = now
@@ -124,7 +124,7 @@ def update_reminder(
 def delete_reminder(
     *, learner_id: str, reminder_id: str, expected_version: int | None, now: datetime
 ) -> None:
-    """Removes a reminder; what it sent stays on record. Raises NotFound, PreconditionFailed."""
+    """Removes a reminder; its deliveries stay on record. Raises NotFound, PreconditionFailed."""
 
     def remove(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
@@ -136,7 +136,7 @@ def delete_reminder(
 def snooze(
     *, learner_id: str, reminder_id: str, until: datetime, occurrence: str | None, now: datetime
 ) -> Reminder:
-    """Puts one occurrence off: the next one, or by its key one that was mailed already.
+    """Snoozes one occurrence: the next one or, by its key, one that was mailed already.
 
     Raises NotFound, NothingDue, ValidationFailed.
     """
@@ -160,7 +160,7 @@ def snooze(
 
 
 def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
-    """Drops the next mail of a reminder; those after it come. Raises NotFound, NothingDue."""
+    """Drops the next mail of a reminder; later ones still come. Raises NotFound, NothingDue."""
 
     def drop(reminder: Reminder) -> None:
         rule = rule_of(reminder)
@@ -180,7 +180,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
 
 
 def follow_zone(*, learner_id: str) -> int:
-    """Moves study reminders to the zone that the profile has now; returns how many there are."""
+    """Moves study reminders to the zone of the profile; returns how many there are."""
     reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
     study = [reminder for reminder in reminders if reminder.about == STUDY]
 
@@ -197,7 +197,7 @@ def follow_zone(*, learner_id: str) -> int:
 
 
 def _changed(learner_id: str, reminder_id: str, change: Callable[[Reminder], None]) -> Reminder:
-    """Makes a change anew on what is stored until nobody else writes at the same moment."""
+    """Applies a change to the stored reminder, again if somebody else wrote meanwhile."""
     for _ in range(TRIES):
         reminder = Reminder.of(learner_id, reminder_id)
         if reminder is None:
@@ -229,7 +229,7 @@ def _check_timing(reminder: Reminder, now: datetime) -> None:
 
 
 def _place_and_write(reminder: Reminder) -> None:
-    """Writes a reminder into its place; its event must be there.
+    """Writes a reminder with its place in the due index, provided that its event exists.
 
     Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
     """
@@ -255,7 +255,7 @@ def _place_and_write(reminder: Reminder) -> None:
 
 
 def rule_of(reminder: Reminder) -> timing.Reminder | None:
-    """When a reminder falls due: one read, of its event or of the profile's zone."""
+    """The timing rule of a reminder: one read, of its event or of the profile's zone."""
     event = None
     if reminder.about == EVENT:
         event = Event.of(reminder.learner_id, str(reminder.event_id))
@@ -263,7 +263,7 @@ def rule_of(reminder: Reminder) -> timing.Reminder | None:
 
 
 def _zone(reminder: Reminder) -> str:
-    """The zone of the profile, read where the reminder goes by it."""
+    """The zone of the profile, which is read for study reminders alone."""
     if reminder.about != STUDY:
         return "UTC"
     key = learner_key(reminder.learner_id), Profile.SK

@@ -1,7 +1,7 @@
-"""The sweep: finds what is due, claims it, has it mailed, again where that failed.
+"""The sweep: finds the reminders that are due, claims them and has them mailed.
 
 A claim moves a reminder's place in the due index to the end of its lease, provided that the place
-is still the one seen: of any number of sweepers one gets it, and if that one dies the reminder
+is still the one it saw. Of any number of sweepers one succeeds; if that one dies, the reminder
 comes up again by itself.
 """
 
@@ -27,10 +27,10 @@ PAGE = 100
 
 @dataclass
 class SweepResult:
-    """What a sweep did: `counts` by the state that deliveries came to.
+    """The outcome of a sweep: `counts` by the state of the deliveries.
 
-    `unfinished` shards have more that is due. `lag_s` is how late it came for what had waited the
-    longest in the shards that it could read.
+    `unfinished` shards have more due reminders. `lag_s` is how long the oldest due reminder had
+    waited, in the shards that could be read.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -38,7 +38,7 @@ class SweepResult:
     lag_s: float = 0.0
 
     def record_lag(self, seen: Sequence[Reminder], at: datetime) -> None:
-        """Notes a page of what was due, the longest waiting first."""
+        """Notes the lag of a page of due reminders, the longest waiting first."""
         for first in seen[:1]:
             self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
 
@@ -51,9 +51,9 @@ def sweep(
     shards: Iterable[int] = range(SHARDS),
     pages: int | None = None,
 ) -> SweepResult:
-    """Mails what is due by now in some shards; at most so many pages of each.
+    """Mails the due reminders of some shards, at most `pages` of each.
 
-    Begins nothing more after `within_s` seconds, and says in which shards there is more.
+    Begins nothing more after `within_s` seconds and reports the shards that are unfinished.
     """
     budget, full, result = TimeBudget(now, within_s), Event(), SweepResult()
     with ThreadPoolExecutor(threads) as pool:
@@ -78,10 +78,11 @@ def _sweep_shard(
     pages: int | None,
     result: SweepResult,
 ) -> tuple[Counter[str], bool]:
-    """What became of a shard, and whether nothing of it is left to go on with at once.
+    """Mails one shard; returns the counts and whether the shard is finished for now.
 
     `full` is set once SES takes no more: the rest then waits for the next minute. Each page begins
-    where the last one ended: the index, which lags behind the table, may still show what is done.
+    where the last one ended, because the index lags behind the table and may still show what is
+    done.
     """
     counts: Counter[str] = Counter()
     start: Raw | None = None
@@ -109,9 +110,9 @@ def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
 
 
 def _process_learner(seen: Sequence[Reminder], budget: TimeBudget, full: Event) -> Counter[str]:
-    """Claims what can be claimed of one learner's reminders, and mails what they owe.
+    """Claims one learner's reminders and mails the dues that they owe.
 
-    What goes wrong here leaves the others alone: a claim that comes to nothing runs out.
+    An error here leaves other learners alone: the claims run out.
     """
     if budget.is_over or full.is_set():
         return Counter(late=len(seen))
