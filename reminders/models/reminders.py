@@ -12,9 +12,10 @@ from pynamodb.attributes import (
     UnicodeAttribute,
     UTCDateTimeAttribute,
 )
+from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
-from config.store.items import Check, Page, Put, Raw, key_instant
+from config.store.items import Check, OnUnreadable, Page, Put, Raw, Update, key_instant
 from learning.models.base import LearnerItem
 from reminders import timing
 from reminders.models.events import Event
@@ -70,13 +71,37 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return cls.query_all(learner_key(learner_id), condition, index="lsi2")
 
     @classmethod
-    def due(cls, shard: int, *, by: datetime, limit: int, start: Raw | None) -> "Page[Reminder]":
+    def due(
+        cls,
+        shard: int,
+        *,
+        by: datetime,
+        limit: int,
+        start: Raw | None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> "Page[Reminder]":
         """A page of a shard's reminders to look at by an instant, the longest waiting first.
 
         One query of gsi1, which is eventually consistent: what it shows must still be claimed.
         """
         condition = cls.gsi1sk <= f"{key_instant(by)}~"
-        return cls.query_page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
+        return cls.query_page(
+            f"DUE#{shard}",
+            condition,
+            index="gsi1",
+            limit=limit,
+            start=start,
+            on_unreadable=on_unreadable,
+        )
+
+    @classmethod
+    def quarantine_write(cls, pk: str, sk: str, *, seen_at: str) -> Update:
+        """The write that takes one that cannot be read out of the due index, and marks it dead.
+
+        The condition is that its place in the index is still the one that was seen.
+        """
+        actions: list[Action] = [cls.gsi1pk.remove(), cls.gsi1sk.remove(), cls.dead.set(True)]
+        return Update(cls(pk, sk), actions, cls.gsi1sk == seen_at)
 
     @property
     def learner_id(self) -> str:

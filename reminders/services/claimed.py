@@ -1,6 +1,5 @@
 """A claimed reminder: the mails that it owes now, and their records."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,8 +7,6 @@ from datetime import datetime
 from config.store.items import ConditionFailed, Put, Write, batch_get, transact
 from reminders import timing
 from reminders.models import (
-    DEAD,
-    RETRYING,
     SENDING,
     SETTLED,
     SKIPPED,
@@ -20,8 +17,6 @@ from reminders.models import (
     Reminder,
 )
 from reminders.services.recipient import Recipient
-
-log = logging.getLogger("parley.reminders")
 
 AT_ONCE = 90
 """Records in one transaction, which has room for 100 writes."""
@@ -87,9 +82,9 @@ def claimed_reminder_of(
 ) -> ClaimedReminder | None:
     """Works out the mails that a claimed reminder owes; None if its event was deleted.
 
-    Raises ConditionFailed while another sweeper may be sending it.
+    Raises ConditionFailed while another sweeper may be sending it; UnreadableItem.
     """
-    event = recipient.events.get(str(reminder.event_id))
+    event = recipient.event_of(reminder)
     rule = reminder.rule(zone=recipient.profile.timezone, event=event)
     if rule is None:
         return None
@@ -132,29 +127,3 @@ def remove_settled(mail: Iterable[OwedDue]) -> list[ClaimedReminder]:
         if not claim.left:
             done[claim.reminder.id] = claim
     return list(done.values())
-
-
-def fail(claimed: Reminder, reason: str, *, now: datetime) -> str:
-    """Schedules another try for a reminder that raised an error, or gives it up.
-
-    Returns RETRYING or DEAD, or `settled` if our claim is over already.
-    """
-    reminder = Reminder.of(claimed.learner_id, claimed.id)
-    if reminder is None or reminder.fence != claimed.claimed_fence:
-        return "settled"
-    attempt = int(reminder.attempts) + 1
-    again_at = timing.retry_at(now, attempt=attempt, key=reminder.id)
-    reminder.attempts, reminder.dead = attempt, again_at is None
-    reminder.schedule_check(again_at)
-    writes: list[Write] = [reminder.write()]
-    if again_at is None:
-        due = timing.Due(reminder.next_at or now, f"{now:%Y%m%dT%H%M%SZ}", "", now)
-        delivery = Delivery.of(reminder, due, DEAD, now=now)
-        delivery.conclude(DEAD, reason=reason, now=now)
-        writes.append(delivery.replace_write(None))
-    try:
-        transact(*writes)
-    except ConditionFailed:
-        log.info("changed meanwhile")
-        return "settled"
-    return DEAD if again_at is None else RETRYING

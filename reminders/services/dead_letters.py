@@ -1,16 +1,20 @@
-"""Retries deliveries that were given up."""
+"""Gives up reminders that cannot be mailed, shows them to staff, and retries them for staff."""
 
+import logging
 from datetime import datetime, timedelta
 
 from accounts import audit
 from accounts.audit import StaffMember
 from config.problems import Conflict, NotFound, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import UNREADABLE, ConditionFailed, Put, Write, transact
 from reminders import timing
-from reminders.models import DEAD, RETRIED, Delivery, Reminder
+from reminders.models import DEAD, RETRIED, RETRYING, Delivery, Reminder
 from reminders.services.reminders import rule_of
 
+log = logging.getLogger("parley.reminders")
+
 TRIES = 8
+QUARANTINED, SETTLED_ALREADY = "quarantined", "settled"
 SOON = timedelta(seconds=1)
 
 
@@ -20,6 +24,55 @@ class NotDead(Conflict):
 
 class CannotRetry(Conflict):
     code, title = "CANNOT_RETRY", "The reminder cannot be mailed again now"
+
+
+def fail(claimed: Reminder, reason: str, *, now: datetime) -> str:
+    """Schedules another try for a reminder that raised an error, or gives it up.
+
+    Returns RETRYING, DEAD, QUARANTINED, or SETTLED_ALREADY if our claim is over.
+    """
+    try:
+        reminder = Reminder.of(claimed.learner_id, claimed.id)
+        if reminder is None or reminder.fence != claimed.claimed_fence:
+            return SETTLED_ALREADY
+        attempt = int(reminder.attempts) + 1
+        again_at = timing.retry_at(now, attempt=attempt, key=reminder.id)
+        reminder.attempts, reminder.dead = attempt, again_at is None
+        reminder.schedule_check(again_at)
+        writes: list[Write] = [reminder.write()]
+        if again_at is None:
+            writes.append(_dead_letter(reminder, reason, reminder.next_at or now, now))
+        transact(*writes)
+    except ConditionFailed:
+        log.info("changed meanwhile")
+        return SETTLED_ALREADY
+    except UNREADABLE:
+        return quarantine(claimed.pk, claimed.sk, seen_at=claimed.gsi1sk, now=now)
+    return DEAD if again_at is None else RETRYING
+
+
+def quarantine(pk: str, sk: str, *, seen_at: str, now: datetime) -> str:
+    """Takes a stored reminder that cannot be read out of the due index, for staff to mend.
+
+    `seen_at` is its place in the index. Returns QUARANTINED, or SETTLED_ALREADY if somebody else
+    has moved it.
+    """
+    log.error("a reminder cannot be read", extra={"fields": {"pk": pk, "sk": sk}})
+    reminder = Reminder(pk, sk, id=sk.removeprefix(Reminder.PREFIX))
+    letter = _dead_letter(reminder, "unreadable", now, now)
+    try:
+        transact(Reminder.quarantine_write(pk, sk, seen_at=seen_at), letter)
+    except ConditionFailed:
+        return SETTLED_ALREADY
+    return QUARANTINED
+
+
+def _dead_letter(reminder: Reminder, reason: str, due_at: datetime, now: datetime) -> Put:
+    """The write of a record of a whole reminder that was given up."""
+    due = timing.Due(due_at, f"{now:%Y%m%dT%H%M%SZ}-failed", "", now)
+    delivery = Delivery.of(reminder, due, DEAD, now=now)
+    delivery.conclude(DEAD, reason=reason, now=now)
+    return delivery.replace_write(None)
 
 
 def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
@@ -33,7 +86,10 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
             raise NotFound
         if delivery.state != DEAD:
             raise NotDead
-        reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
+        try:
+            reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
+        except UNREADABLE as error:
+            raise CannotRetry("The stored reminder cannot be read: mend it first") from error
         if reminder is None:
             raise NotFound("The reminder was deleted")
         if reminder.paused:

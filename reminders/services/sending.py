@@ -28,9 +28,9 @@ from reminders.services.claimed import (
     ClaimedReminder,
     OwedDue,
     claimed_reminder_of,
-    fail,
     remove_settled,
 )
+from reminders.services.dead_letters import fail
 from reminders.services.recipient import Recipient, recipient_of
 
 log = logging.getLogger("parley.reminders")

@@ -15,9 +15,11 @@ from datetime import datetime
 from itertools import count, repeat
 from threading import Event
 
+from config import telemetry
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Raw
-from reminders.models import SHARDS, Reminder
+from reminders.models import DEAD, SHARDS, Reminder
+from reminders.services.dead_letters import QUARANTINED, quarantine
 from reminders.services.sending import LEASE, Overloaded, TimeBudget, mail_dues
 
 log = logging.getLogger("parley.reminders")
@@ -40,7 +42,10 @@ class SweepResult:
     def record_lag(self, seen: Sequence[Reminder], at: datetime) -> None:
         """Notes the lag of a page of due reminders, the longest waiting first."""
         for first in seen[:1]:
-            self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
+            try:
+                self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
+            except ValueError:
+                log.warning("a place in the due index names no instant")
 
 
 def sweep(
@@ -63,9 +68,14 @@ def sweep(
             except ServiceUnavailable:
                 log.warning("the table is busy: shard %d waits", shard, exc_info=True)
                 counts, finished = Counter(busy=1), False
+            except Exception:
+                log.exception("shard %d waits for the next minute", shard)
+                counts, finished = Counter(busy=1), True
             result.counts += counts
             if not finished:
                 result.unfinished.add(shard)
+    if given_up := result.counts[DEAD] + result.counts[QUARANTINED]:
+        telemetry.emit("RemindersGivenUp", given_up)
     log.info("swept", extra={"fields": {**result.counts, "unfinished": sorted(result.unfinished)}})
     return result
 
@@ -89,8 +99,12 @@ def _sweep_shard(
     for _ in count() if pages is None else range(pages):
         if budget.is_over or full.is_set():
             break
-        page = Reminder.due(shard, by=budget.now(), limit=PAGE, start=start)
+        unreadable: list[Raw] = []
+        page = Reminder.due(
+            shard, by=budget.now(), limit=PAGE, start=start, on_unreadable=unreadable.append
+        )
         result.record_lag(page.items, budget.now())
+        counts += _quarantine(unreadable, budget.now())
         groups = _by_learner(page.items)
         random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
         counts += sum(
@@ -100,6 +114,13 @@ def _sweep_shard(
         if not start:
             return counts, full.is_set() or not (counts["late"] or counts["busy"])
     return counts, full.is_set()
+
+
+def _quarantine(unreadable: Sequence[Raw], now: datetime) -> Counter[str]:
+    return Counter(
+        quarantine(raw["pk"]["S"], raw["sk"]["S"], seen_at=raw["gsi1sk"]["S"], now=now)
+        for raw in unreadable
+    )
 
 
 def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
