@@ -9,9 +9,9 @@ the clock.
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
-from itertools import count, takewhile
+from itertools import count, islice, takewhile
 from typing import Literal
 
 from reminders.recurrence import (
@@ -38,6 +38,8 @@ LOOK_BACK = timedelta(days=30)
 longer than the longest offset, so none of it can still be worth a mail."""
 MAX_SNOOZE = timedelta(days=30)
 MAX_SNOOZES = 20
+MAX_AHEAD = 500
+"""Settled dues ahead, dismissed one by one, that an edit keeps so."""
 MAX_ATTEMPTS = 8
 FIRST_RETRY = timedelta(minutes=1)
 """Doubled with each attempt, so the eighth comes about an hour and a half after the first."""
@@ -102,9 +104,9 @@ Reminder = EventReminder | OneOff | StudyReminder
 class Due:
     """One mail that a reminder owes.
 
-    `key` names it for good, so a delivery is recorded under it once; `occurrence` is what it is
-    about: the key of the event's occurrence, the local date of a digest, the one-off's instant.
-    It is worth sending until `stale_at`, quiet hours aside.
+    `key` names it whenever it takes place; `occurrence` is what it is about: the key of the
+    event's occurrence, the local date of a digest, the one-off's instant. It is worth sending
+    until `stale_at`, quiet hours aside.
     """
 
     at: datetime
@@ -116,6 +118,11 @@ class Due:
     @property
     def order(self) -> tuple[datetime, str]:
         return self.at, self.key
+
+    @property
+    def promise(self) -> str:
+        """The due at its instant, for which one mail goes out: moved, it is another promise."""
+        return f"{self.key}{promised_at(self.at)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +137,14 @@ class Snooze:
 class Progress:
     """How far a reminder has come: settled up to the due (`done_at`, `done_key`).
 
-    A new reminder starts at the instant of its creation, with no key.
+    A new reminder starts at the instant of its creation, with no key. `settled` has the promises
+    after that which are settled too: an edit has set `done_at` back.
     """
 
     done_at: datetime
     done_key: str = ""
     snoozes: tuple[Snooze, ...] = ()
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +201,47 @@ def advance(progress: Progress, due: Due) -> Progress:
         return replace(progress, snoozes=left)
     if due.order <= (progress.done_at, progress.done_key):
         return progress
-    return replace(progress, done_at=due.at, done_key=due.key)
+    ahead = frozenset(each for each in progress.settled if _promised_by(each) > due.at)
+    return replace(progress, done_at=due.at, done_key=due.key, settled=ahead)
+
+
+def promise_anew(
+    before: Reminder | None, after: Reminder | None, progress: Progress, *, now: datetime
+) -> Progress:
+    """The progress after an edit of when a reminder is due.
+
+    What lies ahead is owed, except for promises that were settled and that the edit has not moved.
+    """
+    was_settled = set(progress.settled)
+    last = max([progress.done_at, *map(_promised_by, progress.settled)])
+    if before:
+        cursor = progress.done_at, progress.done_key
+        ahead = _between(before, now, progress.done_at)
+        was_settled |= {due.promise for due in ahead if due.order <= cursor}
+    still_promised = _between(after, now, last) if after and was_settled else ()
+    done_key = progress.done_key if progress.done_at <= now else ""
+    if isinstance(after, StudyReminder):  # no other local date than one ahead is owed again
+        done_key = min(progress.done_key, _last_passed(after, now))
+    return replace(
+        progress,
+        done_at=min(progress.done_at, now),
+        done_key=done_key,
+        settled=frozenset(due.promise for due in still_promised if due.promise in was_settled),
+    )
+
+
+def _between(reminder: Reminder, now: datetime, last: datetime) -> Iterator[Due]:
+    """The dues of (now, last], as many as an edit looks at."""
+    ahead = (due for due in _regular(reminder, Progress(now)) if due.at > now)
+    return islice(takewhile(lambda due: due.at <= last, ahead), MAX_AHEAD)
+
+
+def _last_passed(reminder: StudyReminder, now: datetime) -> str:
+    """The key of the last local date on which the time of the digest has passed."""
+    zone = zone_named(reminder.zone)
+    today = now.astimezone(zone).date()
+    has_passed = instant_of(datetime.combine(today, reminder.at), zone) <= now
+    return key_of(today if has_passed else today - DAY)
 
 
 def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> Progress:
@@ -217,11 +266,10 @@ def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
     elif isinstance(reminder, StudyReminder):
         dues = _of_study(reminder, progress)
     else:
-        key = f"{reminder.at:%Y%m%dT%H%M%SZ}"
+        key = _instant_key(reminder.at)
         dues = iter([Due(reminder.at, key, key, reminder.at + ONE_OFF_GRACE)])
     cursor = progress.done_at, progress.done_key
-    # After a change of zone the last settled due may lie ahead again.
-    return (due for due in dues if due.order > cursor and due.key != progress.done_key)
+    return (due for due in dues if due.order > cursor and due.promise not in progress.settled)
 
 
 def _of_event(reminder: EventReminder, since: datetime) -> Iterator[Due]:
@@ -270,8 +318,22 @@ def _snoozed(reminder: Reminder, progress: Progress) -> Iterator[Due]:
             if occurrence is None:  # skipped, or edited away, since
                 continue
             stale_at = max(each.until + EVENT_GRACE, occurrence.starts_at)
-        key = f"{each.occurrence}+{each.until:%Y%m%dT%H%M%SZ}"
+        key = f"{each.occurrence}+{_instant_key(each.until)}"
         yield Due(each.until, key, each.occurrence, stale_at, snoozed=True)
+
+
+def _instant_key(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def promised_at(instant: datetime) -> str:
+    """The end of a promise, after the key of its due."""
+    return f"-{_instant_key(instant)}"
+
+
+def _promised_by(promise: str) -> datetime:
+    """The end of the second of a promise."""
+    return datetime.fromisoformat(promise.rpartition("-")[2]) + timedelta(seconds=1)
 
 
 def _order(due: Due) -> tuple[datetime, str]:

@@ -55,6 +55,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     done_at = UTCDateTimeAttribute()
     done_key = UnicodeAttribute(default="")
     snoozes = JSONAttribute(default=list)
+    settled: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
     interrupted = BooleanAttribute(default=False)
     attempts = NumberAttribute(default=0)
     dead = BooleanAttribute(default=False)
@@ -117,7 +118,9 @@ class Reminder(LearnerItem, discriminator="reminder"):
         snoozes = (
             timing.Snooze(snooze[0], datetime.fromisoformat(snooze[1])) for snooze in self.snoozes
         )
-        return timing.Progress(self.done_at, self.done_key, tuple(snoozes))
+        return timing.Progress(
+            self.done_at, self.done_key, tuple(snoozes), frozenset(self.settled or ())
+        )
 
     def rule(self, *, zone: str, event: Event | None) -> timing.Reminder | None:
         """When it falls due, for a learner in a zone; None where its event is no more."""
@@ -131,8 +134,9 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return timing.EventReminder(event.recurrence, tuple(int(n) for n in self.offset_minutes))
 
     def advance(self, progress: timing.Progress, rule: timing.Reminder | None) -> timing.Due | None:
-        """Takes over a progress, and waits for what is due after it, which is returned."""
+        """Takes over a progress and waits for the next due after it, which is returned."""
         self.done_at, self.done_key = progress.done_at, progress.done_key
+        self.settled = sorted(progress.settled)
         self.snoozes = [
             [snooze.occurrence, snooze.until.isoformat()] for snooze in progress.snoozes
         ]

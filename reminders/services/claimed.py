@@ -8,7 +8,6 @@ from config.store.items import ConditionFailed, Put, Write, batch_get, transact
 from reminders import timing
 from reminders.models import (
     SENDING,
-    SETTLED,
     SKIPPED,
     STUDY,
     UNCONFIRMED,
@@ -26,7 +25,7 @@ AT_ONCE = 90
 class ClaimedReminder:
     """A claimed reminder: `left` is owed now, `progress` its state once that is settled.
 
-    `stored` has the records of an interrupted sweeper by the key of the due; `records` are the
+    `stored` has earlier records by the promise of the due; `records` are the
     pending writes for dues that get no mail.
     """
 
@@ -42,8 +41,8 @@ class ClaimedReminder:
         """Takes a due off the list without a mail; `write_records` stores the reason."""
         if due in self.left:
             self.left.remove(due)
-        stored = self.stored.get(due.key)
-        if stored and stored.state in SETTLED:
+        stored = self.stored.get(due.promise)
+        if stored and stored.is_settled:
             return
         if stored and stored.state == SENDING:  # it may well have arrived
             state, reason = UNCONFIRMED, "no_word"
@@ -101,7 +100,7 @@ def claimed_reminder_of(
 def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime) -> None:
     """Takes off the list the dues that an earlier sweeper settled or may have sent."""
     for first in range(0, len(dues), 100):
-        keys = [Delivery.key_of(claim.reminder, due.key) for due in dues[first : first + 100]]
+        keys = [Delivery.key_of(claim.reminder, due) for due in dues[first : first + 100]]
         stored = batch_get(*keys).values()
         claim.stored |= {
             delivery.key: delivery for delivery in stored if isinstance(delivery, Delivery)
@@ -109,10 +108,10 @@ def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime
     if any(delivery.is_being_sent(now) for delivery in claim.stored.values()):
         raise ConditionFailed
     for due in list(claim.left):
-        delivery = claim.stored.get(due.key)
+        delivery = claim.stored.get(due.promise)
         if delivery is None:
             continue
-        if delivery.state in SETTLED:
+        if delivery.is_settled:
             claim.left.remove(due)
         elif delivery.state == SENDING and (delivery.repeated or claim.reminder.about == STUDY):
             claim.record(due, UNCONFIRMED, "no_word", now=now)

@@ -13,6 +13,7 @@ from config.store.items import ConditionFailed, Page, Put, Raw, transact
 from learning.models.base import Tombstone
 from learning.services.idempotency import find_existing, split_id
 from reminders import recurrence as recurrences
+from reminders import timing
 from reminders.models import Event, Reminder
 from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
 from reminders.rrule import DAY, RecurrenceError, parse_rule
@@ -92,17 +93,28 @@ def update_event(
         if event is None:
             raise NotFound
         check_version(expected_version, int(event.version))
-        _assign(event, changes, before=event.recurrence)
+        before = event.recurrence
+        _assign(event, changes, before=before)
         event.updated_at = now
         reminders = Reminder.of_event(learner_id, event_id)
         for reminder in reminders:
-            reminder.advance(reminder.progress, reminder.rule(zone=event.timezone, event=event))
+            _follow(reminder, event, before, now)
         try:
             transact(Put(event), *(reminder.write() for reminder in reminders))
         except ConditionFailed:
             continue
         return event
     raise ServiceUnavailable
+
+
+def _follow(reminder: Reminder, event: Event, before: Recurrence, now: datetime) -> None:
+    """Moves a reminder to what its changed event makes due next."""
+    progress, rule = reminder.progress, reminder.rule(zone=event.timezone, event=event)
+    if isinstance(rule, timing.EventReminder) and rule.recurrence != before:
+        old_rule = replace(rule, recurrence=before)
+        progress = timing.promise_anew(old_rule, rule, progress, now=now)
+        reminder.interrupted = True  # the sweeper shall look for records of these promises
+    reminder.advance(progress, rule)
 
 
 def delete_event(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from config.store.items import Check, ConditionFailed, Put, batch_get, transact
 from learning.models.base import Tombstone
 from learning.services.idempotency import find_existing, split_id
 from reminders import timing
-from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
+from reminders.models import DISMISSED, EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
 from reminders.rrule import RecurrenceError
 from reminders.services.events import MAX_REMINDERS_PER_EVENT
 
@@ -83,7 +84,7 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
             return existing
         raise TooManyReminders
     try:
-        _place_and_write(reminder)
+        _place_and_write(reminder, lambda _: reminder.progress)
     except ConditionFailed:
         if existing := find_existing(reminder):
             return existing
@@ -107,16 +108,26 @@ def update_reminder(
     def change(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
+        # Only what was dismissed ahead has to be compared with the old timing.
+        old_rule = rule_of(reminder) if reminder.done_at > now else None
         _assign(reminder, changes)
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
         resumed = before["paused"] and not reminder.paused
-        if timed or (resumed and reminder.done_at < now):  # what was dismissed stays dismissed
-            reminder.done_at, reminder.done_key, reminder.snoozes = now, "", []
+        restarted = timed or (resumed and reminder.done_at < now)
+
+        def progress_by(rule: timing.Reminder | None) -> timing.Progress:
+            progress = reminder.progress
+            if restarted:
+                progress = timing.promise_anew(old_rule, rule, progress, now=now)
+                return replace(progress, done_at=now, snoozes=())
+            return progress
+
         reminder.version += 1
         reminder.updated_at = now
-        _place_and_write(reminder)
+        reminder.interrupted = bool(reminder.interrupted or restarted)
+        _place_and_write(reminder, progress_by)
 
     return _changed(learner_id, reminder_id, change)
 
@@ -170,7 +181,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
         reminder.advance(timing.advance(reminder.progress, due), rule)
         transact(reminder.write())
         record = Delivery.of(reminder, due, SKIPPED, now=now)
-        record.reason = "dismissed"
+        record.reason = DISMISSED
         try:
             record.create()
         except ConditionFailed:
@@ -228,8 +239,12 @@ def _check_timing(reminder: Reminder, now: datetime) -> None:
         raise ValidationFailed.of("at", "in_past", "Give an instant that lies ahead.")
 
 
-def _place_and_write(reminder: Reminder) -> None:
+def _place_and_write(
+    reminder: Reminder, progress_by: Callable[[timing.Reminder | None], timing.Progress]
+) -> None:
     """Writes a reminder with its place in the due index, provided that its event exists.
+
+    `progress_by` gives its progress under its new rule.
 
     Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
     """
@@ -250,7 +265,7 @@ def _place_and_write(reminder: Reminder) -> None:
     except (timing.ReminderError, RecurrenceError) as error:
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
-    reminder.advance(reminder.progress, rule)
+    reminder.advance(progress_by(rule), rule)
     transact(reminder.write(), *checks)
 
 

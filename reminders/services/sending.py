@@ -101,7 +101,7 @@ class Mail:
 
     def _delivery(self, claim: ClaimedReminder, due: timing.Due) -> Delivery:
         delivery = Delivery.of(claim.reminder, due, SENDING, now=self.budget.now())
-        stored = claim.stored.get(due.key)
+        stored = claim.stored.get(due.promise)
         delivery.copy_mail_of(stored)
         delivery.mail_id, delivery.lsi2 = self.id, f"MAIL#{self.id}"
         delivery.lease_until = self.until
@@ -142,11 +142,11 @@ class Mail:
     def _begin(self) -> None:
         """Records the deliveries as being sent. Raises DayFull; ConditionFailed when overtaken."""
         writes: list[Write] = [
-            delivery.replace_write(claim.stored.get(due.key))
+            delivery.replace_write(claim.stored.get(due.promise))
             for (claim, due), delivery in zip(self.dues, self.deliveries, strict=True)
         ]
         writes += [claim.reminder.claim_check() for claim in self.claims]
-        if all(due.key in claim.stored for claim, due in self.dues):
+        if all(self._was_counted(claim, due) for claim, due in self.dues):
             transact(*writes)  # an earlier try has counted this mail
             return
         now = self.budget.now()
@@ -162,6 +162,11 @@ class Mail:
             if error.lost == (counted,):
                 raise DayFull from error
             raise
+
+    @staticmethod
+    def _was_counted(claim: ClaimedReminder, due: timing.Due) -> bool:
+        stored = claim.stored.get(due.promise)
+        return stored is not None and stored.mail_id is not None
 
     def _hand_over(self) -> str:
         """Hands the mail to SES; returns its id. Raises TooLate, and what `emails.send` raises."""
