@@ -9,14 +9,15 @@ from uuid import UUID
 
 import pytest
 from django.test import Client
+from time_machine import travel
 
 from accounts.models import Account
 from config import lambda_handler
-from tests.callers import Caller
+from tests.callers import Caller, access_token
 from tests.gateway import GATEWAY_HOST, event, path_of
 from tests.reminder_helpers import event_of, prefer, reminder_of
 from tests.test_calendar_feed import parsed, read_back
-from tests.test_events import shown
+from tests.test_events import past_events, shown
 
 STRANGER = Client()
 
@@ -91,6 +92,16 @@ def test_the_study_plan_and_what_the_learner_noted_are_in_the_feed(maria: Caller
     assert found["Study with Parley"].rrule.value == "FREQ=WEEKLY;BYDAY=MO,WE"
     once = found["Ligar à Inês"].dtstart.value.astimezone(UTC)
     assert once == datetime(2030, 6, 3, 17, tzinfo=UTC)
+
+
+def test_no_number_of_past_events_displaces_one_that_is_not_over(maria: Caller) -> None:
+    with travel("2026-11-20T12:00:00Z", tick=False):
+        again = Caller(maria.id, access_token(maria.id))
+        past_events(again, 450, day="2026-11-02")
+        series = event_of(again, title="Todos os dias", rrule="FREQ=DAILY")
+        body = feed_of(address_of(again)).content
+    assert body.count(b"SUMMARY:Tert") == 400
+    assert f"UID:{series['id']}".encode() in body
 
 
 def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from ulid import ULID
 
+from config.store.items import batch_put
+from reminders.models import Event
 from tests.callers import Caller
 from tests.reminder_helpers import event_of, reminder_of
 
@@ -227,6 +229,49 @@ def test_an_event_more_than_may_lie_ahead_is_409(
     assert maria.makes("/events", body) == first
     refused = maria.post("/events", body | {"id": str(ULID())})
     assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_EVENTS")
+
+
+def test_an_event_that_is_over_comes_back_only_where_there_is_room(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MAX_EVENTS", 1)
+    over = event_of(maria, startsAt="2020-01-01T00:00:00Z", endsAt=None)
+    ahead = event_of(maria)
+    path, body = f"/events/{over['id']}", {"startsAt": "2030-06-05T18:00:00Z"}
+    refused = maria.patch(path, body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_EVENTS")
+    assert maria.patch(path, {"startsAt": "2021-01-01T00:00:00Z"}).status_code == 200
+    assert maria.patch(f"/events/{ahead['id']}", body).status_code == 200
+
+
+def past_events(caller: Caller, number: int, *, day: str) -> None:
+    """Single events of a day that is over, an hour each, written past the API."""
+    made = event_of(caller, startsAt=f"{day}T08:00:00Z", endsAt=f"{day}T09:00:00Z")
+    stored = Event.of(caller.id, made["id"])
+    assert stored is not None
+    copies = []
+    for _ in range(number - 1):
+        copy = Event.from_raw(stored.serialize())
+        copy.id = str(ULID())
+        copy.sk = Event.key(caller.id, copy.id)[1]
+        copies.append(copy)
+    batch_put(copies)
+
+
+def test_a_series_stands_beside_however_many_events_are_over(maria: Caller) -> None:
+    past_events(maria, 250, day="2026-11-02")
+    series = event_of(
+        maria, startsAt="2026-11-01T07:00:00Z", endsAt="2026-11-01T07:30:00Z", rrule="FREQ=DAILY"
+    )
+    found = shown(maria, "2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z", limit="100")
+    assert len(found) == 250 + 4
+    assert [each["occurrence"][:8] for each in found if each["eventId"] == series["id"]] == [
+        "20261101",
+        "20261102",
+        "20261103",
+        "20261104",
+    ]
+    assert [each["startsAt"] for each in found] == sorted(each["startsAt"] for each in found)
 
 
 def test_reminders_go_with_their_event(maria: Caller) -> None:

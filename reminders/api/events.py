@@ -203,7 +203,7 @@ class EventViewSet(Resource):
         "replaceEvent",
         request=EventSerializer,
         answers={200: EventSerializer},
-        raises=[NotFound],
+        raises=[NotFound, events.TooManyEvents],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -214,7 +214,7 @@ class EventViewSet(Resource):
         "updateEvent",
         request=EventSerializer,
         answers={200: EventSerializer},
-        raises=[NotFound],
+        raises=[NotFound, events.TooManyEvents],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:

@@ -41,10 +41,27 @@ class Event(LearnerItem, discriminator="event"):
     version = VersionAttribute()
 
     @classmethod
-    def not_over(cls, learner_id: str, *, at: datetime, limit: int) -> "list[Event]":
-        """Up to so many events that an instant does not lie behind of, those over first first."""
+    def not_over(cls, learner_id: str, *, at: datetime) -> "list[Event]":
+        """All events that are not over at an instant, the soonest to end first."""
         condition = cls.lsi1.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_page(learner_key(learner_id), condition, index="lsi1", limit=limit).items
+        return cls.query_all(learner_key(learner_id), condition, index="lsi1")
+
+    @classmethod
+    def over(
+        cls, learner_id: str, *, after: datetime, before: datetime, limit: int
+    ) -> "list[Event]":
+        """Up to `limit` events that ended in a span of time, the last to end first."""
+        first, last = (f"{cls.PREFIX}{key_instant(instant)}" for instant in (after, before))
+        condition = cls.lsi1.between(first, last)
+        return cls.query_page(
+            learner_key(learner_id), condition, index="lsi1", limit=limit, descending=True
+        ).items
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When it is over for good; None for never."""
+        instant = self.lsi1.removeprefix(self.PREFIX)
+        return None if instant == FOREVER else datetime.fromisoformat(instant)
 
     @property
     def recurrence(self) -> Recurrence:

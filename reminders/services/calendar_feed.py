@@ -15,16 +15,18 @@ from reminders.ical import FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
 from reminders.recurrence import Recurrence
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
-from reminders.services.events import MAX_EVENTS
 from reminders.services.reminders import MAX_REMINDERS
 from reminders.timing import StudyReminder
 
 PAST = timedelta(days=90)
+MAX_PAST_EVENTS = 400
+"""Of those that ended in the time above the feed has the latest: whoever knows the address can ask
+for it at any time, so that its size must have a bound. Events that are not over all stand in it."""
 NAME = "Parley"
 
 
 def read_calendar(token: str, *, now: datetime) -> bytes | None:
-    """The feed of an address; None if the address is void: one read, two queries."""
+    """The feed of an address; None if the address is void: one read, three queries."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         learner_id, secret = str(UUID(bytes=raw[:ID_BYTES])), raw[ID_BYTES:].hex()
@@ -41,7 +43,9 @@ def read_calendar(token: str, *, now: datetime) -> bytes | None:
         return None
     if not isinstance(account, Account) or account.disabled:
         return None
-    events = Event.not_over(learner_id, at=now - PAST, limit=2 * MAX_EVENTS)
+    events = Event.not_over(learner_id, at=now)
+    just_before = now - timedelta.resolution  # both spans include their ends
+    events += Event.over(learner_id, after=now - PAST, before=just_before, limit=MAX_PAST_EVENTS)
     reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
     return feed(name=NAME, events=_entries(events, reminders, profile.timezone), now=now)
 

@@ -49,7 +49,7 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
     Raises IdTaken, ValidationFailed for a time that is impossible, TooManyEvents.
     """
     event_id, rest, request_digest = split_id(fields)
-    if len(Event.not_over(learner_id, at=now, limit=MAX_EVENTS)) >= MAX_EVENTS:
+    if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
         if existing := find_existing(
             Event(*Event.key(learner_id, event_id), request_digest=request_digest)
         ):
@@ -86,15 +86,17 @@ def update_event(
     """Changes an event and when its reminders are due: one read, one query, one transaction.
 
     Exceptions outside the changes stay if their occurrences do. Raises NotFound,
-    PreconditionFailed, ValidationFailed.
+    PreconditionFailed, ValidationFailed, TooManyEvents for one that was over and is not any more.
     """
     for _ in range(TRIES):
         event = Event.of(learner_id, event_id)
         if event is None:
             raise NotFound
         check_version(expected_version, int(event.version))
-        before = event.recurrence
+        before, was_over = event.recurrence, _is_over(event, now)
         _assign(event, changes, before=before)
+        if was_over and not _is_over(event, now):
+            _require_room(learner_id, now)
         event.updated_at = now
         reminders = Reminder.of_event(learner_id, event_id)
         for reminder in reminders:
@@ -105,6 +107,15 @@ def update_event(
             continue
         return event
     raise ServiceUnavailable
+
+
+def _is_over(event: Event, now: datetime) -> bool:
+    return event.over_at is not None and event.over_at < now
+
+
+def _require_room(learner_id: str, now: datetime) -> None:
+    if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
+        raise TooManyEvents
 
 
 def _follow(reminder: Reminder, event: Event, before: Recurrence, now: datetime) -> None:
@@ -162,7 +173,8 @@ def occurrences_between(
     start: Raw | None,
     now: datetime,
 ) -> Page[Any]:
-    """Lists the occurrences that overlap [after, before), in order of start: one query.
+    """Lists the occurrences that overlap [after, before), in order of start: one query,
+    for each megabyte.
 
     The default is the 31 days from now. Raises ValidationFailed for an empty window or one
     of more than 366 days.
@@ -177,9 +189,11 @@ def occurrences_between(
         if start
         else None
     )
+    if seen:  # whatever follows ends later than the last one began
+        after = max(after, seen[0])
     per_event = [
         _occurrences_of(event, after=after, before=before)
-        for event in Event.not_over(learner_id, at=after, limit=MAX_EVENTS * 2)
+        for event in Event.not_over(learner_id, at=after)
         if _may_begin(event, before)
     ]
     merged = heapq.merge(*per_event, key=lambda occurrence: occurrence.order)
