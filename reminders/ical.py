@@ -5,6 +5,7 @@ EXDATE and RECURRENCE-ID, and each zone with its changes, for readers without th
 Equal data give equal bytes (DTSTAMP is the last change), so their digest serves as ETag.
 """
 
+import logging
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from reminders.recurrence import (
 from reminders.rrule import WEEKDAYS
 from reminders.timing import ALL_DAY_FROM, StudyReminder
 
+log = logging.getLogger("parley.reminders")
+
+# Zones that are unknown, dates and instants beyond what Python can tell.
+UNSHOWABLE = ValueError, OverflowError
 REFRESH = timedelta(hours=1)
 STUDY_DURATION = timedelta(minutes=15)
 ZONE_YEARS_AHEAD = 10
@@ -73,8 +78,16 @@ def study_event(
 
 
 def feed(*, name: str, events: Iterable[FeedEvent], now: datetime) -> bytes:
-    """The feed of validated events; `now` counts only by its year, for the zones' changes ahead."""
-    ordered = sorted(events, key=lambda event: event.id)
+    """The feed of events; `now` counts only by its year, for the zones' changes ahead.
+
+    An event that cannot be shown is left out: the others still can.
+    """
+    shown = {}
+    for event in sorted(events, key=lambda event: event.id):
+        try:
+            shown[event] = list(_components(event))
+        except UNSHOWABLE:
+            log.exception("an event is left out of a feed")
     calendar = Calendar()
     calendar.add("prodid", "-//Parley//Parley//EN")
     calendar.add("version", "2.0")
@@ -84,10 +97,10 @@ def feed(*, name: str, events: Iterable[FeedEvent], now: datetime) -> bytes:
     calendar.add("x-wr-calname", _clean(name))
     calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", "PT1H")
-    for zone, since in _zones(ordered):
+    for zone, since in _zones(shown):
         calendar.add_component(_timezone(zone, since, now.year + ZONE_YEARS_AHEAD))
-    for event in ordered:
-        for component in _components(event):
+    for components in shown.values():
+        for component in components:
             calendar.add_component(component)
     body: bytes = calendar.to_ical()
     return body

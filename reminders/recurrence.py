@@ -229,9 +229,11 @@ def zone_named(name: str) -> ZoneInfo:
     """The IANA zone of that name.
 
     Raises ZoneUnknownError, also for what a system's zone folder holds beside the zones: `right/`
-    counts leap seconds, `localtime` is the server's own.
+    counts leap seconds, `localtime` is the server's own, `Factory` means that none was set.
     """
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}", name):
+    if name == "Factory" or not re.fullmatch(
+        r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}", name
+    ):
         raise ZoneUnknownError("This is not the name of an IANA time zone.")
     try:
         return ZoneInfo(name)

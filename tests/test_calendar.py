@@ -13,6 +13,7 @@ from time_machine import travel
 
 from accounts.models import Account
 from config import lambda_handler
+from reminders.models import Event, Reminder
 from tests.callers import Caller, access_token
 from tests.gateway import GATEWAY_HOST, event, path_of
 from tests.reminder_helpers import event_of, prefer, reminder_of
@@ -102,6 +103,26 @@ def test_no_number_of_past_events_displaces_one_that_is_not_over(maria: Caller) 
         body = feed_of(address_of(again)).content
     assert body.count(b"SUMMARY:Tert") == 400
     assert f"UID:{series['id']}".encode() in body
+
+
+def test_the_feed_answers_without_what_it_cannot_show(maria: Caller) -> None:
+    """Such items stood in tables before they were refused."""
+    event_of(maria)
+    reminder = Reminder.of(maria.id, reminder_of(maria)["id"])
+    assert reminder is not None
+    reminder.update_attributes(Reminder.at.set(datetime(9999, 12, 31, 23, 59, tzinfo=UTC)))
+    broken = Event.of(maria.id, event_of(maria, title="A")["id"])
+    assert broken is not None
+    broken.update_attributes(Event.timezone.set("localtime"))
+    path = address_of(maria)
+    reminder_of(maria, kind="study", weekdays=[0], localTime="07:30")
+    for zone, titles in (
+        ("Asia/Tokyo", {"Tertúlia", "Study with Parley"}),
+        ("localtime", {"Tertúlia", "Study with Parley", "Ligar à Inês"}),
+    ):
+        prefer(maria, timezone=zone)
+        shown_events = parsed(feed_of(path).content).vevent_list
+        assert {each.summary.value for each in shown_events} == titles
 
 
 def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:

@@ -163,7 +163,14 @@ def test_a_lost_update_is_412(maria: Caller) -> None:
             "moved.1",
             "occurrence_unknown",
         ),
-        ({"startsAt": "2030-06-03T18:00:00.5Z"}, "startsAt", "start_invalid"),
+        ({"startsAt": "0001-01-01T00:00:00Z", "endsAt": None}, "startsAt", "start_invalid"),
+        ({"startsAt": "9999-12-31T23:59:59Z", "endsAt": None}, "startsAt", "start_invalid"),
+        ({"endsAt": "9999-12-31T23:59:59Z"}, "endsAt", "duration_invalid"),
+        (
+            {"moved": [MOVED | {"startsAt": "9999-12-31T23:59:59Z"}]},
+            "moved.0.startsAt",
+            "start_invalid",
+        ),
         ({"title": "x" * 201}, "title", "max_length"),
         ({"colour": "red"}, "colour", "unknown_field"),
         (
@@ -185,6 +192,39 @@ def test_what_cannot_take_place_is_400_and_names_the_field(
     answer = maria.post("/events", body | fields)
     assert answer.status_code == 400, answer.content
     assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(field, code)]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("year", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_an_instant_at_the_edge_of_time_is_refused_in_every_zone(
+    maria: Caller, zone: str, year: str
+) -> None:
+    answer = maria.post("/events", {"title": "A", "startsAt": year, "timezone": zone})
+    assert answer.status_code == 400, answer.content
+    answer = maria.post("/reminders", {"kind": "once", "title": "A", "at": year})
+    assert answer.status_code == 400, answer.content
+    window = maria.get(f"/events/occurrences?after={year}")
+    assert window.status_code in (200, 400), window.content
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory"])
+def test_a_zone_that_is_none_is_refused(maria: Caller, zone: str) -> None:
+    body = {"title": "A", "startsAt": "2030-06-03T18:00:00Z", "timezone": zone}
+    answer = maria.post("/events", body)
+    assert answer.status_code == 400, answer.content
+    assert answer.json()["errors"][0]["field"] == "timezone"
+
+
+def test_milliseconds_of_a_clients_clock_are_left_out(maria: Caller) -> None:
+    made = event_of(maria, startsAt="2030-06-03T18:00:00.123Z", endsAt="2030-06-03T19:00:00.456Z")
+    assert (made["startsAt"], made["endsAt"]) == ("2030-06-03T18:00:00Z", "2030-06-03T19:00:00Z")
+
+
+@pytest.mark.parametrize("until", ["99991231T235959Z", "99991231T000000Z", "24000101T000000Z"])
+def test_until_may_say_for_ever(maria: Caller, until: str) -> None:
+    made = event_of(maria, rrule=f"FREQ=YEARLY;UNTIL={until}")
+    found = shown(maria, "2050-01-01T00:00:00Z", "2051-01-01T00:00:00Z")
+    assert [each["eventId"] for each in found] == [made["id"]]
 
 
 def test_a_patch_says_which_occurrence_it_moves(maria: Caller) -> None:

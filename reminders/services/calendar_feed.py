@@ -3,7 +3,10 @@
 import base64
 import binascii
 import hmac
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -11,12 +14,14 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
 from config.store.items import batch_get
-from reminders.ical import FeedEvent, feed, study_event
+from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
-from reminders.recurrence import Recurrence
+from reminders.recurrence import Recurrence, ZoneUnknownError, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
 from reminders.services.reminders import MAX_REMINDERS
 from reminders.timing import StudyReminder
+
+log = logging.getLogger("parley.reminders")
 
 PAST = timedelta(days=90)
 MAX_PAST_EVENTS = 400
@@ -51,6 +56,7 @@ def read_calendar(token: str, *, now: datetime) -> bytes | None:
 
 
 def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:
+    zone = zone if _is_known(zone) else "UTC"
     live = [reminder for reminder in reminders if not reminder.paused]
     offsets: dict[str, set[int]] = {}
     for reminder in live:
@@ -58,10 +64,27 @@ def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[
             offsets.setdefault(str(reminder.event_id), set()).update(
                 map(int, reminder.offset_minutes)
             )
-    return [
-        *(_entry(event, offsets.get(event.id, set())) for event in events),
-        *(_reminder_entry(reminder, zone) for reminder in live if reminder.about != EVENT),
+    entries = [partial(_entry, event, offsets.get(event.id, set())) for event in events]
+    entries += [
+        partial(_reminder_entry, reminder, zone) for reminder in live if reminder.about != EVENT
     ]
+    return list(_showable(entries))
+
+
+def _showable(entries: Iterable[Callable[[], FeedEvent]]) -> Iterator[FeedEvent]:
+    for entry in entries:
+        try:
+            yield entry()
+        except UNSHOWABLE:
+            log.exception("an item is left out of a feed")
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        zone_named(zone)
+    except ZoneUnknownError:
+        return False
+    return True
 
 
 def _entry(event: Event, offset_minutes: set[int]) -> FeedEvent:

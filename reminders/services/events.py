@@ -15,8 +15,16 @@ from learning.services.idempotency import find_existing, split_id
 from reminders import recurrence as recurrences
 from reminders import timing
 from reminders.models import Event, Reminder
-from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
-from reminders.rrule import DAY, RecurrenceError, parse_rule
+from reminders.recurrence import (
+    FIRST_YEAR,
+    Move,
+    Occurrence,
+    Recurrence,
+    StartInvalidError,
+    instant_of,
+    zone_named,
+)
+from reminders.rrule import DAY, LAST_YEAR, RecurrenceError, parse_rule
 
 TRIES = 8
 MAX_EVENTS = 100
@@ -180,10 +188,11 @@ def occurrences_between(
     of more than 366 days.
     """
     after = after or now
-    before = before or after + WINDOW
-    if not timedelta(0) < before - after <= MAX_WINDOW:
+    if before and not timedelta(0) < before - after <= MAX_WINDOW:
         message = f"Give an instant after the beginning, at most {MAX_WINDOW.days} days."
         raise ValidationFailed.of("before", "window_invalid", message)
+    after = _clamped(after)  # nothing takes place outside, where dates and zones have their edges
+    before = _clamped(before or after + WINDOW)
     seen = (
         (datetime.fromisoformat(start["at"]["S"]), start["event"]["S"], start["key"]["S"])
         if start
@@ -207,6 +216,10 @@ def occurrences_between(
         at, event_id, key = occurrences[limit - 1].order
         following = {"at": {"S": at.isoformat()}, "event": {"S": event_id}, "key": {"S": key}}
     return Page[Any](occurrences[:limit], following)
+
+
+def _clamped(instant: datetime) -> datetime:
+    return min(max(instant, recurrences.EARLIEST), recurrences.LATEST)
 
 
 def _occurrences_of(
@@ -236,15 +249,15 @@ def _assign(event: Event, fields: Mapping[str, Any], *, before: Recurrence | Non
             setattr(event, name, value)
     if before and not (WHEN | EXCEPTIONS) & fields.keys():
         return
-    recurrence = _recurrence(fields, before)
+    all_day = bool(fields.get("starts_on"))
     try:
+        recurrence = _recurrence(fields, before)
+        all_day = recurrence.all_day
         if before and not EXCEPTIONS & fields.keys():
             recurrence = recurrences.without_orphans(recurrence)
         recurrences.validate(recurrence)
     except RecurrenceError as error:
-        raise ValidationFailed.of(
-            _field(error.field, recurrence.all_day), error.code, str(error)
-        ) from error
+        raise ValidationFailed.of(_field(error.field, all_day), error.code, str(error)) from error
     event.set_recurrence(recurrence, over_at=_over_at(recurrence))
 
 
@@ -283,6 +296,9 @@ def _move(number: int, fields: Mapping[str, Any], zone: str) -> Move:
         (error,) = problem.errors
         field = f"moved.{number}.{error.field}"
         raise ValidationFailed.of(field, error.code, error.message) from problem
+    except RecurrenceError as error:
+        error.field = f"moved.{number}.{error.field}"
+        raise
     return Move(fields["occurrence"], starts, duration)
 
 
@@ -306,7 +322,7 @@ def _span(
         if ends_on:
             raise ValidationFailed.of("endsOn", "contradiction", "This event ends at an instant.")
         if ends_at:
-            duration = ends_at - instant_of(starts, zone_named(zone))
+            duration = ends_at.replace(microsecond=0) - instant_of(starts, zone_named(zone))
     elif starts:
         if ends_at:
             raise ValidationFailed.of("endsAt", "contradiction", "This event lasts whole days.")
@@ -320,8 +336,9 @@ def _wall_of(instant: datetime, zone: str) -> datetime:
 
     A rule repeats wall times, and a wall time that comes twice means its first.
     """
-    if instant.microsecond:
-        raise ValidationFailed.of("startsAt", "start_invalid", "Give whole seconds.")
+    if not recurrences.EARLIEST <= instant < recurrences.LATEST:
+        raise StartInvalidError(f"The start lies between {FIRST_YEAR} and {LAST_YEAR}.")
+    instant = instant.replace(microsecond=0)  # clients' clocks tell milliseconds
     wall = instant.astimezone(zone_named(zone)).replace(tzinfo=None)
     if instant_of(wall, zone_named(zone)) != instant:
         raise ValidationFailed.of(
@@ -335,9 +352,11 @@ def _over_at(recurrence: Recurrence) -> datetime | None:
     rule = parse_rule(recurrence.rule) if recurrence.rule else None
     moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
     ends = [_bound(move, recurrence.moved) for move in moves]
-    if rule and rule.until:
-        until = rule.until
-        on = until.date() if isinstance(until, datetime) else until
+    until = rule.until if rule else None
+    on = until.date() if isinstance(until, datetime) else until
+    if on and on.year > LAST_YEAR:  # as exporters write "for ever"
+        return None
+    if on:
         ends.append(datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + recurrence.duration)
     elif rule and rule.count:
         plain = replace(recurrence, skipped=frozenset(), moved=())
