@@ -125,6 +125,23 @@ def test_the_feed_answers_without_what_it_cannot_show(maria: Caller) -> None:
         assert {each.summary.value for each in shown_events} == titles
 
 
+def test_the_feed_has_a_bound_for_what_it_spells_out(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.calendar_feed.MAX_MOVED", 2)
+    monkeypatch.setattr("reminders.services.calendar_feed.MAX_DESCRIPTIONS", 3 * 900)
+    moved = [
+        {"occurrence": f"203006{day:02}T190000", "startsAt": f"2030-06-{day:02}T20:00:00Z"}
+        for day in (4, 5, 6)
+    ]
+    event_of(maria, rrule="FREQ=DAILY", moved=moved, description="x" * 900)
+    event_of(maria, description="y" * 900)
+    [*components] = parsed(feed_of(address_of(maria)).content).vevent_list
+    exceptions = [each for each in components if hasattr(each, "recurrence_id")]
+    assert len(exceptions) == 2
+    assert sum(hasattr(each, "description") for each in components) in (1, 3)
+
+
 def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:
     made = event_of(maria)
     path = address_of(maria)

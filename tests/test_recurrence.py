@@ -341,7 +341,41 @@ class TestRefusals:
 
     def test_a_count_met_too_rarely_is_too_costly(self) -> None:
         with pytest.raises(RuleTooCostlyError):
-            validate(timed("2027-01-01T09:00", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29;COUNT=90"))
+            validate(timed("2027-01-01T09:00", "FREQ=DAILY;BYMONTHDAY=31;BYDAY=MO;COUNT=900"))
+
+    def test_a_measured_rule_is_not_counted_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        counted = timed("1915-01-01T09:00", "FREQ=DAILY;BYMONTH=1;COUNT=3660")
+        event = validate(counted)
+        assert (event.begins_on, event.ends_on) == (date(1915, 1, 1), date(2033, 1, 2))
+        looked_at: list[date] = []
+        matches = Rule.matches
+
+        def matches_counted(self: Rule, day: date) -> bool:
+            looked_at.append(day)
+            return matches(self, day)
+
+        monkeypatch.setattr(Rule, "matches", matches_counted)
+        last = [o.key for o in upcoming(event, datetime(2033, 1, 1, tzinfo=UTC))]
+        assert len(looked_at) < 100
+        unmeasured = upcoming(counted, datetime(2033, 1, 1, tzinfo=UTC))
+        assert last == [o.key for o in unmeasured] == ["20330101T090000", "20330102T090000"]
+
+    def test_a_window_is_not_looked_beyond(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        event = validate(timed("2000-02-29T09:00", "FREQ=DAILY;BYMONTHDAY=29;BYMONTH=2;BYDAY=TU"))
+        looked_at: list[date] = []
+        matches = Rule.matches
+
+        def matches_counted(self: Rule, day: date) -> bool:
+            looked_at.append(day)
+            return matches(self, day)
+
+        monkeypatch.setattr(Rule, "matches", matches_counted)
+        window = {
+            "after": datetime(2027, 1, 1, tzinfo=UTC),
+            "before": datetime(2027, 2, 1, tzinfo=UTC),
+        }
+        assert list(overlapping(event, **window)) == []
+        assert len(looked_at) < 40
 
     @pytest.mark.parametrize(
         "zone",

@@ -24,7 +24,8 @@ class Event(LearnerItem, discriminator="event"):
     """Something that takes place once or repeatedly: `EVENT#<id>`.
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
-    lists {key, starts, duration_s or null}. lsi1: `EVENT#<instant it is over for good, or 9999>`.
+    lists {key, starts, duration_s or null}; `begins_on` and, of a rule with COUNT, `ends_on` are
+    the days of its first and last occurrence. lsi1: `EVENT#<instant it is over for good, or 9999>`.
     """
 
     PREFIX = "EVENT#"
@@ -36,6 +37,8 @@ class Event(LearnerItem, discriminator="event"):
     duration_s = NumberAttribute()
     timezone = UnicodeAttribute()
     rrule = UnicodeAttribute(null=True)
+    begins_on = UnicodeAttribute(null=True)
+    ends_on = UnicodeAttribute(null=True)
     skipped: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
     moved = JSONAttribute(default=list)
     version = VersionAttribute()
@@ -76,6 +79,8 @@ class Event(LearnerItem, discriminator="event"):
                 Move(move["key"], _wall(move["starts"]), _seconds(move["duration_s"]))
                 for move in self.moved
             ),
+            begins_on=date.fromisoformat(self.begins_on) if self.begins_on else None,
+            ends_on=date.fromisoformat(self.ends_on) if self.ends_on else None,
         )
 
     def set_recurrence(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
@@ -84,6 +89,8 @@ class Event(LearnerItem, discriminator="event"):
         self.timezone = recurrence.zone
         self.duration_s = int(recurrence.duration.total_seconds())
         self.rrule = recurrence.rule
+        self.begins_on = recurrence.begins_on.isoformat() if recurrence.begins_on else None
+        self.ends_on = recurrence.ends_on.isoformat() if recurrence.ends_on else None
         self.skipped = sorted(recurrence.skipped)
         self.moved = [
             {
