@@ -15,8 +15,6 @@ from itertools import count, islice, takewhile
 from typing import Literal
 
 from reminders.recurrence import (
-    EARLIEST,
-    LATEST,
     Occurrence,
     Recurrence,
     instant_of,
@@ -59,13 +57,6 @@ class OffsetsInvalidError(ReminderError):
 
     code = "offsets_invalid"
     field = "offset_minutes"
-
-
-class InstantInvalidError(ReminderError):
-    """The instant of a one-off lies beyond what calendars and zones can tell."""
-
-    code = "instant_invalid"
-    field = "at"
 
 
 class WeekdaysInvalidError(ReminderError):
@@ -187,9 +178,6 @@ def validate(reminder: Reminder) -> None:
             raise OffsetsInvalidError(f"Give one to {MAX_OFFSETS} different offsets.")
         if not all(0 <= minutes <= MAX_OFFSET_MINUTES for minutes in offsets):
             raise OffsetsInvalidError("An offset lies between 0 minutes and four weeks.")
-    elif isinstance(reminder, OneOff):
-        if not EARLIEST <= reminder.at < LATEST:
-            raise InstantInvalidError(f"Give an instant by the end of {LAST_YEAR}.")
     elif isinstance(reminder, StudyReminder):
         zone_named(reminder.zone)
         if not reminder.weekdays or not reminder.weekdays <= set(range(7)):

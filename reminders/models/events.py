@@ -25,7 +25,7 @@ class Event(LearnerItem, discriminator="event"):
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
     lists {key, starts, duration_s or null}; `begins_on` and, of a rule with COUNT, `ends_on` are
-    the days of its first and last occurrence. lsi1: `EVENT#<instant it is over for good, or 9999>`.
+    the days of its first and last occurrence. lsi4: `EVENT#<instant it is over for good, or 9999>`.
     """
 
     PREFIX = "EVENT#"
@@ -46,8 +46,8 @@ class Event(LearnerItem, discriminator="event"):
     @classmethod
     def not_over(cls, learner_id: str, *, at: datetime) -> "list[Event]":
         """All events that are not over at an instant, the soonest to end first."""
-        condition = cls.lsi1.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi1")
+        condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
+        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
     def over(
@@ -55,15 +55,15 @@ class Event(LearnerItem, discriminator="event"):
     ) -> "list[Event]":
         """Up to `limit` events that ended in a span of time, the last to end first."""
         first, last = (f"{cls.PREFIX}{key_instant(instant)}" for instant in (after, before))
-        condition = cls.lsi1.between(first, last)
+        condition = cls.lsi4.between(first, last)
         return cls.query_page(
-            learner_key(learner_id), condition, index="lsi1", limit=limit, descending=True
+            learner_key(learner_id), condition, index="lsi4", limit=limit, descending=True
         ).items
 
     @property
     def over_at(self) -> datetime | None:
         """When it is over for good; None for never."""
-        instant = self.lsi1.removeprefix(self.PREFIX)
+        instant = self.lsi4.removeprefix(self.PREFIX)
         return None if instant == FOREVER else datetime.fromisoformat(instant)
 
     @property
@@ -100,7 +100,7 @@ class Event(LearnerItem, discriminator="event"):
             }
             for move in recurrence.moved
         ]
-        self.lsi1 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
+        self.lsi4 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
 
 
 def _wall(text: str) -> date | datetime:

@@ -5,15 +5,16 @@ from datetime import datetime, timedelta
 
 from accounts import audit
 from accounts.audit import StaffMember
-from config.problems import Conflict, NotFound, ServiceUnavailable
-from config.store.items import UNREADABLE, ConditionFailed, Put, Write, transact
+from config.problems import Conflict, NotFound
+from config.store.items import UNREADABLE, ConditionFailed
+from config.store.retrying import retried
+from config.store.transactions import Put, Write, transact
 from reminders import timing
 from reminders.models import DEAD, RETRIED, RETRYING, Delivery, Reminder
 from reminders.services.reminders import rule_of
 
 log = logging.getLogger("parley.reminders")
 
-TRIES = 8
 QUARANTINED, SETTLED_ALREADY = "quarantined", "settled"
 SOON = timedelta(seconds=1)
 
@@ -75,35 +76,31 @@ def _dead_letter(reminder: Reminder, reason: str, due_at: datetime, now: datetim
     return delivery.replace_write(None)
 
 
+@retried(ConditionFailed)
 def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
     """Has the next sweep mail the occurrence of a dead delivery, under a new record.
 
     Raises NotFound (also for a deleted reminder), NotDead and CannotRetry.
     """
-    for _ in range(TRIES):
-        delivery = Delivery.by_id(delivery_id)
-        if delivery is None:
-            raise NotFound
-        if delivery.state != DEAD:
-            raise NotDead
-        try:
-            reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
-        except UNREADABLE as error:
-            raise CannotRetry("The stored reminder cannot be read: mend it first") from error
-        if reminder is None:
-            raise NotFound("The reminder was deleted")
-        if reminder.paused:
-            raise CannotRetry("The learner has paused it")
-        _revive(reminder, delivery, now)
-        deed = audit.staff_action(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
-        unchanged = delivery.unchanged_condition()
-        delivery.conclude(RETRIED, reason=delivery.reason, now=now)
-        try:
-            transact(Put(delivery, unchanged), reminder.write(), *deed)
-        except ConditionFailed:
-            continue
-        return delivery
-    raise ServiceUnavailable
+    delivery = Delivery.by_id(delivery_id)
+    if delivery is None:
+        raise NotFound
+    if delivery.state != DEAD:
+        raise NotDead
+    try:
+        reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
+    except UNREADABLE as error:
+        raise CannotRetry("The stored reminder cannot be read: mend it first") from error
+    if reminder is None:
+        raise NotFound("The reminder was deleted")
+    if reminder.paused:
+        raise CannotRetry("The learner has paused it")
+    _revive(reminder, delivery, now)
+    deed = audit.staff_action(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
+    unchanged = delivery.unchanged_condition()
+    delivery.conclude(RETRIED, reason=delivery.reason, now=now)
+    transact(Put(delivery, unchanged), reminder.write(), *deed)
+    return delivery
 
 
 def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:

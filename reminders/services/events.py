@@ -7,26 +7,26 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from accounts.models import Profile
-from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed, check_version
-from config.store.items import ConditionFailed, Page, Put, Raw, transact
+from accounts.models import Head, Profile
+from accounts.services.changes import commit
+from config.problems import Conflict, NotFound, ValidationFailed, check_version
+from config.store.items import ConditionFailed, Page, Raw, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Put
 from learning.models.base import Tombstone
-from learning.services.idempotency import find_existing, split_id
+from learning.services.idempotency import same_as, split_id
 from reminders import recurrence as recurrences
 from reminders import timing
 from reminders.models import Event, Reminder
 from reminders.recurrence import (
-    FIRST_YEAR,
     Move,
     Occurrence,
     Recurrence,
-    StartInvalidError,
     instant_of,
     zone_named,
 )
 from reminders.rrule import DAY, LAST_YEAR, RecurrenceError, parse_rule
 
-TRIES = 8
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, in 4 ms at worst
 (`python -m tests.benchmarks.hostile_events`)."""
@@ -58,16 +58,25 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
     Raises IdTaken, ValidationFailed for a time that is impossible, TooManyEvents.
     """
     event_id, rest, request_digest = split_id(fields)
+    return _create(learner_id, event_id, rest, request_digest, now)
+
+
+@retried(ConditionFailed)
+def _create(
+    learner_id: str, event_id: str, fields: Mapping[str, Any], made_from: str, now: datetime
+) -> Event:
+    rest = dict(fields)
+    stored = batch_get(Event.key(learner_id, event_id), Head.key(learner_id))
+    key = Event.key(learner_id, event_id)
+    present: Event | None = same_as(stored.get(key), Event, made_from)
+    if present:
+        return present
     if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
-        if existing := find_existing(
-            Event(*Event.key(learner_id, event_id), request_digest=request_digest)
-        ):
-            return existing
         raise TooManyEvents
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
-        request_digest=request_digest,
+        request_digest=made_from,
         created_at=now,
         updated_at=now,
     )
@@ -75,15 +84,11 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
         profile = Profile.of(learner_id)
         rest["timezone"] = profile.timezone if profile else "UTC"
     _assign(event, rest, before=None)
-    try:
-        transact(Put(event, Event.pk.does_not_exist()))
-    except ConditionFailed:
-        if existing := find_existing(event):
-            return existing
-        raise ServiceUnavailable from None
+    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
     return event
 
 
+@retried(ConditionFailed)
 def update_event(
     *,
     learner_id: str,
@@ -97,25 +102,18 @@ def update_event(
     Exceptions outside the changes stay if their occurrences do. Raises NotFound,
     PreconditionFailed, ValidationFailed, TooManyEvents for one that was over and is not any more.
     """
-    for _ in range(TRIES):
-        event = Event.of(learner_id, event_id)
-        if event is None:
-            raise NotFound
-        check_version(expected_version, int(event.version))
-        before, was_over = event.recurrence, _is_over(event, now)
-        _assign(event, changes, before=before)
-        if was_over and not _is_over(event, now):
-            _require_room(learner_id, now)
-        event.updated_at = now
-        reminders = Reminder.of_event(learner_id, event_id)
-        for reminder in reminders:
-            _follow(reminder, event, before, now)
-        try:
-            transact(Put(event), *(reminder.write() for reminder in reminders))
-        except ConditionFailed:
-            continue
-        return event
-    raise ServiceUnavailable
+    event, head = _found(learner_id, event_id)
+    check_version(expected_version, int(event.version))
+    before, was_over = event.recurrence, _is_over(event, now)
+    _assign(event, changes, before=before)
+    if was_over and not _is_over(event, now):
+        _require_room(learner_id, now)
+    event.updated_at = now
+    reminders = Reminder.of_event(learner_id, event_id)
+    for reminder in reminders:
+        _follow(reminder, event, before, now)
+    commit(head, Put(event), *(reminder.write() for reminder in reminders))
+    return event
 
 
 def _is_over(event: Event, now: datetime) -> bool:
@@ -137,28 +135,32 @@ def _follow(reminder: Reminder, event: Event, before: Recurrence, now: datetime)
     reminder.advance(progress, rule)
 
 
+@retried(ConditionFailed)
 def delete_event(
     *, learner_id: str, event_id: str, expected_version: int | None, now: datetime
 ) -> None:
     """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
-    for _ in range(TRIES):
-        event = Event.of(learner_id, event_id)
-        if event is None:
-            raise NotFound
-        check_version(expected_version, int(event.version))
-        reminders = Reminder.of_event(learner_id, event_id)
-        try:
-            transact(
-                Put(Tombstone.of(event, now), Event.version == event.version),
-                *(
-                    Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
-                    for reminder in reminders
-                ),
-            )
-        except ConditionFailed:
-            continue
-        return
-    raise ServiceUnavailable
+    event, head = _found(learner_id, event_id)
+    check_version(expected_version, int(event.version))
+    reminders = Reminder.of_event(learner_id, event_id)
+    commit(
+        head,
+        Put(Tombstone.of(event, now), Event.version == event.version),
+        *(
+            Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
+            for reminder in reminders
+        ),
+    )
+
+
+def _found(learner_id: str, event_id: str) -> tuple[Event, Head]:
+    """An event and the learner's head: one read. Raises NotFound."""
+    key = Event.key(learner_id, event_id)
+    stored = batch_get(key, Head.key(learner_id))
+    event = stored.get(key)
+    if not isinstance(event, Event):
+        raise NotFound
+    return event, Head.among(learner_id, stored)
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,7 @@ def occurrences_between(
     if before and not timedelta(0) < before - after <= MAX_WINDOW:
         message = f"Give an instant after the beginning, at most {MAX_WINDOW.days} days."
         raise ValidationFailed.of("before", "window_invalid", message)
-    after = _clamped(after)  # nothing takes place outside, where dates and zones have their edges
-    before = _clamped(before or after + WINDOW)
+    before = before or after + WINDOW
     seen = (
         (datetime.fromisoformat(start["at"]["S"]), start["event"]["S"], start["key"]["S"])
         if start
@@ -217,10 +218,6 @@ def occurrences_between(
         at, event_id, key = occurrences[limit - 1].order
         following = {"at": {"S": at.isoformat()}, "event": {"S": event_id}, "key": {"S": key}}
     return Page[Any](occurrences[:limit], following)
-
-
-def _clamped(instant: datetime) -> datetime:
-    return min(max(instant, recurrences.EARLIEST), recurrences.LATEST)
 
 
 def _occurrences_of(
@@ -324,7 +321,7 @@ def _span(
         if ends_on:
             raise ValidationFailed.of("endsOn", "contradiction", "This event ends at an instant.")
         if ends_at:
-            duration = ends_at.replace(microsecond=0) - instant_of(starts, zone_named(zone))
+            duration = ends_at - instant_of(starts, zone_named(zone))
     elif starts:
         if ends_at:
             raise ValidationFailed.of("endsAt", "contradiction", "This event lasts whole days.")
@@ -338,9 +335,6 @@ def _wall_of(instant: datetime, zone: str) -> datetime:
 
     A rule repeats wall times, and a wall time that comes twice means its first.
     """
-    if not recurrences.EARLIEST <= instant < recurrences.LATEST:
-        raise StartInvalidError(f"The start lies between {FIRST_YEAR} and {LAST_YEAR}.")
-    instant = instant.replace(microsecond=0)  # clients' clocks tell milliseconds
     wall = instant.astimezone(zone_named(zone)).replace(tzinfo=None)
     if instant_of(wall, zone_named(zone)) != instant:
         raise ValidationFailed.of(

@@ -8,14 +8,12 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
 from config.store.items import Item, Raw, batch_get
-from learning.models.log import Day
-from learning.services.due_queue import due_queue, due_queue_keys
+from learning.services.due_queue import day_of, due_queue
 from learning.services.study_context import StudyContext
 from reminders import emails, timing
 from reminders.models import STUDY, Event, Reminder, Suppression
 
 Stored = Mapping[tuple[str, str], Item]
-BATCH = 100  # AWS: BatchGetItem
 
 
 class UnreadableItem(Exception):
@@ -64,7 +62,7 @@ class Recipient:
             return self.barred or ("" if self.profile.event_mails else "unsubscribed")
         if self.barred or not self.profile.study_mails:
             return self.barred or "unsubscribed"
-        for key in due_queue_keys(self.account.learner_id, now=self.read_at):
+        for key in StudyContext.keys(self.account.learner_id):
             self._item(key)
         if self._has_met_goal:
             return "goal_met"
@@ -84,10 +82,9 @@ class Recipient:
 
     @property
     def _has_met_goal(self) -> bool:
-        learner_id = self.account.learner_id
-        today = StudyContext.of(learner_id, self.stored).calendar.day(self.read_at)
-        day = self.stored.get(Day.key(learner_id, today))
-        return isinstance(day, Day) and day.count_of("reviews") >= self.profile.daily_goal
+        study = StudyContext.of(self.account.learner_id, self.stored)
+        today = day_of(study, study.calendar.day(self.read_at))
+        return today.count_of("reviews") >= int(self.profile.daily_goal)
 
     def _item(self, key: tuple[str, str]) -> Item | None:
         if key in self.unreadable:
@@ -108,7 +105,7 @@ def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient |
         Event.key(learner_id, str(reminder.event_id)) for reminder in reminders if reminder.event_id
     ]
     if any(reminder.about == STUDY for reminder in reminders):
-        keys += due_queue_keys(learner_id, now=now)
+        keys += StudyContext.keys(learner_id)
     stored, unreadable = _read(keys)
     if unreadable.intersection(own_keys):
         raise UnreadableItem
@@ -121,10 +118,8 @@ def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient |
 
 def _read(keys: Sequence[tuple[str, str]]) -> tuple[Stored, frozenset[tuple[str, str]]]:
     """The items that exist among the keys, and the keys of those that cannot be read."""
-    stored: dict[tuple[str, str], Item] = {}
     unreadable: list[Raw] = []
-    for first in range(0, len(keys), BATCH):
-        stored |= batch_get(*keys[first : first + BATCH], on_unreadable=unreadable.append)
+    stored = batch_get(*keys, on_unreadable=unreadable.append)
     return stored, frozenset((raw["pk"]["S"], raw["sk"]["S"]) for raw in unreadable)
 
 
