@@ -57,7 +57,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     done_at = UTCDateTimeAttribute()
     done_key = UnicodeAttribute(default="")
     snoozes = JSONAttribute(default=list)
-    settled: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
+    settled: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, null=True)
     interrupted = BooleanAttribute(default=False)
     attempts = NumberAttribute(default=0)
     dead = BooleanAttribute(default=False)
@@ -134,7 +134,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     def advance(self, progress: timing.Progress, rule: timing.Reminder | None) -> timing.Due | None:
         """Takes over a progress and waits for the next due after it, which is returned."""
         self.done_at, self.done_key = progress.done_at, progress.done_key
-        self.settled = sorted(progress.settled)
+        self.settled = sorted(progress.settled) or None
         self.snoozes = [
             [snooze.occurrence, snooze.until.isoformat()] for snooze in progress.snoozes
         ]
