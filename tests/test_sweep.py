@@ -144,6 +144,22 @@ def test_quiet_hours_hold_mails_and_merge_them_into_one(maria: Caller, mailbox: 
     assert state_of(maria, first) == ("sent", "")
 
 
+@pytest.mark.parametrize(
+    ("ends", "outcome"),
+    [("2030-06-04T03:00:00Z", ("skipped", "quiet_hours")), ("2030-06-04T06:30:00Z", ("sent", ""))],
+)
+def test_an_event_that_is_over_when_quiet_hours_end_is_not_announced(
+    maria: Caller, mailbox: Mailbox, ends: str, outcome: tuple[str, str]
+) -> None:
+    prefer(maria, quiet_from="22:00", quiet_until="07:00")
+    event = event_of(maria, startsAt="2030-06-04T01:00:00Z", endsAt=ends)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    for instant in ("2030-06-04T00:50:00", "2030-06-04T06:00:00"):
+        sweep_at(f"{instant}+00:00")
+    assert len(mailbox.letters) == (outcome[0] == "sent")
+    assert state_of(maria, reminder) == outcome
+
+
 def study_reminder(maria: Caller) -> dict[str, Any]:
     return reminder_of(maria, kind="study", weekdays=list(range(7)), localTime="08:00")
 
