@@ -217,7 +217,7 @@ def test_a_mail_that_ses_refuses_is_tried_again_and_given_up_in_the_end(
     maria: Caller, mailbox: Mailbox
 ) -> None:
     reminder = reminder_of(maria)
-    mailbox.refuse = "MessageRejected"
+    mailbox.refuse = "SendingPausedException"
     at = datetime.fromisoformat(AT)
     for minute in range(0, 3 * 60, 2):
         sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])
@@ -232,13 +232,38 @@ def test_a_mail_that_ses_refuses_once_arrives_a_little_later(
     maria: Caller, mailbox: Mailbox
 ) -> None:
     reminder = reminder_of(maria)
-    mailbox.refuse = "MessageRejected"
+    mailbox.refuse = "SendingPausedException"
     sweep_at(AT)
     assert state_of(maria, reminder)[0] == "retrying"
     mailbox.refuse = ""
     sweep_at(later(AT, MINUTE))
     assert state_of(maria, reminder) == ("sent", "")
     assert len(mailbox.letters) == 1
+
+
+def test_a_mail_that_ses_rejects_for_good_is_given_up_at_once(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    reminder = reminder_of(maria)
+    mailbox.refuse = "MessageRejected"
+    sweep_at(AT)
+    assert state_of(maria, reminder) == ("dead", "SERVICE_UNAVAILABLE")
+    mailbox.refuse = ""
+    sweep_at(later(AT, MINUTE))
+    assert mailbox.letters == []
+
+
+def test_what_fails_until_its_event_has_begun_is_shown_to_staff(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    event = event_of(maria, startsAt="2030-06-03T17:10:00Z", endsAt=None)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    mailbox.refuse = "SendingPausedException"
+    for minute in range(0, 3 * 60, 2):
+        sweep_at(NOW + minute * MINUTE, shards=[shard_of(maria.id)])
+    assert state_of(maria, reminder) == ("dead", "SERVICE_UNAVAILABLE")
+    stefan = make_learner("stefan", groups=("staff",))
+    assert len(stefan.get("/deliveries").json()["results"]) == 1
 
 
 def test_throttling_is_no_attempt(
@@ -330,7 +355,7 @@ def test_a_reminder_that_cannot_be_dealt_with_dies_and_keeps_no_other_waiting(
 
 def test_staff_see_what_was_given_up_and_have_it_sent(maria: Caller, mailbox: Mailbox) -> None:
     reminder_of(maria)
-    mailbox.refuse = "MessageRejected"
+    mailbox.refuse = "SendingPausedException"
     at = datetime.fromisoformat(AT)
     for minute in range(0, 3 * 60, 2):
         sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])
