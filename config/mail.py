@@ -22,6 +22,10 @@ class MailRefused(ServiceUnavailable):
     """SES does not take this mail: sending is paused, or the address or the sender is refused."""
 
 
+class MessageRejected(MailRefused):
+    """SES will never take this mail: its content or its addressee is refused."""
+
+
 def send(
     template: str,
     context: Mapping[str, Any],
@@ -51,7 +55,8 @@ def send(
         raise
     except ClientError as error:
         telemetry.emit("MailsFailed")
-        raise MailRefused from error
+        refused = MessageRejected if aws.error_code(error) == "MessageRejected" else MailRefused
+        raise refused from error
     telemetry.emit("MailsSent")
     return str(answer["MessageId"])
 

@@ -106,7 +106,7 @@ class Due:
 
     `key` names it whenever it takes place; `occurrence` is what it is about: the key of the
     event's occurrence, the local date of a digest, the one-off's instant. It is worth sending
-    until `stale_at`, quiet hours aside.
+    until `stale_at`, quiet hours aside, and not after `over_at`, when an event has ended.
     """
 
     at: datetime
@@ -114,6 +114,7 @@ class Due:
     occurrence: str
     stale_at: datetime
     snoozed: bool = False
+    over_at: datetime | None = None
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -286,7 +287,8 @@ def _before_each(recurrence: Recurrence, minutes: int, since: datetime) -> Itera
         announced_at = _announced_at(recurrence, occurrence)
         at = announced_at - offset
         stale_at = max(at + EVENT_GRACE, announced_at)
-        yield Due(at, f"{occurrence.key}-{minutes}", occurrence.key, stale_at)
+        over_at = max(occurrence.ends_at, announced_at)
+        yield Due(at, f"{occurrence.key}-{minutes}", occurrence.key, stale_at, over_at=over_at)
 
 
 def _announced_at(recurrence: Recurrence, occurrence: Occurrence) -> datetime:
@@ -312,14 +314,15 @@ def _of_study(reminder: StudyReminder, progress: Progress) -> Iterator[Due]:
 
 def _snoozed(reminder: Reminder, progress: Progress) -> Iterator[Due]:
     for each in progress.snoozes:
-        stale_at = each.until + ONE_OFF_GRACE
+        stale_at, over_at = each.until + ONE_OFF_GRACE, None
         if isinstance(reminder, EventReminder):
             occurrence = occurrence_named(reminder.recurrence, each.occurrence)
             if occurrence is None:  # skipped, or edited away, since
                 continue
             stale_at = max(each.until + EVENT_GRACE, occurrence.starts_at)
+            over_at = max(each.until, occurrence.ends_at)
         key = f"{each.occurrence}+{_instant_key(each.until)}"
-        yield Due(each.until, key, each.occurrence, stale_at, snoozed=True)
+        yield Due(each.until, key, each.occurrence, stale_at, snoozed=True, over_at=over_at)
 
 
 def _instant_key(instant: datetime) -> str:
@@ -342,7 +345,7 @@ def _order(due: Due) -> tuple[datetime, str]:
 
 # --- After an outage ----------------------------------------------------------------------------
 
-Reason = Literal["missed", "superseded", "capped"]
+Reason = Literal["missed", "superseded", "quiet_hours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +371,8 @@ def catch_up(
     """Sorts the overdue into those to send and those to drop; usually there is one to send.
 
     After an outage only the latest reminder of each occurrence and the latest digest are still
-    worth a mail, and none past its grace. It looks back no further than LOOK_BACK.
+    worth a mail, and none past its grace; nor is one that quiet hours hold until its event is
+    over. It looks back no further than LOOK_BACK.
     """
     if not isinstance(reminder, OneOff):
         progress = replace(progress, done_at=max(progress.done_at, now - LOOK_BACK))
@@ -381,6 +385,8 @@ def catch_up(
         progress = advance(progress, due)
         if latest[_subject(reminder, due)] is not due:
             dropped.append(Dropped(due, "superseded"))
+        elif due.over_at and release_at(due.at, quiet) > max(due.at, due.over_at):
+            dropped.append(Dropped(due, "quiet_hours"))
         elif now > _deadline(due, quiet):
             dropped.append(Dropped(due, "missed"))
         else:

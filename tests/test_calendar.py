@@ -13,6 +13,7 @@ from time_machine import travel
 
 from accounts.models import Account
 from config import lambda_handler
+from config.store.items import batch_put
 from reminders.models import Event, Reminder
 from tests.callers import Caller, access_token
 from tests.gateway import GATEWAY_HOST, event, path_of
@@ -140,6 +141,20 @@ def test_the_feed_has_a_bound_for_what_it_spells_out(
     exceptions = [each for each in components if hasattr(each, "recurrence_id")]
     assert len(exceptions) == 2
     assert sum(hasattr(each, "description") for each in components) in (1, 3)
+
+
+def test_no_number_of_past_one_offs_displaces_the_study_plan(maria: Caller) -> None:
+    stored = Reminder.of(maria.id, reminder_of(maria)["id"])
+    assert stored is not None
+    stored.next_at, stored.at = None, datetime(2020, 1, 1, tzinfo=UTC)
+    copies = [Reminder.from_raw(stored.serialize()) for _ in range(120)]
+    for number, copy in enumerate(copies):
+        copy.sk = Reminder.key(maria.id, f"{number:026}")[1]
+    batch_put(copies)
+    reminder_of(maria, kind="study", weekdays=[0], localTime="07:30")
+    body = feed_of(address_of(maria)).content
+    assert b"SUMMARY:Study with Parley" in body
+    assert body.count(b"BEGIN:VEVENT") == 2
 
 
 def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:

@@ -74,6 +74,16 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
+    def every(cls, learner_id: str) -> "list[Reminder]":
+        """All reminders of a learner, a Query for each megabyte."""
+        return cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is a one-off that was mailed, dismissed or missed."""
+        return bool(self.about == ONCE and not self.next_at and not self.paused)
+
+    @classmethod
     def due(
         cls,
         shard: int,

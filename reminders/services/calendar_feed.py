@@ -19,7 +19,6 @@ from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError, wall_of, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
-from reminders.services.reminders import MAX_REMINDERS
 from reminders.timing import StudyReminder
 
 log = logging.getLogger("parley.reminders")
@@ -57,9 +56,16 @@ def read_calendar(token: str, *, now: datetime) -> bytes | None:
     events = Event.not_over(learner_id, at=now)
     just_before = now - timedelta.resolution  # both spans include their ends
     events += Event.over(learner_id, after=now - PAST, before=just_before, limit=MAX_PAST_EVENTS)
-    reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
+    reminders = _shown(Reminder.every(learner_id), since=now - PAST)
     entries = _bounded(_entries(events, reminders, profile.timezone), now.date())
     return feed(name=NAME, events=entries, now=now)
+
+
+def _shown(reminders: list[Reminder], *, since: datetime) -> list[Reminder]:
+    """Those that are not over, and the latest one-offs of those that are."""
+    over = [reminder for reminder in reminders if reminder.is_over and reminder.at > since]
+    over.sort(key=lambda reminder: reminder.at, reverse=True)
+    return [reminder for reminder in reminders if not reminder.is_over] + over[:MAX_PAST_EVENTS]
 
 
 def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:

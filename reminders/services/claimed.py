@@ -8,6 +8,7 @@ from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, Write, transact
 from reminders import timing
 from reminders.models import (
+    DEAD,
     SENDING,
     SKIPPED,
     STUDY,
@@ -94,7 +95,13 @@ def claimed_reminder_of(
     if reminder.was_interrupted:
         _look_back(claim, [*caught.send, *(dropped_due.due for dropped_due in caught.dropped)], now)
     for dropped in caught.dropped:
-        claim.record(dropped.due, SKIPPED, dropped.reason, now=now)
+        if (
+            dropped.reason == "missed" and reminder.attempts
+        ):  # staff shall see what failed till then
+            stored = claim.stored.get(dropped.due.promise)
+            claim.record(dropped.due, DEAD, (stored and stored.reason) or "missed", now=now)
+        else:
+            claim.record(dropped.due, SKIPPED, dropped.reason, now=now)
     return claim
 
 

@@ -28,6 +28,7 @@ from reminders.services.events import MAX_REMINDERS_PER_EVENT
 log = logging.getLogger("parley.reminders")
 
 MAX_REMINDERS = 100
+"""Reminders of a learner that are not over."""
 
 
 class TooManyReminders(Conflict):
@@ -87,14 +88,18 @@ def _create(
         if made := find_existing(reminder):  # its time may have passed since it was created
             return made
         raise
-    if len(Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items) >= MAX_REMINDERS:
-        if made := find_existing(reminder):
-            return made
-        raise TooManyReminders
     if made := find_existing(reminder):
         return made
+    _require_room(learner_id)
     _place_and_write(reminder, lambda _: reminder.progress)
     return reminder
+
+
+def _require_room(learner_id: str) -> None:
+    """Raises TooManyReminders. One-offs that are over take no room."""
+    live = [reminder for reminder in Reminder.every(learner_id) if not reminder.is_over]
+    if len(live) >= MAX_REMINDERS:
+        raise TooManyReminders
 
 
 def update_reminder(
@@ -113,12 +118,15 @@ def update_reminder(
     def change(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
+        was_over = reminder.is_over
         # Only what was dismissed ahead has to be compared with the old timing.
         old_rule = rule_of(reminder) if reminder.done_at > now else None
         _assign(reminder, changes)
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
+            if was_over:
+                _require_room(learner_id)
         resumed = before["paused"] and not reminder.paused
         restarted = timed or (resumed and reminder.done_at < now)
 
@@ -198,8 +206,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
 
 def follow_zone(*, learner_id: str) -> int:
     """Moves study reminders to the zone of the profile; returns how many there are."""
-    reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
-    study = [reminder for reminder in reminders if reminder.about == STUDY]
+    study = [reminder for reminder in Reminder.every(learner_id) if reminder.about == STUDY]
 
     def move(reminder: Reminder) -> None:
         reminder.advance(reminder.progress, rule_of(reminder))

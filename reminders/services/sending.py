@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from ulid import ULID
 
 from config.aws import Throttled
+from config.mail import MessageRejected
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed
 from config.store.transactions import Write, transact
@@ -94,7 +95,7 @@ class Mail:
     def __init__(
         self, dues: Sequence[OwedDue], recipient: Recipient, *, until: datetime, budget: TimeBudget
     ) -> None:
-        self.id = str(ULID())
+        self.id = _mail_id(dues)
         self.dues, self.recipient, self.until, self.budget = dues, recipient, until, budget
         self.claims = list({claim.reminder.id: claim for claim, _ in dues}.values())
         self.items = [_mail_item(claim, due, recipient) for claim, due in dues]
@@ -136,7 +137,7 @@ class Mail:
         except ServiceUnavailable as error:
             if not emails.certainly_unsent(error):
                 raise NoWord from error
-            return self._fail(error.code)
+            return self._fail(error.code, for_good=isinstance(error, MessageRejected))
         self._conclude(message_id)
         return Counter(sent=len(self.dues), mails=1)
 
@@ -212,14 +213,17 @@ class Mail:
                 claim.settle()
         return Counter({SKIPPED: len(self.dues)})
 
-    def _fail(self, reason: str) -> Counter[str]:
-        """Schedules another try for the mail, or gives it up. Raises ConditionFailed."""
+    def _fail(self, reason: str, *, for_good: bool) -> Counter[str]:
+        """Schedules another try for the mail, or gives it up, `for_good` at once.
+
+        Raises ConditionFailed.
+        """
         counts: Counter[str] = Counter()
         writes: list[Write] = []
         now, again_at = self.budget.now(), {}
         for claim in self.claims:
             claim.reminder.attempts += 1
-            attempt = int(claim.reminder.attempts)
+            attempt = timing.MAX_ATTEMPTS if for_good else int(claim.reminder.attempts)
             again_at[claim.reminder.id] = timing.retry_at(
                 now, attempt=attempt, key=claim.reminder.id
             )
@@ -240,6 +244,13 @@ class Mail:
         now = self.budget.now()
         pairs = zip(self.dues, self.deliveries, strict=True)
         transact(*(_concluded(*owed, delivery, RETRYING, reason, now) for owed, delivery in pairs))
+
+
+def _mail_id(dues: Sequence[OwedDue]) -> str:
+    """That of an earlier copy of this mail, whose bounce must find it too, or a new one."""
+    stored = [claim.stored.get(due.promise) for claim, due in dues]
+    earlier = {delivery.mail_id if delivery else None for delivery in stored}
+    return (earlier.pop() if len(earlier) == 1 else None) or str(ULID())
 
 
 def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:

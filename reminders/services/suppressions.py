@@ -35,7 +35,8 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
         return 0
     message_id = str(mail["messageId"])
     deliveries = Delivery.of_mail(learner_id, mail_id)
-    known = any(item.message_id in (None, message_id) for item in deliveries)
+    # Of a mail that was handed over twice only the second message id is on record.
+    known = any(item.repeated or item.message_id in (None, message_id) for item in deliveries)
     account = Account.of(learner_id)
     addressed = {str(address).lower() for address in mail["destination"]}
     if not known or account is None or account.email.lower() not in addressed:
@@ -74,7 +75,11 @@ def _reason(event: Mapping[str, Any]) -> str | None:
     kind = event.get("eventType") or event.get("notificationType")
     if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
         return "bounce"
-    return "complaint" if kind == "Complaint" else None
+    # RFC 5965: somebody has moved it out of the spam folder.
+    is_praise = kind == "Complaint" and (
+        event["complaint"].get("complaintFeedbackType") == "not-spam"
+    )
+    return "complaint" if kind == "Complaint" and not is_praise else None
 
 
 # The kind of mail that a link stops → the preferences that it turns off.
