@@ -55,7 +55,7 @@ def play(found: Script, part: Part, answers: list[str]) -> dialogue.State:
 
 
 def cues_of(found: Script) -> list[Cues]:
-    branches = [b.cues for p in found.parts for n in p.nodes.values() for b in n.branches]
+    branches = [b.cues for p in found.parts for n in p.nodes for b in n.branches]
     goals = [goal.cues for part in found.parts for goal in part.goals]
     return [*branches, *goals, *(p.cues for p in found.phrases)]
 
@@ -74,8 +74,8 @@ def test_scenario_is_rich_enough_to_teach_with(path: Path) -> None:
     for part in found.parts:
         assert 3 <= len(part.goals) <= 5
         assert len(part.nodes) >= 6
-        assert sum(len(node.branches) >= 2 for node in part.nodes.values()) >= 2
-        assert all(len(n.hints) >= 2 for n in part.nodes.values() if n.branches)
+        assert sum(len(node.branches) >= 2 for node in part.nodes) >= 2
+        assert all(len(n.hints) >= 2 for n in part.nodes if n.branches)
 
 
 @every_scenario
@@ -113,7 +113,7 @@ def test_every_branch_is_taken_by_its_example(path: Path) -> None:
     found = script(path)
     for part in found.parts:
         _, start = dialogue.opening(found, part.role)
-        for node in part.nodes.values():
+        for node in part.nodes:
             for branch in node.branches:
                 state = dialogue.State(**{**start, "node": node.id})
                 answer = dialogue.reply(found, state, branch.example)
@@ -164,7 +164,7 @@ def test_every_mistake_is_found_and_put_right(path: Path) -> None:
 def test_whatever_is_said_the_dialogue_ends(path: Path, data: st.DataObject) -> None:
     found = script(path)
     part = data.draw(st.sampled_from(found.parts))
-    known = [b.example for node in part.nodes.values() for b in node.branches]
+    known = [b.example for node in part.nodes for b in node.branches]
     _, state = dialogue.opening(found, part.role)
     turns: list[str] = []
     while not state["ended"]:

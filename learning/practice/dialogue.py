@@ -117,25 +117,27 @@ def parse(raw: object) -> Script:
     model answers, which must reach all goals and the end. Raises ScriptError (a ValueError)."""
     script = read(raw)
     for i, part in enumerate(script.parts):
-        _, state = opening(script, part.role)
-        for answer in rehearsal(script, part.role):
-            state = reply(script, state, answer).state
+        _, state = _rehearse(script, part.role)
         missing = [goal.id for goal in part.goals if goal.id not in state["goals"]]
         if missing:
-            raise ScriptError(f"parts[{i}]", f"model answers do not reach {', '.join(missing)}")
-        if part.nodes[state["node"]].branches:
-            raise ScriptError(f"parts[{i}]", "model answers do not come to an end")
+            raise ScriptError(f"parts.{i}", f"model answers do not reach {', '.join(missing)}")
+        if part.node(state["node"]).branches:
+            raise ScriptError(f"parts.{i}", "model answers do not come to an end")
     return script
 
 
 def rehearsal(script: Script, role: str) -> list[str]:
     """The model answers of the ideal dialogue: at each node, the example of its first branch."""
+    return _rehearse(script, role)[0]
+
+
+def _rehearse(script: Script, role: str) -> tuple[list[str], State]:
     answers: list[str] = []
     _, state = opening(script, role)
     while not state["ended"]:
-        answers.append(script.part(role).nodes[state["node"]].branches[0].example)
+        answers.append(script.part(role).node(state["node"]).branches[0].example)
         state = reply(script, state, answers[-1]).state
-    return answers
+    return answers, state
 
 
 def opening(script: Script, role: str) -> tuple[str, State]:
@@ -144,7 +146,7 @@ def opening(script: Script, role: str) -> tuple[str, State]:
     Raises ValueError when the script has no dialogue for that role.
     """
     part = script.part(role)
-    node = part.nodes[part.start]
+    node = part.node(part.start)
     return node.line, State(
         role=role, node=node.id, tries=0, turn=0, missed=0, goals=[], ended=not node.branches
     )
@@ -157,7 +159,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     up the partner moves on. After TURN_LIMIT answers the partner takes leave.
     """
     part = script.part(state["role"])
-    node = part.nodes[state["node"]]
+    node = part.node(state["node"])
     if state["ended"] or node.fallback is None:
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
@@ -196,9 +198,9 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
 
 def _enter(part: Part, name: str, reached: Sequence[str]) -> Node:
     """The node itself, or the one after it when what it asks for has been said already."""
-    node, passed = part.nodes[name], {name}
+    node, passed = part.node(name), {name}
     while node.skip in reached and node.branches and node.branches[0].to not in passed:
-        node = part.nodes[node.branches[0].to]
+        node = part.node(node.branches[0].to)
         passed.add(node.id)
     return node
 
@@ -208,7 +210,7 @@ def hint(script: Script, state: State, n: int) -> str:
     answer. Raises DialogueEndedError, or ValueError when n < 1."""
     if n < 1:
         raise ValueError("hints are counted from 1")
-    node = script.part(state["role"]).nodes[state["node"]]
+    node = script.part(state["role"]).node(state["node"])
     if state["ended"] or not node.branches:
         raise DialogueEndedError("the dialogue has ended")
     if n <= len(node.hints):
@@ -382,7 +384,7 @@ def _fluency(script: Script, played: list[_Turn]) -> Score:
 
 
 def _lexicon(script: Script, part: Part) -> set[str]:
-    examples = [b.example for node in part.nodes.values() for b in node.branches]
+    examples = [b.example for node in part.nodes for b in node.branches]
     return _words([*examples, *(phrase.text for phrase in script.phrases)], script.language)
 
 

@@ -9,14 +9,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from config.problems import Problem
+from learning.shapes import Range
 
 NoteType = Literal["basic", "reversed", "cloze"]
 TEXT_FIELDS = ("front", "back", "phonetic", "example", "notes")
 
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
+
+Ordinal = Annotated[int, Range(0, 998)]
+Days = Annotated[float, Range(0, MAX_DAYS)]
+WholeDays = Annotated[int, Range(0, MAX_DAYS)]
+Seconds = Annotated[int, Range(0, MAX_DAYS * 86_400)]
+Count = Annotated[int, Range(0, 10**6)]
+Rating = Annotated[int, Range(1, 4)]
+Ease = Annotated[float, Range(0, 100)]
 
 CLOZE = re.compile(r"\{\{c([1-9][0-9]{0,2})::")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
@@ -110,12 +119,12 @@ class Review:
     id: str
     at: datetime
     kind: Literal["review", "practice", "reset", "reschedule"] = "review"
-    rating: int | None = None
-    duration_ms: int = 0
-    interval_s: int = 0
-    previous_interval_s: int = 0
+    rating: Rating | None = None
+    duration_ms: Annotated[int, Range(0, 86_400_000)] = 0
+    interval_s: Seconds = 0
+    previous_interval_s: Seconds = 0
     phase: Literal["learning", "review", "relearning", "early"] = "review"
-    ease_factor: float | None = None
+    ease_factor: Ease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +136,20 @@ class CardState:
     factor, so that a replay of the log may replace them.
     """
 
-    ordinal: int
+    ordinal: Ordinal
     deck: str = ""
     state: Literal["new", "learning", "review", "relearning"] = "new"
     suspended: bool = False
     buried: bool = False
     due_at: datetime | None = None
-    position: int | None = None
-    interval_days: int = 0
-    stability: float | None = None
-    difficulty: float | None = None
+    position: Annotated[int, Range(0, 2**31)] | None = None
+    interval_days: WholeDays = 0
+    stability: Days | None = None
+    difficulty: Annotated[float, Range(1, 10)] | None = None
     estimated: bool = False
-    ease_factor: float | None = None
-    reps: int = 0
-    lapses: int = 0
+    ease_factor: Ease | None = None
+    reps: Count = 0
+    lapses: Count = 0
     last_review_at: datetime | None = None
     reviews: tuple[Review, ...] = ()
 
