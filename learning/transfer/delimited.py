@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
+from learning.cloze import cloze_ordinals
 from learning.transfer.markup import text_of_html
 from learning.transfer.model import (
-    CLOZE,
     LIMITS,
     TEXT_FIELDS,
     FileRefused,
@@ -158,7 +158,7 @@ def _note(cells: list[str], layout: _Layout) -> Note:
 
 def _type_of(kind: str, front: str) -> NoteType:
     kind = kind.lower()
-    if "cloze" in kind or (not kind and CLOZE.search(front)):
+    if "cloze" in kind or (not kind and cloze_ordinals(front)):
         return "cloze"
     return "reversed" if "reversed" in kind and "optional" not in kind else "basic"
 

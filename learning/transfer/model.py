@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from config.problems import Problem
+from learning.cloze import cloze_ordinals
 from learning.shapes import Range
 
 NoteType = Literal["basic", "reversed", "cloze"]
@@ -27,7 +28,6 @@ Count = Annotated[int, Range(0, 10**6)]
 Rating = Annotated[int, Range(1, 4)]
 Ease = Annotated[float, Range(0, 100)]
 
-CLOZE = re.compile(r"\{\{c([1-9][0-9]{0,2})::")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -186,11 +186,6 @@ def clean_text(text: str) -> str:
     """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
-
-
-def cloze_ordinals(text: str) -> tuple[int, ...]:
-    """The ordinals of a cloze text's cards: `{{c2::…}}` gives card 1."""
-    return tuple(sorted({int(number) - 1 for number in CLOZE.findall(text)}))
 
 
 def row_error_of(note: Note, row: int, limits: Limits) -> RowError | None:

@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from learning.cloze import cloze_ordinals
 from learning.transfer.anki.schedule import Days
 from learning.transfer.markup import html_of_text
-from learning.transfer.model import CardState, Note, Review, cloze_ordinals
+from learning.transfer.model import CardState, Note, Review
 
 _META = b"\x08\x02"  # a protobuf message: version 2
 _SCHEMA = """
