@@ -6,6 +6,7 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ Count = Annotated[int, Range(0, 10**6)]
 Rating = Annotated[int, Range(1, 4)]
 Ease = Annotated[float, Range(0, 100)]
 
+_MOST_COMPOSED = 10_000  # more than any field has; the time may grow with the square
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -183,9 +185,11 @@ Rows = Iterator[Row]
 
 
 def clean_text(text: str) -> str:
-    """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends."""
+    """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends, and
+    letters composed (NFC), so that a word has one form whoever typed it."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
+    text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
+    return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
 
 
 def row_error_of(note: Note, row: int, limits: Limits) -> RowError | None:

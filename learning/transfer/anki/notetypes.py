@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from learning.cloze import cloze_ordinals
-from learning.transfer.delimited import COLUMN_OF
+from learning.transfer.dialect import COLUMN_OF
 from learning.transfer.markup import text_of_html
 from learning.transfer.model import TEXT_FIELDS, Media, NoteType, clean_text
 
