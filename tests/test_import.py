@@ -2,12 +2,14 @@
 
 import io
 import json
+import sqlite3
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from ulid import ULID
 
@@ -18,7 +20,7 @@ from learning.scheduling import Memory, Settings, fold
 from learning.services import imports
 from learning.transfer import CardState, Media, Note, Review, write_csv, write_json
 from learning.transfer.anki.writer import write_apkg
-from tests.callers import Caller
+from tests.callers import Caller, make_learner
 from tests.test_flashcards import card_of, deck_of
 
 CASES = Path(__file__).with_name("cases")
@@ -265,6 +267,43 @@ def test_schedule_and_history_of_a_package_come_in(joao: Caller) -> None:
     days = Day.all_of(joao.id)
     assert [day.count_of("reviews") for day in days] == [1, 1, 1]
     assert sum(day.count_of("duration_ms") for day in days) == 7000
+
+
+@pytest.mark.parametrize(
+    ("zone", "due"),
+    [
+        ("Europe/Paris", ["2026-12-10T04:00:00+01:00", "2027-07-10T04:00:00+02:00"]),
+        ("America/New_York", ["2026-12-10T04:00:00-05:00", "2027-07-10T04:00:00-04:00"]),
+        ("Asia/Tokyo", ["2026-12-10T04:00:00+09:00", "2027-07-10T04:00:00+09:00"]),
+    ],
+)
+def test_a_day_of_anki_is_that_date_for_every_learner(
+    table: None, zone: str, due: list[str]
+) -> None:
+    """The collection was made in summer; its cards are due on dates of winter and of summer."""
+    data = (CASES / "dst-collection-of-summer.apkg").read_bytes()
+    with time_machine.travel(datetime(2026, 11, 25, 12, tzinfo=UTC)):
+        camille = make_learner("camille", timezone=zone)
+        deck = deck_of(camille)
+        assert figures(report(camille, data, "summer.apkg", deckId=deck)) == (2, 0, 0, 0)
+        cards = {card["front"]: card for card in cards_of(camille)}
+        found = [datetime.fromisoformat(cards[f"front{n}"]["dueAt"]) for n in (0, 1)]
+        assert found == [datetime.fromisoformat(at) for at in due]
+        exported = camille.get("/flashcards/export?format=apkg").content
+    with zipfile.ZipFile(io.BytesIO(exported)) as archive:
+        collection = archive.read("collection.anki21")
+    assert due_dates(collection) == [at[:10] for at in due]
+
+
+def due_dates(collection: bytes) -> list[str]:
+    """The dates on which cards are due, as Anki counts its days."""
+    database = sqlite3.connect(":memory:")
+    database.deserialize(collection)
+    created, conf = database.execute("SELECT crt, conf FROM col").fetchone()
+    offset = timedelta(minutes=-json.loads(conf)["creationOffset"])
+    created_on = (datetime.fromtimestamp(created, UTC) + offset).date()
+    numbers = database.execute("SELECT due FROM cards ORDER BY due").fetchall()
+    return [str(created_on + timedelta(days=number)) for (number,) in numbers]
 
 
 def test_an_imported_card_is_the_fold_of_its_log(maria: Caller) -> None:

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from config.problems import Problem
@@ -134,8 +134,9 @@ class CardState:
     """Where one card of a note stands. `ordinal` counts from 0: front first, or cloze 1.
 
     `deck` is set only where it differs from the note's. `position` orders new cards, `due_at` is
-    for all others. `estimated` marks stability and difficulty that were derived from an SM-2 ease
-    factor, so that a replay of the log may replace them.
+    for all others; `due_on` says that a card is due on a date, whatever the zone, and is no part of
+    our own documents. `estimated` marks stability and difficulty that were derived from an SM-2
+    ease factor, so that a replay of the log may replace them.
     """
 
     ordinal: Ordinal
@@ -154,6 +155,7 @@ class CardState:
     lapses: Count = 0
     last_review_at: datetime | None = None
     reviews: tuple[Review, ...] = ()
+    due_on: date | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
