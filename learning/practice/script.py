@@ -95,6 +95,24 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingAnswer:
+    """An answer that holds anywhere in the dialogue: what the partner says to a goal, or to
+    phrases, wherever they come up, before going back to the question."""
+
+    say: Line
+    goal: Slug | None = None
+    phrases: Patterns = ()
+    unless: Patterns = ()
+
+    def find(self, text: Text, goals: Mapping[str, Goal]) -> Match | None:
+        if any(p.find(text) for p in self.unless):
+            return None
+        if self.goal and (match := goals[self.goal].cues.find(text)):
+            return match
+        return Cues(self.phrases).find(text)
+
+
+@dataclass(frozen=True, slots=True)
 class Fallback:
     """The help when nothing was recognised: `lines` in turn, then `then` and on to `to`."""
 
@@ -123,7 +141,8 @@ class Part:
     role: Slug
     start: Slug
     farewell: Line
-    goals: Annotated[tuple[Goal, ...], Items(1, 8)]
+    goals: Annotated[tuple[Goal, ...], Items(3, 5)]
+    answers: Annotated[tuple[StandingAnswer, ...], Items(3, 20)]
     nodes: Annotated[tuple[Node, ...], Items(1, 60)]
 
     def node(self, name: str) -> Node:
@@ -264,8 +283,23 @@ def _check(script: Script, part: Part, path: str) -> None:
         if node.skip and node.skip not in goals:
             raise ScriptError(f"{at}.skip", f"no goal '{node.skip}'")
         _check_branches(script, goals, node, at)
+    _check_answers(part, goals, path)
     _check_reachable(part, path)
     _check_fallbacks_end(part, path)
+
+
+def _check_answers(part: Part, goals: dict[str, Goal], path: str) -> None:
+    """A goal may be said anywhere, so each has an answer that holds anywhere."""
+    for i, answer in enumerate(part.answers):
+        if answer.goal and answer.goal not in goals:
+            raise ScriptError(f"{path}.answers.{i}.goal", f"no goal '{answer.goal}'")
+        if not answer.goal and not answer.phrases:
+            why = "needs phrases or a goal to be recognised by"
+            raise ScriptError(f"{path}.answers.{i}", why)
+    for i, goal in enumerate(part.goals):
+        if goal.id not in (answer.goal for answer in part.answers):
+            why = f"'{goal.id}' can be reached without an answer to it"
+            raise ScriptError(f"{path}.goals.{i}", why)
 
 
 def _check_distinct(ids: list[str], path: str) -> None:
@@ -313,16 +347,21 @@ def _check_branches(script: Script, goals: dict[str, Goal], node: Node, at: str)
 def chosen_branch(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:
     """The branch this answer takes: the one recognised by most words, be it by its own cues or
     its goal's; of equals the one with more words of its own, then the first."""
+    best = max(node.branches, key=lambda branch: _strength(branch, goals, text), default=None)
+    return best if best and branch_words(best, goals, text) else None
 
+
+def branch_words(branch: Branch, goals: Mapping[str, Goal], text: Text) -> int:
+    """How many words of the text a branch is recognised by."""
+    return _strength(branch, goals, text)[0]
+
+
+def _strength(branch: Branch, goals: Mapping[str, Goal], text: Text) -> tuple[int, int]:
     def words(cues: Cues) -> int:
         return match.words if (match := cues.find(text)) else 0
 
-    def strength(branch: Branch) -> tuple[int, int]:
-        own = max(words(branch.cues), words(branch.other_cues))
-        return max(own, words(goals[branch.goal].cues) if branch.goal else 0), own
-
-    best = max(node.branches, key=strength, default=None)
-    return best if best and strength(best)[0] else None
+    own = max(words(branch.cues), words(branch.other_cues))
+    return max(own, words(goals[branch.goal].cues) if branch.goal else 0), own
 
 
 def _check_reachable(part: Part, path: str) -> None:
