@@ -58,6 +58,7 @@ TAGS = {
     "auth": "Sign-up, sign-in, tokens, the second step, passwords, addresses",
     "profile": "The learner's own page, its export and its end",
     "decks": "Sets of cards with limits of their own",
+    "changes": "What has changed since a device was here last, and what it changed offline",
     "flashcards": "What is studied: cards, the queue, reviews one by one, files in and out",
     "notes": "What several cards are made of: reversed and cloze",
     "reviews": "The study log, and what was studied offline",
@@ -78,7 +79,8 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "reviews", "scheduler", "statistics", "starter-decks"),
+        *("decks", "flashcards", "notes", "reviews", "changes"),
+        *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
     "Plan": ["events", "reminders", "calendar", "unsubscribe"],

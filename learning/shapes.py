@@ -176,11 +176,14 @@ def _decode_plain(kind: Any, value: Any, leaves: Leaves, path: str) -> Any:
         if abs(value) < 2**53:
             return kind(value)
         raise _out_of_range(path)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return value  # checked by its reader
     if kind is float and isinstance(value, float) and math.isfinite(value):
         return value
     if kind is datetime and isinstance(value, str) and INSTANT.fullmatch(value):
         return _moment(value, path)
-    raise ShapeError(path, "WRONG_TYPE", f"Not {_KINDS.get(kind, 'a text')}.")
+    what = "an object" if get_origin(kind) is dict else _KINDS.get(kind, "a text")
+    raise ShapeError(path, "WRONG_TYPE", f"Not {what}.")
 
 
 def _leaf(convert: Callable[[str], Any], value: str, path: str) -> Any:

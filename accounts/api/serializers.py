@@ -234,7 +234,7 @@ class ProfileSerializer(Serializer):
     daily_goal = serializers.IntegerField(source="profile.daily_goal")
     notifications = NotificationsSerializer(source="profile")
     streak = serializers.IntegerField(help_text="Days of study in a row")
-    cards_learned = serializers.IntegerField(source="progress.cards_learned")
+    cards_learned = serializers.IntegerField(source="head.cards_learned")
     created_at = serializers.DateTimeField(source="account.created_at")
     version = serializers.IntegerField(source="profile.version")
 

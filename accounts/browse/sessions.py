@@ -20,7 +20,8 @@ from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
 from config.permissions import STAFF
 from config.problems import PermissionDenied
-from config.store.items import ConditionFailed, Delete, Item, transact
+from config.store.items import ConditionFailed, Item
+from config.store.transactions import Delete, transact
 
 
 class BrowserSession(Item, discriminator="browser_session"):

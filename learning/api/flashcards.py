@@ -36,7 +36,7 @@ from learning.api.serializers import (
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, review, search
+from learning.services import bulk, bury_and_suspend, cards, due_queue, lists, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -177,7 +177,7 @@ class FlashcardViewSet(Resource):
                 now=now(),
             )
         else:
-            page = Card.all_of(self.learner_id, **query, start=start)
+            page = lists.list_cards(learner_id=self.learner_id, **query, start=start)
         return paginated_response(request, page, CardSerializer)
 
     @operation(
@@ -220,7 +220,7 @@ class FlashcardViewSet(Resource):
     @operation("getFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
-        card = get_or_404(Card.of(self.learner_id, id))
+        card = get_or_404(Card.with_text(self.learner_id, id))
         return with_etag(Response(CardSerializer(card).data), card.version)
 
     @operation(
@@ -246,7 +246,7 @@ class FlashcardViewSet(Resource):
         return self._change(request, id, self.validated_body(CardSerializer, partial=True))
 
     def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        card = cards.update_card(
+        card = notes.update_card(
             learner_id=self.learner_id,
             card_id=id,
             changes=changes,
@@ -263,7 +263,7 @@ class FlashcardViewSet(Resource):
     )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a card. Its reviews stay in the log and in the statistics."""
-        cards.delete_card(
+        notes.delete_card(
             learner_id=self.learner_id,
             card_id=id,
             expected_version=if_match_version(request),

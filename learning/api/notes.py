@@ -24,7 +24,7 @@ from learning.api.serializers import CardSerializer, TagsField, _optional
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
-from learning.services.cards import NoSuchDeck
+from learning.services.cards import NoSuchDeck, Written
 
 TYPES = ["basic", "reversed", "cloze"]
 
@@ -87,7 +87,7 @@ class NoteViewSet(Resource):
     def list(self, request: Request) -> Response:
         """List the reversed and cloze notes. Basic ones are in the list of flashcards."""
         query = self.validated_query(ListQuerySerializer)
-        page = Note.all_of(
+        page = Note.several_of(
             self.learner_id, limit=query["limit"], start=decode_cursor(request, query.get("cursor"))
         )
         return paginated_response(request, page, NoteSerializer)
@@ -157,7 +157,7 @@ class NoteViewSet(Resource):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _answer(written: notes.Written, code: int = status.HTTP_200_OK) -> Response:
+def _answer(written: Written, code: int = status.HTTP_200_OK) -> Response:
     note, cards = written
     body = WrittenNoteSerializer(note, context={"cards": cards}).data
     return with_etag(Response(body, code), note.version)

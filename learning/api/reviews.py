@@ -21,9 +21,9 @@ from learning.api.serializers import (
     ReviewSerializer,
     StudyInstantField,
 )
-from learning.models.log import LogEntry
 from learning.scheduling import Rating
-from learning.services.review import Outcome, Submission, submit
+from learning.services.changes import entries_by_arrival
+from learning.services.review import Outcome, Submission, log_of_card, submit
 
 
 def sent_id(item: Any) -> str | None:
@@ -96,14 +96,21 @@ class ReviewQuerySerializer(ListQuerySerializer):
 class ReviewViewSet(Resource):
     @operation("listReviews", answers={200: page_of(ReviewSerializer)}, query=ReviewQuerySerializer)
     def list(self, request: Request) -> Response:
-        """List the study log, of one card or of all, newest first."""
+        """List the study log, newest first: of one card by the instants of its entries.
+
+        Of all cards it goes by arrival, 400 days back; what came with an import is listed with its
+        card alone.
+        """
         query = self.validated_query(ReviewQuerySerializer)
-        page = LogEntry.newest(
-            self.learner_id,
-            card_id=query.get("card_id"),
-            limit=query["limit"],
-            start=decode_cursor(request, query.get("cursor")),
-        )
+        start = decode_cursor(request, query.get("cursor"))
+        if card_id := query.get("card_id"):
+            page = log_of_card(
+                learner_id=self.learner_id, card_id=card_id, limit=query["limit"], start=start
+            )
+        else:
+            page = entries_by_arrival(
+                learner_id=self.learner_id, limit=query["limit"], start=start, now=now()
+            )
         return paginated_response(request, page, ReviewSerializer)
 
     @operation("submitReviews", request=BatchSerializer, answers={200: BatchOutcomeSerializer})

@@ -155,9 +155,9 @@ class CardSerializer(Serializer):
     suspended_by = serializers.ChoiceField(["learner", "leech"], read_only=True, allow_null=True)
     leech = BooleanField(read_only=True, help_text="Forgotten so often that it needs another form")
     buried_until = InstantField(read_only=True, allow_null=True)
-    created_at = InstantField(read_only=True)
-    updated_at = InstantField(read_only=True)
-    version = IntegerField(read_only=True, help_text="For If-Match")
+    created_at = InstantField(read_only=True, source="written_at")
+    updated_at = InstantField(read_only=True, source="changed_at")
+    version = IntegerField(read_only=True, help_text="For If-Match: counts edits, not reviews")
 
 
 class SlugField(PatternField):

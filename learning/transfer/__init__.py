@@ -17,6 +17,7 @@ from learning.transfer.document import read_json, write_json
 from learning.transfer.model import (
     LIMITS,
     CardState,
+    DeckSource,
     FileRefused,
     FileTooLarge,
     FileTooNew,
@@ -32,10 +33,10 @@ from learning.transfer.model import (
 )
 
 __all__ = [
-    "COLUMNS", "ENCODINGS", "LIMITS", "SEPARATORS", "UNREAD", "CardState", "EncodingUncertain",
-    "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format", "FormatUnknown", "Limits",
-    "Media", "Note", "Review", "Row", "RowError", "Rows", "TextOptions", "TextPreview", "detect",
-    "preview", "read", "write_csv", "write_json",
+    "COLUMNS", "ENCODINGS", "LIMITS", "SEPARATORS", "UNREAD", "CardState", "DeckSource",
+    "EncodingUncertain", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
+    "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "TextOptions",
+    "TextPreview", "detect", "preview", "read", "write_csv", "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (

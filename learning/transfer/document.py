@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from learning.shapes import ShapeError, camel, decode
 from learning.transfer.model import (
     LIMITS,
+    DeckSource,
     FileRefused,
     FileTooLarge,
     FileTooNew,
@@ -28,14 +29,20 @@ from learning.transfer.model import (
 
 FORMAT = "parley-notes"
 VERSION = 1
-_HEAD_BYTES = 1000
+_HEAD_BYTES = 2**20  # with what it says of some hundred decks
+MOST_DECKS = 1_000
 
 _LEAVES = {str: clean_text}
 
 
-def write_json(notes: Iterable[Note], exported_at: datetime) -> Iterator[bytes]:
+def write_json(
+    notes: Iterable[Note], exported_at: datetime, decks: Iterable[DeckSource] = ()
+) -> Iterator[bytes]:
     """The whole document in pieces, one for each note."""
-    head = {"format": FORMAT, "version": VERSION, "exportedAt": _instant(exported_at)}
+    head: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    head["exportedAt"] = _instant(exported_at)
+    if told := [{"name": deck.name, **deck.more} for deck in decks]:
+        head["decks"] = told
     yield json.dumps(head).removesuffix("}").encode() + b', "notes": ['
     separator = b"\n"
     for note in notes:
@@ -53,11 +60,15 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     start = file.tell()
     head = file.readline(_HEAD_BYTES)
     if re.fullmatch(rb'\{"format":[^\n]*"notes": \[\r?\n', head):
-        _notes_of(_parse(head + b"]}"))
+        whole = _parse(head + b"]}")
+        _notes_of(whole)
+        yield from _decks_of(whole)
         items = _by_line(file, limits)
     else:
         file.seek(start)
-        items = iter(_whole(file, limits))
+        document = _whole(file, limits)
+        yield from _decks_of(document)
+        items = iter(_checked(document, limits))
     for row, item in enumerate(items, 1):
         if row > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
@@ -72,11 +83,23 @@ def _row(item: Any, row: int, limits: Limits) -> Row:
     return row_error_of(note, row, limits) or note
 
 
-def _whole(file: BinaryIO, limits: Limits) -> list[Any]:
+def _whole(file: BinaryIO, limits: Limits) -> Any:
     data = file.read(limits.text_bytes + 1)
     if len(data) > limits.text_bytes:
         raise FileTooLarge(f"A JSON file may have {limits.text_bytes} bytes at most.")
-    items = _notes_of(_parse(data))
+    return _parse(data)
+
+
+def _decks_of(document: Any) -> Iterator[DeckSource]:
+    """What a document says of its decks; what is no deck is passed over."""
+    decks = document.get("decks") if isinstance(document, dict) else None
+    for deck in decks[:MOST_DECKS] if isinstance(decks, list) else ():
+        if isinstance(deck, dict) and isinstance(deck.get("name"), str):
+            yield DeckSource(deck["name"], {k: v for k, v in deck.items() if k != "name"})
+
+
+def _checked(document: Any, limits: Limits) -> list[Any]:
+    items = _notes_of(document)
     if len(items) > limits.notes:
         raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
     return items
