@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from config.text import is_visible
+from config.formats import is_visible
 
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
 MAX_DEPTH = 10  # as in Anki

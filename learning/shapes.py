@@ -14,9 +14,8 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from config.text import is_visible
+from config.formats import RFC3339, is_visible, wire_name
 
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _KINDS = {
     str: "a text", bool: "true or false", int: "a whole number", float: "a number",
     datetime: "an instant like 2026-03-01T07:30:00Z",
@@ -51,6 +50,17 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some texts."""
+
+    options: tuple[str, ...]
+
+    def check(self, value: Any, path: str) -> None:
+        if value not in self.options:
+            raise ShapeError(path, "NOT_A_CHOICE", f"Not one of {', '.join(self.options)}.")
+
+
+@dataclass(frozen=True, slots=True)
 class Items:
     """A list of `least` to `most` items."""
 
@@ -74,22 +84,19 @@ class Range:
             raise _out_of_range(path)
 
 
+Bound = Text | Choice | Items | Range
+
+
 @dataclass(frozen=True, slots=True)
 class FieldShape:
     """A field of a dataclass: its type without `| None`, its bounds, and what it is for."""
 
     name: str
     kind: Any
-    bound: Text | Items | Range | None
+    bound: Bound | None
     help: str
     required: bool
     nullable: bool
-
-
-def camel(name: str) -> str:
-    """`due_at` → `dueAt`."""
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
 
 
 @cache
@@ -97,7 +104,7 @@ def shape_of(kind: type) -> dict[str, FieldShape]:
     """The fields of a dataclass by their names in a document; those not compared are no part."""
     hints = get_type_hints(kind, include_extras=True)
     return {
-        camel(field.name): _field_shape(field, hints[field.name])
+        wire_name(field.name): _field_shape(field, hints[field.name])
         for field in fields(kind)
         if field.compare
     }
@@ -109,7 +116,7 @@ def _field_shape(field: Field[Any], hint: Any) -> FieldShape:
     return FieldShape(field.name, plain, bound, help_text, field.default is MISSING, nullable)
 
 
-def unwrap(hint: Any) -> tuple[Any, Text | Items | Range | None, str]:
+def unwrap(hint: Any) -> tuple[Any, Bound | None, str]:
     """An annotation's type, bound and help text."""
     if get_origin(hint) is not Annotated:
         return hint, None, ""
@@ -121,7 +128,9 @@ def unwrap(hint: Any) -> tuple[Any, Text | Items | Range | None, str]:
 def decode(kind: Any, value: Any, leaves: Leaves, path: str = "") -> Any:
     """`value`, as JSON is read, as the annotation `kind` says. Raises ShapeError."""
     plain, bound, _ = unwrap(kind)
-    if bound and isinstance(value, str if isinstance(bound, Text) else list):
+    if isinstance(bound, Items) and isinstance(value, list):
+        bound.check(value, path)
+    if isinstance(bound, Text | Choice) and isinstance(value, str):
         bound.check(value, path)
     decoded = _decode(plain, value, leaves, path)
     if isinstance(bound, Range):
@@ -180,7 +189,7 @@ def _decode_plain(kind: Any, value: Any, leaves: Leaves, path: str) -> Any:
         return value  # checked by its reader
     if kind is float and isinstance(value, float) and math.isfinite(value):
         return value
-    if kind is datetime and isinstance(value, str) and INSTANT.fullmatch(value):
+    if kind is datetime and isinstance(value, str) and RFC3339.fullmatch(value):
         return _moment(value, path)
     what = "an object" if get_origin(kind) is dict else _KINDS.get(kind, "a text")
     raise ShapeError(path, "WRONG_TYPE", f"Not {what}.")
@@ -195,7 +204,7 @@ def _leaf(convert: Callable[[str], Any], value: str, path: str) -> Any:
 
 def _moment(value: str, path: str) -> datetime:
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ShapeError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
 

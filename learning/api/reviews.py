@@ -8,19 +8,20 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem
-from config.serializers import IdField, IntegerField, Serializer
+from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
+from config.store.items import Page
 from config.viewsets import Resource
 from learning.api.serializers import (
     RATINGS,
     CardIdField,
     CardSerializer,
-    ItemProblemSerializer,
     OneByOneField,
     ReviewSerializer,
     StudyInstantField,
 )
+from learning.models.log import LogEntry
 from learning.scheduling import Rating
 from learning.services.changes import entries_by_arrival
 from learning.services.review import Outcome, Submission, log_of_card, submit
@@ -90,7 +91,7 @@ class BatchOutcomeSerializer(Serializer):
 
 
 class ReviewQuerySerializer(ListQuerySerializer):
-    card_id = CardIdField(required=False)
+    card_id = CardIdField(default=None)
 
 
 class ReviewViewSet(Resource):
@@ -101,17 +102,12 @@ class ReviewViewSet(Resource):
         Of all cards it goes by arrival, 400 days back; what came with an import is listed with its
         card alone.
         """
-        query = self.validated_query(ReviewQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        if card_id := query.get("card_id"):
-            page = log_of_card(
-                learner_id=self.learner_id, card_id=card_id, limit=query["limit"], start=start
-            )
-        else:
-            page = entries_by_arrival(
-                learner_id=self.learner_id, limit=query["limit"], start=start, now=now()
-            )
-        return paginated_response(request, page, ReviewSerializer)
+        return self.paginated(
+            _entries,
+            self.learner_id,
+            serializer_class=ReviewSerializer,
+            query=ReviewQuerySerializer,
+        )
 
     @operation("submitReviews", request=BatchSerializer, answers={200: BatchOutcomeSerializer})
     def create(self, request: Request) -> Response:
@@ -147,3 +143,9 @@ def _result(raw: Any, outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "problem": outcome.problem and outcome.problem.body(),
     }
+
+
+def _entries(learner_id: str, *, card_id: str | None = None, **page: Any) -> Page[LogEntry]:
+    if card_id:
+        return log_of_card(learner_id=learner_id, card_id=card_id, **page)
+    return entries_by_arrival(learner_id=learner_id, **page, now=now())

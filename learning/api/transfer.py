@@ -26,8 +26,7 @@ from config.serializers import (
 )
 from config.viewsets import Resource
 from learning import transfer
-from learning.api.notes import NoteSerializer
-from learning.api.serializers import DeckSerializer
+from learning.api.serializers import DeckSerializer, NoteSerializer
 from learning.services import exports, file_uploads, imports
 from learning.services.cards import NoSuchDeck
 from learning.services.imports import LIMITS, MAX_ERRORS

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
+from config.formats import CEFR_LEVELS
 from learning.practice.matching import GAP, Match, Pattern, Text, pattern
-from learning.shapes import Items, Range, ShapeError, decode
+from learning.shapes import Choice, Items, Range, ShapeError, decode
 from learning.shapes import Text as Chars
 
-Level = Literal["A1", "A2", "B1", "B2", "C1", "C2"]
-LEVELS = get_args(Level)
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 LANGUAGE = r"[a-z]{2,3}"
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
@@ -187,7 +186,7 @@ class Script:
     title: Annotated[str, Chars(80)]
     context: Annotated[Slug, "Where it takes place, e.g. food, travel, work"]
     description: Annotated[str, Chars(600)]
-    level: Level
+    level: Annotated[str, Choice(CEFR_LEVELS)]
     language: Language
     roles: Annotated[tuple[Role, ...], Items(2, 2)]
     parts: Annotated[tuple[Part, ...], Items(1, 2)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from accounts.models import Head
 from accounts.services.changes import commit
+from config.formats import is_visible
 from config.problems import (
     Conflict,
     FieldError,
@@ -22,7 +23,6 @@ from config.problems import (
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.retrying import breathe, retried
 from config.store.transactions import LIMIT, Check, Put, Write
-from config.text import is_visible
 from learning.cloze import ClozeError, Face
 from learning.models.base import LearnerItem, Tombstone
 from learning.models.cards import Card, Deck, Note

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal
 from zoneinfo import ZoneInfo
 
 from accounts.models import learner_key
+from config.formats import wire_name
 from config.problems import NotFound
 from config.store.items import Raw, batch_get
 from learning.models.cards import Card, Deck, Note
@@ -16,7 +17,6 @@ from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, State, replay
 from learning.services.imports import UNTOLD, content_digest, media_text
 from learning.services.study_context import StudyContext
-from learning.shapes import camel
 from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
 from learning.transfer.history import review_of
@@ -206,7 +206,9 @@ def _more(item: Deck | Note, *, besides: Collection[str]) -> dict[str, Any]:
     """The learner's own fields that a file has no place of its own for, by the API's names."""
     said = {name: value for name, value in item.said().items() if name not in besides}
     return {
-        camel(name): _plain(value) for name, value in said.items() if value not in (None, "", [])
+        wire_name(name): _plain(value)
+        for name, value in said.items()
+        if value not in (None, "", [])
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from ulid import ULID
@@ -19,7 +19,6 @@ from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
 from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
-from learning.practice.script import Level
 from learning.services.cards import create_card
 from learning.services.idempotency import digest
 from learning.services.scenarios import UnknownScenario, published_script, read_revision
@@ -128,7 +127,7 @@ def _role(script: Script, wanted: str | None) -> str:
 def script_for(session: Session) -> Script:
     """The script that the session began with, at the level it is played at: no read but a first."""
     script = read_revision(session.scenario_id, int(session.revision), session.script_digest)
-    return replace(script, level=cast(Level, session.level))
+    return replace(script, level=session.level)
 
 
 def read_session(*, learner_id: str, session_id: str) -> SessionDetail:

@@ -11,7 +11,8 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from learning.shapes import ShapeError, camel, decode
+from config.formats import wire_name
+from learning.shapes import ShapeError, decode
 from learning.transfer.model import (
     LIMITS,
     DeckSource,
@@ -149,7 +150,7 @@ def _instant(at: datetime) -> str:
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
         return {
-            camel(field.name): _encode(item)
+            wire_name(field.name): _encode(item)
             for field in fields(value)
             if field.compare and (item := getattr(value, field.name)) != field.default
         }
