@@ -73,13 +73,13 @@ def start_session(*, learner_id: str, fields: Mapping[str, Any], now: datetime) 
 
 @retried(ConditionFailed)
 def _begin(
-    learner_id: str, session_id: str, made_from: str, fields: Mapping[str, Any], now: datetime
+    learner_id: str, session_id: str, request_digest: str, fields: Mapping[str, Any], now: datetime
 ) -> SessionDetail:
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
     stored = batch_get(*keys, Head.key(learner_id))
     scenario, present = (stored.get(key) for key in keys)
     if present is not None:
-        return _existing_session(learner_id, present, made_from)
+        return _existing_session(learner_id, present, request_digest)
     if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
         raise UnknownScenario.at("scenarioId")
     script = published_script(scenario)
@@ -99,7 +99,7 @@ def _begin(
         partner=SCRIPTED,
         opening=opening,
         state=dict(state),
-        request_digest=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
     )
