@@ -1,6 +1,8 @@
 """Fields and serializers of learning that several resources use."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar, get_args, get_origin
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -21,11 +23,13 @@ from config.serializers import (
     optional,
 )
 from learning.models.log import LogEntry
+from learning.practice.script import LANGUAGE, SLUG, Role
 from learning.scheduling import (
     RETENTION_RANGE,
     Rating,
     State,
 )
+from learning.shapes import Choice, FieldShape, Range, Text, shape_of, unwrap
 
 STATES = [state.value for state in State]
 CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
@@ -142,9 +146,6 @@ class CardSerializer(Serializer):
     version = IntegerField(read_only=True, help_text="For If-Match: counts edits, not reviews")
 
 
-SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
-
-
 class SlugField(PatternField):
     """A readable id, e.g. `coffee-to-take-away`."""
 
@@ -158,13 +159,59 @@ class ScriptLanguageField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         message = "Give a language of two or three letters, e.g. es."
-        super().__init__(r"[a-z]{2,3}", message, max_length=3, **kwargs)
+        super().__init__(LANGUAGE, message, max_length=3, **kwargs)
 
 
-class RoleSerializer(Serializer):
-    id = SlugField()
-    name = TextField(max_length=60)
-    brief = TextField(max_length=400)
+class ShapeSerializer(Serializer):
+    """The fields of a dataclass, or `only` some, bounded as its annotations say."""
+
+    shape: ClassVar[type]
+    only: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self) -> dict[str, Any]:
+        shape = shape_of(self.shape)
+        own = super().get_fields()
+        names = [name for name in self.only or shape if name not in own]
+        return {name: _field_of(shape[name]) for name in names} | own
+
+
+def _field_of(field: FieldShape) -> Any:
+    options: dict[str, Any] = {} if field.required else {"required": False}
+    if field.help:
+        options["help_text"] = field.help
+    return _field(field.kind, field.bound, **options)
+
+
+def _field(kind: Any, bound: Any, **options: Any) -> Any:
+    """The field of an annotation's type and bound."""
+    if get_origin(kind) is tuple:
+        child = _field(*unwrap(get_args(kind)[0])[:2])
+        least = {"min_length": bound.least} if bound.least else {}
+        return serializers.ListField(child=child, max_length=bound.most, **least, **options)
+    if isinstance(bound, Choice):
+        return serializers.ChoiceField(bound.options, **options)
+    if isinstance(bound, Range):
+        return IntegerField(min_value=int(bound.least), max_value=int(bound.most), **options)
+    if isinstance(bound, Text):
+        return _TEXTS[bound.pattern](bound, options)
+    return shape_serializer(kind)(**options)
+
+
+_TEXTS: dict[str, Callable[[Text, dict[str, Any]], Any]] = {
+    "": lambda bound, options: TextField(max_length=bound.most, **options),
+    SLUG: lambda _, options: SlugField(**options),
+    LANGUAGE: lambda _, options: ScriptLanguageField(**options),
+}
+
+
+@cache
+def shape_serializer(shape: type) -> type[ShapeSerializer]:
+    """The serializer of a whole dataclass, named after it."""
+    attributes = {"shape": shape, "__doc__": shape.__doc__}
+    return type(f"{shape.__name__}Serializer", (ShapeSerializer,), attributes)
+
+
+RoleSerializer = shape_serializer(Role)
 
 
 class OneByOneField(serializers.ListField):

@@ -325,6 +325,8 @@ class _Import:
 
     def _log(self, card: Card, state: CardState, study: StudyContext) -> list[LogEntry]:
         settings = study.scheduler.settings()
+        if state.due_on is not None:
+            state = replace(state, due_at=study.calendar.start(state.due_on))
         entries = entries_of(
             card.id,
             state,
@@ -538,6 +540,8 @@ def _origin(source: Source) -> dict[str, Any]:
     """What is kept of a file's note beside what it says."""
     whole = asdict(source)
     del whole["row"]
+    for card in whole["cards"]:
+        del card["due_on"]  # which the day's number says already
     fields = fields_of(source)
     instants = {
         name: at.isoformat()

@@ -6,19 +6,30 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
 from config.problems import Problem
+from learning.cloze import cloze_ordinals
+from learning.shapes import Range
 
 NoteType = Literal["basic", "reversed", "cloze"]
 TEXT_FIELDS = ("front", "back", "phonetic", "example", "notes")
 
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
 
-CLOZE = re.compile(r"\{\{c([1-9][0-9]{0,2})::")
+Ordinal = Annotated[int, Range(0, 998)]
+Days = Annotated[float, Range(0, MAX_DAYS)]
+WholeDays = Annotated[int, Range(0, MAX_DAYS)]
+Seconds = Annotated[int, Range(0, MAX_DAYS * 86_400)]
+Count = Annotated[int, Range(0, 10**6)]
+Rating = Annotated[int, Range(1, 4)]
+Ease = Annotated[float, Range(0, 100)]
+
+_MOST_COMPOSED = 10_000  # more than any field has; the time may grow with the square
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -110,12 +121,12 @@ class Review:
     id: str
     at: datetime
     kind: Literal["review", "practice", "reset", "reschedule"] = "review"
-    rating: int | None = None
-    duration_ms: int = 0
-    interval_s: int = 0
-    previous_interval_s: int = 0
+    rating: Rating | None = None
+    duration_ms: Annotated[int, Range(0, 86_400_000)] = 0
+    interval_s: Seconds = 0
+    previous_interval_s: Seconds = 0
     phase: Literal["learning", "review", "relearning", "early"] = "review"
-    ease_factor: float | None = None
+    ease_factor: Ease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +134,28 @@ class CardState:
     """Where one card of a note stands. `ordinal` counts from 0: front first, or cloze 1.
 
     `deck` is set only where it differs from the note's. `position` orders new cards, `due_at` is
-    for all others. `estimated` marks stability and difficulty that were derived from an SM-2 ease
-    factor, so that a replay of the log may replace them.
+    for all others; `due_on` says that a card is due on a date, whatever the zone, and is no part of
+    our own documents. `estimated` marks stability and difficulty that were derived from an SM-2
+    ease factor, so that a replay of the log may replace them.
     """
 
-    ordinal: int
+    ordinal: Ordinal
     deck: str = ""
     state: Literal["new", "learning", "review", "relearning"] = "new"
     suspended: bool = False
     buried: bool = False
     due_at: datetime | None = None
-    position: int | None = None
-    interval_days: int = 0
-    stability: float | None = None
-    difficulty: float | None = None
+    position: Annotated[int, Range(0, 2**31)] | None = None
+    interval_days: WholeDays = 0
+    stability: Days | None = None
+    difficulty: Annotated[float, Range(1, 10)] | None = None
     estimated: bool = False
-    ease_factor: float | None = None
-    reps: int = 0
-    lapses: int = 0
+    ease_factor: Ease | None = None
+    reps: Count = 0
+    lapses: Count = 0
     last_review_at: datetime | None = None
     reviews: tuple[Review, ...] = ()
+    due_on: date | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +198,11 @@ Rows = Iterator[Row]
 
 
 def clean_text(text: str) -> str:
-    """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends."""
+    """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends, and
+    letters composed (NFC), so that a word has one form whoever typed it."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
-
-
-def cloze_ordinals(text: str) -> tuple[int, ...]:
-    """The ordinals of a cloze text's cards: `{{c2::…}}` gives card 1."""
-    return tuple(sorted({int(number) - 1 for number in CLOZE.findall(text)}))
+    text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
+    return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
 
 
 def row_error_of(note: Note, row: int, limits: Limits) -> RowError | None:
