@@ -39,8 +39,8 @@ from learning.transfer.model import (
     NoteType,
     Row,
     RowError,
+    checked,
     clean_text,
-    row_error_of,
 )
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
@@ -122,10 +122,8 @@ def _notes(rows: Iterable[Record], dialect: Dialect, limits: Limits) -> Iterator
         count += 1
         if count > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
-        note = replace(_note(cells, dialect), row=row)
-        error = row_error_of(note, row, limits)
-        yield error or note
-        if not error:
+        yield from (found := list(checked(_note(cells, dialect), row, limits)))
+        if isinstance(found[-1], Note):
             yield from _extra_cells(cells, dialect, row)
 
 
