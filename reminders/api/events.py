@@ -51,7 +51,7 @@ class MovedSerializer(SpanSerializer):
     occurrence = OccurrenceKeyField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Which one, also in a PATCH, where nothing is required of its own accord."""
+        """Requires the occurrence, in a PATCH too, where DRF requires nothing."""
         if "occurrence" not in attrs:
             raise serializers.ValidationError({"occurrence": "Say which."}, "required")
         return attrs
