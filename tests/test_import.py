@@ -4,6 +4,7 @@ import io
 import json
 import sqlite3
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from learning.scheduling import Memory, Settings, fold
 from learning.services import imports
 from learning.transfer import CardState, Media, Note, Review, write_csv, write_json
 from learning.transfer.anki.writer import write_apkg
-from tests.callers import Caller, make_learner
+from tests.callers import Caller, access_token, make_learner
 from tests.test_flashcards import card_of, deck_of
 
 CASES = Path(__file__).with_name("cases")
@@ -373,6 +374,26 @@ def test_what_was_studied_elsewhere_since_is_added(maria: Caller) -> None:
     assert figures(report(maria, as_json(later))) == (0, 0, 1, 0)
     assert figures(report(maria, as_json(note))) == (0, 0, 1, 0)
     assert cards_of(maria)[0]["stability"] == 44.0
+
+
+def test_settings_may_change_while_a_log_is_added_to(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Note("g", front="a", back="b", deck="D", cards=(studied(days=3),))
+    with time_machine.travel(NOW - 1.5 * DAY, tick=False):
+        then = Caller(maria.id, access_token(maria.id))
+        assert figures(report(then, as_json(note))) == (1, 0, 0, 0)  # but for its last review
+    append = imports.append_entries
+
+    def change_settings_first(**arguments: Any) -> int:
+        maria.patch("/scheduler", {"desiredRetention": 0.8})
+        return append(**arguments)
+
+    monkeypatch.setattr(imports, "append_entries", change_settings_first)
+    again = replace(note, cards=(replace(studied(days=3), stability=30.5),))
+    assert figures(report(maria, as_json(again))) == (0, 1, 0, 0)
+    (card,) = cards_of(maria)
+    assert card["stability"] == 30.5
 
 
 def test_a_learners_own_text_gives_way_only_to_a_newer_file(maria: Caller) -> None:
