@@ -149,7 +149,7 @@ def interrupted(number: int, by: Callable[[], Any]) -> Iterator[list[int]]:
 def test_a_card_made_during_a_deletion_is_kept_with_its_deck_or_refused(
     maria: Caller, number: int
 ) -> None:
-    """At whatever moment it comes; a refusal leaves the deck as it was."""
+    """This holds at every moment of the deletion. A refusal leaves the deck as it was."""
     deck_id = deck_of(maria)
     path, body = f"/decks/{deck_id}", {"deckId": deck_id, "front": "casa", "back": "house"}
     before = maria.get(path)

@@ -86,7 +86,7 @@ class _ImportSerializer(Serializer):
 
 
 class ImportFileSerializer(_ImportSerializer):
-    """A file of at most 5 MB in the request itself."""
+    """A file of at most 4.4 MB in the request itself."""
 
     file = serializers.FileField(allow_empty_file=True)
 
