@@ -30,7 +30,7 @@ from learning.transfer.model import (
 
 FORMAT = "parley-notes"
 VERSION = 1
-_HEAD_BYTES = 2**20  # with what it says of some hundred decks
+_HEAD_BYTES = 2**20  # room for the settings of some hundred decks
 MOST_DECKS = 1_000
 
 _LEAVES = {str: clean_text}
@@ -96,7 +96,7 @@ def _whole(file: BinaryIO, limits: Limits) -> Any:
 
 
 def _decks_of(document: Any) -> Iterator[DeckSource]:
-    """What a document says of its decks; what is no deck is passed over."""
+    """The decks of a document with their settings; anything else in the list is passed over."""
     decks = document.get("decks") if isinstance(document, dict) else None
     for deck in decks[:MOST_DECKS] if isinstance(decks, list) else ():
         if isinstance(deck, dict) and isinstance(deck.get("name"), str):
