@@ -57,7 +57,7 @@ class TextPattern:
         return _pattern(re.sub(r"([\\*_])", r"\\\1", text))
 
     def matches(self, text: str, *, whole: bool = True) -> bool:
-        """Whether a text is, or unless `whole` begins with, what was typed. In linear time."""
+        """Tells whether a text is the typed one, or unless `whole` begins with it. Linear time."""
         text, at = decomposed(text), 0
         for i, piece in enumerate(self.pieces):
             last = whole and i == len(self.pieces) - 1

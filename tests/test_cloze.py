@@ -1,4 +1,4 @@
-"""Which cards a cloze text makes, and what they show."""
+"""The cards of a cloze text, and their two sides."""
 
 from collections.abc import Callable
 from contextlib import suppress

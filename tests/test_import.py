@@ -4,6 +4,7 @@ import io
 import json
 import sqlite3
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from learning.scheduling import Memory, Settings, fold
 from learning.services import imports
 from learning.transfer import CardState, Media, Note, Review, write_csv, write_json
 from learning.transfer.anki.writer import write_apkg
-from tests.callers import Caller, make_learner
+from tests.callers import Caller, access_token, make_learner
 from tests.test_flashcards import card_of, deck_of
 
 CASES = Path(__file__).with_name("cases")
@@ -375,6 +376,26 @@ def test_what_was_studied_elsewhere_since_is_added(maria: Caller) -> None:
     assert cards_of(maria)[0]["stability"] == 44.0
 
 
+def test_settings_may_change_while_a_log_is_added_to(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Note("g", front="a", back="b", deck="D", cards=(studied(days=3),))
+    with time_machine.travel(NOW - 1.5 * DAY, tick=False):
+        then = Caller(maria.id, access_token(maria.id))
+        assert figures(report(then, as_json(note))) == (1, 0, 0, 0)  # but for its last review
+    append = imports.append_entries
+
+    def change_settings_first(**arguments: Any) -> int:
+        maria.patch("/scheduler", {"desiredRetention": 0.8})
+        return append(**arguments)
+
+    monkeypatch.setattr(imports, "append_entries", change_settings_first)
+    again = replace(note, cards=(replace(studied(days=3), stability=30.5),))
+    assert figures(report(maria, as_json(again))) == (0, 1, 0, 0)
+    (card,) = cards_of(maria)
+    assert card["stability"] == 30.5
+
+
 def test_a_learners_own_text_gives_way_only_to_a_newer_file(maria: Caller) -> None:
     note = Note("g", front="a", back="b", deck="D", modified_at=NOW - DAY)
     report(maria, as_json(note))
@@ -396,6 +417,58 @@ def test_a_deleted_note_stays_deleted(maria: Caller) -> None:
     assert figures(body) == (0, 0, 1, 0)
     assert [(e["code"], e["fatal"]) for e in body["errors"]] == [("DELETED", False)]
     assert cards_of(maria) == []
+
+
+def test_deleted_notes_are_brought_back_when_that_is_said(maria: Caller) -> None:
+    data = as_json(Note("g", front="a", back="b", deck="D"))
+    report(maria, data)
+    for _ in range(2):
+        maria.delete(f"/flashcards/{cards_of(maria)[0]['id']}")
+        assert figures(report(maria, data, restoreDeleted="true", dryRun="true")) == (1, 0, 0, 0)
+        assert cards_of(maria) == []
+        assert figures(report(maria, data, restoreDeleted="true")) == (1, 0, 0, 0)
+        assert figures(report(maria, data, restoreDeleted="true")) == (0, 0, 1, 0)
+        assert [card["front"] for card in cards_of(maria)] == ["a"]
+    changed = as_json(Note("g", front="a", back="c", deck="D"))
+    assert figures(report(maria, changed)) == (0, 1, 0, 0)  # without a word, as it lives
+    assert [card["back"] for card in cards_of(maria)] == ["c"]
+
+
+def test_no_deck_is_made_for_notes_that_do_not_come_in(maria: Caller) -> None:
+    data = as_json(Note("g", front="a", back="b", deck="D"))
+    report(maria, data)
+    maria.delete(f"/flashcards/{cards_of(maria)[0]['id']}")
+    maria.delete(f"/decks/{maria.get('/decks').json()['results'][0]['id']}")
+    assert figures(report(maria, data)) == (0, 0, 1, 0)
+    assert maria.get("/decks").json()["results"] == []
+
+
+def test_labels_and_texts_of_real_decks_come_in(maria: Caller) -> None:
+    note = Note(
+        "g", front="a", back="b" * 20_000, deck="::".join(["Medicina"] * 40),
+        tags=tuple(f"Curso::{n:03}::{'x' * 140}" for n in range(60)), notes="n" * 20_000,
+    )  # fmt: skip
+    body = report(maria, apkg(note), "a.apkg")
+    assert (figures(body), body["errors"]) == ((1, 0, 0, 0), [])
+    (card,) = cards_of(maria)
+    assert (len(card["back"]), len(card["tags"])) == (20_000, 60)
+    assert maria.get("/decks").json()["results"][0]["name"] == note.deck
+
+
+def test_a_note_without_a_back_comes_in_from_a_package(maria: Caller) -> None:
+    body = report(maria, apkg(Note("g", front="a", deck="D", cards=(studied(),))), "a.apkg")
+    assert figures(body) == (1, 0, 0, 0)
+    (card,) = cards_of(maria)
+    assert (card["front"], card["back"], card["reps"]) == ("a", "", 3)
+
+
+def test_many_large_notes_come_in(maria: Caller) -> None:
+    """More than DynamoDB takes in one transaction."""
+    notes = [
+        Note(f"g{n}", front=f"a{n}", back="本" * 20_000, notes="ん" * 20_000, deck="D")
+        for n in range(40)
+    ]
+    assert figures(report(maria, apkg(*notes), "a.apkg")) == (40, 0, 0, 0)
 
 
 def test_a_cloze_note_has_a_card_for_each_number(maria: Caller) -> None:

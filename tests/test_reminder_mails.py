@@ -1,4 +1,4 @@
-"""What a reminder's mail looks like: the text part, and the page of the HTML part."""
+"""A reminder's mail: its text part, and the page of its HTML part."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""POST /reviews: what was studied offline."""
+"""POST /reviews: reviews that were made offline."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ def entry(card_id: str, days: float = 0, **more: Any) -> dict[str, Any]:
 
 
 def put_card(learner_id: str) -> str:
-    """A card put into the table as it is, which is quick."""
+    """Puts a card straight into the table, which is quick."""
     card_id = str(ULID())
     card = Card(
         *Card.key(learner_id, card_id), id=card_id, note_id=card_id, deck_id="deck", front="casa",

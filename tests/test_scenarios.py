@@ -1,4 +1,4 @@
-"""/scenarios: what everyone reads, what staff write."""
+"""/scenarios: everyone reads them, and staff write them."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def of_pack(name: str) -> dict[str, Any]:
 
 
 def anyone(path: str) -> Any:
-    """What a visitor without an account gets."""
+    """A visitor without an account."""
     return Client().get(path)
 
 
@@ -154,7 +154,7 @@ def restore(moto_stack: Stack, memory_table: MemoryTable, pack: list[Any]) -> Ca
 
 @pytest.fixture
 def catalogue(table: None, restore: Callable[[], None], pack: list[Any]) -> list[str]:
-    """The ids of the pack, which is loaded, in its order."""
+    """Loads the pack. Returns its ids in order."""
     restore()
     return [each["id"] for each in pack]
 

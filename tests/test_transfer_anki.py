@@ -31,7 +31,7 @@ STATES = ("new", "learning", "review", "relearning")
 
 @dataclass(frozen=True)
 class Made:
-    """Packages that Anki made in a time zone, and what it says is in them."""
+    """Packages that Anki made in a time zone, and Anki's list of their content."""
 
     folder: Path
     zone: str

@@ -165,12 +165,30 @@ def test_limits_hold() -> None:
     [error] = rows("front,back\n" + "x" * 30 + ",y", limits=Limits(front_chars=20))
     assert isinstance(error, RowError)
     assert (error.row, error.field, error.code) == (2, "front", "TOO_LONG")
-    [error] = rows("front,back,tags\nx,y,a b c", limits=Limits(tags=2))
+
+
+def test_a_note_comes_in_without_the_labels_that_are_too_many_or_too_long() -> None:
+    error, note = rows("front,back,tags\nx,y,a b c", limits=Limits(tags=2))
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("tags", "TOO_MANY")
-    [error] = rows("front,back,tags\nx,y,abcde", limits=Limits(tag_chars=4))
+    assert (error.field, error.code, error.fatal) == ("tags", "TAGS_DROPPED", False)
+    assert note == Note(front="x", back="y", tags=("a", "b"))
+    error, note = rows("front,back,tags\nx,y,abcde f", limits=Limits(tag_chars=4))
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("tags", "TOO_LONG")
+    assert (error.code, error.message) == (
+        "TAGS_DROPPED", "1 tags are too long or too many, such as abcde.",
+    )  # fmt: skip
+    assert note == Note(front="x", back="y", tags=("f",))
+    error, note = rows("front,back,deck\nx,y,A::Bc::Def", limits=Limits(deck_chars=6))
+    assert isinstance(error, RowError)
+    assert (error.field, error.code, error.fatal) == ("deck", "DECK_CUT", False)
+    assert note == Note(front="x", back="y", deck="A::Bc")
+
+
+def test_a_tag_of_many_levels_is_read() -> None:
+    notes, errors = case("long-tag.txt")
+    assert [note[:2] for note in notes] == [("onde?", "where?")]
+    assert len(notes[0][3]) == 121
+    assert errors == []
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "'=1", "''+"])

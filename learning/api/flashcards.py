@@ -47,7 +47,7 @@ class NewCardSerializer(CardSerializer):
 
 class CardQuerySerializer(ListQuerySerializer):
     deck_id = IdField(required=False)
-    tag = TextField(max_length=50, required=False)
+    tag = TextField(max_length=200, required=False)
     state = serializers.ChoiceField(STATES, required=False)
     front = TextField(max_length=80, required=False, help_text="Begins with, whatever the case")
     q = TextField(

@@ -30,6 +30,7 @@ from learning.scheduling import (
     State,
 )
 from learning.shapes import Choice, FieldShape, Range, Text, shape_of, unwrap
+from learning.transfer.model import LIMITS
 
 STATES = [state.value for state in State]
 CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
@@ -45,10 +46,11 @@ class CardIdField(PatternField):
 
 
 class TagsField(serializers.ListField):
-    """Up to 20 tags; one given twice is kept once."""
+    """Up to 100 tags; one given twice is kept once."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=TextField(max_length=50), max_length=20, **kwargs)
+        child = TextField(max_length=LIMITS.tag_chars)
+        super().__init__(child=child, max_length=LIMITS.tags, **kwargs)
 
     def run_validation(self, data: Any = serializers.empty) -> list[str]:
         return list(dict.fromkeys(super().run_validation(data)))
@@ -69,7 +71,7 @@ class DeckSerializer(Serializer):
     }
 
     id = IdField(read_only=True)
-    name = TextField(max_length=100)
+    name = TextField(max_length=LIMITS.deck_chars)
     description = TextField(max_length=1000, default="", allow_blank=True)
     native_language = optional(LanguageField)
     target_language = optional(LanguageField)
@@ -118,11 +120,11 @@ class CardSerializer(Serializer):
     note_id = IdField(read_only=True)
     ordinal = IntegerField(read_only=True, help_text="Which of its note's cards this is, from 0")
     deck_id = IdField()
-    front = TextField(max_length=2000)
-    back = TextField(max_length=5000)
-    phonetic = optional(TextField, max_length=200)
-    example = optional(TextField, max_length=2000)
-    notes = optional(TextField, max_length=5000)
+    front = TextField(max_length=LIMITS.front_chars)
+    back = TextField(max_length=LIMITS.back_chars)
+    phonetic = optional(TextField, max_length=LIMITS.phonetic_chars)
+    example = optional(TextField, max_length=LIMITS.example_chars)
+    notes = optional(TextField, max_length=LIMITS.notes_chars)
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)
@@ -291,11 +293,11 @@ class NoteSerializer(Serializer):
     id = IdField(read_only=True)
     type = serializers.ChoiceField(NOTE_TYPES, read_only=True)
     deck_id = IdField()
-    front = TextField(max_length=2000)
-    back = TextField(max_length=2000, default="", allow_blank=True)
-    phonetic = optional(TextField, max_length=200)
-    example = optional(TextField, max_length=2000)
-    notes = optional(TextField, max_length=5000)
+    front = TextField(max_length=LIMITS.front_chars)
+    back = TextField(max_length=LIMITS.front_chars, default="", allow_blank=True)
+    phonetic = optional(TextField, max_length=LIMITS.phonetic_chars)
+    example = optional(TextField, max_length=LIMITS.example_chars)
+    notes = optional(TextField, max_length=LIMITS.notes_chars)
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)

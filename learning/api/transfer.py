@@ -59,6 +59,9 @@ class _ImportSerializer(Serializer):
     )
     deck_id = IdField(required=False, help_text="Takes the notes that name no deck")
     dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
+    restore_deleted = BooleanField(
+        default=False, help_text="Bring back notes that you have deleted, as new ones"
+    )
     offset = IntegerField(
         min_value=0,
         max_value=1_000_000,
@@ -83,7 +86,7 @@ class _ImportSerializer(Serializer):
 
 
 class ImportFileSerializer(_ImportSerializer):
-    """A file of at most 5 MB in the request itself."""
+    """A file of at most 4.4 MB in the request itself."""
 
     file = serializers.FileField(allow_empty_file=True)
 
@@ -240,6 +243,7 @@ class ImportViewSet(Resource):
             rows=transfer.read(file, **source),
             deck_id=fields.get("deck_id"),
             dry_run=fields["dry_run"],
+            restore_deleted=fields["restore_deleted"],
             offset=fields["offset"],
             now=now(),
             check_deck=lambda told: _checked(_ToldDeck, told),

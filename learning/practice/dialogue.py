@@ -80,7 +80,7 @@ class Correction:
 
 
 class Reply(NamedTuple):
-    """What the partner says, where the dialogue stands, which goals this answer reached."""
+    """The partner's line, the state of the dialogue, and the goals that this answer reached."""
 
     line: str
     state: State
@@ -90,7 +90,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a score is what it is; `turn` is the place of the answer in the list, from 0."""
+    """A reason for a score; `turn` is the place of the answer in the list, from 0."""
 
     turn: int
     what: str
@@ -98,7 +98,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """0 to 100, and what it rests on."""
+    """0 to 100, with its reasons."""
 
     value: int
     evidence: tuple[Evidence, ...]
@@ -115,7 +115,7 @@ class Scores:
 
 
 class Partner(Protocol):
-    """Who plays the other role. A module can be one: this one is."""
+    """The player of the other role. A module can be one, as this one is."""
 
     def opening(self, script: Script, role: str) -> tuple[str, State]: ...
     def reply(self, script: Script, state: State, learner_text: str) -> Reply: ...

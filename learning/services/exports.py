@@ -11,6 +11,7 @@ from accounts.models import learner_key
 from config.formats import wire_name
 from config.problems import NotFound
 from config.store.items import Raw, batch_get
+from learning.days import due_on
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
@@ -125,9 +126,8 @@ class _Export:
     def _due_on(self, card: Card) -> date | None:
         """The learner's day of a card that is due by day and not by the minute."""
         calendar, due_at = self.study.calendar, card.due_at
-        on = calendar.day(due_at)
-        by_day = card.memory.state is State.REVIEW or due_at == calendar.start(on)
-        return on if by_day else None
+        by_day = card.memory.state is State.REVIEW or due_at == calendar.start(calendar.day(due_at))
+        return due_on(card.memory, calendar) if by_day else None
 
     def _state(self, card: Card) -> CardState:
         memory = card.memory

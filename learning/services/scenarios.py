@@ -288,7 +288,7 @@ def _load(fields: Fields, present: object, now: datetime) -> Loaded:
 
 
 def _split_fields(fields: Fields) -> tuple[dict[str, Any], int | None]:
-    """The script without what stands in the catalogue's item, and the order where it is given."""
+    """The script without id and order, which the catalogue's item holds, and the order if given."""
     script = {name: value for name, value in fields.items() if name not in ("id", "order")}
     return script, fields.get("order")
 

@@ -39,8 +39,8 @@ from learning.transfer.model import (
     NoteType,
     Row,
     RowError,
+    checked,
     clean_text,
-    row_error_of,
 )
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
@@ -84,7 +84,7 @@ def read_csv(
 def preview_csv(
     file: BinaryIO, limits: Limits = LIMITS, options: TextOptions = FIND_OUT
 ) -> TextPreview:
-    """How a text file would be read, also where its encoding is a guess. Raises FileRefused."""
+    """Shows how a text file would be read, also under a guessed encoding. Raises FileRefused."""
     try:
         dialect, rows = analyse(_read_all(file, limits), replace(options, guess=True))
         notes = (row for row in _notes(rows, dialect, limits) if isinstance(row, Note))
@@ -122,10 +122,8 @@ def _notes(rows: Iterable[Record], dialect: Dialect, limits: Limits) -> Iterator
         count += 1
         if count > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
-        note = replace(_note(cells, dialect), row=row)
-        error = row_error_of(note, row, limits)
-        yield error or note
-        if not error:
+        yield from (found := list(checked(_note(cells, dialect), row, limits)))
+        if isinstance(found[-1], Note):
             yield from _extra_cells(cells, dialect, row)
 
 
@@ -196,7 +194,7 @@ def write_csv(notes: Iterable[Note]) -> Iterator[bytes]:
 
 
 def _line(cells: Sequence[str]) -> bytes:
-    """A row; quoted where it would look like a comment of Anki's."""
+    """A row, in quotes if Anki would take it for a comment."""
     buffer = io.StringIO()
     comment = cells[0].startswith("#")
     csv.writer(buffer, quoting=csv.QUOTE_ALL if comment else csv.QUOTE_MINIMAL).writerow(cells)

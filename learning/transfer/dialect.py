@@ -73,7 +73,7 @@ class TextOptions:
     """What a learner tells of a text file; None is found out.
 
     `columns` names them by place, `-` for one that is not read. With `guess` an uncertain encoding
-    is taken as it seems, to show what would come of it.
+    is used as it is, for a preview.
     """
 
     separator: Separator | None = None
@@ -264,7 +264,7 @@ def _obey(dialect: Dialect, told: dict[str, str], options: TextOptions) -> None:
 
 
 def split_tags(cell: str) -> tuple[str, ...]:
-    """The tags of a cell: separated by commas or semicolons where it has any, else by blanks."""
+    """The tags of a cell, separated by commas or semicolons if it has any, else by blanks."""
     parts = re.split("[,;]", cell) if re.search("[,;]", cell) else cell.split()
     return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip())))
 

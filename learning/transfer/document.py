@@ -7,7 +7,7 @@ and what equals its default left out.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -24,13 +24,13 @@ from learning.transfer.model import (
     Row,
     RowError,
     Rows,
+    checked,
     clean_text,
-    row_error_of,
 )
 
 FORMAT = "parley-notes"
 VERSION = 1
-_HEAD_BYTES = 2**20  # with what it says of some hundred decks
+_HEAD_BYTES = 2**20  # room for the settings of some hundred decks
 MOST_DECKS = 1_000
 
 _LEAVES = {str: clean_text}
@@ -73,15 +73,19 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     for row, item in enumerate(items, 1):
         if row > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
-        yield item if isinstance(item, RowError) else _row(item, row, limits)
+        if isinstance(item, RowError):
+            yield item
+        else:
+            yield from _rows(item, row, limits)
 
 
-def _row(item: Any, row: int, limits: Limits) -> Row:
+def _rows(item: Any, row: int, limits: Limits) -> Iterator[Row]:
     try:
-        note: Note = replace(decode(Note, item, _LEAVES), row=row)
+        note: Note = decode(Note, item, _LEAVES)
     except ShapeError as error:
-        return RowError(row, error.path, error.code, error.message)
-    return row_error_of(note, row, limits) or note
+        yield RowError(row, error.path, error.code, error.message)
+        return
+    yield from checked(note, row, limits, needs_back=False)
 
 
 def _whole(file: BinaryIO, limits: Limits) -> Any:
@@ -92,7 +96,7 @@ def _whole(file: BinaryIO, limits: Limits) -> Any:
 
 
 def _decks_of(document: Any) -> Iterator[DeckSource]:
-    """What a document says of its decks; what is no deck is passed over."""
+    """The decks of a document with their settings; anything else in the list is passed over."""
     decks = document.get("decks") if isinstance(document, dict) else None
     for deck in decks[:MOST_DECKS] if isinstance(decks, list) else ():
         if isinstance(deck, dict) and isinstance(deck.get("name"), str):

@@ -61,7 +61,7 @@ def entries_of(
     weights: Weights,
     settings_version: int,
 ) -> list[tuple[Entry, Review | None]]:
-    """A card's log in order, each entry with what it was made of, and last its baseline.
+    """A card's log in order, each entry with the review that it was made of, then its baseline.
 
     A new card without a log has none. Entries of the future are left out, and all but the newest
     1,000.

@@ -60,7 +60,8 @@ class FileTooLarge(FileRefused):
 class Limits:
     """The most that one import may hold.
 
-    The defaults fit a Lambda of 1 GB with 512 MB of disk; texts are as long as the API takes them.
+    The defaults fit a Lambda of 1 GB with 512 MB of disk; texts are as long as the API takes them,
+    so that a note fits an item of the table (400 KB) whatever its letters.
     """
 
     file_bytes: int = 200 * 2**20
@@ -72,14 +73,14 @@ class Limits:
     reviews: int = 1_000_000
     id_chars: int = 200
     front_chars: int = 2_000
-    back_chars: int = 5_000
+    back_chars: int = 20_000
     phonetic_chars: int = 200
     example_chars: int = 2_000
-    notes_chars: int = 5_000
+    notes_chars: int = 20_000
     deck_chars: int = 500
     html_chars: int = 100_000
-    tags: int = 20
-    tag_chars: int = 50
+    tags: int = 100
+    tag_chars: int = 200
     cards_of_a_note: int = 100
 
 
@@ -205,23 +206,41 @@ def clean_text(text: str) -> str:
     return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
 
 
-def row_error_of(note: Note, row: int, limits: Limits) -> RowError | None:
-    """Why a note may not be imported, or None."""
-    for field in (*TEXT_FIELDS, "deck", "id"):
+def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
+    """The note, and before it what it loses; or why it may not be imported.
+
+    Tags and decks that are too long are left out or cut at a `::`; texts are never cut. Without
+    `needs_back` a note may have a front alone.
+    """
+    error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
+    if error:
+        yield error
+        return
+    tags = tuple(tag for tag in note.tags if len(tag) <= limits.tag_chars)[: limits.tags]
+    if len(tags) < len(note.tags):
+        lost = next(tag for tag in note.tags if tag not in tags)[:100]
+        message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
+        yield RowError(row, "tags", "TAGS_DROPPED", message, fatal=False)
+    deck = note.deck
+    while len(deck) > limits.deck_chars:
+        deck = deck.rpartition("::")[0]
+    if deck != note.deck:
+        message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
+        yield RowError(row, "deck", "DECK_CUT", message, fatal=False)
+    yield dataclasses.replace(note, tags=tags, deck=deck, row=row)
+
+
+def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
+    for field in (*TEXT_FIELDS, "id"):
         most: int = getattr(limits, f"{field}_chars")
         if len(getattr(note, field)) > most:
             return RowError(row, field, "TOO_LONG", f"More than {most} characters.")
-    if len(note.tags) > limits.tags:
-        return RowError(row, "tags", "TOO_MANY", f"More than {limits.tags} tags.")
-    if any(len(tag) > limits.tag_chars for tag in note.tags):
-        message = f"A tag of more than {limits.tag_chars} characters."
-        return RowError(row, "tags", "TOO_LONG", message)
     if len(note.cards) > limits.cards_of_a_note:
         return RowError(row, "cards", "TOO_MANY", f"More than {limits.cards_of_a_note} cards.")
-    return _row_error_of_sides(note, row)
+    return None
 
 
-def _row_error_of_sides(note: Note, row: int) -> RowError | None:
+def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | None:
     if note.type == "cloze":
         if note.back:
             return RowError(row, "back", "UNEXPECTED", "A cloze note has no back.")
@@ -229,7 +248,8 @@ def _row_error_of_sides(note: Note, row: int) -> RowError | None:
             return None
         return RowError(row, "front", "NO_CLOZE", "A cloze text needs a {{c1::…}}.")
     shown = {media.field for media in note.media}
-    for field in ("front", "back"):
+    alone = note.type == "basic" and not needs_back
+    for field in ("front",) if alone else ("front", "back"):
         if not getattr(note, field) and field not in shown:
             return RowError(row, field, "REQUIRED", f"There is no {field}.")
     return None

@@ -218,7 +218,7 @@ def _ease(card: CardState) -> int:
 
 
 def _data(card: CardState) -> str:
-    """What FSRS knows of a card; an estimate is left to Anki, which makes the same one."""
+    """The FSRS state of a card as JSON; an estimate is left to Anki, which makes the same one."""
     data: dict[str, Any] = {}
     if card.stability and card.difficulty and not card.estimated:
         data = {"s": round(card.stability, 4), "d": round(card.difficulty, 3)}
