@@ -296,7 +296,7 @@ def test_a_deleted_decks_options_are_forgotten(maria: Caller) -> None:
         ("name", "\u200b\u200f\u2060", "blank"),
         ("name", "\u202e\u2066\u061c\u00ad\u3164\x7f", "blank"),
         ("name", None, "null"),
-        ("name", "n" * 101, "max_length"),
+        ("name", "n" * 501, "max_length"),
         ("name", 7, "invalid"),
         ("name", "a\u0000b", "null_characters_not_allowed"),
         ("name", "\ud800", "surrogate_characters_not_allowed"),
