@@ -7,14 +7,16 @@ entry point takes exactly `(event, context)`, catches its own errors, and may ru
 import json
 import logging
 import os
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+from ulid import ULID
 
 from config import aws, telemetry
 from config.clock import now
 from config.problems import ServiceUnavailable
-from reminders.models import SHARDS
+from reminders.models import SHARDS, ShardLease
 from reminders.services.suppressions import handle_event
 from reminders.services.sweep import SweepResult, sweep
 
@@ -26,6 +28,9 @@ SPARE_S = 8.0
 after its lease."""
 WITHIN_S = 45.0
 """How long a run takes where nothing limits it: it is over before the next minute begins."""
+LEASE = timedelta(minutes=2)
+"""How long a run has its shard: longer than it lasts, and the wait until it is started. If it dies,
+the minutes go on meanwhile, a page each."""
 MAX_GENERATIONS = 10
 """How many runs of one shard may follow each other; the next minute goes on anyway."""
 
@@ -33,7 +38,8 @@ MAX_GENERATIONS = 10
 def send_due(_event: Any, context: Any) -> dict[str, Any]:
     """Mails the due reminders, each minute; returns the counts.
 
-    It takes one page of each shard; a shard with more goes on at once in a run of its own.
+    It takes one page of each shard; a shard with more goes on at once in a run of its own, unless
+    one from an earlier minute still does.
     """
     deployed = _function_name() is not None
     done = _run(range(SHARDS), context, pages=1 if deployed else None)
@@ -41,17 +47,26 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
         return {}
     if not done.counts["busy"]:  # else the lag is unknown; the alarm treats missing data as late
         telemetry.emit("SweepLag", done.lag_s, unit="Seconds")
-    for shard in done.unfinished:
-        _continue_async(shard, generation=1)
+    for shard in done.unfinished if deployed else ():
+        if holder := _take(shard):
+            _continue_async(shard, holder, generation=1)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
 
 
 def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
-    """Continues one shard (`event["shard"]`) until it is finished or the time is up."""
-    shard, generation = int(event["shard"]), int(event.get("generation", 1))
+    """Continues one shard (`event["shard"]`) until it is finished or the time is up.
+
+    `event["holder"]` has the shard's lease, which this run takes over: called twice, one goes on.
+    """
+    shard, generation = int(event["shard"]), int(event["generation"])
+    holder = _take(shard, after=str(event["holder"]))
+    if holder is None:
+        return {"unfinished": [shard]}
     done = _run([shard], context, pages=None) or SweepResult()
     if done.unfinished and generation < MAX_GENERATIONS:
-        _continue_async(shard, generation=generation + 1)
+        _continue_async(shard, holder, generation=generation + 1)
+    else:
+        ShardLease.give_back(shard, holder=holder)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
 
 
@@ -82,9 +97,23 @@ def _function_name() -> str | None:
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
 
 
-def _continue_async(shard: int, *, generation: int) -> None:
-    """Starts another run for one shard; without Lambda the next minute goes on."""
+def _take(shard: int, *, after: str | None = None) -> str | None:
+    """The name of a new run that has the shard's lease now; None if another run has it."""
+    holder, at = str(ULID()), now()
     try:
-        aws.invoke_async("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
+        taken = ShardLease.take(shard, holder=holder, until=at + LEASE, now=at, after=after)
+    except ServiceUnavailable:
+        log.warning("the table is busy: shard %d waits for the next minute", shard, exc_info=True)
+        return None
+    return holder if taken else None
+
+
+def _continue_async(shard: int, holder: str, *, generation: int) -> None:
+    """Starts another run for one shard, whose lease `holder` has."""
+    try:
+        aws.invoke_async(
+            "reminders.tasks.send_due_of_shard", shard=shard, holder=holder, generation=generation
+        )
     except (ClientError, ServiceUnavailable):
         log.exception("a shard cannot continue now; the next minute does")
+        ShardLease.give_back(shard, holder=holder)

@@ -1,13 +1,12 @@
 """When a reminder is due, held, missed, snoozed, retried or given up.
 
 The sweep asks in this order: `catch_up` selects the overdue that are worth a mail, `release_at`
-says whether quiet hours hold it, `batches` groups what shares a mail, `retry_at` says when to try
-again, and `next_due` gives the place in the due index afterwards. Nothing here knows the table or
-the clock.
+says whether quiet hours hold it, `retry_at` says when to try again, and `next_due` gives the place
+in the due index afterwards. Nothing here knows the table or the clock.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
@@ -407,23 +406,6 @@ def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
 
 
 # --- Sending ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The dues of one mail."""
-
-    at: datetime
-    dues: tuple[Due, ...]
-
-
-def batches(dues: Iterable[Due], quiet: QuietHours | None) -> tuple[Batch, ...]:
-    """The mails for a learner's dues: those held until the same end of quiet hours share one."""
-    held: dict[tuple[datetime, str], list[Due]] = {}
-    for due in sorted(dues, key=_order):
-        released_at = release_at(due.at, quiet)
-        held.setdefault((released_at, due.key if released_at == due.at else ""), []).append(due)
-    return tuple(Batch(at, tuple(together)) for (at, _), together in sorted(held.items()))
 
 
 def release_at(instant: datetime, quiet: QuietHours | None) -> datetime:

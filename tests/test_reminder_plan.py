@@ -23,7 +23,6 @@ from reminders.timing import (
     StudyReminder,
     WeekdaysInvalidError,
     advance,
-    batches,
     catch_up,
     next_due,
     release_at,
@@ -233,19 +232,6 @@ class TestQuietHours:
         first, second = utc("2027-11-07T05:10"), utc("2027-11-07T06:10")  # both 01:10 there
         assert release_at(first, quiet) == utc("2027-11-07T05:30")
         assert release_at(second, quiet) == utc("2027-11-07T06:30")
-
-    def test_what_they_hold_becomes_one_mail(self) -> None:
-        at = [utc(f"2027-03-01T{clock}") for clock in ("20:00", "21:30", "22:15")]
-        ones = [next_due(OneOff(instant), START) for instant in at]
-        mails = batches([due for due in ones if due], NIGHT)
-        assert [(mail.at, len(mail.dues)) for mail in mails] == [
-            (utc("2027-03-01T20:00"), 1),
-            (utc("2027-03-02T06:00"), 2),
-        ]
-
-    def test_outside_them_each_is_a_mail_of_its_own(self) -> None:
-        due = Due(utc("2027-03-01T12:00"), "a", "a", utc("2027-03-01T13:00"))
-        assert len(batches([due, replace(due, key="b")], NIGHT)) == 2
 
     @tried(200)
     @given(

@@ -327,14 +327,28 @@ def test_a_change_while_a_mail_is_on_its_way_doubles_nothing(
 
 
 def test_a_day_brings_fifty_mails_at_most(maria: Caller, mailbox: Mailbox) -> None:
-    at = datetime.fromisoformat(AT)
-    MailDay(*MailDay.key(maria.id, at.date()), sent=48).create()
-    reminders = [reminder_of(maria, at=f"2030-06-03T16:0{minute}:00Z") for minute in range(4)]
-    sweep_at(at)
+    MailDay(*MailDay.key(maria.id, NOW.date()), sent=48).create()
+    reminders = [reminder_of(maria, at=f"2030-06-03T17:0{minute}:00Z") for minute in range(4)]
+    for minute in range(4):
+        sweep_at(NOW + minute * MINUTE)
     assert len(mailbox.letters) == 2
     states = [state_of(maria, reminder) for reminder in reminders]
     assert states == [("sent", "")] * 2 + [("skipped", "capped")] * 2
-    assert sweep_at(at + timedelta(hours=2)).counts["claimed"] == 0
+    assert sweep_at(NOW + timedelta(hours=2)).counts["claimed"] == 0
+
+
+def test_what_one_sweep_owes_a_learner_is_one_mail(
+    maria: Caller, joao: Caller, mailbox: Mailbox
+) -> None:
+    reminder_of(verified(joao))
+    owed = [
+        reminder_of(maria, title=f"Coisa {n}", at=f"2030-06-03T16:59:{n}Z") for n in range(10, 40)
+    ]
+    sweep_at(AT)
+    subjects = {letter.to: letter.subject for letter in mailbox.letters}
+    assert subjects == {"maria@example.org": "30 reminders", "joao@example.org": "Ligar à Inês"}
+    assert len(mailbox.letters) == 2
+    assert {state_of(maria, reminder) for reminder in owed} == {("sent", "")}
 
 
 def test_a_reminder_that_cannot_be_dealt_with_dies_and_keeps_no_other_waiting(

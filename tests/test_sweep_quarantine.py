@@ -54,11 +54,9 @@ def test_an_item_that_cannot_be_read_delays_nobody(
     spoil(Reminder.key(maria.id, poison["id"]), SPOILED[spoiled])
     for minute in range(2):
         sweep_at(AT + minute * MINUTE)
-    letters = {(letter.to, letter.subject) for letter in mailbox.letters}
-    assert letters >= {
-        ("maria@example.org", "Regar as plantas"),
-        ("joao@example.org", "Ligar à Inês"),
-    }
+    texts = {letter.to: letter.text for letter in mailbox.letters}
+    assert "Regar as plantas" in texts["maria@example.org"]
+    assert "Ligar à Inês" in texts["joao@example.org"]
 
 
 def test_what_cannot_be_read_is_set_aside_counted_and_told_of_once(

@@ -18,7 +18,7 @@ from reminders.models.deliveries import (
     Suppression,
 )
 from reminders.models.events import CalendarLink, Event
-from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, shard_of
+from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, ShardLease, shard_of
 
 __all__ = [
     "DEAD",
@@ -39,6 +39,7 @@ __all__ = [
     "Event",
     "MailDay",
     "Reminder",
+    "ShardLease",
     "Suppression",
     "shard_of",
 ]

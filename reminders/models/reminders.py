@@ -15,8 +15,8 @@ from pynamodb.attributes import (
 from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
-from config.store.items import OnUnreadable, Page, Raw, key_instant
-from config.store.transactions import Check, Put, Update
+from config.store.items import ConditionFailed, Item, OnUnreadable, Page, Raw, key_instant
+from config.store.transactions import Check, Delete, Put, Update, transact
 from learning.models.base import LearnerItem
 from reminders import timing
 from reminders.models.events import Event
@@ -188,3 +188,43 @@ class Reminder(LearnerItem, discriminator="reminder"):
 def shard_of(learner_id: str) -> int:
     """The shard of all of a learner's reminders, so that those of one moment come together."""
     return int.from_bytes(sha256(learner_id.encode()).digest()[:4]) % SHARDS
+
+
+class ShardLease(Item, discriminator="shard_lease"):
+    """The run that goes on with a shard under backlog: `SHARD#<number>` / `CHAIN`.
+
+    There is one at a time: `holder` names it, and it has the shard until `until`.
+    """
+
+    SK = "CHAIN"
+    KEPT_S = 86_400
+
+    holder = UnicodeAttribute()
+    until = UTCDateTimeAttribute()
+
+    @classmethod
+    def take(
+        cls, shard: int, *, holder: str, until: datetime, now: datetime, after: str | None = None
+    ) -> bool:
+        """Whether `holder` has the shard now: nobody had it, or the run named `after` did."""
+        lease = cls(
+            f"SHARD#{shard}",
+            cls.SK,
+            holder=holder,
+            until=until,
+            expires_at=int(until.timestamp()) + cls.KEPT_S,
+        )
+        is_free = cls.pk.does_not_exist() | (cls.until < now)
+        try:
+            lease.put(is_free if after is None else cls.holder == after)
+        except ConditionFailed:
+            return False
+        return True
+
+    @classmethod
+    def give_back(cls, shard: int, *, holder: str) -> None:
+        """Lets another run go on with the shard, if this one still has it."""
+        try:
+            transact(Delete(cls(f"SHARD#{shard}", cls.SK), cls.holder == holder))
+        except ConditionFailed:
+            return

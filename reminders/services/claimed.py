@@ -7,6 +7,7 @@ from datetime import datetime
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, Write, transact
 from reminders import timing
+from reminders.emails import MailItem
 from reminders.models import (
     DEAD,
     SENDING,
@@ -75,7 +76,18 @@ class ClaimedReminder:
         return self.reminder.write()
 
 
-OwedDue = tuple[ClaimedReminder, timing.Due]
+@dataclass(frozen=True)
+class OwedDue:
+    """A due that is to be mailed now, and its part of the mail."""
+
+    claim: ClaimedReminder
+    due: timing.Due
+    item: MailItem
+
+    @property
+    def stored(self) -> Delivery | None:
+        """What an earlier try has recorded."""
+        return self.claim.stored.get(self.due.promise)
 
 
 def claimed_reminder_of(
@@ -128,9 +140,9 @@ def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime
 def remove_settled(mail: Iterable[OwedDue]) -> list[ClaimedReminder]:
     """Takes settled dues off the lists; returns the claims that owe nothing more."""
     done: dict[str, ClaimedReminder] = {}
-    for claim, due in mail:
-        if due in claim.left:
-            claim.left.remove(due)
-        if not claim.left:
-            done[claim.reminder.id] = claim
+    for owed in mail:
+        if owed.due in owed.claim.left:
+            owed.claim.left.remove(owed.due)
+        if not owed.claim.left:
+            done[owed.claim.reminder.id] = owed.claim
     return list(done.values())

@@ -97,13 +97,12 @@ class Mail:
     ) -> None:
         self.id = _mail_id(dues)
         self.dues, self.recipient, self.until, self.budget = dues, recipient, until, budget
-        self.claims = list({claim.reminder.id: claim for claim, _ in dues}.values())
-        self.items = [_mail_item(claim, due, recipient) for claim, due in dues]
-        self.deliveries = [self._delivery(claim, due) for claim, due in dues]
+        self.claims = list({owed.claim.reminder.id: owed.claim for owed in dues}.values())
+        self.deliveries = [self._delivery(owed) for owed in dues]
 
-    def _delivery(self, claim: ClaimedReminder, due: timing.Due) -> Delivery:
-        delivery = Delivery.of(claim.reminder, due, SENDING, now=self.budget.now())
-        stored = claim.stored.get(due.promise)
+    def _delivery(self, owed: OwedDue) -> Delivery:
+        delivery = Delivery.of(owed.claim.reminder, owed.due, SENDING, now=self.budget.now())
+        stored = owed.stored
         delivery.copy_mail_of(stored)
         delivery.mail_id, delivery.lsi4 = self.id, f"MAIL#{self.id}"
         delivery.lease_until = self.until
@@ -144,11 +143,11 @@ class Mail:
     def _begin(self) -> None:
         """Records the deliveries as being sent. Raises DayFull; ConditionFailed when overtaken."""
         writes: list[Write] = [
-            delivery.replace_write(claim.stored.get(due.promise))
-            for (claim, due), delivery in zip(self.dues, self.deliveries, strict=True)
+            delivery.replace_write(owed.stored)
+            for owed, delivery in zip(self.dues, self.deliveries, strict=True)
         ]
         writes += [claim.reminder.claim_check() for claim in self.claims]
-        if all(self._was_counted(claim, due) for claim, due in self.dues):
+        if all(owed.stored and owed.stored.mail_id for owed in self.dues):
             transact(*writes)  # an earlier try has counted this mail
             return
         now = self.budget.now()
@@ -165,11 +164,6 @@ class Mail:
                 raise DayFull from error
             raise
 
-    @staticmethod
-    def _was_counted(claim: ClaimedReminder, due: timing.Due) -> bool:
-        stored = claim.stored.get(due.promise)
-        return stored is not None and stored.mail_id is not None
-
     def _hand_over(self) -> str:
         """Hands the mail to SES; returns its id. Raises TooLate, and what `emails.send` raises."""
         if self.is_late:
@@ -177,7 +171,7 @@ class Mail:
         while True:
             try:
                 return emails.send(
-                    self.items,
+                    [owed.item for owed in self.dues],
                     to=self.recipient.account.email,
                     name=self.recipient.profile.first_name,
                     learner_id=self.recipient.account.learner_id,
@@ -204,8 +198,8 @@ class Mail:
 
     def _drop(self, reason: str) -> Counter[str]:
         """Settles the deliveries without a mail. Raises ConditionFailed."""
-        for claim, due in self.dues:
-            claim.record(due, SKIPPED, reason, now=self.budget.now())
+        for owed in self.dues:
+            owed.claim.record(owed.due, SKIPPED, reason, now=self.budget.now())
         for claim in self.claims:
             if claim.left:
                 claim.write_records()
@@ -227,15 +221,15 @@ class Mail:
             again_at[claim.reminder.id] = timing.retry_at(
                 now, attempt=attempt, key=claim.reminder.id
             )
-        for (claim, due), delivery in zip(self.dues, self.deliveries, strict=True):
-            state = RETRYING if again_at[claim.reminder.id] else DEAD
-            writes.append(_concluded(claim, due, delivery, state, reason, now))
+        for owed, delivery in zip(self.dues, self.deliveries, strict=True):
+            state = RETRYING if again_at[owed.claim.reminder.id] else DEAD
+            writes.append(_concluded(owed, delivery, state, reason, now))
             counts[state] += 1
         for claim in self.claims:
             if at := again_at[claim.reminder.id]:
                 claim.reminder.schedule_check(at)
                 writes.append(claim.reminder.write())
-        given_up = [(claim, due) for claim, due in self.dues if not again_at[claim.reminder.id]]
+        given_up = [owed for owed in self.dues if not again_at[owed.claim.reminder.id]]
         transact(*writes, *(claim.advance_write() for claim in remove_settled(given_up)))
         return counts
 
@@ -243,13 +237,12 @@ class Mail:
         """Withdraws a mail that was not handed over; this is no attempt. Raises ConditionFailed."""
         now = self.budget.now()
         pairs = zip(self.dues, self.deliveries, strict=True)
-        transact(*(_concluded(*owed, delivery, RETRYING, reason, now) for owed, delivery in pairs))
+        transact(*(_concluded(owed, delivery, RETRYING, reason, now) for owed, delivery in pairs))
 
 
 def _mail_id(dues: Sequence[OwedDue]) -> str:
     """That of an earlier copy of this mail, whose bounce must find it too, or a new one."""
-    stored = [claim.stored.get(due.promise) for claim, due in dues]
-    earlier = {delivery.mail_id if delivery else None for delivery in stored}
+    earlier = {owed.stored.mail_id if owed.stored else None for owed in dues}
     return (earlier.pop() if len(earlier) == 1 else None) or str(ULID())
 
 
@@ -262,11 +255,9 @@ def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) ->
     return emails.one_off_item(claim.reminder)
 
 
-def _concluded(
-    claim: ClaimedReminder, due: timing.Due, begun: Delivery, state: str, reason: str, now: datetime
-) -> Write:
+def _concluded(owed: OwedDue, begun: Delivery, state: str, reason: str, now: datetime) -> Write:
     """The write that concludes a delivery that we have begun."""
-    delivery = Delivery.of(claim.reminder, due, state, now=now)
+    delivery = Delivery.of(owed.claim.reminder, owed.due, state, now=now)
     delivery.copy_mail_of(begun)
     delivery.conclude(state, reason=reason, now=now)
     return delivery.replace_write(begun)
@@ -294,8 +285,8 @@ def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudge
         for reminder in claimed:
             with _isolate_failures([reminder], counts, budget):
                 owed += _owed(reminder, recipient, counts, budget.now())
-        for dues in _mails(owed, recipient):
-            with _isolate_failures([claim.reminder for claim, _ in dues], counts, budget):
+        for dues in _mails(owed):
+            with _isolate_failures([owed.claim.reminder for owed in dues], counts, budget):
                 counts += Mail(dues, recipient, until=until, budget=budget).send()
     return counts
 
@@ -342,7 +333,7 @@ def _owed(
         claim.write_records()
     else:
         claim.settle()
-    return [(claim, due) for due in claim.left]
+    return [OwedDue(claim, due, _mail_item(claim, due, recipient)) for due in claim.left]
 
 
 def _retire(reminder: Reminder) -> None:
@@ -352,11 +343,10 @@ def _retire(reminder: Reminder) -> None:
     transact(reminder.write())
 
 
-def _mails(owed: Sequence[OwedDue], recipient: Recipient) -> list[list[OwedDue]]:
-    """Groups the dues by mail: those held until the same moment share one."""
-    claim_of = {id(due): claim for claim, due in owed}
-    mails = []
-    for batch in timing.batches([due for _, due in owed], recipient.preferences.quiet):
-        dues = [(claim_of[id(due)], due) for due in batch.dues]
-        mails += [dues[n : n + MAX_DUES_PER_MAIL] for n in range(0, len(dues), MAX_DUES_PER_MAIL)]
-    return mails
+def _mails(owed: Sequence[OwedDue]) -> list[Sequence[OwedDue]]:
+    """The mails of one sweep to one learner: one, as far as a transaction has room for its dues."""
+    ordered = sorted(owed, key=lambda each: each.due.order)
+    return [
+        ordered[first : first + MAX_DUES_PER_MAIL]
+        for first in range(0, len(ordered), MAX_DUES_PER_MAIL)
+    ]
