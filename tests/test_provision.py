@@ -175,7 +175,7 @@ def test_a_table_of_other_indexes_is_not_changed_but_explained(
     embedded_aws: Stack, embedded_home: Path, template: Path
 ) -> None:
     assert embedded_aws.endpoint_url
-    ours = (stack.BASE_DIR / "config" / "infrastructure.yaml").read_text()
+    ours = (stack.BASE_DIR / "config" / "ops" / "infrastructure.yaml").read_text()
     template.write_text(ours.replace("ProjectionType: KEYS_ONLY", "ProjectionType: ALL"))
     with pytest.raises(ProvisioningError, match=r"other local indexes.*mv ") as told:
         apply_locally(embedded_home, embedded_aws.endpoint_url)

@@ -118,12 +118,12 @@ def test_what_each_request_of_a_session_costs(session: str, ana: Caller) -> None
             assert ana.send(method, path, body).status_code in (200, 201)
         calls[name] = spent.calls
     assert calls == {
-        "begin": ["BatchGetItem", "PutItem", "UpdateItem"],
-        "say": ["GetItem", "TransactWriteItems"],
-        "hint": ["GetItem", "PutItem"],
-        "save": ["BatchGetItem", "TransactWriteItems"],
-        "read": ["GetItem", "Query"],
-        "complete": ["GetItem", "Query", "PutItem"],
+        "begin": ["BatchGetItem", "TransactWriteItems", "UpdateItem"],
+        "say": ["BatchGetItem", "TransactWriteItems"],
+        "hint": ["BatchGetItem", "TransactWriteItems"],
+        "save": ["BatchGetItem", "BatchGetItem", "TransactWriteItems"],
+        "read": ["BatchGetItem", "Query"],
+        "complete": ["BatchGetItem", "Query", "TransactWriteItems"],
         "list": ["Query"],
         "scenario": ["BatchGetItem"],
         "catalogue": ["Query"],
