@@ -1,7 +1,9 @@
-"""The gate of `/browse/`: the only place where a cookie is read.
+"""The guard of `/browse/`: the only place where a cookie is read.
 
-The session behind the cookie becomes the `Authorization` header that the API's views know, so
-whoever may not call the API may not browse it, and an account that is barred is barred here too.
+The API in a browser, for staff: `/browse/` has the routes of the API as pages with forms. A cookie
+opens a session in the table. Its access token is verified as the API would, so whoever may not
+call the API may not browse it, and an account that is barred is barred here too. From there on the
+very views of the API answer, drawn by `pages`, with the `forms` of what they take.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
+from rest_framework.request import Request
 
+from accounts.authentication import BearerAuthentication
 from accounts.bearer import Learner, authenticate
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
@@ -30,6 +34,7 @@ View = Callable[..., HttpResponse]
 COOKIE = "parley-browser"
 METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 FORM = "parley.form"  # where pages find what was sent: DRF puts the parsed body into its place
+CALLER = "parley.caller"  # the learner and the access token of the session
 # Hidden fields of our forms; the rest of a form is the body.
 METHOD, IF_MATCH, QUERY = "_method", "_if_match", "_query."
 
@@ -71,7 +76,7 @@ def require_staff_session(view: View) -> View:
             return problem_page(request, problem)
         if request.method == "GET" and "" in request.GET.values():
             return HttpResponseRedirect(_without_empty_fields(request))
-        request.META["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        request.META[CALLER] = (learner, token)
         request.user = learner  # type: ignore[assignment]
         _apply_method_override(request)
         response = view(request, *args, **kwargs)
@@ -92,6 +97,14 @@ def _caller(request: HttpRequest) -> tuple[str, Learner]:
         sessions.end(cookie, now=at)
         raise SessionOver
     return token, learner
+
+
+class BrowserAuthentication(BearerAuthentication):
+    """DRF's hook for pages: the caller whom `require_staff_session` has let in, not asked again."""
+
+    def authenticate(self, request: Request) -> tuple[Learner, str]:
+        caller: tuple[Learner, str] = request.META[CALLER]
+        return caller
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:

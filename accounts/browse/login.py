@@ -254,6 +254,7 @@ class StartPageLink:
 class StartView(APIView):
     """What is where, as far as the caller may go."""
 
+    authentication_classes = (guard.BrowserAuthentication,)
     renderer_classes = (TemplateHTMLRenderer,)
 
     def get(self, request: Request) -> Response:

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 
 from accounts.browse.actions import CONTENT, Answer, actions, as_json, narrowing
 from accounts.browse.forms import body, prose
-from accounts.browse.guard import require_staff_session
+from accounts.browse.guard import BrowserAuthentication, require_staff_session
 from accounts.browse.routes import Route, find, routes
 from config.http import Parser
 from config.serializers import RFC3339
@@ -171,6 +171,7 @@ DONE = "#done"  # the page shows what stands at this mark only when it is led to
 class _PageView:
     """What makes a page of a view of the API."""
 
+    authentication_classes = (BrowserAuthentication,)
     renderer_classes = (Page,)
     route: Route
 
