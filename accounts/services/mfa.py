@@ -10,8 +10,9 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from accounts import audit, totp
+from accounts import audit
 from accounts.audit import StaffMember
 from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
@@ -33,9 +34,16 @@ from config.crypto import InvalidSeal, fingerprint, fingerprints, seal, unseal
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
 from config.store.items import ConditionFailed, Delete, Put, Update, transact
 
+if TYPE_CHECKING:
+    from pyotp import TOTP
+
 SESSION = "mfa session"
 SESSION_LASTS = timedelta(minutes=3)  # as long as Cognito's own
+STEP_S = 30  # a code of the app (RFC 6238)
 CODES = "backup code"
+BACKUP_CODES = 10
+# RFC 4648's base32 in lower case: no 0, 1 or 8 to take for O, I or B.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class MfaAlreadyEnabled(Conflict):
@@ -65,7 +73,7 @@ def set_up(learner_id: str, access_token: str) -> Setup:
         raise MfaAlreadyEnabled
     secret = cognito_users.new_totp_secret(access_token)
     Mfa.at(learner_id).prepare(aws.kms_encrypt(secret, owner=learner_id))
-    uri = totp.otpauth_uri(secret, account.email)
+    uri = _totp(secret).provisioning_uri(name=account.email, issuer_name="Parley")
     return Setup(secret, uri, _qr_code(uri))
 
 
@@ -74,6 +82,20 @@ def _account(learner_id: str) -> Account:
     if account is None:
         raise NotFound
     return account
+
+
+def _totp(secret: str) -> "TOTP":
+    from pyotp import TOTP
+
+    return TOTP(secret)
+
+
+def _new_backup_codes() -> list[str]:
+    """Ten codes of fifty random bits, e.g. `k4xqn-2mzt7`."""
+    return [
+        "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(2))
+        for _ in range(BACKUP_CODES)
+    ]
 
 
 def _qr_code(text: str) -> str:
@@ -100,7 +122,7 @@ def enable(
     hit("mfa_account", learner_id, now=now)
     cognito_users.verify_totp_secret(access_token, code)
     cognito_users.set_mfa(account.user_name, enabled=True)
-    codes = totp.new_backup_codes()
+    codes = _new_backup_codes()
     actions = [
         Mfa.secret.set(stored.pending),
         Mfa.pending.remove(),
@@ -150,7 +172,7 @@ def reset(account: Account, *, by: StaffMember, now: datetime) -> None:
 
 def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -> list[str]:
     """New backup codes; the old ones are void. Raises MfaNotEnabled."""
-    codes = totp.new_backup_codes()
+    codes = _new_backup_codes()
     try:
         Mfa.at(account.learner_id).renew_codes({fingerprint(CODES, code) for code in codes})
     except ConditionFailed as error:
@@ -208,7 +230,7 @@ def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: dateti
     """Cognito takes a code once; so that nobody need trust that, neither do we let it be tried."""
     used = Attempts.at("totp", f"{learner_id} {code}")
     try:
-        used.count_up({"all": 1}, now=now, within_s=3 * totp.STEP_S, renew=False)
+        used.count_up({"all": 1}, now=now, within_s=3 * STEP_S, renew=False)
     except LimitReached as error:
         raise MfaCodeUsed from error
     try:
@@ -253,7 +275,8 @@ def _reserve(stored: Mfa, code: str) -> str:
 
 def _answer_with_own_code(challenge: Challenge, secret: str, now: datetime) -> Tokens:
     """The learner's app may have used up this step's code: then a neighbour's will do."""
-    for code in totp.codes_around(secret, now.timestamp()):
+    for step in (0, -1, 1):
+        code = _totp(secret).at(now, counter_offset=step)
         with suppress(MfaCodeUsed):
             return cognito_sessions.answer_totp(challenge, code)
-    raise ServiceUnavailable("Try again in half a minute", retry_after_s=totp.STEP_S)
+    raise ServiceUnavailable("Try again in half a minute", retry_after_s=STEP_S)
