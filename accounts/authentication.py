@@ -1,4 +1,4 @@
-"""Who calls: the learner of the access token in `Authorization: Bearer …` (RFC 6750)."""
+"""Authenticates requests by the access token in `Authorization: Bearer …` (RFC 6750)."""
 
 from typing import TYPE_CHECKING
 

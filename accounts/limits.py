@@ -1,4 +1,4 @@
-"""How often something may be tried, counted in the table before it is done.
+"""Limits on attempts, counted in the table before the attempt is made.
 
 Every count is one conditional update, so requests at the same moment cannot pass together. When
 the table does not answer, nothing is tried (fail closed). The numbers are `settings.LIMITS`.
@@ -31,7 +31,7 @@ def limit(name: str) -> Limit:
 
 
 def hit(name: str, subject: str, *, now: datetime) -> None:
-    """Counts one of the times that `subject` may do something. Raises TooManyRequests."""
+    """Counts an attempt of `subject` against the limit `name`. Raises TooManyRequests."""
     allowed = limit(name)
     _hit_counters(
         Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False
@@ -39,7 +39,7 @@ def hit(name: str, subject: str, *, now: datetime) -> None:
 
 
 def hit_counters(attempts: Attempts, counters: Mapping[str, str], *, now: datetime) -> None:
-    """Counts one try in each counter, which is given the limit it has. Raises TooManyRequests."""
+    """Counts an attempt in each counter; `counters` maps them to limits. Raises TooManyRequests."""
     limits = {counter: limit(name) for counter, name in counters.items()}
     within_s = max(counter_limit.within_s for counter_limit in limits.values())
     most = {counter: counter_limit.times for counter, counter_limit in limits.items()}

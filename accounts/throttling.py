@@ -1,7 +1,7 @@
-"""A brake on single callers, kept by each process for itself: approximate and free.
+"""Throttles single callers, in each process by itself: approximate and free.
 
-It protects a process from a client that runs wild. What must hold over all processes is counted
-in the table (`accounts.limits`); floods are for API Gateway and WAF.
+It protects a process from a client that runs wild. Limits that must hold over all processes are
+counted in the table (`accounts.limits`); floods are for API Gateway and WAF.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Access tokens: what makes one ours (RFC 8725, JWT best current practices; AWS, "Verifying JWTs").
+"""Verifies access tokens (RFC 8725, JWT best current practices; AWS, "Verifying JWTs").
 
 python-jose checks the signature alone, with one key and one algorithm chosen by us. Its own
 choices are not relied on: it lets a missing `exp` pass, ignores `crit`, takes any key of a set
@@ -32,7 +32,7 @@ class InvalidToken(NotAuthenticated):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified access token says: instants are epoch seconds, groups are of ROLES.
+    """Claims of a verified access token: instants are epoch seconds, groups are of ROLES.
 
     `session` is what all tokens of one sign-in share, Cognito's `origin_jti`.
     """
@@ -115,7 +115,7 @@ def verify(
 
 @dataclass(frozen=True)
 class Identity:
-    """Who an id token says that somebody is. `google_id` is None for users of the pool alone.
+    """The person named by an id token. `google_id` is None for users of the pool alone.
 
     `email` and `email_verified` are Google's word, never that of the pool.
     """
@@ -171,7 +171,7 @@ def _google_id(claims: Mapping[str, Any]) -> str | None:
 
 
 def _verified_content(token: str, keys: KeySet) -> dict[str, Any]:
-    """The content of a token that one of the keys has signed as we want it."""
+    """The content of a token that one of the keys has signed with our algorithm."""
     if len(token) > MAX_LENGTH or token.count(".") != 2:
         raise InvalidToken
     header = _object(token.partition(".")[0])

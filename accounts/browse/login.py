@@ -57,7 +57,7 @@ def redirect_target(request: HttpRequest) -> str:
 
 
 def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) -> HttpResponse:
-    """Opens a session for who has just signed in, in place of the browser's old one.
+    """Opens a session for the person who has just signed in, in place of the browser's old one.
 
     Raises StaffOnly.
     """
@@ -252,7 +252,7 @@ class StartPageLink:
 
 
 class StartView(APIView):
-    """What is where, as far as the caller may go."""
+    """The start page: the routes that the caller may use."""
 
     authentication_classes = (guard.BrowserAuthentication,)
     renderer_classes = (TemplateHTMLRenderer,)

@@ -1,4 +1,4 @@
-"""How often something was tried."""
+"""Counters of attempts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whose a refresh token is."""
+"""Owners of refresh tokens."""
 
 import hashlib
 from datetime import datetime
@@ -10,7 +10,7 @@ from config.store.items import Item
 
 
 class IssuedToken(Item, discriminator="issued_token"):
-    """Whose a refresh token is, which only Cognito could read: `TOKEN#<hash>` / `TOKEN`.
+    """The owner of a refresh token, which only Cognito could read: `TOKEN#<hash>` / `TOKEN`.
 
     `session` is what the access tokens made by it carry. Kept as long as the token may come back.
     """

@@ -1,6 +1,6 @@
-"""Signing in and out: a password becomes tokens, tokens are renewed, tokens end.
+"""Signing in and out: checks passwords, renews tokens and ends sessions.
 
-What matters most also asks whether it is still the learner who calls (`reauthenticate`).
+Sensitive changes ask for the password once more (`reauthenticate`).
 """
 
 import time
@@ -27,7 +27,7 @@ from config.store.items import ConditionFailed, Delete, Put, transact
 
 @dataclass(frozen=True)
 class SignedIn:
-    """Fresh tokens and whose they are."""
+    """Fresh tokens and the learner's profile."""
 
     tokens: Tokens
     full_profile: FullProfile
@@ -76,7 +76,7 @@ def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: 
 def complete_sign_in(
     tokens: Tokens, *, source: ClientInfo, now: datetime, by_mfa: bool | None = None
 ) -> SignedIn:
-    """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them.
+    """Completes the sign-in of the tokens' owner. Raises InvalidCredentials if the account bars it.
 
     `by_mfa`: whether Cognito asked for a second step; None when another provider let them in.
     """
