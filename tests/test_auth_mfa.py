@@ -56,7 +56,7 @@ class MfaLearner:
 
 
 def set_up(person: Person) -> Any:
-    return api.post("/auth/mfa/setup", token=person.token)
+    return api.post("/auth/mfa/setup", {"password": person.password}, token=person.token)
 
 
 def enable_mfa(person: Person) -> MfaLearner:
@@ -86,6 +86,21 @@ def test_a_secret_comes_as_text_uri_and_picture() -> None:
     assert kind == "data:image/png;base64"
     assert base64.b64decode(picture).startswith(b"\x89PNG")
     assert set_up(vera).json()["secret"] != body["secret"]
+
+
+def test_a_stolen_access_token_alone_sets_nothing_up_and_wrong_passwords_count() -> None:
+    sara, here = sign_up("sara"), new_ip()
+    without = api.post("/auth/mfa/setup", {}, token=sara.token)
+    assert problem(without) == (400, "VALIDATION_ERROR")
+    assert without.json()["errors"][0]["field"] == "password"
+    for _ in range(5):
+        wrong = {"password": "not-the-password"}
+        answer = api.post("/auth/mfa/setup", wrong, token=sara.token, ip=here)
+        assert problem(answer) == (401, "INVALID_CREDENTIALS")
+    right = {"password": PASSWORD}
+    locked = api.post("/auth/mfa/setup", right, token=sara.token, ip=here)
+    assert problem(locked) == (429, "TOO_MANY_REQUESTS")
+    assert set_up(sara).status_code == 200
 
 
 def test_a_sign_in_asks_for_the_code_and_then_opens() -> None:
@@ -295,7 +310,16 @@ def test_no_code_or_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_token_without_cognitos_scope_may_not_set_it_up() -> None:
     """As after Google: the embedded pool's answer to a token that is not its own is the same."""
     zoe = sign_up("zoe")
+    right = {"USER_ID_FOR_SRP": zoe.id}
     with Stubber(aws.client("cognito-idp")) as stub:
+        stub.add_response(
+            "admin_initiate_auth",
+            {
+                "ChallengeName": "SOFTWARE_TOKEN_MFA",
+                "ChallengeParameters": right,
+                "Session": "x" * 20,
+            },
+        )
         stub.add_client_error("associate_software_token", "NotAuthorizedException")
         assert problem(set_up(zoe)) == (403, "PASSWORD_SIGN_IN_NEEDED")
 

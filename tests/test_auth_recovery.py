@@ -79,7 +79,9 @@ class TestAForgottenPassword:
 
     def test_leaves_the_second_step_on(self) -> None:
         olivia = sign_up("olivia")
-        secret = api.post("/auth/mfa/setup", token=olivia.token).json()["secret"]
+        secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=olivia.token).json()[
+            "secret"
+        ]
         code = {"code": pyotp.TOTP(secret).now()}
         assert api.post("/auth/mfa/verify-setup", code, token=olivia.token).status_code == 200
         request_reset(olivia.email)

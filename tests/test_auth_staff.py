@@ -199,7 +199,7 @@ def test_nobody_changes_their_own_account_here(admin: Person) -> None:
 
 def test_a_lost_second_step_is_reset_and_the_learner_told(admin: Person) -> None:
     iris = sign_up("iris")
-    secret = api.post("/auth/mfa/setup", token=iris.token).json()["secret"]
+    secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=iris.token).json()["secret"]
     code = pyotp.TOTP(secret).now()
     api.post("/auth/mfa/verify-setup", {"code": code}, token=iris.token)
     assert "sessionToken" in log_in(iris.email).json()

@@ -110,7 +110,9 @@ def test_who_is_not_staff_stays_outside() -> None:
 
 def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
     person, browser = staff("urbano"), Browser()
-    secret = api.post("/auth/mfa/setup", {}, token=person.token).json()["secret"]
+    secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=person.token).json()[
+        "secret"
+    ]
     code = pyotp.TOTP(secret).now()
     enabled = api.post("/auth/mfa/verify-setup", {"code": code}, token=person.token)
     assert enabled.status_code == 200, enabled.content

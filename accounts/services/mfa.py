@@ -63,12 +63,13 @@ class Setup:
     qr_code: str
 
 
-def set_up(learner_id: str, access_token: str) -> Setup:
-    """A fresh secret. It may be asked for again until `enable` has verified one.
+def set_up(account: Account, access_token: str) -> Setup:
+    """A fresh secret for a learner who has proved who they are: whoever has an access token alone
+    could shut the owner out by it. It may be asked for again until `enable` has verified one.
 
     Raises MfaAlreadyEnabled, PasswordSignInNeeded.
     """
-    account = _account(learner_id)
+    learner_id = account.learner_id
     if account.mfa_enabled:
         raise MfaAlreadyEnabled
     secret = cognito_users.new_totp_secret(access_token)
