@@ -9,7 +9,6 @@ from typing import Any
 
 from django.test import Client
 
-from accounts.cognito.users import find_user
 from config.aws_json import AwsJson
 from config.ops.local_aws.mailbox import mails
 from config.stack import stack
@@ -84,12 +83,6 @@ def subjects_mailed(email: str) -> list[str]:
     url = stack().endpoint_url
     assert url is not None
     return [mail.subject for mail in mails(url, to=email)]
-
-
-def pool_sub(username: str) -> str | None:
-    """The `sub` of the pool's user with this address or name, if there is one."""
-    user = find_user(username)
-    return user.sub if user else None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from ulid import ULID
 
 from accounts.bearer import Learner
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Profile, learner_key
 from accounts.services.email import confirm_email_change
 from config import aws
@@ -28,7 +29,6 @@ from tests.accounts_helpers import (
     mailed_code,
     new_email,
     new_ip,
-    pool_sub,
     post_sign_up,
     problem,
     sign_up,
@@ -92,7 +92,7 @@ class TestLeaving:
         assert left_of(aldo) == [Account.SK]
         mark = str(raw_partition_page(learner_key(aldo.id)).items)
         assert aldo.email not in mark
-        assert pool_sub(aldo.email) is None
+        assert cognito_users.find_sub(aldo.email) is None
         assert Address.of(aldo.email) is None
         sweep(3)
         assert left_of(aldo) == []
@@ -130,7 +130,7 @@ class TestLeaving:
         assert problem(api.get("/profile", token=cesar.token)) == (401, "NOT_AUTHENTICATED")
         assert log_in(cesar.email).status_code == 401
         sweep(0)
-        assert pool_sub(cesar.email) is None
+        assert cognito_users.find_sub(cesar.email) is None
         assert Address.of(cesar.email) is None
         sweep(3)
         assert left_of(cesar) == []

@@ -10,6 +10,7 @@ import requests
 import time_machine
 
 from accounts.cognito import client as cognito_client
+from accounts.cognito import users as cognito_users
 from accounts.cognito.users import GOOGLE
 from accounts.models import Account, Address
 from accounts.services.google import challenge_of, nonce_of
@@ -22,7 +23,6 @@ from tests.accounts_helpers import (
     api,
     log_in,
     new_email,
-    pool_sub,
     problem,
     sign_up,
     subjects_mailed,
@@ -96,7 +96,7 @@ def test_a_first_sign_in_beside_one_under_way_leaves_its_user_alone(google: Goog
     google.is_used_by("Ursula", email)
     under_way = Address.reserve(email, owner="the other tab", now=datetime.now(UTC))
     assert problem(enter(travel().body())) == (503, "SERVICE_UNAVAILABLE")
-    assert pool_sub(f"{GOOGLE}_{google.person['sub']}")
+    assert cognito_users.find_sub(f"{GOOGLE}_{google.person['sub']}")
     under_way.release()
     assert enter(travel().body()).status_code == 200
 
@@ -160,7 +160,7 @@ def test_an_address_that_google_does_not_vouch_for_makes_no_learner(google: Goog
     google.is_used_by("Ulisses", email, verified=False)
     assert problem(enter(travel().body())) == (403, "GOOGLE_EMAIL_NOT_VERIFIED")
     assert Address.of(email) is None
-    assert pool_sub(f"Google_{google.person['sub']}") is None
+    assert cognito_users.find_sub(f"Google_{google.person['sub']}") is None
 
 
 def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: GoogleStub) -> None:
@@ -205,13 +205,13 @@ def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleSt
     change = {"currentPassword": "any-password", "newPassword": "quatro-ventos-9"}
     answer = api.post("/auth/password/change", change, token=token)
     assert problem(answer) == (409, "NO_PASSWORD")
-    user_name = pool_sub(f"Google_{google.person['sub']}")
+    user_name = cognito_users.find_sub(f"Google_{google.person['sub']}")
     assert user_name == body["user"]["userId"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
         late = api.delete("/profile", {}, token=token)
     assert problem(late) == (403, "FRESH_SIGN_IN_NEEDED")
     assert api.delete("/profile", {}, token=token).status_code == 204
-    assert pool_sub(f"Google_{google.person['sub']}") is None
+    assert cognito_users.find_sub(f"Google_{google.person['sub']}") is None
     assert enter(travel().body()).json()["user"]["userId"] != body["user"]["userId"]
 
 

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
 from config import aws
 from config.store import items
@@ -21,7 +22,6 @@ from tests.accounts_helpers import (
     mailed_code,
     new_email,
     new_ip,
-    pool_sub,
     post_sign_up,
     problem,
     sign_up,
@@ -218,10 +218,10 @@ class TestAnAddress:
         assert account is not None
         assert account.email == quim.email
         assert Address.of(new) is None
-        assert pool_sub(quim.email) == quim.id
-        assert pool_sub(new) is None
+        assert cognito_users.find_sub(quim.email) == quim.id
+        assert cognito_users.find_sub(new) is None
         assert confirm_email(quim, code).status_code == 200
-        assert pool_sub(new) == quim.id
+        assert cognito_users.find_sub(new) == quim.id
 
 
 def fail_once(failures: Any) -> None:

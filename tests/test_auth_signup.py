@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
 from config import aws
 from config.stack import stack
@@ -20,7 +21,6 @@ from tests.accounts_helpers import (
     log_in,
     mailed_code,
     new_email,
-    pool_sub,
     post_sign_up,
     problem,
     sign_up,
@@ -102,7 +102,7 @@ def test_a_sign_up_that_the_table_refuses_leaves_neither_user_nor_reservation() 
 
     with before_call(store(), "TransactWriteItems", fail_once):
         assert problem(post_sign_up(email)) == (503, "SERVICE_UNAVAILABLE")
-    assert pool_sub(email) is None
+    assert cognito_users.find_sub(email) is None
     assert Address.of(email) is None
     assert post_sign_up(email).status_code == 201
 
@@ -117,13 +117,13 @@ def test_a_sign_up_cut_off_after_cognito_can_be_repeated_after_a_minute() -> Non
     with time_machine.travel(start, tick=False):
         with before_call(store(), "TransactWriteItems", crash), pytest.raises(Crash):
             post_sign_up(email)
-        orphan = pool_sub(email)
+        orphan = cognito_users.find_sub(email)
         assert orphan is not None
         assert problem(post_sign_up(email)) == (409, "USER_ALREADY_EXISTS")
     with time_machine.travel(start + timedelta(seconds=61), tick=False):
         again = post_sign_up(email)
     assert again.status_code == 201
-    assert again.json()["userId"] == pool_sub(email) != orphan
+    assert again.json()["userId"] == cognito_users.find_sub(email) != orphan
     assert Account.of(again.json()["userId"]) is not None
 
 

@@ -116,6 +116,12 @@ def find_user(username: str) -> PoolUser | None:
     )
 
 
+def find_sub(username: str) -> str | None:
+    """The `sub` of a user by address or name, None where the pool has no such user."""
+    user = find_user(username)
+    return user.sub if user else None
+
+
 def delete_user(username: str) -> None:
     """Removes a user, if there is one."""
     try:
