@@ -4,6 +4,7 @@ Every count is one conditional update, so requests at the same moment cannot pas
 the table does not answer, nothing is tried (fail closed). The numbers are `settings.LIMITS`.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,9 +56,28 @@ def _hit_counters(
         raise TooManyRequests(retry_after_s=error.wait_s) from error
 
 
+WAITS, WAIT_S = 20, 0.1  # how long an attempt waits for those in flight before it
+
+
+def _begin(
+    attempts: Attempts, counters: Mapping[str, int], within_s: int, now: datetime, *, renew: bool
+) -> dict[str, int]:
+    """Counts an attempt in flight. Waits for those before it where only they leave no room."""
+    for _ in range(WAITS):
+        try:
+            return attempts.count_up(
+                counters, now=now, within_s=within_s, renew=renew, in_flight=True
+            )
+        except LimitReached as error:
+            if not error.in_flight:
+                raise TooManyRequests(retry_after_s=error.wait_s) from error
+        time.sleep(WAIT_S)
+    raise TooManyRequests(retry_after_s=1)
+
+
 @dataclass(frozen=True)
 class LoginAttempt:
-    """One guess at a secret of an account, counted as a failure until it is known to be none.
+    """One guess at a secret of an account, counted as a failure until its outcome is known.
 
     Three counters: the account from one source, the account from anywhere, the source over all
     accounts. The first two stand in one item, so that both are taken or none; they lapse after a
@@ -73,27 +93,36 @@ class LoginAttempt:
 
     @classmethod
     def begin(cls, account: str, source: ClientInfo, *, now: datetime) -> "LoginAttempt":
-        """Counts the guess. Raises TooManyRequests, also for what would be the right guess."""
+        """Counts the guess. Raises TooManyRequests, also for what would be the right guess.
+
+        Guesses in flight may all be right: one that finds no room but for them waits, and after
+        two seconds is told to come again in one.
+        """
         here, anywhere, spray = limit("login"), limit("login_account"), limit("login_source")
         attempts = Attempts.at("login", account)
         from_here = f"from_{attempts.fingerprint(source.network)}"
         counters = {from_here: here.times, ALL: anywhere.times}
-        counted = _hit_counters(attempts, counters, here.within_s, now, renew=True)
+        counted = _begin(attempts, counters, here.within_s, now, renew=True)
         by_source = Attempts.at("login_source", source.network)
         try:
-            _hit_counters(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
+            _begin(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
         except TooManyRequests:
-            attempts.refund(from_here, ALL)
+            attempts.settle(from_here, ALL, failed=False)
             raise
         locks = any(counted[name] == most for name, most in counters.items())
         return cls(attempts, from_here, by_source, locks, counted[ALL])
 
+    def failed(self) -> None:
+        """The guess was wrong."""
+        self.attempts.settle(self.from_here, ALL, failed=True)
+        self.source.settle(ALL, failed=True)
+
     def succeeded(self) -> None:
         """The guess was right: this source's failures are forgotten."""
-        self.attempts.refund(ALL, forget=self.from_here)
-        self.source.refund(ALL)
+        self.attempts.settle(self.from_here, ALL, failed=False, forget=self.from_here)
+        self.source.settle(ALL, failed=False)
 
     def undo(self) -> None:
-        """Whether the guess was right is not known: it counts for nothing."""
-        self.attempts.refund(self.from_here, ALL)
-        self.source.refund(ALL)
+        """Nobody knows whether the guess was right: it counts for nothing."""
+        self.attempts.settle(self.from_here, ALL, failed=False)
+        self.source.settle(ALL, failed=False)

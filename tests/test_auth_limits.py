@@ -12,7 +12,9 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from accounts.cognito import client as cognito_client
+from accounts.limits import LoginAttempt
 from config import aws
+from config.client_info import ClientInfo
 from config.stack import stack
 from config.store import items
 from tests.accounts_helpers import (
@@ -21,6 +23,7 @@ from tests.accounts_helpers import (
     api,
     before_call,
     log_in,
+    mailed_code,
     new_email,
     new_ip,
     post_sign_up,
@@ -112,6 +115,52 @@ def test_fifty_parallel_failures_reach_cognito_five_times_at_most() -> None:
     assert len(reached) <= 5
     assert statuses.count(401) == len(reached)
     assert statuses.count(429) == 50 - len(reached)
+
+
+def test_parallel_right_logins_get_in_or_are_told_to_come_again_in_a_second() -> None:
+    fausto, here = sign_up("fausto"), new_ip()
+    body = {"email": fausto.email, "password": PASSWORD}
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: Api().post("/auth/login", body, ip=here), range(12)))
+    assert 200 in {answer.status_code for answer in answers}
+    for answer in answers:
+        if answer.status_code != 200:
+            assert problem(answer) == LOCKED
+            assert answer.headers["Retry-After"] == "1"
+    fail(fausto.email, 5, here)  # none of them was counted, and none twice
+    assert problem(log_in(fausto.email, ip=here)) == LOCKED
+
+
+def test_a_guess_in_flight_is_waited_for_and_one_that_was_cut_off_counts() -> None:
+    gil, here, start = sign_up("gil"), new_ip(), datetime.now(UTC)
+    with time_machine.travel(start, tick=False):
+        for _ in range(5):
+            LoginAttempt.begin(gil.email, ClientInfo(here), now=start)
+        waiting = log_in(gil.email, ip=here)
+        assert (problem(waiting), waiting.headers["Retry-After"]) == (LOCKED, "1")
+    with time_machine.travel(start + timedelta(seconds=31), tick=False):
+        locked = log_in(gil.email, ip=here)
+        assert (problem(locked), locked.headers["Retry-After"]) == (LOCKED, "869")
+
+
+def test_logins_before_the_address_is_verified_are_no_failures() -> None:
+    email, here = new_email("dora"), new_ip()
+    assert post_sign_up(email).status_code == 201
+    for _ in range(6):
+        assert problem(log_in(email, ip=here)) == (403, "EMAIL_NOT_VERIFIED")
+    verification = {"email": email, "code": mailed_code(email)}
+    assert api.post("/auth/verify-email", verification).status_code == 200
+    assert log_in(email, ip=here).status_code == 200
+
+
+def test_logins_that_have_to_reset_the_password_are_no_failures() -> None:
+    lidia, here = sign_up("lidia"), new_ip()
+    cognito_client.client_secret()
+    for _ in range(6):
+        with Stubber(aws.client("cognito-idp")) as stub:
+            stub.add_client_error("admin_initiate_auth", "PasswordResetRequiredException", "", 400)
+            assert problem(log_in(lidia.email, ip=here)) == (403, "PASSWORD_RESET_REQUIRED")
+    assert log_in(lidia.email, ip=here).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from accounts.services.profile import FullProfile, read_profile
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
-from config.problems import NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
+from config.problems import NotFound, PermissionDenied, Problem, ValidationFailed
 from config.store.items import ConditionFailed, Delete, Put, transact
 
 
@@ -55,9 +55,10 @@ def check_password(
     try:
         result = cognito_sessions.sign_in(username=email, password=password)
     except InvalidCredentials:
+        attempt.failed()
         _record_failure(attempt, email, source, now)
         raise
-    except ServiceUnavailable:
+    except Problem:  # it is not known to be wrong: the address is not verified, say
         attempt.undo()
         raise
     attempt.succeeded()
