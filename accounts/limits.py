@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from accounts.models import Attempts, LimitReached
+from accounts.models import Attempts, KnownNetwork, LimitReached
 from config.client_info import ClientInfo
 from config.problems import TooManyRequests
 
@@ -37,6 +37,39 @@ def hit(name: str, subject: str, *, now: datetime) -> None:
     _hit_counters(
         Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False
     )
+
+
+def hit_address(name: str, email: str, source: ClientInfo, *, now: datetime) -> None:
+    """Counts an attempt at what belongs to an address, such as the code that was mailed to it.
+
+    There is a limit for each source (`<name>_here`) and one for all of them together, which does
+    not bind the networks that the owner has signed in from: nobody can use up the owner's attempts
+    there. Raises TooManyRequests.
+    """
+    here, anywhere = limit(f"{name}_here"), limit(name)
+    attempts = Attempts.at(name, email)
+    from_here = _from(source)
+    try:
+        _hit_counters(
+            attempts,
+            {from_here: here.times, ALL: anywhere.times},
+            anywhere.within_s,
+            now,
+            renew=False,
+        )
+    except TooManyRequests:
+        if not KnownNetwork.includes(email, source.network, now=now):
+            raise
+        _hit_counters(attempts, {from_here: here.times}, here.within_s, now, renew=False)
+
+
+def forget_attempts(name: str, email: str) -> None:
+    """Begins to count anew: another code was mailed, and the guesses were at the one before."""
+    Attempts.at(name, email).clear()
+
+
+def _from(source: ClientInfo) -> str:
+    return f"from_{Attempts.fingerprint(source.network)}"
 
 
 def hit_counters(attempts: Attempts, counters: Mapping[str, str], *, now: datetime) -> None:
@@ -82,11 +115,12 @@ class LoginAttempt:
     Three counters: the account from one source, the account from anywhere, the source over all
     accounts. The first two stand in one item, so that both are taken or none; they lapse after a
     quarter of an hour without a guess, so no such span can hold more guesses than the limit.
+    Where the owner has signed in from before, the failures of others elsewhere do not count.
     `locks`: no guess is left after this one. `failures`: how many there were, with this one.
     """
 
     attempts: Attempts
-    from_here: str
+    counted: tuple[str, ...]
     source: Attempts
     locks: bool
     failures: int
@@ -100,29 +134,34 @@ class LoginAttempt:
         """
         here, anywhere, spray = limit("login"), limit("login_account"), limit("login_source")
         attempts = Attempts.at("login", account)
-        from_here = f"from_{attempts.fingerprint(source.network)}"
-        counters = {from_here: here.times, ALL: anywhere.times}
-        counted = _begin(attempts, counters, here.within_s, now, renew=True)
+        counters = {_from(source): here.times, ALL: anywhere.times}
+        try:
+            counted = _begin(attempts, counters, here.within_s, now, renew=True)
+        except TooManyRequests:
+            if not KnownNetwork.includes(account, source.network, now=now):
+                raise
+            del counters[ALL]
+            counted = _begin(attempts, counters, here.within_s, now, renew=True)
         by_source = Attempts.at("login_source", source.network)
         try:
             _begin(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
         except TooManyRequests:
-            attempts.settle(from_here, ALL, failed=False)
+            attempts.settle(*counters, failed=False)
             raise
         locks = any(counted[name] == most for name, most in counters.items())
-        return cls(attempts, from_here, by_source, locks, counted[ALL])
+        return cls(attempts, tuple(counters), by_source, locks, max(counted.values()))
 
     def failed(self) -> None:
         """The guess was wrong."""
-        self.attempts.settle(self.from_here, ALL, failed=True)
+        self.attempts.settle(*self.counted, failed=True)
         self.source.settle(ALL, failed=True)
 
     def succeeded(self) -> None:
         """The guess was right: this source's failures are forgotten."""
-        self.attempts.settle(self.from_here, ALL, failed=False, forget=self.from_here)
+        self.attempts.settle(*self.counted, failed=False, forget=self.counted[0])
         self.source.settle(ALL, failed=False)
 
     def undo(self) -> None:
         """Nobody knows whether the guess was right: it counts for nothing."""
-        self.attempts.settle(self.from_here, ALL, failed=False)
+        self.attempts.settle(*self.counted, failed=False)
         self.source.settle(ALL, failed=False)

@@ -106,6 +106,54 @@ def test_one_source_cannot_spray_a_password_over_many_accounts(settings: Any) ->
     assert log_in(pedro.email).status_code == 200
 
 
+def test_a_stranger_cannot_close_the_owners_way_back() -> None:
+    """38 requests from five addresses: to the login, for resets, at the reset's code."""
+    vasco, strangers = sign_up("vasco", ip="10.9.8.7"), [new_ip() for _ in range(5)]
+    home, reset = "10.9.8.7", {"email": vasco.email, "code": "000000", "newPassword": "garca-3-ver"}
+    for number in range(20):
+        fail(vasco.email, 1, strangers[number % 5])
+    for stranger in strangers[:3]:
+        api.post("/auth/password/reset-request", {"email": vasco.email}, ip=stranger)
+    code = mailed_code(vasco.email)
+    for number in range(15):
+        wrong = reset | {"code": f"{(int(code) + number + 1) % 10**6:06}"}
+        api.post("/auth/password/reset-confirm", wrong, ip=strangers[number % 5])
+    assert problem(log_in(vasco.email)) == LOCKED
+    assert log_in(vasco.email, ip=home).status_code == 200
+    done = api.post("/auth/password/reset-confirm", reset | {"code": code})
+    assert done.status_code == 200
+    assert log_in(vasco.email, "garca-3-ver").status_code == 200
+
+
+def test_where_the_owner_signed_in_from_a_reset_is_never_used_up_by_others() -> None:
+    rute, here = sign_up("rute", ip="10.9.8.6"), "10.9.8.6"
+    for _ in range(3):
+        asked = api.post("/auth/password/reset-request", {"email": rute.email})
+        assert asked.status_code == 200
+    assert problem(api.post("/auth/password/reset-request", {"email": rute.email})) == LOCKED
+    asked = api.post("/auth/password/reset-request", {"email": rute.email}, ip=here)
+    assert asked.status_code == 200
+    reset = {"email": rute.email, "code": "000000", "newPassword": "garca-3-ver"}
+    for _ in range(30):
+        assert api.post("/auth/password/reset-confirm", reset).status_code == 400
+    code = {"code": mailed_code(rute.email)}
+    assert problem(api.post("/auth/password/reset-confirm", reset | code)) == LOCKED
+    assert api.post("/auth/password/reset-confirm", reset | code, ip=here).status_code == 200
+
+
+def test_another_code_is_not_burnt_by_guesses_at_the_one_before() -> None:
+    email = new_email("celia")
+    assert post_sign_up(email).status_code == 201
+    here = new_ip()
+    for _ in range(5):
+        wrong = {"email": email, "code": "000000"}
+        assert api.post("/auth/verify-email", wrong, ip=here).status_code == 400
+    assert problem(api.post("/auth/verify-email", wrong, ip=here)) == LOCKED
+    assert api.post("/auth/verify-email/resend", {"email": email}).status_code == 200
+    right = {"email": email, "code": mailed_code(email)}
+    assert api.post("/auth/verify-email", right, ip=here).status_code == 200
+
+
 def test_fifty_parallel_failures_reach_cognito_five_times_at_most() -> None:
     email, here = new_email("lourenco"), new_ip()
     body = {"email": email, "password": "not-the-password"}
@@ -224,9 +272,9 @@ def test_codes_and_mails_have_limits_that_tell_nothing_of_the_address() -> None:
     for email in (waiting, new_email("nobody")):
         guesses = [
             api.post("/auth/verify-email", {"email": email, "code": f"{number:06}"})
-            for number in range(16)
+            for number in range(31)
         ]
-        assert [guess.status_code for guess in guesses] == [400] * 15 + [429]
+        assert [guess.status_code for guess in guesses] == [400] * 30 + [429]
         mails = [api.post("/auth/verify-email/resend", {"email": email}) for _ in range(6)]
         assert [mail.status_code for mail in mails] == [200] * 5 + [429]
 

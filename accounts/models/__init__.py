@@ -6,7 +6,7 @@ All kinds are imported here: a read of several kinds at once must know each.
 from accounts.models.account import Account, Profile, Progress, learner_key
 from accounts.models.activity import Activity
 from accounts.models.addresses import Address, EmailChange
-from accounts.models.attempts import Attempts, LimitReached
+from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
 from accounts.models.mfa import Mfa
 from accounts.models.tokens import IssuedToken
 
@@ -17,6 +17,7 @@ __all__ = [
     "Attempts",
     "EmailChange",
     "IssuedToken",
+    "KnownNetwork",
     "LimitReached",
     "Mfa",
     "Profile",

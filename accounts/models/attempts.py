@@ -1,8 +1,8 @@
-"""Counters of attempts."""
+"""Counters of attempts, and the networks whose attempts are counted apart."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from pynamodb.attributes import NumberAttribute
@@ -171,3 +171,28 @@ class Attempts(Item, discriminator="attempts"):
             raise
         counters: Raw = answer["Attributes"]
         return counters
+
+
+class KnownNetwork(Item, discriminator="known_network"):
+    """A network from which an account was entered: `KNOWN#<hash of address and network>` / `KNOWN`.
+
+    Strangers cannot use up the attempts of its owner there. Kept for 90 days.
+    """
+
+    SK = "KNOWN"
+    KEPT = timedelta(days=90)
+
+    @classmethod
+    def new(cls, email: str, network: str, *, now: datetime) -> Self:
+        until = int((now + cls.KEPT).timestamp())
+        return cls(cls._key(email, network), cls.SK, expires_at=until)
+
+    @classmethod
+    def includes(cls, email: str, network: str, *, now: datetime) -> bool:
+        """Whether the account with this address was entered from there. One consistent read."""
+        known = cls.get_or_none(cls._key(email, network), cls.SK)
+        return known is not None and known.expires_at > now.timestamp()
+
+    @staticmethod
+    def _key(email: str, network: str) -> str:
+        return f"KNOWN#{Attempts.fingerprint(f'{email} {network}')}"

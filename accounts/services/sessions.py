@@ -16,7 +16,7 @@ from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
-from accounts.models import Account, Activity, Address, IssuedToken, Mfa
+from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa
 from accounts.services.profile import FullProfile, read_profile
 from accounts.tokens import Claims, unverified_claims
 from config import clock
@@ -93,7 +93,10 @@ def complete_sign_in(
     if by_mfa not in (None, learner.account.mfa_enabled):
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
     tokens = _refreshed_if_void(tokens, claims, learner.account)
-    writes = [Put(Activity.new(claims.sub, "signed_in", source, now=now))]
+    writes = [
+        Put(Activity.new(claims.sub, "signed_in", source, now=now)),
+        Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
+    ]
     if tokens.refresh_token is not None:
         writes.append(Put(_issued(tokens.refresh_token, claims, now)))
     transact(*writes)
