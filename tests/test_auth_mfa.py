@@ -1,6 +1,7 @@
 """The second step: set up, asked for, replaced by a backup code, turned off."""
 
 import base64
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from tests.accounts_helpers import (
     api,
     before_call,
     log_in,
+    mailed_code,
     new_ip,
     problem,
     sign_up,
@@ -113,6 +115,26 @@ def test_a_sign_in_asks_for_the_code_and_then_opens() -> None:
     assert opened.json()["user"]["mfaEnabled"] is True
     assert api.get("/profile", token=opened.json()["accessToken"]).status_code == 200
     assert "Two-step sign-in is on" in subjects_mailed(diogo.person.email)
+
+
+def test_a_sign_in_begun_with_an_old_password_does_not_complete() -> None:
+    aida = enable_mfa(sign_up("aida"))
+    session = aida.session()
+    api.post("/auth/password/reset-request", {"email": aida.person.email})
+    reset = {"email": aida.person.email, "newPassword": "garca-3-ver"}
+    code = mailed_code(aida.person.email)
+    assert api.post("/auth/password/reset-confirm", reset | {"code": code}).status_code == 200
+    assert problem(verify(session, aida.code)) == (401, "MFA_SESSION_EXPIRED")
+    assert problem(verify(session, aida.codes[0])) == (401, "MFA_SESSION_EXPIRED")
+
+
+def test_a_sign_in_begun_before_all_sessions_were_ended_does_not_complete() -> None:
+    bruno = enable_mfa(sign_up("bruno"))
+    session = bruno.session()
+    assert api.post("/auth/logout-everywhere", token=bruno.person.token).status_code == 204
+    assert problem(verify(session, bruno.code)) == (401, "MFA_SESSION_EXPIRED")
+    time.sleep(1)  # tokens are voided by whole seconds
+    assert verify(bruno.session(), bruno.codes[0]).status_code == 200
 
 
 def test_a_code_works_once_even_in_another_sign_in() -> None:

@@ -193,6 +193,7 @@ def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
         "learner": address.learner_id,
         "username": challenge.username,
         "session": challenge.session,
+        "begun_at": now.timestamp(),
     }
     return seal(SESSION, values, until=now + SESSION_LASTS)
 
@@ -224,7 +225,9 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
         attempts.refund(session, "all")
         raise
     attempts.refund("all", forget=session)
-    return complete_sign_in(tokens, source=source, now=now, by_mfa=True)
+    return complete_sign_in(
+        tokens, source=source, now=now, by_mfa=True, begun_at=sealed.get("begun_at", 0.0)
+    )
 
 
 def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: datetime) -> Tokens:

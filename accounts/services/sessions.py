@@ -12,7 +12,7 @@ from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
+from accounts.cognito.client import InvalidCredentials, MfaSessionExpired, RefreshTokenReused
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
@@ -75,16 +75,27 @@ def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: 
 
 
 def complete_sign_in(
-    tokens: Tokens, *, source: ClientInfo, now: datetime, by_mfa: bool | None = None
+    tokens: Tokens,
+    *,
+    source: ClientInfo,
+    now: datetime,
+    by_mfa: bool | None = None,
+    begun_at: float | None = None,
 ) -> SignedIn:
     """Completes the sign-in of the tokens' owner. Raises InvalidCredentials if the account bars it.
 
     `by_mfa`: whether Cognito asked for a second step; None when another provider let them in.
+    `begun_at`: the epoch second of the password, where the second step came later. Raises
+    MfaSessionExpired when sessions were ended in between: the password may be an old one.
     """
     claims = unverified_claims(tokens.access_token)  # straight from the pool
     learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
+    if begun_at is not None and begun_at < learner.account.tokens_valid_after:
+        if tokens.refresh_token is not None:
+            cognito_sessions.revoke(tokens.refresh_token)
+        raise MfaSessionExpired
     if not learner.account.email_verified:  # the pool lets in no one who is not
         try:
             learner.account.verify_email()
