@@ -103,7 +103,7 @@ def complete_sign_in(
             raise InvalidCredentials from error
     if by_mfa not in (None, learner.account.mfa_enabled):
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
-    tokens = _refreshed_if_void(tokens, claims, learner.account)
+    tokens = _refreshed_if_void(tokens, tokens.refresh_token, learner.account)
     writes = [
         Put(Activity.new(claims.sub, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
@@ -129,14 +129,14 @@ def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) 
     notify(account.email, "mfa_changed_elsewhere", source, now=now)
 
 
-def _refreshed_if_void(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
+def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
     """The tokens; younger ones when these fall into the second in which all before were voided."""
-    if claims.issued_at >= account.tokens_valid_after:
+    if unverified_claims(tokens.access_token).issued_at >= account.tokens_valid_after:
         return tokens
-    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
-    if tokens.refresh_token is None:
+    if refresh_token is None:
         raise InvalidCredentials
-    younger = cognito_sessions.refresh(tokens.refresh_token)
+    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
+    younger = cognito_sessions.refresh(refresh_token)
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
 
 
@@ -151,8 +151,12 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
+    claims = unverified_claims(tokens.access_token)
+    account = Account.of(claims.sub)
+    if account is not None:
+        tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
     if tokens.refresh_token is not None:
-        _issued(tokens.refresh_token, unverified_claims(tokens.access_token), now).put()
+        _issued(tokens.refresh_token, claims, now).put()
     return tokens
 
 
