@@ -8,7 +8,7 @@ from accounts.models.activity import Activity
 from accounts.models.addresses import Address, EmailChange
 from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
 from accounts.models.mfa import Mfa
-from accounts.models.tokens import IssuedToken
+from accounts.models.tokens import IssuedToken, Session
 
 __all__ = [
     "Account",
@@ -22,5 +22,6 @@ __all__ = [
     "Mfa",
     "Profile",
     "Progress",
+    "Session",
     "learner_key",
 ]

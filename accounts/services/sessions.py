@@ -4,6 +4,7 @@ Sensitive changes ask for the password once more (`reauthenticate`).
 """
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,17 +13,22 @@ from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCredentials, MfaSessionExpired, RefreshTokenReused
+from accounts.cognito.client import (
+    InvalidCredentials,
+    InvalidRefreshToken,
+    MfaSessionExpired,
+    RefreshTokenReused,
+)
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
-from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa
+from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
 from accounts.services.profile import FullProfile, read_profile
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
 from config.problems import NotFound, PermissionDenied, Problem, ValidationFailed
-from config.store.items import ConditionFailed, Delete, Put, transact
+from config.store.items import ConditionFailed, Delete, Put, Write, transact
 
 
 @dataclass(frozen=True)
@@ -108,9 +114,7 @@ def complete_sign_in(
         Put(Activity.new(claims.sub, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
-    if tokens.refresh_token is not None:
-        writes.append(Put(_issued(tokens.refresh_token, claims, now)))
-    transact(*writes)
+    transact(*writes, *_use_writes(tokens, claims, source, now))
     return SignedIn(tokens, learner)
 
 
@@ -143,8 +147,8 @@ def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Accou
 def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
-    A rotated token that comes again may have been stolen: all of its learner's sessions end
-    (RFC 9700, 4.14.2). Raises InvalidRefreshToken.
+    A rotated token that comes again may have been stolen: its session ends (RFC 9700, 4.14.2), and
+    no other, as an answer lost on a phone's way looks the same. Raises InvalidRefreshToken.
     """
     try:
         tokens = cognito_sessions.refresh(refresh_token)
@@ -155,20 +159,31 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     account = Account.of(claims.sub)
     if account is not None:
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
-    if tokens.refresh_token is not None:
-        _issued(tokens.refresh_token, claims, now).put()
+    writes = list(_use_writes(tokens, claims, source, now))
+    try:
+        if writes:
+            transact(*writes)
+    except ConditionFailed as error:  # the session was ended, which the pool does not know
+        cognito_sessions.revoke(tokens.refresh_token or refresh_token)
+        raise InvalidRefreshToken from error
     return tokens
 
 
-def _issued(refresh_token: str, claims: Claims, now: datetime) -> IssuedToken:
-    return IssuedToken.new(refresh_token, claims.sub, claims.session, now=now)
+def _use_writes(
+    tokens: Tokens, claims: Claims, source: ClientInfo, now: datetime
+) -> Iterator[Write]:
+    """The writes that note whose the tokens are, and the use of their session."""
+    if tokens.refresh_token is not None:
+        yield Put(IssuedToken.new(tokens.refresh_token, claims.sub, claims.session, now=now))
+    if claims.session:
+        yield Session.at(claims.sub, claims.session).use_write(source, now)
 
 
 def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
-    if account is not None:
-        end_sessions(account.learner_id)
+    if issued is not None and account is not None:
+        _end_session(account, issued.session, now)
         audit.record(account.learner_id, "refresh_token_reused", source, now=now)
         notify(account.email, "refresh_token_reused", source, now=now)
 
@@ -184,10 +199,14 @@ def sign_out(*, refresh_token: str, now: datetime) -> None:
     if issued is None or account is None or not issued.session:
         return
     with suppress(ConditionFailed):  # ended at this moment by another request, or gone
-        transact(
-            Delete(issued, IssuedToken.pk.exists()), account.end_session_write(issued.session, now)
-        )
-        account.drop_expired_sessions(now)
+        _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+
+
+def _end_session(account: Account, session: str, now: datetime, *writes: Write) -> None:
+    """Voids the tokens of one session. Raises ConditionFailed for an account that is gone."""
+    ended = Session.at(account.learner_id, session).end_write(now)
+    transact(*writes, account.end_session_write(session, now), ended)
+    account.drop_expired_sessions(now)
     account_cache.forget(account.learner_id)
 
 
