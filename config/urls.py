@@ -44,7 +44,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front", ""),
-    lazy_include("reminders.urls", "calendar", "deliveries", "events", "reminders", "unsubscribe"),
+    lazy_include(
+        "reminders.urls",
+        "calendar",
+        "changes",
+        "deliveries",
+        "events",
+        "reminders",
+        "unsubscribe",
+    ),
 ]
 
 if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports

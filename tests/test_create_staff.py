@@ -28,6 +28,7 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.browsers import Browser
+from tests.wire import sending, telling
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -82,21 +83,21 @@ def crash_before(nth: int) -> Iterator[list[str]]:
     """Ends the process before its nth call to pool or table; yields the calls so far."""
     calls: list[str] = []
 
-    def count(model: Any, **_: Any) -> None:
-        calls.append(model.name)
+    def count(operation: str) -> None:
+        calls.append(operation)
         if len(calls) == nth:
             raise Crash
 
-    clients = (pool(), store())
-    for client in clients:
-        name = f"before-call.{client.meta.service_model.service_name}"
-        client.meta.events.register(name, count)
+    def count_of_pool(model: Any, **_: Any) -> None:
+        count(model.name)
+
+    events = pool().meta.events
+    events.register("before-call.cognito-idp", count_of_pool)
     try:
-        yield calls
+        with sending(telling(count), store()):
+            yield calls
     finally:
-        for client in clients:
-            name = f"before-call.{client.meta.service_model.service_name}"
-            client.meta.events.unregister(name, count)
+        events.unregister("before-call.cognito-idp", count_of_pool)
 
 
 def test_a_stranger_who_signed_up_first_does_not_become_admin() -> None:

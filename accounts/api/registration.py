@@ -3,7 +3,6 @@
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     CodeField,
@@ -18,7 +17,8 @@ from accounts.services import registration
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import Serializer, validated_body
+from config.serializers import Serializer
+from config.viewsets import AnonymousView
 
 
 class SignUpSerializer(Serializer):
@@ -39,10 +39,7 @@ class VerifyEmailSerializer(Serializer):
     code = CodeField()
 
 
-class SignUpView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class SignUpView(AnonymousView):
     @operation(
         "registerUser",
         request=SignUpSerializer,
@@ -56,7 +53,7 @@ class SignUpView(APIView):
 
         A code is mailed to the address; `/auth/verify-email` takes it.
         """
-        values = validated_body(SignUpSerializer, request.data)
+        values = self.validated_body(SignUpSerializer)
         user_id = registration.sign_up(**values, source=client_info_of(request.META), now=now())
         message = "We have mailed you a code: send it to /auth/verify-email."
         return Response(
@@ -64,10 +61,7 @@ class SignUpView(APIView):
         )
 
 
-class VerifyEmailView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class VerifyEmailView(AnonymousView):
     @operation(
         "verifyEmail",
         request=VerifyEmailSerializer,
@@ -81,17 +75,14 @@ class VerifyEmailView(APIView):
         A wrong code, an unknown address and a verified one are answered alike.
         """
         registration.verify_email(
-            **validated_body(VerifyEmailSerializer, request.data),
+            **self.validated_body(VerifyEmailSerializer),
             source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": "The address is verified: you can sign in."})
 
 
-class ResendView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class ResendView(AnonymousView):
     @operation(
         "resendVerification",
         request=OnlyEmailSerializer,
@@ -104,7 +95,7 @@ class ResendView(APIView):
         The answer is the same whether or not there is an address to verify.
         """
         registration.resend_code(
-            **validated_body(OnlyEmailSerializer, request.data),
+            **self.validated_body(OnlyEmailSerializer),
             source=client_info_of(request.META),
             now=now(),
         )

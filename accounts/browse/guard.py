@@ -19,14 +19,13 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
 from rest_framework.request import Request
 
-from accounts.authentication import BearerAuthentication
+from accounts.authentication import STAFF, BearerAuthentication
 from accounts.bearer import Learner, authenticate
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
 from accounts.tokens import InvalidToken
 from config.client_info import client_info_of
 from config.clock import now
-from config.permissions import STAFF
 from config.problems import Problem
 
 View = Callable[..., HttpResponse]

@@ -8,7 +8,8 @@ from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 
 from accounts.models.account import learner_key
 from config.client_info import ClientInfo
-from config.store.items import Item, Page, Raw, Update, key_instant
+from config.store.items import Item, Page, Raw, key_instant
+from config.store.transactions import Update
 
 
 class IssuedToken(Item, discriminator="issued_token"):
@@ -48,7 +49,7 @@ class Session(Item, discriminator="login_session"):
 
     `ip` and `agent` are those of the last use. A session that was ended stays until its refresh
     tokens lapse, so that none of them is good for anything.
-    lsi1: `LOGIN#<last used>#<id>`, the order of the list.
+    lsi4: `LOGIN#<last used>#<id>`, the order of the list.
     """
 
     PREFIX = "LOGIN#"
@@ -75,7 +76,7 @@ class Session(Item, discriminator="login_session"):
             Session.kind.set(Session),
             Session.begun_at.set(Session.begun_at | now),
             Session.last_used_at.set(now),
-            Session.lsi1.set(f"{self.PREFIX}{key_instant(now)}#{self.id}"),
+            Session.lsi4.set(f"{self.PREFIX}{key_instant(now)}#{self.id}"),
             Session.ip.set(source.ip),
             Session.agent.set(source.agent),
             Session.expires_at.set(int(now.timestamp()) + self.KEPT_S),
@@ -100,8 +101,8 @@ class Session(Item, discriminator="login_session"):
         """The sessions that nobody has ended (or `all_of_them`), the last used first: one query."""
         return cls.query_page(
             learner_key(learner_id),
-            cls.lsi1.startswith(cls.PREFIX),
-            index="lsi1",
+            cls.lsi4.startswith(cls.PREFIX),
+            index="lsi4",
             limit=limit,
             start=start,
             descending=True,

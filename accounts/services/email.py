@@ -17,7 +17,8 @@ from accounts.services.sessions import reauthenticate
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, ValidationFailed
-from config.store.items import ConditionFailed, Delete, Put, Update, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Delete, Put, Update, transact
 
 EMAIL_CODE = "email code"
 CODE_LASTS = timedelta(minutes=15)

@@ -28,7 +28,8 @@ from accounts.models import Account, Activity, Address, Profile
 from accounts.services import deletion, registration
 from config import telemetry
 from config.client_info import ClientInfo
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Put, transact
 
 OURSELVES = ClientInfo("", "manage.py")
 

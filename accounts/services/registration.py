@@ -16,11 +16,12 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.users import UNCONFIRMED
 from accounts.limits import forget_attempts, hit, hit_address
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Head, Profile
 from config import telemetry
 from config.client_info import ClientInfo
 from config.problems import FieldError, Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Put, transact
 
 log = logging.getLogger("parley.accounts")
 
@@ -79,6 +80,7 @@ def register(
                 Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
                 Profile.pk.does_not_exist(),
             ),
+            Put(Head.first_of(learner_id)),
             Put(Activity.new(learner_id, "signed_up", source, now=now)),
         )
     except (Problem, ConditionFailed) as error:

@@ -28,7 +28,8 @@ from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
 from config.problems import NotFound, PermissionDenied, Problem, ValidationFailed
-from config.store.items import ConditionFailed, Delete, Put, Write, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Delete, Put, Write, transact
 
 
 @dataclass(frozen=True)
