@@ -173,6 +173,15 @@ def test_a_backup_code_replaces_the_app_once() -> None:
     assert "A backup code was used" in subjects_mailed(lea.person.email)
 
 
+@pytest.mark.parametrize("typed", ["{} {}", " {}-{} ", "{}\u00a0{}", "{}{}"])
+def test_codes_are_taken_as_people_type_them(typed: str) -> None:
+    paulo = enable_mfa(sign_up("paulo"))
+    code, (first, last) = paulo.code, paulo.codes[0].upper().split("-")
+    assert verify(paulo.session(), typed.format(code[:3], code[3:])).status_code == 200
+    assert verify(paulo.session(), typed.format(first, last)).status_code == 200
+    assert problem(verify(paulo.session(), f"{first.lower()}-{last.lower()}")) == WRONG
+
+
 def test_two_parallel_uses_of_a_backup_code_give_one_success() -> None:
     ivo = enable_mfa(sign_up("ivo"))
     sessions = [ivo.session() for _ in range(4)]

@@ -78,6 +78,15 @@ def test_a_learner_signs_up_verifies_and_signs_in() -> None:
     assert mine.json() == body["user"]
 
 
+@pytest.mark.parametrize("typed", ["{} {}", " {}-{} ", "{}\u00a0{}\u00a0"])
+def test_a_mailed_code_is_taken_as_people_type_it(typed: str) -> None:
+    email = new_email("nuno")
+    assert post_sign_up(email).status_code == 201
+    code = mailed_code(email)
+    body = {"email": email, "code": typed.format(code[:3], code[3:])}
+    assert api.post("/auth/verify-email", body).status_code == 200
+
+
 def test_a_second_sign_up_of_an_address_is_409_however_it_is_written() -> None:
     email = new_email("goncalo")
     assert post_sign_up(email).status_code == 201
