@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
-from accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from accounts.passwords import MAX_LENGTH, MIN_LENGTH, normalized
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
 from config.formats import CEFR_LEVELS, VISIBLE
@@ -50,6 +50,9 @@ class NewPasswordField(PatternField):
             **kwargs,
         )
 
+    def to_internal_value(self, data: Any) -> str:
+        return normalized(super().to_internal_value(data))
+
 
 class PasswordField(TextField):
     """A password that is being checked."""
@@ -58,6 +61,9 @@ class PasswordField(TextField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=256, style={"input_type": "password"}, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return normalized(super().to_internal_value(data))
 
 
 class NameField(PatternField):
