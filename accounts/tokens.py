@@ -94,6 +94,7 @@ class KeySet:
 def bearer(header: str) -> str:
     """The token of an `Authorization` header (RFC 6750). Raises InvalidToken."""
     scheme, _, token = header.partition(" ")
+    token = token.lstrip(" ")  # RFC 9110, 11.4: one space or more
     if scheme.lower() != "bearer" or not token or not token.isascii():
         raise InvalidToken
     return token
