@@ -79,7 +79,7 @@ SILENCED_SYSTEM_CHECKS = [
 X_FRAME_OPTIONS = "DENY"
 
 # Only `/browse/` has forms and cookies; no script reads them.
-CSRF_COOKIE_NAME = "parley-csrf"
+CSRF_COOKIE_NAME = "parley-csrf" if STAGE == "local" else "__Secure-parley-csrf"
 CSRF_COOKIE_AGE = None  # until the browser is closed
 CSRF_COOKIE_SECURE = STAGE != "local"
 CSRF_COOKIE_HTTPONLY = True

@@ -48,7 +48,13 @@ def test_the_right_password_leads_to_the_page_that_was_wanted() -> None:
 def test_on_a_real_stage_the_cookie_travels_by_https_only(settings: Any) -> None:
     person, browser = staff("stefan"), Browser()
     settings.STAGE = "prod"
-    assert enter(browser, person.email).cookies[guard.COOKIE]["secure"] is True
+    answer = enter(browser, person.email)
+    assert answer.cookies["__Secure-parley-browser"]["secure"] is True
+    assert guard.COOKIE not in answer.cookies
+    assert browser.get("/browse").status_code == 200
+    out = browser.form("/browse", sends="/browse/logout")
+    gone = browser.send(out).cookies["__Secure-parley-browser"]
+    assert (gone.value, gone["secure"]) == ("", True)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ CALLER = "parley.caller"  # the learner and the access token of the session
 METHOD, IF_MATCH, QUERY = "_method", "_if_match", "_query."
 
 
+def cookie_name(name: str = COOKIE) -> str:
+    """The name of a cookie: on real stages browsers take it from HTTPS alone (`__Secure-`)."""
+    return name if settings.STAGE == "local" else f"__Secure-{name}"
+
+
 def cookie_path(request: HttpRequest) -> str:
     """Where the cookie is sent: not to the API, which stands beside us."""
     return f"{request.META.get('SCRIPT_NAME', '')}/browse"
@@ -46,7 +51,7 @@ def cookie_path(request: HttpRequest) -> str:
 def set_session_cookie(response: HttpResponse, request: HttpRequest, cookie: str) -> None:
     """Gives the browser its session."""
     response.set_cookie(
-        COOKIE,
+        cookie_name(),
         cookie,
         max_age=LASTS,
         path=cookie_path(request),
@@ -58,7 +63,7 @@ def set_session_cookie(response: HttpResponse, request: HttpRequest, cookie: str
 
 def clear_session_cookie(response: HttpResponse, request: HttpRequest) -> None:
     """Takes the session from the browser."""
-    response.delete_cookie(COOKIE, path=cookie_path(request), samesite="Lax")
+    response.delete_cookie(cookie_name(), path=cookie_path(request), samesite="Lax")
 
 
 def require_staff_session(view: View) -> View:
@@ -86,7 +91,7 @@ def require_staff_session(view: View) -> View:
 
 
 def _caller(request: HttpRequest) -> tuple[str, Learner]:
-    cookie, at = request.COOKIES.get(COOKIE, ""), now()
+    cookie, at = request.COOKIES.get(cookie_name(), ""), now()
     token = sessions.resume(cookie, source=client_info_of(request.META), now=at)
     try:
         learner = authenticate(token)
@@ -109,7 +114,7 @@ class BrowserAuthentication(BearerAuthentication):
 def _to_login(request: HttpRequest) -> HttpResponse:
     query = urlencode({"next": request.get_full_path()})
     response = HttpResponseRedirect(f"{reverse('browse-login')}?{query}")
-    if COOKIE in request.COOKIES:
+    if cookie_name() in request.COOKIES:
         clear_session_cookie(response, request)
     return response
 
