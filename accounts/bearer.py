@@ -1,4 +1,4 @@
-"""Whom a verified access token lets in: the learner, unless their account bars it."""
+"""Authenticates a learner by an access token, unless their account bars it."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from accounts.verification import verify_access_token
 
 @dataclass(frozen=True)
 class Learner:
-    """Who is calling. `id` is Cognito's `sub`; instants are epoch seconds."""
+    """The caller. `id` is Cognito's `sub`; instants are epoch seconds."""
 
     id: str
     groups: frozenset[str]

@@ -40,9 +40,9 @@ NOTICES = {
         "Your Parley account has new backup codes; the old ones are void",
     ),
     "refresh_token_reused": (
-        "All your sessions were ended",
-        "A sign-in of your Parley account was renewed with an old token, as a thief would; "
-        "sign in again",
+        "A session was ended",
+        "A sign-in of your Parley account was renewed with an old token, as a thief would, and was "
+        "ended; your other sessions go on",
     ),
     "email_changing": (
         "Your address is being changed",

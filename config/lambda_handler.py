@@ -50,7 +50,7 @@ TEXT_TYPES = (
 # Pages for people: those that show the API load drf-spectacular (0.2 s). And reminders, whose first
 # request takes 40 ms longer for it. Who studies waits for none of them.
 NOT_PRELOADED = frozenset(
-    {"config.documentation", "accounts.browse.urls", "accounts.front.urls", "reminders.urls"}
+    {"config.documentation", "accounts.browse.urls", "accounts.front", "reminders.urls"}
 )
 # What may be in a path besides letters and digits (RFC 3986); `%` begins what is quoted already.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"

@@ -107,13 +107,13 @@ def log_in(email: str, password: str = PASSWORD, **options: Any) -> Any:
     return api.post("/auth/login", {"email": email, "password": password}, **options)
 
 
-def sign_up(name: str, **names: str) -> Person:
+def sign_up(name: str, ip: str | None = None, **names: str) -> Person:
     """A new learner, by the whole journey."""
     email = new_email(name)
     assert post_sign_up(email, firstName=name.title(), **names).status_code == 201
     code = mailed_code(email)
     assert api.post("/auth/verify-email", {"email": email, "code": code}).status_code == 200
-    answer = log_in(email)
+    answer = log_in(email, ip=ip)
     assert answer.status_code == 200, answer.content
     body = answer.json()
     user_id = body["user"]["userId"]

@@ -78,6 +78,41 @@ def test_a_learner_signs_up_verifies_and_signs_in() -> None:
     assert mine.json() == body["user"]
 
 
+@pytest.mark.parametrize("typed", ["{} {}", " {}-{} ", "{}\u00a0{}\u00a0"])
+def test_a_mailed_code_is_taken_as_people_type_it(typed: str) -> None:
+    email = new_email("nuno")
+    assert post_sign_up(email).status_code == 201
+    code = mailed_code(email)
+    body = {"email": email, "code": typed.format(code[:3], code[3:])}
+    assert api.post("/auth/verify-email", body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("chosen", "typed"),
+    [
+        ("cora\u00e7\u00e3o-azul", "corac\u0327a\u0303o-azul"),
+        ("corac\u0327a\u0303o-azul", "cora\u00e7\u00e3o-azul"),
+        (
+            "\u9752\u3044\u30ab\u30e9\u30b91234",
+            "\u9752\u3044\uff76\uff97\uff7d\uff11\uff12\uff13\uff14",
+        ),
+    ],
+)
+def test_a_password_chosen_on_one_keyboard_is_right_on_another(chosen: str, typed: str) -> None:
+    email = new_email("iria")
+    assert post_sign_up(email, chosen).status_code == 201
+    code = {"email": email, "code": mailed_code(email)}
+    assert api.post("/auth/verify-email", code).status_code == 200
+    assert log_in(email, typed).status_code == 200
+    assert log_in(email, chosen).status_code == 200
+    assert log_in(email, f"{chosen}x").status_code == 401
+
+
+def test_a_common_password_is_found_in_whatever_form_it_is_written() -> None:
+    wide = "".join(chr(ord(letter) + 0xFEE0) for letter in "password123")
+    assert problem(post_sign_up(new_email("bot"), wide)) == (400, "WEAK_PASSWORD")
+
+
 def test_a_second_sign_up_of_an_address_is_409_however_it_is_written() -> None:
     email = new_email("goncalo")
     assert post_sign_up(email).status_code == 201

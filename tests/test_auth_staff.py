@@ -126,6 +126,18 @@ def test_a_change_of_groups_counts_at_once(admin: Person) -> None:
     assert problem(api.get("/users", token=token)) == (401, "NOT_AUTHENTICATED")
 
 
+def test_a_refresh_in_the_second_of_a_change_of_groups_gives_a_token_that_works(
+    admin: Person,
+) -> None:
+    helena = sign_up("helena")
+    for groups in (["staff"], []):
+        assert change(helena, admin, groups=groups).status_code == 200
+        answer = api.post("/auth/refresh", {"refreshToken": helena.refresh_token})
+        assert answer.status_code == 200
+        profile = api.get("/profile", token=answer.json()["accessToken"])
+        assert (profile.status_code, profile.json()["groups"]) == (200, groups)
+
+
 def test_what_staff_did_is_in_the_learners_trail(admin: Person) -> None:
     heitor = sign_up("heitor")
     change(heitor, admin, disabled=True)
@@ -199,7 +211,7 @@ def test_nobody_changes_their_own_account_here(admin: Person) -> None:
 
 def test_a_lost_second_step_is_reset_and_the_learner_told(admin: Person) -> None:
     iris = sign_up("iris")
-    secret = api.post("/auth/mfa/setup", token=iris.token).json()["secret"]
+    secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=iris.token).json()["secret"]
     code = pyotp.TOTP(secret).now()
     api.post("/auth/mfa/verify-setup", {"code": code}, token=iris.token)
     assert "sessionToken" in log_in(iris.email).json()

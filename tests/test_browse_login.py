@@ -48,7 +48,13 @@ def test_the_right_password_leads_to_the_page_that_was_wanted() -> None:
 def test_on_a_real_stage_the_cookie_travels_by_https_only(settings: Any) -> None:
     person, browser = staff("stefan"), Browser()
     settings.STAGE = "prod"
-    assert enter(browser, person.email).cookies[guard.COOKIE]["secure"] is True
+    answer = enter(browser, person.email)
+    assert answer.cookies["__Secure-parley-browser"]["secure"] is True
+    assert guard.COOKIE not in answer.cookies
+    assert browser.get("/browse").status_code == 200
+    out = browser.form("/browse", sends="/browse/logout")
+    gone = browser.send(out).cookies["__Secure-parley-browser"]
+    assert (gone.value, gone["secure"]) == ("", True)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,9 @@ def test_who_is_not_staff_stays_outside() -> None:
 
 def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
     person, browser = staff("urbano"), Browser()
-    secret = api.post("/auth/mfa/setup", {}, token=person.token).json()["secret"]
+    secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=person.token).json()[
+        "secret"
+    ]
     code = pyotp.TOTP(secret).now()
     enabled = api.post("/auth/mfa/verify-setup", {"code": code}, token=person.token)
     assert enabled.status_code == 200, enabled.content

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import time_machine
 
-from accounts import all_accounts
 from accounts import tasks as accounts_tasks
 from accounts.models import Account, Head, learner_key
 from accounts.services.deletion import UNVERIFIED_FOR, delete_unverified
@@ -18,6 +17,7 @@ from learning.services.optimization import EVERY_DAYS, read_optimization
 from tests.callers import Caller, make_learner
 
 DAY = timedelta(days=1)
+TASK = "accounts.tasks.delete_unverified_accounts"
 
 
 def account_of(caller: Caller) -> Account:
@@ -83,30 +83,25 @@ def test_a_round_goes_on_elsewhere_when_its_time_is_up(
         sent.append(json.loads(params["body"]))
         return type("Answer", (), {"status_code": 202}), {"StatusCode": 202}
 
-    monkeypatch.setattr(all_accounts, "PAGE", 1)
-    monkeypatch.setattr(all_accounts, "WITHIN_S", 0)
+    monkeypatch.setattr(accounts_tasks, "PAGE", 1)
+    monkeypatch.setattr(accounts_tasks, "WITHIN_S", 0)
     seen: list[str] = []
 
     def visit(accounts: Any) -> int:
         seen.extend(each.learner_id for each in accounts)
         return len(accounts)
 
-    assert (
-        all_accounts.for_each_account(visit, task="accounts.tasks.delete_unverified_accounts") == 2
-    )  # here is no function
+    assert accounts_tasks.for_each_account(visit, task=TASK) == 2  # here is no function
     seen.clear()
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
     events = aws.client("lambda").meta.events
     events.register("before-call.lambda.Invoke", invoked)
     try:
-        assert (
-            all_accounts.for_each_account(visit, task="accounts.tasks.delete_unverified_accounts")
-            == 1
-        )
+        assert accounts_tasks.for_each_account(visit, task=TASK) == 1
         [event] = sent
-        assert event["command"] == "accounts.tasks.delete_unverified_accounts"
+        assert event["command"] == TASK
         assert (
-            all_accounts.for_each_account(visit, task=event["command"], start=event["start"]) == 1
+            accounts_tasks.for_each_account(visit, task=event["command"], start=event["start"]) == 1
         )
     finally:
         events.unregister("before-call.lambda.Invoke", invoked)

@@ -57,13 +57,13 @@ def redirect_target(request: HttpRequest) -> str:
 
 
 def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) -> HttpResponse:
-    """Opens a session for who has just signed in, in place of the browser's old one.
+    """Opens a session for the person who has just signed in, in place of the browser's old one.
 
     Raises StaffOnly.
     """
     at = now()
     cookie = sessions.begin(signed_in, now=at)
-    sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=at)
+    sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=at)
     rotate_token(request)
     response = HttpResponseRedirect(to, status=303)
     guard.set_session_cookie(response, request, cookie)
@@ -101,7 +101,7 @@ def start_google_sign_in(request: HttpRequest) -> HttpResponse:
     kept = {"state": state, "verifier": verifier, "to": redirect_target(request)}
     response = HttpResponseRedirect(url)
     response.set_cookie(
-        COOKIE,
+        guard.cookie_name(COOKIE),
         seal(PURPOSE, kept, until=now() + LASTS),
         max_age=LASTS,
         path=guard.cookie_path(request),
@@ -120,13 +120,15 @@ def finish_google_sign_in(request: HttpRequest) -> HttpResponse:
         response = render(
             request, "browse/refused.html", {"problem": problem}, status=problem.status
         )
-    response.delete_cookie(COOKIE, path=guard.cookie_path(request), samesite="Lax")
+    response.delete_cookie(
+        guard.cookie_name(COOKIE), path=guard.cookie_path(request), samesite="Lax"
+    )
     return response
 
 
 def _enter(request: HttpRequest) -> HttpResponse:
     try:
-        kept = unseal(PURPOSE, request.COOKIES.get(COOKIE, ""), now=now())
+        kept = unseal(PURPOSE, request.COOKIES.get(guard.cookie_name(COOKIE), ""), now=now())
     except InvalidSeal as error:
         raise InvalidCode("The sign-in took too long, or began in another browser") from error
     if not constant_time_compare(kept["state"], request.GET.get("state", "")):
@@ -220,7 +222,7 @@ def _form(
 def logout(request: HttpRequest) -> HttpResponse:
     """Ends the session here and in Cognito."""
     try:
-        sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=now())
+        sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=now())
     except Problem as problem:
         return guard.problem_page(request, problem)
     response = HttpResponseRedirect(reverse("browse-login") + "#done", status=303)
@@ -252,8 +254,9 @@ class StartPageLink:
 
 
 class StartView(APIView):
-    """What is where, as far as the caller may go."""
+    """The start page: the routes that the caller may use."""
 
+    authentication_classes = (guard.BrowserAuthentication,)
     renderer_classes = (TemplateHTMLRenderer,)
 
     def get(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Who a learner is, what they say of themselves, how far they came."""
+"""Accounts, profiles and progress of learners."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ def learner_key(learner_id: str) -> str:
 
 
 class Account(Item, discriminator="account"):
-    """Whether a learner may come in, and how: `LEARNER#<sub>` / `ACCOUNT`.
+    """The state of a learner's account: `LEARNER#<sub>` / `ACCOUNT`.
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
@@ -135,7 +135,7 @@ class Account(Item, discriminator="account"):
         )
 
     def anonymised(self, now: datetime) -> list[Action]:
-        """What makes of the account a mark that says nothing but "gone", for a day at most."""
+        """The changes that leave of the account a mark that says "gone", for a day at most."""
         return [
             Account.email.set(""),
             Account.federated_name.remove(),

@@ -1,4 +1,4 @@
-"""Whose an e-mail address is, and whose it is about to be."""
+"""Ownership of e-mail addresses, and pending changes."""
 
 from datetime import datetime
 from typing import Self

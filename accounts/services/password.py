@@ -8,8 +8,8 @@ from accounts.bearer import Learner
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, TooManyAttempts
 from accounts.emails import notify
-from accounts.limits import hit
-from accounts.models import Account, Address, Attempts, Profile
+from accounts.limits import forget_attempts, hit, hit_address
+from accounts.models import Account, Address, KnownNetwork, Profile
 from accounts.services.registration import require_strong_password
 from accounts.services.sessions import end_sessions, reauthenticate
 from config.client_info import ClientInfo
@@ -28,7 +28,8 @@ def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     Raises TooManyRequests, for any address.
     """
     hit("mail_source", source.network, now=now)
-    hit("reset_request", email, now=now)
+    hit_address("reset_request", email, source, now=now)
+    forget_attempts("reset_confirm", email)  # whether there is an account or not
     try:
         cognito_users.forgot_password(email)
     except (InvalidCode, TooManyAttempts):
@@ -45,9 +46,10 @@ def confirm_reset(
     # Not the names: what a stranger may not use would tell them.
     require_strong_password(new_password, email, field="newPassword")
     hit("mail_source", source.network, now=now)
-    hit("reset_confirm", email, now=now)
+    hit_address("reset_confirm", email, source, now=now)
     cognito_users.reset_password(email=email, code=code, password=new_password)
-    Attempts.at("login", email).clear()
+    forget_attempts("login", email)
+    KnownNetwork.new(email, source.network, now=now).put()
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
         _password_is_new(address.learner_id, email, "password_reset", source, now)

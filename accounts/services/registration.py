@@ -15,7 +15,7 @@ from accounts.cognito.client import (
     WeakPassword,
 )
 from accounts.cognito.users import UNCONFIRMED
-from accounts.limits import hit
+from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, Activity, Address, Head, Profile
 from config import telemetry
 from config.client_info import ClientInfo
@@ -143,7 +143,7 @@ def verify_email(*, email: str, code: str, source: ClientInfo, now: datetime) ->
     TooManyRequests.
     """
     hit("mail_source", source.network, now=now)
-    hit("verify_email", email, now=now)
+    hit_address("verify_email", email, source, now=now)
     cognito_users.confirm_sign_up(email=email, code=code)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
@@ -158,6 +158,7 @@ def resend_code(*, email: str, source: ClientInfo, now: datetime) -> None:
     """
     hit("mail_source", source.network, now=now)
     hit("resend_code", email, now=now)
+    forget_attempts("verify_email", email)  # whether there is an account or not
     try:
         cognito_users.resend_code(email)
     except (InvalidCode, NoSuchUser, TooManyAttempts):

@@ -1,9 +1,10 @@
-"""Signing in and out: a password becomes tokens, tokens are renewed, tokens end.
+"""Signing in and out: checks passwords, renews tokens and ends sessions.
 
-What matters most also asks whether it is still the learner who calls (`reauthenticate`).
+Sensitive changes ask for the password once more (`reauthenticate`).
 """
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,23 +13,28 @@ from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
+from accounts.cognito.client import (
+    InvalidCredentials,
+    InvalidRefreshToken,
+    MfaSessionExpired,
+    RefreshTokenReused,
+)
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
-from accounts.models import Account, Activity, Address, IssuedToken, Mfa
+from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
 from accounts.services.profile import FullProfile, read_profile
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
-from config.problems import NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
+from config.problems import NotFound, PermissionDenied, Problem, ValidationFailed
 from config.store.items import ConditionFailed
-from config.store.transactions import Delete, Put, transact
+from config.store.transactions import Delete, Put, Write, transact
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """Fresh tokens and whose they are."""
+    """Fresh tokens and the learner's profile."""
 
     tokens: Tokens
     full_profile: FullProfile
@@ -56,9 +62,10 @@ def check_password(
     try:
         result = cognito_sessions.sign_in(username=email, password=password)
     except InvalidCredentials:
+        attempt.failed()
         _record_failure(attempt, email, source, now)
         raise
-    except ServiceUnavailable:
+    except Problem:  # it is not known to be wrong: the address is not verified, say
         attempt.undo()
         raise
     attempt.succeeded()
@@ -75,16 +82,27 @@ def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: 
 
 
 def complete_sign_in(
-    tokens: Tokens, *, source: ClientInfo, now: datetime, by_mfa: bool | None = None
+    tokens: Tokens,
+    *,
+    source: ClientInfo,
+    now: datetime,
+    by_mfa: bool | None = None,
+    begun_at: float | None = None,
 ) -> SignedIn:
-    """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them.
+    """Completes the sign-in of the tokens' owner. Raises InvalidCredentials if the account bars it.
 
     `by_mfa`: whether Cognito asked for a second step; None when another provider let them in.
+    `begun_at`: the epoch second of the password, where the second step came later. Raises
+    MfaSessionExpired when sessions were ended in between: the password may be an old one.
     """
     claims = unverified_claims(tokens.access_token)  # straight from the pool
     learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
+    if begun_at is not None and begun_at < learner.account.tokens_valid_after:
+        if tokens.refresh_token is not None:
+            cognito_sessions.revoke(tokens.refresh_token)
+        raise MfaSessionExpired
     if not learner.account.email_verified:  # the pool lets in no one who is not
         try:
             learner.account.verify_email()
@@ -92,11 +110,12 @@ def complete_sign_in(
             raise InvalidCredentials from error
     if by_mfa not in (None, learner.account.mfa_enabled):
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
-    tokens = _refreshed_if_void(tokens, claims, learner.account)
-    writes = [Put(Activity.new(claims.sub, "signed_in", source, now=now))]
-    if tokens.refresh_token is not None:
-        writes.append(Put(_issued(tokens.refresh_token, claims, now)))
-    transact(*writes)
+    tokens = _refreshed_if_void(tokens, tokens.refresh_token, learner.account)
+    writes = [
+        Put(Activity.new(claims.sub, "signed_in", source, now=now)),
+        Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
+    ]
+    transact(*writes, *_use_writes(tokens, claims, source, now))
     return SignedIn(tokens, learner)
 
 
@@ -115,42 +134,57 @@ def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) 
     notify(account.email, "mfa_changed_elsewhere", source, now=now)
 
 
-def _refreshed_if_void(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
+def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
     """The tokens; younger ones when these fall into the second in which all before were voided."""
-    if claims.issued_at >= account.tokens_valid_after:
+    if unverified_claims(tokens.access_token).issued_at >= account.tokens_valid_after:
         return tokens
-    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
-    if tokens.refresh_token is None:
+    if refresh_token is None:
         raise InvalidCredentials
-    younger = cognito_sessions.refresh(tokens.refresh_token)
+    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
+    younger = cognito_sessions.refresh(refresh_token)
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
 
 
 def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
-    A rotated token that comes again may have been stolen: all of its learner's sessions end
-    (RFC 9700, 4.14.2). Raises InvalidRefreshToken.
+    A rotated token that comes again may have been stolen: its session ends (RFC 9700, 4.14.2), and
+    no other, as an answer lost on a phone's way looks the same. Raises InvalidRefreshToken.
     """
     try:
         tokens = cognito_sessions.refresh(refresh_token)
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
-    if tokens.refresh_token is not None:
-        _issued(tokens.refresh_token, unverified_claims(tokens.access_token), now).put()
+    claims = unverified_claims(tokens.access_token)
+    account = Account.of(claims.sub)
+    if account is not None:
+        tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
+    writes = list(_use_writes(tokens, claims, source, now))
+    try:
+        if writes:
+            transact(*writes)
+    except ConditionFailed as error:  # the session was ended, which the pool does not know
+        cognito_sessions.revoke(tokens.refresh_token or refresh_token)
+        raise InvalidRefreshToken from error
     return tokens
 
 
-def _issued(refresh_token: str, claims: Claims, now: datetime) -> IssuedToken:
-    return IssuedToken.new(refresh_token, claims.sub, claims.session, now=now)
+def _use_writes(
+    tokens: Tokens, claims: Claims, source: ClientInfo, now: datetime
+) -> Iterator[Write]:
+    """The writes that note whose the tokens are, and the use of their session."""
+    if tokens.refresh_token is not None:
+        yield Put(IssuedToken.new(tokens.refresh_token, claims.sub, claims.session, now=now))
+    if claims.session:
+        yield Session.at(claims.sub, claims.session).use_write(source, now)
 
 
 def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
-    if account is not None:
-        end_sessions(account.learner_id)
+    if issued is not None and account is not None:
+        _end_session(account, issued.session, now)
         audit.record(account.learner_id, "refresh_token_reused", source, now=now)
         notify(account.email, "refresh_token_reused", source, now=now)
 
@@ -166,10 +200,14 @@ def sign_out(*, refresh_token: str, now: datetime) -> None:
     if issued is None or account is None or not issued.session:
         return
     with suppress(ConditionFailed):  # ended at this moment by another request, or gone
-        transact(
-            Delete(issued, IssuedToken.pk.exists()), account.end_session_write(issued.session, now)
-        )
-        account.drop_expired_sessions(now)
+        _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+
+
+def _end_session(account: Account, session: str, now: datetime, *writes: Write) -> None:
+    """Voids the tokens of one session. Raises ConditionFailed for an account that is gone."""
+    ended = Session.at(account.learner_id, session).end_write(now)
+    transact(*writes, account.end_session_write(session, now), ended)
+    account.drop_expired_sessions(now)
     account_cache.forget(account.learner_id)
 
 
