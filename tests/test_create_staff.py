@@ -1,7 +1,5 @@
 """`manage.py create_staff`: only who has proved an address works as staff under it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -28,15 +26,12 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.browsers import Browser
+from tests.crashes import Crash, crash_before
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
 STRANGERS = "estranho-azul-9"
 MOST_CALLS = 60  # of one run of the command, many times more than it makes
-
-
-class Crash(BaseException):
-    """The process ends here."""
 
 
 def create_staff(*arguments: str) -> str:
@@ -75,28 +70,6 @@ def browse_login(email: str, password: str) -> Any:
     browser = Browser()
     login = browser.get("/browse").headers["Location"]
     return browser.send(browser.form(login, sends="email"), email=email, password=password)
-
-
-@contextmanager
-def crash_before(nth: int) -> Iterator[list[str]]:
-    """Ends the process before its nth call to pool or table; yields the calls so far."""
-    calls: list[str] = []
-
-    def count(model: Any, **_: Any) -> None:
-        calls.append(model.name)
-        if len(calls) == nth:
-            raise Crash
-
-    clients = (pool(), store())
-    for client in clients:
-        name = f"before-call.{client.meta.service_model.service_name}"
-        client.meta.events.register(name, count)
-    try:
-        yield calls
-    finally:
-        for client in clients:
-            name = f"before-call.{client.meta.service_model.service_name}"
-            client.meta.events.unregister(name, count)
 
 
 def test_a_stranger_who_signed_up_first_does_not_become_admin() -> None:
