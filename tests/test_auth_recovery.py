@@ -9,7 +9,10 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 
+from accounts.bearer import account_cache
+from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
+from accounts.cognito.client import InvalidCredentials
 from accounts.models import Account, Address
 from config import aws
 from config.store import items
@@ -27,10 +30,12 @@ from tests.accounts_helpers import (
     sign_up,
     subjects_mailed,
 )
+from tests.crashes import Crash, answer_lost, crash_before
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
 NEW = "quatro-ventos-9"
+MOST_CALLS = 60  # of one journey, many times more than it makes
 BAD_CODE = (400, "INVALID_CODE")
 
 
@@ -155,6 +160,85 @@ class TestAKnownPassword:
         answer = change_password(helena, PASSWORD, "HelenaSousa")
         assert problem(answer) == (400, "WEAK_PASSWORD")
         assert log_in(helena.email).status_code == 200
+
+
+class TestAPasswordWhoseReplacementWasCutOff:
+    @pytest.mark.parametrize("journey", ["reset", "change"])
+    def test_leaves_no_old_token_alive_for_more_than_a_minute(self, journey: str) -> None:
+        for nth in range(1, MOST_CALLS):
+            rosa = sign_up("rosa")
+            code = ""
+            if journey == "reset":
+                request_reset(rosa.email)
+                code = mailed_code(rosa.email)
+            try:
+                with crash_before(nth) as calls:
+                    if journey == "reset":
+                        reset(rosa.email, code)
+                    else:
+                        change_password(rosa, PASSWORD, NEW)
+            except Crash:
+                pass
+            else:
+                break
+            is_changed = password_of(rosa) == NEW
+            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60)):
+                account_cache.forget()
+                works = api.get("/profile", token=rosa.token).status_code == 200
+                assert not (is_changed and works), calls
+                body = log_in(rosa.email, NEW if is_changed else PASSWORD).json()
+                renewed = api.post("/auth/refresh", {"refreshToken": body["refreshToken"]})
+                assert renewed.status_code == 200, calls
+                old = api.post("/auth/refresh", {"refreshToken": rosa.refresh_token})
+                assert old.status_code == (401 if not works else 200), calls
+            if is_changed:
+                assert {"Your password was changed", "All your sessions were ended"} & set(
+                    subjects_mailed(rosa.email)
+                ), calls
+        assert nth > 8
+
+    def test_ends_the_sessions_when_the_pools_answer_was_lost(self) -> None:
+        simao = sign_up("simao")
+        request_reset(simao.email)
+        code = mailed_code(simao.email)
+        for nth in range(1, MOST_CALLS):
+            with answer_lost(nth) as calls:
+                reset(simao.email, code)
+            if "ConfirmForgotPassword" in calls:
+                break
+        assert log_in(simao.email, NEW).status_code == 200
+        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=31)):
+            account_cache.forget()
+            assert_signed_out(simao)
+
+    def test_is_renewed_by_nobody_who_has_an_old_refresh_token(self) -> None:
+        tome = sign_up("tome")
+        account = Account.of(tome.id)
+        assert account is not None
+        account.begin_password_change("cut-off", datetime.now(UTC) - timedelta(seconds=31))
+        account_cache.forget()
+        assert_signed_out(tome)
+        again = log_in(tome.email).json()
+        assert api.get("/profile", token=again["accessToken"]).status_code == 200
+        assert "All your sessions were ended" in subjects_mailed(tome.email)
+
+    def test_that_was_only_tried_with_wrong_codes_voids_nothing(self) -> None:
+        ursula = sign_up("ursula")
+        request_reset(ursula.email)
+        for code in ("000000", "111111"):
+            assert problem(reset(ursula.email, code)) == BAD_CODE
+        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+            account_cache.forget()
+            assert api.get("/profile", token=ursula.token).status_code == 200
+
+
+def password_of(person: Person) -> str:
+    """Which of the two passwords the pool takes."""
+    try:
+        cognito_sessions.sign_in(username=person.id, password=NEW)
+    except InvalidCredentials:
+        return PASSWORD
+    return NEW
 
 
 class TestAnAddress:

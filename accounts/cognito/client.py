@@ -21,6 +21,7 @@ from config.problems import (
     NotAuthenticated,
     PermissionDenied,
     Problem,
+    ServiceUnavailable,
     TooManyRequests,
     UpstreamFailed,
     ValidationFailed,
@@ -116,6 +117,12 @@ INVALID_CODES: Errors = dict.fromkeys(
 )
 
 
+# What cannot be done twice: the refusal of a second try says nothing of the first.
+ONCE = frozenset({"confirm_forgot_password", "confirm_sign_up"})
+# After these nothing has changed in the pool.
+REFUSALS = (InvalidCode, WeakPassword, TooManyAttempts, aws.Throttled)
+
+
 def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
     """One call; `errors` says which problem a code of Cognito's is. Others are ours: 502."""
     record_call(operation)
@@ -124,6 +131,8 @@ def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
             answer: dict[str, Any] = getattr(aws.client("cognito-idp"), operation)(**arguments)
         except ClientError as error:
             code = aws.error_code(error)
+            if operation in ONCE and error.response["ResponseMetadata"].get("RetryAttempts"):
+                raise ServiceUnavailable("An answer was lost: see whether it is done") from error
             if problem := errors.get(code):
                 raise problem() from error
             if code in aws.THROTTLES:

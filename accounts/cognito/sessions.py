@@ -4,6 +4,7 @@ import json
 import logging
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
@@ -18,6 +19,7 @@ from accounts.cognito.client import (
     InvalidRefreshToken,
     MfaCodeUsed,
     MfaSessionExpired,
+    NoSuchUser,
     PasswordResetRequired,
     RefreshTokenReused,
     as_admin,
@@ -198,8 +200,9 @@ def revoke(refresh_token: str) -> None:
 
 
 def sign_out_everywhere(username: str) -> None:
-    """Voids all refresh tokens of a user."""
-    as_admin("admin_user_global_sign_out", username, {})
+    """Voids all refresh tokens of a user, if there is one."""
+    with suppress(NoSuchUser):
+        as_admin("admin_user_global_sign_out", username, {})
 
 
 def _tokens(answer: Mapping[str, Any]) -> Tokens:

@@ -188,20 +188,20 @@ def link_google(username: str, google_id: str) -> None:
     )
 
 
-def forgot_password(email: str) -> None:
+def forgot_password(username: str) -> None:
     """Mails a code for a new password. Raises InvalidCode for all but verified addresses."""
     as_client(
         "forgot_password",
-        email,
+        username,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
     )
 
 
-def reset_password(*, email: str, code: str, password: str) -> None:
+def reset_password(*, username: str, code: str, password: str) -> None:
     """Sets a password by the mailed code. Raises InvalidCode, WeakPassword."""
     as_client(
         "confirm_forgot_password",
-        email,
+        username,
         {
             **INVALID_CODES,
             "InvalidPasswordException": WeakPassword,

@@ -1,6 +1,6 @@
 """Who a learner is, what they say of themselves, how far they came."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from typing import Self
 
@@ -31,6 +31,7 @@ class Account(Item, discriminator="account"):
     the sessions of which some may still be about, each with the epoch second of its end.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
     `enrolling`: we are making the account ourselves, and have not finished.
+    `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -45,6 +46,7 @@ class Account(Item, discriminator="account"):
     ended = UnicodeSetAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
+    password_changes = UnicodeSetAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -83,6 +85,39 @@ class Account(Item, discriminator="account"):
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             condition=Account.pk.exists(),
         )
+
+    CUT_OFF_AFTER_S = 30  # no request lasts longer
+
+    def begin_password_change(self, change_id: str, now: datetime) -> str:
+        """Notes that a password is being replaced; returns the note. Raises ConditionFailed."""
+        note = f"{int(now.timestamp())}#{change_id}"
+        self.update_attributes(
+            Account.password_changes.add({note}), condition=Account.gsi1pk == "LEARNERS"
+        )
+        return note
+
+    def withdraw_password_change(self, note: str) -> None:
+        """Drops the note of a change that did not come about. Raises ConditionFailed when gone."""
+        self.update_attributes(
+            Account.password_changes.delete({note}), condition=Account.pk.exists()
+        )
+
+    def end_password_changes_write(self, notes: Collection[str], now: datetime) -> Update:
+        """The write that voids the access tokens of this second and before, and drops the notes."""
+        actions = [
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.password_changes.delete(set(notes)),
+        ]
+        return Update(self, actions, Account.pk.exists())
+
+    def cut_off_password_changes(self, now_s: float) -> frozenset[str]:
+        """The notes of changes that were cut off: the password may be another by now.
+
+        As long as there is one, no token of the account is good.
+        """
+        notes = self.password_changes or ()
+        begun_before = now_s - self.CUT_OFF_AFTER_S
+        return frozenset(n for n in notes if int(n.partition("#")[0]) <= begun_before)
 
     def is_session_ended(self, session: str) -> bool:
         """Whether a session was signed out while access tokens of it may still be about."""

@@ -10,7 +10,6 @@ from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Address, learner_key
 from accounts.services.sessions import reauthenticate
 from config.client_info import ClientInfo
@@ -99,8 +98,7 @@ def _remove(account: Account, now: datetime) -> bool:
 
 def _empty(account: Account) -> bool:
     """Removes all but the account item and the address; False when time ran out before."""
-    with suppress(NoSuchUser):
-        cognito_sessions.sign_out_everywhere(account.user_name)
+    cognito_sessions.sign_out_everywhere(account.user_name)
     if not delete_partition(account.pk, keep={Account.SK}, within_s=WITHIN_S):
         return False
     cognito_users.delete_user(account.user_name)

@@ -163,11 +163,12 @@ def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -
 def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
     """The challenge as a text that only we can read: it stands for the right password."""
     address = Address.of(email)
-    if address is None or address.learner_id is None:
+    learner_id = (address and address.learner_id) or cognito_users.find_sub(challenge.username)
+    if learner_id is None:
         raise InvalidCredentials
     values = {
         "id": secrets.token_hex(8),
-        "learner": address.learner_id,
+        "learner": learner_id,
         "username": challenge.username,
         "session": challenge.session,
     }

@@ -3,15 +3,15 @@
 import logging
 from datetime import datetime
 
-from accounts import audit
 from accounts.bearer import Learner
+from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, TooManyAttempts
-from accounts.emails import notify
 from accounts.limits import hit
-from accounts.models import Account, Address, Attempts, Profile
+from accounts.models import Account, Attempts, Profile
 from accounts.services.registration import require_strong_password
-from accounts.services.sessions import end_sessions, reauthenticate
+from accounts.services.sessions import reauthenticate
+from accounts.services.unfinished import account_at, password_change, user_name_at
 from config.client_info import ClientInfo
 from config.problems import Conflict
 
@@ -30,7 +30,7 @@ def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     hit("mail_source", source.network, now=now)
     hit("reset_request", email, now=now)
     try:
-        cognito_users.forgot_password(email)
+        cognito_users.forgot_password(user_name_at(email, now=now))
     except (InvalidCode, TooManyAttempts):
         log.info("nothing to reset")
 
@@ -46,19 +46,16 @@ def confirm_reset(
     require_strong_password(new_password, email, field="newPassword")
     hit("mail_source", source.network, now=now)
     hit("reset_confirm", email, now=now)
-    cognito_users.reset_password(email=email, code=code, password=new_password)
+    account = account_at(email, now=now)
+    if account is None or account.is_leaving or account.federated_name:
+        cognito_users.reset_password(username=email, code=code, password=new_password)
+        cognito_sessions.sign_out_everywhere(email)
+    else:
+        with password_change(account, "password_reset", source, now=now):
+            cognito_users.reset_password(
+                username=account.learner_id, code=code, password=new_password
+            )
     Attempts.at("login", email).clear()
-    address = Address.of(email)
-    if address is not None and address.learner_id is not None:
-        _password_is_new(address.learner_id, email, "password_reset", source, now)
-
-
-def _password_is_new(
-    learner_id: str, email: str, action: audit.Action, source: ClientInfo, now: datetime
-) -> None:
-    end_sessions(learner_id)
-    audit.record(learner_id, action, source, now=now)
-    notify(email, "password_changed", source, now=now)
 
 
 def change_password(
@@ -74,5 +71,5 @@ def change_password(
     account = reauthenticate(learner, current_password, source=source, now=now)
     names = (profile.first_name, profile.last_name) if profile else ()
     require_strong_password(new_password, account.email, *names, field="newPassword")
-    cognito_users.set_password(account.user_name, new_password)
-    _password_is_new(learner.id, account.email, "password_changed", source, now)
+    with password_change(account, "password_changed", source, now=now):
+        cognito_users.set_password(account.user_name, new_password)

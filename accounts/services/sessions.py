@@ -12,12 +12,13 @@ from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
+from accounts.cognito.client import InvalidCredentials, InvalidRefreshToken, RefreshTokenReused
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
 from accounts.services.profile import FullProfile, read_profile
+from accounts.services.unfinished import complete_password_change, user_name_at
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
@@ -48,12 +49,16 @@ def sign_in(
 
 
 def check_password(
-    email: str, password: str, *, source: ClientInfo, now: datetime
+    email: str, password: str, *, source: ClientInfo, now: datetime, username: str | None = None
 ) -> Tokens | Challenge:
-    """Whether this is the password, within the limits on guessing. Raises as `sign_in`."""
+    """Whether this is the password, within the limits on guessing. Raises as `sign_in`.
+
+    `username` is what the pool calls the account, where one is meant.
+    """
     attempt = LoginAttempt.begin(email, source, now=now)
     try:
-        result = cognito_sessions.sign_in(username=email, password=password)
+        username = username or user_name_at(email, now=now)
+        result = cognito_sessions.sign_in(username=username, password=password)
     except InvalidCredentials:
         _record_failure(attempt, email, source, now)
         raise
@@ -84,6 +89,8 @@ def complete_sign_in(
     learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
+    if complete_password_change(learner.account, now=now):
+        raise ServiceUnavailable("A change of the password was cut off: sign in again")
     if not learner.account.email_verified:  # the pool lets in no one who is not
         try:
             learner.account.verify_email()
@@ -136,8 +143,12 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
+    claims = unverified_claims(tokens.access_token)
+    account = Account.of(claims.sub)
+    if account is not None and complete_password_change(account, now=now):
+        raise InvalidRefreshToken
     if tokens.refresh_token is not None:
-        _issued(tokens.refresh_token, unverified_claims(tokens.access_token), now).put()
+        _issued(tokens.refresh_token, claims, now).put()
     return tokens
 
 
@@ -213,7 +224,9 @@ def reauthenticate(
         return account
     if password is None:
         raise ValidationFailed.of("password", "required", "Give your password.")
-    result = check_password(account.email, password, source=source, now=now)
+    result = check_password(
+        account.email, password, source=source, now=now, username=account.learner_id
+    )
     if isinstance(result, Tokens) and result.refresh_token is not None:
         cognito_sessions.revoke(result.refresh_token)  # nobody will use this session
     return account

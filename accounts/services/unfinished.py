@@ -1,0 +1,102 @@
+"""What was cut off between the pool and the table, completed at the next contact.
+
+A journey over both stores notes on the account what it is about to do, then does it, then drops
+the note. Whoever meets the account next (a sign-in, a renewal of tokens, the same request again)
+completes what the note says; each step may be done twice.
+
+**A password that is replaced** (`password_change`):
+
+1. The change is noted. Cut off here: nothing has changed, but nobody knows; as below.
+2. The pool takes the new password. It refuses: the note is dropped and nothing is void. Cut off
+   here: once the note is half a minute old, no token of the account is good; the next sign-in or
+   renewal goes on with 3.
+3. The refresh tokens end in the pool.
+4. The learner is told by mail. Cut off between 3 and 5: another mail tells it again.
+5. In one write the access tokens are void, the note is dropped, the trail has its line.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+from ulid import ULID
+
+from accounts import audit
+from accounts.bearer import account_cache
+from accounts.cognito import sessions as cognito_sessions
+from accounts.cognito.client import REFUSALS
+from accounts.emails import notify
+from accounts.models import Account, Activity, Address
+from config import clock
+from config.client_info import SYSTEM, ClientInfo
+from config.problems import NotFound
+from config.store.items import ConditionFailed, Put, transact
+
+
+def account_at(email: str, *, now: datetime) -> Account | None:
+    """The account that an address belongs to, once what was cut off there is completed."""
+    address = Address.of(email)
+    account = Account.of(address.learner_id) if address and address.learner_id else None
+    if account is None or account.is_leaving:
+        return account
+    complete_password_change(account, now=now)
+    return account
+
+
+def user_name_at(email: str, *, now: datetime) -> str:
+    """What the pool calls the person whom an address belongs to, whatever address it has itself.
+
+    The address where the table knows nobody, or somebody without a password.
+    """
+    account = account_at(email, now=now)
+    return email if account is None or account.federated_name else account.learner_id
+
+
+@contextmanager
+def password_change(
+    account: Account, action: audit.Action, source: ClientInfo, *, now: datetime
+) -> Iterator[None]:
+    """What is done inside replaces the account's password; then all of its sessions end.
+
+    Raises NotFound when the account is gone.
+    """
+    try:
+        note = account.begin_password_change(str(ULID()), now)
+    except ConditionFailed as error:
+        raise NotFound from error
+    account_cache.forget(account.learner_id)
+    try:
+        yield
+    except REFUSALS:
+        with suppress(ConditionFailed):
+            account.withdraw_password_change(note)
+        raise
+    _end_sessions(account, {note}, action, "password_changed", source, now)
+
+
+def complete_password_change(account: Account, *, now: datetime) -> bool:
+    """Ends the sessions of an account whose change of password was cut off; False if none was."""
+    notes = account.cut_off_password_changes(now.timestamp())
+    if notes:
+        cut_off: audit.Action = "password_change_cut_off"
+        _end_sessions(account, notes, cut_off, cut_off, SYSTEM, now)
+    return bool(notes)
+
+
+def _end_sessions(
+    account: Account,
+    notes: Collection[str],
+    action: audit.Action,
+    notice: str,
+    source: ClientInfo,
+    now: datetime,
+) -> None:
+    cognito_sessions.sign_out_everywhere(account.user_name)
+    notify(account.email, notice, source, now=now)
+    with suppress(ConditionFailed):  # the account is gone
+        transact(
+            # of this moment: a token may just have been renewed
+            account.end_password_changes_write(notes, clock.now()),
+            Put(Activity.new(account.learner_id, action, source, now=now)),
+        )
+    account_cache.forget(account.learner_id)
