@@ -74,6 +74,10 @@ class InvalidCode(ValidationFailed):
     code, title = "INVALID_CODE", "The code is wrong or has expired"
 
 
+class AlreadyConfirmed(InvalidCode):
+    """The address needs no code any more, or an earlier try was heard. Shown as a wrong code."""
+
+
 class WeakPassword(ValidationFailed):
     code, title = "WEAK_PASSWORD", "This password is too easy to guess"
 

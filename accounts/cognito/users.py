@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from accounts.cognito.client import (
     INVALID_CODES,
+    AlreadyConfirmed,
     InvalidCode,
     NoSuchUser,
     PasswordSignInNeeded,
@@ -70,16 +71,17 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
     return str(made["sub"])
 
 
-def confirm_sign_up(*, email: str, code: str) -> None:
-    """Confirms the address. Raises InvalidCode, also for unknown and confirmed addresses."""
-    as_client("confirm_sign_up", email, INVALID_CODES, ConfirmationCode=code)
+def confirm_sign_up(*, username: str, code: str) -> None:
+    """Confirms the address. Raises InvalidCode, also for unknown users; AlreadyConfirmed."""
+    errors = {**INVALID_CODES, "NotAuthorizedException": AlreadyConfirmed}
+    as_client("confirm_sign_up", username, errors, ConfirmationCode=code)
 
 
-def resend_code(email: str) -> None:
+def resend_code(username: str) -> None:
     """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
     as_client(
         "resend_confirmation_code",
-        email,
+        username,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
     )
 

@@ -31,6 +31,8 @@ class Account(Item, discriminator="account"):
     the sessions of which some may still be about, each with the epoch second of its end.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
     `enrolling`: we are making the account ourselves, and have not finished.
+    `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
+    `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -46,6 +48,8 @@ class Account(Item, discriminator="account"):
     ended = UnicodeSetAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
+    sign_up_secret = UnicodeAttribute(null=True)
+    proofs = UnicodeSetAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
@@ -55,11 +59,14 @@ class Account(Item, discriminator="account"):
         return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     @classmethod
-    def new(cls, learner_id: str, *, email: str, now: datetime) -> Self:
+    def new(
+        cls, learner_id: str, *, email: str, now: datetime, sign_up_secret: str | None = None
+    ) -> Self:
         return cls(
             learner_key(learner_id),
             cls.SK,
             email=email,
+            sign_up_secret=sign_up_secret,
             created_at=now,
             gsi1pk="LEARNERS",
             gsi1sk=email,
@@ -85,6 +92,34 @@ class Account(Item, discriminator="account"):
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             condition=Account.pk.exists(),
         )
+
+    BY_SECRET, BY_CODE = "secret", "code"
+
+    def begin_proof(self, how: str, proof_id: str) -> str:
+        """Notes an attempt to prove the address; returns the note. Raises ConditionFailed."""
+        note = f"{how}#{proof_id}"
+        unproved = (Account.gsi1pk == "LEARNERS") & (Account.email_verified == False)  # noqa: E712
+        self.update_attributes(Account.proofs.add({note}), condition=unproved)
+        return note
+
+    def withdraw_proof(self, note: str) -> None:
+        """Drops the note of an attempt that failed. Raises ConditionFailed when gone."""
+        self.update_attributes(Account.proofs.delete({note}), condition=Account.pk.exists())
+
+    def is_proved_by_secret(self) -> bool:
+        """Whether all attempts came with the sign-up's secret, so that the password is theirs."""
+        return all(note.startswith(f"{self.BY_SECRET}#") for note in self.proofs or ())
+
+    def prove_write(self, *, void_before: int = 0) -> Update:
+        """The write that makes the address the learner's own, unless the account is gone."""
+        actions = [
+            Account.email_verified.set(True),
+            Account.sign_up_secret.remove(),
+            Account.proofs.remove(),
+        ]
+        if void_before:
+            actions.append(Account.tokens_valid_after.set(void_before))
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
 
     CUT_OFF_AFTER_S = 30  # no request lasts longer
 
@@ -156,9 +191,13 @@ class Account(Item, discriminator="account"):
         """Whether the account is barred for good, and its deletion not completed."""
         return bool(self.gsi1pk == self.LEAVING)
 
+    def is_leaving_since(self, before: datetime) -> bool:
+        """Whether it was barred before an instant: whoever began to remove it has been cut off."""
+        return self.is_leaving and str(self.gsi1sk) < key_instant(before)
+
     def mark_for_deletion(self, now: datetime, *, if_unverified: bool = False) -> None:
         """Bars the account for good. Raises ConditionFailed when it is gone, or verified."""
-        condition = Account.pk.exists()
+        condition = Account.pk.exists() & (Account.gsi1pk != self.GONE)
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
         self.update_attributes(

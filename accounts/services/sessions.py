@@ -18,7 +18,7 @@ from accounts.emails import notify
 from accounts.limits import LoginAttempt
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
 from accounts.services.profile import FullProfile, read_profile
-from accounts.services.unfinished import complete_password_change, user_name_at
+from accounts.services.unfinished import complete_password_change, complete_proof, user_name_at
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
@@ -91,11 +91,8 @@ def complete_sign_in(
         raise InvalidCredentials
     if complete_password_change(learner.account, now=now):
         raise ServiceUnavailable("A change of the password was cut off: sign in again")
-    if not learner.account.email_verified:  # the pool lets in no one who is not
-        try:
-            learner.account.verify_email()
-        except ConditionFailed as error:
-            raise InvalidCredentials from error
+    if complete_proof(learner.account, now=now):  # by somebody else, at this moment
+        raise InvalidCredentials
     if by_mfa not in (None, learner.account.mfa_enabled):
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
     tokens = _refreshed_if_void(tokens, claims, learner.account)

@@ -13,8 +13,19 @@ completes what the note says; each step may be done twice.
 3. The refresh tokens end in the pool.
 4. The learner is told by mail. Cut off between 3 and 5: another mail tells it again.
 5. In one write the access tokens are void, the note is dropped, the trail has its line.
+
+**An address that is proved by the sign-up's code** (`prove_address`):
+
+1. The attempt is noted, with whether it came with the secret that the sign-up answered. Cut off
+   here: nothing has changed.
+2. The pool confirms the user. It refuses: the note is dropped. Cut off here: whoever meets the
+   account next asks the pool and goes on with 3.
+3. Where any attempt came without the secret, whoever has proved the address may not be the one who
+   chose the password: it becomes one that nobody knows, and what was begun with it ends.
+4. In one write the address is proved, secret and notes are dropped, the trail has its line.
 """
 
+import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -24,13 +35,15 @@ from ulid import ULID
 from accounts import audit
 from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
-from accounts.cognito.client import REFUSALS
+from accounts.cognito import users as cognito_users
+from accounts.cognito.client import REFUSALS, AlreadyConfirmed, InvalidCode
+from accounts.cognito.users import UNCONFIRMED
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address
+from accounts.models import Account, Activity, Address, Mfa
 from config import clock
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed, Delete, Put, transact
 
 
 def account_at(email: str, *, now: datetime) -> Account | None:
@@ -39,6 +52,7 @@ def account_at(email: str, *, now: datetime) -> Account | None:
     account = Account.of(address.learner_id) if address and address.learner_id else None
     if account is None or account.is_leaving:
         return account
+    complete_proof(account, now=now)
     complete_password_change(account, now=now)
     return account
 
@@ -50,6 +64,58 @@ def user_name_at(email: str, *, now: datetime) -> str:
     """
     account = account_at(email, now=now)
     return email if account is None or account.federated_name else account.learner_id
+
+
+def prove_address(
+    account: Account, *, code: str, with_secret: bool, source: ClientInfo, now: datetime
+) -> None:
+    """Proves an address by the sign-up's code. Raises InvalidCode."""
+    how = account.BY_SECRET if with_secret else account.BY_CODE
+    try:
+        note = account.begin_proof(how, str(ULID()))
+    except ConditionFailed as error:
+        raise InvalidCode from error
+    try:
+        cognito_users.confirm_sign_up(username=account.learner_id, code=code)
+    except AlreadyConfirmed:
+        complete_proof(account, now=now)
+        raise
+    except REFUSALS:
+        with suppress(ConditionFailed):
+            account.withdraw_proof(note)
+        raise
+    _proved(account, source, now, keep_password=with_secret)
+
+
+def complete_proof(account: Account, *, now: datetime) -> bool:
+    """Completes a proof of the address that was cut off after the pool had confirmed the user.
+
+    Returns whether that has taken the password.
+    """
+    if account.email_verified or not account.proofs:
+        return False
+    user = cognito_users.find_user(account.learner_id)
+    if user is None or user.status == UNCONFIRMED or not user.email_verified:
+        return False
+    keep_password = account.is_proved_by_secret()
+    _proved(account, SYSTEM, now, keep_password=keep_password)
+    return not keep_password
+
+
+def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_password: bool) -> None:
+    if not keep_password:
+        cognito_users.set_password(account.learner_id, secrets.token_urlsafe(32))
+        cognito_users.set_mfa(account.learner_id, enabled=False)
+        cognito_sessions.sign_out_everywhere(account.learner_id)
+        transact(Delete(Mfa.at(account.learner_id)))
+    void_before = 0 if keep_password else int(clock.now().timestamp()) + 1
+    with suppress(ConditionFailed):  # the account is gone
+        transact(
+            account.prove_write(void_before=void_before),
+            Put(Activity.new(account.learner_id, "email_verified", source, now=now)),
+        )
+    account.email_verified = True
+    account_cache.forget(account.learner_id)
 
 
 @contextmanager
