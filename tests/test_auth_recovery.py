@@ -1,13 +1,15 @@
 """Passwords forgotten and changed, addresses changed."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyotp
 import pytest
 import time_machine
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
@@ -305,6 +307,89 @@ class TestAnAddress:
         assert cognito_users.find_sub(new) is None
         assert confirm_email(quim, code).status_code == 200
         assert cognito_users.find_sub(new) == quim.id
+
+    @pytest.mark.parametrize("cut_off", [crash_before, answer_lost])
+    def test_cut_off_anywhere_is_one_address_for_both_stores_in_the_end(self, cut_off: Any) -> None:
+        for nth in range(1, MOST_CALLS):
+            rui, new = sign_up("rui"), new_email("rui.new")
+            change_email(rui, new)
+            code = mailed_code(new)
+            with suppress(Crash), cut_off(nth) as calls:
+                confirm_email(rui, code)
+            if len(calls) < nth:
+                break
+            account_cache.forget()
+            codes = [log_in(email).status_code for email in (rui.email, new)]
+            assert 200 in codes, calls
+            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+                confirm_email(rui, code)
+            user = log_in(new).json()["user"]
+            assert (user["userId"], user["email"]) == (rui.id, new), calls
+            assert problem(log_in(rui.email)) == (401, "INVALID_CREDENTIALS"), calls
+            assert cognito_users.find_sub(new) == rui.id, calls
+            assert cognito_users.find_sub(rui.email) is None, calls
+            assert Address.of(rui.email) is None, calls
+            assert "Your address was changed" in subjects_mailed(rui.email), calls
+        assert nth > 7
+
+    def test_cut_off_is_completed_by_the_next_sign_in_with_either(self) -> None:
+        for which in ("old", "new"):
+            sara, new = sign_up("sara"), new_email("sara.new")
+            change_email(sara, new)
+            code = mailed_code(new)
+
+            def crash() -> None:
+                raise Crash
+
+            pool = aws.client("cognito-idp")
+            with pytest.raises(Crash), before_call(pool, "AdminUpdateUserAttributes", crash):
+                confirm_email(sara, code)
+            user = log_in(sara.email if which == "old" else new).json()["user"]
+            assert user["userId"] == sara.id
+            assert log_in(new).json()["user"]["email"] == new
+            assert problem(log_in(sara.email)) == (401, "INVALID_CREDENTIALS")
+
+    def test_changed_in_the_console_locks_nobody_out(self) -> None:
+        telma, new = sign_up("telma"), new_email("telma.new")
+        secret = api.post("/auth/mfa/setup", token=telma.token).json()["secret"]
+        code = {"code": pyotp.TOTP(secret).now()}
+        assert api.post("/auth/mfa/verify-setup", code, token=telma.token).status_code == 200
+        cognito_users.set_email(telma.id, new)
+        for email, step in ((telma.email, -30), (new, 30)):
+            session = log_in(email).json()["sessionToken"]
+            mfa = {"sessionToken": session, "code": pyotp.TOTP(secret).at(time.time() + step)}
+            entered = api.post("/auth/mfa/verify", mfa)
+            assert entered.json()["user"]["userId"] == telma.id
+        assert change_email(telma, new_email("telma.third")).status_code == 200
+        assert request_reset(telma.email).status_code == 200
+        assert reset(telma.email, mailed_code(new)).status_code == 200
+        assert_signed_out(telma)
+        session = log_in(telma.email, NEW).json()["sessionToken"]
+        mfa = {"sessionToken": session, "code": pyotp.TOTP(secret).now()}
+        token = api.post("/auth/mfa/verify", mfa).json()["accessToken"]
+        assert api.delete("/profile", {"password": NEW}, token=token).status_code == 204
+        assert (Address.of(telma.email), cognito_users.find_sub(new)) == (None, None)
+
+    def test_that_the_pool_has_given_to_another_stays_theirs(self) -> None:
+        vasco, new = sign_up("vasco"), new_email("vasco.new")
+        change_email(vasco, new)
+        with refused_by_the_pool("AdminUpdateUserAttributes", "AliasExistsException"):
+            assert problem(confirm_email(vasco, mailed_code(new))) == (409, "USER_ALREADY_EXISTS")
+        assert Address.of(new) is None
+        assert log_in(vasco.email).json()["user"]["email"] == vasco.email
+
+
+@contextmanager
+def refused_by_the_pool(operation: str, code: str) -> Iterator[None]:
+    """Meanwhile the pool refuses an operation, as the embedded one never does."""
+    pool = aws.client("cognito-idp")
+    error = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {}}
+
+    def refuse(**_: Any) -> None:
+        raise ClientError(error, operation)  # type: ignore[arg-type]
+
+    with before_call(pool, operation, refuse):
+        yield
 
 
 def fail_once(failures: Any) -> None:

@@ -138,6 +138,18 @@ def test_a_sign_in_with_google_takes_an_address_that_a_stranger_claimed(
     assert problem(post_sign_up(email, STRANGERS)) == (409, "USER_ALREADY_EXISTS")
 
 
+def test_a_change_of_address_takes_an_address_that_a_stranger_claimed() -> None:
+    gaspar, new = sign_up("gaspar"), new_email("gaspar.new")
+    claim(new, STRANGERS)
+    change = {"newEmail": new, "password": PASSWORD}
+    assert api.post("/auth/email/change", change, token=gaspar.token).status_code == 200
+    code = mailed_code(new)
+    body = {"code": code}
+    assert api.post("/auth/email/change/confirm", body, token=gaspar.token).status_code == 200
+    assert log_in(new).json()["user"]["userId"] == gaspar.id
+    assert problem(log_in(new, STRANGERS)) == OUT
+
+
 def test_a_strangers_change_to_the_owners_address_ends_when_the_owner_signs_up() -> None:
     stranger, owners = sign_up("helio"), new_email("iracema")
     change = {"newEmail": owners, "password": PASSWORD}

@@ -33,6 +33,7 @@ class Account(Item, discriminator="account"):
     `enrolling`: we are making the account ourselves, and have not finished.
     `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
+    `moving_to` is a new address that the learner has proved, until both stores have it.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -50,6 +51,7 @@ class Account(Item, discriminator="account"):
     enrolling = BooleanAttribute(null=True)
     sign_up_secret = UnicodeAttribute(null=True)
     proofs = UnicodeSetAttribute(null=True)
+    moving_to = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
@@ -120,6 +122,32 @@ class Account(Item, discriminator="account"):
         if void_before:
             actions.append(Account.tokens_valid_after.set(void_before))
         return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    def begin_move_write(self, email: str) -> Update:
+        """The write that notes the new address of a learner who is not leaving."""
+        free = Account.moving_to.does_not_exist() | (Account.moving_to == email)
+        return Update(self, [Account.moving_to.set(email)], free & (Account.gsi1pk == "LEARNERS"))
+
+    def withdraw_move_write(self, email: str) -> Update:
+        """The write that drops the new address again."""
+        return Update(self, [Account.moving_to.remove()], Account.moving_to == email)
+
+    def end_move_write(self, email: str) -> Update:
+        """The write that gives the learner the new address, which is proved."""
+        actions = [
+            Account.email.set(email),
+            Account.email_verified.set(True),
+            Account.gsi1sk.set(email),
+            Account.moving_to.remove(),
+            Account.sign_up_secret.remove(),
+            Account.proofs.remove(),
+        ]
+        return Update(self, actions, (Account.moving_to == email) & (Account.gsi1pk == "LEARNERS"))
+
+    @property
+    def addresses(self) -> set[str]:
+        """All addresses that the table holds for the learner."""
+        return {self.email, *({self.moving_to} if self.moving_to else ())}
 
     CUT_OFF_AFTER_S = 30  # no request lasts longer
 
@@ -212,6 +240,7 @@ class Account(Item, discriminator="account"):
         return [
             Account.email.set(""),
             Account.federated_name.remove(),
+            Account.moving_to.remove(),
             Account.gsi1pk.set(self.GONE),
             Account.gsi1sk.set(key_instant(now)),
             Account.expires_at.set(int(now.timestamp()) + 86_400),

@@ -96,6 +96,11 @@ class EmailChange(Item, discriminator="email_change"):
         return change if change and change.expires_at > now.timestamp() else None
 
     @classmethod
+    def at(cls, learner_id: str) -> Self:
+        """A handle for writes, without reading."""
+        return cls(learner_key(learner_id), cls.SK)
+
+    @classmethod
     def new(cls, learner_id: str, *, email: str, proof: str, until: datetime) -> Self:
         return cls(
             learner_key(learner_id),

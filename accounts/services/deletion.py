@@ -83,14 +83,15 @@ def make_way(account: Account, *, reservation: Address, now: datetime) -> None:
     account_cache.forget(account.learner_id)
     if not _empty(account):
         raise ServiceUnavailable("The account has more than can be removed at once: try again")
-    _strike(account, reservation.taken_from(account.learner_id), now)
+    freed = account.addresses - {reservation.email}
+    _strike(account, [reservation.taken_from(account.learner_id), *_free(account, freed)], now)
 
 
 def _remove(account: Account, now: datetime) -> bool:
     if not _empty(account):
         return False
     try:
-        _strike(account, Address.at(account.email).release_write(account.learner_id), now)
+        _strike(account, _free(account, account.addresses), now)
     except ConditionFailed:
         log.warning("someone else has finished this")
     return True
@@ -105,9 +106,13 @@ def _empty(account: Account) -> bool:
     return True
 
 
-def _strike(account: Account, address: Write, now: datetime) -> None:
-    """Completes a deletion: the address goes, the account becomes a mark that says "gone"."""
-    transact(address, Update(account, account.anonymised(now), Account.pk.exists()))
+def _free(account: Account, emails: Iterable[str]) -> list[Write]:
+    return [Address.at(email).release_write(account.learner_id) for email in sorted(emails)]
+
+
+def _strike(account: Account, addresses: Iterable[Write], now: datetime) -> None:
+    """Completes a deletion: the addresses go, the account becomes a mark that says "gone"."""
+    transact(*addresses, Update(account, account.anonymised(now), Account.pk.exists()))
 
 
 def delete_unverified(accounts: Iterable[Account], *, now: datetime) -> int:

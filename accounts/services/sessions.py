@@ -18,7 +18,12 @@ from accounts.emails import notify
 from accounts.limits import LoginAttempt
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
 from accounts.services.profile import FullProfile, read_profile
-from accounts.services.unfinished import complete_password_change, complete_proof, user_name_at
+from accounts.services.unfinished import (
+    complete,
+    complete_password_change,
+    complete_proof,
+    user_name_at,
+)
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
@@ -215,6 +220,7 @@ def reauthenticate(
     account = Account.of(learner.id)
     if account is None:
         raise InvalidCredentials
+    complete(account, now=now)
     if account.federated_name:
         if now.timestamp() - learner.authenticated_at > FRESH_S:
             raise FreshSignInNeeded

@@ -23,6 +23,14 @@ completes what the note says; each step may be done twice.
 3. Where any attempt came without the secret, whoever has proved the address may not be the one who
    chose the password: it becomes one that nobody knows, and what was begun with it ends.
 4. In one write the address is proved, secret and notes are dropped, the trail has its line.
+
+**An address that is to be another** (`complete_move`), once its code is proved:
+
+1. In one write the new address belongs to the learner too, and the account notes it. Cut off here:
+   both addresses sign in; the next contact goes on with 2.
+2. The pool's user gets the new address. It refuses: in one write note and new address are dropped.
+3. The old address is told by mail. Cut off between 3 and 4: another mail tells it again.
+4. In one write the account has the new address, the old one is free, the trail has its line.
 """
 
 import secrets
@@ -36,14 +44,14 @@ from accounts import audit
 from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import REFUSALS, AlreadyConfirmed, InvalidCode
+from accounts.cognito.client import REFUSALS, AlreadyConfirmed, InvalidCode, UserAlreadyExists
 from accounts.cognito.users import UNCONFIRMED
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address, Mfa
+from accounts.models import Account, Activity, Address, EmailChange, Mfa
 from config import clock
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
-from config.store.items import ConditionFailed, Delete, Put, transact
+from config.store.items import ConditionFailed, Delete, Put, Write, transact
 
 
 def account_at(email: str, *, now: datetime) -> Account | None:
@@ -52,9 +60,16 @@ def account_at(email: str, *, now: datetime) -> Account | None:
     account = Account.of(address.learner_id) if address and address.learner_id else None
     if account is None or account.is_leaving:
         return account
-    complete_proof(account, now=now)
-    complete_password_change(account, now=now)
+    complete(account, now=now)
     return account
+
+
+def complete(account: Account, *, now: datetime) -> None:
+    """Completes all that was cut off with an account. Raises ServiceUnavailable."""
+    complete_proof(account, now=now)
+    with suppress(UserAlreadyExists):  # then the account has the address it had
+        complete_move(account, SYSTEM, now=now)
+    complete_password_change(account, now=now)
 
 
 def user_name_at(email: str, *, now: datetime) -> str:
@@ -116,6 +131,40 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
         )
     account.email_verified = True
     account_cache.forget(account.learner_id)
+
+
+def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> None:
+    """Gives pool and table the new address of a learner who has proved it, where there is one.
+
+    Raises UserAlreadyExists where the pool has given it to a user without an account.
+    """
+    if not account.moving_to:
+        return
+    old, new, learner_id = account.email, account.moving_to, account.learner_id
+    try:
+        if not account.federated_name:
+            cognito_users.set_email(learner_id, new)
+    except UserAlreadyExists:
+        writes: list[Write] = [account.withdraw_move_write(new)]
+        if new != old:
+            writes.append(Address.at(new).release_write(learner_id))
+        with suppress(ConditionFailed):
+            transact(*writes)
+        account.moving_to = None
+        raise
+    if new != old:
+        notify(old, "email_changed", source, now=now)
+    writes = [
+        account.end_move_write(new),
+        Delete(EmailChange.at(learner_id)),
+        Put(Activity.new(learner_id, "email_changed", source, now=now)),
+    ]
+    if new != old:
+        writes.append(Address.at(old).release_write(learner_id))
+    with suppress(ConditionFailed):  # another request was faster, or the account is gone
+        transact(*writes)
+    account.email, account.moving_to, account.email_verified = new, None, True
+    account_cache.forget(learner_id)
 
 
 @contextmanager
