@@ -88,6 +88,11 @@ class Account(Item, discriminator="account"):
         """What the pool calls the learner."""
         return self.federated_name or self.learner_id
 
+    def void_tokens_write(self, now: datetime) -> Update:
+        """The write that voids the access tokens of this second and before."""
+        valid_after = Account.tokens_valid_after.set(int(now.timestamp()) + 1)
+        return Update(self, [valid_after], Account.pk.exists())
+
     def void_tokens(self, now: datetime) -> None:
         """Voids the access tokens of this second and before. Raises ConditionFailed when gone."""
         self.update_attributes(
@@ -204,9 +209,15 @@ class Account(Item, discriminator="account"):
         condition = cls.gsi1sk.startswith(prefix) if prefix else None
         return cls.query_page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
 
-    def set_disabled_write(self, disabled: bool) -> Update:
-        """The write that shuts the account or opens it, unless it is gone."""
-        return Update(self, [Account.disabled.set(disabled)], Account.gsi1pk == "LEARNERS")
+    def set_disabled_write(self, disabled: bool, now: datetime) -> Update:
+        """The write that shuts the account or opens it, unless it is gone.
+
+        Either voids the access tokens of this second and before: none comes back to life.
+        """
+        valid_after = Account.tokens_valid_after.set(int(now.timestamp()) + 1)
+        return Update(
+            self, [Account.disabled.set(disabled), valid_after], Account.gsi1pk == "LEARNERS"
+        )
 
     def finish_enrolment(self) -> None:
         """Notes that our making of the account is complete. Raises ConditionFailed when gone."""

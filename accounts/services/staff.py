@@ -7,6 +7,7 @@ from datetime import datetime
 from accounts import audit
 from accounts.audit import StaffMember
 from accounts.bearer import account_cache
+from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
@@ -69,7 +70,8 @@ def update_user(
             _set_disabled(user.account, disabled, lines)
         if groups is not None:
             if frozenset(groups) != user.groups:
-                transact(*audit.staff_action(by, "groups_changed", target, now=now))
+                lines = audit.staff_action(by, "groups_changed", target, now=now)
+                transact(user.account.void_tokens_write(clock.now()), *lines)
             _set_groups(user, frozenset(groups))
     except ConditionFailed as error:
         raise NotFound from error
@@ -81,11 +83,14 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
     """Shut in the table before the pool, opened after it: never half open.
 
     Also where the table says so already: a request that was cut off, or overtaken by another
-    admin's, has left the pool as it was.
+    admin's, has left the pool as it was. Before it is opened all refresh tokens end: those of a
+    shut that was cut off before the pool have not. What was issued before stays void.
     """
     if not disabled:
+        cognito_sessions.sign_out_everywhere(account.user_name)
         cognito_users.set_enabled(account.user_name, enabled=True)
-    transact(account.set_disabled_write(disabled), *lines)
+    # of this moment: a token may just have been renewed
+    transact(account.set_disabled_write(disabled, clock.now()), *lines)
     if disabled:
         cognito_users.set_enabled(account.user_name, enabled=False)
 
@@ -93,7 +98,8 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
 def _set_groups(user: User, wanted: frozenset[str]) -> None:
     """The groups are in access tokens: those made before are void, so that a loss counts too.
 
-    Also where the pool has these groups already: a request that was cut off did not come so far.
+    They are voided before as well, for a request that is cut off here. Also where the pool has
+    these groups already: a request that was cut off did not come so far.
     """
     for group in sorted(wanted - user.groups):
         cognito_users.add_to_group(user.account.user_name, group)
