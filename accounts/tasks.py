@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts.all_accounts import for_each_account
-from accounts.services.deletion import delete_unverified, resume_deletions
+from accounts.services.removal import delete_unverified, resume_deletions
 from config.clock import now
 
 

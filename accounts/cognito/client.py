@@ -44,8 +44,10 @@ class InvalidCredentials(NotAuthenticated):
     code, title = "INVALID_CREDENTIALS", "The e-mail address or the password is wrong"
 
 
-class NoSuchUser(InvalidCredentials):
-    """The pool has no such user. Shown to a client as any other wrong credentials."""
+class NoSuchUser(Conflict):
+    """The account is there and its user is not: somebody deleted it in the console."""
+
+    code, title = "USER_MISSING", "The user pool has no user for this account"
 
 
 class EmailNotVerified(PermissionDenied):

@@ -54,6 +54,13 @@ class Challenge:
     session: str
 
 
+@dataclass(frozen=True)
+class NewPasswordRequired:
+    """The password was right, but somebody else has chosen it: now one of the user's own."""
+
+    username: str
+
+
 BAD_CREDENTIALS: Errors = {
     "InvalidParameterException": InvalidCredentials,
     "NotAuthorizedException": InvalidCredentials,
@@ -63,7 +70,7 @@ BAD_CREDENTIALS: Errors = {
 }
 
 
-def sign_in(*, username: str, password: str) -> Tokens | Challenge:
+def sign_in(*, username: str, password: str) -> Tokens | Challenge | NewPasswordRequired:
     """Checks a password. `username` is the address, or the `sub`.
 
     Raises InvalidCredentials, EmailNotVerified (whatever the password: Cognito looks at the
@@ -85,6 +92,8 @@ def sign_in(*, username: str, password: str) -> Tokens | Challenge:
         return _tokens(answer)
     if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
         return Challenge(answer["ChallengeParameters"]["USER_ID_FOR_SRP"], answer["Session"])
+    if answer.get("ChallengeName") == "NEW_PASSWORD_REQUIRED":
+        return NewPasswordRequired(answer["ChallengeParameters"]["USER_ID_FOR_SRP"])
     log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
     raise UpstreamFailed
 

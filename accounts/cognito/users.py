@@ -101,7 +101,10 @@ class PoolUser:
 
     sub: str
     status: str
+    email: str
     email_verified: bool
+    first_name: str
+    last_name: str
 
 
 def find_user(username: str) -> PoolUser | None:
@@ -114,7 +117,10 @@ def find_user(username: str) -> PoolUser | None:
     return PoolUser(
         sub=str(attributes["sub"]),
         status=str(answer["UserStatus"]),
+        email=attributes.get("email", "").lower(),
         email_verified=attributes.get("email_verified") == "true",
+        first_name=attributes.get("given_name", ""),
+        last_name=attributes.get("family_name", ""),
     )
 
 
@@ -143,7 +149,7 @@ def remove_from_group(username: str, group: str) -> None:
 
 
 def groups_of(username: str) -> frozenset[str]:
-    """Which of our roles a user has."""
+    """Which of our roles a user has. Raises NoSuchUser."""
     answer = as_admin("admin_list_groups_for_user", username, {}, Limit=60)
     return ROLES.intersection(group["GroupName"] for group in answer["Groups"])
 

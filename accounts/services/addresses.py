@@ -15,7 +15,7 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.client import UserAlreadyExists
 from accounts.cognito.users import UNCONFIRMED
 from accounts.models import Account, Address
-from accounts.services import deletion
+from accounts.services import removal
 from accounts.services.unfinished import account_at
 from config.store.items import ConditionFailed, transact
 
@@ -47,21 +47,13 @@ def _take_over(learner_id: str, reservation: Address, now: datetime) -> None:
         if holder is None or _has_lost_its_user(holder):
             transact(reservation.taken_from(learner_id))
         elif holder.is_leaving_since(now - LEASE) or (
-            not holder.is_leaving and is_unproved(holder)
+            not holder.is_leaving and removal.is_unproved(holder)
         ):
-            deletion.make_way(holder, reservation=reservation, now=now)
+            removal.make_way(holder, reservation=reservation, now=now)
         else:
             raise UserAlreadyExists
     except ConditionFailed as error:  # proved, or taken by another, at this moment
         raise UserAlreadyExists from error
-
-
-def is_unproved(account: Account) -> bool:
-    """Whether the account is a sign-up of ours that nobody has confirmed."""
-    if account.email_verified:
-        return False
-    user = cognito_users.find_user(account.user_name)
-    return user is None or user.status == UNCONFIRMED
 
 
 def _has_lost_its_user(account: Account) -> bool:

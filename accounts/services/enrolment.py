@@ -25,7 +25,7 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD, UNCONFIRMED
 from accounts.models import Account, Activity, Address, Profile
-from accounts.services import deletion, registration
+from accounts.services import registration, removal
 from accounts.services.addresses import clear_left_over
 from accounts.services.unfinished import account_at
 from config import telemetry
@@ -124,7 +124,7 @@ def _reserve(email: str, *, in_place_of: Account | None, now: datetime) -> Addre
     owner = str(ULID())
     if in_place_of is not None:
         reserved = Address.reservation(email, owner=owner, now=now)
-        deletion.make_way(in_place_of, reservation=reserved, now=now)
+        removal.make_way(in_place_of, reservation=reserved, now=now)
         return reserved
     try:
         return Address.reserve(email, owner=owner, now=now)

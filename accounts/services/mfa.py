@@ -160,9 +160,9 @@ def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -
     return codes
 
 
-def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
+def session_token(challenge: Challenge, email: str | None, *, now: datetime) -> str:
     """The challenge as a text that only we can read: it stands for the right password."""
-    address = Address.of(email)
+    address = Address.of(email) if email else None
     learner_id = (address and address.learner_id) or cognito_users.find_sub(challenge.username)
     if learner_id is None:
         raise InvalidCredentials

@@ -1,18 +1,21 @@
 """A password that was forgotten, or is to be another."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts.bearer import Learner
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCode, TooManyAttempts
+from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
+from accounts.cognito.sessions import Challenge, NewPasswordRequired
+from accounts.cognito.users import FORCE_CHANGE_PASSWORD
 from accounts.limits import hit
 from accounts.models import Account, Attempts, Profile
 from accounts.services.registration import require_strong_password
-from accounts.services.sessions import reauthenticate
+from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
 from accounts.services.unfinished import account_at, password_change, user_name_at
 from config.client_info import ClientInfo
+from config.crypto import InvalidSeal, seal, unseal
 from config.problems import Conflict
 
 log = logging.getLogger("parley.accounts")
@@ -56,6 +59,47 @@ def confirm_reset(
                 username=account.learner_id, code=code, password=new_password
             )
     Attempts.at("login", email).clear()
+
+
+FIRST_PASSWORD = "first password"  # noqa: S105 - the purpose of a seal
+CHALLENGE_LASTS = timedelta(minutes=3)
+
+
+def first_password_token(challenge: NewPasswordRequired, *, now: datetime) -> str:
+    """The challenge as a text that only we can read: it stands for the temporary password."""
+    values = {"username": challenge.username}
+    return seal(FIRST_PASSWORD, values, until=now + CHALLENGE_LASTS)
+
+
+def set_first_password(
+    *, session_token: str, new_password: str, source: ClientInfo, now: datetime
+) -> SignedIn | Challenge:
+    """Replaces the temporary password that somebody else has chosen, and signs in.
+
+    Raises MfaSessionExpired where the temporary password is none any more or was given too long
+    ago; WeakPassword, InvalidCredentials.
+    """
+    try:
+        username = unseal(FIRST_PASSWORD, session_token, now=now)["username"]
+    except InvalidSeal as error:
+        raise MfaSessionExpired from error
+    user = cognito_users.find_user(username)
+    if user is None or user.status != FORCE_CHANGE_PASSWORD:
+        raise MfaSessionExpired
+    names = (user.first_name, user.last_name)
+    require_strong_password(new_password, user.email, *names, field="newPassword")
+    account = Account.of(user.sub)
+    if account is None or account.is_leaving:
+        cognito_users.set_password(user.sub, new_password)
+    else:
+        with password_change(account, "password_changed", source, now=now):
+            cognito_users.set_password(user.sub, new_password)
+    result = cognito_sessions.sign_in(username=user.sub, password=new_password)
+    if isinstance(result, NewPasswordRequired):  # at this moment, by an operator
+        raise MfaSessionExpired
+    if isinstance(result, Challenge):
+        return result
+    return complete_sign_in(result, source=source, now=now, by_mfa=False)
 
 
 def change_password(

@@ -13,10 +13,11 @@ from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials, InvalidRefreshToken, RefreshTokenReused
-from accounts.cognito.sessions import Challenge, Tokens
+from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
 from accounts.models import Account, Activity, Address, IssuedToken, Mfa
+from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
     complete,
@@ -41,21 +42,21 @@ class SignedIn:
 
 def sign_in(
     *, email: str, password: str, source: ClientInfo, now: datetime
-) -> SignedIn | Challenge:
+) -> SignedIn | Challenge | NewPasswordRequired:
     """Checks address and password.
 
     Raises InvalidCredentials, EmailNotVerified, PasswordResetRequired; TooManyRequests after too
     many failures, whatever the password.
     """
     result = check_password(email, password, source=source, now=now)
-    if isinstance(result, Challenge):
+    if not isinstance(result, Tokens):
         return result
     return complete_sign_in(result, source=source, now=now, by_mfa=False)
 
 
 def check_password(
     email: str, password: str, *, source: ClientInfo, now: datetime, username: str | None = None
-) -> Tokens | Challenge:
+) -> Tokens | Challenge | NewPasswordRequired:
     """Whether this is the password, within the limits on guessing. Raises as `sign_in`.
 
     `username` is what the pool calls the account, where one is meant.
@@ -92,6 +93,8 @@ def complete_sign_in(
     """
     claims = unverified_claims(tokens.access_token)  # straight from the pool
     learner = read_profile(claims.sub, groups=claims.groups, now=now)
+    if learner is None and adopt(claims.sub, source=source, now=now):
+        learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
     if complete_password_change(learner.account, now=now):

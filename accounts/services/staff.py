@@ -1,6 +1,7 @@
 """What our own people do with learners' accounts. Each change is in both audit trails."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,11 +10,14 @@ from accounts.audit import StaffMember
 from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
+from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock
 from config.problems import Conflict, NotFound
 from config.store.items import ConditionFailed, Write, batch_get, transact
+
+MISSING = "MISSING"
 
 
 class CannotChangeYourself(Conflict):
@@ -26,21 +30,27 @@ class AddressNotProved(Conflict):
 
 @dataclass(frozen=True)
 class User:
-    """A learner as staff see them; `groups` are the pool's, not those of an older token."""
+    """A learner as staff see them; `groups` are the pool's, not those of an older token.
+
+    `status` is the pool's word, or MISSING: then nobody can sign in.
+    """
 
     account: Account
     profile: Profile
     groups: frozenset[str]
+    status: str
 
 
 def read_user(learner_id: str) -> User:
-    """One learner: a round trip to the table, one to the pool. Raises NotFound."""
+    """One learner: a round trip to the table, two to the pool. Raises NotFound."""
     pk = learner_key(learner_id)
     items = batch_get((pk, Account.SK), (pk, Profile.SK))
     account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         raise NotFound
-    return User(account, profile, cognito_users.groups_of(account.user_name))
+    user = cognito_users.find_user(account.user_name)
+    groups = cognito_users.groups_of(account.user_name) if user else frozenset[str]()
+    return User(account, profile, groups, user.status if user else MISSING)
 
 
 def update_user(
@@ -53,12 +63,15 @@ def update_user(
 ) -> User:
     """Shuts or opens an account, gives it other groups.
 
-    Raises NotFound, CannotChangeYourself; AddressNotProved, with nothing changed, where a group
+    Raises NotFound, CannotChangeYourself; NoSuchUser, with nothing changed, where the pool has no
+    user to open or to give a group; AddressNotProved, with nothing changed, where a group
     would be added: whoever signed up may not be whom the address belongs to.
     """
     if learner_id == by.id:
         raise CannotChangeYourself
     user = read_user(learner_id)
+    if user.status == MISSING and (groups or disabled is False):
+        raise NoSuchUser
     if groups and not frozenset(groups) <= user.groups and not user.account.email_verified:
         raise AddressNotProved("The owner of the address has to verify it first.")
     target = f"users/{learner_id}"
@@ -92,7 +105,8 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
     # of this moment: a token may just have been renewed
     transact(account.set_disabled_write(disabled, clock.now()), *lines)
     if disabled:
-        cognito_users.set_enabled(account.user_name, enabled=False)
+        with suppress(NoSuchUser):
+            cognito_users.set_enabled(account.user_name, enabled=False)
 
 
 def _set_groups(user: User, wanted: frozenset[str]) -> None:
