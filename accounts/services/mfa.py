@@ -17,6 +17,7 @@ from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
+    InvalidCode,
     InvalidCredentials,
     InvalidMfaCode,
     MfaCodeUsed,
@@ -89,6 +90,14 @@ def enable(
 ) -> list[str]:
     """Turns the second step on by the app's first code; returns the backup codes.
 
+    The secret that is verified is the secret that is kept, however many are being set up at once:
+
+    1. The code fits the secret that we have. 2. Secret and backup codes are kept; as the account
+    does not say so yet, nobody asks for them. 3. The pool verifies the code with the secret it has.
+    4. The account says that the second step is on, if the secret of 2 is still the one. Cut off
+    after 3: the pool asks for a code at the next sign-in, and the account follows
+    (`sessions.complete_sign_in`), with the secret of 2.
+
     Raises MfaAlreadyEnabled, MfaNotEnabled before `set_up`, InvalidCode, PasswordSignInNeeded,
     TooManyRequests.
     """
@@ -98,15 +107,17 @@ def enable(
     if stored is None or stored.pending is None:
         raise MfaNotEnabled("Ask for a secret first")
     hit("mfa_account", learner_id, now=now)
+    secret = aws.kms_decrypt(stored.pending, owner=learner_id)
+    if code not in totp.codes_around(secret, now.timestamp()):
+        raise InvalidCode
+    kept, codes = stored.pending, totp.new_backup_codes()
+    try:
+        stored.try_pending(kept, {fingerprint(CODES, code) for code in codes})
+    except ConditionFailed as error:
+        raise InvalidCode from error
     cognito_users.verify_totp_secret(access_token, code)
     cognito_users.set_mfa(account.user_name, enabled=True)
-    codes = totp.new_backup_codes()
-    actions = [
-        Mfa.secret.set(stored.pending),
-        Mfa.pending.remove(),
-        Mfa.unused.set({fingerprint(CODES, code) for code in codes}),
-    ]
-    write = Update(stored, actions, Mfa.pending == stored.pending)
+    write = Update(Mfa.at(learner_id), [Mfa.pending.remove()], Mfa.secret == kept)
     try:
         _set_enabled(account, write, "mfa_enabled", source, now, on=True)
     except ConditionFailed as error:  # at this moment, by another request
