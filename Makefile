@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast bench-client contract lint audit package deploy undeploy schema clean
+.PHONY: help setup run test test-fast bench-client contract lint audit capacity package deploy undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -70,6 +70,9 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff format --check
 	@$(RUN)mypy
 	@$(RUN)lint-imports
+
+capacity: setup .uv/dynamodb/.ready ## What the table costs, in units and bytes, and what is promised of it
+	@$(RUN)python -m tests.benchmarks.capacity
 
 audit: setup ## What checkov thinks of the templates; exceptions stand beside their resources
 	@$(UV) tool run --quiet --system-certs checkov@3.3.30 --compact --quiet --skip-download --framework cloudformation \

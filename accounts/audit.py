@@ -6,7 +6,7 @@ from typing import Literal
 
 from accounts.models import Activity
 from config.client_info import ClientInfo
-from config.store.items import Put, Write
+from config.store.transactions import Put, Write
 
 Action = Literal[
     "signed_up",

@@ -1,12 +1,23 @@
-"""Who calls: the learner of the access token in `Authorization: Bearer …` (RFC 6750)."""
+"""Who calls, what they may do, and how often: DRF's policies of every view.
 
-from typing import TYPE_CHECKING
+The caller is the learner of the access token in `Authorization: Bearer …` (RFC 6750).
+"""
 
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
 from accounts.tokens import InvalidToken, bearer
 from config.client_info import client_info_of
+from config.problems import BEARER
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
@@ -48,4 +59,107 @@ class BearerAuthentication(BaseAuthentication):
         return authenticate(token), None
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="parley"'
+        return BEARER
+
+
+# --- Permissions ----------------------------------------------------------------------------------
+
+STAFF = frozenset({"staff", "admin"})
+
+
+def is_staff(request: Request) -> bool:
+    """Whether the caller is in one of the groups of our own people."""
+    return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
+
+
+class IsStaff(BasePermission):
+    """Staff may read and write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return is_staff(request)
+
+
+class IsAdmin(BasePermission):
+    """Admins alone."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return "admin" in getattr(request.user, "groups", ())
+
+
+class StaffReadAdminsWrite(BasePermission):
+    """Staff may read; admins may write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method in SAFE_METHODS:
+            return is_staff(request)
+        return "admin" in getattr(request.user, "groups", ())
+
+
+class IsLearner(BasePermission):
+    """Anyone with a valid access token."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.user is not None
+
+
+class ReadOrStaff(BasePermission):
+    """Anyone may read, with a token or without; staff may write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        # A method that the view does not have is 405 to everyone.
+        return request.method in SAFE_METHODS or view.action is None or is_staff(request)
+
+
+class ReadOrLearner(BasePermission):
+    """Anyone may read, with a token or without; learners may write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.method in SAFE_METHODS or view.action is None or request.user is not None
+
+
+# --- Throttling -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Buckets:
+    """A bucket of tokens for each caller: `burst` at most, refilled by `per_s` each second.
+
+    Kept by each process for itself, approximate and free: it protects the process from a client
+    that runs wild. What must hold over all processes is counted in the table (`accounts.limits`);
+    floods are for API Gateway and WAF.
+    """
+
+    per_s: float
+    burst: int
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def wait_s(self, caller: str) -> float:
+        """Takes a token; 0, or the seconds until there is one."""
+        now = self.clock()
+        left, seen_at = self._known.get(caller, (float(self.burst), now))
+        left = min(self.burst, left + (now - seen_at) * self.per_s)
+        if left < 1:
+            return (1 - left) / self.per_s
+        if len(self._known) >= self.most:
+            self._known.clear()
+        self._known[caller] = (left - 1, now)
+        return 0.0
+
+
+buckets = Buckets(settings.THROTTLE_PER_S, settings.THROTTLE_BURST)
+
+
+class Throttle(BaseThrottle):
+    """DRF's hook: by learner, else by source."""
+
+    _wait_s = 0.0
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        learner = getattr(request.user, "id", None)
+        self._wait_s = buckets.wait_s(learner or client_info_of(request.META).network)
+        return self._wait_s == 0
+
+    def wait(self) -> float:
+        return math.ceil(self._wait_s)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from config.formats import unique_members
 from config.problems import NotAuthenticated, ServiceUnavailable
 
 ALGORITHM = "RS256"
@@ -241,16 +242,10 @@ def _object(part: str) -> dict[str, Any]:
     """One base64url part as a JSON object whose names are unique."""
     try:
         members = json.loads(
-            urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_unique
+            urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=unique_members
         )
     except (ValueError, RecursionError) as error:
         raise InvalidToken from error
     if not isinstance(members, dict):
         raise InvalidToken
     return members
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError("a name stands twice")
-    return dict(pairs)

@@ -1,18 +1,23 @@
 """AWS clients: made when first used, shared by all threads, with explicit limits on waiting.
 
-botocore is used without boto3: its resources are not needed, and it loads faster. Secrets at
+A client of our own (`config.aws_json`) makes most calls; `PARLEY_AWS_CLIENT=botocore` returns to
+botocore for all of them, and `own` forgoes the questions that `uses_own_client` asks. botocore is
+used without boto3: its resources are not needed, and it loads faster. Secrets at
 rest are encrypted by the stack's KMS key; our own function is invoked for work apart.
 """
 
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -23,10 +28,10 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from config import https, own_client
-from config.aws_json import AwsJson
+from config import https
+from config.aws_json import AwsJson, Keys
 from config.problems import ServiceTimeout, ServiceUnavailable, UpstreamFailed
-from config.stack import stack
+from config.stack import Stack, stack
 from config.telemetry import deadline, record_call
 
 log = logging.getLogger("parley.vault")
@@ -60,6 +65,20 @@ THROTTLES = frozenset(
 )
 
 
+# What a start and a learner's requests call: service → target and version of its protocol.
+OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
+
+CLIENT_SETTING = "PARLEY_AWS_CLIENT"
+# Variables by which botocore would call elsewhere, or on another way.
+ASKS_FOR_BOTOCORE = re.compile(
+    r"AWS_(ENDPOINT_URL(_\w+)?|USE_FIPS_ENDPOINT|USE_DUALSTACK_ENDPOINT)|(HTTPS|ALL)_PROXY",
+    re.IGNORECASE,
+)
+# Regions whose hosts are below amazonaws.com and vouched for by Amazon's roots; not China's, nor
+# those of governments and their services. botocore's own pattern (partitions.json).
+REGIONS = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
+
+
 class Throttled(ServiceUnavailable):
     """AWS has refused the call because there were too many: it did nothing."""
 
@@ -87,13 +106,59 @@ def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
 @cache
 def own(service: str) -> AwsJson | None:
     """Our own client of a service; None where botocore calls it."""
-    return own_client.client(
+    where = stack()
+    if service not in OWN_SERVICES or not uses_own_client(where):
+        return None
+    target, version = OWN_SERVICES[service]
+    return AwsJson(
         service,
-        stack(),
+        target,
+        version,
+        region=where.region,
+        endpoint_url=where.endpoint_url,
+        keys=_local_keys if where.endpoint_url else _keys,
         connect_timeout_s=CONNECT_TIMEOUT_S,
         read_timeout_s=READ_TIMEOUT_S,
         before_try=_within_deadline,
     )
+
+
+def uses_own_client(where: Stack) -> bool:
+    """Whether our own client may call. Raises ValueError for a setting that is neither."""
+    setting = os.environ.get(CLIENT_SETTING)
+    if setting:
+        if setting not in ("botocore", "own"):
+            raise ValueError(f"{CLIENT_SETTING} must be botocore or own")
+        return setting == "own"
+    if where.endpoint_url:  # an embedded AWS, or DynamoDB Local
+        parts = urlsplit(where.endpoint_url)
+        return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return (
+        _keys() is not None  # else a profile has them, or ECS, EKS or SnapStart, and they expire
+        and bool(REGIONS.fullmatch(where.region))
+        and not any(
+            ASKS_FOR_BOTOCORE.fullmatch(name) for name, value in os.environ.items() if value
+        )
+        and not _configuration().exists()
+    )
+
+
+def _keys() -> Keys | None:
+    """The keys that Lambda gives a function; read anew each time, as botocore does."""
+    found = os.environ
+    if "AWS_ACCESS_KEY_ID" not in found or "AWS_SECRET_ACCESS_KEY" not in found:
+        return None
+    token = found.get("AWS_SESSION_TOKEN", "")
+    return Keys(found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], token)
+
+
+def _local_keys() -> Keys:
+    return _keys() or Keys("local", "local")  # which no real account knows
+
+
+def _configuration() -> Path:
+    """botocore's file, which may say all that the variables do; there is none on Lambda."""
+    return Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))
 
 
 @cache
@@ -141,7 +206,7 @@ def client(service: str) -> Any:
 def _trusted() -> str | None:
     """The file of roots for botocore; None for what it takes itself, where AWS has others."""
     where = stack()
-    amazons = where.endpoint_url is None and own_client.REGIONS.fullmatch(where.region)
+    amazons = where.endpoint_url is None and REGIONS.fullmatch(where.region)
     return str(https.bundle()) if amazons else None
 
 

@@ -2,7 +2,7 @@
 
 botocore costs a start 200 ms and a call 3 ms; this costs 30 and 0.6. It does what botocore does in
 its standard retry mode, raises the same exceptions and answers the same dictionaries: the same
-tests run over both (tests/test_aws_json.py). `config/own_client.py` says when it is used, and
+tests run over both (tests/test_aws_json.py). `config/aws.py` says when it is used, and
 docs/adr/0008-own-client.md why. AWS: "Signature Version 4", "DynamoDB low-level API".
 """
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,14 +28,14 @@ from rest_framework.versioning import AcceptHeaderVersioning
 from ulid import ULID
 
 from config import problems
-from config.problems import FieldError, Problem
+from config.formats import DuplicateNameError, unique_members
+from config.problems import PROBLEM_JSON, FieldError, Problem
 from config.telemetry import Call, calls, deadline, request_id
 
 log = logging.getLogger("parley.http")
 
 # API Gateway gives up after 29 s (AWS: "Amazon API Gateway quotas"), a cold start among them.
 ANSWER_WITHIN_S = 27
-PROBLEM_JSON = "application/problem+json"
 SECRET_PARTS = {"token"}  # the names that routes give to what only its owner may know
 LONGEST_ID = 36  # a UUID's letters; tokens have 43 and more
 WHOLE = "(request)"  # the field named where no single one is wrong
@@ -80,7 +79,12 @@ class Parser(JSONParser):
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:  # UTF-8 whatever a charset says (RFC 8259, 8.1 and 11)
             text = stream.read().decode()
-            return json.loads(text, object_pairs_hook=_object, parse_constant=strict_constant)
+            return json.loads(
+                text, object_pairs_hook=unique_members, parse_constant=strict_constant
+            )
+        except DuplicateNameError as error:
+            message = "This name stands twice."
+            raise problems.ValidationFailed.of(error.name, "duplicate_name", message) from error
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno}"
             raise problems.MalformedRequest(f"The body is not JSON from {where} on") from error
@@ -90,15 +94,6 @@ class Parser(JSONParser):
             raise problems.MalformedRequest("The body is nested too deeply") from error
         except ValueError as error:
             raise problems.MalformedRequest("The body has a number that JSON has not") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Of a name that stands twice we could only guess which value was meant."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise problems.ValidationFailed.of(twice, "duplicate_name", "This name stands twice.")
-    return members
 
 
 class Versioning(AcceptHeaderVersioning):
@@ -131,13 +126,8 @@ def as_problem(error: Exception) -> Problem:
     return problems.InternalError()
 
 
-def _document(problem: Problem, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    headers = {}
-    if problem.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="parley"'
-    if problem.retry_after_s is not None:
-        headers["Retry-After"] = str(problem.retry_after_s)
-    return problem.body() | {"instance": path, "requestId": request_id.get()}, headers
+def _document(problem: Problem, path: str) -> dict[str, Any]:
+    return problem.body() | {"instance": path, "requestId": request_id.get()}
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -146,8 +136,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(problem, problems.InternalError):
         log.exception("unhandled", exc_info=error)
     _let_json_be_written(context)
-    body, headers = _document(problem, context["request"].path)
-    return Response(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+    return Response(
+        _document(problem, context["request"].path),
+        status=problem.status,
+        headers=problem.headers(),
+        content_type=PROBLEM_JSON,
+    )
 
 
 def _let_json_be_written(context: dict[str, Any]) -> None:
@@ -161,8 +155,12 @@ def _let_json_be_written(context: dict[str, Any]) -> None:
 
 def problem_response(problem: Problem, path: str) -> HttpResponse:
     """A problem document outside DRF's views."""
-    body, headers = _document(problem, path)
-    return JsonResponse(body, status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+    return JsonResponse(
+        _document(problem, path),
+        status=problem.status,
+        headers=problem.headers(),
+        content_type=PROBLEM_JSON,
+    )
 
 
 # The first words of the addresses that people open in browsers.

@@ -32,6 +32,7 @@ with _loading():
     from django.urls import URLResolver, get_resolver
     from django.utils.module_loading import import_string
 
+    from config.problems import PROBLEM_JSON
     from config.wsgi import application
 
 Event = dict[str, Any]
@@ -42,7 +43,7 @@ TEXT_TYPES = (
     "text/",
     "application/json",
     "application/javascript",
-    "application/problem+json",
+    PROBLEM_JSON,
     "application/vnd.oai.openapi",
     "image/svg+xml",
 )

@@ -15,12 +15,12 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework import serializers
 from rest_framework.fields import empty
 
+from config.formats import ULID_OR_UUID
 from config.operations import Operation
-from config.problems import NotFound, Problem, ValidationFailed
-from config.serializers import ULID_OR_UUID, Serializer
+from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
+from config.serializers import ProblemSerializer, Serializer
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
@@ -59,6 +59,7 @@ TAGS = {
     "auth": "Sign-up, sign-in, tokens, the second step, passwords, addresses",
     "profile": "The learner's own page, its export and its end",
     "decks": "Sets of cards with limits of their own",
+    "changes": "What has changed since a device was here last, and what it changed offline",
     "flashcards": "What is studied: cards, the queue, reviews one by one, files in and out",
     "notes": "What several cards are made of: reversed and cloze",
     "reviews": "The study log, and what was studied offline",
@@ -79,7 +80,8 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "reviews", "scheduler", "statistics", "starter-decks"),
+        *("decks", "flashcards", "notes", "reviews", "changes"),
+        *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
     "Plan": ["events", "reminders", "calendar", "unsubscribe"],
@@ -94,7 +96,6 @@ IF_MATCH = OpenApiParameter(
     description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
 )
 
-PROBLEM_JSON = "application/problem+json"
 LOCATION = {"Location": {"schema": {"type": "string", "format": "uri"}}}
 WAIT = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
 SCHEME = {"WWW-Authenticate": {"schema": {"type": "string"}}}
@@ -110,25 +111,6 @@ def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
     return {"operationId": operation_id, "requestBody": body}
-
-
-class FieldErrorSerializer(Serializer):
-    field = serializers.CharField(help_text="Wire name, dotted inside lists and objects")
-    code = serializers.CharField()
-    message = serializers.CharField()
-
-
-class ProblemSerializer(Serializer):
-    """RFC 9457 problem details. `code` is stable; `detail` is for people."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    instance = serializers.CharField()
-    code = serializers.CharField()
-    request_id = serializers.CharField()
-    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 class Schema(AutoSchema):

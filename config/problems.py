@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+PROBLEM_JSON = "application/problem+json"
+BEARER = 'Bearer realm="parley"'
+
 
 @dataclass(frozen=True)
 class FieldError:
@@ -53,6 +56,15 @@ class Problem(Exception):
         if self.errors:
             body["errors"] = [asdict(error) for error in self.errors]
         return body
+
+    def headers(self) -> dict[str, str]:
+        """The headers that the status asks for."""
+        headers = {}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = BEARER
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(self.retry_after_s)
+        return headers
 
 
 class ValidationFailed(Problem):

@@ -5,12 +5,9 @@ would then be stored or dropped in silence. Queries and the parts of a multipart
 the checks of types apply to JSON alone.
 """
 
-import re
 from collections.abc import Mapping
-from datetime import datetime
-from functools import cache
+from datetime import date, datetime
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
 from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field
@@ -18,15 +15,18 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.utils import html
 
-from config.text import VISIBLE
+from config.formats import (
+    LANGUAGE_TAG,
+    LOCAL_TIME,
+    RFC3339,
+    ULID_OR_UUID,
+    VISIBLE,
+    UnknownZoneError,
+    wire_name,
+    zone_named,
+)
 
 UNKNOWN = "There is no such field."
-
-
-def wire_name(name: str) -> str:
-    """`first_name` → `firstName`."""
-    head, *rest = name.split("_")
-    return head + "".join(word.title() for word in rest)
 
 
 class _WireNames(serializers.SerializerMetaclass):
@@ -74,9 +74,11 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
         return values
 
 
-def validated_body(serializer_class: type[Serializer], data: Any) -> dict[str, Any]:
-    """A request's body as the serializer's values. Raises ValidationError."""
-    serializer = serializer_class(data=data)
+def validated_body(
+    serializer_class: type[Serializer], data: Any, *, partial: bool = False
+) -> dict[str, Any]:
+    """A request's body as the serializer's values, named as in Python. Raises ValidationError."""
+    serializer = serializer_class(data=data, partial=partial)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
 
@@ -126,9 +128,6 @@ class PatternField(TextField):
         self.validators.append(RegexValidator(rf"^(?:{pattern})$(?!\n)", message, "invalid"))
 
 
-ULID_OR_UUID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-
-
 class IdField(PatternField):
     """A ULID (upper case) or a UUID (lower case), as a client may make it."""
 
@@ -169,21 +168,46 @@ class BooleanField(serializers.BooleanField):
         return bool(super().to_internal_value(data))
 
 
-RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
-
-
 class InstantField(serializers.DateTimeField):
-    """An instant with its offset (RFC 3339), to the microsecond; answered in UTC."""
+    """An instant with its offset (RFC 3339), to the microsecond; answered in UTC.
+
+    `years` are the first and the last that are taken, in UTC: far enough from the ends of
+    Python's calendar for every zone and every sum of a rule.
+    """
+
+    years = (1900, 2399)
 
     def to_internal_value(self, value: Any) -> datetime:
         if not isinstance(value, str) or not RFC3339.fullmatch(value):
             self.fail("invalid", format="YYYY-MM-DDThh:mm:ss[.uuuuuu](Z|±hh:mm)")
-        return super().to_internal_value(value.upper())
+        try:
+            at = super().to_internal_value(value.upper())
+        except OverflowError:  # before year 1 or after 9999, in UTC
+            raise _out_of_range("an instant", self.years) from None
+        if not self.years[0] <= at.year <= self.years[1]:
+            raise _out_of_range("an instant", self.years)
+        return at
 
 
-zones = cache(available_timezones)  # it walks the zone files
+class SecondField(InstantField):
+    """An instant to the second; fractions, as browsers write them, are dropped."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        return super().to_internal_value(value).replace(microsecond=0)
+
+
+class DateField(serializers.DateField):
+    """A date within the same years as instants."""
+
+    def to_internal_value(self, value: Any) -> date:
+        day = super().to_internal_value(value)
+        if not InstantField.years[0] <= day.year <= InstantField.years[1]:
+            raise _out_of_range("a date", InstantField.years)
+        return day
+
+
+def _out_of_range(thing: str, years: tuple[int, int]) -> ValidationError:
+    return ValidationError(f"Give {thing} from {years[0]} to {years[1]}.", "out_of_range")
 
 
 @extend_schema_field({"type": "string", "format": "iana-time-zone", "example": "Europe/Lisbon"})
@@ -196,9 +220,31 @@ class ZoneField(TextField):
 
     def to_internal_value(self, data: Any) -> str:
         name = super().to_internal_value(data)
-        if name not in zones():
-            raise ValidationError("Give an IANA time zone, e.g. Europe/Lisbon.", "unknown_zone")
+        try:
+            zone_named(name)
+        except UnknownZoneError:
+            message = "Give an IANA time zone, e.g. Europe/Lisbon."
+            raise ValidationError(message, "unknown_zone") from None
         return name
+
+
+class LanguageField(PatternField):
+    """A language tag (BCP 47), e.g. `es` or `pt-BR`."""
+
+    sample = "pt-BR"
+
+    def __init__(self, **kwargs: Any) -> None:
+        message = "Give a language tag, e.g. es or pt-BR."
+        super().__init__(LANGUAGE_TAG, message, max_length=35, **kwargs)
+
+
+class LocalTimeField(PatternField):
+    """A time of day, `22:00`."""
+
+    sample = "22:00"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(LOCAL_TIME, "Give a time as HH:MM.", max_length=5, **kwargs)
 
 
 # An exact one (RFC 3986, with a name for a host), so that the schema says all of it.
@@ -217,3 +263,32 @@ class HttpsUrlField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(HTTPS, "Give an https address.", max_length=2048, **kwargs)
+
+
+def optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:
+    """A field that is null where it is left out."""
+    return field(default=None, allow_null=True, **kwargs)
+
+
+class FieldErrorSerializer(Serializer):
+    field = serializers.CharField(help_text="Wire name, dotted inside lists and objects")
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ItemProblemSerializer(Serializer):
+    """Why one item was rejected, as the problem document of a request with it alone."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
+
+
+class ProblemSerializer(ItemProblemSerializer):
+    """RFC 9457 problem details. `code` is stable; `detail` is for people."""
+
+    instance = serializers.CharField()
+    request_id = serializers.CharField()

@@ -97,8 +97,8 @@ CORS_PREFLIGHT_MAX_AGE = 7200
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["config.permissions.IsLearner"],
-    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.Throttle"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.authentication.IsLearner"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.authentication.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["config.http.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["config.http.Parser"],
     "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
@@ -135,8 +135,8 @@ SPECTACULAR_SETTINGS = {
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
-        "CefrLevel": "accounts.api.serializers.LEVELS",
-        "NoteType": "learning.api.notes.TYPES",
+        "CefrLevel": "config.formats.CEFR_LEVELS",
+        "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.scenarios.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },

@@ -43,7 +43,15 @@ urlpatterns = [
     ),
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front.urls", "", "mails"),
-    lazy_include("reminders.urls", "calendar", "deliveries", "events", "reminders", "unsubscribe"),
+    lazy_include(
+        "reminders.urls",
+        "calendar",
+        "changes",
+        "deliveries",
+        "events",
+        "reminders",
+        "unsubscribe",
+    ),
 ]
 
 handler400 = "config.http.bad_request"

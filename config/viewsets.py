@@ -1,23 +1,69 @@
 """The base of the views: what comes in validated, the caller by id, versions by `If-Match`."""
 
 import re
+from collections.abc import Callable
 from inspect import getattr_static
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
+from rest_framework import status
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import ViewSetMixin
 
+from config.clock import now
+from config.formats import ULID_OR_UUID
 from config.http import PassThroughRenderer
+from config.pagination import ListQuerySerializer, decode_cursor, paginated_response
 from config.problems import NotFound, ValidationFailed
-from config.serializers import ULID_OR_UUID, QuerySerializer, Serializer
+from config.serializers import QuerySerializer, Serializer, validated_body
+from config.store.items import Page
 
 T = TypeVar("T")
 
 
-class Resource(ViewSet):
+class View(APIView):
+    """The base of the views: the caller by id, validated input, pages of results."""
+
+    @property
+    def learner_id(self) -> str:
+        """The caller's id (Cognito's `sub`)."""
+        return str(cast("Any", self.request.user).id)
+
+    def validated_body(
+        self, serializer_class: type[Serializer], *, partial: bool = False
+    ) -> dict[str, Any]:
+        """The validated body, named as in Python. Raises ValidationError."""
+        return validated_body(serializer_class, self.request.data, partial=partial)
+
+    def validated_query(self, serializer_class: type[QuerySerializer]) -> dict[str, Any]:
+        """The validated query parameters. Raises ValidationError."""
+        return serializer_class(self.request.query_params).values()
+
+    def paginated(
+        self,
+        read: Callable[..., Page[Any]],
+        *key: str,
+        serializer_class: type[Serializer],
+        query: type[QuerySerializer] = ListQuerySerializer,
+    ) -> Response:
+        """The page that the query asks for: `read(*key, start=…, limit=…)` and its filters."""
+        filters = self.validated_query(query)
+        start = decode_cursor(self.request, filters.pop("cursor", None))
+        return paginated_response(
+            self.request, read(*key, **filters, start=start), serializer_class
+        )
+
+
+class AnonymousView(View):
+    """A view for callers without a token."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+
+class Resource(ViewSetMixin, View):
     """A view set whose items have ids as clients may make them."""
 
     lookup_field = "id"
@@ -32,22 +78,53 @@ class Resource(ViewSet):
         attributes = (getattr_static(cls, name) for name in dir(cls))
         return [method for method in attributes if hasattr(method, "mapping")]
 
+
+class ItemViewSet(Resource):
+    """The parts of a view set of items that are made, edited and deleted.
+
+    A resource writes those of `list`, `create`, `retrieve`, `update`, `partial_update` and
+    `destroy` that it has, each with its `@operation`: a method that stood here would be a route of
+    every resource. Services take what is handed on here as keywords, and `now`.
+    """
+
+    serializer_class: ClassVar[type[Serializer]]
+    """Shows an item, and reads what replaces or changes it."""
+    create_serializer_class: ClassVar[type[Serializer]]
+    """Reads a new item, whose `id` the client may have made: sent again it is made once."""
+
     @property
-    def learner_id(self) -> str:
-        """The caller's id (Cognito's `sub`)."""
-        return str(cast("Any", self.request.user).id)
+    def caller(self) -> dict[str, Any]:
+        """The keywords by which services know who calls."""
+        return {"learner_id": self.learner_id}
 
-    def validated_body(
-        self, serializer_class: type[Serializer], *, partial: bool = False
-    ) -> dict[str, Any]:
-        """The validated body, named as in Python. Raises ValidationError."""
-        serializer = serializer_class(data=self.request.data, partial=partial)
-        serializer.is_valid(raise_exception=True)
-        return dict(serializer.validated_data)
+    def answer(self, item: Any, code: int = status.HTTP_200_OK) -> Response:
+        """An item with its version as the entity tag."""
+        return with_etag(Response(self.serializer_class(item).data, code), int(item.version))
 
-    def validated_query(self, serializer_class: type[QuerySerializer]) -> dict[str, Any]:
-        """The validated query parameters. Raises ValidationError."""
-        return serializer_class(self.request.query_params).values()
+    def apply(
+        self, service: Callable[..., Any], code: int = status.HTTP_200_OK, **arguments: Any
+    ) -> Response:
+        """The item that a service answers with."""
+        return self.answer(service(**self.caller, **arguments, now=now()), code)
+
+    def create_item(self, service: Callable[..., Any]) -> Response:
+        """201 with the item that a service makes of the body."""
+        fields = self.validated_body(self.create_serializer_class)
+        return self.apply(service, status.HTTP_201_CREATED, fields=fields)
+
+    def update_item(
+        self, service: Callable[..., Any], *, partial: bool = False, **key: Any
+    ) -> Response:
+        """The item as a service changes it by the body, at the version that `If-Match` demands."""
+        changes = self.validated_body(self.serializer_class, partial=partial)
+        version = if_match_version(self.request)
+        return self.apply(service, **key, changes=changes, expected_version=version)
+
+    def delete_item(self, service: Callable[..., None], **arguments: Any) -> Response:
+        """204 once a service has deleted the item, at the version that `If-Match` demands."""
+        version = if_match_version(self.request)
+        service(**self.caller, **arguments, expected_version=version, now=now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def get_or_404(item: T | None) -> T:
@@ -79,11 +156,9 @@ def with_etag(response: Response, version: int) -> Response:
     return response
 
 
-class PublicView(APIView):
+class PublicView(AnonymousView):
     """A view without a caller that answers in one format, whatever is asked for."""
 
-    authentication_classes = ()
-    permission_classes = ()
     renderer_classes = (PassThroughRenderer,)
 
     def perform_content_negotiation(

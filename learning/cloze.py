@@ -6,7 +6,7 @@ Pure rules: text comes in, text goes out. The syntax is Anki's, without clozes i
 import re
 from dataclasses import dataclass
 
-from config.text import is_visible
+from config.formats import is_visible
 
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
 # Each part ends at the first `::` or `}}`, so that nothing is read twice: time is as the length.

@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
+from config import formats
 from reminders.rrule import (
     DAY,
     LAST_YEAR,
@@ -246,18 +246,11 @@ def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
-@lru_cache(maxsize=256)
 def zone_named(name: str) -> ZoneInfo:
-    """The IANA zone of that name.
-
-    Raises ZoneUnknownError, also for what a system's zone folder holds beside the zones: `right/`
-    counts leap seconds, `localtime` is the server's own.
-    """
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}", name):
-        raise ZoneUnknownError("This is not the name of an IANA time zone.")
+    """The IANA zone of that name. Raises ZoneUnknownError."""
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return formats.zone_named(name)
+    except formats.UnknownZoneError as error:
         raise ZoneUnknownError("This is not the name of an IANA time zone.") from error
 
 

@@ -9,7 +9,7 @@ import re
 from calendar import isleap, monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 MAX_RULE_LENGTH = 512
@@ -18,6 +18,7 @@ MAX_COUNT = 3_660
 MAX_INTERVAL = 1_000
 LAST_YEAR = 2399
 LAST_DAY = date(LAST_YEAR, 12, 31)
+LAST_SECOND = datetime(LAST_YEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 DAY = timedelta(days=1)
@@ -169,12 +170,16 @@ def _positive(name: str, text: str, high: int) -> int:
 
 
 def _until(text: str) -> date | datetime:
+    """The end of a rule, no later than the last day on which anything can take place.
+
+    Exporters write "for ever" as the end of the year 9999.
+    """
     if not re.fullmatch(r"[0-9]{8}(T[0-9]{6}Z)?", text):
         raise RuleSyntaxError("UNTIL is a date, 20270131, or an instant in UTC, 20270131T090000Z.")
     try:
         if len(text) == len("20270131"):
-            return date.fromisoformat(text)
-        return datetime.fromisoformat(text)
+            return min(date.fromisoformat(text), LAST_DAY)
+        return min(datetime.fromisoformat(text), LAST_SECOND)
     except ValueError as error:
         raise RuleSyntaxError("UNTIL names a day or time that does not exist.") from error
 

@@ -4,12 +4,14 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from reminders.api.calendar import CalendarAddressView, CalendarFeedView, CalendarRotationView
+from reminders.api.changes import ChangeViewSet
 from reminders.api.deliveries import FailedDeliveryViewSet
 from reminders.api.events import EventViewSet
 from reminders.api.reminders import ReminderViewSet
 from reminders.api.unsubscribe import UnsubscribeView
 
 router = SimpleRouter(trailing_slash=False)
+router.register("changes", ChangeViewSet, "change")
 router.register("deliveries", FailedDeliveryViewSet, "delivery")
 router.register("events", EventViewSet, "event")
 router.register("reminders", ReminderViewSet, "reminder")

@@ -143,6 +143,14 @@ def joao(table: None) -> Caller:
     return make_learner("joao")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_rests() -> Iterator[None]:
+    """Large transactions leave no room for others between them: there are none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("config.store.retrying.BETWEEN_S", 0)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_stage() -> Iterator[None]:
     """A request through the gateway leaves its stage as the prefix of this thread's addresses."""

@@ -16,8 +16,10 @@ words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=3, max_size=12)
 
 DEMO = {"email": "learner@parley.example", "password": "parley-demo-1"}
 
+ZONES = sorted(name for name in available_timezones() if name not in ("Factory", "localtime"))
+
 schemathesis.openapi.format("date-time", instants)
-schemathesis.openapi.format("iana-time-zone", st.sampled_from(sorted(available_timezones())))
+schemathesis.openapi.format("iana-time-zone", st.sampled_from(ZONES))
 schemathesis.openapi.format("uri", words.map(lambda word: f"https://{word}.example.org/{word}"))
 schemathesis.openapi.format("password", st.tuples(words, words).map("-9-".join))
 

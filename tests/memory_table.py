@@ -3,7 +3,7 @@
 It answers what the service sends over the wire, so that everything of ours runs as it is, and it
 can fail as AWS does and no emulator will: conflicts of transactions, throttling, answers lost
 after the write. `tests/test_memory_table.py` holds it against DynamoDB Local. Not here: paths into
-documents, projections, streams, capacity of indexes; who asks for one is refused.
+documents, streams, capacity of indexes; who asks for one is refused.
 """
 
 import base64
@@ -12,6 +12,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from threading import RLock
 from typing import Any
 from uuid import uuid4
@@ -29,6 +30,7 @@ from tests.memory_expressions import (
     placeholders,
     updated,
 )
+from tests.template import table_definition
 from tests.wire import operation_of, replaced
 
 Body = dict[str, Any]
@@ -163,7 +165,8 @@ class MemoryTable:
                 if (at := [item[name]["S"] for name in order]) != after
                 and (at < after) == backwards
             ]
-        return self._page(body, found, given, {*KEYS, *INDEXES[index]})
+        shown = [projected(index, item) for item in found]
+        return self._page(body, shown, given, {*KEYS, *INDEXES[index]})
 
     def _partitions(self, index: str | None, given: Answer) -> list[dict[str, Raw]]:
         if index == "gsi1":
@@ -307,6 +310,24 @@ class MemoryTable:
         if wrong := used ^ {*names, *values}:
             raise Invalid(f"Not both used and defined in expressions: {wrong}")
         return names | {name: stored(value) for name, value in values.items()}
+
+
+@cache
+def _projections() -> dict[str | None, frozenset[str] | None]:
+    """The attributes that each index holds; None is all of them."""
+    found: dict[str | None, frozenset[str] | None] = {None: None}
+    for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        for index in table_definition()[kind]:
+            held, name = index["Projection"], index["IndexName"]
+            names = {*KEYS, *INDEXES[name], *held.get("NonKeyAttributes", ())}
+            found[name] = None if held["ProjectionType"] == "ALL" else frozenset(names)
+    return found
+
+
+def projected(index: str | None, item: Raw) -> Raw:
+    """What an index holds of an item."""
+    names = _projections()[index]
+    return item if names is None else {n: value for n, value in item.items() if n in names}
 
 
 def stored(value: Value) -> Value:

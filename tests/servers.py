@@ -19,7 +19,7 @@ import pytest
 from accounts import verification
 from accounts.cognito import sessions
 from accounts.services import removal
-from config import aws, http, own_client, stack
+from config import aws, http, stack
 from config.ops import cloudformation, local_aws
 from config.store import connection, items
 from learning.services import imports
@@ -48,7 +48,7 @@ def using(found: stack.Stack, *, home: Path | None = None) -> Iterator[stack.Sta
             name = f"PARLEY_{field.upper()}"
             patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
         be_patient(patch)
-        patch.setenv(own_client.SETTING, "own")  # whatever the environment says of proxies
+        patch.setenv(aws.CLIENT_SETTING, "own")  # whatever the environment says of proxies
         forget_clients()
         yield found
     forget_clients()

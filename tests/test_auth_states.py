@@ -2,9 +2,9 @@
 
 import pytest
 
+from accounts.authentication import Buckets
 from accounts.bearer import AccountCache, account_cache
 from accounts.models import Account
-from accounts.throttling import Buckets
 from config.client_info import ClientInfo, client_info_of
 from tests.accounts_helpers import Person, api, log_in, problem, sign_up
 

@@ -481,10 +481,10 @@ def test_the_codes_that_are_tried_again_are_botocores(own: AwsJson) -> None:
 
 
 def test_the_operations_with_a_token_are_botocores() -> None:
+    from config.aws import OWN_SERVICES
     from config.ops.pruning import OPERATIONS
-    from config.own_client import SERVICES
 
-    for service in SERVICES:
+    for service in OWN_SERVICES:
         model = botocore.session.get_session().get_service_model(service)
         with_token = {
             name for name in OPERATIONS[service] if model.operation_model(name).idempotent_members

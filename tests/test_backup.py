@@ -16,6 +16,13 @@ from tests.template import table_definition
 
 pytestmark = pytest.mark.server
 
+HEAD = {
+    "pk": {"S": "LEARNER#maria"},
+    "sk": {"S": "HEAD"},
+    "kind": {"S": "head"},
+    "n": {"N": "7"},
+    "line": {"S": "line0"},
+}
 EVERY_KIND = {
     "pk": {"S": "LEARNER#maria"},
     "sk": {"S": "CARD#pão 🍞"},
@@ -82,6 +89,19 @@ def test_nothing_is_lost_there_and_back(client: Any, full: str, empty: str, tmp_
     assert backup.import_table(client, empty, path, told) == 401
     assert content(client, empty) == content(client, full)
     assert content(client, empty)["LEARNER#maria", "CARD#pão 🍞"]["bytes"] == EVERY_KIND["bytes"]
+
+
+def test_a_head_that_is_put_back_begins_another_line(
+    client: Any, full: str, empty: str, tmp_path: Path
+) -> None:
+    """Devices have seen changes that it does not know of: their cursors must be refused."""
+    path = tmp_path / "table.jsonl.gz"
+    backup._put(client, full, [HEAD])
+    backup.export_table(client, full, path, told)
+    backup.import_table(client, empty, path, told)
+    there = content(client, empty)["LEARNER#maria", "HEAD"]
+    assert there["line"] != HEAD["line"]
+    assert there | {"line": HEAD["line"]} == HEAD
 
 
 def test_an_interrupted_copy_goes_on_where_it_was(

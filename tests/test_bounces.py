@@ -13,7 +13,7 @@ from ulid import ULID
 
 from accounts.models import Account, Address
 from config import clock
-from config.store.items import transact
+from config.store.transactions import transact
 from reminders import tasks
 from tests.callers import Caller
 from tests.reminder_helpers import (

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.formats import CEFR_LEVELS
 from learning.practice import dialogue
 from learning.practice.dialogue import Script
 from learning.practice.matching import GAP, Text
-from learning.practice.script import LEVELS, Cues, Part
+from learning.practice.script import Cues, Part
 from tests.examples import tried
 
 CONTENT = Path(__file__).parent.parent / "learning" / "content"
@@ -196,7 +197,7 @@ def test_pack_covers_every_level_and_several_languages() -> None:
     found = [script(path) for path in SCENARIOS]
     levels = Counter(one.level for one in found)
     assert len(found) >= 24
-    assert all(levels[level] >= 4 for level in LEVELS)
+    assert all(levels[level] >= 4 for level in CEFR_LEVELS)
     assert {"en", "es", "fr", "de"} <= {one.language for one in found}
 
 
@@ -229,7 +230,7 @@ def test_deck_is_named_as_its_file_and_described(path: Path) -> None:
     found = deck(path)
     assert set(found) == {"id", "name", "description", "level", "language", "translation", "cards"}
     assert found["id"] == path.stem
-    assert found["level"] in LEVELS
+    assert found["level"] in CEFR_LEVELS
     assert found["name"]
     assert found["description"]
 

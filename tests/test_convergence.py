@@ -15,7 +15,8 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.models import Progress, learner_key
+from accounts.models import Head as Progress
+from accounts.models import learner_key
 from config.problems import ServiceUnavailable
 from config.stack import Stack
 from config.store.items import Item
@@ -124,7 +125,7 @@ def put_cards(learner_id: str) -> None:
             deck_id="deck",
             front="casa",
             back="house",
-            request_digest="",
+            made_from="",
             due_at=START,
             created_at=START,
             updated_at=START,

@@ -12,8 +12,9 @@ from config.ops import costs
 from config.stack import BASE_DIR
 from tests.callers import Caller
 from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified
+from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of
-from tests.test_round_trips import ana, body, counted  # noqa: F401  (a fixture among them)
+from tests.test_round_trips import ana, body  # noqa: F401  (a fixture among them)
 
 BY_NAME = {operation.name: operation for operation in costs.OPERATIONS}
 

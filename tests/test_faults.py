@@ -1,6 +1,7 @@
 """AWS slow, busy, in conflict with itself, or gone: one clear answer, in time, and nothing lost."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from config.aws_json import AwsJson
 from config.clock import now
 from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
-from config.store import connection, items
+from config.store import connection, retrying
 from config.store.items import ConditionFailed, batch_get
 from learning.models.cards import Deck
 from tests.callers import Caller
@@ -42,7 +43,7 @@ REQUESTS: dict[str, Callable[[Caller], Any]] = {
     "GetItem": lambda maria: maria.get("/scheduler"),
     "Query": lambda maria: maria.get("/decks"),
     "BatchGetItem": lambda maria: maria.get("/statistics"),
-    "PutItem": lambda maria: maria.post("/decks", {"name": "Português"}),
+    "PutItem": lambda maria: maria.post("/calendar/rotate"),
     "DeleteItem": lambda maria: maria.delete("/calendar"),
     "TransactWriteItems": lambda maria: maria.patch("/scheduler", {"fuzz": False}),
 }
@@ -113,7 +114,7 @@ FAULTS: dict[Fault, tuple[int, str]] = {
 
 
 @contextmanager
-def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
+def failing(fault: Fault, *, of: str, times: int = sys.maxsize) -> Iterator[list[str]]:
     """Lets DynamoDB's operation `of` fail so many times; the value is what was called."""
     called: list[str] = []
 
@@ -134,8 +135,8 @@ def failing(fault: Fault, *, of: str, times: int = 1000) -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (connection, items):
-        monkeypatch.setattr(module, "pause", lambda attempt: None)
+    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+    monkeypatch.setattr(retrying, "WITHIN_S", 0.1)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -155,7 +156,10 @@ def test_a_table_that_fails_is_a_problem_with_a_hint(
 
 
 @pytest.mark.parametrize("operation", sorted(WRITES & REQUESTS.keys()))
-def test_a_conflict_that_passes_is_not_seen(maria: Caller, operation: str) -> None:
+def test_a_conflict_that_passes_is_not_seen(
+    maria: Caller, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "WITHIN_S", 20.0)
     maria.post("/calendar/rotate")
     with failing(conflict, of=operation, times=3) as called:
         answer = REQUESTS[operation](maria)
@@ -201,10 +205,10 @@ def test_a_change_whose_answer_got_lost_is_no_conflict_with_itself(
     maria: Caller, wire: Wire
 ) -> None:
     path = f"/decks/{deck_of(maria)}"
-    wire.lose("PutItem")
+    wire.lose("TransactWriteItems")
     changed = maria.patch(path, {"name": "Galego"}, If_Match='"1"')
     assert (changed.status_code, changed.json()["version"]) == (200, 2)
-    assert wire.sent.count("PutItem") == 3  # the deck, the change, and the change again
+    assert wire.sent.count("TransactWriteItems") == 3  # the deck, the change, and the change again
     again = maria.patch(path, {"name": "Mirandês"}, If_Match='"2"')
     assert again.json() == maria.get(path).json()
     assert maria.patch(path, {"name": "Asturiano"}, If_Match='"2"').status_code == 412
@@ -233,7 +237,7 @@ def test_a_change_whose_answer_got_lost_does_not_hide_that_of_another(
 def test_a_deletion_whose_answer_got_lost_is_done(maria: Caller, wire: Wire, path: str) -> None:
     made = {"/decks": deck_of, "/events": event_of, "/reminders": reminder_of}[path](maria)
     thing = f"{path}/{made if isinstance(made, str) else made['id']}"
-    wire.lose("PutItem", b"tombstone")
+    wire.lose("TransactWriteItems", b"tombstone")
     assert maria.delete(thing).status_code == 204
     assert maria.get(thing).status_code == 404
 

@@ -234,7 +234,7 @@ def test_a_request_leaves_one_line_in_the_log_without_its_secrets(
     fields = record.__dict__["fields"]
     assert fields["method"] == "POST"
     assert fields["status"] == 201
-    assert fields["calls"] == 2  # the account's state, and the deck
+    assert fields["calls"] == 3  # the account's state, the head, and the deck with it
     line = json.dumps([fields, record.getMessage()])
     assert maria.token not in line
     assert "Segredo" not in line

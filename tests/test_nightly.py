@@ -10,7 +10,7 @@ import time_machine
 from accounts import all_accounts
 from accounts import tasks as accounts_tasks
 from accounts.cognito import users as cognito_users
-from accounts.models import Account, Progress, learner_key
+from accounts.models import Account, Head, learner_key
 from accounts.services.removal import UNVERIFIED_FOR, delete_unverified
 from config import aws
 from config.clock import now
@@ -56,7 +56,7 @@ def test_who_verifies_at_the_last_moment_stays(maria: Caller, empty_pool: None) 
 
 def study(caller: Caller, at: datetime) -> None:
     day = at.date().isoformat()
-    Progress(learner_key(caller.id), Progress.SK, studied_on=day).put()
+    Head(learner_key(caller.id), Head.SK, studied_on=day).put()
 
 
 def nights(first: datetime, number: int) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.loaders import create_loader
 
-from config import aws, own_client
+from config import aws
 from config.aws_json import AwsJson
 from config.stack import BASE_DIR, Stack
 from config.store.connection import connection
@@ -24,9 +24,9 @@ from tests.test_flashcards import card_of, deck_of
 @pytest.fixture
 def deployed(moto_stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
     """What a function on Lambda finds."""
-    for name in [name for name in os.environ if own_client.ASKS_FOR_BOTOCORE.fullmatch(name)]:
+    for name in [name for name in os.environ if aws.ASKS_FOR_BOTOCORE.fullmatch(name)]:
         monkeypatch.delenv(name)
-    monkeypatch.delenv(own_client.SETTING)
+    monkeypatch.delenv(aws.CLIENT_SETTING)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
@@ -35,7 +35,7 @@ def deployed(moto_stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_a_deployed_function_calls_by_our_own_client(deployed: Stack) -> None:
-    assert own_client.serves(deployed)
+    assert aws.uses_own_client(deployed)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_what_our_own_client_does_not_know_is_botocores(
     deployed: Stack, monkeypatch: pytest.MonkeyPatch, name: str, value: str | None
 ) -> None:
     monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
-    assert not own_client.serves(deployed)
+    assert not aws.uses_own_client(deployed)
 
 
 @pytest.mark.parametrize(
     "region", ["cn-north-1", "us-iso-east-1", "eusc-de-east-1", "us-gov-west-1"]
 )
 def test_regions_with_other_addresses_are_botocores(deployed: Stack, region: str) -> None:
-    assert not own_client.serves(replace(deployed, region=region))
+    assert not aws.uses_own_client(replace(deployed, region=region))
 
 
 def test_the_regions_are_those_that_botocore_finds_below_amazonaws_com() -> None:
@@ -73,7 +73,7 @@ def test_the_regions_are_those_that_botocore_finds_below_amazonaws_com() -> None
     for partition in partitions:
         for region in partition["regions"]:
             if re.fullmatch(r"\w+(-\w+)+-\d+", region):
-                ours = bool(own_client.REGIONS.fullmatch(region))
+                ours = bool(aws.REGIONS.fullmatch(region))
                 assert ours == (partition["id"] == "aws"), region
     [ours] = [each for each in partitions if each["id"] == "aws"]
     assert ours["outputs"]["dnsSuffix"] == "amazonaws.com"
@@ -93,15 +93,15 @@ def test_an_aws_on_this_machine_is_served_with_no_keys_or_proxies_asked(
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
-    assert own_client.serves(replace(deployed, endpoint_url=endpoint_url)) == served
+    assert aws.uses_own_client(replace(deployed, endpoint_url=endpoint_url)) == served
 
 
 def test_a_setting_that_names_no_client_is_refused(
     deployed: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(own_client.SETTING, "boto")
+    monkeypatch.setenv(aws.CLIENT_SETTING, "boto")
     with pytest.raises(ValueError, match="PARLEY_AWS_CLIENT must be botocore or own"):
-        own_client.serves(deployed)
+        aws.uses_own_client(deployed)
 
 
 def test_only_what_is_on_the_way_of_a_learner_has_a_client_of_ours(moto_stack: Stack) -> None:
@@ -115,7 +115,7 @@ def test_only_what_is_on_the_way_of_a_learner_has_a_client_of_ours(moto_stack: S
 def test_the_service_runs_by_botocore_as_well(
     dynamodb_local: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(own_client.SETTING, "botocore")
+    monkeypatch.setenv(aws.CLIENT_SETTING, "botocore")
     forget_clients()
     assert isinstance(connection().connection.client, BaseClient)
     ana = make_learner("ana")

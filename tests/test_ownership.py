@@ -118,10 +118,22 @@ def test_what_is_for_staff_is_403_to_a_learner(operation: Operation, joao: Calle
     assert (answer.status_code, answer.json()["code"]) == (403, "PERMISSION_DENIED")
 
 
+# What these tell a newcomer is of the newcomer.
+OWN = {"/profile/export", "/changes"}
+
+
+def test_a_newcomer_is_told_of_no_changes_but_of_their_own_profile(
+    maria: Caller, joao: Caller
+) -> None:
+    card_of(maria, deck_of(maria))
+    (told,) = joao.get("/changes").json()["results"]
+    assert (told["kind"], told["data"]["firstName"]) == ("profile", "Joao")
+
+
 def test_a_list_shows_only_what_is_the_callers_own(maria: Caller, joao: Caller) -> None:
     card_of(maria, deck_of(maria))
     for verb, path, _ in PRIVATE:
-        if verb == "get" and "{" not in path and path != "/profile/export":
+        if verb == "get" and "{" not in path and path not in OWN:
             answer = joao.get(path)
             if isinstance(body := answer.json(), dict) and "results" in body:
                 assert body["results"] == [], path

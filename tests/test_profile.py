@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from accounts.models import Progress, learner_key
+from accounts.models import Head, learner_key
 from accounts.services.profile import read_profile
 from tests.accounts_helpers import Person, api, problem, sign_up
 
@@ -42,7 +42,7 @@ def bruno(embedded_aws: Any) -> Person:
     person = sign_up("bruno")
     api.patch("/profile", {"timezone": "America/Sao_Paulo"}, token=person.token)
     numbers = {"cards_learned": 12, "streak_days": 4, "studied_on": "2026-03-10"}
-    Progress(learner_key(person.id), Progress.SK, **numbers).put()
+    Head(learner_key(person.id), Head.SK, **numbers).put()
     return person
 
 

@@ -12,7 +12,13 @@ from django.core.management import CommandError, call_command
 
 from config.ops import cloudformation as ops_cloudformation
 from config.ops import local_aws
-from config.ops.cloudformation import TTL_ATTRIBUTE, ProvisioningError, local_client
+from config.ops.cloudformation import (
+    TTL_ATTRIBUTE,
+    ProvisioningError,
+    apply_locally,
+    local_client,
+    stack,
+)
 from config.stack import Stack
 from config.store.connection import SCHEMA
 from tests.template import table_definition
@@ -137,6 +143,19 @@ def test_items_of_the_local_table_expire_too(embedded_aws: Stack) -> None:
         "TimeToLiveStatus": "ENABLED",
         "AttributeName": TTL_ATTRIBUTE,
     }
+
+
+def test_a_table_of_other_indexes_is_not_changed_but_explained(
+    embedded_aws: Stack, embedded_home: Path, template: Path
+) -> None:
+    assert embedded_aws.endpoint_url
+    ours = (stack.BASE_DIR / "config" / "infrastructure.yaml").read_text()
+    template.write_text(ours.replace("ProjectionType: KEYS_ONLY", "ProjectionType: ALL"))
+    with pytest.raises(ProvisioningError, match=r"other local indexes.*mv ") as told:
+        apply_locally(embedded_home, embedded_aws.endpoint_url)
+    assert str(embedded_home) in str(told.value)
+    template.write_text(ours)
+    apply_locally(embedded_home, embedded_aws.endpoint_url)
 
 
 def test_the_tests_other_engine_has_the_templates_table(dynamodb_local: Stack) -> None:

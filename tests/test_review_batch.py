@@ -26,9 +26,10 @@ def put_card(learner_id: str) -> str:
     card_id = str(ULID())
     card = Card(
         *Card.key(learner_id, card_id), id=card_id, note_id=card_id, deck_id="deck", front="casa",
-        back="house", request_digest="", due_at=START, created_at=START, updated_at=START,
+        back="house", made_from="", due_at=START, created_at=START, updated_at=START,
     )  # fmt: skip
     card.set_index_keys()
+    card.note.create()
     card.create()
     return card_id
 

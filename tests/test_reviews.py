@@ -86,12 +86,13 @@ def test_another_review_with_the_same_id_is_refused(maria: Caller, other: dict[s
     assert maria.get(f"/flashcards/{card_id}").json() == first["card"]
 
 
-def test_the_id_of_another_cards_review_is_refused(maria: Caller) -> None:
+def test_the_id_of_a_review_is_its_cards_own(maria: Caller) -> None:
     deck_id, review_id = deck_of(maria), str(ULID())
     casa, mesa = card_of(maria, deck_id), card_of(maria, deck_id)
     review(maria, casa, id=review_id)
-    assert review(maria, mesa, id=review_id).json()["code"] == "ID_TAKEN"
-    assert state_of(maria, mesa)["reps"] == 0
+    assert review(maria, mesa, id=review_id).status_code == 201
+    assert review(maria, casa, "easy", id=review_id).json()["code"] == "ID_TAKEN"
+    assert [state_of(maria, each)["reps"] for each in (casa, mesa)] == [1, 1]
 
 
 def test_reviews_in_reverse_order_end_in_the_same_state(maria: Caller) -> None:

@@ -1,13 +1,10 @@
-"""What a request costs: the calls the client really sends, and DynamoDB's own capacity figures.
+"""What a request costs: the calls that are really sent, and their units by `tests.ruler`.
 
-Measured on DynamoDB Local, whose consumed capacity is AWS's. The account's state, which is read
-once in 30 s, is known beforehand. `docs/access-patterns.md` has these figures for people.
+The account's state, which is read once in 30 s, is known beforehand. `docs/access-patterns.md` has
+these figures for people.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,43 +12,16 @@ import pytest
 from ulid import ULID
 
 from accounts.bearer import account_cache
-from config.https import Answer
 from config.stack import Stack
 from learning.models.cards import Card
 from tests.callers import Caller, make_learner
+from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of
 from tests.test_import import send
-from tests.wire import Headers, Send, operation_of, sending, units_of
 
 pytestmark = pytest.mark.server
 
 NOW = datetime.now(UTC)
-
-
-@dataclass
-class Spent:
-    """The operations sent and the capacity units they used."""
-
-    calls: list[str] = field(default_factory=list)
-    units: float = 0.0
-
-
-@contextmanager
-def counted() -> Iterator[Spent]:
-    """Counts what goes over the wire, the client's own repetitions too."""
-    spent = Spent()
-
-    def through(send: Send) -> Send:
-        def counting(body: bytes, headers: Headers) -> Answer:
-            spent.calls.append(operation_of(headers))
-            answer = send(body, headers)
-            spent.units += units_of(answer)
-            return answer
-
-        return counting
-
-    with sending(through):
-        yield spent
 
 
 @pytest.fixture
@@ -84,17 +54,20 @@ def _fill(caller: Caller, deck_id: str, numbers: range) -> None:
                 deck_id=deck_id,
                 front=f"palavra {n}",
                 back="a word of usual length",
-                request_digest="",
+                made_from="",
                 due_at=NOW - timedelta(days=1 + n % 30),
                 created_at=NOW,
                 updated_at=NOW,
-                version=1,
+                revision=1,
             )
+            assert card.note
+            card.note.version = 1
             if n % 2:
                 card.state, card.stability, card.difficulty = "review", 10.0, 5.0
                 card.last_review_at = NOW - timedelta(days=40)
             card.set_index_keys()
             batch.save(card)
+            batch.save(card.note)
 
 
 def test_reading_a_profile_is_one_call(ana: Caller) -> None:
@@ -103,18 +76,19 @@ def test_reading_a_profile_is_one_call(ana: Caller) -> None:
     assert spent.calls == ["BatchGetItem"]
 
 
-def test_making_a_card_is_one_write(ana: Caller) -> None:
+def test_making_a_card_is_one_read_and_one_transaction(ana: Caller) -> None:
     deck_id = deck_of(ana)
     with counted() as spent:
         card_of(ana, deck_id)
-    assert spent.calls == ["TransactWriteItems"]
-    assert spent.units <= 10  # the card and its three index entries, and the deck's check, twice
+    assert spent.calls == ["BatchGetItem", "TransactWriteItems"]
+    assert spent.local <= 16  # note, card with three index entries, deck's check, head: twice
 
 
-def test_making_a_deck_is_one_plain_write(ana: Caller) -> None:
+def test_making_a_deck_is_one_read_and_one_transaction(ana: Caller) -> None:
     with counted() as spent:
         deck_of(ana)
-    assert (spent.calls, spent.units) == (["PutItem"], 1)
+    assert spent.calls == ["BatchGetItem", "TransactWriteItems"]
+    assert spent.local <= 4  # the deck and the head
 
 
 def test_a_review_is_one_read_and_one_transaction(ana: Caller) -> None:
@@ -123,7 +97,7 @@ def test_a_review_is_one_read_and_one_transaction(ana: Caller) -> None:
         with counted() as spent:
             assert ana.post(f"/flashcards/{card_id}/reviews", body(rating)).status_code == 201
         assert spent.calls == ["BatchGetItem", "TransactWriteItems"]
-        assert spent.units <= 32
+        assert spent.local <= 16
 
 
 def test_a_review_sent_again_is_one_read(ana: Caller) -> None:
@@ -144,19 +118,19 @@ def test_a_late_review_adds_one_query(ana: Caller) -> None:
     assert spent.calls == ["BatchGetItem", "Query", "TransactWriteItems"]
 
 
-DUE = ["BatchGetItem", "Query", "Query", "Query"]
+DUE = ["BatchGetItem", "Query", "Query", "Query", "BatchGetItem"]
 READS = {
     "/flashcards/due": DUE,
     "/flashcards/due?deckId={deck}": DUE,
-    "/flashcards": ["Query"],
-    "/flashcards?deckId={deck}": ["Query"],
-    "/flashcards?state=new&tag=none": ["Query"],
-    "/flashcards?front=palavra": ["Query"],
-    "/flashcards?q=palavra": ["Query"],
-    "/flashcards?q=is:due%20deck:{deck}": ["Query", "Query"],
+    "/flashcards": ["Query", "Query"],
+    "/flashcards?deckId={deck}": ["Query", "BatchGetItem"],
+    "/flashcards?state=new&tag=none": ["Query", "BatchGetItem"],
+    "/flashcards?front=palavra": ["Query", "BatchGetItem", "BatchGetItem"],
+    "/flashcards?q=palavra": ["Query", "BatchGetItem", "BatchGetItem"],
+    "/flashcards?q=is:due%20deck:{deck}": ["Query", "Query", "Query", "BatchGetItem"],
     "/flashcards?q=prop:lapses%3E3": ["Query"],  # finds nothing in any number of cards
     "/decks": ["Query"],
-    "/reviews": ["Query"],
+    "/reviews": ["GetItem", "Query"],
     "/scheduler": ["GetItem"],
     "/statistics": ["BatchGetItem", "Query", "Query"],
     "/profile": ["BatchGetItem"],
@@ -191,7 +165,7 @@ def _costs(ana: Caller, deck_id: str, more: int) -> dict[str, float]:
         found[path] = spent.units
     with counted() as spent:
         card_id = card_of(ana, deck_id)
-    assert spent.calls == ["TransactWriteItems"]
+    assert spent.calls == ["BatchGetItem", "TransactWriteItems"]
     found["a card"] = spent.units
     with counted() as spent:
         assert ana.post(f"/flashcards/{card_id}/reviews", body()).status_code == 201
@@ -220,6 +194,6 @@ def test_an_export_reads_each_card_once(ana: Caller) -> None:
         with counted() as spent:
             answer = ana.get("/flashcards/export?format=csv")
         assert answer.content.count(b"palavra") == cards
-        assert spent.calls == ["BatchGetItem", "Query", *["Query"] * queries]
+        assert spent.calls == ["BatchGetItem", "Query", *["Query", "Query"] * queries]
         units.append(spent.units / cards)
     assert units[1] <= units[0]

@@ -12,8 +12,8 @@ from config.clock import now
 from config.stack import Stack
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
+from tests.ruler import counted
 from tests.test_flashcards import deck_of
-from tests.test_round_trips import counted
 from tests.test_sessions import COFFEE, of_pack
 
 pytestmark = pytest.mark.server

@@ -8,11 +8,11 @@ import time_machine
 from ulid import ULID
 
 from tests.callers import Caller, access_token
+from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of
 from tests.test_notes import note_of
 from tests.test_review_batch import put_card
 from tests.test_reviews import START, review, without_fuzz
-from tests.test_round_trips import counted
 from tests.test_undo import undo
 
 DAY = timedelta(days=1)

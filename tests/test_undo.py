@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from ulid import ULID
 
-from config.store.items import transact
+from accounts.models import Head
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.models.scheduler import Scheduler
@@ -220,13 +220,15 @@ def test_a_log_made_under_more_settings_than_one_read_holds_folds(maria: Caller)
         scheduler = Scheduler(*Scheduler.key(maria.id, n + 1), number=n + 1)
         scheduler.create()
         row = LogEntry(
-            *LogEntry.key(maria.id, f"entry-{n:03}"), id=f"entry-{n:03}", card_id=card_id,
+            *LogEntry.key(maria.id, card_id, f"entry-{n:03}"),
             deck_id="none", entry="review", at=START + n * DAY, rating=3, settings_version=n + 1,
-            studied_on="2026-03-02", lsi4=f"{card_id}#{n:03}",
+            studied_on="2026-03-02",
         )  # fmt: skip
         row.create()
-    day = Day.add_write(maria.id, START.date(), {"reviews": 103}, None)
-    transact(day)
+    head = Head.of(maria.id)
+    head.day = head.studied_on = START.date().isoformat()
+    head.counts, head.streak_days, head.days_studied = {"reviews": 103}, 1, 1
+    head.put()
     late = service.Submission(
         id="late", card_id=card_id, kind="void", at=START, target_id="entry-000"
     )

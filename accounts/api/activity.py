@@ -2,15 +2,15 @@
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts.api.serializers import ActivitySerializer, activity_of
-from accounts.authentication import caller
+from accounts.api.serializers import ActivitySerializer
+from accounts.models import Activity
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
+from config.viewsets import View
 
 
-class ActivityView(APIView):
+class ActivityView(View):
     @operation(
         "listActivity", query=ListQuerySerializer, answers={200: page_of(ActivitySerializer)}
     )
@@ -19,4 +19,6 @@ class ActivityView(APIView):
 
         For staff also what they did as such, with its `target`.
         """
-        return activity_of(f"users/{caller(request).id}", request, ActivitySerializer)
+        return self.paginated(
+            Activity.newest, f"users/{self.learner_id}", serializer_class=ActivitySerializer
+        )

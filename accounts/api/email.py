@@ -2,7 +2,6 @@
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     EmailField,
@@ -17,14 +16,14 @@ from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import validated_body
+from config.viewsets import View
 
 
 class NewEmailSerializer(OnlyPasswordSerializer):
     new_email = EmailField()
 
 
-class ChangeEmailView(APIView):
+class ChangeEmailView(View):
     @operation(
         "requestEmailChange",
         request=NewEmailSerializer,
@@ -35,14 +34,14 @@ class ChangeEmailView(APIView):
         """Mail a code to a new address, and a notice to the old one."""
         request_email_change(
             caller(request),
-            **{"password": None, **validated_body(NewEmailSerializer, request.data)},
+            **{"password": None, **self.validated_body(NewEmailSerializer)},
             source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": "We have mailed a code to the new address."})
 
 
-class ConfirmEmailView(APIView):
+class ConfirmEmailView(View):
     @operation(
         "confirmEmailChange",
         request=OnlyCodeSerializer,
@@ -53,7 +52,7 @@ class ConfirmEmailView(APIView):
         """Move the account to the new address by the mailed code."""
         email = confirm_email_change(
             caller(request),
-            **validated_body(OnlyCodeSerializer, request.data),
+            **self.validated_body(OnlyCodeSerializer),
             source=client_info_of(request.META),
             now=now(),
         )

@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpResponseRedirect
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
@@ -27,7 +26,8 @@ from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import PatternField, QuerySerializer, Serializer, TextField, validated_body
+from config.serializers import PatternField, QuerySerializer, Serializer, TextField
+from config.viewsets import AnonymousView, View
 
 
 class RedirectUriField(TextField):
@@ -65,10 +65,7 @@ class GoogleLinkSerializer(GoogleCodeSerializer):
     password = PasswordField(required=False)
 
 
-class AuthorizeView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class AuthorizeView(AnonymousView):
     @operation(
         "authorizeGoogle",
         query=GoogleQuerySerializer,
@@ -81,14 +78,11 @@ class AuthorizeView(APIView):
 
         The browser comes back to `redirectUri` with `state`, which you compare, and `code`.
         """
-        query = GoogleQuerySerializer(request.query_params).values()
+        query = self.validated_query(GoogleQuerySerializer)
         return HttpResponseRedirect(google.authorize_url(**query))
 
 
-class TokenView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class TokenView(AnonymousView):
     @operation(
         "loginWithGoogle",
         request=GoogleCodeSerializer,
@@ -107,14 +101,14 @@ class TokenView(APIView):
     def post(self, request: Request) -> Response:
         """Sign in with the code that Google's sign-in led to."""
         signed_in = google.complete_google_sign_in(
-            **validated_body(GoogleCodeSerializer, request.data),
+            **self.validated_body(GoogleCodeSerializer),
             source=client_info_of(request.META),
             now=now(),
         )
         return Response(signed_in_body(signed_in))
 
 
-class LinkView(APIView):
+class LinkView(View):
     @operation(
         "linkGoogle",
         request=GoogleLinkSerializer,
@@ -132,7 +126,7 @@ class LinkView(APIView):
         """Let a Google account enter as the caller."""
         google.link(
             caller(request),
-            **{"password": None, **validated_body(GoogleLinkSerializer, request.data)},
+            **{"password": None, **self.validated_body(GoogleLinkSerializer)},
             source=client_info_of(request.META),
             now=now(),
         )

@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
@@ -34,6 +33,7 @@ from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer, validated_body
+from config.viewsets import AnonymousView, View
 
 
 @extend_schema_field({"type": "boolean", "const": False})
@@ -59,7 +59,7 @@ class MfaDisabledSerializer(Serializer):
     enabled = FalseField()
 
 
-class SetupView(APIView):
+class SetupView(View):
     @operation(
         "setupMfa",
         answers={200: MfaSetupSerializer},
@@ -76,7 +76,7 @@ class SetupView(APIView):
         )
 
 
-class VerifySetupView(APIView):
+class VerifySetupView(View):
     @operation(
         "verifyMfaSetup",
         request=OnlyCodeSerializer,
@@ -91,17 +91,14 @@ class VerifySetupView(APIView):
         codes = mfa.enable(
             caller(request).id,
             raw_token(request),
-            validated_body(OnlyCodeSerializer, request.data)["code"],
+            self.validated_body(OnlyCodeSerializer)["code"],
             source=client_info_of(request.META),
             now=now(),
         )
         return Response({"enabled": True, "backupCodes": codes})
 
 
-class VerifyView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class VerifyView(AnonymousView):
     @operation(
         "verifyMfa",
         request=VerifyMfaSerializer,
@@ -112,7 +109,7 @@ class VerifyView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Complete a sign-in by a code of the app, or by a backup code."""
-        values = validated_body(VerifyMfaSerializer, request.data)
+        values = self.validated_body(VerifyMfaSerializer)
         signed_in = mfa.complete_mfa(**values, source=client_info_of(request.META), now=now())
         return Response(signed_in_body(signed_in))
 
@@ -124,7 +121,7 @@ def _proved(request: Request) -> dict[str, Any]:
     return {"account": reauthenticate(caller(request), password, **at), **at}
 
 
-class DisableView(APIView):
+class DisableView(View):
     @operation(
         "disableMfa",
         request=OnlyPasswordSerializer,
@@ -137,7 +134,7 @@ class DisableView(APIView):
         return Response({"enabled": False})
 
 
-class BackupCodesView(APIView):
+class BackupCodesView(View):
     @operation(
         "renewBackupCodes",
         request=OnlyPasswordSerializer,

@@ -2,7 +2,6 @@
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     CodeField,
@@ -20,7 +19,8 @@ from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Serializer, validated_body
+from config.serializers import Serializer
+from config.viewsets import AnonymousView, View
 
 
 class ResetConfirmSerializer(Serializer):
@@ -34,10 +34,7 @@ class PasswordChangeSerializer(Serializer):
     new_password = NewPasswordField()
 
 
-class ResetRequestView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class ResetRequestView(AnonymousView):
     @operation(
         "requestPasswordReset",
         request=OnlyEmailSerializer,
@@ -50,17 +47,14 @@ class ResetRequestView(APIView):
         The answer is the same whether or not there is an account.
         """
         password.request_reset(
-            **validated_body(OnlyEmailSerializer, request.data),
+            **self.validated_body(OnlyEmailSerializer),
             source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": "If this address has an account, a code is on its way."})
 
 
-class ResetConfirmView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class ResetConfirmView(AnonymousView):
     @operation(
         "confirmPasswordReset",
         request=ResetConfirmSerializer,
@@ -71,14 +65,14 @@ class ResetConfirmView(APIView):
     def post(self, request: Request) -> Response:
         """Set a new password by the mailed code; all sessions end."""
         password.confirm_reset(
-            **validated_body(ResetConfirmSerializer, request.data),
+            **self.validated_body(ResetConfirmSerializer),
             source=client_info_of(request.META),
             now=now(),
         )
         return Response({"message": "The password is changed: sign in with the new one."})
 
 
-class ChangePasswordView(APIView):
+class ChangePasswordView(View):
     @operation(
         "changePassword",
         request=PasswordChangeSerializer,
@@ -89,7 +83,7 @@ class ChangePasswordView(APIView):
         """Replace the password; all sessions end, this one too."""
         password.change_password(
             caller(request),
-            **validated_body(PasswordChangeSerializer, request.data),
+            **self.validated_body(PasswordChangeSerializer),
             source=client_info_of(request.META),
             now=now(),
         )

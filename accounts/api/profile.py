@@ -5,11 +5,8 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
-    LEVELS,
-    LanguageField,
     NameField,
     NotificationsSerializer,
     OnlyPasswordSerializer,
@@ -23,19 +20,20 @@ from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.clock import now
+from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import decode_cursor, page_of, paginated_response
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,
     IntegerField,
+    LanguageField,
     QuerySerializer,
     Serializer,
     TextField,
     ZoneField,
-    validated_body,
 )
-from config.viewsets import if_match_version, with_etag
+from config.viewsets import View, if_match_version, with_etag
 
 NOTHING_SAID = {
     "study_mails": True,
@@ -55,8 +53,8 @@ class ProfileUpdateSerializer(Serializer):
     avatar_url = HttpsUrlField(allow_null=True, default=None)
     native_language = LanguageField(allow_null=True, default=None)
     target_language = LanguageField(allow_null=True, default=None)
-    current_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
-    target_level = serializers.ChoiceField(LEVELS, allow_null=True, default=None)
+    current_level = serializers.ChoiceField(CEFR_LEVELS, allow_null=True, default=None)
+    target_level = serializers.ChoiceField(CEFR_LEVELS, allow_null=True, default=None)
     timezone = ZoneField(default="UTC")
     daily_goal = IntegerField(min_value=1, max_value=1000, default=20, help_text="Cards per day")
     notifications = NotificationsSerializer(default=dict)
@@ -90,7 +88,7 @@ def _profile_response(full_profile: FullProfile) -> Response:
     return with_etag(Response(profile_body(full_profile)), int(full_profile.profile.version))
 
 
-class ProfileView(APIView):
+class ProfileView(View):
     @operation("getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound])
     def get(self, request: Request) -> Response:
         """Tell all about the caller."""
@@ -133,7 +131,7 @@ class ProfileView(APIView):
 
         202 when there was too much for one request: the rest follows within minutes.
         """
-        password = validated_body(OnlyPasswordSerializer, request.data).get("password")
+        password = self.validated_body(OnlyPasswordSerializer).get("password")
         whole = deletion.delete_account(
             caller(request), password, source=client_info_of(request.META), now=now()
         )
@@ -153,7 +151,7 @@ class ProfileView(APIView):
         return _profile_response(changed)
 
 
-class ExportView(APIView):
+class ExportView(View):
     @operation(
         "exportUser", query=ExportQuerySerializer, answers={200: page_of(ExportedSerializer)}
     )
@@ -162,7 +160,7 @@ class ExportView(APIView):
 
         One answer has up to three megabytes; `next` leads to the rest.
         """
-        query = ExportQuerySerializer(request.query_params).values()
+        query = self.validated_query(ExportQuerySerializer)
         page = deletion.export(
             caller(request).id,
             start=decode_cursor(request, query.get("cursor")),

@@ -5,7 +5,6 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     CodeField,
@@ -20,7 +19,8 @@ from accounts.services import registration
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import PatternField, Serializer, validated_body
+from config.serializers import PatternField, Serializer
+from config.viewsets import AnonymousView
 
 
 class SignUpSerializer(Serializer):
@@ -60,10 +60,7 @@ class VerifiedSerializer(MessageSerializer):
     )
 
 
-class SignUpView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class SignUpView(AnonymousView):
     @operation(
         "registerUser",
         request=SignUpSerializer,
@@ -82,7 +79,7 @@ class SignUpView(APIView):
         `verificationToken` of this answer. A sign-up that nobody has verified gives way to the
         next one with its address.
         """
-        values = validated_body(SignUpSerializer, request.data)
+        values = self.validated_body(SignUpSerializer)
         signed_up = registration.sign_up(**values, source=client_info_of(request.META), now=now())
         message = "We have mailed you a code: send it to /auth/verify-email."
         body = {
@@ -94,10 +91,7 @@ class SignUpView(APIView):
         return Response(body, status=201)
 
 
-class VerifyEmailView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class VerifyEmailView(AnonymousView):
     @operation(
         "verifyEmail",
         request=VerifyEmailSerializer,
@@ -114,7 +108,7 @@ class VerifyEmailView(APIView):
         A wrong code, an unknown address and a verified one are answered alike.
         """
         password_required = registration.verify_email(
-            **{"verification_token": None, **validated_body(VerifyEmailSerializer, request.data)},
+            **{"verification_token": None, **self.validated_body(VerifyEmailSerializer)},
             source=client_info_of(request.META),
             now=now(),
         )
@@ -124,10 +118,7 @@ class VerifyEmailView(APIView):
         return Response({"message": message, "passwordRequired": password_required})
 
 
-class ResendView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class ResendView(AnonymousView):
     @operation(
         "resendVerification",
         request=OnlyEmailSerializer,
@@ -140,7 +131,7 @@ class ResendView(APIView):
         The answer is the same whether or not there is an address to verify.
         """
         registration.resend_code(
-            **validated_body(OnlyEmailSerializer, request.data),
+            **self.validated_body(OnlyEmailSerializer),
             source=client_info_of(request.META),
             now=now(),
         )

@@ -4,27 +4,20 @@ from typing import Any, get_args
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
-from accounts.models import Activity
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
-from config.pagination import ListQuerySerializer, decode_cursor, paginated_response
-from config.serializers import BooleanField, PatternField, Serializer, TextField
-from config.text import VISIBLE
+from config.formats import CEFR_LEVELS, VISIBLE
+from config.serializers import BooleanField, LocalTimeField, PatternField, Serializer, TextField
 
 # RFC 5321 in ASCII, as far as Cognito and SES take it; 128 is Cognito's limit for user names.
 EMAIL = (
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
 )
-
-
-LEVELS = ["A1", "A2", "B1", "B2", "C1", "C2"]  # CEFR
 
 
 class EmailField(PatternField):
@@ -94,31 +87,6 @@ class OpaqueTokenField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("[A-Za-z0-9_=.-]+", "This is no token.", max_length=8192, **kwargs)
-
-
-class LanguageField(PatternField):
-    """A language tag (BCP 47)."""
-
-    sample = "pt-BR"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            "[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}",
-            "Give a language tag, e.g. pt-BR.",
-            max_length=35,
-            **kwargs,
-        )
-
-
-class LocalTimeField(PatternField):
-    """A time of day, `22:00`."""
-
-    sample = "22:00"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            "(?:[01][0-9]|2[0-3]):[0-5][0-9]", "Give a time as HH:MM.", max_length=5, **kwargs
-        )
 
 
 class OnlyEmailSerializer(Serializer):
@@ -233,13 +201,17 @@ class ProfileSerializer(Serializer):
     avatar_url = serializers.URLField(source="profile.avatar_url", allow_null=True)
     native_language = serializers.CharField(source="profile.native_language", allow_null=True)
     target_language = serializers.CharField(source="profile.target_language", allow_null=True)
-    current_level = serializers.ChoiceField(LEVELS, source="profile.current_level", allow_null=True)
-    target_level = serializers.ChoiceField(LEVELS, source="profile.target_level", allow_null=True)
+    current_level = serializers.ChoiceField(
+        CEFR_LEVELS, source="profile.current_level", allow_null=True
+    )
+    target_level = serializers.ChoiceField(
+        CEFR_LEVELS, source="profile.target_level", allow_null=True
+    )
     timezone = serializers.CharField(source="profile.timezone")
     daily_goal = serializers.IntegerField(source="profile.daily_goal")
     notifications = NotificationsSerializer(source="profile")
     streak = serializers.IntegerField(help_text="Days of study in a row")
-    cards_learned = serializers.IntegerField(source="progress.cards_learned")
+    cards_learned = serializers.IntegerField(source="head.cards_learned")
     created_at = serializers.DateTimeField(source="account.created_at")
     version = serializers.IntegerField(source="profile.version")
 
@@ -327,15 +299,3 @@ class StaffActionSerializer(ActivitySerializer):
 
     class Meta:
         ref_name = "StaffAction"
-
-
-def activity_of(
-    target: str,
-    request: Request,
-    serializer_class: type[ActivitySerializer] = StaffActionSerializer,
-) -> Response:
-    """A page of the trail of a learner, `users/<id>`, or of what staff write, `scenarios/<id>`."""
-    query = ListQuerySerializer(request.query_params).values()
-    start = decode_cursor(request, query.get("cursor"))
-    page = Activity.newest(target, limit=query["limit"], start=start)
-    return paginated_response(request, page, serializer_class)

@@ -6,7 +6,6 @@ from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
@@ -35,7 +34,8 @@ from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Serializer, validated_body
+from config.serializers import Serializer
+from config.viewsets import AnonymousView, View
 
 
 class MfaRequiredSerializer(Serializer):
@@ -73,10 +73,7 @@ FIRST_PASSWORD_ANSWER = PolymorphicProxySerializer(
 )
 
 
-class LoginView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class LoginView(AnonymousView):
     @operation(
         "loginUser",
         request=LoginSerializer,
@@ -92,7 +89,7 @@ class LoginView(APIView):
         with a temporary password, one for `/auth/login/new-password`.
         A wrong password, an unknown address and a disabled account are answered alike.
         """
-        values = validated_body(LoginSerializer, request.data)
+        values = self.validated_body(LoginSerializer)
         at = now()
         result = sessions.sign_in(**values, source=client_info_of(request.META), now=at)
         if isinstance(result, NewPasswordRequired):
@@ -111,10 +108,7 @@ def _signed_in_or_challenged(
     return Response(signed_in_body(result))
 
 
-class FirstPasswordView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class FirstPasswordView(AnonymousView):
     @operation(
         "setFirstPassword",
         request=FirstPasswordSerializer,
@@ -129,16 +123,13 @@ class FirstPasswordView(APIView):
         For accounts that were made in the console, or whose password was set there.
         """
         at = now()
-        values = validated_body(FirstPasswordSerializer, request.data)
+        values = self.validated_body(FirstPasswordSerializer)
         source = client_info_of(request.META)
         result = password.set_first_password(**values, source=source, now=at)
         return _signed_in_or_challenged(result, None, at)
 
 
-class RefreshView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class RefreshView(AnonymousView):
     @operation(
         "refreshToken",
         request=OnlyRefreshTokenSerializer,
@@ -152,25 +143,22 @@ class RefreshView(APIView):
         When `refreshToken` is in the answer, it replaces the one that was sent.
         """
         tokens = sessions.refresh(
-            **validated_body(OnlyRefreshTokenSerializer, request.data),
+            **self.validated_body(OnlyRefreshTokenSerializer),
             source=client_info_of(request.META),
             now=now(),
         )
         return Response(tokens_body(tokens))
 
 
-class LogoutView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-
+class LogoutView(AnonymousView):
     @operation("logoutUser", request=OnlyRefreshTokenSerializer, answers={204: None}, public=True)
     def post(self, request: Request) -> Response:
         """End the session of a refresh token, within a minute its access tokens too."""
-        sessions.sign_out(**validated_body(OnlyRefreshTokenSerializer, request.data), now=now())
+        sessions.sign_out(**self.validated_body(OnlyRefreshTokenSerializer), now=now())
         return Response(status=204)
 
 
-class LogoutEverywhereView(APIView):
+class LogoutEverywhereView(View):
     @operation("logoutEverywhere", answers={204: None}, raises=[NotFound])
     def post(self, request: Request) -> Response:
         """End all sessions of the caller, this one too, within a minute."""

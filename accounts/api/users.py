@@ -7,19 +7,19 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.serializers import StaffActionSerializer, activity_of
-from accounts.authentication import staff_member
+from accounts.api.serializers import StaffActionSerializer
+from accounts.authentication import IsAdmin, StaffReadAdminsWrite, staff_member
 from accounts.cognito.client import NoSuchUser
-from accounts.models import Account
+from accounts.models import Account, Activity
 from accounts.services import staff
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
-from config.permissions import IsAdmin, StaffReadAdminsWrite
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
+from config.store.items import Page
 from config.viewsets import Resource
 
 
@@ -79,6 +79,10 @@ def user_body(user: User) -> dict[str, Any]:
     }
 
 
+def _by_email(*, email: str, **page: Any) -> Page[Account]:
+    return Account.by_email(email.lower(), **page)
+
+
 class UserViewSet(Resource):
     """Learners' accounts, for staff."""
 
@@ -92,13 +96,9 @@ class UserViewSet(Resource):
     )
     def list(self, request: Request) -> Response:
         """List accounts by address, for staff."""
-        query = self.validated_query(UserQuerySerializer)
-        page = Account.by_email(
-            query["email"].lower(),
-            limit=query["limit"],
-            start=decode_cursor(request, query.get("cursor")),
+        return self.paginated(
+            _by_email, serializer_class=UserSummarySerializer, query=UserQuerySerializer
         )
-        return paginated_response(request, page, UserSummarySerializer)
 
     @operation("getUser", answers={200: UserSerializer}, raises=[PermissionDenied, NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
@@ -142,4 +142,6 @@ class UserViewSet(Resource):
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
         """List what happened to an account, and what its owner did as staff, for admins."""
-        return activity_of(f"users/{id}", request)
+        return self.paginated(
+            Activity.newest, f"users/{id}", serializer_class=StaffActionSerializer
+        )

@@ -16,13 +16,13 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
 
+from accounts.authentication import STAFF
 from accounts.bearer import Learner, authenticate
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
 from accounts.tokens import InvalidToken
 from config.client_info import client_info_of
 from config.clock import now
-from config.permissions import STAFF
 from config.problems import Problem
 
 View = Callable[..., HttpResponse]

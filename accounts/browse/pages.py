@@ -20,8 +20,8 @@ from accounts.browse.actions import CONTENT, Answer, actions, as_json, narrowing
 from accounts.browse.forms import body, prose
 from accounts.browse.guard import require_staff_session
 from accounts.browse.routes import Route, find, routes
+from config.formats import RFC3339
 from config.http import Parser
-from config.serializers import RFC3339
 
 LABELS = ("name", "title", "front", "email", "action")  # what a row is known by
 IDS = ("id", "userId")

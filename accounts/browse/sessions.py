@@ -11,6 +11,7 @@ from typing import Any, Self
 from pynamodb.attributes import UnicodeAttribute
 from ulid import ULID
 
+from accounts.authentication import STAFF
 from accounts.cognito.client import InvalidRefreshToken
 from accounts.cognito.sessions import Tokens
 from accounts.models import learner_key
@@ -18,9 +19,9 @@ from accounts.services import sessions
 from accounts.services.sessions import SignedIn
 from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
-from config.permissions import STAFF
 from config.problems import PermissionDenied
-from config.store.items import ConditionFailed, Delete, Item, transact
+from config.store.items import ConditionFailed, Item
+from config.store.transactions import Delete, transact
 
 
 class BrowserSession(Item, discriminator="browser_session"):

@@ -3,11 +3,13 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import Account, Profile, Progress, learner_key
+from accounts.models.account import Account, Profile, learner_key
 from accounts.models.activity import Activity
 from accounts.models.addresses import Address, EmailChange
 from accounts.models.attempts import Attempts, LimitReached
+from accounts.models.head import Head, Journal
 from accounts.models.mfa import Mfa
+from accounts.models.synced import Synced
 from accounts.models.tokens import IssuedToken
 
 __all__ = [
@@ -16,10 +18,12 @@ __all__ = [
     "Address",
     "Attempts",
     "EmailChange",
+    "Head",
     "IssuedToken",
+    "Journal",
     "LimitReached",
     "Mfa",
     "Profile",
-    "Progress",
+    "Synced",
     "learner_key",
 ]

@@ -1,7 +1,7 @@
 """Who a learner is, what they say of themselves, how far they came."""
 
 from collections.abc import Collection, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from pynamodb.attributes import (
@@ -14,8 +14,9 @@ from pynamodb.attributes import (
 )
 from pynamodb.expressions.update import Action
 
-from accounts.study_day import DAY_STARTS_AT_HOUR
-from config.store.items import Item, Page, Raw, Update, key_instant
+from accounts.models.synced import Synced
+from config.store.items import Item, Page, Raw, key_instant
+from config.store.transactions import Update
 
 
 def learner_key(learner_id: str) -> str:
@@ -273,7 +274,7 @@ class Account(Item, discriminator="account"):
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
 
 
-class Profile(Item, discriminator="profile"):
+class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
@@ -327,29 +328,3 @@ class Profile(Item, discriminator="profile"):
             last_name=last_name,
             created_at=now,
         )
-
-
-class Progress(Item, discriminator="progress"):
-    """How far a learner has come, kept by learning: `LEARNER#<sub>` / `PROGRESS`.
-
-    `studied_on` is the newest of the learner's own days with a review, as YYYY-MM-DD, and
-    `streak_days` counts the days without a gap up to it; both are empty before the first.
-    `revision` counts the changes of the days studied, which a change of the streak relies on.
-    `day_starts_at_hour` is when those days begin on the learner's clock.
-    Further numbers are totals of the learner's cards, `cards`, `new`, `young` and so on.
-    """
-
-    SK = "PROGRESS"
-
-    cards_learned = NumberAttribute(default=0)
-    streak_days = NumberAttribute(default=0)
-    studied_on = UnicodeAttribute(default="")
-    day_starts_at_hour = NumberAttribute(default=DAY_STARTS_AT_HOUR)
-    revision = NumberAttribute(null=True)
-
-    def streak(self, today: date) -> int:
-        """The streak that stands on a day: it is lost when the day before had no study."""
-        if not self.studied_on:
-            return 0
-        kept = date.fromisoformat(self.studied_on) >= today - timedelta(days=1)
-        return int(self.streak_days) if kept else 0

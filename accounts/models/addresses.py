@@ -6,7 +6,8 @@ from typing import Self
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from accounts.models.account import learner_key
-from config.store.items import ConditionFailed, Delete, Item, Put, transact
+from config.store.items import ConditionFailed, Item
+from config.store.transactions import Delete, Put, transact
 
 
 class Address(Item, discriminator="address"):

@@ -12,7 +12,8 @@ from pynamodb.expressions.update import Action
 
 from config.problems import ServiceUnavailable
 from config.store.connection import connection
-from config.store.items import CONDITION_LOST, ConditionFailed, Delete, Item, Raw, transact
+from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
+from config.store.transactions import Delete, transact
 
 
 class LimitReached(Exception):

@@ -17,7 +17,8 @@ from accounts.cognito.users import UNCONFIRMED
 from accounts.models import Account, Address
 from accounts.services import removal
 from accounts.services.unfinished import account_at
-from config.store.items import ConditionFailed, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import transact
 
 LEASE = timedelta(seconds=Address.LEASE_S)
 

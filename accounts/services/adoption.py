@@ -5,11 +5,12 @@ from datetime import datetime
 
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import UserAlreadyExists
-from accounts.models import Account, Activity, Profile
+from accounts.models import Account, Activity, Head, Profile
 from accounts.services.addresses import reserve
 from config.client_info import ClientInfo
 from config.problems import Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Put, transact
 
 log = logging.getLogger("parley.accounts")
 
@@ -38,6 +39,7 @@ def adopt(sub: str, *, source: ClientInfo, now: datetime) -> bool:
             address.assign_write(sub),
             Put(account, Account.pk.does_not_exist()),
             Put(profile, Profile.pk.does_not_exist()),
+            Put(Head.first_of(sub)),
             Put(Activity.new(sub, "signed_up", source, now=now)),
         )
     except ConditionFailed as error:

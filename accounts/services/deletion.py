@@ -19,12 +19,14 @@ from config.store.items import (
     json_value,
     raw_partition_page,
 )
+from config.store.packed import unpack
 
 log = logging.getLogger("parley.accounts")
 
 SECRET_KINDS = frozenset({"mfa", "email_change", "browser_session", "calendar_link"})
+PACKED = frozenset({"head", "journal"})
 TECHNICAL = frozenset(
-    {"pk", "sk", "kind", "lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk"}
+    {"pk", "sk", "kind", "v", "n", "lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk"}
 )
 
 
@@ -40,9 +42,16 @@ def _exported(items: list[Raw]) -> Iterator[dict[str, Any]]:
     for item in items:
         kind = item["kind"]["S"]
         if kind not in SECRET_KINDS:
-            names = item.keys() - TECHNICAL
-            data = {name: json_value(item[name]) for name in sorted(names) if "B" not in item[name]}
+            names = [
+                n for n in item if n not in TECHNICAL and (kind in PACKED or "B" not in item[n])
+            ]
+            data = {name: _shown(item[name]) for name in sorted(names)}
             yield {"kind": kind, "key": item["sk"]["S"], "data": data}
+
+
+def _shown(attribute: dict[str, Any]) -> Any:
+    """A stored attribute as a value of JSON, unpacked where it was packed."""
+    return unpack(attribute["B"]) if "B" in attribute else json_value(attribute)
 
 
 def delete_account(

@@ -16,7 +16,8 @@ from accounts.services.unfinished import account_at, complete, complete_move
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, ValidationFailed
-from config.store.items import ConditionFailed, Write, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Write, transact
 
 EMAIL_CODE = "email code"
 CODE_LASTS = timedelta(minutes=15)

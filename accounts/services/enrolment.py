@@ -30,7 +30,8 @@ from accounts.services.addresses import clear_left_over
 from accounts.services.unfinished import account_at
 from config import telemetry
 from config.client_info import ClientInfo
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Put, transact
 
 OURSELVES = ClientInfo("", "manage.py")
 

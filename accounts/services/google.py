@@ -22,7 +22,7 @@ from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlready
 from accounts.cognito.sessions import Tokens
 from accounts.cognito.users import GOOGLE
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Head, Profile
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
 from accounts.tokens import Identity, InvalidToken, verify_identity
@@ -37,7 +37,8 @@ from config.problems import (
     ServiceUnavailable,
 )
 from config.stack import stack
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Put, transact
 
 NONCE = "google nonce"
 SCOPES = "openid email profile"
@@ -182,6 +183,7 @@ def _register(identity: Identity, source: ClientInfo, now: datetime) -> None:
             address.assign_write(identity.sub),
             Put(account, Account.pk.does_not_exist()),
             Put(profile, Profile.pk.does_not_exist()),
+            Put(Head.first_of(identity.sub)),
             Put(Activity.new(identity.sub, "signed_up", source, now=now)),
         )
     except ConditionFailed as error:

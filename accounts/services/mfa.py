@@ -32,7 +32,8 @@ from config import aws
 from config.client_info import SYSTEM, ClientInfo
 from config.crypto import InvalidSeal, fingerprint, fingerprints, seal, unseal
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Delete, Put, Update, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Delete, Put, Update, transact
 
 SESSION = "mfa session"
 SESSION_LASTS = timedelta(minutes=3)  # as long as Cognito's own

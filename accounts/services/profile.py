@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Account, Profile, Progress, learner_key
+from accounts.models import Account, Head, Profile, learner_key
+from accounts.services.changes import commit
 from accounts.signals import zone_changed
 from accounts.study_day import StudyCalendar
-from config.problems import Conflict, NotFound, PreconditionFailed
+from config.problems import NotFound, PreconditionFailed
 from config.store.items import ConditionFailed, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Put
 
 
 @dataclass(frozen=True)
@@ -17,28 +20,25 @@ class FullProfile:
 
     account: Account
     profile: Profile
-    progress: Progress
+    head: Head
     groups: frozenset[str]
     now: datetime
 
     @property
     def streak(self) -> int:
         """Days of study in a row, on the learner's own calendar."""
-        hour = int(self.progress.day_starts_at_hour)
-        return self.progress.streak(StudyCalendar(self.profile.timezone, hour).day(self.now))
+        hour = int(self.head.day_starts_at_hour)
+        return self.head.streak(StudyCalendar(self.profile.timezone, hour).day(self.now))
 
 
 def read_profile(learner_id: str, *, groups: frozenset[str], now: datetime) -> FullProfile | None:
     """All of a learner's page in one round trip; None where there is no such account."""
     pk = learner_key(learner_id)
-    items = batch_get((pk, Account.SK), (pk, Profile.SK), (pk, Progress.SK))
+    items = batch_get((pk, Account.SK), (pk, Profile.SK), (pk, Head.SK))
     account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
-    progress = items.get((pk, Progress.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
-    if not isinstance(progress, Progress):
-        progress = Progress(pk, Progress.SK)
-    return FullProfile(account, profile, progress, groups, now)
+    return FullProfile(account, profile, Head.among(learner_id, items), groups, now)
 
 
 def update_profile(
@@ -51,25 +51,32 @@ def update_profile(
 ) -> FullProfile:
     """Sets attributes of the profile.
 
-    Raises PreconditionFailed when the profile is not at `expected_version`; without one, Conflict
-    when another request changed it at the same moment; NotFound.
+    Raises PreconditionFailed when the profile is not at `expected_version`; NotFound.
     """
-    full_profile = read_profile(learner_id, groups=groups, now=now)
-    if full_profile is None:
-        raise NotFound
-    if expected_version not in (None, int(full_profile.profile.version)):
-        raise PreconditionFailed(
-            f"The profile is at version {full_profile.profile.version}: read it again"
-        )
-    zone = full_profile.profile.timezone
-    for name, value in values.items():
-        setattr(full_profile.profile, name, value)
-    try:
-        full_profile.profile.put(Profile.pk.exists())
-    except ConditionFailed as error:
-        if expected_version is not None:
-            raise PreconditionFailed("The profile was changed at the same moment") from error
-        raise Conflict("The profile was changed at the same moment") from error
-    if full_profile.profile.timezone != zone:
+    full_profile, moved = _changed(learner_id, groups, values, expected_version, now)
+    if moved:
         zone_changed.send(Profile, learner_id=learner_id)
     return full_profile
+
+
+@retried(ConditionFailed)
+def _changed(
+    learner_id: str,
+    groups: frozenset[str],
+    values: dict[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> tuple[FullProfile, bool]:
+    """The learner's page after the change, and whether they live in another zone now."""
+    found = read_profile(learner_id, groups=groups, now=now)
+    if found is None:
+        raise NotFound
+    if expected_version not in (None, int(found.profile.version)):
+        raise PreconditionFailed(
+            f"The profile is at version {found.profile.version}: read it again"
+        )
+    zone = found.profile.timezone
+    for name, value in values.items():
+        setattr(found.profile, name, value)
+    commit(found.head, Put(found.profile, Profile.pk.exists()))
+    return found, found.profile.timezone != zone

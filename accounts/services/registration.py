@@ -18,14 +18,15 @@ from accounts.cognito.client import (
     WeakPassword,
 )
 from accounts.limits import hit
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Head, Profile
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.unfinished import account_at, prove_address, user_name_at
 from config import telemetry
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import FieldError, Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Put, transact
 
 log = logging.getLogger("parley.accounts")
 
@@ -81,6 +82,7 @@ def sign_up(
             address.assign_write(learner_id),
             Put(account, Account.pk.does_not_exist()),
             Put(profile, Profile.pk.does_not_exist()),
+            Put(Head.first_of(learner_id)),
             Put(Activity.new(learner_id, "signed_up", source, now=now)),
         )
     except (Problem, ConditionFailed) as error:

@@ -20,7 +20,8 @@ from accounts.cognito.users import UNCONFIRMED
 from accounts.models import Account, Address
 from accounts.services.unfinished import complete_proof
 from config.problems import ServiceUnavailable
-from config.store.items import ConditionFailed, Update, Write, delete_partition, transact
+from config.store.items import ConditionFailed, delete_partition
+from config.store.transactions import Update, Write, transact
 
 log = logging.getLogger("parley.accounts")
 

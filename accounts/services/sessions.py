@@ -29,7 +29,8 @@ from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
 from config.problems import NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
-from config.store.items import ConditionFailed, Delete, Put, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Delete, Put, transact
 
 
 @dataclass(frozen=True)

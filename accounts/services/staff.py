@@ -15,7 +15,8 @@ from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock
 from config.problems import Conflict, NotFound
-from config.store.items import ConditionFailed, Write, batch_get, transact
+from config.store.items import ConditionFailed, batch_get
+from config.store.transactions import Write, transact
 
 MISSING = "MISSING"
 

@@ -51,7 +51,8 @@ from accounts.models import Account, Activity, Address, EmailChange, Mfa
 from config import clock
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
-from config.store.items import ConditionFailed, Delete, Put, Write, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Delete, Put, Write, transact
 
 
 def account_at(email: str, *, now: datetime) -> Account | None:

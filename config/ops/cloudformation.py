@@ -1,5 +1,6 @@
 """Applies `infrastructure.yaml`: creates or updates the stack of a stage and waits for it."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -63,8 +64,15 @@ def apply_locally(
     The record is what `config.stack.stack()` reads. Returns the outputs; raises ProvisioningError.
     """
     with local_aws.exclusive(home / "provision.lock"):
+        client = local_client("cloudformation", endpoint_url)
+        if _has_other_indexes(client, stack_name("local")):
+            raise ProvisioningError(
+                f"the saved state in {home} has a table with other local indexes, which can never "
+                f"be changed. Move it away (mv {home} {home}.old) and run this again: the demo "
+                "content is made anew"
+            )
         outputs = apply(
-            local_client("cloudformation", endpoint_url),
+            client,
             stage="local",
             parameters=parameters or {},
             progress=progress,
@@ -78,6 +86,20 @@ def apply_locally(
         outputs |= {"Region": LOCAL_REGION, "EndpointUrl": endpoint_url}
         local_aws.write_private(home / "stack.json", vars(as_stack(outputs)))
     return outputs
+
+
+def _has_other_indexes(client: "CloudFormationClient", name: str) -> bool:
+    """Whether a stack has been made with other local indexes than the template now has."""
+    if _described(client, name) is None:
+        return False
+    body = str(client.get_template(StackName=name)["TemplateBody"])
+    return _local_indexes(body) != _local_indexes(TEMPLATE.read_text())
+
+
+def _local_indexes(template: str) -> list[str]:
+    """The words in which a template has the table's local indexes."""
+    found = re.search(r"LocalSecondaryIndexes:.*?GlobalSecondaryIndexes:", template, re.DOTALL)
+    return found[0].split() if found else []
 
 
 def as_stack(outputs: Mapping[str, str]) -> stack.Stack:

@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.schemas.generators import EndpointEnumerator
 
 from config import problems
-from config.problems import Problem
+from config.problems import PROBLEM_JSON, Problem
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Below these words whoever comes is let in. Both read no token: the pages of `browse` have
@@ -128,15 +128,12 @@ def answers(cors_origins: str) -> dict[str, dict[str, Any]]:
 
 def _answer(problem: Problem, origins: list[str]) -> dict[str, Any]:
     headers = {
-        "Content-Type": "application/problem+json",
+        "Content-Type": PROBLEM_JSON,
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "Strict-Transport-Security": "max-age=31536000; includeSubDomains; preload",
+        **problem.headers(),
     }
-    if problem.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="parley"'
-    if problem.retry_after_s is not None:
-        headers["Retry-After"] = str(problem.retry_after_s)
     if origins:
         # It cannot choose among several. These answers say the same to everybody, and no cookie
         # is asked for.

@@ -1,0 +1,1 @@
+"""How items are written: with whom together, how often again, packed how small."""

@@ -1,7 +1,5 @@
 """The way to the table: one connection for all kinds of item, and what it does when AWS is busy."""
 
-import random
-import time
 from functools import cache
 from typing import Any
 
@@ -23,8 +21,8 @@ from config.aws import (
     translate_aws_errors,
 )
 from config.light_pynamodb import with_botocore
-from config.problems import ServiceUnavailable
 from config.stack import stack
+from config.store.retrying import retrying
 from config.telemetry import record_call
 
 LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
@@ -50,9 +48,12 @@ SCHEMA = {
     "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
 }
 
-TRIES = 6
 # What a single write is answered while a transaction holds its item: nothing is written.
 CONFLICT = "TransactionConflictException"
+
+
+class _ConflictError(Exception):
+    """A transaction holds the item that a single write is about."""
 
 
 class _Connection(Connection):
@@ -71,15 +72,15 @@ class _Connection(Connection):
         return super().client
 
     def _make_api_call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
-        for attempt in range(TRIES):
-            if attempt:
-                pause(attempt)
+        def call() -> Any:
             try:
                 return self._call(operation_name, operation_kwargs)
             except VerboseClientError as error:
-                if error_code(error) != CONFLICT:
-                    raise
-        raise ServiceUnavailable("We are busy: try again in a moment")
+                if error_code(error) == CONFLICT:
+                    raise _ConflictError from error
+                raise
+
+        return retrying(call, after=_ConflictError)
 
     def _call(self, operation_name: str, operation_kwargs: dict[str, Any]) -> Any:
         record_call(operation_name)
@@ -106,8 +107,3 @@ def connection() -> TableConnection:
     )
     connection_.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
     return connection_
-
-
-def pause(attempt: int) -> None:
-    """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), at most 0.8 s."""
-    time.sleep(random.uniform(0, min(0.8, 0.025 * 2**attempt)))  # noqa: S311

@@ -8,29 +8,29 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
+# isort: split
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
+# isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection.table import TableConnection
-from pynamodb.exceptions import PutError, UpdateError, VerboseClientError
+from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from config.aws import THROTTLES, error_code
-from config.problems import ServiceUnavailable
 from config.stack import stack
-from config.store.connection import TRIES, connection, pause
+from config.store import bulk
+from config.store.bulk import delete_keys
+from config.store.connection import connection
 
 Raw = dict[str, dict[str, Any]]
 T = TypeVar("T", bound="Item")
 
-BATCH = 25  # AWS: BatchWriteItem
-CONFLICTS = THROTTLES | {"TransactionConflict", "TransactionInProgressException"}
 CONDITION_LOST = "ConditionalCheckFailed"
 
 
@@ -40,15 +40,11 @@ def key_instant(at: datetime) -> str:
 
 
 class ConditionFailed(Exception):
-    """A write's condition did not hold: nothing was written.
+    """A write's condition did not hold: nothing was written. `lost` has the writes that failed."""
 
-    `lost` has the writes whose condition failed, `found` the stored item of each where asked for.
-    """
-
-    def __init__(self, lost: Sequence["Write"] = (), found: Sequence[Raw | None] = ()) -> None:
+    def __init__(self, lost: Sequence[Any] = ()) -> None:
         super().__init__("a condition did not hold")
         self.lost = tuple(lost)
-        self.found = tuple(found)
 
 
 class _Meta(type):
@@ -68,7 +64,11 @@ class Page(Generic[T]):
 
 
 class Item(Model):
-    """What every item of the table has. `expires_at` (epoch seconds) is the TTL attribute."""
+    """What every item of the table has. `expires_at` (epoch seconds) is the TTL attribute.
+
+    `format` says how the item is to be read. The code of one release reads what the one before
+    and the one after it write: what it does not know of an item it keeps.
+    """
 
     class Meta(metaclass=_Meta):
         pass
@@ -76,6 +76,7 @@ class Item(Model):
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     kind = DiscriminatorAttribute()
+    format = NumberAttribute(attr_name="v", default=1)
     lsi1 = UnicodeAttribute(null=True)
     lsi2 = UnicodeAttribute(null=True)
     lsi3 = UnicodeAttribute(null=True)
@@ -104,7 +105,17 @@ class Item(Model):
         """The item of a stored form, which it keeps: some attributes have no fixed name."""
         item = cls.from_raw_data(raw)
         item.raw = raw
+        item.open()
         return item
+
+    def open(self) -> None:
+        """Takes apart what the item keeps packed; called once it has been read."""
+
+    def serialize(self, null_check: bool = True) -> Raw:
+        """The stored form, with those attributes as they were read that we do not know."""
+        known = {attribute.attr_name for attribute in self.get_attributes().values()}
+        unknown = {name: value for name, value in self.raw.items() if name not in known}
+        return unknown | super().serialize(null_check)
 
     @classmethod
     def _kinds(cls) -> set[str]:
@@ -229,20 +240,11 @@ def _lost_answer(error: PutError | UpdateError) -> Exception:
 
 
 def batch_get(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
-    """The items that exist among at most 100 keys (pk, sk), in one consistent round trip."""
-    items: dict[tuple[str, str], Item] = {}
-    wanted: Any = [{"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(keys)]
-    for attempt in range(TRIES):
-        if attempt:
-            pause(attempt)
-        answer = connection().batch_get_item(wanted, consistent_read=True)
-        for raw in answer["Responses"].get(stack().table_name, []):
-            items[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw(raw)
-        left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
-        if not left:
-            return items
-        wanted = [{"pk": key["pk"]["S"], "sk": key["sk"]["S"]} for key in left]
-    raise ServiceUnavailable("We are busy: try again in a moment")
+    """The items that exist among keys (pk, sk), each read consistently, 100 in a round trip.
+
+    It is no snapshot: of what one transaction writes it may see a part.
+    """
+    return {(raw["pk"]["S"], raw["sk"]["S"]): Item.from_raw(raw) for raw in bulk.read_raws(keys)}
 
 
 def batch_put(items: Sequence[Item]) -> None:
@@ -250,112 +252,7 @@ def batch_put(items: Sequence[Item]) -> None:
 
     25 in a round trip, at half the price of a transaction.
     """
-    for start in range(0, len(items), BATCH):
-        left: Any = [item.serialize() for item in items[start : start + BATCH]]
-        for attempt in range(TRIES):
-            if attempt:
-                pause(attempt)
-            answer = connection().batch_write_item(put_items=left)
-            unwritten = answer.get("UnprocessedItems", {}).get(stack().table_name, [])
-            if not (left := [request["PutRequest"]["Item"] for request in unwritten]):
-                break
-        else:
-            raise ServiceUnavailable("We are busy: try again in a moment")
-
-
-@dataclass(frozen=True)
-class Put:
-    """Writes the whole item under its version and `condition`."""
-
-    item: Item
-    condition: Condition | None = None
-
-    def request(self) -> tuple[str, dict[str, Any]]:
-        return "Put", self.item.get_save_kwargs_from_instance(
-            self.condition, return_values_on_condition_failure="ALL_OLD"
-        )
-
-
-@dataclass(frozen=True)
-class Update:
-    """Changes attributes of an item that need not have been read (counters)."""
-
-    item: Item
-    actions: Sequence[Action]
-    condition: Condition | None = None
-
-    def request(self) -> tuple[str, dict[str, Any]]:
-        return "Update", self.item.get_update_kwargs_from_instance(
-            list(self.actions), self.condition, return_values_on_condition_failure="ALL_OLD"
-        )
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Removes an item under its version and `condition`."""
-
-    item: Item
-    condition: Condition | None = None
-
-    def request(self) -> tuple[str, dict[str, Any]]:
-        return "Delete", self.item.get_delete_kwargs_from_instance(self.condition)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Asserts a condition on an item that is not written."""
-
-    pk: str
-    sk: str
-    condition: Condition
-
-    def request(self) -> tuple[str, dict[str, Any]]:
-        return "ConditionCheck", connection().get_operation_kwargs(
-            self.pk, range_key=self.sk, condition=self.condition
-        )
-
-
-Write = Put | Update | Delete | Check
-
-
-def transact(*writes: Write) -> None:
-    """Makes all writes (1–100) or none, in one round trip.
-
-    A conflict with another transaction or throttling is tried again with jitter; the client
-    sends the same request token when it retries, so an answer lost on the way doubles nothing.
-    Raises ConditionFailed with the writes that were lost; ServiceUnavailable when still busy.
-    """
-    if len(writes) == 1 and isinstance(writes[0], Put):
-        writes[0].item.put(writes[0].condition)  # half the price of a transaction of one
-        return
-    store = connection().connection
-    for attempt in range(TRIES):
-        if attempt:
-            pause(attempt)
-        items = [{name: arguments} for name, arguments in (write.request() for write in writes)]
-        try:
-            store.dispatch("TransactWriteItems", {"TransactItems": items})
-        except VerboseClientError as error:
-            reasons = {reason.code for reason in error.cancellation_reasons if reason}
-            if CONDITION_LOST in reasons:
-                raise _lost_of(writes, error) from error
-            if not CONFLICTS & {*reasons, error_code(error)}:
-                raise
-        else:
-            for write in writes:
-                if isinstance(write, Put):
-                    write.item.update_local_version_attribute()  # type: ignore[no-untyped-call]
-            return
-    raise ServiceUnavailable("We are busy: try again in a moment")
-
-
-def _lost_of(writes: Sequence[Write], error: VerboseClientError) -> ConditionFailed:
-    lost = [
-        (write, reason.raw_item)
-        for write, reason in zip(writes, error.cancellation_reasons, strict=True)
-        if reason and reason.code == CONDITION_LOST
-    ]
-    return ConditionFailed([write for write, _ in lost], [raw for _, raw in lost])
+    bulk.put_raws([item.serialize() for item in items])
 
 
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
@@ -381,35 +278,14 @@ def delete_partition(pk: str, *, keep: Collection[str] = (), within_s: float) ->
         answer = connection().query(
             pk, attributes_to_get=["pk", "sk"], exclusive_start_key=start, consistent_read=True
         )
-        keys = [
-            {"pk": pk, "sk": item["sk"]["S"]}
-            for item in answer["Items"]
-            if item["sk"]["S"] not in keep
-        ]
-        for first in range(0, len(keys), BATCH):
-            if not _delete(keys[first : first + BATCH], until):
-                return False
+        sort_keys = (item["sk"]["S"] for item in answer["Items"])
+        keys = [(pk, sk) for sk in sort_keys if sk not in keep]
+        if not delete_keys(keys, until=until):
+            return False
         start = answer.get("LastEvaluatedKey")
         if start is None:
             return True
     return False
-
-
-def _delete(keys: list[dict[str, str]], until: float) -> bool:
-    pause_s = 0.05
-    while keys:
-        answer = connection().batch_write_item(delete_items=keys)
-        left = answer.get("UnprocessedItems", {}).get(connection().table_name, [])
-        keys = [
-            {name: value["S"] for name, value in request["DeleteRequest"]["Key"].items()}
-            for request in left
-        ]
-        if keys:
-            if time.monotonic() > until:
-                return False
-            time.sleep(pause_s)
-            pause_s *= 2
-    return True
 
 
 def json_value(attribute: dict[str, Any]) -> Any:

@@ -1,18 +1,15 @@
 """Decks of cards."""
 
-from typing import Any
-
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, QuerySerializer, Serializer, TextField
-from config.viewsets import Resource, get_or_404, if_match_version, with_etag
+from config.viewsets import ItemViewSet, get_or_404
 from learning.api.serializers import DeckSerializer
 from learning.models.cards import Deck
 from learning.services import bulk, cards
@@ -34,15 +31,14 @@ class DuplicateSerializer(Serializer):
     name = TextField(max_length=100, default=None, allow_null=True, help_text="By default the same")
 
 
-class DeckViewSet(Resource):
+class DeckViewSet(ItemViewSet):
+    serializer_class = DeckSerializer
+    create_serializer_class = NewDeckSerializer
+
     @operation("listDecks", answers={200: page_of(DeckSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the decks."""
-        query = self.validated_query(ListQuerySerializer)
-        page = Deck.all_of(
-            self.learner_id, limit=query["limit"], start=decode_cursor(request, query.get("cursor"))
-        )
-        return paginated_response(request, page, DeckSerializer)
+        return self.paginated(Deck.all_of, self.learner_id, serializer_class=DeckSerializer)
 
     @operation(
         "createDeck",
@@ -52,16 +48,12 @@ class DeckViewSet(Resource):
     )
     def create(self, request: Request) -> Response:
         """Make a deck."""
-        fields = self.validated_body(NewDeckSerializer)
-        deck = cards.create_deck(learner_id=self.learner_id, fields=fields, now=now())
-        answer = Response(DeckSerializer(deck).data, status.HTTP_201_CREATED)
-        return with_etag(answer, deck.version)
+        return self.create_item(cards.create_deck)
 
     @operation("getDeck", answers={200: DeckSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a deck."""
-        deck = get_or_404(Deck.of(self.learner_id, id))
-        return with_etag(Response(DeckSerializer(deck).data), deck.version)
+        return self.answer(get_or_404(Deck.of(self.learner_id, id)))
 
     @operation(
         "replaceDeck",
@@ -72,7 +64,7 @@ class DeckViewSet(Resource):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a deck says; what is left out becomes its default."""
-        return self._change(request, id, self.validated_body(DeckSerializer))
+        return self.update_item(cards.update_deck, deck_id=id)
 
     @operation(
         "updateDeck",
@@ -83,17 +75,7 @@ class DeckViewSet(Resource):
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a deck."""
-        return self._change(request, id, self.validated_body(DeckSerializer, partial=True))
-
-    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        deck = cards.update_deck(
-            learner_id=self.learner_id,
-            deck_id=id,
-            changes=changes,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return with_etag(Response(DeckSerializer(deck).data), deck.version)
+        return self.update_item(cards.update_deck, deck_id=id, partial=True)
 
     @operation(
         "duplicateDeck",
@@ -108,15 +90,13 @@ class DeckViewSet(Resource):
         A very large deck answers 503 with Retry-After: send the same request again to go on.
         """
         fields = self.validated_body(DuplicateSerializer)
-        deck = bulk.duplicate_deck(
-            learner_id=self.learner_id,
+        return self.apply(
+            bulk.duplicate_deck,
+            status.HTTP_201_CREATED,
             deck_id=id,
             copy_id=fields["id"],
             name=fields["name"],
-            now=now(),
         )
-        answer = Response(DeckSerializer(deck).data, status.HTTP_201_CREATED)
-        return with_etag(answer, deck.version)
 
     @operation(
         "deleteDeck",
@@ -133,12 +113,9 @@ class DeckViewSet(Resource):
         A very large deck answers 503 with Retry-After: send the same request again to go on.
         """
         query = self.validated_query(DeckDeletionSerializer)
-        cards.delete_deck(
-            learner_id=self.learner_id,
+        return self.delete_item(
+            cards.delete_deck,
             deck_id=id,
             delete_cards="cards" in query,
             move_to=query.get("move_to"),
-            expected_version=if_match_version(request),
-            now=now(),
         )
-        return Response(status=status.HTTP_204_NO_CONTENT)

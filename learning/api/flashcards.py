@@ -1,6 +1,5 @@
 """Flashcards, and the study of them."""
 
-from collections.abc import Callable
 from typing import Any
 
 from rest_framework import serializers, status
@@ -9,34 +8,35 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
+from config.formats import wire_name
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound, Problem
 from config.serializers import (
     BooleanField,
     IdField,
     InstantField,
     IntegerField,
+    ItemProblemSerializer,
     NumberField,
     QuerySerializer,
     Serializer,
     TextField,
-    wire_name,
 )
-from config.viewsets import Resource, get_or_404, if_match_version, with_etag
+from config.store.items import Page
+from config.viewsets import ItemViewSet, get_or_404
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,
     STATES,
     CardSerializer,
-    ItemProblemSerializer,
     OneByOneField,
     ReviewSerializer,
     StudyInstantField,
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, review, search
+from learning.services import bulk, bury_and_suspend, cards, due_queue, lists, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -156,8 +156,10 @@ class RescheduleSerializer(LogActionSerializer):
     due_at = StudyInstantField()
 
 
-class FlashcardViewSet(Resource):
+class FlashcardViewSet(ItemViewSet):
     lookup_value_regex = CARD_ID
+    serializer_class = CardSerializer
+    create_serializer_class = NewCardSerializer
 
     @operation("listFlashcards", answers={200: page_of(CardSerializer)}, query=CardQuerySerializer)
     def list(self, request: Request) -> Response:
@@ -166,19 +168,9 @@ class FlashcardViewSet(Resource):
         In order of their fronts with `front`, of the study queue with `deckId`, `state` or
         `suspended`, else of their ids. A narrowed page may be short and still have a next one.
         """
-        query = self.validated_query(CardQuerySerializer)
-        start = decode_cursor(request, query.pop("cursor", None))
-        if "q" in query:
-            page = search.search_cards(
-                learner_id=self.learner_id,
-                text=query["q"],
-                limit=query["limit"],
-                start=start,
-                now=now(),
-            )
-        else:
-            page = Card.all_of(self.learner_id, **query, start=start)
-        return paginated_response(request, page, CardSerializer)
+        return self.paginated(
+            _matching, self.learner_id, serializer_class=CardSerializer, query=CardQuerySerializer
+        )
 
     @operation(
         "createFlashcard",
@@ -188,10 +180,7 @@ class FlashcardViewSet(Resource):
     )
     def create(self, request: Request) -> Response:
         """Make a basic note with its one card, which is new and due at once."""
-        fields = self.validated_body(NewCardSerializer)
-        card = cards.create_card(learner_id=self.learner_id, fields=fields, now=now())
-        answer = Response(CardSerializer(card).data, status.HTTP_201_CREATED)
-        return with_etag(answer, card.version)
+        return self.create_item(cards.create_card)
 
     @operation(
         "createFlashcards",
@@ -220,8 +209,7 @@ class FlashcardViewSet(Resource):
     @operation("getFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a card."""
-        card = get_or_404(Card.of(self.learner_id, id))
-        return with_etag(Response(CardSerializer(card).data), card.version)
+        return self.answer(get_or_404(Card.with_text(self.learner_id, id)))
 
     @operation(
         "replaceFlashcard",
@@ -232,7 +220,7 @@ class FlashcardViewSet(Resource):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a card says; what is left out becomes its default."""
-        return self._change(request, id, self.validated_body(CardSerializer))
+        return self.update_item(notes.update_card, card_id=id)
 
     @operation(
         "updateFlashcard",
@@ -243,17 +231,7 @@ class FlashcardViewSet(Resource):
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a card, or move it to another deck."""
-        return self._change(request, id, self.validated_body(CardSerializer, partial=True))
-
-    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        card = cards.update_card(
-            learner_id=self.learner_id,
-            card_id=id,
-            changes=changes,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return with_etag(Response(CardSerializer(card).data), card.version)
+        return self.update_item(notes.update_card, card_id=id, partial=True)
 
     @operation(
         "deleteFlashcard",
@@ -263,13 +241,7 @@ class FlashcardViewSet(Resource):
     )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a card. Its reviews stay in the log and in the statistics."""
-        cards.delete_card(
-            learner_id=self.learner_id,
-            card_id=id,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.delete_item(notes.delete_card, card_id=id)
 
     @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
     @action(detail=False)
@@ -369,29 +341,31 @@ class FlashcardViewSet(Resource):
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Take a card out of study until it is unsuspended."""
-        return self._held(bury_and_suspend.suspend, id)
+        return self.apply(bury_and_suspend.suspend, card_id=id)
 
     @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
         """Take a card back into study, also one that was suspended as a leech."""
-        return self._held(bury_and_suspend.unsuspend, id)
+        return self.apply(bury_and_suspend.unsuspend, card_id=id)
 
     @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
         """Put a card off until the learner's next day."""
-        return self._held(bury_and_suspend.bury, id)
+        return self.apply(bury_and_suspend.bury, card_id=id)
 
     @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
         """Show a buried card again."""
-        return self._held(bury_and_suspend.unbury, id)
+        return self.apply(bury_and_suspend.unbury, card_id=id)
 
-    def _held(self, change: Callable[..., Card], id: str) -> Response:
-        card = change(learner_id=self.learner_id, card_id=id, now=now())
-        return with_etag(Response(CardSerializer(card).data), card.version)
+
+def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[Card]:
+    if q is None:
+        return lists.list_cards(learner_id=learner_id, **filters)
+    return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
 
 
 def _reviewed(outcome: review.Outcome) -> Response:

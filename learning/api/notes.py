@@ -7,70 +7,24 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
-    HttpsUrlField,
     IdField,
-    InstantField,
-    IntegerField,
-    Serializer,
-    TextField,
 )
-from config.viewsets import Resource, if_match_version, with_etag
-from learning.api.serializers import CardSerializer, TagsField, _optional
+from config.viewsets import ItemViewSet, with_etag
+from learning.api.serializers import NOTE_TYPES, CardSerializer, NoteSerializer
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
-from learning.services.cards import NoSuchDeck
-
-TYPES = ["basic", "reversed", "cloze"]
-
-
-class NoteSerializer(Serializer):
-    """What a learner wrote. A basic note makes one card; a reversed one two, front to back and
-    back to front; a cloze one a card for each number of `{{c1::answer::hint}}` in `front`, with
-    `back` shown behind the answer."""
-
-    samples = {
-        "type": "cloze",
-        "front": "O {{c1::gato::animal}} dorme na {{c2::cama}}.",
-        "back": "The cat sleeps in the bed.",
-        "phonetic": None,
-        "example": None,
-        "notes": None,
-        "tags": ["frases"],
-        "audioUrl": None,
-        "imageUrl": None,
-        "sourceSessionId": None,
-        "sourceTurn": None,
-        "version": 1,
-    }
-
-    id = IdField(read_only=True)
-    type = serializers.ChoiceField(TYPES, read_only=True)
-    deck_id = IdField()
-    front = TextField(max_length=2000)
-    back = TextField(max_length=2000, default="", allow_blank=True)
-    phonetic = _optional(TextField, max_length=200)
-    example = _optional(TextField, max_length=2000)
-    notes = _optional(TextField, max_length=5000)
-    tags = TagsField(default=list)
-    audio_url = _optional(HttpsUrlField)
-    image_url = _optional(HttpsUrlField)
-    source_session_id = _optional(IdField)
-    source_turn = _optional(IntegerField, min_value=1, max_value=9999)
-    created_at = InstantField(read_only=True)
-    updated_at = InstantField(read_only=True)
-    version = IntegerField(read_only=True, help_text="For If-Match")
+from learning.services.cards import NoSuchDeck, Written
 
 
 class NewNoteSerializer(NoteSerializer):
     id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
     type = serializers.ChoiceField(
-        TYPES, help_text=f"Stays as it is. A note makes at most {MAX_CARDS} cards"
+        NOTE_TYPES, help_text=f"Stays as it is. A note makes at most {MAX_CARDS} cards"
     )
 
 
@@ -82,15 +36,20 @@ class WrittenNoteSerializer(NoteSerializer):
         return CardSerializer(self.context["cards"], many=True).data
 
 
-class NoteViewSet(Resource):
+class NoteViewSet(ItemViewSet):
+    serializer_class = NoteSerializer
+    create_serializer_class = NewNoteSerializer
+
+    def answer(self, item: Written, code: int = status.HTTP_200_OK) -> Response:
+        """A note with its cards."""
+        note, cards = item
+        body = WrittenNoteSerializer(note, context={"cards": cards}).data
+        return with_etag(Response(body, code), int(note.version))
+
     @operation("listNotes", answers={200: page_of(NoteSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the reversed and cloze notes. Basic ones are in the list of flashcards."""
-        query = self.validated_query(ListQuerySerializer)
-        page = Note.all_of(
-            self.learner_id, limit=query["limit"], start=decode_cursor(request, query.get("cursor"))
-        )
-        return paginated_response(request, page, NoteSerializer)
+        return self.paginated(Note.several_of, self.learner_id, serializer_class=NoteSerializer)
 
     @operation(
         "createNote",
@@ -100,14 +59,12 @@ class NoteViewSet(Resource):
     )
     def create(self, request: Request) -> Response:
         """Make a note and its cards, which are new and due at once."""
-        fields = self.validated_body(NewNoteSerializer)
-        written = notes.create_note(learner_id=self.learner_id, fields=fields, now=now())
-        return _answer(written, status.HTTP_201_CREATED)
+        return self.create_item(notes.create_note)
 
     @operation("getNote", answers={200: WrittenNoteSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a note of any type with its cards."""
-        return _answer(notes.read_note(learner_id=self.learner_id, note_id=id))
+        return self.answer(notes.read_note(learner_id=self.learner_id, note_id=id))
 
     @operation(
         "replaceNote",
@@ -118,7 +75,7 @@ class NoteViewSet(Resource):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace what a note says, on all its cards; what is left out becomes its default."""
-        return self._change(request, id, self.validated_body(NoteSerializer))
+        return self.update_item(notes.update_note, note_id=id)
 
     @operation(
         "updateNote",
@@ -133,31 +90,9 @@ class NoteViewSet(Resource):
         A new cloze makes a card, one that is gone removes its card; brought back, that card is
         where its reviews left it.
         """
-        return self._change(request, id, self.validated_body(NoteSerializer, partial=True))
-
-    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        written = notes.update_note(
-            learner_id=self.learner_id,
-            note_id=id,
-            changes=changes,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return _answer(written)
+        return self.update_item(notes.update_note, note_id=id, partial=True)
 
     @operation("deleteNote", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a note and its cards. Their reviews stay in the log and in the statistics."""
-        notes.delete_note(
-            learner_id=self.learner_id,
-            note_id=id,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _answer(written: notes.Written, code: int = status.HTTP_200_OK) -> Response:
-    note, cards = written
-    body = WrittenNoteSerializer(note, context={"cards": cards}).data
-    return with_etag(Response(body, code), note.version)
+        return self.delete_item(notes.delete_note, note_id=id)

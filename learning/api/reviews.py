@@ -8,22 +8,23 @@ from rest_framework.response import Response
 
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem
-from config.serializers import IdField, IntegerField, Serializer
+from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
+from config.store.items import Page
 from config.viewsets import Resource
 from learning.api.serializers import (
     RATINGS,
     CardIdField,
     CardSerializer,
-    ItemProblemSerializer,
     OneByOneField,
     ReviewSerializer,
     StudyInstantField,
 )
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
-from learning.services.review import Outcome, Submission, submit
+from learning.services.changes import entries_by_arrival
+from learning.services.review import Outcome, Submission, log_of_card, submit
 
 
 def sent_id(item: Any) -> str | None:
@@ -90,21 +91,23 @@ class BatchOutcomeSerializer(Serializer):
 
 
 class ReviewQuerySerializer(ListQuerySerializer):
-    card_id = CardIdField(required=False)
+    card_id = CardIdField(default=None)
 
 
 class ReviewViewSet(Resource):
     @operation("listReviews", answers={200: page_of(ReviewSerializer)}, query=ReviewQuerySerializer)
     def list(self, request: Request) -> Response:
-        """List the study log, of one card or of all, newest first."""
-        query = self.validated_query(ReviewQuerySerializer)
-        page = LogEntry.newest(
+        """List the study log, newest first: of one card by the instants of its entries.
+
+        Of all cards it goes by arrival, 400 days back; what came with an import is listed with its
+        card alone.
+        """
+        return self.paginated(
+            _entries,
             self.learner_id,
-            card_id=query.get("card_id"),
-            limit=query["limit"],
-            start=decode_cursor(request, query.get("cursor")),
+            serializer_class=ReviewSerializer,
+            query=ReviewQuerySerializer,
         )
-        return paginated_response(request, page, ReviewSerializer)
 
     @operation("submitReviews", request=BatchSerializer, answers={200: BatchOutcomeSerializer})
     def create(self, request: Request) -> Response:
@@ -140,3 +143,9 @@ def _result(raw: Any, outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "problem": outcome.problem and outcome.problem.body(),
     }
+
+
+def _entries(learner_id: str, *, card_id: str | None = None, **page: Any) -> Page[LogEntry]:
+    if card_id:
+        return log_of_card(learner_id=learner_id, card_id=card_id, **page)
+    return entries_by_arrival(learner_id=learner_id, **page, now=now())

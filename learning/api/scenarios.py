@@ -10,18 +10,18 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.serializers import StaffActionSerializer, activity_of
-from accounts.authentication import staff_member
+from accounts.api.serializers import StaffActionSerializer
+from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
+from accounts.models import Activity
 from config.clock import now
+from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
-from config.permissions import IsStaff, ReadOrStaff, is_staff
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
-from config.viewsets import Resource, if_match_version, with_etag
+from config.viewsets import ItemViewSet, if_match_version, with_etag
 from learning.api.serializers import RoleSerializer, ScriptLanguageField, SlugField
 from learning.models.scenarios import PUBLISHED, STATUSES, Scenario
-from learning.practice.script import LEVELS
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
 
@@ -118,7 +118,7 @@ class ScriptSerializer(Serializer):
     title = TextField(max_length=80)
     context = SlugField(help_text="Where it takes place, e.g. food, travel, work")  # type: ignore[assignment]
     description = TextField(max_length=600)
-    level = serializers.ChoiceField(LEVELS)
+    level = serializers.ChoiceField(CEFR_LEVELS)
     language = ScriptLanguageField()
     roles = _several(RoleSerializer, 2, 2)
     parts = _several(PartSerializer, 1, 2)
@@ -143,7 +143,7 @@ class ReorderSerializer(Serializer):
 
 
 class ScenarioQuerySerializer(ListQuerySerializer):
-    level = serializers.ChoiceField(LEVELS, required=False)
+    level = serializers.ChoiceField(CEFR_LEVELS, required=False)
     context = SlugField(required=False)  # type: ignore[assignment]
     language = ScriptLanguageField(required=False)
     search = TextField(
@@ -162,7 +162,7 @@ class SummarySerializer(Serializer):
     title = TextField(max_length=80)
     context = SlugField()  # type: ignore[assignment]
     description = TextField(max_length=600)
-    level = serializers.ChoiceField(LEVELS)
+    level = serializers.ChoiceField(CEFR_LEVELS)
     language = ScriptLanguageField()
     order = IntegerField()
     revision = IntegerField(help_text="0 before the first publication")
@@ -223,14 +223,20 @@ def scenario_body(detail: ScenarioDetail) -> dict[str, Any]:
     return body
 
 
-def _answer(detail: ScenarioDetail, status_code: int = status.HTTP_200_OK) -> Response:
-    body = scenario_body(detail)
-    return with_etag(Response(body, status_code), int(detail.scenario.version))
-
-
-class ScenarioViewSet(Resource):
+class ScenarioViewSet(ItemViewSet):
     lookup_value_regex = r"[a-z0-9-]{1,60}"
     permission_classes = (ReadOrStaff,)
+    serializer_class = ScriptSerializer
+    create_serializer_class = NewScenarioSerializer
+
+    @property
+    def caller(self) -> dict[str, Any]:
+        """Who of the staff writes."""
+        return {"by": staff_member(self.request)}
+
+    def answer(self, item: ScenarioDetail, code: int = status.HTTP_200_OK) -> Response:
+        """A scenario with the script that the caller may see."""
+        return with_etag(Response(scenario_body(item), code), int(item.scenario.version))
 
     @operation(
         "listScenarios",
@@ -263,7 +269,7 @@ class ScenarioViewSet(Resource):
 
         Staff see those that are not published as well, and the draft.
         """
-        return _answer(scenarios.read_scenario(id, for_staff=is_staff(request)))
+        return self.answer(scenarios.read_scenario(id, for_staff=is_staff(request)))
 
     @operation(
         "createScenario",
@@ -277,9 +283,7 @@ class ScenarioViewSet(Resource):
         Its script must be playable: every goal within reach of the model answers, every way to an
         end. The first field that breaks a rule is named.
         """
-        fields = self.validated_body(NewScenarioSerializer)
-        detail = scenarios.create(fields=fields, by=staff_member(request), now=now())
-        return _answer(detail, status.HTTP_201_CREATED)
+        return self.create_item(scenarios.create)
 
     @operation(
         "replaceScenario",
@@ -290,7 +294,7 @@ class ScenarioViewSet(Resource):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace the draft, for staff; learners see it once it is published."""
-        return self._change(request, id, partial=False)
+        return self._change(id, partial=False)
 
     @operation(
         "updateScenario",
@@ -301,19 +305,15 @@ class ScenarioViewSet(Resource):
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of the draft, for staff."""
-        return self._change(request, id, partial=True)
+        return self._change(id, partial=True)
 
-    def _change(self, request: Request, id: str, *, partial: bool) -> Response:
-        fields: dict[str, Any] = self.validated_body(ScriptSerializer, partial=partial)
-        return _answer(
-            scenarios.change(
-                scenario_id=id,
-                fields=fields,
-                partial=partial,
-                expected_version=if_match_version(request),
-                by=staff_member(request),
-                now=now(),
-            )
+    def _change(self, id: str, *, partial: bool) -> Response:
+        return self.apply(
+            scenarios.change,
+            scenario_id=id,
+            fields=self.validated_body(ScriptSerializer, partial=partial),
+            partial=partial,
+            expected_version=if_match_version(self.request),
         )
 
     @operation(
@@ -324,13 +324,7 @@ class ScenarioViewSet(Resource):
     )
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a scenario that was never published, for staff."""
-        scenarios.delete(
-            scenario_id=id,
-            expected_version=if_match_version(request),
-            by=staff_member(request),
-            now=now(),
-        )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.delete_item(scenarios.delete, scenario_id=id)
 
     @operation(
         "publishScenario",
@@ -344,13 +338,8 @@ class ScenarioViewSet(Resource):
 
         Sessions that have begun go on with the revision they began with.
         """
-        changed = scenarios.publish(
-            scenario_id=id,
-            expected_version=if_match_version(request),
-            by=staff_member(request),
-            now=now(),
-        )
-        return _answer(changed)
+        version = if_match_version(request)
+        return self.apply(scenarios.publish, scenario_id=id, expected_version=version)
 
     @operation(
         "archiveScenario",
@@ -361,13 +350,8 @@ class ScenarioViewSet(Resource):
     @action(detail=True, methods=["post"])
     def archive(self, request: Request, id: str) -> Response:
         """Take a scenario out of the catalogue, for staff; publishing brings it back."""
-        changed = scenarios.archive(
-            scenario_id=id,
-            expected_version=if_match_version(request),
-            by=staff_member(request),
-            now=now(),
-        )
-        return _answer(changed)
+        version = if_match_version(request)
+        return self.apply(scenarios.archive, scenario_id=id, expected_version=version)
 
     @operation(
         "duplicateScenario",
@@ -379,14 +363,13 @@ class ScenarioViewSet(Resource):
     def duplicate(self, request: Request, id: str) -> Response:
         """Make a draft from the draft of another scenario, for staff."""
         fields = self.validated_body(CopySerializer)
-        detail = scenarios.duplicate(
+        return self.apply(
+            scenarios.duplicate,
+            status.HTTP_201_CREATED,
             scenario_id=id,
             new_id=fields.get("id"),
             title=fields.get("title"),
-            by=staff_member(request),
-            now=now(),
         )
-        return _answer(detail, status.HTTP_201_CREATED)
 
     @operation(
         "reorderScenarios",
@@ -413,4 +396,5 @@ class ScenarioViewSet(Resource):
     @action(detail=True, permission_classes=(IsStaff,))
     def activity(self, request: Request, id: str) -> Response:
         """List what staff did to a scenario, the newest first, for staff."""
-        return activity_of(f"{scenarios.KIND}/{id}", request)
+        trail = f"{scenarios.KIND}/{id}"
+        return self.paginated(Activity.newest, trail, serializer_class=StaffActionSerializer)

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
+from config.formats import wire_name
 from config.operations import operation
 from config.serializers import (
     BooleanField,
@@ -15,7 +16,6 @@ from config.serializers import (
     IntegerField,
     NumberField,
     Serializer,
-    wire_name,
 )
 from config.viewsets import Resource, if_match_version, with_etag
 from learning.fsrs import DEFAULT_WEIGHTS

@@ -1,23 +1,24 @@
 """Fields and serializers of learning that several resources use."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from config.formats import ULID_OR_UUID
 from config.http import as_problem
 from config.serializers import (
-    ULID_OR_UUID,
     BooleanField,
     HttpsUrlField,
     IdField,
     InstantField,
     IntegerField,
+    LanguageField,
     NumberField,
     PatternField,
     Serializer,
     TextField,
+    optional,
 )
 from learning.models.log import LogEntry
 from learning.scheduling import (
@@ -28,7 +29,6 @@ from learning.scheduling import (
 
 STATES = [state.value for state in State]
 CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
-LANGUAGE_TAG = r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{2,8})*"
 
 
 class CardIdField(PatternField):
@@ -40,16 +40,6 @@ class CardIdField(PatternField):
         super().__init__(CARD_ID, "Give the id of a card.", max_length=40, **kwargs)
 
 
-class LanguageField(PatternField):
-    """A language tag (BCP 47), e.g. `es` or `pt-BR`."""
-
-    sample = "pt-BR"
-
-    def __init__(self, **kwargs: Any) -> None:
-        message = "Give a language tag, e.g. es or pt-BR."
-        super().__init__(LANGUAGE_TAG, message, max_length=35, **kwargs)
-
-
 class TagsField(serializers.ListField):
     """Up to 20 tags; one given twice is kept once."""
 
@@ -58,10 +48,6 @@ class TagsField(serializers.ListField):
 
     def run_validation(self, data: Any = serializers.empty) -> list[str]:
         return list(dict.fromkeys(super().run_validation(data)))
-
-
-def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:
-    return field(default=None, allow_null=True, **kwargs)
 
 
 class DeckSerializer(Serializer):
@@ -81,11 +67,11 @@ class DeckSerializer(Serializer):
     id = IdField(read_only=True)
     name = TextField(max_length=100)
     description = TextField(max_length=1000, default="", allow_blank=True)
-    native_language = _optional(LanguageField)
-    target_language = _optional(LanguageField)
-    new_cards_per_day = _optional(IntegerField, min_value=0, max_value=9999)
-    reviews_per_day = _optional(IntegerField, min_value=0, max_value=9999)
-    desired_retention = _optional(
+    native_language = optional(LanguageField)
+    target_language = optional(LanguageField)
+    new_cards_per_day = optional(IntegerField, min_value=0, max_value=9999)
+    reviews_per_day = optional(IntegerField, min_value=0, max_value=9999)
+    desired_retention = optional(
         NumberField, min_value=RETENTION_RANGE[0], max_value=RETENTION_RANGE[1]
     )
     created_at = InstantField(read_only=True)
@@ -130,14 +116,14 @@ class CardSerializer(Serializer):
     deck_id = IdField()
     front = TextField(max_length=2000)
     back = TextField(max_length=5000)
-    phonetic = _optional(TextField, max_length=200)
-    example = _optional(TextField, max_length=2000)
-    notes = _optional(TextField, max_length=5000)
+    phonetic = optional(TextField, max_length=200)
+    example = optional(TextField, max_length=2000)
+    notes = optional(TextField, max_length=5000)
     tags = TagsField(default=list)
-    audio_url = _optional(HttpsUrlField)
-    image_url = _optional(HttpsUrlField)
-    source_session_id = _optional(IdField)
-    source_turn = _optional(IntegerField, min_value=1, max_value=9999)
+    audio_url = optional(HttpsUrlField)
+    image_url = optional(HttpsUrlField)
+    source_session_id = optional(IdField)
+    source_turn = optional(IntegerField, min_value=1, max_value=9999)
     state = serializers.ChoiceField(STATES, read_only=True)
     step = IntegerField(read_only=True, allow_null=True)
     stability = NumberField(read_only=True, allow_null=True)
@@ -151,9 +137,9 @@ class CardSerializer(Serializer):
     suspended_by = serializers.ChoiceField(["learner", "leech"], read_only=True, allow_null=True)
     leech = BooleanField(read_only=True, help_text="Forgotten so often that it needs another form")
     buried_until = InstantField(read_only=True, allow_null=True)
-    created_at = InstantField(read_only=True)
-    updated_at = InstantField(read_only=True)
-    version = IntegerField(read_only=True, help_text="For If-Match")
+    created_at = InstantField(read_only=True, source="written_at")
+    updated_at = InstantField(read_only=True, source="changed_at")
+    version = IntegerField(read_only=True, help_text="For If-Match: counts edits, not reviews")
 
 
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
@@ -194,38 +180,14 @@ class OneByOneField(serializers.ListField):
             return as_problem(error)
 
 
-class ItemErrorSerializer(Serializer):
-    field = serializers.CharField()
-    code = serializers.CharField()
-    message = serializers.CharField()
-
-
-class ItemProblemSerializer(Serializer):
-    """Why one item was rejected, as the problem document of a request with it alone."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    errors = ItemErrorSerializer(many=True, required=False)  # type: ignore[assignment]
-
-
 RATINGS = [rating.wire for rating in Rating]
 KINDS = ["review", "reset", "reschedule", "baseline", "void"]
 
 
-EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-
 class StudyInstantField(InstantField):
-    """An instant that a calendar of today can place, 1970 to 2199."""
+    """An instant that a calendar of today can place."""
 
-    def to_internal_value(self, value: Any) -> datetime:
-        at = super().to_internal_value(value)
-        if not EARLIEST <= at < LATEST:
-            raise serializers.ValidationError("Give an instant from 1970 to 2199.", "out_of_range")
-        return at
+    years = (1970, 2199)
 
 
 class ReviewSerializer(Serializer):
@@ -254,3 +216,44 @@ class ReviewSerializer(Serializer):
     @extend_schema_field(serializers.ChoiceField(RATINGS, allow_null=True))
     def get_rating(self, entry: LogEntry) -> str | None:
         return None if entry.rating is None else Rating(int(entry.rating)).wire
+
+
+NOTE_TYPES = ["basic", "reversed", "cloze"]
+
+
+class NoteSerializer(Serializer):
+    """What a learner wrote. A basic note makes one card; a reversed one two, front to back and
+    back to front; a cloze one a card for each number of `{{c1::answer::hint}}` in `front`, with
+    `back` shown behind the answer."""
+
+    samples = {
+        "type": "cloze",
+        "front": "O {{c1::gato::animal}} dorme na {{c2::cama}}.",
+        "back": "The cat sleeps in the bed.",
+        "phonetic": None,
+        "example": None,
+        "notes": None,
+        "tags": ["frases"],
+        "audioUrl": None,
+        "imageUrl": None,
+        "sourceSessionId": None,
+        "sourceTurn": None,
+        "version": 1,
+    }
+
+    id = IdField(read_only=True)
+    type = serializers.ChoiceField(NOTE_TYPES, read_only=True)
+    deck_id = IdField()
+    front = TextField(max_length=2000)
+    back = TextField(max_length=2000, default="", allow_blank=True)
+    phonetic = optional(TextField, max_length=200)
+    example = optional(TextField, max_length=2000)
+    notes = optional(TextField, max_length=5000)
+    tags = TagsField(default=list)
+    audio_url = optional(HttpsUrlField)
+    image_url = optional(HttpsUrlField)
+    source_session_id = optional(IdField)
+    source_turn = optional(IntegerField, min_value=1, max_value=9999)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+    version = IntegerField(read_only=True, help_text="For If-Match")

@@ -8,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
+from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -28,7 +29,6 @@ from learning.api.serializers import (
     TagsField,
 )
 from learning.models.practice import STATUSES, Session, Turn
-from learning.practice.script import LEVELS
 from learning.services import practice
 from learning.services.cards import NoSuchDeck
 from learning.services.practice import (
@@ -56,7 +56,7 @@ class NewSessionSerializer(Serializer):
     role = SlugField(required=False, help_text="The learner's; by default the first that has goals")
     goal = TextField(max_length=200, required=False, help_text="What the learner wants from it")
     level = serializers.ChoiceField(
-        LEVELS, required=False, help_text="To be judged by; by default the scenario's"
+        CEFR_LEVELS, required=False, help_text="To be judged by; by default the scenario's"
     )
 
 
@@ -74,7 +74,7 @@ class SessionSerializer(Serializer):
     revision = IntegerField()
     title = TextField(max_length=80)
     language = ScriptLanguageField()
-    level = serializers.ChoiceField(LEVELS)
+    level = serializers.ChoiceField(CEFR_LEVELS)
     role = SlugField()
     goal = TextField(max_length=200, allow_null=True)
     turn_count = IntegerField()
@@ -232,10 +232,12 @@ class SessionViewSet(Resource):
 
         A narrowed page may be short and still have a next one.
         """
-        query = self.validated_query(SessionQuerySerializer)
-        start = decode_cursor(request, query.pop("cursor", None))
-        page = Session.newest(self.learner_id, **query, start=start)
-        return paginated_response(request, page, SessionSerializer)
+        return self.paginated(
+            Session.newest,
+            self.learner_id,
+            serializer_class=SessionSerializer,
+            query=SessionQuerySerializer,
+        )
 
     @operation(
         "createSession",

@@ -5,16 +5,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import ReadOrLearner
 from config.clock import now
+from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
-from config.permissions import ReadOrLearner
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotAuthenticated, NotFound
-from config.serializers import IdField, IntegerField, Serializer, TextField
+from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
 from config.viewsets import Resource, with_etag
-from learning.api.serializers import DeckSerializer, LanguageField, SlugField
+from learning.api.serializers import DeckSerializer, SlugField
 from learning.models.starters import StarterDeck
-from learning.practice.script import LEVELS
 from learning.services import starters
 
 
@@ -24,7 +24,7 @@ class StarterDeckSerializer(Serializer):
     id = SlugField()
     name = TextField(max_length=100)
     description = TextField(max_length=1000)
-    level = serializers.ChoiceField(LEVELS)
+    level = serializers.ChoiceField(CEFR_LEVELS)
     language = LanguageField()
     translation = LanguageField()
     card_count = IntegerField()
@@ -47,10 +47,7 @@ class StarterDeckViewSet(Resource):
     )
     def list(self, request: Request) -> Response:
         """List the ready-made decks by level."""
-        query = self.validated_query(ListQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        page = StarterDeck.all(limit=query["limit"], start=start)
-        return paginated_response(request, page, StarterDeckSerializer)
+        return self.paginated(StarterDeck.all, serializer_class=StarterDeckSerializer)
 
     @operation(
         "copyStarterDeck",

@@ -6,12 +6,13 @@ from typing import Any, BinaryIO
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.clock import now
-from config.http import Parser, Renderer
+from config.http import Parser, Renderer, as_problem
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import (
@@ -25,6 +26,7 @@ from config.serializers import (
 )
 from config.viewsets import Resource
 from learning import transfer
+from learning.api.serializers import DeckSerializer, NoteSerializer
 from learning.services import exports, file_uploads, imports
 from learning.services.cards import NoSuchDeck
 from learning.services.imports import LIMITS, MAX_ERRORS
@@ -163,8 +165,26 @@ class ImportViewSet(Resource):
             dry_run=fields["dry_run"],
             offset=fields["offset"],
             now=now(),
+            check_deck=lambda told: _checked(_ToldDeck, told),
+            check_note=lambda told: _checked(NoteSerializer, told),
         )
         return Response(ReportSerializer(report).data)
+
+
+class _ToldDeck(DeckSerializer):
+    """A deck as a file tells it, by its name alone in another place."""
+
+    name = None  # type: ignore[assignment]
+
+
+def _checked(shape: type[Serializer], told: Any) -> dict[str, Any]:
+    """What a file says in the names of our API, as our fields. Raises ValidationFailed."""
+    found = shape(data=told, partial=True)
+    try:
+        found.is_valid(raise_exception=True)
+    except ValidationError as error:
+        raise as_problem(error) from error
+    return dict(found.validated_data)
 
 
 class UploadViewSet(Resource):

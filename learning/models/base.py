@@ -1,29 +1,46 @@
 """Things that a learner makes under an id of their own or of ours."""
 
-from datetime import datetime
-from typing import ClassVar, Self
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Self
 
-from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
+from pynamodb.attributes import Attribute, NumberAttribute, UnicodeAttribute, UTCDateTimeAttribute
+from pynamodb.constants import NUMBER
 
-from accounts.models import learner_key
+from accounts.models import Synced, learner_key
 from config.store.items import Item, Page, Raw
 
-TOMBSTONE_S = 180 * 24 * 3600
+# Longer than a journal is kept: a device that is told of a deletion must find it.
+TOMBSTONE_S = 430 * 24 * 3600
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
-class LearnerItem(Item):
-    """A thing of a learner's: `LEARNER#<sub>` / `<PREFIX><id>`.
+def micros(at: datetime) -> int:
+    """An instant as microseconds since 1970."""
+    return (at - EPOCH) // MICROSECOND
 
-    `request_digest` is the digest of the request that made it (see
-    `learning.services.idempotency`).
-    """
+
+def instant(count: float) -> datetime:
+    """The instant so many microseconds after 1970."""
+    return EPOCH + int(count) * MICROSECOND
+
+
+class InstantAttribute(Attribute[datetime]):
+    """An instant to the microsecond, in a third of the bytes of its text."""
+
+    attr_type = NUMBER
+
+    def serialize(self, value: datetime) -> str:
+        return str(micros(value))
+
+    def deserialize(self, value: str) -> datetime:
+        return instant(int(value))
+
+
+class Kept(Synced):
+    """A synced thing under an id: `LEARNER#<sub>` / `<PREFIX><id>`."""
 
     PREFIX: ClassVar[str]
-
-    id = UnicodeAttribute()
-    request_digest = UnicodeAttribute(attr_name="made_from")
-    created_at = UTCDateTimeAttribute()
-    updated_at = UTCDateTimeAttribute()
 
     @classmethod
     def key(cls, learner_id: str, own_id: str) -> tuple[str, str]:
@@ -40,10 +57,49 @@ class LearnerItem(Item):
         condition = cls.sk.startswith(cls.PREFIX)
         return cls.query_page(learner_key(learner_id), condition, limit=limit, start=start)
 
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
 
-class Tombstone(Item, discriminator="tombstone"):
-    """What is left of a deleted thing for half a year, so that its id is not made again."""
+
+class LearnerItem(Kept):
+    """A thing of a learner's.
+
+    `request_digest` is the digest of the request that made it (see
+    `learning.services.idempotency`).
+    """
+
+    id = UnicodeAttribute()
+    request_digest = UnicodeAttribute(attr_name="made_from")
+    created_at = UTCDateTimeAttribute()
+    updated_at = UTCDateTimeAttribute()
+
+    @classmethod
+    def own_fields(cls) -> list[str]:
+        """What the learner has set of it, by name: all that is not kept by the store or by us."""
+        technical = {*LearnerItem.get_attributes(), "version", *cls.TECHNICAL}
+        return [name for name in cls.get_attributes() if name not in technical]
+
+    TECHNICAL: ClassVar[frozenset[str]] = frozenset()
+
+    def said(self) -> dict[str, Any]:
+        """The learner's own fields with their values."""
+        return {name: getattr(self, name) for name in self.own_fields()}
+
+
+class Tombstone(Synced, discriminator="tombstone"):
+    """What is left of a deleted thing for 430 days, so that its id is not made again.
+
+    `entries`: of a card, how many its log has.
+    """
+
+    entries = NumberAttribute(attr_name="e", null=True)
+
+    @property
+    def is_gone(self) -> bool:
+        return True
 
     @classmethod
     def of(cls, item: Item, now: datetime) -> "Tombstone":
-        return cls(item.pk, item.sk, expires_at=int(now.timestamp()) + TOMBSTONE_S)
+        entries = getattr(item, "entries", None)
+        return cls(item.pk, item.sk, entries=entries, expires_at=int(now.timestamp()) + TOMBSTONE_S)

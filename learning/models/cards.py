@@ -1,9 +1,12 @@
-"""Decks and their cards, in the learner's partition `LEARNER#<sub>`."""
+"""Decks, the notes in them and the cards they make, in the learner's partition `LEARNER#<sub>`.
+
+A note holds what was written, a card its schedule: an edit and a review never meet.
+"""
 
 import contextlib
-import functools
-import operator
+import json
 import unicodedata
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,22 +16,21 @@ from pynamodb.attributes import (
     ListAttribute,
     NumberAttribute,
     UnicodeAttribute,
-    UTCDateTimeAttribute,
     VersionAttribute,
 )
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
+from config.store.bulk import read_raws
 from config.store.connection import connection
-from config.store.items import ConditionFailed, Item, Page, Raw, key_instant
+from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant
+from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
-from learning.models.base import LearnerItem
-from learning.scheduling import (
-    Memory,
-    State,
-)
+from learning.models.base import InstantAttribute, Kept, LearnerItem, instant, micros
+from learning.scheduling import Memory, State
 
 FRONT_KEY_LENGTH = 80
+TORN_READS = 3
 
 
 class Deck(LearnerItem, discriminator="deck"):
@@ -39,6 +41,7 @@ class Deck(LearnerItem, discriminator="deck"):
     """
 
     PREFIX = "DECK#"
+    TECHNICAL = frozenset({"closing", "copied_from"})
 
     name = UnicodeAttribute()
     description = UnicodeAttribute(default="")
@@ -84,15 +87,17 @@ class DeckCopy(Item, discriminator="copy"):
 
 
 class Note(LearnerItem, discriminator="note"):
-    """What a learner wrote to be asked in several ways: `NOTE#<id>`, type reversed or cloze.
+    """What a learner wrote to be asked, in one way or in several: `NOTE#<id>`.
 
-    Its cards are `CARD#<id>.<ordinal>`. A basic note is its only card and has no item here.
-    `origin`: what an import knows of it besides (see `learning.services.imports`).
+    A basic note makes the card `CARD#<id>`; a reversed or cloze one the cards
+    `CARD#<id>.<ordinal>`, and is listed by lsi5, `NOTE#<id>`. `origin`: what an import knows of it
+    besides (see `learning.services.imports`).
     """
 
     PREFIX = "NOTE#"
+    TECHNICAL = frozenset({"type", "origin"})
 
-    type = UnicodeAttribute()
+    type = UnicodeAttribute(default="basic")
     deck_id = UnicodeAttribute()
     front = UnicodeAttribute()
     back = UnicodeAttribute(default="")
@@ -107,63 +112,226 @@ class Note(LearnerItem, discriminator="note"):
     origin = JSONAttribute(null=True)
     version = VersionAttribute()
 
+    def serialize(self, null_check: bool = True) -> Raw:
+        if self.type != "basic":
+            self.lsi5 = f"{self.PREFIX}{self.id}"
+        return super().serialize(null_check)
+
+    def faces(self) -> list[Face]:
+        """What its cards ask and answer. Raises ClozeError."""
+        match self.type:
+            case "basic":
+                return [Face(0, self.front, self.back)]
+            case "reversed":
+                return reversed_faces(self.front, self.back)
+            case _:
+                return cloze_faces(self.front, self.back)
+
+    def card_id(self, ordinal: int) -> str:
+        return self.id if self.type == "basic" else f"{self.id}.{ordinal}"
+
+    @classmethod
+    def of_many(cls, learner_id: str, note_ids: Iterable[str]) -> "dict[str, Note]":
+        """The notes that exist among ids."""
+        keys = {cls.key(learner_id, note_id) for note_id in note_ids}
+        found = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
+        return {note.id: note for note in found}
+
+    @classmethod
+    def several_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Note]":
+        """One page of the notes with several cards, by id: one query, and one read of them."""
+        answer = connection().query(
+            learner_key(learner_id),
+            range_key_condition=cls.lsi5.startswith(cls.PREFIX),
+            index_name="lsi5",
+            limit=limit + 1,
+            exclusive_start_key=start,
+            consistent_read=True,
+        )
+        raws, last = answer["Items"][:limit], answer.get("LastEvaluatedKey")
+        if len(answer["Items"]) > limit:
+            last = {name: raws[-1][name] for name in ("pk", "sk", "lsi5")}
+        ids = [raw["sk"]["S"].removeprefix(cls.PREFIX) for raw in raws]
+        notes = cls.of_many(learner_id, ids)
+        return Page([notes[each] for each in ids if each in notes], last)
+
 
 def search_key(front: str) -> str:
     """How a front is sorted and searched: without case, accents apart, its first 80 characters."""
     return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
 
 
-class Card(LearnerItem, discriminator="card"):
-    """One study item: `CARD#<id>`; the only card of a basic note is its note as well.
+# What of a card lies in `m`, by its names there. Queues, lists and searches get by with it and two
+# indexes hold it, so it has nothing else.
+STANDING = {
+    "state": "s",
+    "step": "t",
+    "stability": "S",
+    "difficulty": "D",
+    "due_at": "d",
+    "last_review_at": "l",
+    "reps": "r",
+    "lapses": "f",
+    "suspended_by": "x",
+    "leech": "L",
+    "buried_until": "b",
+    "buried_by": "y",
+    "updated_at": "u",
+}
+INSTANTS = frozenset(name for name in STANDING if name.endswith(("_at", "_until")))
+DEFAULTS = {"state": "new", "reps": 0, "lapses": 0, "leech": False}
 
-    lsi1 (queue): `<L|R|N#0|N#1|S>#<instant>`: (re)learning and review cards by due, new ones by
-    creation, then new ones put off, suspended ones apart; a buried card stands where its burial
-    ends. lsi2: the same behind `<deck id>#`. lsi3: `F#<front>`.
 
-    `suspended_by` is `learner` or `leech`, `buried_by` `learner` or `sibling`.
-    `forgiven_leech_level` is the leech level the learner has forgiven. `early_void`: the log has a
-    void whose target has not come in. `uncounted_days`: what days are still to gain by this card,
-    {date: {counter: count}}. `counted_in_totals`: the totals it is counted in, parted by blanks.
-    `origin`: what an import knows of it besides (see `learning.services.imports`).
+class Card(Kept, discriminator="card"):
+    """One study item: `CARD#<id>` of a basic note, `CARD#<note>.<ordinal>` of another one.
+
+    What it says is its note's, under the note's names (`card.front`), where the note was read with
+    it. `m` has all of its schedule (see STANDING). lsi1 (queue): `<L|R|N#0|N#1|S>#<instant>`:
+    (re)learning and review cards by due, new ones by creation, then new ones put off, suspended
+    ones apart; a buried card stands where its burial ends. lsi2: the same behind `<deck id>#`.
+    lsi3: `F#<front>`. Indexes hold but `m` and the deck: a card from there cannot be written.
+
+    `entries` is how many its log has: who reads fewer must read again. `suspended_by` is `learner`
+    or `leech`, `buried_by` `learner` or `sibling`. `forgiven_leech_level` is the leech level the
+    learner has forgiven. `early_void`: the log has a void whose target has not come in.
+    `uncounted_days`: what days are still to gain by this card, {date: {counter: count}}.
+    `counted_in_totals`: the totals it is counted in, parted by blanks. `origin`: what an import
+    knows of it besides (see `learning.services.imports`). `version` is its note's: it counts edits.
     """
 
     PREFIX = "CARD#"
-    type = "basic"  # as a note: only the cards of basic notes are one
 
-    note_id = UnicodeAttribute()
-    ordinal = NumberAttribute(default=0)
-    deck_id = UnicodeAttribute()
-    front = UnicodeAttribute()
-    back = UnicodeAttribute()
-    phonetic = UnicodeAttribute(null=True)
-    example = UnicodeAttribute(null=True)
-    notes = UnicodeAttribute(null=True)
-    tags: ListAttribute[UnicodeAttribute] = ListAttribute(of=UnicodeAttribute, default=list)
-    audio_url = UnicodeAttribute(null=True)
-    image_url = UnicodeAttribute(null=True)
-    source_session_id = UnicodeAttribute(null=True)
-    source_turn = NumberAttribute(null=True)
-    origin = JSONAttribute(null=True)
-    suspended = BooleanAttribute(default=False)
-    suspended_by = UnicodeAttribute(null=True)
-    leech = BooleanAttribute(default=False)
-    forgiven_leech_level = NumberAttribute(attr_name="pardoned", null=True)
-    buried_until = UTCDateTimeAttribute(null=True)
-    buried_by = UnicodeAttribute(null=True)
-    early_void = BooleanAttribute(null=True)
+    deck_id = UnicodeAttribute(attr_name="d")
+    m = UnicodeAttribute(null=True)
+    created_at = InstantAttribute(attr_name="c")
+    introduced_at = InstantAttribute(attr_name="i", null=True)
+    entries = NumberAttribute(attr_name="e", default=0)
+    origin = JSONAttribute(attr_name="o", null=True)
+    forgiven_leech_level = NumberAttribute(attr_name="p", null=True)
+    early_void = BooleanAttribute(attr_name="w", null=True)
     uncounted_days = JSONAttribute(attr_name="owed", null=True)
-    counted_in_totals = UnicodeAttribute(attr_name="tallied", default="")
-    state = UnicodeAttribute(default=State.NEW.value)
-    step = NumberAttribute(null=True)
-    stability = NumberAttribute(null=True)
-    difficulty = NumberAttribute(null=True)
-    due_at = UTCDateTimeAttribute()
-    last_review_at = UTCDateTimeAttribute(null=True)
-    introduced_at = UTCDateTimeAttribute(null=True)
-    reps = NumberAttribute(default=0)
-    lapses = NumberAttribute(default=0)
-    last_entry = UnicodeAttribute(default="")
-    version = VersionAttribute()
+    counted_in_totals = UnicodeAttribute(attr_name="t", default="")
+    last_entry = UnicodeAttribute(attr_name="l", default="")
+    revision = VersionAttribute(attr_name="r")
+
+    state: str
+    step: float | None
+    stability: float | None
+    difficulty: float | None
+    due_at: datetime
+    last_review_at: datetime | None
+    reps: int
+    lapses: int
+    suspended_by: str | None
+    leech: bool
+    buried_until: datetime | None
+    buried_by: str | None
+    updated_at: datetime
+    note: Note | None
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        """`values` may be a basic note's besides the card's own; ids follow from the key."""
+        self.note = None
+        for name in STANDING:
+            setattr(self, name, values.pop(name, DEFAULTS.get(name)))
+        for name in ("id", "note_id", "ordinal"):
+            values.pop(name, None)
+        own, of_note = self.get_attributes(), Note.get_attributes()
+        said = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
+        super().__init__(*args, **values)
+        if said:
+            note = Note(
+                *Note.key(self.learner_id, self.note_id),
+                id=self.note_id,
+                deck_id=self.deck_id,
+                created_at=self.created_at,
+                updated_at=self.updated_at,
+                **said,
+            )
+            self.follow(note)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Note.get_attributes():  # what its note says
+            return getattr(self.note, name)
+        raise AttributeError(name)
+
+    def serialize(self, null_check: bool = True) -> Raw:
+        self.m = json.dumps(self.standing, separators=(",", ":"))
+        return super().serialize(null_check)
+
+    def open(self) -> None:
+        if self.lsi2 and not self.deck_id:  # lsi2 has it in its key
+            self.deck_id = self.lsi2.partition("#")[0]
+        held = json.loads(self.m or "{}")
+        for name, short in STANDING.items():
+            value = held.get(short, DEFAULTS.get(name))
+            setattr(self, name, instant(value) if name in INSTANTS and value is not None else value)
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        """Its schedule as `m` has it; what it does not know of `m` stays."""
+        held = {k: v for k, v in json.loads(self.m or "{}").items() if k not in STANDING.values()}
+        for name, short in STANDING.items():
+            value = getattr(self, name)
+            if value is not None and value != DEFAULTS.get(name):
+                held[short] = micros(value) if name in INSTANTS else value
+        return held
+
+    @property
+    def told_standing(self) -> dict[str, Any]:
+        """What devices are told of its schedule with a line of its log; when, they know."""
+        return {name: value for name, value in self.standing.items() if name != "u"}
+
+    @classmethod
+    def as_told(cls, learner_id: str, card_id: str, standing: dict[str, Any]) -> "Card":
+        """A card of which its schedule alone is known."""
+        card = cls(*cls.key(learner_id, card_id), m=json.dumps(standing))
+        card.open()
+        return card
+
+    @property
+    def id(self) -> str:
+        return self.sk.removeprefix(self.PREFIX)
+
+    @property
+    def note_id(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def ordinal(self) -> int:
+        return int(self.id.partition(".")[2] or 0)
+
+    @property
+    def suspended(self) -> bool:
+        return self.suspended_by is not None
+
+    @property
+    def front(self) -> str:
+        return self._face.front
+
+    @property
+    def back(self) -> str:
+        return self._face.back
+
+    @property
+    def _face(self) -> Face:
+        assert self.note is not None, "the card was read without its note"  # noqa: S101
+        faces = {face.ordinal: face for face in self.note.faces()}
+        return faces.get(self.ordinal, Face(self.ordinal, self.note.front, self.note.back))
+
+    @property
+    def version(self) -> int:
+        return int(self.note.version) if self.note else 0
+
+    @property
+    def changed_at(self) -> datetime:
+        """When it or what it says was changed last."""
+        return max(self.updated_at, self.note.updated_at) if self.note else self.updated_at
+
+    @property
+    def written_at(self) -> datetime | None:
+        """When its note was made."""
+        return self.note.created_at if self.note else None
 
     @property
     def memory(self) -> Memory:
@@ -191,15 +359,26 @@ class Card(LearnerItem, discriminator="card"):
         self.reps, self.lapses = memory.reps, memory.lapses
         self.set_index_keys()
 
+    def follow(self, note: Note) -> bool:
+        """Takes over what its note says, its deck and its front's place; whether that is news.
+
+        In the note's own transactions alone: whoever reads both may have read either before the
+        other was changed.
+        """
+        before = self.deck_id, self.lsi2, self.lsi3
+        self.note, self.deck_id = note, note.deck_id
+        self.lsi3 = f"F#{search_key(self.front)}"
+        self.set_index_keys()
+        return before != (self.deck_id, self.lsi2, self.lsi3)
+
     def set_index_keys(self) -> None:
-        """Sets the index keys from deck, front, state, due instant and burial."""
+        """Sets the index keys from deck, state, due instant and burial."""
         queue, at = self._queue(), max(self.due_at, self.buried_until or self.due_at)
         if queue == "N":
             waits = at > self.updated_at
             queue, at = f"N#{waits:d}", at if waits else self.due_at
         self.lsi1 = f"{queue}#{key_instant(at)}"
         self.lsi2 = f"{self.deck_id}#{self.lsi1}"
-        self.lsi3 = f"F#{search_key(self.front)}"
 
     def _queue(self) -> str:
         if self.suspended:
@@ -208,16 +387,12 @@ class Card(LearnerItem, discriminator="card"):
 
     def suspend(self, by: Literal["learner", "leech"]) -> None:
         """Keeps the card out of the queue until it is unsuspended."""
-        self.suspended, self.suspended_by = True, by
+        self.suspended_by = by
         self.set_index_keys()
 
     def unsuspend(self, *, forgiven_leech_level: float | None) -> None:
         """Lets the card come again; as a leech only when it goes beyond the pardoned level."""
-        self.suspended, self.suspended_by, self.forgiven_leech_level = (
-            False,
-            None,
-            forgiven_leech_level,
-        )
+        self.suspended_by, self.forgiven_leech_level = None, forgiven_leech_level
         self.set_index_keys()
 
     def mark_leech(self, level: int, *, suspend: bool) -> None:
@@ -254,6 +429,37 @@ class Card(LearnerItem, discriminator="card"):
         marks = [name for name in ("suspended", "leech") if getattr(self, name)]
         return " ".join(["cards", state, *marks])
 
+    # Reads
+
+    @classmethod
+    def with_text(cls, learner_id: str, card_id: str) -> "Card | None":
+        """A card with its note: one consistent read of both.
+
+        A read of two items may see a card whose note is just being written, or has just gone: then
+        it is done again, and a card without a note is none.
+        """
+        keys = cls.keys(learner_id, card_id)
+        for _ in range(TORN_READS):
+            card = cls.among(learner_id, card_id, batch_get(*keys))
+            if card is None or card.note is not None:
+                return card
+        return None
+
+    @classmethod
+    def keys(cls, learner_id: str, card_id: str) -> list[tuple[str, str]]:
+        """What to fetch before `among`."""
+        note_id = card_id.partition(".")[0]
+        return [cls.key(learner_id, card_id), Note.key(learner_id, note_id)]
+
+    @classmethod
+    def among(cls, learner_id: str, card_id: str, stored: Any) -> "Card | None":
+        """A card with its note, of what was fetched."""
+        card, note = (stored.get(key) for key in cls.keys(learner_id, card_id))
+        if not isinstance(card, Card):
+            return None
+        card.note = note if isinstance(note, Note) else None
+        return card
+
     @classmethod
     def of_note(cls, learner_id: str, note_id: str) -> "list[Card]":
         """The cards of a reversed or cloze note in order of their ids: one query."""
@@ -285,44 +491,49 @@ class Card(LearnerItem, discriminator="card"):
         return cls.query_page(learner_key(learner_id), condition, index=index, limit=limit).items
 
     @classmethod
-    def in_deck(cls, learner_id: str, deck_id: str, *, limit: int) -> "list[Card]":
-        """Some cards of a deck, suspended ones too: one query."""
+    def in_deck(
+        cls, learner_id: str, deck_id: str, *, limit: int, start: Raw | None = None
+    ) -> "Page[Card]":
+        """Some cards of a deck, suspended ones too, by queue: one query."""
         condition = cls.lsi2.startswith(f"{deck_id}#")
-        return cls.query_page(learner_key(learner_id), condition, index="lsi2", limit=limit).items
+        return cls.query_page(
+            learner_key(learner_id), condition, index="lsi2", limit=limit, start=start
+        )
 
     @classmethod
-    def search(
+    def looked_at(
         cls,
         learner_id: str,
         condition: Condition,
         *,
         index: str | None,
-        matching: Condition | None,
         limit: int,
-        read: int,
         start: Raw | None,
-    ) -> "Page[Card]":
-        """Up to `limit` cards that match, of the next `read` of an index: one query."""
+    ) -> "tuple[list[tuple[Card, Raw]], Raw | None]":
+        """The next cards of an index, up to `limit`, each with its place, and where to go on.
+
+        One query, and of fronts one read for every hundred.
+        """
         answer = connection().query(
             learner_key(learner_id),
             range_key_condition=condition,
-            filter_condition=cls._cards_only(matching),
             index_name=index,
-            limit=read,
+            limit=limit,
             exclusive_start_key=start,
             consistent_read=True,
         )
-        raws, last = answer["Items"], answer.get("LastEvaluatedKey")
-        if len(raws) > limit:
-            raws = raws[:limit]
-            last = {key: raws[-1][key] for key in ("pk", "sk", index) if key}
-        return Page([cls.from_raw(raw) for raw in raws], last)
-
-    @classmethod
-    def _cards_only(cls, matching: Condition | None) -> Condition:
-        """Tombstones lie among the cards by id."""
-        cards: Condition = cls.kind == cls
-        return cards if matching is None else cards & matching
+        raws = answer["Items"]
+        places = [{name: raw[name] for name in ("pk", "sk", index) if name} for raw in raws]
+        if index == "lsi3":
+            stored = read_raws((raw["pk"]["S"], raw["sk"]["S"]) for raw in raws)
+            known = {raw["sk"]["S"]: raw for raw in stored}
+            raws = [known.get(raw["sk"]["S"], {}) for raw in raws]
+        pairs = [
+            (cls.from_raw(raw), place)
+            for raw, place in zip(raws, places, strict=True)
+            if raw.get("kind", {}).get("S") == "card"  # tombstones lie among the cards by id
+        ]
+        return pairs, answer.get("LastEvaluatedKey")
 
     @classmethod
     def due_before(cls, learner_id: str, *, before: datetime, limit: int) -> "Page[Card]":
@@ -331,61 +542,21 @@ class Card(LearnerItem, discriminator="card"):
         return cls.query_page(learner_key(learner_id), condition, index="lsi1", limit=limit)
 
     @classmethod
-    def page_of_deck(
-        cls, learner_id: str, deck_id: str, *, limit: int, start: Raw | None
-    ) -> "Page[Card]":
-        """One page of a deck's cards, suspended ones too, by queue."""
-        condition = cls.lsi2.startswith(f"{deck_id}#")
-        return cls.query_page(
-            learner_key(learner_id), condition, index="lsi2", limit=limit, start=start
-        )
+    def join(cls, learner_id: str, cards: "Sequence[Card]") -> "list[Card]":
+        """The cards with their notes: a read for every hundred; without those that are gone."""
+        notes = Note.of_many(learner_id, {card.note_id for card in cards})
+        for card in cards:
+            card.note = notes.get(card.note_id)
+        return [card for card in cards if card.note is not None]
 
     @classmethod
-    def all_of(
-        cls,
-        learner_id: str,
-        *,
-        deck_id: str | None = None,
-        state: str | None = None,
-        front: str | None = None,
-        tag: str | None = None,
-        suspended: bool | None = None,
-        leech: bool | None = None,
-        limit: int,
-        start: Raw | None,
-    ) -> "Page[Card]":
-        """One page of the learner's cards: by front, by deck and queue, by queue, else by id.
-
-        What the chosen index does not order is filtered inside the page.
-        """
-        letter = "S" if suspended else {"new": "N", "review": "R"}.get(state or "", "")
-        letter = letter or ("L" if state else "")
-        equal = {"state": state, "suspended": suspended, "leech": leech, "deck_id": deck_id}
-        matching = cls._matching(tag, **equal)
-        index, condition = None, cls.sk.startswith(cls.PREFIX)
-        if front is not None:
-            index, condition = "lsi3", cls.lsi3.startswith(f"F#{search_key(front)}")
-        elif deck_id:
-            prefix = f"{deck_id}#{letter}#" if letter else f"{deck_id}#"
-            index, condition = "lsi2", cls.lsi2.startswith(prefix)
-        elif letter:
-            index, condition = "lsi1", cls.lsi1.startswith(f"{letter}#")
-        return cls.query_page(
-            learner_key(learner_id),
-            condition,
-            index=index,
-            limit=limit,
-            start=start,
-            matching=matching,
-        )
-
-    @classmethod
-    def _matching(cls, tag: str | None, **equal: Any) -> Condition | None:
-        """The conjunction of what was asked for; None where nothing was."""
-        attributes = cls.get_attributes()
-        conditions: list[Condition] = [
-            attributes[name] == value for name, value in equal.items() if value is not None
-        ]
-        if tag is not None:
-            conditions.append(cls.tags.contains(tag))
-        return functools.reduce(operator.and_, conditions) if conditions else None
+    def join_in_order(cls, learner_id: str, cards: "Sequence[Card]") -> "list[Card]":
+        """As `join`, for cards in order of their ids: their notes lie in the same order."""
+        if not cards:
+            return []
+        ends = (f"{Note.PREFIX}{cards[0].note_id}", f"{Note.PREFIX}{cards[-1].note_id}")
+        condition = Note.sk.between(*ends)
+        notes = {note.id: note for note in Note.query_all(learner_key(learner_id), condition)}
+        for card in cards:
+            card.note = notes.get(card.note_id)
+        return [card for card in cards if card.note is not None]

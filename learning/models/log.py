@@ -1,21 +1,18 @@
 """What was studied: the log of entries and the counters of days."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from pynamodb.attributes import (
-    JSONAttribute,
-    NumberAttribute,
-    UnicodeAttribute,
-    UTCDateTimeAttribute,
-)
+from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 
-from accounts.models import learner_key
-from config.store.items import Item, Page, Raw, Update, key_instant
+from accounts.models import Head, learner_key
+from config.store.items import ConditionFailed, Item, Page, Raw, json_value, key_instant
+from config.store.transactions import Put, Update
+from learning.models.base import InstantAttribute
 from learning.scheduling import (
     Baseline,
     Entry,
@@ -29,36 +26,37 @@ from learning.scheduling import (
 )
 
 
-class LogEntry(Item, discriminator="entry"):
-    """One line of the study log, inputs only: `REVIEW#<id>`.
+class TornRead(ConditionFailed):
+    """A read saw a part of what a transaction has written: it is to be done again."""
 
-    lsi4: `<card id>#<instant>#<id>`, the order in which a card's entries are folded.
-    lsi5: `REVIEW#<instant>#<id>`, the learner's whole log by time.
-    `studied_on` is the learner's own day, frozen; `settings_version` the settings then in force,
-    `desired_retention` the deck's where it had its own. `origin`: of an imported entry, the line
-    it was made from.
+
+class LogEntry(Item, discriminator="entry"):
+    """One line of the study log, inputs only: `LOG#<card id>#<id>`, written once, in no index.
+
+    The key makes an id unique to its card, for ever. A card's entries are folded in order of
+    (instant, id). `studied_on` is the learner's own day, frozen; `settings_version` the settings
+    then in force, `desired_retention` the deck's where it had its own. `origin`: of an imported
+    entry, the line it was made from.
     """
 
-    PREFIX = "REVIEW#"
+    PREFIX = "LOG#"
 
-    id = UnicodeAttribute()
-    card_id = UnicodeAttribute()
-    deck_id = UnicodeAttribute()
-    entry = UnicodeAttribute()
-    at = UTCDateTimeAttribute()
-    studied_on = UnicodeAttribute()
-    rating = NumberAttribute(null=True)
-    duration_ms = NumberAttribute(null=True)
-    settings_version = NumberAttribute(null=True)
-    desired_retention = NumberAttribute(null=True)
-    due_at = UTCDateTimeAttribute(null=True)
-    memory = JSONAttribute(null=True)
-    target_id = UnicodeAttribute(null=True)
-    origin = JSONAttribute(null=True)
+    deck_id = UnicodeAttribute(attr_name="d")
+    entry = UnicodeAttribute(attr_name="t")
+    at = InstantAttribute(attr_name="a")
+    studied_on = UnicodeAttribute(attr_name="y")
+    rating = NumberAttribute(attr_name="r", null=True)
+    duration_ms = NumberAttribute(attr_name="ms", null=True)
+    settings_version = NumberAttribute(attr_name="s", null=True)
+    desired_retention = NumberAttribute(attr_name="q", null=True)
+    due_at = InstantAttribute(attr_name="u", null=True)
+    memory = JSONAttribute(attr_name="b", null=True)
+    target_id = UnicodeAttribute(attr_name="x", null=True)
+    origin = JSONAttribute(attr_name="o", null=True)
 
     @classmethod
-    def key(cls, learner_id: str, entry_id: str) -> tuple[str, str]:
-        return learner_key(learner_id), f"{cls.PREFIX}{entry_id}"
+    def key(cls, learner_id: str, card_id: str, entry_id: str) -> tuple[str, str]:
+        return learner_key(learner_id), f"{cls.PREFIX}{card_id}#{entry_id}"
 
     @classmethod
     def from_entry(
@@ -72,19 +70,12 @@ class LogEntry(Item, discriminator="entry"):
         **more: Any,
     ) -> "LogEntry":
         """The item of an entry; `more` are attributes the rules do not use (`duration_ms`)."""
-        pk, sk = cls.key(learner_id, entry.id)
-        at = key_instant(entry.at)
         item = cls(
-            pk,
-            sk,
-            id=entry.id,
-            card_id=card_id,
+            *cls.key(learner_id, card_id, entry.id),
             deck_id=deck_id,
             entry=entry.kind,
             at=entry.at,
             studied_on=studied_on.isoformat(),
-            lsi4=f"{card_id}#{at}#{entry.id}",
-            lsi5=f"{cls.PREFIX}{at}#{entry.id}",
             **more,
         )
         match entry:
@@ -100,6 +91,14 @@ class LogEntry(Item, discriminator="entry"):
                 item.target_id = entry.target_id
         return item
 
+    @property
+    def card_id(self) -> str:
+        return self.sk.split("#")[1]
+
+    @property
+    def id(self) -> str:
+        return self.sk.split("#", 2)[2]
+
     def sort_key(self) -> str:
         """The place in the log, as text that sorts."""
         return f"{key_instant(self.at)}#{self.id}"
@@ -107,6 +106,20 @@ class LogEntry(Item, discriminator="entry"):
     @property
     def day(self) -> date:
         return date.fromisoformat(self.studied_on)
+
+    def told(self) -> dict[str, Any]:
+        """What devices are told of it: all but its key, and the deck, which is its card's."""
+        technical = ("pk", "sk", "kind", "v", "d")
+        stored = self.serialize(null_check=False)  # one that was told has no deck
+        return {k: json_value(value) for k, value in stored.items() if k not in technical}
+
+    @classmethod
+    def as_told(cls, learner_id: str, sk: str, told: Mapping[str, Any]) -> "LogEntry":
+        """The entry of which `told` speaks."""
+        kinds = {each.attr_name: each.attr_type for each in cls.get_attributes().values()}
+        raw: Raw = {name: {kinds[name]: str(told[name])} for name in told.keys() & kinds.keys()}
+        keys = {"pk": {"S": learner_key(learner_id)}, "sk": {"S": sk}, "kind": {"S": "entry"}}
+        return cls.from_raw(raw | keys)
 
     def to_entry(self) -> Entry:
         """The entry as the rules know it."""
@@ -130,43 +143,22 @@ class LogEntry(Item, discriminator="entry"):
                 return Void(id=self.id, at=self.at, target_id=self.target_id or "")
 
     @classmethod
-    def of_card(cls, learner_id: str, card_id: str) -> "list[LogEntry]":
-        """A card's whole log in order; one query for each megabyte (some 3,000 entries)."""
-        return cls.query_all(
-            learner_key(learner_id), cls.lsi4.startswith(f"{card_id}#"), index="lsi4"
-        )
+    def of_card(cls, learner_id: str, card_id: str, *, at_least: float = 0) -> "list[LogEntry]":
+        """A card's whole log in order; one query for each megabyte (some 4,000 entries).
 
-    @classmethod
-    def oldest(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[LogEntry]":
-        """One page of the learner's whole log, in order of time."""
-        condition = cls.lsi5.startswith(cls.PREFIX)
-        return cls.query_page(
-            learner_key(learner_id), condition, index="lsi5", limit=limit, start=start
-        )
+        Raises TornRead where it has fewer than the card says there are.
+        """
+        prefix = cls.sk.startswith(f"{cls.PREFIX}{card_id}#")
+        rows = cls.query_all(learner_key(learner_id), prefix)
+        if len(rows) < at_least:
+            raise TornRead
+        return sorted(rows, key=cls.sort_key)
 
     @classmethod
     def by_card(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[LogEntry]":
-        """One page of the learner's whole log, card after card, each in order."""
-        return cls.query_page(
-            learner_key(learner_id), cls.lsi4 > "0", index="lsi4", limit=limit, start=start
-        )
-
-    @classmethod
-    def newest(
-        cls, learner_id: str, *, card_id: str | None, limit: int, start: Raw | None
-    ) -> "Page[LogEntry]":
-        """One page of the log of a card or of all, newest first."""
-        condition = (
-            cls.lsi4.startswith(f"{card_id}#") if card_id else cls.lsi5.startswith(cls.PREFIX)
-        )
-        return cls.query_page(
-            learner_key(learner_id),
-            condition,
-            index="lsi4" if card_id else "lsi5",
-            limit=limit,
-            start=start,
-            descending=True,
-        )
+        """One page of the learner's whole log, card after card, each by the ids of entries."""
+        condition = cls.sk.startswith(cls.PREFIX)
+        return cls.query_page(learner_key(learner_id), condition, limit=limit, start=start)
 
 
 def _memory_to_json(memory: Memory) -> dict[str, Any]:
@@ -187,7 +179,7 @@ def _memory_from_json(stored: Any) -> Memory:
 
 
 class Day(Item, discriminator="day"):
-    """What was studied on one of the learner's own days: `DAY#<date>`.
+    """What was studied on one of the learner's own days: `DAY#<date>`; the newest is in the head.
 
     Each counter is a number at the top level of the item, so that a blind ADD makes or changes
     it; `<counter>:<deck id>` is the same of one deck. `reviews`: all answers, also by rating;
@@ -196,10 +188,31 @@ class Day(Item, discriminator="day"):
     """
 
     PREFIX = "DAY#"
+    TECHNICAL = frozenset({"pk", "sk", "kind", "v"})
 
     @classmethod
     def key(cls, learner_id: str, on: date) -> tuple[str, str]:
         return learner_key(learner_id), f"{cls.PREFIX}{on.isoformat()}"
+
+    @classmethod
+    def holding(cls, learner_id: str, on: date, counts: Mapping[str, int]) -> "Day":
+        """A day with its counters."""
+        day = cls(*cls.key(learner_id, on))
+        day.raw = {name: {"N": str(count)} for name, count in counts.items() if count}
+        return day
+
+    @classmethod
+    def of_head(cls, head: Head) -> "Day | None":
+        """The newest day, as the head has it."""
+        if not head.day:
+            return None
+        return cls.holding(head.learner_id, date.fromisoformat(head.day), head.counts)
+
+    @classmethod
+    def from_raw(cls, raw: Raw) -> "Day":
+        day = super().from_raw(raw)
+        day.raw = {name: value for name, value in raw.items() if name not in cls.TECHNICAL}
+        return day
 
     def count_of(self, counter: str, deck_id: str | None = None) -> int:
         """A counter's value, of all decks or one."""
@@ -210,24 +223,44 @@ class Day(Item, discriminator="day"):
     def on(self) -> date:
         return date.fromisoformat(self.sk.removeprefix(self.PREFIX))
 
+    def as_past(self) -> Put:
+        """The write that leaves the day an item of its own, when the head begins another one.
+
+        Without a condition: the head's number guards it.
+        """
+        return Put(self)
+
     @classmethod
     def add_write(
         cls, learner_id: str, on: date, counts: Mapping[str, int], condition: Condition | None
     ) -> Update:
-        """The write that adds to the day's counters."""
+        """The write that adds to the counters of a day before the head's."""
         actions: list[Action] = [cls.kind.set(cls)]
         actions += [Path([name]).add(count) for name, count in sorted(counts.items())]
         return Update(cls(*cls.key(learner_id, on)), actions, condition)
 
     @classmethod
-    def between(cls, learner_id: str, first: date, last: date) -> "list[Day]":
-        """The days of a span on which the learner studied, oldest first: one query for a year."""
+    def between(cls, head: Head, first: date, last: date) -> "list[Day]":
+        """The days of a span on which the learner studied, oldest first: one query for a year.
+
+        The head must have been read before.
+        """
         ends = (f"{cls.PREFIX}{on.isoformat()}" for on in (first, last))
-        return cls.query_all(learner_key(learner_id), cls.sk.between(*ends))
+        found = cls.query_all(head.pk, cls.sk.between(*ends))
+        return [day for day in cls._with_newest(head, found) if first <= day.on <= last]
 
     @classmethod
-    def all_of(cls, learner_id: str) -> "list[Day]":
+    def all_of(cls, learner_id: str, head: Head | None = None) -> "list[Day]":
         """Every day the learner studied, newest first: one query for some 5,000 of them."""
-        return cls.query_all(
-            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), descending=True
-        )
+        head = head or Head.of(learner_id)
+        found = cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+        return cls._with_newest(head, found)[::-1]
+
+    @classmethod
+    def _with_newest(cls, head: Head, found: "Iterable[Day]") -> "list[Day]":
+        """The days of the past and the head's, which supersedes a row of the same day."""
+        newest = cls.of_head(head)
+        days = {day.on: day for day in found}
+        if newest is not None:
+            days[newest.on] = newest
+        return [days[on] for on in sorted(days)]

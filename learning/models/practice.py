@@ -13,8 +13,8 @@ from pynamodb.attributes import (
 )
 from pynamodb.expressions.condition import Condition
 
-from accounts.models import learner_key
-from config.store.items import Item, Page, Raw, key_instant
+from accounts.models import Synced, learner_key
+from config.store.items import Page, Raw, key_instant
 from learning.models.base import LearnerItem
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")
@@ -26,7 +26,7 @@ class Session(LearnerItem, discriminator="practice_session"):
     The scenario's revision is pinned with its digest. `state` is where the dialogue stands, for
     the partner alone to read; `reached` has the turn of each goal, {goal: number}; `turn_ids` the
     turns in order, so that one sent again is known. `hints_here` counts the hints for the line
-    that waits for an answer. lsi5: `SESSION#<begun>#<id>`, the learner's sessions by time.
+    that waits for an answer. lsi4: `SESSION#<begun>#<id>`, the learner's sessions by time.
     """
 
     PREFIX = "SESSION#"
@@ -62,7 +62,7 @@ class Session(LearnerItem, discriminator="practice_session"):
 
     def set_index_keys(self) -> None:
         """Sets the index key from the instant of creation."""
-        self.lsi5 = f"{self.PREFIX}{key_instant(self.created_at)}#{self.id}"
+        self.lsi4 = f"{self.PREFIX}{key_instant(self.created_at)}#{self.id}"
 
     def record_turn(self, turn: "Turn", state: dict[str, Any]) -> None:
         """Takes over what a turn has led to."""
@@ -97,8 +97,8 @@ class Session(LearnerItem, discriminator="practice_session"):
             matching = wanted if matching is None else matching & wanted
         return cls.query_page(
             learner_key(learner_id),
-            cls.lsi5.startswith(cls.PREFIX),
-            index="lsi5",
+            cls.lsi4.startswith(cls.PREFIX),
+            index="lsi4",
             limit=limit,
             start=start,
             descending=True,
@@ -106,7 +106,7 @@ class Session(LearnerItem, discriminator="practice_session"):
         )
 
 
-class Turn(Item, discriminator="turn"):
+class Turn(Synced, discriminator="turn"):
     """What a learner said and what the partner answered: `TURN#<session>#<0001>`.
 
     `goals` are those that it reached; `corrections` those of `learning.practice.dialogue`, as JSON.

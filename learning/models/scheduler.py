@@ -9,7 +9,7 @@ from pynamodb.attributes import (
     VersionAttribute,
 )
 
-from accounts.models import learner_key
+from accounts.models import Synced, learner_key
 from accounts.study_day import DAY_STARTS_AT_HOUR
 from config.store.items import Item
 from learning.fsrs import DEFAULT_WEIGHTS
@@ -18,7 +18,7 @@ from learning.scheduling import (
 )
 
 
-class Scheduler(Item, discriminator="scheduler"):
+class Scheduler(Synced, discriminator="scheduler"):
     """The learner's settings for study: `SCHEDULER` is the newest version, `SCHEDULER#<n>` each.
 
     Log entries name the version they were made under, so versions never change nor go.
@@ -68,7 +68,7 @@ class Scheduler(Item, discriminator="scheduler"):
         values = {
             name: getattr(self, name)
             for name in self.get_attributes()
-            if name not in ("pk", "sk", "kind", "version", "decks")
+            if name not in ("pk", "sk", "kind", "n", "version", "decks")
         }
         return Scheduler(*self.key(learner_id, int(self.number)), **values)
 

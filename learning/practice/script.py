@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+from config.formats import CEFR_LEVELS
 from learning.practice.matching import GAP, Match, Pattern, Text, pattern
 
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
@@ -155,7 +155,7 @@ def read(raw: object) -> Script:
         title=fields["title"].text(80),
         context=fields["context"].slug(),
         description=fields["description"].text(600),
-        level=fields["level"].one_of(LEVELS),
+        level=fields["level"].one_of(CEFR_LEVELS),
         language=language,
         roles=roles,
         parts=tuple(_part(f, language) for f in fields["parts"].items(1, 2)),

@@ -6,15 +6,28 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid5
 
+from accounts.models import Head
+from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Item, Put, Write, batch_get, transact
+from config.store.bulk import chunks
+from config.store.items import ConditionFailed, batch_get
+from config.store.retrying import breathe, retried
+from config.store.transactions import Put, Write
 from learning.models.cards import Card, Deck, DeckCopy, Note
-from learning.services.cards import NoSuchDeck, create_deck, new_card, open_deck_check
-from learning.services.notes import SHARED
-from learning.services.progress import totals_with, totals_write
+from learning.services.cards import (
+    ROOM,
+    NoSuchDeck,
+    Stored,
+    Whole,
+    create_deck,
+    groups_of,
+    new_card,
+    new_note,
+    open_deck_check,
+)
+from learning.services.progress import totals_with
 
-TRIES = 8
-CHUNK = 45  # cards in one transaction, each perhaps of another deck, and one read of both
+CHUNK = 30  # notes in one transaction, each with a card and perhaps of another deck
 COPY_CHUNK = 25
 COPIES = UUID("9e6d8b52-5f4e-4d35-9f0a-c0a4b6f9d1c7")  # ours; only has to stay the same
 COPY_BUDGET = 1_000  # cards in one request, well inside API Gateway's 29 s
@@ -43,56 +56,56 @@ def create_cards(
 ) -> list[ItemResult]:
     """Makes basic notes with their cards, each or none; new ones come up in the order given.
 
-    One read and one transaction for every 45. Raises ServiceUnavailable.
+    One read and one transaction for every 30. Raises ServiceUnavailable.
     """
     results: list[ItemResult] = []
-    for start in range(0, len(items), CHUNK):
+    for number, chunk in enumerate(chunks(items, CHUNK)):
+        if number:
+            breathe()
         # A microsecond apart, they keep their order in the queue.
+        instants = [now + timedelta(microseconds=number * CHUNK + n) for n in range(len(chunk))]
         cards = [
-            new_card(learner_id, fields, now + timedelta(microseconds=start + n))
-            for n, fields in enumerate(items[start : start + CHUNK])
+            new_note(learner_id, "basic", fields, now, at=at)[1][0]
+            for fields, at in zip(chunk, instants, strict=True)
         ]
         results += _create_group(learner_id, cards)
     return results
 
 
+@retried(ConditionFailed)
 def _create_group(learner_id: str, cards: Sequence[Card]) -> list[ItemResult]:
     decks = {card.deck_id: Deck.key(learner_id, card.deck_id) for card in cards}
-    for _ in range(TRIES):
-        stored = batch_get(*((card.pk, card.sk) for card in cards), *decks.values())
-        taken: dict[str, Card] = {}
-        outcomes = [_validate(card, stored, decks, taken) for card in cards]
-        new = [outcome.card for outcome in outcomes if outcome.status == "created" and outcome.card]
-        if not new:
-            return outcomes
-        try:
-            transact(
-                *(Put(card, Card.pk.does_not_exist()) for card in new),
-                *(
-                    open_deck_check(learner_id, deck_id)
-                    for deck_id in {card.deck_id for card in new}
-                ),
-                *totals_write(learner_id, totals_with(*new)),
-            )
-        except ConditionFailed:
-            for card in new:
-                card.counted_in_totals = ""
-            continue
-        return outcomes
-    raise ServiceUnavailable
+    keys = [key for card in cards for key in Card.keys(learner_id, card.id)]
+    stored = batch_get(Head.key(learner_id), *decks.values(), *keys)
+    taken: dict[str, Card] = {}
+    outcomes = [_validate(learner_id, card, stored, decks, taken) for card in cards]
+    new = [outcome.card for outcome in outcomes if outcome.status == "created" and outcome.card]
+    if new:
+        for card in new:
+            card.counted_in_totals = ""
+        head = Head.among(learner_id, stored)
+        head.add(totals_with(*new))
+        things = [thing for card in new for thing in (card.note, card) if thing]
+        commit(
+            head,
+            *(Put(each, type(each).pk.does_not_exist()) for each in things),
+            *(open_deck_check(learner_id, deck_id) for deck_id in {card.deck_id for card in new}),
+        )
+    return outcomes
 
 
 def _validate(
+    learner_id: str,
     card: Card,
-    stored: Mapping[tuple[str, str], Item],
+    stored: Stored,
     decks: Mapping[str, tuple[str, str]],
     taken: dict[str, Card],
 ) -> ItemResult:
     """What is to become of one card, given what is stored and taken before it."""
-    present = taken.get(card.id) or stored.get((card.pk, card.sk))
-    if isinstance(present, Card) and present.request_digest == card.request_digest:
+    present = taken.get(card.id) or Card.among(learner_id, card.id, stored)
+    if present and present.note and present.made_from == card.made_from:
         return ItemResult("duplicate", present)
-    if present is not None:
+    if present or any(key in stored for key in Card.keys(learner_id, card.id)):
         return ItemResult("rejected", problem=IdTaken())
     deck = stored.get(decks[card.deck_id])
     if not isinstance(deck, Deck) or deck.closing:
@@ -112,22 +125,21 @@ def duplicate_deck(
     source = Deck.of(learner_id, deck_id)
     if source is None:
         raise NotFound
-    copied = (
-        *("description", "native_language", "target_language"),
-        *("new_cards_per_day", "reviews_per_day", "desired_retention"),
-    )
-    fields = {name_: getattr(source, name_) for name_ in copied}
-    deck = create_deck(
-        learner_id=learner_id,
-        fields={"id": copy_id, "name": name or source.name, "copied_from": deck_id, **fields},
-        now=now,
-    )
+    fields = {
+        **source.said(),
+        "id": copy_id,
+        "name": name or source.name,
+        "copied_from": deck_id,
+    }
+    deck = create_deck(learner_id=learner_id, fields=fields, now=now)
     copy = DeckCopy.of(learner_id, copy_id, now)
     for _ in range(COPY_BUDGET // COPY_CHUNK):
         if copy.done:
             return deck
-        page = Card.page_of_deck(learner_id, deck_id, limit=COPY_CHUNK, start=copy.up_to)
-        _copy(learner_id, page.items, deck, now)
+        page = Card.in_deck(learner_id, deck_id, limit=COPY_CHUNK, start=copy.up_to)
+        for group in groups_of(_copies(learner_id, page.items, deck, now), ROOM):
+            _copy(learner_id, group, deck)
+            breathe()
         copy.done, copy.up_to = page.next_key is None, page.next_key
         copy.put()
     if not copy.done:
@@ -135,73 +147,45 @@ def duplicate_deck(
     return deck
 
 
-def _copy(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -> None:
-    """Makes those copies of some cards, and of their notes, that are not there yet."""
-    note_ids = {card.note_id for card in cards if card.has_siblings}
-    for _ in range(TRIES):
-        wanted = [_copied_card(learner_id, card, deck, now) for card in cards]
-        keys = [Note.key(learner_id, note_id) for note_id in note_ids]
-        sources = batch_get(*keys) if keys else {}
-        notes = [
-            _copied_note(learner_id, note, deck, now)
-            for note in sources.values()
-            if isinstance(note, Note)
-        ]
-        things: list[Card | Note] = [*wanted, *notes]
-        present = batch_get(*((item.pk, item.sk) for item in things)) if things else {}
-        missing = [item for item in things if (item.pk, item.sk) not in present]
-        if not missing:
-            return
-        new = [item for item in missing if isinstance(item, Card)]
-        writes: list[Write] = [Put(item, type(item).pk.does_not_exist()) for item in missing]
-        try:
-            transact(
-                *writes,
-                open_deck_check(learner_id, deck.id),
-                *totals_write(learner_id, totals_with(*new)),
-            )
-        except ConditionFailed:
+def _copies(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -> list[Whole]:
+    """New notes that say what the notes of some cards say, each with new cards in their places."""
+    stored = batch_get(*(key for card in cards for key in Card.keys(learner_id, card.id)))
+    notes = {item.id: item for item in stored.values() if isinstance(item, Note)}
+    whole = (item for item in stored.values() if isinstance(item, Card))
+    places = {card.note_id: card.created_at for card in whole}
+    copies = []
+    for note_id, note in sorted(notes.items()):
+        if note_id not in places:
             continue
+        copied_id = str(uuid5(COPIES, f"{deck.id} {note_id}"))
+        copy = Note(
+            *Note.key(learner_id, copied_id),
+            id=copied_id,
+            type=note.type,
+            request_digest=deck.request_digest,
+            created_at=now,
+            updated_at=now,
+            **note.said() | {"deck_id": deck.id},
+        )
+        faces = copy.faces()
+        new = [new_card(copy, face.ordinal, now, due_at=places[note_id]) for face in faces]
+        copies.append(Whole(copy, new))
+    return copies
+
+
+@retried(ConditionFailed)
+def _copy(learner_id: str, group: Sequence[Whole], deck: Deck) -> None:
+    """Writes those copies that are not there yet."""
+    keys = [(whole.note.pk, whole.note.sk) for whole in group if whole.note]
+    stored = batch_get(Head.key(learner_id), *keys)
+    missing = [w for w in group if w.note and (w.note.pk, w.note.sk) not in stored]
+    if not missing:
         return
-    raise ServiceUnavailable
-
-
-def _copied_card(learner_id: str, card: Card, deck: Deck, now: datetime) -> Card:
-    """A new card that says what a card says, in its place among the others."""
-    note_id = _copied_id(deck, card.note_id)
-    card_id = f"{note_id}.{card.ordinal:.0f}" if card.has_siblings else note_id
-    copy = Card(
-        *Card.key(learner_id, card_id),
-        id=card_id,
-        note_id=note_id,
-        ordinal=card.ordinal,
-        request_digest=deck.request_digest,
-        due_at=card.created_at,
-        created_at=now,
-        updated_at=now,
-        **_text(card, deck),
-    )
-    copy.set_index_keys()
-    return copy
-
-
-def _copied_note(learner_id: str, note: Note, deck: Deck, now: datetime) -> Note:
-    note_id = _copied_id(deck, note.id)
-    return Note(
-        *Note.key(learner_id, note_id),
-        id=note_id,
-        type=note.type,
-        request_digest=deck.request_digest,
-        created_at=now,
-        updated_at=now,
-        **_text(note, deck),
-    )
-
-
-def _copied_id(deck: Deck, source_id: str) -> str:
-    return str(uuid5(COPIES, f"{deck.id} {source_id}"))
-
-
-def _text(source: Card | Note, deck: Deck) -> dict[str, Any]:
-    same = {name: getattr(source, name) for name in ("front", "back", *SHARED)}
-    return same | {"deck_id": deck.id}
+    cards = [card for whole in missing for card in whole.cards]
+    for card in cards:
+        card.counted_in_totals = ""
+    head = Head.among(learner_id, stored)
+    head.add(totals_with(*cards))
+    things = [thing for whole in missing for thing in whole.things]
+    writes: list[Write] = [Put(item, type(item).pk.does_not_exist()) for item in things]
+    commit(head, *writes, open_deck_check(learner_id, deck.id))

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from config.problems import NotFound, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, batch_get, transact
+from accounts.services.changes import commit
+from config.problems import NotFound
+from config.store.items import ConditionFailed, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Put
 from learning.models.cards import Card
+from learning.models.log import TornRead
 from learning.scheduling import leech_level
-from learning.services.progress import totals_with, totals_write
+from learning.services.progress import totals_with
 from learning.services.study_context import StudyContext
-
-TRIES = 8
 
 
 def suspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
@@ -63,22 +65,19 @@ def unbury(*, learner_id: str, card_id: str, now: datetime) -> Card:
     return _changed(learner_id, card_id, change, now)
 
 
+@retried(ConditionFailed)
 def _changed(
     learner_id: str, card_id: str, change: Callable[[Card, StudyContext], bool], now: datetime
 ) -> Card:
     """Changes a card whatever else happens to it: one read, one write where there is a change."""
-    key = Card.key(learner_id, card_id)
-    for _ in range(TRIES):
-        stored = batch_get(key, *StudyContext.keys(learner_id))
-        card = stored.get(key)
-        if not isinstance(card, Card):
-            raise NotFound
-        if not change(card, StudyContext.of(learner_id, stored)):
-            return card
+    stored = batch_get(*Card.keys(learner_id, card_id), *StudyContext.keys(learner_id))
+    card, study = Card.among(learner_id, card_id, stored), StudyContext.of(learner_id, stored)
+    if card is None:
+        raise NotFound
+    if card.note is None:
+        raise TornRead
+    if change(card, study):
         card.updated_at = now
-        try:
-            transact(Put(card), *totals_write(learner_id, totals_with(card)))
-        except ConditionFailed:
-            continue
-        return card
-    raise ServiceUnavailable
+        study.head.add(totals_with(card))
+        commit(study.head, Put(card))
+    return card

@@ -1,27 +1,43 @@
-"""Decks and their cards: made once, changed without losing another device's change, removed."""
+"""Decks, and notes that make one card: made, changed without losing a change, removed.
 
-from collections.abc import Mapping, Sequence
+What rules of several kinds need (`open_deck_check`, `delete_write`, `faces`) stands here as well.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from accounts.models import Head
+from accounts.services.changes import commit
+from config.formats import is_visible
 from config.problems import (
     Conflict,
     FieldError,
+    IdTaken,
     NotFound,
     ServiceUnavailable,
+    ValidationFailed,
     check_version,
 )
-from config.store.items import Check, ConditionFailed, Item, Put, Write, batch_get, transact
-from learning.models.base import Tombstone
+from config.store.items import ConditionFailed, Item, batch_get
+from config.store.retrying import breathe, retried
+from config.store.transactions import LIMIT, Check, Put, Write
+from learning.cloze import ClozeError, Face
+from learning.models.base import LearnerItem, Tombstone
 from learning.models.cards import Card, Deck, Note
-from learning.services.idempotency import find_existing, split_id
-from learning.services.progress import totals_with, totals_without, totals_write
-from learning.services.study_context import DECK_OPTIONS, read_scheduler
+from learning.models.log import TornRead
+from learning.models.scheduler import Scheduler
+from learning.services.idempotency import same_as, split_id
+from learning.services.progress import totals_with, totals_without
+from learning.services.study_context import DECK_OPTIONS
 
-TRIES = 8
-BATCH = 25  # cards moved or removed in one transaction with their deck checked
-DELETE_BUDGET = 1_000  # cards in one request: some 5 s, well inside API Gateway's 29 s
+BATCH = 25  # cards looked at at once of a deck that is moved or removed
+ROOM = LIMIT - 4  # writes of a transaction beside head, journal, deck and scheduler
+DELETE_BUDGET = 1_000  # cards in one request: some 8 s, well inside API Gateway's 29 s
+
+Stored = Mapping[tuple[str, str], Item]
+Written = tuple[Note, list[Card]]
 
 
 class DeckNotEmpty(Conflict):
@@ -44,72 +60,36 @@ class NoSuchDeck(Conflict):
         return cls(errors=[FieldError(field, "unknown_deck", "You have no deck with this id.")])
 
 
+# Decks
+
+
 def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Deck:
     """Makes a deck; sent again with the same id and fields it is the same deck.
 
-    Raises IdTaken when the id was used for anything else.
+    One read, one transaction. Raises IdTaken when the id was used for anything else.
     """
     deck_id, rest, request_digest = split_id(fields)
-    while True:
-        deck = Deck(
-            *Deck.key(learner_id, deck_id),
-            id=deck_id,
-            request_digest=request_digest,
-            created_at=now,
-            updated_at=now,
-            **rest,
-        )
-        try:
-            transact(Put(deck, Deck.pk.does_not_exist()), *_options_write(learner_id, deck, {}))
-        except ConditionFailed:
-            if existing := find_existing(deck):
-                return existing
-            continue  # only the scheduler's settings were changed meanwhile
-        return deck
+    return _create_deck(learner_id, deck_id, rest, request_digest, now)
 
 
-def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Card:
-    """Makes a basic note with its one card, new and due at once. Idempotent as `create_deck`.
-
-    Raises IdTaken and NoSuchDeck.
-    """
-    card = new_card(learner_id, fields, now)
-    try:
-        transact(
-            Put(card, Card.pk.does_not_exist()),
-            open_deck_check(learner_id, card.deck_id),
-            *totals_write(learner_id, totals_with(card)),
-        )
-    except ConditionFailed as error:
-        if existing := find_existing(card):
-            return existing
-        raise NoSuchDeck.at("deckId") from error
-    return card
-
-
-def new_card(learner_id: str, fields: Mapping[str, Any], now: datetime) -> Card:
-    """A basic note's card that is not stored yet."""
-    card_id, rest, request_digest = split_id(fields)
-    card = Card(
-        *Card.key(learner_id, card_id),
-        id=card_id,
-        note_id=card_id,
-        request_digest=request_digest,
-        due_at=now,
-        created_at=now,
-        updated_at=now,
-        **rest,
+@retried(ConditionFailed)
+def _create_deck(
+    learner_id: str, deck_id: str, fields: Mapping[str, Any], made_from: str, now: datetime
+) -> Deck:
+    key = Deck.key(learner_id, deck_id)
+    stored = batch_get(key, *_option_keys(learner_id))
+    present: Deck | None = same_as(stored.get(key), Deck, made_from)
+    if present:
+        return present
+    deck = Deck(
+        *key, id=deck_id, request_digest=made_from, created_at=now, updated_at=now, **fields
     )
-    card.set_index_keys()
-    return card
+    head = Head.among(learner_id, stored)
+    commit(head, Put(deck, Deck.pk.does_not_exist()), *_options_write(learner_id, stored, deck, {}))
+    return deck
 
 
-def open_deck_check(learner_id: str, deck_id: str) -> Check:
-    """The condition that a deck exists and is not being deleted."""
-    condition = (Deck.kind == Deck) & Deck.closing.does_not_exist()
-    return Check(*Deck.key(learner_id, deck_id), condition)
-
-
+@retried(ConditionFailed)
 def update_deck(
     *,
     learner_id: str,
@@ -118,79 +98,22 @@ def update_deck(
     expected_version: int | None,
     now: datetime,
 ) -> Deck:
-    """Changes a deck: one read, one write (and the scheduler's where its options change).
+    """Changes a deck: one read, one transaction (with the scheduler where its options change).
 
     Raises NotFound and PreconditionFailed.
     """
-    for _ in range(TRIES):
-        deck = Deck.of(learner_id, deck_id)
-        if deck is None:
-            raise NotFound
-        check_version(expected_version, int(deck.version))
-        before = _own_options(deck)
-        apply_fields(deck, changes, now)
-        try:
-            transact(Put(deck), *_options_write(learner_id, deck, before))
-        except ConditionFailed:
-            continue
-        return deck
-    raise ServiceUnavailable
-
-
-def update_card(
-    *,
-    learner_id: str,
-    card_id: str,
-    changes: Mapping[str, Any],
-    expected_version: int | None,
-    now: datetime,
-) -> Card:
-    """Changes what a card says, or moves it to another deck: one read, one write.
-
-    A review that comes in meanwhile is kept: the change is made anew on the card it left.
-    Raises NotFound, PreconditionFailed, NoSuchDeck, CardOfNote.
-    """
-    for _ in range(TRIES):
-        card = Card.of(learner_id, card_id)
-        if card is None:
-            raise NotFound
-        if card.has_siblings:
-            raise CardOfNote
-        check_version(expected_version, int(card.version))
-        from_deck = card.deck_id
-        apply_fields(card, changes, now)
-        card.set_index_keys()
-        moved = [open_deck_check(learner_id, card.deck_id)] if card.deck_id != from_deck else []
-        try:
-            transact(Put(card), *moved)
-        except ConditionFailed as lost:
-            if any(isinstance(write, Check) for write in lost.lost):
-                raise NoSuchDeck.at("deckId") from lost
-            continue
-        return card
-    raise ServiceUnavailable
-
-
-def delete_card(
-    *, learner_id: str, card_id: str, expected_version: int | None, now: datetime
-) -> None:
-    """Removes a card; its reviews stay in the log.
-
-    Raises NotFound, PreconditionFailed, CardOfNote.
-    """
-    for _ in range(TRIES):
-        card = Card.of(learner_id, card_id)
-        if card is None:
-            raise NotFound
-        if card.has_siblings:
-            raise CardOfNote
-        check_version(expected_version, int(card.version))
-        try:
-            transact(delete_write(card, now), *totals_write(learner_id, totals_without(card)))
-        except ConditionFailed:
-            continue
-        return
-    raise ServiceUnavailable
+    key = Deck.key(learner_id, deck_id)
+    stored = batch_get(key, *_option_keys(learner_id))
+    deck = stored.get(key)
+    if not isinstance(deck, Deck):
+        raise NotFound
+    check_version(expected_version, int(deck.version))
+    before = _own_options(deck)
+    apply_fields(deck, changes, now)
+    commit(
+        Head.among(learner_id, stored), Put(deck), *_options_write(learner_id, stored, deck, before)
+    )
+    return deck
 
 
 def delete_deck(
@@ -209,33 +132,45 @@ def delete_deck(
     on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck and, beyond 1,000 cards,
     DeletionUnfinished.
     """
-    keys = [Deck.key(learner_id, id_) for id_ in (deck_id, move_to) if id_]
-    for attempt in range(TRIES):
+    keeps_cards = move_to is None and not delete_cards
+    seen: list[Deck] = []
+
+    @retried(ConditionFailed)
+    def remove() -> None:
+        keys = [Deck.key(learner_id, id_) for id_ in (deck_id, move_to) if id_]
         stored = batch_get(*keys)
         deck = stored.get(keys[0])
         if not isinstance(deck, Deck):
-            if attempt:
+            if seen:
                 return  # another request has removed it meanwhile
             raise NotFound
+        seen.append(deck)
         check_version(expected_version, int(deck.version))
         try:
             if move_to is not None and not _takes_cards(stored.get(keys[1]), besides=deck):
                 raise NoSuchDeck.at("moveTo")
-            keeps_cards = move_to is None and not delete_cards
-            if keeps_cards and Card.in_deck(learner_id, deck_id, limit=1):
+            if keeps_cards and Card.in_deck(learner_id, deck_id, limit=1).items:
                 raise DeckNotEmpty
             if not deck.block_new_cards():
-                continue
+                raise ConditionFailed
             _clear_all(learner_id, deck_id, move_to, now, keeps_cards=keeps_cards)
         except (DeckNotEmpty, NoSuchDeck):
             deck.allow_new_cards()
             raise
-        with suppress(ConditionFailed):
-            unchanged = (Deck.version == deck.version) & Deck.closing.exists()
-            tombstone = Put(Tombstone.of(deck, now), unchanged)
-            transact(tombstone, *_options_write(learner_id, deck, _own_options(deck)))
-            return
-    raise ServiceUnavailable
+        _bury(learner_id, deck, now)
+
+    remove()
+
+
+def _bury(learner_id: str, deck: Deck, now: datetime) -> None:
+    """Leaves a tombstone in a closed deck's place. Raises ConditionFailed."""
+    stored = batch_get(*_option_keys(learner_id))
+    unchanged = (Deck.version == deck.version) & Deck.closing.exists()
+    commit(
+        Head.among(learner_id, stored),
+        Put(Tombstone.of(deck, now), unchanged),
+        *_options_write(learner_id, stored, deck, _own_options(deck)),
+    )
 
 
 def _takes_cards(item: Item | None, *, besides: Deck) -> bool:
@@ -247,37 +182,203 @@ def _clear_all(
 ) -> None:
     """Moves or removes all cards of a closed deck."""
     for _ in range(DELETE_BUDGET // BATCH):
-        batch = Card.in_deck(learner_id, deck_id, limit=BATCH)
+        batch = Card.in_deck(learner_id, deck_id, limit=BATCH).items
         if not batch:
             return
         if keeps_cards:
             raise DeckNotEmpty
-        _clear(learner_id, batch, move_to, now)
+        _clear(learner_id, [card.id for card in batch], move_to, now)
+        breathe()
     raise DeletionUnfinished
 
 
-def _clear(learner_id: str, batch: Sequence[Card], move_to: str | None, now: datetime) -> None:
-    """Moves or removes some cards; one that was reviewed meanwhile comes again with the next."""
-    keys = {Note.key(learner_id, card.note_id) for card in batch if card.has_siblings}
-    notes = [note for note in batch_get(*keys).values() if isinstance(note, Note)] if keys else []
-    things: list[Card | Note] = [*batch, *notes]
+def _clear(learner_id: str, card_ids: Sequence[str], move_to: str | None, now: datetime) -> None:
+    """Moves or removes the notes of some cards; one reviewed meanwhile comes with the next ones."""
+    for group in groups_of(whole_notes(learner_id, card_ids), ROOM):
+        with suppress(ConditionFailed):
+            _clear_group(learner_id, group, move_to, now)
+
+
+def _clear_group(
+    learner_id: str, group: Sequence["Whole"], move_to: str | None, now: datetime
+) -> None:
+    keys = [Head.key(learner_id)]
+    if move_to is not None:
+        keys.append(Deck.key(learner_id, move_to))
+    stored = batch_get(*keys)
+    head = Head.among(learner_id, stored)
+    things: list[Card | Note] = [each for whole in group for each in whole.things]
+    cards = [card for whole in group for card in whole.cards]
     if move_to is None:
-        writes: list[Write] = [delete_write(item, now) for item in things]
-        writes += totals_write(learner_id, totals_without(*batch))
-    else:
-        for item in things:
-            apply_fields(item, {"deck_id": move_to}, now)
-        for card in batch:
+        head.add(totals_without(*cards))
+        commit(head, *(delete_write(each, now) for each in things))
+        return
+    require_deck(learner_id, move_to, stored, field="moveTo")
+    for whole in group:
+        if whole.note:
+            apply_fields(whole.note, {"deck_id": move_to}, now)
+        for card in whole.cards:
+            card.deck_id = move_to
             card.set_index_keys()
-        writes = [open_deck_check(learner_id, move_to), *map(Put, things)]
+    commit(head, open_deck_check(learner_id, move_to), *map(Put, things))
+
+
+class Whole:
+    """A note with all its cards; one half may be missing where a deletion was torn."""
+
+    def __init__(self, note: Note | None, cards: list[Card]) -> None:
+        self.note, self.cards = note, cards
+
+    @property
+    def things(self) -> list[Card | Note]:
+        return [*self.cards, *([self.note] if self.note else [])]
+
+
+def whole_notes(learner_id: str, card_ids: Iterable[str]) -> list[Whole]:
+    """The notes of some cards with all their cards, ready to be written.
+
+    One read, and a query for each note with several cards.
+    """
+    stored = batch_get(*(key for card_id in card_ids for key in Card.keys(learner_id, card_id)))
+    notes = {item.id: item for item in stored.values() if isinstance(item, Note)}
+    cards: dict[str, list[Card]] = {}
+    for item in stored.values():
+        if isinstance(item, Card):
+            cards.setdefault(item.note_id, []).append(item)
+    for note_id, found in cards.items():
+        if found[0].has_siblings:
+            note = notes.get(note_id)
+            cards[note_id] = cards_of(note) if note else Card.of_note(learner_id, note_id)
+    return [Whole(notes.get(note_id), of_note) for note_id, of_note in sorted(cards.items())]
+
+
+def groups_of(wholes: Sequence[Whole], room: int) -> Iterable[list[Whole]]:
+    """The notes in groups that fit a transaction of so many writes."""
+    group: list[Whole] = []
+    for whole in wholes:
+        if group and sum(len(each.things) for each in [*group, whole]) > room:
+            yield group
+            group = []
+        group.append(whole)
+    if group:
+        yield group
+
+
+# Basic notes
+
+
+def create_card(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Card:
+    """Makes a basic note with its one card, new and due at once. Idempotent as `create_deck`.
+
+    One read, one transaction. Raises IdTaken and NoSuchDeck.
+    """
+    _, (card,) = add_note(learner_id=learner_id, type="basic", fields=fields, now=now)
+    return card
+
+
+def new_note(
+    learner_id: str, type: str, fields: Mapping[str, Any], now: datetime, *, at: datetime
+) -> Written:
+    """A note that is not stored yet, with its cards, new and due `at`. Raises ValidationFailed."""
+    said = fields if type == "basic" else {**fields, "type": type}
+    note_id, rest, made_from = split_id(said)
+    note = Note(
+        *Note.key(learner_id, note_id),
+        id=note_id,
+        request_digest=made_from,
+        created_at=now,
+        updated_at=now,
+        **{"type": type, **rest},
+    )
+    return note, [new_card(note, face.ordinal, now, due_at=at) for face in faces(note)]
+
+
+def new_card(note: Note, ordinal: int, now: datetime, *, due_at: datetime) -> Card:
+    """A card of a note that is not stored yet."""
+    card = Card(
+        *Card.key(note.learner_id, note.card_id(ordinal)),
+        deck_id=note.deck_id,
+        due_at=due_at,
+        created_at=due_at,
+        updated_at=now,
+    )
+    card.follow(note)
+    return card
+
+
+def add_note(*, learner_id: str, type: str, fields: Mapping[str, Any], now: datetime) -> Written:
+    """Makes a note and its cards, new and due at once. Idempotent by id and fields.
+
+    One read, one transaction. Raises ValidationFailed, IdTaken and NoSuchDeck.
+    """
+    return _add_note(*new_note(learner_id, type, fields, now, at=now))
+
+
+@retried(ConditionFailed)
+def _add_note(note: Note, cards: list[Card]) -> Written:
+    learner_id = note.learner_id
+    keys = [(each.pk, each.sk) for each in (note, *cards)]
+    stored = batch_get(*keys, Deck.key(learner_id, note.deck_id), Head.key(learner_id))
+    if present := same_as(stored.get(keys[0]), Note, note.request_digest):
+        return present, cards_of(present)
+    if any(key in stored for key in keys):
+        raise IdTaken
+    require_deck(learner_id, note.deck_id, stored, field="deckId")
+    head = Head.among(learner_id, stored)
+    for card in cards:
+        card.counted_in_totals = ""
+    head.add(totals_with(*cards))
+    commit(
+        head,
+        Put(note, Note.pk.does_not_exist()),
+        *(Put(card, Card.pk.does_not_exist()) for card in cards),
+        open_deck_check(learner_id, note.deck_id),
+    )
+    return note, cards
+
+
+def cards_of(note: Note) -> list[Card]:
+    """A stored note's cards in order, with it: one query or read.
+
+    Raises TornRead where these are others than its text makes.
+    """
+    if note.type != "basic":
+        cards = Card.of_note(note.learner_id, note.id)
+    else:
+        card = Card.of(note.learner_id, note.id)
+        cards = [card] if card else []
+    if {card.ordinal for card in cards} != {face.ordinal for face in note.faces()}:
+        raise TornRead
+    for card in cards:
+        card.note = note
+    return sorted(cards, key=lambda card: card.ordinal)
+
+
+def faces(note: Note) -> list[Face]:
+    """The cards that a note makes. Raises ValidationFailed."""
+    if note.type != "cloze" and not is_visible(note.back):
+        message = f"A {note.type} note needs a back."
+        raise ValidationFailed.of("back", "blank", message)
     try:
-        transact(*writes)
-    except ConditionFailed as lost:
-        if any(isinstance(write, Check) for write in lost.lost):
-            raise NoSuchDeck.at("moveTo") from lost
+        return note.faces()
+    except ClozeError as error:
+        raise ValidationFailed.of("front", error.code, str(error)) from error
 
 
-def apply_fields(item: Card | Deck | Note, changes: Mapping[str, Any], now: datetime) -> None:
+def require_deck(learner_id: str, deck_id: str, stored: Stored, *, field: str) -> None:
+    """Raises NoSuchDeck where a deck is not there, or is being deleted."""
+    deck = stored.get(Deck.key(learner_id, deck_id))
+    if not isinstance(deck, Deck) or deck.closing:
+        raise NoSuchDeck.at(field)
+
+
+def open_deck_check(learner_id: str, deck_id: str) -> Check:
+    """The condition that a deck exists and is not being deleted."""
+    condition = (Deck.kind == Deck) & Deck.closing.does_not_exist()
+    return Check(*Deck.key(learner_id, deck_id), condition)
+
+
+def apply_fields(item: LearnerItem, changes: Mapping[str, Any], now: datetime) -> None:
     for name, value in changes.items():
         setattr(item, name, value)
     item.updated_at = now
@@ -285,7 +386,12 @@ def apply_fields(item: Card | Deck | Note, changes: Mapping[str, Any], now: date
 
 def delete_write(item: Card | Deck | Note, now: datetime) -> Put:
     """The write that leaves a tombstone in an item's place, provided it has not changed."""
+    if isinstance(item, Card):
+        return Put(Tombstone.of(item, now), Card.revision == item.revision)
     return Put(Tombstone.of(item, now), type(item).version == item.version)
+
+
+# What a deck has of its own in place of the learner's settings
 
 
 def _own_options(deck: Deck) -> dict[str, Any]:
@@ -293,7 +399,13 @@ def _own_options(deck: Deck) -> dict[str, Any]:
     return {name: value for name in DECK_OPTIONS if (value := getattr(deck, name)) is not None}
 
 
-def _options_write(learner_id: str, deck: Deck, before: Mapping[str, Any]) -> list[Write]:
+def _option_keys(learner_id: str) -> list[tuple[str, str]]:
+    return [Head.key(learner_id), Scheduler.key(learner_id)]
+
+
+def _options_write(
+    learner_id: str, stored: Stored, deck: Deck, before: Mapping[str, Any]
+) -> list[Write]:
     """The write that brings the scheduler's copy of a deck's options up to date, if need be.
 
     The copy lets a review find them in the same read as everything else.
@@ -301,7 +413,9 @@ def _options_write(learner_id: str, deck: Deck, before: Mapping[str, Any]) -> li
     after = {} if deck.closing else _own_options(deck)
     if after == before:
         return []
-    scheduler = read_scheduler(learner_id=learner_id)
+    key = Scheduler.key(learner_id)
+    found = stored.get(key)
+    scheduler = found if isinstance(found, Scheduler) else Scheduler(*key)
     others = {key: value for key, value in scheduler.decks.items() if key != deck.id}
     scheduler.decks = others | ({deck.id: after} if after else {})
     return [Put(scheduler)]

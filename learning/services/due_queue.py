@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from config.store.items import Item, batch_get
-from learning.days import candidate_days
 from learning.models.cards import Card
 from learning.models.log import Day
 from learning.scheduling import Memory, Settings, preview, retrievability
@@ -40,12 +39,6 @@ class DueQueue:
     day_ends_at: datetime
 
 
-def due_queue_keys(learner_id: str, *, now: datetime) -> list[tuple[str, str]]:
-    """What to fetch before `due_queue`, for those who fetch other things with it."""
-    days = [Day.key(learner_id, day) for day in candidate_days(now)]
-    return [*StudyContext.keys(learner_id), *days]
-
-
 def due_queue(
     *,
     learner_id: str,
@@ -57,14 +50,14 @@ def due_queue(
     """(Re)learning cards whose step has passed, then reviews of the learner's day, the one most
     likely forgotten first, then new cards as they were made, within the day's limits.
 
-    One read, unless `stored` has it, and at most three queries, each of a fixed window.
+    One read, unless `stored` has it, at most three queries, each of a fixed window, and one read
+    of what the cards say.
     """
     if stored is None:
-        stored = batch_get(*due_queue_keys(learner_id, now=now))
+        stored = batch_get(*StudyContext.keys(learner_id))
     study = StudyContext.of(learner_id, stored)
     today = study.calendar.day(now)
-    studied_day = stored.get(Day.key(learner_id, today))
-    day = studied_day if isinstance(studied_day, Day) else Day(*Day.key(learner_id, today))
+    day = day_of(study, today)
     ends_at = study.calendar.end(today)
     settings = study.scheduler.settings()
 
@@ -83,13 +76,31 @@ def due_queue(
         new = limits.allowed("new_cards_per_day", notes.first_of_each(unseen))
     reviews.sort(key=lambda card: retrievability(card.memory, now, settings.weights))
     return DueQueue(
-        cards=[_due(card, study, settings, now) for card in [*learning, *reviews, *new][:limit]],
+        cards=[
+            _due(card, study, settings, now)
+            for card in Card.join(learner_id, [*learning, *reviews, *new][:limit])
+        ],
         learning=min(len(learning), COUNTED),
         review=min(len(reviews), COUNTED),
         new=min(len(new), COUNTED),
         next_learning_at=min((card.due_at for card in steps if card.due_at > now), default=None),
         day_ends_at=ends_at,
     )
+
+
+def day_of(study: StudyContext, today: date) -> Day:
+    """The counters of the learner's today: the head has them.
+
+    Unless its day lies ahead (a clock that is fast, a zone that has moved west): one read more.
+    """
+    head = study.head
+    if head.day > today.isoformat():
+        key = Day.key(head.learner_id, today)
+        found = batch_get(key).get(key)
+        return found if isinstance(found, Day) else Day(*key)
+    newest = Day.of_head(head)
+    same = newest is not None and newest.on == today
+    return newest if same and newest else Day.holding(head.learner_id, today, {})
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """All that a learner has made, as notes for a file: read in the order of keys, a page at a time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, BinaryIO, Literal
 from zoneinfo import ZoneInfo
 
 from accounts.models import learner_key
+from config.formats import wire_name
 from config.problems import NotFound
 from config.store.items import Raw, batch_get
 from learning.models.cards import Card, Deck, Note
@@ -16,12 +17,15 @@ from learning.models.scheduler import Scheduler
 from learning.scheduling import Settings, replay
 from learning.services.imports import UNTOLD, content_digest, media_text
 from learning.services.study_context import StudyContext
-from learning.transfer import CardState, Format, Media, Review, write_csv, write_json
+from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
 from learning.transfer.history import review_of
 
 PAGE = 500
-CHUNK = 50
+# Fields of notes that every format has a place for, or that mean nothing elsewhere.
+KNOWN = frozenset(field.name for field in fields(Source)) | {
+    *("deck_id", "audio_url", "image_url", "source_session_id", "source_turn"),
+}
 
 
 def export_notes(
@@ -48,7 +52,8 @@ def export_notes(
             day_starts_at_hour=run.study.calendar.day_starts_at_hour,
         )
         return
-    pieces = write_csv(run.notes()) if format == "csv" else write_json(run.notes(), now)
+    notes = run.notes()
+    pieces = write_csv(notes) if format == "csv" else write_json(notes, now, run.deck_sources())
     for piece in pieces:
         target.write(piece)
 
@@ -62,39 +67,37 @@ class _Export:
         self.learner_id, self.deck_id, self.now, self.with_log = learner_id, deck_id, now, with_log
         pk = learner_key(learner_id)
         self.study = StudyContext.of(learner_id, batch_get(*StudyContext.keys(learner_id)))
-        self.decks = {
-            deck.id: deck.name for deck in Deck.query_all(pk, Deck.sk.startswith(Deck.PREFIX))
-        }
+        self.all_decks = Deck.query_all(pk, Deck.sk.startswith(Deck.PREFIX))
+        self.decks = {deck.id: deck.name for deck in self.all_decks}
         self.settings = {0: Settings()}
         if with_log:
             versions = Scheduler.query_all(pk, Scheduler.sk.startswith(Scheduler.SK))
             self.settings |= {int(version.number): version.settings() for version in versions}
         self.log = _Log(learner_id) if with_log else None
 
+    def deck_sources(self) -> list[DeckSource]:
+        """The decks with all that is the learner's own of them."""
+        wanted = [deck for deck in self.all_decks if self.deck_id in (None, deck.id)]
+        return [DeckSource(deck.name, _more(deck, besides={"name"})) for deck in wanted]
+
     def notes(self) -> Iterator[Source]:
         """The notes, each with its cards."""
-        grouped = groupby(self._cards(), key=lambda card: card.note_id)
-        groups = ([*cards] for _, cards in grouped)
-        while chunk := list(islice(groups, CHUNK)):
-            keys = [Note.key(self.learner_id, cards[0].note_id) for cards in chunk]
-            wanted = [key for key, cards in zip(keys, chunk, strict=True) if cards[0].has_siblings]
-            items = batch_get(*wanted) if wanted else {}
-            for key, cards in zip(keys, chunk, strict=True):
-                head = items.get(key) if cards[0].has_siblings else cards[0]
-                if isinstance(head, Note | Card):  # a note may have gone since its cards were read
-                    yield self._note(head, cards)
+        for _, cards in groupby(self._cards(), key=lambda card: card.note_id):
+            of_note = list(cards)
+            if note := of_note[0].note:
+                yield self._note(note, of_note)
 
     def _cards(self) -> Iterator[Card]:
         start: Raw | None = None
         while True:
-            page = Card.all_of(self.learner_id, deck_id=None, limit=PAGE, start=start)
-            for card in page.items:
+            page = Card.all_of(self.learner_id, limit=PAGE, start=start)
+            for card in Card.join_in_order(self.learner_id, page.items):
                 if self.deck_id in (None, card.deck_id):
                     yield card
             if not (start := page.next_key):
                 return
 
-    def _note(self, head: Note | Card, cards: Sequence[Card]) -> Source:
+    def _note(self, head: Note, cards: Sequence[Card]) -> Source:
         origin: dict[str, Any] = head.origin or {}
         as_it_came = content_digest(head) == origin.get("says")
         front, back, notes = head.front, head.back, head.notes or ""
@@ -115,6 +118,7 @@ class _Export:
             created_at=_instant(origin.get("created_at")) or head.created_at,
             modified_at=_instant(origin.get("modified_at") if as_it_came else None)
             or head.updated_at,
+            more=_more(head, besides=KNOWN) or None,
         )
         return replace(note, front=_side_text(note, "front"), back=_side_text(note, "back"))
 
@@ -142,7 +146,7 @@ class _Export:
         )
 
     def _reviews(self, card: Card) -> Iterator[Review]:
-        rows = self.log.of(card.id) if self.log else []
+        rows = self.log.of(card) if self.log else []
         by_id = {row.id: row for row in rows}
         steps = replay(
             [row.to_entry() for row in rows],
@@ -178,21 +182,38 @@ class _Log:
             if not (start := page.next_key):
                 return
 
-    def of(self, card_id: str) -> list[LogEntry]:
+    def of(self, card: Card) -> list[LogEntry]:
         """The log of a card, which comes after those asked for before."""
-        rows = []
-        while self._next is not None and (self._next.lsi4 or "") < f"{card_id}$":  # "$" follows "#"
-            if self._next.card_id == card_id:
+        rows, behind = [], f"{LogEntry.PREFIX}{card.id}$"  # "$" follows "#"
+        while self._next is not None and self._next.sk < behind:
+            if self._next.card_id == card.id:
                 rows.append(self._next)
             self._next = next(self._rows, None)
-        return rows
+        if len(rows) < card.entries:  # the card was read when a part of a change was to be seen
+            return LogEntry.of_card(card.learner_id, card.id)
+        return sorted(rows, key=LogEntry.sort_key)
 
 
-def _type(head: Note | Card) -> Literal["basic", "reversed", "cloze"]:
-    return "basic" if isinstance(head, Card) else "cloze" if head.type == "cloze" else "reversed"
+def _more(item: Deck | Note, *, besides: Collection[str]) -> dict[str, Any]:
+    """The learner's own fields that a file has no place of its own for, by the API's names."""
+    said = {name: value for name, value in item.said().items() if name not in besides}
+    return {
+        wire_name(name): _plain(value)
+        for name, value in said.items()
+        if value not in (None, "", [])
+    }
 
 
-def _media(head: Note | Card, origin: dict[str, Any]) -> Iterator[Media]:
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _type(head: Note) -> Literal["basic", "reversed", "cloze"]:
+    types: dict[str, Literal["basic", "cloze"]] = {"basic": "basic", "cloze": "cloze"}
+    return types.get(head.type, "reversed")
+
+
+def _media(head: Note, origin: dict[str, Any]) -> Iterator[Media]:
     """The media that a file named, but for addresses that the learner has changed since."""
     urls: list[tuple[Literal["audio", "image"], str | None]]
     urls = [("audio", head.audio_url), ("image", head.image_url)]

@@ -38,3 +38,15 @@ def find_existing(item: T) -> T | None:
     if isinstance(stored, type(item)) and stored.request_digest == item.request_digest:
         return stored
     raise IdTaken
+
+
+def same_as(present: Item | None, kind: type[Any], made_from: str) -> Any:
+    """What the same request made before, None where nothing is there.
+
+    Raises IdTaken where another request made it, or it was deleted.
+    """
+    if present is None:
+        return None
+    if isinstance(present, kind) and present.made_from == made_from:
+        return present
+    raise IdTaken

@@ -5,33 +5,36 @@ log entries follow from what the file calls them. A new card's log is written fi
 reads it yet; one transaction then makes the card, which is the fold of that log, and counts it.
 
 `origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
-note (or the card that is one): `guid`, `media` (kind, name, field) and `urls`, those of them that
+note: `guid`, `media` (kind, name, field) and `urls`, those of them that
 we show; `created_at`, `modified_at`; `digest`, by which a file that has nothing new is told at
 once, and `content_digest`, which tells whether the learner has changed the text since. Of a card:
 `standing`, with `entry`, the last of its log at the time.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from accounts.models import learner_key
-from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
-from config.store.items import ConditionFailed, Item, Put, Write, batch_get, batch_put, transact
+from accounts.services.changes import commit
+from config.problems import FieldError, IdTaken, ValidationFailed
+from config.store.items import ConditionFailed, Item, batch_get, batch_put
+from config.store.retrying import breathe, retrying
+from config.store.transactions import Put
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
-from learning.services.cards import NoSuchDeck, create_deck, open_deck_check
+from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
 from learning.services.idempotency import digest
-from learning.services.notes import SHARED, faces, update_note
-from learning.services.progress import DayCounts, add_days, progress_writes, totals_with
-from learning.services.review import TRANSACTION_LIMIT, append_entries, fold_log
+from learning.services.notes import update_note
+from learning.services.progress import DayCounts, add_days, count_study, totals_with
+from learning.services.review import ROOM, append_entries, fold_log
 from learning.services.study_context import StudyContext
-from learning.transfer import Limits, RowError, Rows
+from learning.transfer import DeckSource, Limits, RowError, Rows
 from learning.transfer import Note as Source
 from learning.transfer.history import (
     entries_of,
@@ -44,21 +47,27 @@ from learning.transfer.history import (
 from learning.transfer.model import CardState
 
 LIMITS = Limits(deck_chars=100)
-CHUNK_NOTES = 20
-CHUNK_CARDS = 45  # with their log's days and their notes they fit a transaction
+CHUNK_NOTES = 20  # with their cards they fit a transaction that others can wait for
 MAX_ERRORS = 100
 MAX_DECKS = 200  # made by one import
 MAX_MEDIA = 50
 BACK_OF_REVERSED = 2_000  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
-TRIES = 8
-KEYS = 90
 UNTOLD = ("stability", "difficulty", "last_review_at")
+
+
+# What a file says of a note, of whatever format.
 DIGESTED_FIELDS = (
     "front",
     "back",
-    *(name for name in SHARED if not name.startswith(("deck", "source"))),
+    "phonetic",
+    "example",
+    "notes",
+    "tags",
+    "audio_url",
+    "image_url",
 )
+Check = Callable[[Any], dict[str, Any]]
 
 
 @dataclass
@@ -87,19 +96,22 @@ def import_notes(
     dry_run: bool,
     offset: int,
     now: datetime,
+    check_deck: Check = dict,
+    check_note: Check = dict,
 ) -> Report:
     """Takes notes in, from the given place of the file on, as far as the time goes.
 
     `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
     known is changed where the file says something new, and its log is added to; one that was
-    deleted stays so. A dry run writes nothing. Raises NoSuchDeck, ServiceUnavailable and what
+    deleted stays so. A dry run writes nothing. The checks make our fields of what a file says by
+    the names of our API, or raise ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what
     reading the file raises.
     """
     until = time.monotonic() + WITHIN_S
-    run = _Import(learner_id, deck_id, dry_run, now)
+    run = _Import(learner_id, deck_id, dry_run, now, check_deck, check_note)
     chunk: list[Source] = []
     seen = 0
-    for seen, row in enumerate(islice(rows, offset, None), offset + 1):
+    for seen, row in enumerate(islice(run.notes_of(rows), offset, None), offset + 1):
         if isinstance(row, RowError):
             run.report.add_error(row)
         else:
@@ -118,7 +130,7 @@ def import_notes(
 class _NewNote:
     """A new note with its cards and their logs, ready to be written."""
 
-    note: Note | None
+    note: Note
     cards: list[Card]
     rows: list[LogEntry]
     days: DayCounts
@@ -126,13 +138,23 @@ class _NewNote:
     @property
     def weight(self) -> int:
         """How many writes of a transaction it takes at most, beside the progress."""
-        return len(self.cards) + (self.note is not None) + 1 + len(self.days)
+        return len(self.cards) + 2 + len(self.days)
 
 
 class _Import:
     """One run of an import."""
 
-    def __init__(self, learner_id: str, deck_id: str | None, dry_run: bool, now: datetime) -> None:
+    def __init__(
+        self,
+        learner_id: str,
+        deck_id: str | None,
+        dry_run: bool,
+        now: datetime,
+        check_deck: Check = dict,
+        check_note: Check = dict,
+    ) -> None:
+        self.check_deck, self.check_note = check_deck, check_note
+        self.told: dict[str, DeckSource] = {}
         self.learner_id, self.deck_id, self.dry_run, self.now = learner_id, deck_id, dry_run, now
         self.report = Report()
         self.seen: set[str] = set()
@@ -143,6 +165,14 @@ class _Import:
         self.decks = {deck.name.casefold(): deck.id for deck in reversed(open_decks)}
         # New cards come up by their place; a whole hour's parts are alike while a file is resumed.
         self.first_at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+
+    def notes_of(self, rows: Rows) -> Iterator[Source | RowError]:
+        """The rows that are notes; what a file says of its decks is kept until they are made."""
+        for row in rows:
+            if isinstance(row, DeckSource):
+                self.told[row.name.casefold()] = row
+            else:
+                yield row
 
     def _open_decks(self) -> list[Deck]:
         prefix = Deck.sk.startswith(Deck.PREFIX)
@@ -158,6 +188,7 @@ class _Import:
                 continue
             note_id = id_of(source, source.deck or self.deck_id or "")
             try:
+                source = replace(source, more=self.check_note(source.more or {}))
                 note_faces = _faces(source)
             except ValidationFailed as problem:
                 self._refuse(source, problem.errors[0])
@@ -167,10 +198,15 @@ class _Import:
                 continue
             self.seen.add(note_id)
             wanted[note_id] = source, deck, note_faces
-        for _ in range(TRIES):
-            if not (wanted := self._import_once(wanted)):
-                return
-        raise ServiceUnavailable("Your cards change at this moment: send the file again")
+        left = [wanted]
+
+        def go_on() -> None:
+            left[0] = self._import_once(left[0])
+            if left[0]:
+                raise ConditionFailed
+
+        retrying(go_on, after=ConditionFailed)
+        breathe()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
@@ -197,7 +233,7 @@ class _Import:
 
     def _create_deck(self, name: str) -> str:
         made_id = name_based("deck", name.casefold())
-        fields = {"name": name, "description": ""}
+        fields = {"description": "", **self._told_of(name), "name": name}
         try:
             deck = create_deck(
                 learner_id=self.learner_id, fields=fields | {"id": made_id}, now=self.now
@@ -207,6 +243,18 @@ class _Import:
         except IdTaken:
             pass  # one of this name was deleted or is called otherwise by now
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
+
+    def _told_of(self, name: str) -> dict[str, Any]:
+        """What the file says of a deck besides, where it is as it may be."""
+        told = self.told.get(name.casefold())
+        try:
+            return self.check_deck(told.more) if told else {}
+        except ValidationFailed as problem:
+            error = problem.errors[0]
+            self.report.add_error(
+                RowError(0, f"decks.{error.field}", error.code.upper(), error.message, fatal=False)
+            )
+            return {}
 
     def _import_once(
         self, wanted: Mapping[str, tuple[Source, str, list[Face]]]
@@ -218,24 +266,24 @@ class _Import:
             note_id: self._keys(note_id, note_faces)
             for note_id, (_, _, note_faces) in wanted.items()
         }
-        every = [
-            *StudyContext.keys(self.learner_id),
-            *(key for each in keys.values() for key in each),
-        ]
-        stored: dict[tuple[str, str], Item] = {}
-        for start in range(0, len(every), KEYS):
-            stored |= batch_get(*every[start : start + KEYS])
+        stored = batch_get(
+            *StudyContext.keys(self.learner_id), *(key for each in keys.values() for key in each)
+        )
         study = StudyContext.of(self.learner_id, stored)
         new: dict[str, _NewNote] = {}
+        known: list[tuple[str, Source, list[Item]]] = []
         for note_id, (source, deck, note_faces) in wanted.items():
             items = [item for key in keys[note_id] if (item := stored.get(key))]
             if items:
-                self._update_known(note_id, source, note_faces, items, study)
+                known.append((note_id, source, items))
             elif self.dry_run:
                 self.report.imported += 1
             else:
                 new[note_id] = self._build_note(note_id, source, deck, note_faces, study)
-        return {note_id: wanted[note_id] for note_id in self._write_notes(new, study)}
+        late = self._write_notes(new, study)
+        for note_id, source, items in known:
+            self._update_known(note_id, source, items, study)
+        return {note_id: wanted[note_id] for note_id in late}
 
     def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
         """Where a note of any type may be, and its cards."""
@@ -252,37 +300,23 @@ class _Import:
     ) -> _NewNote:
         states = {state.ordinal: state for state in source.cards}
         origin = _origin(source)
-        note = None
-        fields: dict[str, Any] = fields_of(source) | {"deck_id": deck}
-        if source.type != "basic":
-            note = Note(
-                *Note.key(self.learner_id, note_id),
-                id=note_id,
-                type=source.type,
-                origin=origin,
-                request_digest=origin["digest"],
-                created_at=self.now,
-                updated_at=self.now,
-                **fields,
-            )
+        note = Note(
+            *Note.key(self.learner_id, note_id),
+            id=note_id,
+            type=source.type,
+            origin=origin,
+            request_digest=origin["digest"],
+            deck_id=deck,
+            created_at=self.now,
+            updated_at=self.now,
+            **fields_of(source),
+        )
         cards, rows, days = [], list[LogEntry](), DayCounts()
         for face in faces:
             state = states.get(face.ordinal, CardState(face.ordinal))
-            card_id = f"{note_id}.{face.ordinal}" if note else note_id
             place = source.row if state.position is None else state.position
             created_at = self.first_at + timedelta(microseconds=place)
-            card = Card(
-                *Card.key(self.learner_id, card_id),
-                id=card_id,
-                note_id=note_id,
-                ordinal=face.ordinal,
-                request_digest=origin["digest"],
-                origin=None if note else origin,
-                due_at=created_at,
-                created_at=created_at,
-                updated_at=self.now,
-                **_shared_fields(fields) | {"front": face.front, "back": face.back},
-            )
+            card = new_card(note, face.ordinal, self.now, due_at=created_at)
             log = self._log(card, state, study)
             self._set_memory(card, state, log, study, days)
             cards.append(card)
@@ -327,7 +361,7 @@ class _Import:
             versions = {int(study.scheduler.number): settings}
             memory, gained = fold_log(card=card, rows=log, settings=versions)
             add_days(days, gained)
-            card.last_entry = log[-1].sort_key()
+            card.last_entry, card.entries = log[-1].sort_key(), len(log)
         card.set_memory(memory)
         card.forgiven_leech_level = leech_level(memory.lapses, settings.leech_threshold) or None
         card.mark_leech(int(card.forgiven_leech_level or 0), suspend=False)
@@ -335,7 +369,7 @@ class _Import:
             card.suspend("learner")
         if state.buried:
             card.bury(study.calendar.end(study.calendar.day(self.now)), "learner")
-        card.origin = {**(card.origin or {}), "standing": _standing(state, card.last_entry)}
+        card.origin = {"standing": _standing(state, card.last_entry)}
 
     def _write_notes(self, new: Mapping[str, _NewNote], study: StudyContext) -> list[str]:
         """Writes new notes, as many in a transaction as fit; answers those that were too late."""
@@ -344,10 +378,10 @@ class _Import:
         group: dict[str, _NewNote] = {}
         for note_id, note in new.items():
             weight = sum(pending.weight for pending in group.values())
-            if group and weight + note.weight + 1 > TRANSACTION_LIMIT:
+            if group and weight + note.weight > ROOM:
                 late += self._write_group(group, study)
-                group = {}
-                study = self._read_study()
+                group, study = {}, self._read_study()
+                breathe()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
@@ -356,24 +390,27 @@ class _Import:
 
     def _write_group(self, group: Mapping[str, _NewNote], study: StudyContext) -> list[str]:
         cards = [card for new_note in group.values() for card in new_note.cards]
-        notes = [new_note.note for new_note in group.values() if new_note.note]
+        notes = [new_note.note for new_note in group.values()]
         days: DayCounts = {}
         for new_note in group.values():
             add_days(days, new_note.days)
         decks = {card.deck_id for card in cards}
-        room = TRANSACTION_LIMIT - len(cards) - len(notes) - len(decks) - 1
+        room = ROOM - len(cards) - len(notes) - len(decks)
+        cards[0].uncounted_days = None
         if len(days) > room:  # one note with more days than a transaction takes
             owed = sorted(days)[room:]
             cards[0].uncounted_days = {on.isoformat(): dict(days.pop(on)) for on in owed}
-        totals = totals_with(*cards)
-        writes: list[Write] = [
-            *(Put(note, Note.pk.does_not_exist()) for note in notes),
-            *(Put(card, Card.pk.does_not_exist()) for card in cards),
-            *(open_deck_check(self.learner_id, deck) for deck in decks),
-            *progress_writes(self.learner_id, study.progress, days, totals),
-        ]
+        for card in cards:
+            card.counted_in_totals = ""
         try:
-            transact(*writes)
+            commit(
+                study.head,
+                *(Put(note, Note.pk.does_not_exist()) for note in notes),
+                *(Put(card, Card.pk.does_not_exist()) for card in cards),
+                *(open_deck_check(self.learner_id, deck) for deck in decks),
+                *count_study(study.head, days, totals_with(*cards)),
+                whole=[f"{LogEntry.PREFIX}{card.id}#" for card in cards if card.entries],
+            )
         except ConditionFailed:
             self._check_decks(decks)
             return list(group)
@@ -394,13 +431,10 @@ class _Import:
         self,
         note_id: str,
         source: Source,
-        faces: Sequence[Face],
         stored: Sequence[Item],
         study: StudyContext,
     ) -> None:
-        head = next((item for item in stored if isinstance(item, Note)), None) or next(
-            (item for item in stored if isinstance(item, Card) and item.id == note_id), None
-        )
+        head = next((item for item in stored if isinstance(item, Note)), None)
         if head is None:
             error = RowError(
                 source.row, "id", "DELETED", "You have deleted this note: it stays so.", fatal=False
@@ -426,11 +460,10 @@ class _Import:
             return
         for card_id, rows in logs.items():
             append_entries(learner_id=self.learner_id, card_id=card_id, rows=rows, now=self.now)
-        kept = {k: v for k, v in (head.origin or {}).items() if k == "standing"}
         update_note(
             learner_id=self.learner_id,
             note_id=note_id,
-            changes=changes | {"origin": origin | kept},
+            changes=changes | {"origin": origin},
             expected_version=None,
             now=self.now,
         )
@@ -465,11 +498,8 @@ def fields_of(source: Source) -> dict[str, Any]:
         "tags": list(source.tags),
         "audio_url": media.get("audio"),
         "image_url": media.get("image"),
+        **(source.more or {}),
     }
-
-
-def _shared_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in SHARED if name in fields}
 
 
 def media_text(source: Source, side: str) -> str:
@@ -498,9 +528,10 @@ def _size_error(source: Source) -> RowError | None:
     return None
 
 
-def content_digest(head: Note | Card) -> str:
+def content_digest(head: Note) -> str:
     """A digest of what a note says, to tell whether the learner has changed it."""
-    return digest({name: getattr(head, name) for name in DIGESTED_FIELDS})
+    said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
+    return digest({name: value for name, value in said.items() if name in DIGESTED_FIELDS or value})
 
 
 def _origin(source: Source) -> dict[str, Any]:
@@ -536,7 +567,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
     return {"entry": entry} | {name: value for name, value in kept.items() if value is not None}
 
 
-def _changes(head: Note | Card, source: Source) -> dict[str, Any]:
+def _changes(head: Note, source: Source) -> dict[str, Any]:
     """What a file says otherwise than a note, provided it was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from accounts.models import Progress, learner_key
+from accounts.models import Head, learner_key
 from config import aws
 from config.problems import Conflict
 from config.store.items import ConditionFailed, Item, batch_get
@@ -65,23 +65,23 @@ def fit_next_batch(learner_ids: Iterable[str], *, now: datetime) -> int:
     ]
     if not here:
         return 0
-    kinds = (Progress, Optimization)
+    kinds = (Head, Optimization)
     stored = batch_get(
         *((learner_key(learner_id), kind.SK) for learner_id in here for kind in kinds)
     )
     begun = 0
     for learner_id in here:
-        progress, last = (stored.get((learner_key(learner_id), kind.SK)) for kind in kinds)
-        if isinstance(progress, Progress) and _studied_since(progress, last):
+        head, last = (stored.get((learner_key(learner_id), kind.SK)) for kind in kinds)
+        if isinstance(head, Head) and _studied_since(head, last):
             with suppress(OptimizationRunning):
                 start_optimization(learner_id=learner_id, now=now)
                 begun += 1
     return begun
 
 
-def _studied_since(progress: Progress, last: Item | None) -> bool:
+def _studied_since(head: Head, last: Item | None) -> bool:
     finished_at = last.finished_at if isinstance(last, Optimization) else None
-    return str(progress.studied_on) > (finished_at.date().isoformat() if finished_at else "")
+    return str(head.studied_on) > (finished_at.date().isoformat() if finished_at else "")
 
 
 def optimize(*, learner_id: str, now: datetime) -> Optimization:
@@ -114,11 +114,11 @@ def optimize(*, learner_id: str, now: datetime) -> Optimization:
 
 
 def _histories(learner_id: str) -> list[History]:
-    """The answers of all cards, from the learner's log in order of time."""
+    """The answers of all cards, from the learner's log, card after card."""
     by_card: dict[str, list[Entry]] = {}
     start = None
     for _ in range(PAGES):
-        page = LogEntry.oldest(learner_id, limit=PAGE, start=start)
+        page = LogEntry.by_card(learner_id, limit=PAGE, start=start)
         for row in page.items:
             by_card.setdefault(row.card_id, []).append(row.to_entry())
         if not (start := page.next_key):

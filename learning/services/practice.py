@@ -8,8 +8,12 @@ from typing import Any
 from django.conf import settings
 from ulid import ULID
 
-from config.problems import Conflict, FieldError, IdTaken, NotFound, ServiceUnavailable
-from config.store.items import ConditionFailed, Item, Put, batch_get, transact
+from accounts.models import Head
+from accounts.services.changes import commit
+from config.problems import Conflict, FieldError, IdTaken, NotFound
+from config.store.items import ConditionFailed, Item, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Put
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
@@ -21,7 +25,6 @@ from learning.services.scenarios import UnknownScenario, published_script, read_
 
 SCRIPTED = "scripted"
 PARTNERS: dict[str, Partner] = {SCRIPTED: dialogue}
-TRIES = 8
 
 
 class SessionClosed(Conflict):
@@ -65,11 +68,18 @@ def start_session(*, learner_id: str, fields: Mapping[str, Any], now: datetime) 
     uncounted. Raises UnknownScenario, UnknownRole, IdTaken.
     """
     session_id, request_digest = fields.get("id") or str(ULID()), digest(fields)
+    return _begin(learner_id, session_id, request_digest, fields, now)
+
+
+@retried(ConditionFailed)
+def _begin(
+    learner_id: str, session_id: str, made_from: str, fields: Mapping[str, Any], now: datetime
+) -> SessionDetail:
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
-    stored = batch_get(*keys)
+    stored = batch_get(*keys, Head.key(learner_id))
     scenario, present = (stored.get(key) for key in keys)
     if present is not None:
-        return _existing_session(learner_id, present, request_digest)
+        return _existing_session(learner_id, present, made_from)
     if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
         raise UnknownScenario.at("scenarioId")
     script = published_script(scenario)
@@ -89,15 +99,12 @@ def start_session(*, learner_id: str, fields: Mapping[str, Any], now: datetime) 
         partner=SCRIPTED,
         opening=opening,
         state=dict(state),
-        request_digest=request_digest,
+        request_digest=made_from,
         created_at=now,
         updated_at=now,
     )
     session.set_index_keys()
-    try:
-        session.create()
-    except ConditionFailed:
-        return _existing_session(learner_id, Item.get_or_none(*keys[1]), request_digest)
+    commit(Head.among(learner_id, stored), Put(session, Session.pk.does_not_exist()))
     Usage.count_session(scenario.id)
     return SessionDetail(session, script, [])
 
@@ -125,7 +132,7 @@ def script_for(session: Session) -> Script:
 
 def read_session(*, learner_id: str, session_id: str) -> SessionDetail:
     """A session with its turns: one read and one query. Raises NotFound."""
-    session = _read_session(learner_id, session_id)
+    session, _ = _read_session(learner_id, session_id)
     return SessionDetail(session, script_for(session), Turn.all_of(learner_id, session_id))
 
 
@@ -138,21 +145,21 @@ def add_turn(
     what was said until then; one sent again is not said twice. Raises NotFound, IdTaken,
     SessionClosed, DialogueEnded.
     """
-    turn_id = turn_id or str(ULID())
-    # Whoever loses a race has lost it to a turn, and there are no more turns than the limit.
-    for _ in range(settings.PRACTICE_TURN_LIMIT + TRIES):
-        session = _read_session(learner_id, session_id)
-        if turn_id in session.turn_ids:
-            return _repeated_turn(learner_id, session, turn_id, text)
-        script = _open_script(session)
-        turn, state = _next_turn(session, script, turn_id, text, now)
-        session.record_turn(turn, state)
-        try:
-            transact(Put(session), Put(turn, Turn.pk.does_not_exist()))
-        except ConditionFailed:
-            continue
-        return SessionDetail(session, script, [turn]), turn
-    raise ServiceUnavailable
+    return _say(learner_id, session_id, turn_id or str(ULID()), text, now)
+
+
+@retried(ConditionFailed)
+def _say(
+    learner_id: str, session_id: str, turn_id: str, text: str, now: datetime
+) -> tuple[SessionDetail, Turn]:
+    session, head = _read_session(learner_id, session_id)
+    if turn_id in session.turn_ids:
+        return _repeated_turn(learner_id, session, turn_id, text)
+    script = _open_script(session)
+    turn, state = _next_turn(session, script, turn_id, text, now)
+    session.record_turn(turn, state)
+    commit(head, Put(session), Put(turn, Turn.pk.does_not_exist()))
+    return SessionDetail(session, script, [turn]), turn
 
 
 def _repeated_turn(
@@ -297,11 +304,14 @@ def save_phrase(
 # The parts of these
 
 
-def _read_session(learner_id: str, session_id: str) -> Session:
-    session = Session.of(learner_id, session_id)
-    if session is None:
+def _read_session(learner_id: str, session_id: str) -> tuple[Session, Head]:
+    """A session and the learner's head: one read. Raises NotFound."""
+    key = Session.key(learner_id, session_id)
+    stored = batch_get(key, Head.key(learner_id))
+    session = stored.get(key)
+    if not isinstance(session, Session):
         raise NotFound
-    return session
+    return session, Head.among(learner_id, stored)
 
 
 def _open_script(session: Session) -> Script:
@@ -313,18 +323,13 @@ def _open_script(session: Session) -> Script:
     return script_for(session)
 
 
+@retried(ConditionFailed)
 def _changed(learner_id: str, session_id: str, change: Callable[[Session], bool]) -> Session:
     """The session after a change that is made anew whenever another one came first.
 
     `change` answers whether it changed anything.
     """
-    for _ in range(TRIES):
-        session = _read_session(learner_id, session_id)
-        if not change(session):
-            return session
-        try:
-            session.put()
-        except ConditionFailed:
-            continue
-        return session
-    raise ServiceUnavailable
+    session, head = _read_session(learner_id, session_id)
+    if change(session):
+        commit(head, Put(session))
+    return session

@@ -1,9 +1,7 @@
-"""What the learner's days, streak and totals gain when cards change, as writes.
+"""What the learner's days, streak and totals gain when cards change.
 
-They go into the transaction that changes the cards, so that they are exact. All are blind
-additions, but for the streak: it follows from which days have a review. Where a write turns on a
-day having or not having one it says so in a condition, and whatever changes the set of studied
-days raises the progress's `revision`, so that no two such changes overlook each other.
+All of it is the head's, under whose number everything is written, so that it is exact; only days
+before the newest have items of their own. The streak follows from which days have a review.
 """
 
 from collections import Counter
@@ -14,11 +12,11 @@ from datetime import date
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 
-from accounts.models import Progress, learner_key
-from config.store.items import Update, Write
+from accounts.models import Head
+from config.store.transactions import Write
 from learning.days import Streak, streak_until
 from learning.models.cards import Card
-from learning.models.log import Day
+from learning.models.log import Day, TornRead
 
 DayCounts = dict[date, Counter[str]]
 reviews_counted = Path(["reviews"])
@@ -51,29 +49,19 @@ def totals_without(*cards: Card) -> Counter[str]:
     return totals
 
 
-def totals_write(learner_id: str, totals: Mapping[str, int]) -> list[Write]:
-    """The write that adds to the totals, if there is anything to add."""
-    actions = [Path([name]).add(count) for name, count in sorted(totals.items()) if count]
-    if not actions:
-        return []
-    progress = Progress(learner_key(learner_id), Progress.SK)
-    return [Update(progress, [Progress.kind.set(Progress), *actions])]
-
-
 @dataclass
 class _StudiedDays:
     """Which days have reviews before and after a change, and the streak that follows."""
 
-    progress: Progress
-    learner_id: str
+    head: Head
     gained: Mapping[date, int]
 
     def __post_init__(self) -> None:
-        until = self.progress.studied_on
+        until = self.head.studied_on
         self.streak = Streak()
         if until:
-            self.streak = Streak(int(self.progress.streak_days), date.fromisoformat(until))
-        self.changed = False
+            self.streak = Streak(int(self.head.streak_days), date.fromisoformat(until))
+        self.count = int(self.head.days_studied)
         self.before: dict[date, bool] = {}
         self.emptied: dict[date, int] = {}
         if not self._extends_streak():
@@ -81,7 +69,7 @@ class _StudiedDays:
 
     def _extends_streak(self) -> bool:
         """Takes the change in without reading, where it only continues the streak."""
-        streak = self.streak
+        streak, count = self.streak, self.count
         for on in sorted(self.gained):
             if self.gained[on] < 0:
                 return False
@@ -89,22 +77,29 @@ class _StudiedDays:
             if not self.before[on]:
                 if streak.until and on < streak.until:
                     return False
-                streak, self.changed = streak.extended(on), True
-        self.streak = streak
+                streak, count = streak.extended(on), count + 1
+        self.streak, self.count = streak, count
         return True
 
     def _recount(self) -> None:
-        """By the days themselves, for reviews of the past and undone ones: one query."""
-        stored = {day.on: day.count_of("reviews") for day in Day.all_of(self.learner_id)}
+        """By the days themselves, for reviews of the past and undone ones: one query.
+
+        Raises TornRead where these are other days than the head knows of.
+        """
+        stored = {
+            day.on: day.count_of("reviews") for day in Day.all_of(self.head.learner_id, self.head)
+        }
+        if sum(reviews > 0 for reviews in stored.values()) != self.head.days_studied:
+            raise TornRead
         self.before = {on: stored.get(on, 0) > 0 for on in self.gained}
         after = {on: stored.get(on, 0) + self.gained.get(on, 0) for on in {*stored, *self.gained}}
         studied = {on for on, reviews in after.items() if reviews > 0}
         self.streak = streak_until(max(studied), studied) if studied else Streak()
-        self.changed = any(self.before[on] != (on in studied) for on in self.gained)
+        self.count = len(studied)
         self.emptied = {on: stored.get(on, 0) for on in self.gained if on not in studied}
 
     def condition(self, on: date) -> Condition | None:
-        """What must hold of a day's reviews for this change to be right."""
+        """What must hold of a past day's reviews for this change to be right."""
         if on in self.emptied:
             return reviews_counted == self.emptied[on]
         if self.before.get(on):
@@ -112,31 +107,36 @@ class _StudiedDays:
         return None
 
 
-def progress_writes(
-    learner_id: str, progress: Progress, days: DayCounts, totals: Mapping[str, int]
-) -> list[Write]:
-    """The writes that bring days, streak and totals up to date. `progress` has been read before."""
+def count_study(head: Head, days: DayCounts, totals: Mapping[str, int]) -> list[Write]:
+    """Brings the head's days, streak and totals up to date; answers the writes of past days.
+
+    Raises TornRead.
+    """
     gained = {on: counts["reviews"] for on, counts in days.items() if counts["reviews"]}
-    studied = _StudiedDays(progress, learner_id, gained)
-    sums = Counter(totals)
-    sums["cards_learned"] += sum(counts["introduced"] for counts in days.values())
-    writes: list[Write] = [
-        Day.add_write(learner_id, on, counts, studied.condition(on) if on in gained else None)
-        for on, counts in days.items()
-    ]
-    if not studied.changed:
-        return [*totals_write(learner_id, sums), *writes]
-    streak = studied.streak
-    actions = [
-        Progress.kind.set(Progress),
-        Progress.streak_days.set(streak.days),
-        Progress.studied_on.set(streak.until.isoformat() if streak.until else ""),
-        Progress.revision.set(int(progress.revision or 0) + 1),
-        *(Path([name]).add(count) for name, count in sorted(sums.items()) if count),
-    ]
-    seen = (
-        Progress.revision.does_not_exist()
-        if progress.revision is None
-        else Progress.revision == progress.revision
-    )
-    return [Update(Progress(learner_key(learner_id), Progress.SK), actions, seen), *writes]
+    studied = _StudiedDays(head, gained)
+    head.add(totals)
+    head.cards_learned += sum(counts["introduced"] for counts in days.values())
+    head.streak_days, head.days_studied = studied.streak.days, studied.count
+    head.studied_on = studied.streak.until.isoformat() if studied.streak.until else ""
+    writes: list[Write] = []
+    for on in sorted(days):
+        if on.isoformat() < head.day:
+            condition = studied.condition(on) if on in gained else None
+            writes.append(Day.add_write(head.learner_id, on, days[on], condition))
+        else:
+            writes += _count_newest(head, on, days[on])
+    return writes
+
+
+def _count_newest(head: Head, on: date, counts: Mapping[str, int]) -> list[Write]:
+    """Counts an entry of the head's day, or of a later one, which then is the head's."""
+    past: list[Write] = []
+    if on.isoformat() > head.day:
+        before = Day.of_head(head)
+        if before is not None and before.raw:
+            past.append(before.as_past())
+        head.day, head.counts = on.isoformat(), {}
+    sums = Counter(head.counts)
+    sums.update(counts)
+    head.counts = {name: count for name, count in sums.items() if count}
+    return past

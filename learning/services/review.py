@@ -5,8 +5,6 @@ transaction, so that no review is lost or counted twice whatever is sent again, 
 from several devices: the card is always the fold of its log in order of (instant, id).
 """
 
-import random
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Literal, Self
 
+from accounts.services.changes import commit
 from config import telemetry
 from config.problems import (
     Conflict,
@@ -23,7 +22,9 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.store.items import Check, ConditionFailed, Item, Put, Write, batch_get, transact
+from config.store.items import ConditionFailed, Item, Page, Raw, batch_get
+from config.store.retrying import retried
+from config.store.transactions import LIMIT, Check, Put, Write
 from learning.days import day_counts
 from learning.models.cards import Card
 from learning.models.log import LogEntry
@@ -45,13 +46,13 @@ from learning.scheduling import (
     replay,
     standing_changes,
 )
-from learning.services.progress import DayCounts, add_days, progress_writes, totals_with
+from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.study_context import StudyContext
 
 CLOCK_SKEW = timedelta(minutes=5)
 CHUNK = 30  # entries to a transaction, which has room for their cards and days as well
-TRANSACTION_LIMIT = 100  # AWS: TransactWriteItems
-TRIES = 12
+OWED_ROUNDS = 40  # transactions to pay what a card owes its days: some ten years of them
+ROOM = LIMIT - 2  # writes of a transaction beside the head and its journal
 
 
 class ReviewInFuture(ValidationFailed):
@@ -155,7 +156,7 @@ def undo(
     Sent again with the same `void_id` it undoes nothing more. An import is not undone.
     Raises NotFound, IdTaken, NothingToUndo, ServiceUnavailable.
     """
-    log = LogEntry.of_card(learner_id, card_id)
+    card, log = _read_log(learner_id, card_id)
     void_row = next((row for row in log if row.id == void_id and row.entry == "void"), None)
     if void_row is not None:
         target_id = target_id or void_row.target_id
@@ -163,7 +164,7 @@ def undo(
         standing: list[str] = []
         for change in standing_changes(row.to_entry() for row in log):
             standing = [] if isinstance(change, Baseline) else [*standing, change.id]
-        if not log and Card.of(learner_id, card_id) is None:
+        if not log and card is None:
             raise NotFound
         if not standing or target_id not in (None, *standing):
             raise NothingToUndo
@@ -172,13 +173,30 @@ def undo(
     return submit_one(learner_id=learner_id, submission=void, now=now)
 
 
-def refold(*, learner_id: str, card: Card, now: datetime) -> None:
+@retried(ConditionFailed)
+def _read_log(learner_id: str, card_id: str) -> tuple[Card | None, list[LogEntry]]:
+    """A card and the whole of its log."""
+    card = Card.of(learner_id, card_id)
+    return card, LogEntry.of_card(learner_id, card_id, at_least=card.entries if card else 0)
+
+
+def refold(*, learner_id: str, card: Card, entries: float, now: datetime) -> None:
     """Gives a card that is made again, under an id of before, the state its log leads to.
 
-    One query, and one read more where there is a log.
+    One query, and one read more where there is a log. `entries`: how many its tombstone knows of.
+    Raises TornRead.
     """
-    if log := LogEntry.of_card(learner_id, card.id):
+    if log := LogEntry.of_card(learner_id, card.id, at_least=entries):
         _ReviewBatch.load(learner_id, [], now).refold(card, log)
+
+
+def log_of_card(*, learner_id: str, card_id: str, limit: int, start: Raw | None) -> Page[LogEntry]:
+    """One page of a card's log, newest first: it is read whole."""
+    _, log = _read_log(learner_id, card_id)
+    before = start["order"]["S"] if start else None
+    rows = [row for row in reversed(log) if before is None or row.sort_key() < before]
+    page = rows[:limit]
+    return Page(page, {"order": {"S": page[-1].sort_key()}} if len(rows) > limit else None)
 
 
 def fold_log(
@@ -203,51 +221,69 @@ def append_entries(
 
 
 def _append_entries(learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime) -> int:
-    key, added = Card.key(learner_id, card_id), 0
-    for attempt in range(TRIES):
-        stored = batch_get(*StudyContext.keys(learner_id), key, *((row.pk, row.sk) for row in rows))
-        card = stored.get(key)
-        new = [row for row in rows if (row.pk, row.sk) not in stored]
-        if not isinstance(card, Card) or not (new or card.uncounted_days):
-            return added
-        batch = _ReviewBatch(learner_id, now, StudyContext.of(learner_id, stored), stored)
-        batch.added = {row.id: row for row in new}
-        batch.cards = {card.id: card}
-        try:
-            transact(*batch.build_writes())
-        except ConditionFailed:
-            time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 5)))  # noqa: S311
-            continue
-        added += len(new)
-        if not batch.has_uncounted_days:
+    added = 0
+    for _ in range(OWED_ROUNDS):
+        new, owing = _take_some_in(learner_id, card_id, rows, now)
+        added += new
+        if not owing:
             return added
     raise ServiceUnavailable
 
 
+@retried(ConditionFailed)
+def _take_some_in(
+    learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime
+) -> tuple[int, bool]:
+    """How many rows were new, and whether the card still owes counts to days."""
+    key = Card.key(learner_id, card_id)
+    stored = batch_get(*StudyContext.keys(learner_id), key, *((row.pk, row.sk) for row in rows))
+    card = stored.get(key)
+    new = [row for row in rows if (row.pk, row.sk) not in stored]
+    if not isinstance(card, Card) or not (new or card.uncounted_days):
+        return 0, False
+    intake = _ReviewBatch(learner_id, now, StudyContext.of(learner_id, stored), stored)
+    intake.added = {(card_id, row.id): row for row in new}
+    intake.cards = {card.id: card}
+    commit(intake.study.head, *intake.build_writes())
+    return len(new), intake.has_uncounted_days
+
+
 def _submit(learner_id: str, submissions: Sequence[Submission], now: datetime) -> list[Outcome]:
     first: list[Outcome] = []
-    lost = 0
-    while lost < TRIES:
-        batch = _ReviewBatch.load(learner_id, submissions, now)
-        outcomes = [batch.add(submission) for submission in submissions]
-        writes = batch.build_writes()
-        if len(writes) > TRANSACTION_LIMIT:
-            middle = len(submissions) // 2
-            parts = submissions[:middle], submissions[middle:]
-            return [outcome for part in parts for outcome in _submit(learner_id, part, now)]
-        try:
-            if writes:
-                transact(*writes)
-        except ConditionFailed:
-            # Another device was first: read what it wrote, then try again.
-            lost += 1
-            time.sleep(random.uniform(0, 0.02 * 2 ** min(lost, 5)))  # noqa: S311
-            continue
+    for _ in range(OWED_ROUNDS):
+        outcomes, owing = _submit_once(learner_id, submissions, now)
         first = first or outcomes
-        if not batch.has_uncounted_days:
+        if not owing:
             pairs = zip(outcomes, first, strict=True)
-            return [replace(new, status=old.status) for new, old in pairs]
+            return _with_text(learner_id, [replace(new, status=old.status) for new, old in pairs])
     raise ServiceUnavailable("Many devices study at once: send the reviews again")
+
+
+@retried(ConditionFailed)
+def _submit_once(
+    learner_id: str, submissions: Sequence[Submission], now: datetime
+) -> tuple[list[Outcome], bool]:
+    """What became of the submissions, and whether a card still owes counts to days."""
+    intake = _ReviewBatch.load(learner_id, submissions, now)
+    outcomes = [intake.add(submission) for submission in submissions]
+    writes = intake.build_writes()
+    if len(writes) > ROOM:
+        middle = len(submissions) // 2
+        parts = submissions[:middle], submissions[middle:]
+        return [each for part in parts for each in _submit(learner_id, part, now)], False
+    if writes:
+        commit(intake.study.head, *writes)
+    return outcomes, intake.has_uncounted_days
+
+
+def _with_text(learner_id: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes with the text of their cards, and without those that went meanwhile."""
+    bare = [each.card for each in outcomes if each.card and each.card.note is None]
+    if not bare:
+        return list(outcomes)
+    Card.join(learner_id, bare)
+    gone = {card.id for card in bare if card.note is None}
+    return [replace(o, card=None) if o.card and o.card.id in gone else o for o in outcomes]
 
 
 @dataclass
@@ -258,7 +294,7 @@ class _ReviewBatch:
     now: datetime
     study: StudyContext
     stored: Mapping[tuple[str, str], Item]
-    added: dict[str, LogEntry] = field(default_factory=dict)
+    added: dict[tuple[str, str], LogEntry] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
     unchanged_siblings: list[Card] = field(default_factory=list)
 
@@ -267,10 +303,8 @@ class _ReviewBatch:
         """One consistent round trip."""
         keys = StudyContext.keys(learner_id)
         for submission in submissions:
-            keys += [
-                Card.key(learner_id, submission.card_id),
-                LogEntry.key(learner_id, submission.id),
-            ]
+            keys += Card.keys(learner_id, submission.card_id)
+            keys.append(LogEntry.key(learner_id, submission.card_id, submission.id))
         stored = batch_get(*keys)
         return cls(learner_id, now, StudyContext.of(learner_id, stored), stored)
 
@@ -281,11 +315,9 @@ class _ReviewBatch:
 
     def add(self, submission: Submission) -> Outcome:
         """Accepts, recognises or rejects one submission; nothing is written yet."""
-        card = self.stored.get(Card.key(self.learner_id, submission.card_id))
-        card = card if isinstance(card, Card) else None
-        known = self.added.get(submission.id) or self.stored.get(
-            LogEntry.key(self.learner_id, submission.id)
-        )
+        card = Card.among(self.learner_id, submission.card_id, self.stored)
+        key = LogEntry.key(self.learner_id, submission.card_id, submission.id)
+        known = self.added.get((submission.card_id, submission.id)) or self.stored.get(key)
         if card is not None:
             self.cards[card.id] = card
         if isinstance(known, LogEntry) and submission.is_same_as(known):
@@ -308,7 +340,7 @@ class _ReviewBatch:
             studied_on=self.study.calendar.day(at),
             duration_ms=submission.duration_ms or None,
         )
-        self.added[row.id] = row
+        self.added[card.id, row.id] = row
         return Outcome("applied", card, row)
 
     def build_writes(self) -> list[Write]:
@@ -332,7 +364,9 @@ class _ReviewBatch:
                 changed[card.id] = card
         changed |= self._siblings(changed)
         totals = totals_with(*changed.values())
-        room = TRANSACTION_LIMIT - len(self.added) - len(changed) - len(self.unchanged_siblings) - 1
+        if not changed:
+            return []
+        room = ROOM - len(self.added) - len(changed) - len(self.unchanged_siblings)
         if len(self.cards) == 1 and len(days) > room:
             (card,) = self.cards.values()
             card.uncounted_days = _to_stored_days({on: days.pop(on) for on in sorted(days)[room:]})
@@ -340,17 +374,17 @@ class _ReviewBatch:
             *(Put(row, LogEntry.pk.does_not_exist()) for row in self.added.values()),
             *map(Put, changed.values()),
             *(
-                Check(card.pk, card.sk, Card.version == card.version)
+                Check(card.pk, card.sk, Card.revision == card.revision)
                 for card in self.unchanged_siblings
             ),
-            *progress_writes(self.learner_id, self.study.progress, days, totals),
+            *count_study(self.study.head, days, totals),
         ]
 
     def refold(self, card: Card, log: Sequence[LogEntry]) -> None:
         """Puts a card where its log leads; the days have counted all of it before."""
         steps = _folded(card, log, self._settings_of(log))
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
-        card.last_entry = log[-1].sort_key()
+        card.last_entry, card.entries = log[-1].sort_key(), len(log)
         ids = {row.id for row in log}
         card.early_void = any(r.entry == "void" and r.target_id not in ids for r in log) or None
 
@@ -367,7 +401,8 @@ class _ReviewBatch:
             steps = _continued(card, rows, versions)
             gained = _counted(steps, rows, versions)
         else:
-            log = LogEntry.of_card(self.learner_id, card.id)
+            log = LogEntry.of_card(self.learner_id, card.id, at_least=card.entries)
+            card.entries = max(card.entries, len(log))
             whole = [*log, *rows]
             versions = self._settings_of(whole)
             steps = _folded(card, whole, versions)
@@ -383,6 +418,7 @@ class _ReviewBatch:
             suspend=self.study.scheduler.leech_action == "suspend",
         )
         card.last_entry = max(card.last_entry, rows[-1].sort_key())
+        card.entries += len(rows)
         return gained
 
     def _siblings(self, moved: Mapping[str, Card]) -> dict[str, Card]:
@@ -413,7 +449,7 @@ class _ReviewBatch:
         }
         waits = card.state in (State.NEW, State.REVIEW) and card.due_at < ends_at
         hide = bool(studied) and card.id not in studied and waits and not card.suspended
-        hidden = card.buried_by is not None and card.buried_until >= ends_at
+        hidden = card.buried_until is not None and card.buried_until >= ends_at
         if hide and not hidden:
             card.bury(ends_at, "sibling")
             return True

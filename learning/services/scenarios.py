@@ -16,17 +16,17 @@ from config.problems import (
     FieldError,
     IdTaken,
     NotFound,
-    ServiceUnavailable,
     ValidationFailed,
     check_version,
 )
-from config.store.items import ConditionFailed, Delete, Put, Write, batch_get, transact
+from config.store.items import ConditionFailed, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Delete, Put, Write, transact
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
 from learning.services.idempotency import digest
 
-TRIES = 8
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
 
@@ -183,6 +183,7 @@ def archive(
     return _edit(scenario_id, edit, expected_version, now)
 
 
+@retried(ConditionFailed)
 def delete(
     *, scenario_id: str, expected_version: int | None, by: StaffMember, now: datetime
 ) -> None:
@@ -190,47 +191,36 @@ def delete(
 
     Raises NotFound, PreconditionFailed, ScenarioPublished.
     """
-    for _ in range(TRIES):
-        scenario = Scenario.of(scenario_id)
-        if scenario is None:
-            raise NotFound
-        check_version(expected_version, int(scenario.version))
-        if scenario.revision:
-            raise ScenarioPublished
-        deed = _staff_action(by, "scenario_deleted", scenario_id, now)
-        try:
-            transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))), *deed)
-        except ConditionFailed:
-            continue
-        return
-    raise ServiceUnavailable
+    scenario = Scenario.of(scenario_id)
+    if scenario is None:
+        raise NotFound
+    check_version(expected_version, int(scenario.version))
+    if scenario.revision:
+        raise ScenarioPublished
+    deed = _staff_action(by, "scenario_deleted", scenario_id, now)
+    transact(Delete(scenario), Delete(Draft(*Draft.key(scenario_id))), *deed)
+    return
 
 
+@retried(ConditionFailed)
 def reorder(*, ids: Sequence[str], by: StaffMember, now: datetime) -> list[Scenario]:
     """Puts scenarios into this order, on the places that they have among all others.
 
     One read, one transaction. Raises UnknownScenario, and ValidationFailed for one given twice.
     """
-    for _ in range(TRIES):
-        stored = batch_get(*map(Scenario.key, ids))
-        scenarios = [_known(stored.get(Scenario.key(id)), i) for i, id in enumerate(ids)]
-        if len(stored) < len(ids):
-            raise ValidationFailed.of("ids", "not_unique", "Give each scenario once.")
-        place = -1
-        for scenario, order in zip(
-            scenarios, sorted(int(scenario.order) for scenario in scenarios), strict=True
-        ):
-            place = max(place + 1, order)
-            scenario.order, scenario.updated_at = place, now
-            scenario.set_index_keys()
-        try:
-            transact(
-                *map(Put, scenarios), *audit.staff_action(by, "scenarios_reordered", KIND, now=now)
-            )
-        except ConditionFailed:
-            continue
-        return scenarios
-    raise ServiceUnavailable
+    stored = batch_get(*map(Scenario.key, ids))
+    scenarios = [_known(stored.get(Scenario.key(id)), i) for i, id in enumerate(ids)]
+    if len(stored) < len(ids):
+        raise ValidationFailed.of("ids", "not_unique", "Give each scenario once.")
+    place = -1
+    for scenario, order in zip(
+        scenarios, sorted(int(scenario.order) for scenario in scenarios), strict=True
+    ):
+        place = max(place + 1, order)
+        scenario.order, scenario.updated_at = place, now
+        scenario.set_index_keys()
+    transact(*map(Put, scenarios), *audit.staff_action(by, "scenarios_reordered", KIND, now=now))
+    return scenarios
 
 
 def _known(item: object, number: int) -> Scenario:
@@ -369,6 +359,7 @@ def _publish_write(scenario: Scenario, script: Fields, now: datetime) -> list[Wr
     return [Put(revision, Revision.pk.does_not_exist())]
 
 
+@retried(ConditionFailed)
 def _edit(
     scenario_id: str,
     edit: Callable[[Scenario, Fields], list[Write] | None],
@@ -379,16 +370,11 @@ def _edit(
 
     Raises NotFound, PreconditionFailed, and what `edit` raises.
     """
-    for _ in range(TRIES):
-        detail = read_scenario(scenario_id, for_staff=True)
-        check_version(expected_version, int(detail.scenario.version))
-        writes = edit(detail.scenario, detail.draft or {})
-        if writes is None:
-            return detail
-        detail.scenario.updated_at = now
-        try:
-            transact(Put(detail.scenario), *writes)
-        except ConditionFailed:
-            continue
-        return read_scenario(scenario_id, for_staff=True)
-    raise ServiceUnavailable
+    detail = read_scenario(scenario_id, for_staff=True)
+    check_version(expected_version, int(detail.scenario.version))
+    writes = edit(detail.scenario, detail.draft or {})
+    if writes is None:
+        return detail
+    detail.scenario.updated_at = now
+    transact(Put(detail.scenario), *writes)
+    return read_scenario(scenario_id, for_staff=True)

@@ -1,18 +1,20 @@
 """Searches carried out: which index serves one, and what is filtered inside its pages."""
 
-import functools
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pynamodb.expressions.condition import Condition, Not
+from pynamodb.expressions.condition import Condition
 
+from accounts.models import learner_key
 from config.problems import ValidationFailed
 from config.store.items import Page, Raw, key_instant
 from learning.models.cards import Card, Deck, search_key
 from learning.scheduling import State
 from learning.search_syntax import Search, SearchError, Term, parse
+from learning.services.lists import Test, look
 
 READ = 500  # cards looked at for one page of a search, however many there are
 DECKS = 1_000  # decks whose names are looked through
@@ -40,18 +42,45 @@ def search_cards(
     except SearchError as error:
         message = f"At character {error.position + 1}: {error}"
         raise ValidationFailed.of("q", "search_syntax", message) from error
-    conditions = [_condition(term, decks, now) for term in search.terms]
-    matching = functools.reduce(operator.and_, conditions) if conditions else None
+    tests = [_test(term, decks, now) for term in search.terms if term.field != "tag"]
+    tagged = [term for term in search.terms if term.field == "tag"]
     index, condition = _index(search, decks, now)
-    return Card.search(
-        learner_id,
-        condition,
-        index=index,
-        matching=matching,
-        limit=limit,
-        read=READ if conditions else limit + 1,
-        start=start,
-    )
+
+    def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
+        return look(
+            learner_id,
+            condition,
+            index=index,
+            stands=lambda card: all(test(card) for test in tests),
+            says=(lambda card: all(_is_tagged(card, term) for term in tagged)) if tagged else None,
+            limit=limit,
+            read=READ if search.terms else limit + 1,
+            start=start,
+        )
+
+    if not isinstance(condition, _Due):
+        return page(condition, limit, start)
+    steps, reviews = condition.steps, condition.reviews
+    found: list[Card] = []
+    if start is None or start[str(index)]["S"] < condition.first_review:
+        first = page(steps, limit, start)
+        if first.next_key:
+            return first
+        found, start = first.items, None
+        if len(found) == limit:
+            at = {"pk": learner_key(learner_id), "sk": "!", str(index): condition.first_review}
+            return Page(found, {name: {"S": value} for name, value in at.items()})
+    rest = page(reviews, limit - len(found), start)
+    return Page([*found, *rest.items], rest.next_key)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is due stands in two queues, with the new cards between them."""
+
+    steps: Condition
+    reviews: Condition
+    first_review: str
 
 
 def _decks(learner_id: str, search: Search) -> dict[str, str]:
@@ -68,7 +97,9 @@ def _decks(learner_id: str, search: Search) -> dict[str, str]:
     return {t.value: known.get(t.value) or known[search_key(t.value)] for t in wanted}
 
 
-def _index(search: Search, decks: Mapping[str, str], now: datetime) -> tuple[str | None, Condition]:
+def _index(
+    search: Search, decks: Mapping[str, str], now: datetime
+) -> tuple[str | None, Condition | _Due]:
     """The index that leaves the least to filter."""
     if search.front:
         return "lsi3", Card.lsi3.startswith(f"F#{search_key(search.front)}")
@@ -80,44 +111,63 @@ def _index(search: Search, decks: Mapping[str, str], now: datetime) -> tuple[str
     if "suspended" in states:
         return index, attribute.startswith(f"{prefix}S#")
     if "due" in states:
-        return index, attribute.between(f"{prefix}L#", f"{prefix}R#{key_instant(now)}")
+        last = key_instant(now)
+        return index, _Due(
+            attribute.between(f"{prefix}L#", f"{prefix}L#{last}"),
+            attribute.between(f"{prefix}R#", f"{prefix}R#{last}"),
+            f"{prefix}R#",
+        )
+    if "tag" in [term.field for term in plain]:
+        return None, Card.sk.startswith(Card.PREFIX)  # where the notes lie in the same order
     if deck:
         return index, attribute.startswith(prefix)
+    if search.terms:
+        return index, attribute > "0"
     return None, Card.sk.startswith(Card.PREFIX)
 
 
-def _condition(term: Term, decks: Mapping[str, str], now: datetime) -> Condition:
-    """What a term asks of a card."""
-    condition: Condition
+def _is_tagged(card: Card, term: Term) -> bool:
+    return (term.value in card.tags) is not term.negated
+
+
+def _test(term: Term, decks: Mapping[str, str], now: datetime) -> Test:
+    """What a term asks of a card's schedule."""
     match term.field:
         case "deck":
-            condition = Card.deck_id == decks[term.value]
-        case "tag":
-            condition = Card.tags.contains(term.value)
+            wanted = decks[term.value]
+            return lambda card: (card.deck_id == wanted) is not term.negated
         case "prop":
-            attribute = Card.get_attributes()[term.name]
-            compare: Callable[[Any, float], Condition] = COMPARE[term.operator]
-            condition = compare(attribute, float(term.value))
-        case "is":
-            condition = _is(term.value, now)
-    return Not(condition) if term.negated else condition
+            compare, number = COMPARE[term.operator], float(term.value)
+            return lambda card: _compares(card, term.name, compare, number) is not term.negated
+        case _:
+            return lambda card: _is(card, term.value, now) is not term.negated
 
 
-def _is(state: str, now: datetime) -> Condition:
+def _compares(card: Card, name: str, compare: Callable[[Any, Any], bool], number: float) -> bool:
+    """Whether a property compares so; one that a new card has not is unequal to any number."""
+    value = getattr(card, name)
+    if value is None:
+        return compare is operator.ne
+    return bool(compare(value, number))
+
+
+def _is(card: Card, state: str, now: datetime) -> bool:
     match state:
         case "due":
-            studied: Condition = Card.state != State.NEW.value
-            free = Card.buried_until.does_not_exist() | (Card.buried_until <= now)
-            due: Condition = (Card.due_at <= now) & (Card.suspended == False)  # noqa: E712
-            all_of: list[Condition] = [studied, due, free]
-            return functools.reduce(operator.and_, all_of)
+            free = card.buried_until is None or card.buried_until <= now
+            return (
+                card.state != State.NEW.value
+                and card.due_at <= now
+                and free
+                and not (card.suspended)
+            )
         case "learning":
-            return Card.state.is_in(State.LEARNING.value, State.RELEARNING.value)
+            return card.state in (State.LEARNING.value, State.RELEARNING.value)
         case "suspended":
-            return Card.suspended == True  # noqa: E712
+            return card.suspended
         case "leech":
-            return Card.leech == True  # noqa: E712
+            return card.leech
         case "buried":
-            return Card.buried_until > now
+            return card.buried_until is not None and card.buried_until > now
         case _:
-            return Card.state == state
+            return card.state == state

@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from ulid import ULID
 
 from config.problems import IdTaken, NotFound
-from config.store.items import Put, batch_get, transact
+from config.store.items import batch_get
+from config.store.transactions import Put, transact
 from learning.models.cards import Deck
 from learning.models.starters import StarterCards, StarterDeck
 from learning.services.bulk import create_cards

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from accounts.models import Progress
+from accounts.models.head import TOTALS
 from config.store.items import batch_get
 from learning.days import ONE_DAY
 from learning.models.cards import Card
@@ -14,10 +14,6 @@ from learning.services.study_context import StudyContext
 
 FORECAST_DAYS = 30
 FORECAST_CARDS = 1_000  # read for the forecast at most, whatever the backlog
-TOTALS = (
-    *("cards", "new", "learning", "relearning", "young", "mature"),
-    *("suspended", "leech"),
-)
 RETENTION_DAYS = {"week": 7, "month": 30, "year": 365}
 
 
@@ -71,18 +67,18 @@ def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
     """
     stored = batch_get(*StudyContext.keys(learner_id))
     study = StudyContext.of(learner_id, stored)
-    progress = study.progress
+    head = study.head
     today = study.calendar.day(now)
     first = today - timedelta(days=max(days, 366) - 1)
-    studied = Day.between(learner_id, first, today)
+    studied = Day.between(head, first, today)
     shown = [day for day in studied if day.on > today - timedelta(days=days)]
     forecast, until = _forecast(learner_id, study, today)
     return Statistics(
         today=today,
-        totals={name: _total(progress, name) for name in TOTALS},
-        streak_days=progress.streak(today),
-        longest_streak_days=max(_longest(studied), progress.streak(today)),
-        cards_learned=int(progress.cards_learned),
+        totals={name: int(getattr(head, name)) for name in TOTALS},
+        streak_days=head.streak(today),
+        longest_streak_days=max(_longest(studied), head.streak(today)),
+        cards_learned=int(head.cards_learned),
         retention={
             name: _retention([day for day in studied if day.on > today - timedelta(days=span)])
             for name, span in RETENTION_DAYS.items()
@@ -103,10 +99,6 @@ def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
         forecast=forecast,
         forecast_until=until,
     )
-
-
-def _total(progress: Progress, name: str) -> int:
-    return int(progress.raw.get(name, {}).get("N", 0))
 
 
 def _forecast(learner_id: str, study: StudyContext, today: date) -> tuple[list[DayCount], date]:

@@ -8,6 +8,7 @@ from learning.transfer.document import read_json, write_json
 from learning.transfer.model import (
     LIMITS,
     CardState,
+    DeckSource,
     FileRefused,
     FileTooLarge,
     FileTooNew,
@@ -23,9 +24,9 @@ from learning.transfer.model import (
 )
 
 __all__ = [
-    "LIMITS", "CardState", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
-    "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "detect",
-    "read", "write_csv", "write_json",
+    "LIMITS", "CardState", "DeckSource", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe",
+    "Format", "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows",
+    "detect", "read", "write_csv", "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (

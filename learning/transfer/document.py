@@ -14,9 +14,11 @@ from functools import cache
 from types import UnionType
 from typing import Any, BinaryIO, Literal, NoReturn, get_args, get_origin, get_type_hints
 
+from config.formats import RFC3339, wire_name
 from learning.transfer.model import (
     LIMITS,
     MAX_DAYS,
+    DeckSource,
     FileRefused,
     FileTooLarge,
     FileTooNew,
@@ -31,9 +33,9 @@ from learning.transfer.model import (
 
 FORMAT = "parley-notes"
 VERSION = 1
-_HEAD_BYTES = 1000
+_HEAD_BYTES = 2**20  # with what it says of some hundred decks
+MOST_DECKS = 1_000
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _KINDS = {
     str: "a text", bool: "true or false", int: "a whole number", float: "a number",
     datetime: "an instant like 2026-03-01T07:30:00Z",
@@ -52,9 +54,14 @@ class _DecodeError(Exception):
         self.path, self.code, self.message = path, code, message
 
 
-def write_json(notes: Iterable[Note], exported_at: datetime) -> Iterator[bytes]:
+def write_json(
+    notes: Iterable[Note], exported_at: datetime, decks: Iterable[DeckSource] = ()
+) -> Iterator[bytes]:
     """The whole document in pieces, one for each note."""
-    head = {"format": FORMAT, "version": VERSION, "exportedAt": _instant(exported_at)}
+    head: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    head["exportedAt"] = _instant(exported_at)
+    if told := [{"name": deck.name, **deck.more} for deck in decks]:
+        head["decks"] = told
     yield json.dumps(head).removesuffix("}").encode() + b', "notes": ['
     separator = b"\n"
     for note in notes:
@@ -72,11 +79,15 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     start = file.tell()
     head = file.readline(_HEAD_BYTES)
     if re.fullmatch(rb'\{"format":[^\n]*"notes": \[\r?\n', head):
-        _notes_of(_parse(head + b"]}"))
+        whole = _parse(head + b"]}")
+        _notes_of(whole)
+        yield from _decks_of(whole)
         items = _by_line(file, limits)
     else:
         file.seek(start)
-        items = iter(_whole(file, limits))
+        document = _whole(file, limits)
+        yield from _decks_of(document)
+        items = iter(_checked(document, limits))
     for row, item in enumerate(items, 1):
         if row > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
@@ -91,11 +102,23 @@ def _row(item: Any, row: int, limits: Limits) -> Row:
     return row_error_of(note, row, limits) or note
 
 
-def _whole(file: BinaryIO, limits: Limits) -> list[Any]:
+def _whole(file: BinaryIO, limits: Limits) -> Any:
     data = file.read(limits.text_bytes + 1)
     if len(data) > limits.text_bytes:
         raise FileTooLarge(f"A JSON file may have {limits.text_bytes} bytes at most.")
-    items = _notes_of(_parse(data))
+    return _parse(data)
+
+
+def _decks_of(document: Any) -> Iterator[DeckSource]:
+    """What a document says of its decks; what is no deck is passed over."""
+    decks = document.get("decks") if isinstance(document, dict) else None
+    for deck in decks[:MOST_DECKS] if isinstance(decks, list) else ():
+        if isinstance(deck, dict) and isinstance(deck.get("name"), str):
+            yield DeckSource(deck["name"], {k: v for k, v in deck.items() if k != "name"})
+
+
+def _checked(document: Any, limits: Limits) -> list[Any]:
+    items = _notes_of(document)
     if len(items) > limits.notes:
         raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
     return items
@@ -138,11 +161,6 @@ def _notes_of(document: Any) -> list[Any]:
     return document
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
 def _instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -150,7 +168,7 @@ def _instant(at: datetime) -> str:
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
         return {
-            _camel(field.name): _encode(item)
+            wire_name(field.name): _encode(item)
             for field in fields(value)
             if field.compare and (item := getattr(value, field.name)) != field.default
         }
@@ -163,7 +181,7 @@ def _encode(value: Any) -> Any:
 def _shape(kind: type) -> dict[str, tuple[Field[Any], Any]]:
     hints = get_type_hints(kind)
     return {
-        _camel(field.name): (field, hints[field.name]) for field in fields(kind) if field.compare
+        wire_name(field.name): (field, hints[field.name]) for field in fields(kind) if field.compare
     }
 
 
@@ -204,6 +222,8 @@ def _decode_item(kind: type, value: Any, path: str) -> Any:
 
 
 def _decode_plain(kind: Any, value: Any, path: str) -> Any:
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return value  # whoever takes it in checks it: the names are those of the API
     if kind is str and isinstance(value, str):
         return clean_text(value)
     if kind is bool and isinstance(value, bool):
@@ -212,14 +232,14 @@ def _decode_plain(kind: Any, value: Any, path: str) -> Any:
         return kind(value) if abs(value) < 2**53 else _out_of_range(path)
     if kind is float and isinstance(value, float) and math.isfinite(value):
         return value
-    if kind is datetime and isinstance(value, str) and _INSTANT.fullmatch(value):
+    if kind is datetime and isinstance(value, str) and RFC3339.fullmatch(value):
         return _moment(value, path)
-    raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS[kind]}.")
+    raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS.get(kind, 'an object')}.")
 
 
 def _moment(value: str, path: str) -> datetime:
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid5
 
+from config.formats import ULID_OR_UUID
 from learning.fsrs import DIFFICULTY_RANGE, STABILITY_RANGE, Weights, first_memory
 from learning.scheduling import (
     Baseline,
@@ -25,7 +26,7 @@ from learning.scheduling import (
 from learning.scheduling import Review as Answer
 from learning.transfer.model import CardState, Note, Review
 
-OURS = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+OURS = re.compile(ULID_OR_UUID)
 MAX_REVIEWS = 1_000  # of one card: its log is read whole whenever a late review comes in
 SAME_ENTRY = timedelta(milliseconds=10)  # Anki counts milliseconds, and moves entries apart by one
 AFTER = timedelta(milliseconds=1)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from config.problems import Problem
 
@@ -146,8 +146,18 @@ class CardState:
 
 
 @dataclass(frozen=True, slots=True)
+class DeckSource:
+    """What a file says of a deck besides its name, by the names of our API, as it stands there."""
+
+    name: str
+    more: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """What a learner wrote. `id` is the same at every export ("" when the file names none).
+
+    `more` are fields of ours that no other program knows, by the names of our API.
 
     A cloze note keeps its text with `{{c1::…}}` in `front` and has no `back`. `row` is where it
     stands in its file, which is no part of it.
@@ -166,10 +176,11 @@ class Note:
     cards: tuple[CardState, ...] = ()
     created_at: datetime | None = None
     modified_at: datetime | None = None
+    more: dict[str, Any] | None = None
     row: int = dataclasses.field(default=0, compare=False)
 
 
-Row = Note | RowError
+Row = Note | DeckSource | RowError
 Rows = Iterator[Row]
 
 

@@ -3,14 +3,13 @@
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.authentication import caller
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import PublicView
+from config.viewsets import PublicView, View
 from reminders.services import calendar_links
 
 
@@ -51,7 +50,7 @@ def _if_none_match(request: Request) -> str:
     return str(request.headers.get("If-None-Match", ""))
 
 
-class CalendarAddressView(APIView):
+class CalendarAddressView(View):
     @operation("deleteCalendar", answers={204: None})
     def delete(self, request: Request) -> Response:
         """Make the calendar's address void."""
@@ -59,7 +58,7 @@ class CalendarAddressView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class CalendarRotationView(APIView):
+class CalendarRotationView(View):
     @operation("rotateCalendar", answers={200: CalendarSerializer})
     def post(self, request: Request) -> Response:
         """Make a new address of the calendar; the one before is void. It is shown only here."""

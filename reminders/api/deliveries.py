@@ -5,11 +5,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import staff_member
+from accounts.authentication import IsStaff, staff_member
 from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
-from config.permissions import IsStaff
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
 from config.viewsets import Resource, get_or_404
@@ -36,10 +35,7 @@ class FailedDeliveryViewSet(Resource):
     )
     def list(self, request: Request) -> Response:
         """List the mails that were given up, the latest first, for staff."""
-        query = self.validated_query(ListQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        page = Delivery.failed(limit=query["limit"], start=start)
-        return paginated_response(request, page, FailedDeliverySerializer)
+        return self.paginated(Delivery.failed, serializer_class=FailedDeliverySerializer)
 
     @operation(
         "getFailedDelivery",

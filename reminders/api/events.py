@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,15 +14,18 @@ from config.pagination import ListQuerySerializer, decode_cursor, page_of, pagin
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
+    DateField,
     IdField,
     InstantField,
     IntegerField,
+    SecondField,
     Serializer,
     TextField,
     ZoneField,
+    optional,
 )
-from config.viewsets import Resource, get_or_404, if_match_version, with_etag
-from reminders.api.serializers import OccurrenceKeyField, _optional
+from config.viewsets import ItemViewSet, get_or_404
+from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (
     MAX_EXCEPTIONS,
@@ -36,10 +39,10 @@ from reminders.services import events
 class SpanSerializer(Serializer):
     """From `startsAt` to `endsAt`, or the whole days from `startsOn` to `endsOn`."""
 
-    starts_at = _optional(InstantField, help_text="Start; null for an all-day event")
-    ends_at = _optional(InstantField, help_text="End, by default the start")
-    starts_on = _optional(serializers.DateField, help_text="First day of an all-day event")
-    ends_on = _optional(serializers.DateField, help_text="Its last day, by default the first")
+    starts_at = optional(SecondField, help_text="Start; null for an all-day event")
+    ends_at = optional(SecondField, help_text="End, by default the start")
+    starts_on = optional(DateField, help_text="First day of an all-day event")
+    ends_on = optional(DateField, help_text="Its last day, by default the first")
 
 
 class MovedSerializer(SpanSerializer):
@@ -94,7 +97,7 @@ class EventSerializer(SpanSerializer):
     timezone = ZoneField(
         default=None, help_text="Whose clock a rule repeats on; where left out, the profile's"
     )
-    rrule = _optional(
+    rrule = optional(
         TextField,
         max_length=MAX_RULE_LENGTH,
         help_text="RFC 5545 recurrence, e.g. FREQ=WEEKLY;BYDAY=MO,WE;COUNT=10",
@@ -150,18 +153,14 @@ class EventOccurrenceSerializer(Serializer):
     all_day = BooleanField(source="event.recurrence.all_day")
 
 
-def _answer(event: Event, code: int = status.HTTP_200_OK) -> Response:
-    return with_etag(Response(EventSerializer(event).data, code), int(event.version))
+class EventViewSet(ItemViewSet):
+    serializer_class = EventSerializer
+    create_serializer_class = NewEventSerializer
 
-
-class EventViewSet(Resource):
     @operation("listEvents", answers={200: page_of(EventSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the events, each once."""
-        query = self.validated_query(ListQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        page = Event.all_of(self.learner_id, limit=query["limit"], start=start)
-        return paginated_response(request, page, EventSerializer)
+        return self.paginated(Event.all_of, self.learner_id, serializer_class=EventSerializer)
 
     @operation(
         "listOccurrences",
@@ -190,14 +189,12 @@ class EventViewSet(Resource):
     )
     def create(self, request: Request) -> Response:
         """Make an event."""
-        fields = self.validated_body(NewEventSerializer)
-        event = events.create_event(learner_id=self.learner_id, fields=fields, now=now())
-        return _answer(event, status.HTTP_201_CREATED)
+        return self.create_item(events.create_event)
 
     @operation("getEvent", answers={200: EventSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read an event."""
-        return _answer(get_or_404(Event.of(self.learner_id, id)))
+        return self.answer(get_or_404(Event.of(self.learner_id, id)))
 
     @operation(
         "replaceEvent",
@@ -208,7 +205,7 @@ class EventViewSet(Resource):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace an event; what is left out becomes its default. Its reminders follow."""
-        return self._change(request, id, self.validated_body(EventSerializer))
+        return self.update_item(events.update_event, event_id=id)
 
     @operation(
         "updateEvent",
@@ -222,25 +219,9 @@ class EventViewSet(Resource):
 
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """
-        return self._change(request, id, self.validated_body(EventSerializer, partial=True))
-
-    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        event = events.update_event(
-            learner_id=self.learner_id,
-            event_id=id,
-            changes=changes,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return _answer(event)
+        return self.update_item(events.update_event, event_id=id, partial=True)
 
     @operation("deleteEvent", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
         """Delete an event and its reminders."""
-        events.delete_event(
-            learner_id=self.learner_id,
-            event_id=id,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.delete_item(events.delete_event, event_id=id)

@@ -2,44 +2,33 @@
 
 from typing import Any
 
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
     IdField,
     InstantField,
     IntegerField,
-    PatternField,
+    LocalTimeField,
     Serializer,
     TextField,
+    optional,
 )
 from config.store.items import Page
-from config.viewsets import Resource, get_or_404, if_match_version, with_etag
-from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField, _optional
+from config.viewsets import ItemViewSet, get_or_404
+from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders
 from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
 KINDS = [EVENT, ONCE, STUDY]
-
-
-class LocalTimeField(PatternField):
-    """A time of day, `07:30`."""
-
-    sample = "18:30"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            "(?:[01][0-9]|2[0-3]):[0-5][0-9]", "Give a time as HH:MM.", max_length=5, **kwargs
-        )
 
 
 class ReminderSerializer(Serializer):
@@ -66,23 +55,21 @@ class ReminderSerializer(Serializer):
     kind = serializers.ChoiceField(KINDS, source="about")
     title = TextField(max_length=200, default="", allow_blank=True, help_text="Needed by `once`")
     note = TextField(max_length=1000, default="", allow_blank=True)
-    event_id = _optional(IdField, help_text="Of `event`")
+    event_id = optional(IdField, help_text="Of `event`")
     offset_minutes = serializers.ListField(
         child=IntegerField(min_value=0, max_value=MAX_OFFSET_MINUTES),
         default=list,
         max_length=MAX_OFFSETS,
         help_text="Of `event`: minutes before each occurrence (before 09:00 of an all-day one)",
     )
-    at = _optional(InstantField, help_text="Of `once`")
+    at = optional(InstantField, help_text="Of `once`")
     weekdays = serializers.ListField(
         child=IntegerField(min_value=0, max_value=6),
         default=list,
         max_length=7,
         help_text="Of `study`: 0 is Monday",
     )
-    local_time = _optional(
-        LocalTimeField, help_text="Of `study`: time of day in the profile's zone"
-    )
+    local_time = optional(LocalTimeField, help_text="Of `study`: time of day in the profile's zone")
     paused = BooleanField(default=False)
     next_at = InstantField(read_only=True, allow_null=True, help_text="When the next mail is due")
     created_at = InstantField(read_only=True)
@@ -105,23 +92,21 @@ class SnoozeSerializer(Serializer):
     )
 
 
-def _answer(reminder: Reminder, code: int = status.HTTP_200_OK) -> Response:
-    return with_etag(Response(ReminderSerializer(reminder).data, code), int(reminder.version))
+class ReminderViewSet(ItemViewSet):
+    serializer_class = ReminderSerializer
+    create_serializer_class = NewReminderSerializer
 
-
-class ReminderViewSet(Resource):
     @operation(
         "listReminders", answers={200: page_of(ReminderSerializer)}, query=ReminderQuerySerializer
     )
     def list(self, request: Request) -> Response:
         """List the reminders, of one event or all."""
-        query = self.validated_query(ReminderQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        if event_id := query.get("event_id"):
-            page = Page(Reminder.of_event(self.learner_id, event_id), None)
-        else:
-            page = Reminder.all_of(self.learner_id, limit=query["limit"], start=start)
-        return paginated_response(request, page, ReminderSerializer)
+        return self.paginated(
+            _matching,
+            self.learner_id,
+            serializer_class=ReminderSerializer,
+            query=ReminderQuerySerializer,
+        )
 
     @operation(
         "createReminder",
@@ -131,14 +116,12 @@ class ReminderViewSet(Resource):
     )
     def create(self, request: Request) -> Response:
         """Make a reminder. Mails go to the learner's own verified address alone."""
-        fields = self.validated_body(NewReminderSerializer)
-        reminder = reminders.create_reminder(learner_id=self.learner_id, fields=fields, now=now())
-        return _answer(reminder, status.HTTP_201_CREATED)
+        return self.create_item(reminders.create_reminder)
 
     @operation("getReminder", answers={200: ReminderSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a reminder."""
-        return _answer(get_or_404(Reminder.of(self.learner_id, id)))
+        return self.answer(get_or_404(Reminder.of(self.learner_id, id)))
 
     @operation(
         "replaceReminder",
@@ -149,7 +132,7 @@ class ReminderViewSet(Resource):
     )
     def update(self, request: Request, id: str) -> Response:
         """Replace a reminder; what is left out becomes its default."""
-        return self._change(request, id, self.validated_body(ReminderSerializer))
+        return self.update_item(reminders.update_reminder, reminder_id=id)
 
     @operation(
         "updateReminder",
@@ -160,28 +143,12 @@ class ReminderViewSet(Resource):
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change what is given of a reminder. With another timing it starts anew."""
-        return self._change(request, id, self.validated_body(ReminderSerializer, partial=True))
-
-    def _change(self, request: Request, id: str, changes: dict[str, Any]) -> Response:
-        changed = reminders.update_reminder(
-            learner_id=self.learner_id,
-            reminder_id=id,
-            changes=changes,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return _answer(changed)
+        return self.update_item(reminders.update_reminder, reminder_id=id, partial=True)
 
     @operation("deleteReminder", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a reminder."""
-        reminders.delete_reminder(
-            learner_id=self.learner_id,
-            reminder_id=id,
-            expected_version=if_match_version(request),
-            now=now(),
-        )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.delete_item(reminders.delete_reminder, reminder_id=id)
 
     @operation(
         "snoozeReminder",
@@ -193,20 +160,18 @@ class ReminderViewSet(Resource):
     def snooze(self, request: Request, id: str) -> Response:
         """Put one occurrence off; the others come when they would have."""
         fields = self.validated_body(SnoozeSerializer)
-        changed = reminders.snooze(
-            learner_id=self.learner_id,
+        return self.apply(
+            reminders.snooze,
             reminder_id=id,
             until=fields["until"],
             occurrence=fields.get("occurrence"),
-            now=now(),
         )
-        return _answer(changed)
 
     @operation("dismissReminder", answers={200: ReminderSerializer}, raises=[NotFound, NothingDue])
     @action(detail=True, methods=["post"])
     def dismiss(self, request: Request, id: str) -> Response:
         """Drop the next mail; those after it come."""
-        return _answer(reminders.dismiss(learner_id=self.learner_id, reminder_id=id, now=now()))
+        return self.apply(reminders.dismiss, reminder_id=id)
 
     @operation(
         "listDeliveries",
@@ -217,8 +182,17 @@ class ReminderViewSet(Resource):
     @action(detail=True)
     def deliveries(self, request: Request, id: str) -> Response:
         """Tell what became of a reminder's mails in the last half year, the latest first."""
-        query = self.validated_query(ListQuerySerializer)
-        start = decode_cursor(request, query.get("cursor"))
-        get_or_404(Reminder.of(self.learner_id, id))
-        page = Delivery.of_reminder(self.learner_id, id, limit=query["limit"], start=start)
-        return paginated_response(request, page, DeliverySerializer)
+        return self.paginated(
+            _deliveries_of, self.learner_id, id, serializer_class=DeliverySerializer
+        )
+
+
+def _matching(learner_id: str, *, event_id: str | None = None, **page: Any) -> Page[Reminder]:
+    if event_id is None:
+        return Reminder.all_of(learner_id, **page)
+    return Page(Reminder.of_event(learner_id, event_id), None)
+
+
+def _deliveries_of(learner_id: str, reminder_id: str, **page: Any) -> Page[Delivery]:
+    get_or_404(Reminder.of(learner_id, reminder_id))
+    return Delivery.of_reminder(learner_id, reminder_id, **page)

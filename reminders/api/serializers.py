@@ -20,10 +20,6 @@ class OccurrenceKeyField(PatternField):
         )
 
 
-def _optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:
-    return field(default=None, allow_null=True, **kwargs)
-
-
 class DeliverySerializer(Serializer):
     """What became of one mail. `unconfirmed`: SES may have sent it, and we do not send it again."""
 

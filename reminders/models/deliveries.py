@@ -12,7 +12,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
-from config.store.items import Item, Page, Put, Raw, Update, key_instant
+from config.store.items import Item, Page, Raw, key_instant
+from config.store.transactions import Put, Update
 from reminders import timing
 from reminders.models.reminders import Reminder
 
@@ -28,7 +29,7 @@ class Delivery(Item, discriminator="delivery"):
     The key is what makes an occurrence's mail go out once. `sending`: handed to SES by the claim
     numbered `fence`, whose word is awaited until `lease_until`. `unconfirmed`: that word never
     came, and to send again would be worse. `reason` says why one was skipped or has failed;
-    `repeated` that it was handed over twice. lsi2: `MAIL#<mail id>`, which SES's events tell us.
+    `repeated` that it was handed over twice. lsi4: `MAIL#<mail id>`, which SES's events tell us.
     gsi1: `DEAD` / `<instant>#<id>`, the staff's list.
     """
 
@@ -90,9 +91,9 @@ class Delivery(Item, discriminator="delivery"):
 
     @classmethod
     def of_mail(cls, learner_id: str, mail_id: str) -> "list[Delivery]":
-        """What went out in one mail: a query of lsi2."""
-        condition = cls.lsi2 == f"MAIL#{mail_id}"
-        return cls.query_all(learner_key(learner_id), condition, index="lsi2")
+        """What went out in one mail: a query of lsi4."""
+        condition = cls.lsi4 == f"MAIL#{mail_id}"
+        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
     def failed(cls, *, limit: int, start: Raw | None) -> "Page[Delivery]":
@@ -132,7 +133,7 @@ class Delivery(Item, discriminator="delivery"):
     def copy_mail_of(self, stored: "Delivery | None") -> None:
         """Keeps what is known of the mail that an earlier record of this due was in."""
         if stored:
-            self.mail_id, self.lsi2 = stored.mail_id, stored.lsi2
+            self.mail_id, self.lsi4 = stored.mail_id, stored.lsi4
             self.repeated = stored.repeated
 
     def is_being_sent(self, now: datetime) -> bool:

@@ -24,7 +24,7 @@ class Event(LearnerItem, discriminator="event"):
     """Something that takes place once or repeatedly: `EVENT#<id>`.
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
-    lists {key, starts, duration_s or null}. lsi1: `EVENT#<instant it is over for good, or 9999>`.
+    lists {key, starts, duration_s or null}. lsi4: `EVENT#<instant it is over for good, or 9999>`.
     """
 
     PREFIX = "EVENT#"
@@ -43,8 +43,8 @@ class Event(LearnerItem, discriminator="event"):
     @classmethod
     def not_over(cls, learner_id: str, *, at: datetime, limit: int) -> "list[Event]":
         """Up to so many events that an instant does not lie behind of, those over first first."""
-        condition = cls.lsi1.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_page(learner_key(learner_id), condition, index="lsi1", limit=limit).items
+        condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
+        return cls.query_page(learner_key(learner_id), condition, index="lsi4", limit=limit).items
 
     @property
     def recurrence(self) -> Recurrence:
@@ -76,7 +76,7 @@ class Event(LearnerItem, discriminator="event"):
             }
             for move in recurrence.moved
         ]
-        self.lsi1 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
+        self.lsi4 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
 
 
 def _wall(text: str) -> date | datetime:

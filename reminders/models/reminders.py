@@ -14,7 +14,8 @@ from pynamodb.attributes import (
 )
 
 from accounts.models import learner_key
-from config.store.items import Check, Page, Put, Raw, key_instant
+from config.store.items import Page, Raw, key_instant
+from config.store.transactions import Check, Put
 from learning.models.base import LearnerItem
 from reminders import timing
 from reminders.models.events import Event
@@ -29,7 +30,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     """What a learner wants to be mailed, and how far that has come: `REMINDER#<id>`.
 
     `about` is `event` (`event_id`, `offset_minutes`), `once` (`at`) or `study` (`weekdays` from 0,
-    Monday; `local_time`, in the zone of the profile). lsi2: `EVENT#<event id>#<id>`.
+    Monday; `local_time`, in the zone of the profile). lsi4: `OF#<event id>#<id>`.
     gsi1, the due index: `DUE#<shard>` / `<instant to look at it>#<id>`; absent while there is
     nothing to wait for.
 
@@ -40,6 +41,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     """
 
     PREFIX = "REMINDER#"
+    OF = "OF#"
 
     about = UnicodeAttribute()
     title = UnicodeAttribute(default="")
@@ -66,8 +68,8 @@ class Reminder(LearnerItem, discriminator="reminder"):
     @classmethod
     def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":
         """The reminders of an event, one query."""
-        condition = cls.lsi2.startswith(f"{Event.PREFIX}{event_id}#")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi2")
+        condition = cls.lsi4.startswith(f"{cls.OF}{event_id}#")
+        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
     def due(cls, shard: int, *, by: datetime, limit: int, start: Raw | None) -> "Page[Reminder]":
@@ -77,10 +79,6 @@ class Reminder(LearnerItem, discriminator="reminder"):
         """
         condition = cls.gsi1sk <= f"{key_instant(by)}~"
         return cls.query_page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
-
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
 
     @property
     def due_at(self) -> datetime:

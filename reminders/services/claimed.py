@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from config.store.items import ConditionFailed, Put, Write, batch_get, transact
+from config.store.items import ConditionFailed, batch_get
+from config.store.transactions import Put, Write, transact
 from reminders import timing
 from reminders.models import (
     DEAD,

@@ -4,13 +4,14 @@ from datetime import datetime, timedelta
 
 from accounts import audit
 from accounts.audit import StaffMember
-from config.problems import Conflict, NotFound, ServiceUnavailable
-from config.store.items import ConditionFailed, Put, transact
+from config.problems import Conflict, NotFound
+from config.store.items import ConditionFailed
+from config.store.retrying import retried
+from config.store.transactions import Put, transact
 from reminders import timing
 from reminders.models import DEAD, RETRIED, Delivery, Reminder
 from reminders.services.reminders import rule_of
 
-TRIES = 8
 SOON = timedelta(seconds=1)
 
 
@@ -22,32 +23,28 @@ class CannotRetry(Conflict):
     code, title = "CANNOT_RETRY", "The reminder cannot be mailed again now"
 
 
+@retried(ConditionFailed)
 def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
     """Has a dead delivery's occurrence mailed with the next sweep, under a record of its own.
 
     Raises NotFound, also where its reminder is no more, NotDead and CannotRetry.
     """
-    for _ in range(TRIES):
-        delivery = Delivery.by_id(delivery_id)
-        if delivery is None:
-            raise NotFound
-        if delivery.state != DEAD:
-            raise NotDead
-        reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
-        if reminder is None:
-            raise NotFound("The reminder was deleted")
-        if reminder.paused:
-            raise CannotRetry("The learner has paused it")
-        _revive(reminder, delivery, now)
-        deed = audit.staff_action(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
-        unchanged = delivery.unchanged_condition()
-        delivery.conclude(RETRIED, reason=delivery.reason, now=now)
-        try:
-            transact(Put(delivery, unchanged), reminder.write(), *deed)
-        except ConditionFailed:
-            continue
-        return delivery
-    raise ServiceUnavailable
+    delivery = Delivery.by_id(delivery_id)
+    if delivery is None:
+        raise NotFound
+    if delivery.state != DEAD:
+        raise NotDead
+    reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
+    if reminder is None:
+        raise NotFound("The reminder was deleted")
+    if reminder.paused:
+        raise CannotRetry("The learner has paused it")
+    _revive(reminder, delivery, now)
+    deed = audit.staff_action(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
+    unchanged = delivery.unchanged_condition()
+    delivery.conclude(RETRIED, reason=delivery.reason, now=now)
+    transact(Put(delivery, unchanged), reminder.write(), *deed)
+    return delivery
 
 
 def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:

@@ -7,17 +7,19 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from accounts.models import Profile
-from config.problems import Conflict, NotFound, ServiceUnavailable, ValidationFailed, check_version
-from config.store.items import ConditionFailed, Page, Put, Raw, transact
+from accounts.models import Head, Profile
+from accounts.services.changes import commit
+from config.problems import Conflict, NotFound, ValidationFailed, check_version
+from config.store.items import ConditionFailed, Page, Raw, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Put
 from learning.models.base import Tombstone
-from learning.services.idempotency import find_existing, split_id
+from learning.services.idempotency import same_as, split_id
 from reminders import recurrence as recurrences
 from reminders.models import Event, Reminder
 from reminders.recurrence import Move, Occurrence, Recurrence, instant_of, zone_named
 from reminders.rrule import DAY, RecurrenceError, parse_rule
 
-TRIES = 8
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, which takes 13 ms at worst."""
 MAX_REMINDERS_PER_EVENT = 5
@@ -48,16 +50,25 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
     Raises IdTaken, ValidationFailed for a time that cannot be, TooManyEvents.
     """
     event_id, rest, request_digest = split_id(fields)
+    return _create(learner_id, event_id, rest, request_digest, now)
+
+
+@retried(ConditionFailed)
+def _create(
+    learner_id: str, event_id: str, fields: Mapping[str, Any], made_from: str, now: datetime
+) -> Event:
+    rest = dict(fields)
+    stored = batch_get(Event.key(learner_id, event_id), Head.key(learner_id))
+    key = Event.key(learner_id, event_id)
+    present: Event | None = same_as(stored.get(key), Event, made_from)
+    if present:
+        return present
     if len(Event.not_over(learner_id, at=now, limit=MAX_EVENTS)) >= MAX_EVENTS:
-        if existing := find_existing(
-            Event(*Event.key(learner_id, event_id), request_digest=request_digest)
-        ):
-            return existing
         raise TooManyEvents
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
-        request_digest=request_digest,
+        request_digest=made_from,
         created_at=now,
         updated_at=now,
     )
@@ -65,15 +76,11 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
         profile = Profile.of(learner_id)
         rest["timezone"] = profile.timezone if profile else "UTC"
     _assign(event, rest, before=None)
-    try:
-        transact(Put(event, Event.pk.does_not_exist()))
-    except ConditionFailed:
-        if existing := find_existing(event):
-            return existing
-        raise ServiceUnavailable from None
+    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
     return event
 
 
+@retried(ConditionFailed)
 def update_event(
     *,
     learner_id: str,
@@ -87,46 +94,43 @@ def update_event(
     Exceptions that are not among the changes stay as far as their occurrences do. Raises NotFound,
     PreconditionFailed, ValidationFailed.
     """
-    for _ in range(TRIES):
-        event = Event.of(learner_id, event_id)
-        if event is None:
-            raise NotFound
-        check_version(expected_version, int(event.version))
-        _assign(event, changes, before=event.recurrence)
-        event.updated_at = now
-        reminders = Reminder.of_event(learner_id, event_id)
-        for reminder in reminders:
-            reminder.advance(reminder.progress, reminder.rule(zone=event.timezone, event=event))
-        try:
-            transact(Put(event), *(reminder.write() for reminder in reminders))
-        except ConditionFailed:
-            continue
-        return event
-    raise ServiceUnavailable
+    event, head = _found(learner_id, event_id)
+    check_version(expected_version, int(event.version))
+    _assign(event, changes, before=event.recurrence)
+    event.updated_at = now
+    reminders = Reminder.of_event(learner_id, event_id)
+    for reminder in reminders:
+        reminder.advance(reminder.progress, reminder.rule(zone=event.timezone, event=event))
+    commit(head, Put(event), *(reminder.write() for reminder in reminders))
+    return event
 
 
+@retried(ConditionFailed)
 def delete_event(
     *, learner_id: str, event_id: str, expected_version: int | None, now: datetime
 ) -> None:
     """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
-    for _ in range(TRIES):
-        event = Event.of(learner_id, event_id)
-        if event is None:
-            raise NotFound
-        check_version(expected_version, int(event.version))
-        reminders = Reminder.of_event(learner_id, event_id)
-        try:
-            transact(
-                Put(Tombstone.of(event, now), Event.version == event.version),
-                *(
-                    Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
-                    for reminder in reminders
-                ),
-            )
-        except ConditionFailed:
-            continue
-        return
-    raise ServiceUnavailable
+    event, head = _found(learner_id, event_id)
+    check_version(expected_version, int(event.version))
+    reminders = Reminder.of_event(learner_id, event_id)
+    commit(
+        head,
+        Put(Tombstone.of(event, now), Event.version == event.version),
+        *(
+            Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
+            for reminder in reminders
+        ),
+    )
+
+
+def _found(learner_id: str, event_id: str) -> tuple[Event, Head]:
+    """An event and the learner's head: one read. Raises NotFound."""
+    key = Event.key(learner_id, event_id)
+    stored = batch_get(key, Head.key(learner_id))
+    event = stored.get(key)
+    if not isinstance(event, Event):
+        raise NotFound
+    return event, Head.among(learner_id, stored)
 
 
 @dataclass(frozen=True)

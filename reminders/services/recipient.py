@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
 from config.store.items import Item, batch_get
-from learning.models.log import Day
-from learning.services.due_queue import due_queue, due_queue_keys
+from learning.services.due_queue import day_of, due_queue
 from learning.services.study_context import StudyContext
 from reminders import emails, timing
 from reminders.models import STUDY, Event, Reminder, Suppression
@@ -63,7 +62,7 @@ def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient |
     keys += [Event.key(learner_id, str(item.event_id)) for item in reminders if item.event_id]
     studies = any(item.about == STUDY for item in reminders)
     if studies:
-        keys += due_queue_keys(learner_id, now=now)
+        keys += StudyContext.keys(learner_id)
     stored = {**batch_get(*keys[:100]), **(batch_get(*keys[100:]) if keys[100:] else {})}
     account, profile = stored.get((pk, Account.SK)), stored.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
@@ -91,6 +90,6 @@ def _bar(account: Account, suppression: Item | None) -> str:
 
 def _has_met_goal(profile: Profile, stored: Stored, now: datetime) -> bool:
     learner_id = profile.pk.partition("#")[2]
-    today = StudyContext.of(learner_id, stored).calendar.day(now)
-    day = stored.get(Day.key(learner_id, today))
-    return isinstance(day, Day) and day.count_of("reviews") >= profile.daily_goal
+    study = StudyContext.of(learner_id, stored)
+    today = day_of(study, study.calendar.day(now))
+    return today.count_of("reviews") >= int(profile.daily_goal)

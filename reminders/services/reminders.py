@@ -5,16 +5,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Profile, learner_key
+from accounts.models import Head, Profile, learner_key
+from accounts.services.changes import commit
 from config.problems import (
     Conflict,
     FieldError,
     NotFound,
-    ServiceUnavailable,
     ValidationFailed,
     check_version,
 )
-from config.store.items import Check, ConditionFailed, Put, batch_get, transact
+from config.store.items import ConditionFailed, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Check, Put
 from learning.models.base import Tombstone
 from learning.services.idempotency import find_existing, split_id
 from reminders import timing
@@ -24,7 +26,6 @@ from reminders.services.events import MAX_REMINDERS_PER_EVENT
 
 log = logging.getLogger("parley.reminders")
 
-TRIES = 8
 MAX_REMINDERS = 100
 
 
@@ -63,10 +64,17 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
     Raises IdTaken, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
     reminder_id, rest, request_digest = split_id(fields)
+    return _create(learner_id, reminder_id, rest, request_digest, now)
+
+
+@retried(ConditionFailed)
+def _create(
+    learner_id: str, reminder_id: str, rest: Mapping[str, Any], made_from: str, now: datetime
+) -> Reminder:
     reminder = Reminder(
         *Reminder.key(learner_id, reminder_id),
         id=reminder_id,
-        request_digest=request_digest,
+        request_digest=made_from,
         done_at=now,
         created_at=now,
         updated_at=now,
@@ -75,19 +83,16 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
         _assign(reminder, rest)
         _check_timing(reminder, now)
     except ValidationFailed:
-        if existing := find_existing(reminder):  # what lay ahead when it was made may do so no more
-            return existing
+        if made := find_existing(reminder):  # what lay ahead when it was made may do so no more
+            return made
         raise
     if len(Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items) >= MAX_REMINDERS:
-        if existing := find_existing(reminder):
-            return existing
+        if made := find_existing(reminder):
+            return made
         raise TooManyReminders
-    try:
-        _place_and_write(reminder)
-    except ConditionFailed:
-        if existing := find_existing(reminder):
-            return existing
-        raise NoSuchEvent.here() from None
+    if made := find_existing(reminder):
+        return made
+    _place_and_write(reminder)
     return reminder
 
 
@@ -128,7 +133,8 @@ def delete_reminder(
 
     def remove(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
-        transact(Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence))
+        write = Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
+        commit(Head.of(learner_id), write)
 
     _changed(learner_id, reminder_id, remove)
 
@@ -154,7 +160,7 @@ def snooze(
         except timing.SnoozeInvalidError as error:
             raise ValidationFailed.of(error.field, error.code, str(error)) from error
         reminder.advance(progress, rule)
-        transact(reminder.write())
+        commit(Head.of(learner_id), reminder.write())
 
     return _changed(learner_id, reminder_id, put_off)
 
@@ -168,7 +174,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
         if due is None:
             raise NothingDue
         reminder.advance(timing.advance(reminder.progress, due), rule)
-        transact(reminder.write())
+        commit(Head.of(learner_id), reminder.write())
         record = Delivery.of(reminder, due, SKIPPED, now=now)
         record.reason = "dismissed"
         try:
@@ -186,7 +192,7 @@ def follow_zone(*, learner_id: str) -> int:
 
     def move(reminder: Reminder) -> None:
         reminder.advance(reminder.progress, rule_of(reminder))
-        transact(reminder.write())
+        commit(Head.of(learner_id), reminder.write())
 
     for reminder in study:
         try:
@@ -196,25 +202,21 @@ def follow_zone(*, learner_id: str) -> int:
     return len(study)
 
 
+@retried(ConditionFailed)
 def _changed(learner_id: str, reminder_id: str, change: Callable[[Reminder], None]) -> Reminder:
     """Makes a change anew on what is stored until nobody else writes at the same moment."""
-    for _ in range(TRIES):
-        reminder = Reminder.of(learner_id, reminder_id)
-        if reminder is None:
-            raise NotFound
-        try:
-            change(reminder)
-        except ConditionFailed:
-            continue
-        return reminder
-    raise ServiceUnavailable
+    reminder = Reminder.of(learner_id, reminder_id)
+    if reminder is None:
+        raise NotFound
+    change(reminder)
+    return reminder
 
 
 def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         setattr(reminder, name, value)
     if reminder.about != EVENT:
-        reminder.lsi2 = None
+        reminder.lsi4 = None
     for name, wire in WIRE_NAMES.items():
         given = bool(getattr(reminder, name))
         if name in NEEDED[reminder.about] and not given:
@@ -233,6 +235,7 @@ def _place_and_write(reminder: Reminder) -> None:
 
     Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
     """
+    head = Head.of(reminder.learner_id)
     event, checks = None, []
     if reminder.about == EVENT:
         event = Event.of(reminder.learner_id, str(reminder.event_id))
@@ -242,7 +245,7 @@ def _place_and_write(reminder: Reminder) -> None:
         others = Reminder.of_event(reminder.learner_id, event.id)
         if len([other for other in others if other.id != reminder.id]) >= MAX_REMINDERS_PER_EVENT:
             raise TooManyReminders
-        reminder.lsi2 = f"{Event.PREFIX}{event.id}#{reminder.id}"
+        reminder.lsi4 = f"{Reminder.OF}{event.id}#{reminder.id}"
     rule = reminder.rule(zone=_zone(reminder), event=event)
     try:
         if rule:
@@ -251,7 +254,7 @@ def _place_and_write(reminder: Reminder) -> None:
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
     reminder.advance(reminder.progress, rule)
-    transact(reminder.write(), *checks)
+    commit(head, reminder.write(), *checks)
 
 
 def rule_of(reminder: Reminder) -> timing.Reminder | None:

@@ -21,7 +21,8 @@ from ulid import ULID
 
 from config.aws import Throttled
 from config.problems import ServiceUnavailable
-from config.store.items import ConditionFailed, Write, transact
+from config.store.items import ConditionFailed
+from config.store.transactions import Write, transact
 from reminders import emails, timing
 from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay, Reminder
 from reminders.services.claimed import (
@@ -103,7 +104,7 @@ class Mail:
         delivery = Delivery.of(claim.reminder, due, SENDING, now=self.budget.now())
         stored = claim.stored.get(due.key)
         delivery.copy_mail_of(stored)
-        delivery.mail_id, delivery.lsi2 = self.id, f"MAIL#{self.id}"
+        delivery.mail_id, delivery.lsi4 = self.id, f"MAIL#{self.id}"
         delivery.lease_until = self.until
         delivery.repeated |= stored is not None and stored.state == SENDING
         return delivery

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Account, Address, Profile, learner_key
-from config.problems import ServiceUnavailable
-from config.store.items import ConditionFailed
+from accounts.models import Account, Address, Head, Profile, learner_key
+from accounts.services.changes import commit
+from config.store.items import ConditionFailed, batch_get
+from config.store.retrying import retried
+from config.store.transactions import Put
 from reminders.models import Delivery, Suppression
 
 log = logging.getLogger("parley.reminders")
@@ -75,7 +77,6 @@ def _reason(event: Mapping[str, Any]) -> str | None:
     return "complaint" if kind == "Complaint" else None
 
 
-TRIES = 8
 # What a link stops → the preferences of the profile.
 PREFERENCES = {
     "study": ("study_mails",),
@@ -84,17 +85,15 @@ PREFERENCES = {
 }
 
 
+@retried(ConditionFailed)
 def unsubscribe(*, learner_id: str, kind: str) -> None:
     """Turns the preferences for a kind of mail off; done already, or gone, is fine as well."""
-    for _ in range(TRIES):
-        profile = Profile.of(learner_id)
-        if profile is None or not any(getattr(profile, name) for name in PREFERENCES[kind]):
-            return
+    key = learner_key(learner_id), Profile.SK
+    stored = batch_get(key, Head.key(learner_id))
+    profile = stored.get(key)
+    if not isinstance(profile, Profile):
+        return
+    if any(getattr(profile, name) for name in PREFERENCES[kind]):
         for name in PREFERENCES[kind]:
             setattr(profile, name, False)
-        try:
-            profile.put(Profile.pk.exists())
-        except ConditionFailed:
-            continue
-        return
-    raise ServiceUnavailable
+        commit(Head.among(learner_id, stored), Put(profile, Profile.pk.exists()))

@@ -9,7 +9,7 @@ config/ops/prices.json, or are AWS's limits; what is assumed of AWS is marked.
 from config.ops.costs import MEMORY_GB, prices
 
 # Measured for each mail: the units of a reminder of an event, which is the dearest.
-WRITE_UNITS, READ_UNITS = 23.0, 2.5
+WRITE_UNITS, READ_UNITS = 24.0, 4.5
 CPU_S = 0.0184
 # A mail moves its reminder in the due index twice, out of a place and into one.
 INDEX_WRITE_UNITS = 4

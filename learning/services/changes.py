@@ -1,0 +1,270 @@
+"""What has changed of a learner's things, in the order of arrival.
+
+A change is what `accounts.services.changes.commit` has told the head: `[number, sort key]` for an
+item to read, `[number, sort key, 1]` for one that is gone, `[number, sort key, entry]` for a line
+of a log (as `LogEntry.as_told` reads it), with what its card stands at behind it, and `[number,
+prefix]` for much that was written under a prefix at once. The youngest are in the head, the others
+in journals.
+
+What is read may be a part of a transaction that is just being applied. So numbers must follow one
+another without a hole, and an item must have the number of its change or a later one: else all is
+read again.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from accounts.models import Head, Journal, Profile, learner_key
+from config.problems import Problem
+from config.store.items import Item, Page, Raw, batch_get
+from config.store.retrying import retrying
+from learning.models.base import Tombstone
+from learning.models.cards import Card, Deck, Note
+from learning.models.log import LogEntry, TornRead
+from learning.models.practice import Session, Turn
+from learning.models.scheduler import Scheduler
+
+Change = list[Any]
+# Where synced things lie, in the order in which a device is first told of them.
+PREFIXES = (
+    *(Profile.SK, Scheduler.SK, Deck.PREFIX, Note.PREFIX, Card.PREFIX, LogEntry.PREFIX),
+    *(Session.PREFIX, Turn.PREFIX, "EVENT#", "REMINDER#"),
+)
+GONE_READS = 3
+JOURNALS = 50  # of one query; a row has from one change to some hundred
+
+
+class ChangesGone(Problem):
+    status, code, title = 410, "CHANGES_GONE", "These changes are no longer known: begin anew"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a device is: a number of a line, or in its first round a place among all things.
+
+    `prefix` counts in PREFIXES and `after` is the last sort key that was told under it.
+    """
+
+    line: str
+    number: int
+    prefix: int | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """One thing as it now is; `item` is None where it is gone."""
+
+    sk: str
+    item: Item | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a device is told, where it goes on from, and whether there is more at once."""
+
+    told: list[Told]
+    cursor: Cursor
+    more: bool
+
+
+def first_changes(*, learner_id: str, cursor: Cursor | None, limit: int, now: datetime) -> Changes:
+    """Everything that is the learner's, a page at a time: one read and a query for each.
+
+    It goes on from the start of the journal before the newest, and so tells again what was
+    written while it was read. Raises ChangesGone where the line has ended meanwhile.
+    """
+    if cursor is None:
+        missed: Counter[str] = Counter()
+        cursor = retrying(lambda: _begin(learner_id, now, missed), after=TornRead)
+    elif cursor.line != Head.of(learner_id).line:
+        raise ChangesGone
+    told: list[Told] = []
+    place, after = cursor.prefix or 0, cursor.after
+    while place < len(PREFIXES) and len(told) < limit:
+        page = _under(learner_id, PREFIXES[place], after, limit - len(told))
+        kept = [item for item in page.items if not isinstance(item, Tombstone)]
+        told += [Told(item.sk, item) for item in kept]
+        if page.next_key:
+            after = page.next_key["sk"]["S"]
+            break
+        place, after = place + 1, None
+    if place == len(PREFIXES):
+        return Changes(told, replace(cursor, prefix=None, after=None), more=True)
+    return Changes(told, replace(cursor, prefix=place, after=after), more=True)
+
+
+def _begin(learner_id: str, now: datetime, missed: Counter[str]) -> Cursor:
+    """Where to go on from once all was read: before the journal before the newest.
+
+    The newest journal ends where the head begins. One that does not is missed `GONE_READS` times,
+    with pauses between, before it counts as gone. Raises TornRead.
+    """
+    head = Head.of(learner_id)
+    newest = Journal.before(learner_id, int(head.n) + 1, limit=2).items
+    ends = int(newest[0].last) + 1 if newest else 1
+    if ends != head.first:
+        missed["journal"] += 1
+        if missed["journal"] < GONE_READS:
+            raise TornRead
+    alive = [journal for journal in newest if not _is_over(journal, now)]
+    return Cursor(head.line, alive[-1].first - 1 if alive else int(head.first) - 1, 0)
+
+
+def _under(learner_id: str, prefix: str, after: str | None, limit: int) -> Page[Item]:
+    pk = learner_key(learner_id)
+    start: Raw | None = {"pk": {"S": pk}, "sk": {"S": after}} if after else None
+    return Item.query_page(pk, Item.sk.startswith(prefix), limit=limit, start=start)
+
+
+def changes_since(*, learner_id: str, cursor: Cursor, limit: int, now: datetime) -> Changes:
+    """What has changed since a cursor, each thing once and as it now is, up to `limit` changes.
+
+    One read where nothing has; else one or two queries of journals, and a read of the items that
+    are not told whole. Raises ChangesGone for a cursor of another line, of the future, or older
+    than the journals; ServiceUnavailable where all that is read stays a part of something.
+    """
+    missed: Counter[str] = Counter()
+    return retrying(lambda: _changes_since(learner_id, cursor, limit, now, missed), after=TornRead)
+
+
+def _changes_since(
+    learner_id: str, cursor: Cursor, limit: int, now: datetime, missed: Counter[str]
+) -> Changes:
+    head = Head.of(learner_id)
+    if cursor.line != head.line or cursor.number > head.n:
+        raise ChangesGone
+    if cursor.number == head.n:
+        return Changes([], cursor, more=False)
+    found = _after(head, cursor.number, limit, now)
+    if [change[0] for change in found] != [*range(cursor.number + 1, found[-1][0] + 1)]:
+        raise TornRead
+    last = int(found[-1][0])
+    return Changes(
+        _resolved(learner_id, found, missed), replace(cursor, number=last), more=last < int(head.n)
+    )
+
+
+def _after(head: Head, number: int, limit: int, now: datetime) -> list[Change]:
+    """The changes after a number, in order. Raises ChangesGone, TornRead."""
+    found: list[Change] = []
+    if number + 1 < head.first:
+        found = _of_journals(head.learner_id, number, limit, now)
+    known = found[-1][0] if found else number
+    found += [change for change in head.changes if change[0] > known]
+    if not found:
+        raise TornRead
+    return found[:limit]
+
+
+def _of_journals(learner_id: str, number: int, limit: int, now: datetime) -> list[Change]:
+    (holding,) = Journal.before(learner_id, number + 2, limit=1).items or (None,)
+    if holding is None or _is_over(holding, now):
+        raise ChangesGone
+    found = [change for change in holding.changes if change[0] > number]
+    first = int(holding.last) + 1
+    while len(found) < limit:
+        page = Journal.since(learner_id, first, limit=JOURNALS)
+        for journal in page.items:
+            found += journal.changes
+            first = int(journal.last) + 1
+        if page.next_key is None:
+            break
+    return found
+
+
+def _is_over(journal: Journal, now: datetime) -> bool:
+    """Whether it counts as gone, be it that DynamoDB has not removed it yet."""
+    return (journal.expires_at or 0) < now.timestamp()
+
+
+def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) -> list[Told]:
+    """The things of some changes as they now are, each at its last change. Raises TornRead."""
+    told: dict[str, Told] = {}
+    wanted: dict[str, int] = {}
+    for change in changes:
+        number, sk = change[0], change[1]
+        told.pop(sk, None)
+        wanted.pop(sk, None)
+        if is_entry(change):
+            entry = LogEntry.as_told(learner_id, sk, change[2])
+            told[sk] = Told(sk, entry)
+            if len(change) > 3:
+                card = Card.as_told(learner_id, entry.card_id, change[3])
+                if card.sk in wanted:  # it is read whole, and must be as new as this
+                    wanted[card.sk] = number
+                else:
+                    told[card.sk] = Told(card.sk, card)
+        elif len(change) > 2:
+            told[sk] = Told(sk, None)
+        elif sk.startswith(LogEntry.PREFIX):
+            rows = LogEntry.of_card(learner_id, sk.split("#")[1])
+            told |= {row.sk: Told(row.sk, row) for row in rows}
+        else:
+            wanted[sk] = number
+            told[sk] = Told(sk, None)
+    found = _read(learner_id, wanted, missed)
+    return [replace(t, item=found[t.sk]) if t.sk in found else t for t in told.values()]
+
+
+def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> dict[str, Item]:
+    """The items of changes, each at least as new as its change; those that are gone are left out.
+
+    Of what was deleted there is a tombstone; one that is not there at all was missed `GONE_READS`
+    times, with pauses between. Raises TornRead.
+    """
+    if not wanted:
+        return {}
+    pk = learner_key(learner_id)
+    stored = {sk: item for (_, sk), item in batch_get(*((pk, sk) for sk in wanted)).items()}
+    missed.update(wanted.keys() - stored.keys())
+    if any(missed[sk] < GONE_READS for sk in wanted.keys() - stored.keys()):
+        raise TornRead
+    found = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
+    for sk, item in stored.items():
+        if (getattr(item, "n", None) or 0) < wanted[sk]:
+            raise TornRead
+    return found
+
+
+def entries_by_arrival(
+    *, learner_id: str, limit: int, start: Raw | None, now: datetime
+) -> Page[LogEntry]:
+    """One page of what was studied here in the last 400 days, what came in last first.
+
+    One read of the head, and a query of journals where it does not have enough.
+    """
+    before = int(start["n"]["S"]) if start else None
+    found: list[tuple[int, LogEntry]] = []
+    for change in _backwards(learner_id, before, limit, now):
+        if is_entry(change):
+            found.append((change[0], LogEntry.as_told(learner_id, change[1], change[2])))
+        if len(found) > limit:
+            number = found[limit - 1][0]
+            return Page([entry for _, entry in found[:limit]], {"n": {"S": str(number)}})
+    return Page([entry for _, entry in found], None)
+
+
+def is_entry(change: Change) -> bool:
+    """Whether a change is a line of a log."""
+    return len(change) > 2 and isinstance(change[2], dict)
+
+
+def _backwards(learner_id: str, before: int | None, limit: int, now: datetime) -> Iterator[Change]:
+    """All changes before a number (by default all), the newest first."""
+    head = Head.of(learner_id)
+    if before is None:
+        before = int(head.n) + 1
+    yield from (change for change in reversed(head.changes) if change[0] < before)
+    start: Raw | None = None
+    while True:
+        page = Journal.before(learner_id, min(before, int(head.first)), limit=limit, start=start)
+        for journal in page.items:
+            if _is_over(journal, now):
+                return
+            yield from (change for change in reversed(journal.changes) if change[0] < before)
+        if not (start := page.next_key):
+            return

@@ -1,0 +1,223 @@
+"""Three devices follow a learner whose changes come in item by item, in any order.
+
+They poll in the midst of transactions, lose answers, ask again, begin anew; in the end each holds
+what is stored, and so does a device that begins only then.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.problems import Problem, ServiceUnavailable
+from config.store import retrying
+from learning.models.cards import Card
+from learning.models.log import LogEntry
+from learning.scheduling import Rating
+from learning.services import cards, notes, review
+from learning.services.changes import ChangesGone as Gone
+from learning.services.changes import Cursor, Told, changes_since, first_changes
+from learning.services.review import Submission
+from tests.examples import tried
+from tests.test_convergence import NOW, START, memory
+from tests.torn_table import TornTable
+
+__all__ = ["memory"]  # a fixture
+DECKS = [str(uuid4()) for _ in range(2)]
+NOTES = [str(uuid4()) for _ in range(4)]
+
+
+@pytest.fixture(scope="module")
+def memory_table() -> TornTable:
+    return TornTable("table_name-of-tests")
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
+    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+
+
+@dataclass
+class Device:
+    learner_id: str
+    limit: int
+    cursor: Cursor | None = None
+    held: dict[str, Any] = field(default_factory=dict)
+
+    def poll(self, *, lost: bool = False) -> bool:
+        """Asks once; whether there is more. What gets lost on the way is asked for again."""
+        how: dict[str, Any] = {"learner_id": self.learner_id, "limit": self.limit, "now": NOW}
+        try:
+            if self.cursor is None or self.cursor.prefix is not None:
+                found = first_changes(cursor=self.cursor, **how)
+            else:
+                found = changes_since(cursor=self.cursor, **how)
+        except Gone:
+            self.cursor, self.held = None, {}
+            return True
+        except ServiceUnavailable:
+            return True
+        if lost:
+            return True
+        for told in found.told:
+            self.take(told)
+        self.cursor = found.cursor
+        return found.more
+
+    def take(self, told: Told) -> None:
+        if told.item is None:
+            self.held.pop(told.sk, None)
+        elif isinstance(told.item, Card):
+            self.held[told.sk] = told.item.told_standing
+        elif isinstance(told.item, LogEntry):
+            self.held[told.sk] = told.item.told()
+        else:
+            self.held[told.sk] = told.item.serialize()
+
+    def sync(self) -> dict[str, Any]:
+        for _ in range(1_000):
+            if not self.poll():
+                return self.held
+        raise AssertionError("it never ends")
+
+
+Step = tuple[str, int, int]
+STEPS = st.tuples(
+    st.sampled_from(
+        [*["create", "edit", "review"] * 3, "move", "delete", "undo", "deck", "poll", "lose"]
+    ),
+    st.integers(0, 3),
+    st.integers(0, 400),
+)
+
+
+def act(learner_id: str, step: Step) -> Any:
+    """One change, as its service makes it."""
+    verb, which, more = step
+    note_id, deck_id = NOTES[which], DECKS[more % 2]
+    how: dict[str, Any] = {"learner_id": learner_id, "now": NOW}
+    any_version: dict[str, Any] = {"expected_version": None, **how}
+    several = {"type": "cloze", "deck_id": deck_id, "front": "{{c1::a}} {{c2::b}}"}
+    single = {"type": "basic", "deck_id": deck_id, "front": "casa", "back": "house"}
+    card_id = note_id if which % 2 else f"{note_id}.{more % 2}"
+    match verb:
+        case "create":
+            fields = {"id": note_id, **(single if which % 2 else several)}
+            return notes.create_note(fields=fields, **how)
+        case "edit":
+            text = f"{{{{c1::a}}}} {{{{c{2 + more % 2}::b}}}} {more}"
+            changes = {"front": text, "back": f"home {more}"}
+            return notes.update_note(note_id=note_id, changes=changes, **any_version)
+        case "move":
+            return notes.update_note(note_id=note_id, changes={"deck_id": deck_id}, **any_version)
+        case "delete":
+            return notes.delete_note(note_id=note_id, **any_version)
+        case "deck":
+            changes = {"name": f"deck {more}"}
+            return cards.update_deck(deck_id=deck_id, changes=changes, **any_version)
+        case "review":
+            at = START + timedelta(days=more)
+            sent = Submission(id=f"e{more}", card_id=card_id, at=at, rating=Rating.GOOD)
+            return review.submit(submissions=[sent], **how)
+        case _:
+            return review.undo(card_id=card_id, void_id=f"v{more}", target_id=None, **how)
+
+
+@tried(500)
+@given(
+    steps=st.lists(STEPS, min_size=1, max_size=14),
+    meanwhile=st.lists(STEPS, max_size=20),
+    seed=st.integers(0, 10**6),
+    limits=st.tuples(*[st.integers(1, 12)] * 3),
+)
+def test_three_devices_end_where_the_table_is(
+    memory: TornTable,
+    steps: list[Step],
+    meanwhile: list[Step],
+    seed: int,
+    limits: tuple[int, int, int],
+) -> None:
+    learner_id = str(uuid4())
+    memory.clear()
+    memory.order.seed(seed)
+    for deck_id in DECKS:
+        fields = {"id": deck_id, "name": "Português"}
+        cards.create_deck(learner_id=learner_id, fields=fields, now=NOW)
+    devices = [Device(learner_id, limit) for limit in limits]
+    waiting, busy = list(meanwhile), [False]
+
+    def do(step: Step) -> None:
+        if step[0] in ("poll", "lose"):
+            devices[step[1] % 3].poll(lost=step[0] == "lose")
+            return
+        with suppress(Problem):
+            act(learner_id, step)
+
+    def between() -> None:
+        for device in devices[: memory.order.randint(0, 3)]:
+            device.poll()
+        if waiting and not busy[0]:
+            busy[0] = True
+            do(waiting.pop())
+            busy[0] = False
+
+    memory.between = between
+    for step in steps:
+        do(step)
+    memory.between = lambda: None
+    whole = Device(learner_id, 1_000).sync()
+    for device in devices:
+        assert device.sync() == whole
+
+
+def history(*steps: Step) -> Callable[[str], None]:
+    def run(learner_id: str) -> None:
+        for step in steps:
+            act(learner_id, step)
+
+    return run
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    "steps",
+    [
+        history(("create", 1, 0), ("edit", 1, 1), ("delete", 1, 0)),
+        history(("create", 0, 0), ("review", 0, 3), ("edit", 0, 1), ("review", 0, 2)),
+        history(("create", 1, 0), *(("review", 1, n) for n in range(12)), ("undo", 1, 50)),
+    ],
+    ids=["edited and deleted", "a first call between head and card", "journals spill"],
+)
+def test_a_device_that_polls_after_every_item_is_in_step(
+    memory: TornTable,
+    steps: Callable[[str], None],
+    seed: int,
+) -> None:
+    learner_id = str(uuid4())
+    memory.clear()
+    for deck_id in DECKS:
+        fields = {"id": deck_id, "name": "Português"}
+        cards.create_deck(learner_id=learner_id, fields=fields, now=NOW)
+    memory.order.seed(seed)
+    device = Device(learner_id, 5)
+    newcomers: list[Device] = []
+
+    def between() -> None:
+        device.poll()
+        newcomers.append(Device(learner_id, 50))
+        newcomers[-1].poll()
+
+    memory.between = between
+    steps(learner_id)
+    memory.between = lambda: None
+    whole = Device(learner_id, 1_000).sync()
+    assert device.sync() == whole
+    for newcomer in newcomers:
+        assert newcomer.sync() == whole

@@ -1,0 +1,188 @@
+"""Reads that see a part of a transaction: nothing wrong is ever written upon them."""
+
+from contextlib import suppress
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.problems import NotFound, ServiceUnavailable
+from config.store import retrying
+from learning.models.cards import Card
+from learning.models.log import LogEntry, TornRead
+from learning.scheduling import Rating
+from learning.services import notes, review
+from learning.services.cards import create_card, create_deck
+from learning.services.review import Submission, submit
+from tests.examples import tried
+from tests.test_convergence import (
+    CARDS,
+    NOW,
+    START,
+    deliveries,
+    found,
+    memory,
+    put_cards,
+    reviewed,
+    voided,
+    wanted,
+)
+from tests.torn_table import TornTable
+
+__all__ = ["memory"]  # a fixture
+
+
+@pytest.fixture(scope="module")
+def memory_table() -> TornTable:
+    return TornTable("table_name-of-tests")
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who meets another gives up at once: the other one waits for them here."""
+    monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
+    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+
+
+def sent(learner_id: str, batch: list[Submission]) -> bool:
+    """Whether a batch came in: a device that is told to wait sends it again."""
+    try:
+        submit(learner_id=learner_id, submissions=batch, now=NOW)
+    except ServiceUnavailable:
+        return False
+    return True
+
+
+@tried(500)
+@given(delivery=deliveries(), seed=st.integers(0, 10**6))
+def test_devices_that_read_in_the_midst_of_anothers_write_converge(
+    memory: TornTable,
+    delivery: tuple[list[Submission], list[list[Submission]]],
+    seed: int,
+) -> None:
+    made, batches = delivery
+    learner_id = str(uuid4())
+    memory.clear()
+    put_cards(learner_id)
+    memory.order.seed(seed)
+    waiting, busy = list(batches), [False]
+
+    def another() -> None:
+        if waiting and not busy[0]:
+            busy[0] = True
+            batch = waiting.pop()
+            if not sent(learner_id, batch):
+                waiting.insert(0, batch)
+            busy[0] = False
+
+    memory.between = another
+    while waiting:
+        batch = waiting.pop()
+        if not sent(learner_id, batch):
+            waiting.insert(0, batch)
+    assert found(learner_id) == wanted(made)
+
+
+HISTORIES = {
+    "a late entry comes while the newest row is half there": [reviewed(0, 1, "b")],
+    "a repeat comes while its row is half there": [reviewed(0, 3, "c")],
+    "a void folds a log whose newest row is not there": [voided(0, 0, "a")],
+    "another card is studied on the same day": [reviewed(1, 3, "d")],
+    "a day of the past is filled": [reviewed(1, 2, "d")],
+}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("other", HISTORIES.values(), ids=HISTORIES)
+def test_the_state_is_that_of_the_log_when(
+    memory: TornTable,
+    other: list[Submission],
+    seed: int,
+) -> None:
+    learner_id = str(uuid4())
+    memory.clear()
+    put_cards(learner_id)
+    before, newest = [reviewed(0, 0, "a")], [reviewed(0, 3, "c")]
+    assert sent(learner_id, before)
+    memory.order.seed(seed)
+    memory.between = lambda: sent(learner_id, other)
+    assert sent(learner_id, newest)
+    memory.between = lambda: None
+    assert sent(learner_id, other)
+    made = {each.id: each for each in [*before, *newest, *other]}
+    assert found(learner_id) == wanted([*made.values()])
+
+
+def test_a_log_with_fewer_rows_than_its_card_knows_of_is_not_folded(
+    memory: TornTable,
+) -> None:
+    learner_id = str(uuid4())
+    memory.clear()
+    put_cards(learner_id)
+    assert sent(learner_id, [reviewed(0, 0, "a"), reviewed(0, 3, "b")])
+    row = memory.items[f"LEARNER#{learner_id}"].pop(f"LOG#{CARDS[0]}#b")
+    with pytest.raises(TornRead):
+        LogEntry.of_card(learner_id, CARDS[0], at_least=2)
+    late = [Submission(id="c", card_id=CARDS[0], at=START + timedelta(days=1), rating=Rating.GOOD)]
+    assert not sent(learner_id, late)
+    with pytest.raises(ServiceUnavailable):
+        review.undo(learner_id=learner_id, card_id=CARDS[0], void_id="v", target_id=None, now=NOW)
+    memory.items[f"LEARNER#{learner_id}"][f"LOG#{CARDS[0]}#b"] = row
+    assert sent(learner_id, late)
+    made = [reviewed(0, 0, "a"), reviewed(0, 3, "b"), *late]
+    assert found(learner_id) == wanted(made)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_card_outlives_its_note(memory: TornTable, seed: int) -> None:
+    """One device deletes a note in the midst of another one's adding a cloze to it."""
+    learner_id = str(uuid4())
+    memory.clear()
+    memory.order.seed(seed)
+    deck = create_deck(learner_id=learner_id, fields={"name": "Português"}, now=NOW)
+    fields = {"type": "cloze", "deck_id": deck.id, "front": "{{c1::gato}} e cama"}
+    note, _ = notes.create_note(learner_id=learner_id, fields=fields, now=NOW)
+
+    def delete() -> None:
+        with suppress(ServiceUnavailable, NotFound):
+            notes.delete_note(
+                learner_id=learner_id, note_id=note.id, expected_version=None, now=NOW
+            )
+
+    memory.between = delete
+    changes = {"front": "{{c1::gato}} e {{c2::cama}}"}
+    notes.update_note(
+        learner_id=learner_id, note_id=note.id, changes=changes, expected_version=None, now=NOW
+    )
+    memory.between = lambda: None
+    delete()
+    kinds = {sk: raw["kind"]["S"] for sk, raw in memory.items[f"LEARNER#{learner_id}"].items()}
+    left = {sk for sk, kind in kinds.items() if kind in ("note", "card")}
+    assert left == set()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_card_made_in_the_midst_is_whole_or_not_there(
+    memory: TornTable,
+    seed: int,
+) -> None:
+    learner_id = str(uuid4())
+    memory.clear()
+    memory.order.seed(seed)
+    deck = create_deck(learner_id=learner_id, fields={"name": "Português"}, now=NOW)
+    fields = {"id": "01J8Z3M4S5T6V7W8X9Y0Z1A2B3", "deck_id": deck.id, "front": "a", "back": "b"}
+    seen = []
+
+    def look() -> None:
+        card = Card.with_text(learner_id, fields["id"])
+        seen.append(card is None or card.note is not None)
+
+    memory.between = look
+    create_card(learner_id=learner_id, fields=fields, now=NOW)
+    card = Card.with_text(learner_id, fields["id"])
+    assert card is not None
+    assert (card.front, card.version) == ("a", 1)
+    assert seen
+    assert all(seen)
