@@ -25,6 +25,7 @@ Action = Literal[
     "backup_codes_renewed",
     "password_changed",
     "password_reset",
+    "password_change_cut_off",
     "email_change_requested",
     "email_changed",
     "google_linked",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accounts.models import Account
-from accounts.services.deletion import delete_unverified, resume_deletions
+from accounts.services.removal import delete_unverified, resume_deletions
 from config import aws
 from config.clock import now
 from config.store.items import Raw

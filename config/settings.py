@@ -192,6 +192,7 @@ LIMITS = {
     "mfa_session": (5, 900),  # wrong codes in one sign-in
     "mfa_account": (20, 900),  # … in any sign-ins of one account
     "sign_up_source": (30, 3600),
+    "sign_up_address": (10, 3600),  # mails to one address
     "verify_email": (30, 3600),  # guesses at one mailed code
     "verify_email_here": (5, 3600),  # … from one source
     "resend_code": (5, 3600),  # mails to one address

@@ -19,6 +19,7 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.models import Account, Mfa
 from config import aws
+from config.store.connection import connection
 from tests.accounts_helpers import (
     PASSWORD,
     Api,
@@ -32,6 +33,7 @@ from tests.accounts_helpers import (
     sign_up,
     subjects_mailed,
 )
+from tests.crashes import Crash
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -154,6 +156,64 @@ def test_a_wrong_first_code_does_not_turn_it_on() -> None:
     answer = api.post("/auth/mfa/verify-setup", {"code": wrong}, token=otto.token)
     assert problem(answer) == (400, "INVALID_CODE")
     assert "accessToken" in log_in(otto.email).json()
+
+
+def test_of_two_set_ups_at_once_the_secret_that_is_verified_is_kept() -> None:
+    paulo, begun = sign_up("paulo"), []
+
+    def overtake() -> None:
+        if not begun:
+            begun.append("")
+            begun[0] = set_up(paulo).json()["secret"]
+
+    with before_call(aws.client("kms"), "Encrypt", overtake):
+        late = set_up(paulo).json()["secret"]
+    assert late != begun[0]
+    for secret in (begun[0], late):  # the pool has the first of them, the table the other
+        code = {"code": pyotp.TOTP(secret).now()}
+        refused = api.post("/auth/mfa/verify-setup", code, token=paulo.token)
+        assert problem(refused) == (400, "INVALID_CODE")
+    assert "accessToken" in log_in(paulo.email).json()
+    learner = enable_mfa(paulo)
+    assert verify(learner.session(), learner.codes[0]).status_code == 200
+
+
+def test_a_secret_that_overtakes_the_verification_of_another_is_not_kept() -> None:
+    quiteria, later = sign_up("quiteria"), []
+    secret = set_up(quiteria).json()["secret"]
+
+    def overtake() -> None:
+        later.append(set_up(quiteria).json()["secret"])
+
+    with before_call(aws.client("cognito-idp"), "AdminSetUserMFAPreference", overtake):
+        code = {"code": pyotp.TOTP(secret).now()}
+        enabled = api.post("/auth/mfa/verify-setup", code, token=quiteria.token)
+    assert enabled.status_code == 200
+    learner = MfaLearner(quiteria, secret, enabled.json()["backupCodes"])
+    assert verify(learner.session(), learner.code).status_code == 200
+    assert verify(learner.session(), learner.codes[0]).status_code == 200
+
+
+def test_a_set_up_cut_off_after_the_pool_keeps_the_secret_that_was_verified() -> None:
+    rute = sign_up("rute")
+    secret = set_up(rute).json()["secret"]
+
+    def crash() -> None:
+        raise Crash
+
+    with (
+        pytest.raises(Crash),
+        before_call(connection().connection.client, "TransactWriteItems", crash),
+    ):
+        api.post("/auth/mfa/verify-setup", {"code": pyotp.TOTP(secret).now()}, token=rute.token)
+    set_up(rute)
+    session = log_in(rute.email).json()["sessionToken"]
+    body = verify(session, pyotp.TOTP(secret).at(datetime.now(UTC) + timedelta(seconds=30))).json()
+    assert body["user"]["mfaEnabled"] is True
+    stored = Mfa.of(rute.id)
+    assert stored is not None
+    assert stored.secret is not None
+    assert aws.kms_decrypt(stored.secret, owner=rute.id) == secret
 
 
 def test_it_cannot_be_set_up_over_one_that_is_on() -> None:

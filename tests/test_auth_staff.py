@@ -200,6 +200,32 @@ def test_a_shut_that_was_cut_off_before_the_pool_is_completed_when_sent_again(
     assert log_in(urbana.email).status_code == 200
 
 
+def test_a_shut_account_that_is_opened_again_has_none_of_its_old_tokens(admin: Person) -> None:
+    xenia = sign_up("xenia")
+    assert change(xenia, admin, disabled=True).status_code == 200
+    assert change(xenia, admin, disabled=False).status_code == 200
+    assert problem(api.get("/profile", token=xenia.token)) == (401, "NOT_AUTHENTICATED")
+    stale = api.post("/auth/refresh", {"refreshToken": xenia.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+    again = log_in(xenia.email).json()
+    assert api.get("/profile", token=again["accessToken"]).status_code == 200
+
+
+def test_a_shut_that_was_cut_off_before_the_pool_leaves_no_refresh_token_when_opened(
+    admin: Person,
+) -> None:
+    zeno = sign_up("zeno")
+
+    def down() -> None:
+        raise EndpointConnectionError(endpoint_url="https://cognito")
+
+    with before_call(aws.client("cognito-idp"), "AdminDisableUser", down):
+        assert change(zeno, admin, disabled=True).status_code == 503
+    assert change(zeno, admin, disabled=False).status_code == 200
+    stale = api.post("/auth/refresh", {"refreshToken": zeno.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+
+
 def test_nobody_changes_their_own_account_here(admin: Person) -> None:
     for answer in (
         change(admin, admin, groups=[]),

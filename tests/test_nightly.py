@@ -8,8 +8,9 @@ import pytest
 import time_machine
 
 from accounts import tasks as accounts_tasks
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Head, learner_key
-from accounts.services.deletion import UNVERIFIED_FOR, delete_unverified
+from accounts.services.removal import UNVERIFIED_FOR, delete_unverified
 from config import aws
 from config.clock import now
 from learning import tasks
@@ -20,6 +21,12 @@ DAY = timedelta(days=1)
 TASK = "accounts.tasks.delete_unverified_accounts"
 
 
+@pytest.fixture
+def empty_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool knows nobody: what is asked of it is tested against the embedded one."""
+    monkeypatch.setattr(cognito_users, "find_user", lambda _: None)
+
+
 def account_of(caller: Caller) -> Account:
     found = Account.of(caller.id)
     assert found is not None
@@ -27,7 +34,7 @@ def account_of(caller: Caller) -> Account:
 
 
 def test_who_never_verified_is_let_go_after_a_week_and_others_stay(
-    maria: Caller, joao: Caller
+    maria: Caller, joao: Caller, empty_pool: None
 ) -> None:
     Account.at(joao.id).verify_email()
     with time_machine.travel(now() + UNVERIFIED_FOR - DAY):
@@ -40,7 +47,7 @@ def test_who_never_verified_is_let_go_after_a_week_and_others_stay(
     assert not account_of(joao).disabled
 
 
-def test_who_verifies_at_the_last_moment_stays(maria: Caller) -> None:
+def test_who_verifies_at_the_last_moment_stays(maria: Caller, empty_pool: None) -> None:
     seen = account_of(maria)
     Account.at(maria.id).verify_email()
     assert delete_unverified([seen], now=now() + UNVERIFIED_FOR + DAY) == 0

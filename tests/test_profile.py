@@ -159,7 +159,7 @@ def test_a_streak_ends_with_a_day_without_study_on_the_learners_calendar(
     with time_machine.travel(datetime.fromisoformat(now), tick=False):
         found = read_profile(bruno.id, groups=frozenset(), now=datetime.now(UTC))
     assert found is not None
-    assert (found.streak, found.progress.cards_learned) == (streak, 12)
+    assert (found.streak, found.head.cards_learned) == (streak, 12)
 
 
 def test_a_streak_follows_the_learner_to_another_zone_at_once(bruno: Person) -> None:

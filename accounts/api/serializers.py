@@ -162,6 +162,11 @@ class VerifyMfaSerializer(Serializer):
     code = MfaCodeField()
 
 
+class FirstPasswordSerializer(Serializer):
+    session_token = SealedTokenField()
+    new_password = NewPasswordField()
+
+
 class QuietHoursSerializer(Serializer):
     """Local times. They may pass midnight; when they end as they start there are none."""
 

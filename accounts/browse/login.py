@@ -26,16 +26,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import LoginSerializer, VerifyMfaSerializer
+from accounts.api.serializers import FirstPasswordSerializer, LoginSerializer, VerifyMfaSerializer
 from accounts.authentication import caller
 from accounts.browse import guard, sessions
 from accounts.browse.forms import Initial, body, form_errors, inputs
 from accounts.browse.routes import Route, routes
 from accounts.cognito import client as cognito_client
 from accounts.cognito.client import InvalidCode, MfaSessionExpired
-from accounts.cognito.sessions import Challenge
+from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.cognito.users import GOOGLE
-from accounts.services import google, mfa
+from accounts.services import google, mfa, password
 from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn, sign_in
 from config.client_info import client_info_of
@@ -145,7 +145,12 @@ def _enter(request: HttpRequest) -> HttpResponse:
     return start_browser_session(request, signed_in, kept["to"])
 
 
-AUTOCOMPLETE = {"email": "username", "password": "current-password", "code": "one-time-code"}
+AUTOCOMPLETE = {
+    "email": "username",
+    "password": "current-password",
+    "code": "one-time-code",
+    "newPassword": "new-password",
+}
 # The parts of the start page, each with the modules and first words of its routes.
 PARTS: tuple[tuple[str, str, set[str]], ...] = (
     ("People", "accounts.", {"users"}),
@@ -156,31 +161,40 @@ PARTS: tuple[tuple[str, str, set[str]], ...] = (
 
 
 class LoginView(View):
-    """The password, then the second step where there is one."""
+    """The password, in place of a temporary one a new one, then the second step if there is one."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return _form(request, LoginSerializer)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        shape: type[Serializer] = (
-            VerifyMfaSerializer if "sessionToken" in request.POST else LoginSerializer
-        )
+        shape = _shape_of(request)
         at, source = now(), client_info_of(request.META)
         try:
             values = validated_body(shape, body(shape, request.POST))
-            result: SignedIn | Challenge
+            result: SignedIn | Challenge | NewPasswordRequired
             if shape is VerifyMfaSerializer:
                 result = mfa.complete_mfa(**values, source=source, now=at)
+            elif shape is FirstPasswordSerializer:
+                result = password.set_first_password(**values, source=source, now=at)
             else:
                 result = sign_in(**values, source=source, now=at)
+            if isinstance(result, NewPasswordRequired):
+                token = password.first_password_token(result, now=at)
+                return _form(request, FirstPasswordSerializer, token=token)
             if isinstance(result, Challenge):
-                token = mfa.session_token(result, values["email"], now=at)
+                token = mfa.session_token(result, values.get("email"), now=at)
                 return _form(request, VerifyMfaSerializer, token=token)
             return start_browser_session(request, result, redirect_target(request))
         except (Problem, ValidationError) as error:
             problem = as_problem(error)
         again = LoginSerializer if isinstance(problem, MfaSessionExpired) else shape
         return _form(request, again, problem, token=request.POST.get("sessionToken", ""))
+
+
+def _shape_of(request: HttpRequest) -> type[Serializer]:
+    if "sessionToken" not in request.POST:
+        return LoginSerializer
+    return FirstPasswordSerializer if "newPassword" in request.POST else VerifyMfaSerializer
 
 
 def _form(
@@ -206,7 +220,8 @@ def _form(
     context: dict[str, Any] = {
         "form": form,
         "google": is_offered(request),
-        "token": token if shape is VerifyMfaSerializer else "",
+        "token": "" if shape is LoginSerializer else token,
+        "temporary": shape is FirstPasswordSerializer,
         "next": redirect_target(request),
     }
     response = render(

@@ -18,6 +18,7 @@ from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
+    InvalidCode,
     InvalidCredentials,
     InvalidMfaCode,
     MfaCodeUsed,
@@ -113,6 +114,14 @@ def enable(
 ) -> list[str]:
     """Turns the second step on by the app's first code; returns the backup codes.
 
+    The secret that is verified is the secret that is kept, however many are being set up at once:
+
+    1. The code fits the secret that we have. 2. Secret and backup codes are kept; as the account
+    does not say so yet, nobody asks for them. 3. The pool verifies the code with the secret it has.
+    4. The account says that the second step is on, if the secret of 2 is still the one. Cut off
+    after 3: the pool asks for a code at the next sign-in, and the account follows
+    (`sessions.complete_sign_in`), with the secret of 2.
+
     Raises MfaAlreadyEnabled, MfaNotEnabled before `set_up`, InvalidCode, PasswordSignInNeeded,
     TooManyRequests.
     """
@@ -122,15 +131,17 @@ def enable(
     if stored is None or stored.pending is None:
         raise MfaNotEnabled("Ask for a secret first")
     hit("mfa_account", learner_id, now=now)
+    secret = aws.kms_decrypt(stored.pending, owner=learner_id)
+    if not _totp(secret).verify(code, for_time=now, valid_window=1):
+        raise InvalidCode
+    kept, codes = stored.pending, _new_backup_codes()
+    try:
+        stored.try_pending(kept, {fingerprint(CODES, code) for code in codes})
+    except ConditionFailed as error:
+        raise InvalidCode from error
     cognito_users.verify_totp_secret(access_token, code)
     cognito_users.set_mfa(account.user_name, enabled=True)
-    codes = _new_backup_codes()
-    actions = [
-        Mfa.secret.set(stored.pending),
-        Mfa.pending.remove(),
-        Mfa.unused.set({fingerprint(CODES, code) for code in codes}),
-    ]
-    write = Update(stored, actions, Mfa.pending == stored.pending)
+    write = Update(Mfa.at(learner_id), [Mfa.pending.remove()], Mfa.secret == kept)
     try:
         _set_enabled(account, write, "mfa_enabled", source, now, on=True)
     except ConditionFailed as error:  # at this moment, by another request
@@ -184,17 +195,18 @@ def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -
     return codes
 
 
-def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
+def session_token(challenge: Challenge, email: str | None, *, now: datetime) -> str:
     """The challenge as a text that only we can read: it stands for the right password."""
-    address = Address.of(email)
-    if address is None or address.learner_id is None:
+    address = Address.of(email) if email else None
+    learner_id = (address and address.learner_id) or cognito_users.find_sub(challenge.username)
+    if learner_id is None:
         raise InvalidCredentials
     values = {
         "id": secrets.token_hex(8),
-        "learner": address.learner_id,
+        "learner": learner_id,
         "username": challenge.username,
         "session": challenge.session,
-        "begun_at": now.timestamp(),
+        "begun_at": challenge.begun_at,
     }
     return seal(SESSION, values, until=now + SESSION_LASTS)
 
@@ -213,7 +225,7 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
     attempts = Attempts.at("mfa", learner_id)
     session = f"session_{sealed['id']}"
     hit_counters(attempts, {session: "mfa_session", "all": "mfa_account"}, now=now)
-    challenge = Challenge(sealed["username"], sealed["session"])
+    challenge = Challenge(sealed["username"], sealed["session"], sealed.get("begun_at", 0.0))
     try:
         if code.isdigit():
             tokens = _answer_by_app(learner_id, challenge, code, now)
@@ -227,7 +239,7 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
         raise
     attempts.refund("all", forget=session)
     return complete_sign_in(
-        tokens, source=source, now=now, by_mfa=True, begun_at=sealed.get("begun_at", 0.0)
+        tokens, source=source, now=now, by_mfa=True, begun_at=challenge.begun_at
     )
 
 

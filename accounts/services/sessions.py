@@ -19,15 +19,29 @@ from accounts.cognito.client import (
     MfaSessionExpired,
     RefreshTokenReused,
 )
-from accounts.cognito.sessions import Challenge, Tokens
+from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt
 from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
+from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile
+from accounts.services.unfinished import (
+    account_at,
+    complete,
+    complete_password_change,
+    complete_proof,
+    user_name_of,
+)
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
-from config.problems import NotFound, PermissionDenied, Problem, ValidationFailed
+from config.problems import (
+    NotFound,
+    PermissionDenied,
+    Problem,
+    ServiceUnavailable,
+    ValidationFailed,
+)
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Put, Write, transact
 
@@ -42,25 +56,32 @@ class SignedIn:
 
 def sign_in(
     *, email: str, password: str, source: ClientInfo, now: datetime
-) -> SignedIn | Challenge:
+) -> SignedIn | Challenge | NewPasswordRequired:
     """Checks address and password.
 
     Raises InvalidCredentials, EmailNotVerified, PasswordResetRequired; TooManyRequests after too
     many failures, whatever the password.
     """
     result = check_password(email, password, source=source, now=now)
-    if isinstance(result, Challenge):
+    if not isinstance(result, Tokens):
         return result
     return complete_sign_in(result, source=source, now=now, by_mfa=False)
 
 
 def check_password(
-    email: str, password: str, *, source: ClientInfo, now: datetime
-) -> Tokens | Challenge:
-    """Whether this is the password, within the limits on guessing. Raises as `sign_in`."""
+    email: str, password: str, *, source: ClientInfo, now: datetime, username: str | None = None
+) -> Tokens | Challenge | NewPasswordRequired:
+    """Whether this is the password, within the limits on guessing. Raises as `sign_in`.
+
+    `username` is what the pool calls the account, where one is meant.
+    """
     attempt = LoginAttempt.begin(email, source, now=now)
     try:
-        result = cognito_sessions.sign_in(username=email, password=password)
+        if username is None:
+            account = account_at(email, now=now)
+            wait_until_valid(account)
+            username = user_name_of(account, email)
+        result = cognito_sessions.sign_in(username=username, password=password)
     except InvalidCredentials:
         attempt.failed()
         _record_failure(attempt, email, source, now)
@@ -97,17 +118,18 @@ def complete_sign_in(
     """
     claims = unverified_claims(tokens.access_token)  # straight from the pool
     learner = read_profile(claims.sub, groups=claims.groups, now=now)
+    if learner is None and adopt(claims.sub, source=source, now=now):
+        learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
+        raise InvalidCredentials
+    if complete_password_change(learner.account, now=now):
+        raise ServiceUnavailable("A change of the password was cut off: sign in again")
+    if complete_proof(learner.account, now=now):  # by somebody else, at this moment
         raise InvalidCredentials
     if begun_at is not None and begun_at < learner.account.tokens_valid_after:
         if tokens.refresh_token is not None:
             cognito_sessions.revoke(tokens.refresh_token)
         raise MfaSessionExpired
-    if not learner.account.email_verified:  # the pool lets in no one who is not
-        try:
-            learner.account.verify_email()
-        except ConditionFailed as error:
-            raise InvalidCredentials from error
     if by_mfa not in (None, learner.account.mfa_enabled):
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
     tokens = _refreshed_if_void(tokens, tokens.refresh_token, learner.account)
@@ -140,9 +162,15 @@ def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Accou
         return tokens
     if refresh_token is None:
         raise InvalidCredentials
-    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
+    wait_until_valid(account)
     younger = cognito_sessions.refresh(refresh_token)
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
+
+
+def wait_until_valid(account: Account | None) -> None:
+    """Waits for the end of the second in which all that had begun before was voided."""
+    if account is not None:
+        time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
 
 
 def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
@@ -159,6 +187,8 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     claims = unverified_claims(tokens.access_token)
     account = Account.of(claims.sub)
     if account is not None:
+        if complete_password_change(account, now=now):
+            raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
     writes = list(_use_writes(tokens, claims, source, now))
     try:
@@ -246,13 +276,16 @@ def reauthenticate(
     account = Account.of(learner.id)
     if account is None:
         raise InvalidCredentials
+    complete(account, now=now)
     if account.federated_name:
         if now.timestamp() - learner.authenticated_at > FRESH_S:
             raise FreshSignInNeeded
         return account
     if password is None:
         raise ValidationFailed.of("password", "required", "Give your password.")
-    result = check_password(account.email, password, source=source, now=now)
+    result = check_password(
+        account.email, password, source=source, now=now, username=account.learner_id
+    )
     if isinstance(result, Tokens) and result.refresh_token is not None:
         cognito_sessions.revoke(result.refresh_token)  # nobody will use this session
     return account
