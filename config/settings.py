@@ -191,6 +191,8 @@ LIMITS = {
     "login_source": (100, 900),  # wrong passwords from one source for any accounts
     "mfa_session": (5, 900),  # wrong codes in one sign-in
     "mfa_account": (20, 900),  # … in any sign-ins of one account
+    "mfa_setup": (10, 3600),  # secrets made for one account
+    "refresh_source": (30, 900),  # refresh tokens from one source that nobody was given
     "sign_up_source": (30, 3600),
     "sign_up_address": (10, 3600),  # mails to one address
     "verify_email": (30, 3600),  # guesses at one mailed code

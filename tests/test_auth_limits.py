@@ -267,6 +267,23 @@ def test_sign_ups_from_one_source_have_a_limit(settings: Any) -> None:
     assert post_sign_up(new_email("olga")).status_code == 201
 
 
+def test_secrets_of_a_second_step_are_made_ten_times_an_hour() -> None:
+    ines = sign_up("ines")
+    password = {"password": PASSWORD}
+    answers = [api.post("/auth/mfa/setup", password, token=ines.token) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+
+
+def test_refresh_tokens_that_nobody_was_given_have_a_limit_and_others_none() -> None:
+    here, luis = new_ip(), sign_up("luis")
+    for number in range(30):
+        garbage = {"refreshToken": f"garbage-{number}"}
+        assert problem(api.post("/auth/refresh", garbage, ip=here))[0] == 401
+    assert problem(api.post("/auth/refresh", garbage, ip=here)) == LOCKED
+    good = {"refreshToken": luis.refresh_token}
+    assert api.post("/auth/refresh", good, ip=here).status_code == 200
+
+
 def test_codes_and_mails_have_limits_that_tell_nothing_of_the_address() -> None:
     waiting = new_email("mateus")
     assert post_sign_up(waiting).status_code == 201

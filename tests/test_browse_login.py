@@ -149,6 +149,37 @@ def _signed_out(second_step: Any, browser: Browser) -> Any:
     return second_step()
 
 
+def test_a_form_whose_session_has_ended_is_given_back_after_the_sign_in() -> None:
+    person, browser = staff("olavo"), Browser()
+    enter(browser, person.email)
+    form = browser.form("/browse/decks", sends="name")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    sent = browser.send(form, name="Verbos <irregulares>")
+    assert sent.status_code == 307
+    csrf = {"csrfmiddlewaretoken": form.values["csrfmiddlewaretoken"]}
+    login = browser.client.post(sent.headers["Location"], form.values | {"name": "Verbos"} | csrf)
+    wrong = browser.send(browser.form_of(login, sends="kept"), email=person.email, password="no")
+    assert wrong.status_code == 401
+    back = browser.send(browser.form_of(wrong, sends="kept"), email=person.email, password=PASSWORD)
+    assert back.status_code == 200
+    made = browser.send(browser.form_of(back, sends="name"))
+    assert made.status_code == 303
+    assert "Verbos" in text(browser.get(made.headers["Location"]))
+
+
+def test_no_password_is_kept_with_a_form(rita: Person) -> None:
+    browser = Browser()
+    enter(browser, rita.email)
+    form = browser.form("/browse/auth/mfa/disable", sends="password")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    sent = browser.send(form, password="a-secret-of-hers")
+    login = browser.client.post(
+        sent.headers["Location"], form.values | {"password": "a-secret-of-hers"}
+    )
+    assert "_method" in text(login)
+    assert "a-secret-of-hers" not in text(login)
+
+
 def test_signing_in_anew_ends_the_session_before(rita: Person) -> None:
     browser = Browser()
     enter(browser, rita.email)

@@ -78,7 +78,7 @@ class SetupView(View):
 
         It may be asked for again until `/auth/mfa/verify-setup` has taken a code of it.
         """
-        setup = mfa.set_up(_proved(request)["account"], raw_token(request))
+        setup = mfa.set_up(_proved(request)["account"], raw_token(request), now=now())
         return Response(
             {"secret": setup.secret, "qrCode": setup.qr_code, "otpauthUri": setup.otpauth_uri}
         )

@@ -112,8 +112,10 @@ class BrowserAuthentication(BearerAuthentication):
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:
+    """Leads to the login page, with the form that was sent (307): it is given back there."""
     query = urlencode({"next": request.get_full_path()})
-    response = HttpResponseRedirect(f"{reverse('browse-login')}?{query}")
+    status = 307 if request.method == "POST" else 302
+    response = HttpResponseRedirect(f"{reverse('browse-login')}?{query}", status=status)
     if cookie_name() in request.COOKIES:
         clear_session_cookie(response, request)
     return response

@@ -4,6 +4,8 @@ With Google one goes to the pool's hosted UI and back. State, verifier and the p
 wanted wait in a sealed cookie meanwhile.
 """
 
+import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.csrf import rotate_token
 from django.shortcuts import render
 from django.urls import reverse
@@ -56,6 +58,29 @@ def redirect_target(request: HttpRequest) -> str:
     return reverse("browse-start")
 
 
+KEPT = "kept"  # the hidden field with the form that was sent after its session had ended
+SECRETS = ("password", "code", "token")
+
+
+def _keep_form(sent: QueryDict) -> str:
+    """The fields of a form as JSON, without its secrets and its CSRF token."""
+    fields = [(name, value) for name, values in sent.lists() for value in values]
+    return json.dumps([field for field in fields if not _has_secret(*field)])
+
+
+def _has_secret(name: str, value: str) -> bool:
+    in_json = re.search(r'(?i)"[a-z]*(?:password|code|token)"\s*:', value)
+    return bool(in_json) or any(secret in name.lower() for secret in SECRETS)
+
+
+def _kept_fields(kept: str) -> list[tuple[str, str]]:
+    """The fields of a form that was kept; none if it is not one."""
+    try:
+        return [(str(name), str(value)) for name, value in json.loads(kept)]
+    except (ValueError, TypeError):
+        return []
+
+
 def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) -> HttpResponse:
     """Opens a session for the person who has just signed in, in place of the browser's old one.
 
@@ -65,7 +90,12 @@ def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) ->
     cookie = sessions.begin(signed_in, now=at)
     sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=at)
     rotate_token(request)
-    response = HttpResponseRedirect(to, status=303)
+    kept = _kept_fields(request.POST.get(KEPT, ""))
+    response = (
+        render(request, "browse/kept.html", {"fields": kept, "action": to})
+        if kept
+        else HttpResponseRedirect(to, status=303)
+    )
     guard.set_session_cookie(response, request, cookie)
     return response
 
@@ -167,6 +197,8 @@ class LoginView(View):
         return _form(request, LoginSerializer)
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        if guard.METHOD in request.POST:
+            return _form(request, LoginSerializer, kept=_keep_form(request.POST))
         shape = _shape_of(request)
         at, source = now(), client_info_of(request.META)
         try:
@@ -203,6 +235,7 @@ def _form(
     problem: Problem | None = None,
     *,
     token: str = "",
+    kept: str = "",
 ) -> HttpResponse:
     errors = problem.body().get("errors", []) if problem else []
     sent = request.POST if problem and shape is LoginSerializer else None
@@ -223,6 +256,7 @@ def _form(
         "token": "" if shape is LoginSerializer else token,
         "temporary": shape is FirstPasswordSerializer,
         "next": redirect_target(request),
+        "kept": kept or request.POST.get(KEPT, ""),
     }
     response = render(
         request, "browse/login.html", context, status=problem.status if problem else 200

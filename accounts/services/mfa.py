@@ -65,15 +65,16 @@ class Setup:
     qr_code: str
 
 
-def set_up(account: Account, access_token: str) -> Setup:
+def set_up(account: Account, access_token: str, *, now: datetime) -> Setup:
     """A fresh secret for a learner who has proved who they are: whoever has an access token alone
     could shut the owner out by it. It may be asked for again until `enable` has verified one.
 
-    Raises MfaAlreadyEnabled, PasswordSignInNeeded.
+    Raises MfaAlreadyEnabled, PasswordSignInNeeded, TooManyRequests.
     """
     learner_id = account.learner_id
     if account.mfa_enabled:
         raise MfaAlreadyEnabled
+    hit("mfa_setup", learner_id, now=now)
     secret = cognito_users.new_totp_secret(access_token)
     Mfa.at(learner_id).prepare(aws.kms_encrypt(secret, owner=learner_id))
     uri = _totp(secret).provisioning_uri(name=account.email, issuer_name="Parley")

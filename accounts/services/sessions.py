@@ -21,7 +21,7 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
-from accounts.limits import LoginAttempt
+from accounts.limits import LoginAttempt, hit
 from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
 from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile
@@ -177,8 +177,11 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
     A rotated token that comes again may have been stolen: its session ends (RFC 9700, 4.14.2), and
-    no other, as an answer lost on a phone's way looks the same. Raises InvalidRefreshToken.
+    no other, as an answer lost on a phone's way looks the same. Tokens that we never issued are
+    counted. Raises InvalidRefreshToken, TooManyRequests.
     """
+    if IssuedToken.of(refresh_token) is None:
+        hit("refresh_source", source.network, now=now)
     try:
         tokens = cognito_sessions.refresh(refresh_token)
     except RefreshTokenReused:
