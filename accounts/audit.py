@@ -1,4 +1,4 @@
-"""The trail of what happened to an account, and of what staff did to what is not theirs."""
+"""Audit trail of accounts and of staff actions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,7 @@ Action = Literal[
     "backup_codes_renewed",
     "password_changed",
     "password_reset",
+    "password_change_cut_off",
     "email_change_requested",
     "email_changed",
     "google_linked",
@@ -44,7 +45,7 @@ Action = Literal[
 
 @dataclass(frozen=True)
 class StaffMember:
-    """One of our people at work, and where from."""
+    """A member of staff at work, and the source of the request."""
 
     id: str
     source: ClientInfo
@@ -53,7 +54,7 @@ class StaffMember:
 def record(
     learner_id: str, action: Action, source: ClientInfo, *, now: datetime, actor: str = ""
 ) -> None:
-    """Adds a line to a learner's trail; `actor` is who did it, if it was not the learner."""
+    """Adds a line to a learner's trail; `actor` is the member of staff who did it, if any."""
     Activity.new(learner_id, action, source, now=now, actor=actor).put()
 
 

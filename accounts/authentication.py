@@ -43,20 +43,20 @@ def staff_member(request: Request) -> "StaffMember":
 
 def raw_token(request: Request) -> str:
     """The access token of the request."""
-    return str(request.META["HTTP_AUTHORIZATION"]).partition(" ")[2]
+    return str(request.auth)
 
 
 class BearerAuthentication(BaseAuthentication):
     """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
 
-    def authenticate(self, request: Request) -> "tuple[Learner, None] | None":
+    def authenticate(self, request: Request) -> "tuple[Learner, str] | None":
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         token = bearer(header)
         from accounts.bearer import authenticate  # DRF loads this class with any view, /health too
 
-        return authenticate(token), None
+        return authenticate(token), token
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER

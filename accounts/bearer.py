@@ -1,4 +1,4 @@
-"""Whom a verified access token lets in: the learner, unless their account bars it."""
+"""Authenticates a learner by an access token, unless their account bars it."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from accounts.verification import verify_access_token
 
 @dataclass(frozen=True)
 class Learner:
-    """Who is calling. `id` is Cognito's `sub`; instants are epoch seconds."""
+    """The caller. `id` is Cognito's `sub`; instants are epoch seconds."""
 
     id: str
     groups: frozenset[str]
@@ -67,6 +67,7 @@ def _is_refused(account: Account | None, claims: Claims) -> bool:
     return (
         account is None
         or account.disabled
+        or bool(account.cut_off_password_changes(time.time()))
         or claims.issued_at < account.tokens_valid_after
         or account.is_session_ended(claims.session)
     )

@@ -15,6 +15,11 @@ NOTICES = {
         "Your password was changed",
         "The password of your Parley account was changed, and all sessions were ended",
     ),
+    "password_change_cut_off": (
+        "All your sessions were ended",
+        "A change of the password of your Parley account was cut off: the old or the new one is "
+        "in force, and all sessions were ended",
+    ),
     "mfa_enabled": (
         "Two-step sign-in is on",
         "Your Parley account now asks for a code from your authenticator app",
@@ -40,9 +45,9 @@ NOTICES = {
         "Your Parley account has new backup codes; the old ones are void",
     ),
     "refresh_token_reused": (
-        "All your sessions were ended",
-        "A sign-in of your Parley account was renewed with an old token, as a thief would; "
-        "sign in again",
+        "A session was ended",
+        "A sign-in of your Parley account was renewed with an old token, as a thief would, and was "
+        "ended; your other sessions go on",
     ),
     "email_changing": (
         "Your address is being changed",

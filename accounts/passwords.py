@@ -5,6 +5,7 @@ the context. Cognito's own policy asks for the length alone.
 """
 
 import gzip
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,15 @@ def common() -> frozenset[str]:
     path = Path(django.__file__).parent / "contrib" / "auth" / "common-passwords.txt.gz"
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return frozenset(line.strip() for line in lines)
+
+
+def normalized(password: str) -> str:
+    """The password in Unicode's form NFKC (NIST SP 800-63B; ADR 5).
+
+    Keyboards write the same letters in different forms: `é` as one character or two, digits of
+    full or half width. What is chosen on one of them is typed on another.
+    """
+    return unicodedata.normalize("NFKC", password)
 
 
 def weakness(password: str, *, words: Iterable[str]) -> str | None:

@@ -1,11 +1,48 @@
-"""What runs by the clock (entry points of scheduled events)."""
+"""What runs by the clock (entry points of scheduled events), and how it visits all accounts."""
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from accounts.all_accounts import for_each_account
-from accounts.services.deletion import delete_unverified, resume_deletions
+from accounts.models import Account
+from accounts.services.removal import delete_unverified, resume_deletions
+from config import aws
 from config.clock import now
+from config.store.items import Raw
+
+log = logging.getLogger("parley.accounts")
+
+PAGE = 100
+WITHIN_S = 40  # the function has a minute
+
+
+def for_each_account(
+    visit: Callable[[Sequence[Account]], int],
+    *,
+    task: str,
+    start: Raw | None = None,
+    generation: int = 0,
+) -> int:
+    """Visits every account, in the order of their addresses; returns the sum of what visits say.
+
+    Reads one query of 100 a page. When time is up, `task` goes on in another invocation, with the
+    place as `start` and the invocations so far as `generation` in its event.
+    """
+    done, began = 0, time.monotonic()
+    while True:
+        page = Account.by_email("", limit=PAGE, start=start)
+        done += visit(page.items)
+        start = page.next_key
+        if start is None:
+            return done
+        if time.monotonic() - began <= WITHIN_S:
+            continue
+        if generation >= aws.LONGEST_CHAIN:
+            log.error("a round over the accounts does not end", extra={"fields": {"task": task}})
+            return done
+        if aws.invoke_async(task, start=start, generation=generation + 1):
+            return done
 
 
 def sweep_accounts(_event: Any, _context: Any) -> int:

@@ -1,4 +1,4 @@
-"""Access tokens: what makes one ours (RFC 8725, JWT best current practices; AWS, "Verifying JWTs").
+"""Verifies access tokens (RFC 8725, JWT best current practices; AWS, "Verifying JWTs").
 
 python-jose checks the signature alone, with one key and one algorithm chosen by us. Its own
 choices are not relied on: it lets a missing `exp` pass, ignores `crit`, takes any key of a set
@@ -33,7 +33,7 @@ class InvalidToken(NotAuthenticated):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified access token says: instants are epoch seconds, groups are of ROLES.
+    """Claims of a verified access token: instants are epoch seconds, groups are of ROLES.
 
     `session` is what all tokens of one sign-in share, Cognito's `origin_jti`.
     """
@@ -94,6 +94,7 @@ class KeySet:
 def bearer(header: str) -> str:
     """The token of an `Authorization` header (RFC 6750). Raises InvalidToken."""
     scheme, _, token = header.partition(" ")
+    token = token.lstrip(" ")  # RFC 9110, 11.4: one space or more
     if scheme.lower() != "bearer" or not token or not token.isascii():
         raise InvalidToken
     return token
@@ -116,7 +117,7 @@ def verify(
 
 @dataclass(frozen=True)
 class Identity:
-    """Who an id token says that somebody is. `google_id` is None for users of the pool alone.
+    """The person named by an id token. `google_id` is None for users of the pool alone.
 
     `email` and `email_verified` are Google's word, never that of the pool.
     """
@@ -178,7 +179,7 @@ def google_id_of(claims: Mapping[str, Any]) -> str | None:
 
 
 def _verified_content(token: str, keys: KeySet) -> dict[str, Any]:
-    """The content of a token that one of the keys has signed as we want it."""
+    """The content of a token that one of the keys has signed with our algorithm."""
     if len(token) > MAX_LENGTH or token.count(".") != 2:
         raise InvalidToken
     header = _object(token.partition(".")[0])

@@ -10,7 +10,13 @@ from accounts.api.mfa import BackupCodesView, DisableView, SetupView, VerifySetu
 from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetRequestView
 from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
-from accounts.api.sessions import LoginView, LogoutEverywhereView, LogoutView, RefreshView
+from accounts.api.sessions import (
+    FirstPasswordView,
+    LoginView,
+    LogoutEverywhereView,
+    LogoutView,
+    RefreshView,
+)
 from accounts.api.users import UserViewSet
 
 router = SimpleRouter(trailing_slash=False)
@@ -22,6 +28,7 @@ urlpatterns = [
     path("auth/verify-email", VerifyEmailView.as_view()),
     path("auth/verify-email/resend", ResendView.as_view()),
     path("auth/login", LoginView.as_view()),
+    path("auth/login/new-password", FirstPasswordView.as_view()),
     path("auth/refresh", RefreshView.as_view()),
     path("auth/logout", LogoutView.as_view()),
     path("auth/logout-everywhere", LogoutEverywhereView.as_view()),

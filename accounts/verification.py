@@ -1,12 +1,16 @@
-"""The pool's keys, and access tokens verified with them. Loads neither Django nor AWS's clients."""
+"""Access tokens verified with the pool's keys, also for API Gateway, before Django runs.
+
+Loads neither Django nor AWS's clients.
+"""
 
 import json
 import time
+from collections.abc import Mapping
 from functools import cache
 from http.client import HTTPException
 from typing import Any
 
-from accounts.tokens import Claims, KeySet, verify
+from accounts.tokens import Claims, InvalidToken, KeySet, bearer, verify
 from config import https
 from config.problems import ServiceUnavailable
 from config.stack import stack
@@ -47,3 +51,28 @@ def verify_access_token(token: str) -> Claims:
     return verify(
         token, key_set(), issuer=where.issuer, client_ids=(where.client_id,), now=time.time()
     )
+
+
+def authorize(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """Answers API Gateway whether a token opens the paths of the API's stage (Lambda authorizer).
+
+    Django verifies the token again by itself, and whether the account bars it: no table is read
+    here.
+
+    API Gateway keeps the answer for the token and asks it about the paths that come next, so it
+    names more than `methodArn`, and nothing of other stages and APIs. A bad token is denied rather
+    than raised about: denials are kept too, and are no error of the function's. Raises
+    ServiceUnavailable when the pool's keys cannot be read.
+    """
+    try:
+        who, effect = verify_access_token(bearer(event["authorizationToken"])).sub, "Allow"
+    except InvalidToken:
+        who, effect = "nobody", "Deny"
+    api, stage, *_ = event["methodArn"].split("/")
+    statement = {
+        "Effect": effect,
+        "Action": "execute-api:Invoke",
+        "Resource": f"{api}/{stage}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    return {"principalId": who, "policyDocument": policy}

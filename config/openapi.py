@@ -25,7 +25,8 @@ from config.serializers import ProblemSerializer, Serializer
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
 
-**Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code, `/auth/login`. Send the
+**Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code and the sign-up's
+`verificationToken` (without it the password has to be set anew), `/auth/login`. Send the
 `accessToken` as `Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh

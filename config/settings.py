@@ -80,7 +80,7 @@ SILENCED_SYSTEM_CHECKS = [
 X_FRAME_OPTIONS = "DENY"
 
 # Only `/browse/` has forms and cookies; no script reads them.
-CSRF_COOKIE_NAME = "parley-csrf"
+CSRF_COOKIE_NAME = "parley-csrf" if STAGE == "local" else "__Secure-parley-csrf"
 CSRF_COOKIE_AGE = None  # until the browser is closed
 CSRF_COOKIE_SECURE = STAGE != "local"
 CSRF_COOKIE_HTTPONLY = True
@@ -195,11 +195,17 @@ LIMITS = {
     "login_source": (100, 900),  # wrong passwords from one source for any accounts
     "mfa_session": (5, 900),  # wrong codes in one sign-in
     "mfa_account": (20, 900),  # … in any sign-ins of one account
+    "mfa_setup": (10, 3600),  # secrets made for one account
+    "refresh_source": (30, 900),  # refresh tokens from one source that nobody was given
     "sign_up_source": (30, 3600),
-    "verify_email": (15, 3600),  # codes tried for one address
+    "sign_up_address": (10, 3600),  # mails to one address
+    "verify_email": (30, 3600),  # guesses at one mailed code
+    "verify_email_here": (5, 3600),  # … from one source
     "resend_code": (5, 3600),  # mails to one address
     "reset_request": (3, 3600),  # mails to one address
-    "reset_confirm": (15, 3600),  # codes tried for one address
+    "reset_request_here": (3, 3600),  # … from one source
+    "reset_confirm": (30, 3600),  # guesses at one mailed code
+    "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
     "mail_source": (60, 3600),  # mails and codes from one source

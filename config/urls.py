@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.urls import URLResolver, path
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, path
 from django.urls.resolvers import RoutePattern
 
 from config.health import HealthView, ReadyView
@@ -24,7 +25,7 @@ def lazy_include(urlconf: str, *words: str) -> URLResolver:
     return URLResolver(_FirstSegmentPattern(words), urlconf)
 
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("health/ready", ReadyView.as_view()),
     lazy_include("config.documentation", "schema", "docs", "redoc"),
@@ -42,7 +43,7 @@ urlpatterns = [
         "statistics",
     ),
     lazy_include("accounts.browse.urls", "browse"),
-    lazy_include("accounts.front.urls", "", "mails"),
+    lazy_include("accounts.front", ""),
     lazy_include(
         "reminders.urls",
         "calendar",
@@ -53,6 +54,9 @@ urlpatterns = [
         "unsubscribe",
     ),
 ]
+
+if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports
+    urlpatterns.append(lazy_include("config.ops.mail_pages", "mails"))
 
 handler400 = "config.http.bad_request"
 handler404 = "config.http.not_found"

@@ -141,11 +141,12 @@ def api(place: release.Environment) -> Api:
 def ana(api: Api) -> Learner:
     email = new_email("ana")
     person = {"email": email, "password": PASSWORD, "firstName": "Ana", "lastName": "Sousa"}
-    learner_id = api.post("/auth/signup", person, status=201)["userId"]
+    signed_up = api.post("/auth/signup", person, status=201)
     code = [mail.code for mail in api.mails(email) if mail.code][-1]
-    api.post("/auth/verify-email", {"email": email, "code": code})
+    proof = {"code": code, "verificationToken": signed_up["verificationToken"]}
+    api.post("/auth/verify-email", {"email": email, **proof})
     token = api.post("/auth/login", {"email": email, "password": PASSWORD})["accessToken"]
-    return Learner(learner_id, email, token)
+    return Learner(signed_up["userId"], email, token)
 
 
 @pytest.fixture(scope="session")

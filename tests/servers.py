@@ -18,7 +18,7 @@ import pytest
 
 from accounts import verification
 from accounts.cognito import sessions
-from accounts.services import deletion
+from accounts.services import removal
 from config import aws, http, stack
 from config.ops import cloudformation, local_aws
 from config.store import connection, items
@@ -60,7 +60,7 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
     for module in (aws, connection, sessions):
         patch.setattr(module, "READ_TIMEOUT_S", PATIENCE_S)
     patch.setattr(verification, "KEYS_TIMEOUT_S", PATIENCE_S)
-    for module in (deletion, imports):
+    for module in (removal, imports):
         patch.setattr(module, "WITHIN_S", PATIENCE_S)
     patch.setattr(http, "ANSWER_WITHIN_S", 4 * PATIENCE_S)
 

@@ -171,7 +171,7 @@ class TestAnExport:
         make_cards(edna, 2)
         make_all_else(edna)
         make_cards(other, 1, "gato")
-        api.post("/auth/mfa/setup", token=edna.token)
+        api.post("/auth/mfa/setup", {"password": PASSWORD}, token=edna.token)
         answer = api.get("/profile/export", token=edna.token)
         assert answer.status_code == 200
         body = answer.json()

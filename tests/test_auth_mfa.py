@@ -1,6 +1,7 @@
 """The second step: set up, asked for, replaced by a backup code, turned off."""
 
 import base64
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.models import Account, Mfa
 from config import aws
+from config.store.connection import connection
 from tests.accounts_helpers import (
     PASSWORD,
     Api,
@@ -25,11 +27,13 @@ from tests.accounts_helpers import (
     api,
     before_call,
     log_in,
+    mailed_code,
     new_ip,
     problem,
     sign_up,
     subjects_mailed,
 )
+from tests.crashes import Crash
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -56,7 +60,7 @@ class MfaLearner:
 
 
 def set_up(person: Person) -> Any:
-    return api.post("/auth/mfa/setup", token=person.token)
+    return api.post("/auth/mfa/setup", {"password": person.password}, token=person.token)
 
 
 def enable_mfa(person: Person) -> MfaLearner:
@@ -88,6 +92,21 @@ def test_a_secret_comes_as_text_uri_and_picture() -> None:
     assert set_up(vera).json()["secret"] != body["secret"]
 
 
+def test_a_stolen_access_token_alone_sets_nothing_up_and_wrong_passwords_count() -> None:
+    sara, here = sign_up("sara"), new_ip()
+    without = api.post("/auth/mfa/setup", {}, token=sara.token)
+    assert problem(without) == (400, "VALIDATION_ERROR")
+    assert without.json()["errors"][0]["field"] == "password"
+    for _ in range(5):
+        wrong = {"password": "not-the-password"}
+        answer = api.post("/auth/mfa/setup", wrong, token=sara.token, ip=here)
+        assert problem(answer) == (401, "INVALID_CREDENTIALS")
+    right = {"password": PASSWORD}
+    locked = api.post("/auth/mfa/setup", right, token=sara.token, ip=here)
+    assert problem(locked) == (429, "TOO_MANY_REQUESTS")
+    assert set_up(sara).status_code == 200
+
+
 def test_a_sign_in_asks_for_the_code_and_then_opens() -> None:
     diogo = enable_mfa(sign_up("diogo"))
     answer = log_in(diogo.person.email)
@@ -98,6 +117,26 @@ def test_a_sign_in_asks_for_the_code_and_then_opens() -> None:
     assert opened.json()["user"]["mfaEnabled"] is True
     assert api.get("/profile", token=opened.json()["accessToken"]).status_code == 200
     assert "Two-step sign-in is on" in subjects_mailed(diogo.person.email)
+
+
+def test_a_sign_in_begun_with_an_old_password_does_not_complete() -> None:
+    aida = enable_mfa(sign_up("aida"))
+    session = aida.session()
+    api.post("/auth/password/reset-request", {"email": aida.person.email})
+    reset = {"email": aida.person.email, "newPassword": "garca-3-ver"}
+    code = mailed_code(aida.person.email)
+    assert api.post("/auth/password/reset-confirm", reset | {"code": code}).status_code == 200
+    assert problem(verify(session, aida.code)) == (401, "MFA_SESSION_EXPIRED")
+    assert problem(verify(session, aida.codes[0])) == (401, "MFA_SESSION_EXPIRED")
+
+
+def test_a_sign_in_begun_before_all_sessions_were_ended_does_not_complete() -> None:
+    bruno = enable_mfa(sign_up("bruno"))
+    session = bruno.session()
+    assert api.post("/auth/logout-everywhere", token=bruno.person.token).status_code == 204
+    assert problem(verify(session, bruno.code)) == (401, "MFA_SESSION_EXPIRED")
+    time.sleep(1)  # tokens are voided by whole seconds
+    assert verify(bruno.session(), bruno.codes[0]).status_code == 200
 
 
 def test_a_code_works_once_even_in_another_sign_in() -> None:
@@ -119,6 +158,64 @@ def test_a_wrong_first_code_does_not_turn_it_on() -> None:
     assert "accessToken" in log_in(otto.email).json()
 
 
+def test_of_two_set_ups_at_once_the_secret_that_is_verified_is_kept() -> None:
+    paulo, begun = sign_up("paulo"), []
+
+    def overtake() -> None:
+        if not begun:
+            begun.append("")
+            begun[0] = set_up(paulo).json()["secret"]
+
+    with before_call(aws.client("kms"), "Encrypt", overtake):
+        late = set_up(paulo).json()["secret"]
+    assert late != begun[0]
+    for secret in (begun[0], late):  # the pool has the first of them, the table the other
+        code = {"code": pyotp.TOTP(secret).now()}
+        refused = api.post("/auth/mfa/verify-setup", code, token=paulo.token)
+        assert problem(refused) == (400, "INVALID_CODE")
+    assert "accessToken" in log_in(paulo.email).json()
+    learner = enable_mfa(paulo)
+    assert verify(learner.session(), learner.codes[0]).status_code == 200
+
+
+def test_a_secret_that_overtakes_the_verification_of_another_is_not_kept() -> None:
+    quiteria, later = sign_up("quiteria"), []
+    secret = set_up(quiteria).json()["secret"]
+
+    def overtake() -> None:
+        later.append(set_up(quiteria).json()["secret"])
+
+    with before_call(aws.client("cognito-idp"), "AdminSetUserMFAPreference", overtake):
+        code = {"code": pyotp.TOTP(secret).now()}
+        enabled = api.post("/auth/mfa/verify-setup", code, token=quiteria.token)
+    assert enabled.status_code == 200
+    learner = MfaLearner(quiteria, secret, enabled.json()["backupCodes"])
+    assert verify(learner.session(), learner.code).status_code == 200
+    assert verify(learner.session(), learner.codes[0]).status_code == 200
+
+
+def test_a_set_up_cut_off_after_the_pool_keeps_the_secret_that_was_verified() -> None:
+    rute = sign_up("rute")
+    secret = set_up(rute).json()["secret"]
+
+    def crash() -> None:
+        raise Crash
+
+    with (
+        pytest.raises(Crash),
+        before_call(connection().connection.client, "TransactWriteItems", crash),
+    ):
+        api.post("/auth/mfa/verify-setup", {"code": pyotp.TOTP(secret).now()}, token=rute.token)
+    set_up(rute)
+    session = log_in(rute.email).json()["sessionToken"]
+    body = verify(session, pyotp.TOTP(secret).at(datetime.now(UTC) + timedelta(seconds=30))).json()
+    assert body["user"]["mfaEnabled"] is True
+    stored = Mfa.of(rute.id)
+    assert stored is not None
+    assert stored.secret is not None
+    assert aws.kms_decrypt(stored.secret, owner=rute.id) == secret
+
+
 def test_it_cannot_be_set_up_over_one_that_is_on() -> None:
     nadia = enable_mfa(sign_up("nadia"))
     assert problem(set_up(nadia.person)) == (409, "MFA_ALREADY_ENABLED")
@@ -134,6 +231,15 @@ def test_a_backup_code_replaces_the_app_once() -> None:
     assert verify(lea.session(), lea.codes[1].upper()).status_code == 200
     assert actions(lea.person).count("backup_code_used") == 2
     assert "A backup code was used" in subjects_mailed(lea.person.email)
+
+
+@pytest.mark.parametrize("typed", ["{} {}", " {}-{} ", "{}\u00a0{}", "{}{}"])
+def test_codes_are_taken_as_people_type_them(typed: str) -> None:
+    paulo = enable_mfa(sign_up("paulo"))
+    code, (first, last) = paulo.code, paulo.codes[0].upper().split("-")
+    assert verify(paulo.session(), typed.format(code[:3], code[3:])).status_code == 200
+    assert verify(paulo.session(), typed.format(first, last)).status_code == 200
+    assert problem(verify(paulo.session(), f"{first.lower()}-{last.lower()}")) == WRONG
 
 
 def test_two_parallel_uses_of_a_backup_code_give_one_success() -> None:
@@ -295,7 +401,16 @@ def test_no_code_or_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_token_without_cognitos_scope_may_not_set_it_up() -> None:
     """As after Google: the embedded pool's answer to a token that is not its own is the same."""
     zoe = sign_up("zoe")
+    right = {"USER_ID_FOR_SRP": zoe.id}
     with Stubber(aws.client("cognito-idp")) as stub:
+        stub.add_response(
+            "admin_initiate_auth",
+            {
+                "ChallengeName": "SOFTWARE_TOKEN_MFA",
+                "ChallengeParameters": right,
+                "Session": "x" * 20,
+            },
+        )
         stub.add_client_error("associate_software_token", "NotAuthorizedException")
         assert problem(set_up(zoe)) == (403, "PASSWORD_SIGN_IN_NEEDED")
 

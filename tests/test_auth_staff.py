@@ -126,6 +126,18 @@ def test_a_change_of_groups_counts_at_once(admin: Person) -> None:
     assert problem(api.get("/users", token=token)) == (401, "NOT_AUTHENTICATED")
 
 
+def test_a_refresh_in_the_second_of_a_change_of_groups_gives_a_token_that_works(
+    admin: Person,
+) -> None:
+    helena = sign_up("helena")
+    for groups in (["staff"], []):
+        assert change(helena, admin, groups=groups).status_code == 200
+        answer = api.post("/auth/refresh", {"refreshToken": helena.refresh_token})
+        assert answer.status_code == 200
+        profile = api.get("/profile", token=answer.json()["accessToken"])
+        assert (profile.status_code, profile.json()["groups"]) == (200, groups)
+
+
 def test_what_staff_did_is_in_the_learners_trail(admin: Person) -> None:
     heitor = sign_up("heitor")
     change(heitor, admin, disabled=True)
@@ -188,6 +200,32 @@ def test_a_shut_that_was_cut_off_before_the_pool_is_completed_when_sent_again(
     assert log_in(urbana.email).status_code == 200
 
 
+def test_a_shut_account_that_is_opened_again_has_none_of_its_old_tokens(admin: Person) -> None:
+    xenia = sign_up("xenia")
+    assert change(xenia, admin, disabled=True).status_code == 200
+    assert change(xenia, admin, disabled=False).status_code == 200
+    assert problem(api.get("/profile", token=xenia.token)) == (401, "NOT_AUTHENTICATED")
+    stale = api.post("/auth/refresh", {"refreshToken": xenia.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+    again = log_in(xenia.email).json()
+    assert api.get("/profile", token=again["accessToken"]).status_code == 200
+
+
+def test_a_shut_that_was_cut_off_before_the_pool_leaves_no_refresh_token_when_opened(
+    admin: Person,
+) -> None:
+    zeno = sign_up("zeno")
+
+    def down() -> None:
+        raise EndpointConnectionError(endpoint_url="https://cognito")
+
+    with before_call(aws.client("cognito-idp"), "AdminDisableUser", down):
+        assert change(zeno, admin, disabled=True).status_code == 503
+    assert change(zeno, admin, disabled=False).status_code == 200
+    stale = api.post("/auth/refresh", {"refreshToken": zeno.refresh_token})
+    assert problem(stale) == (401, "INVALID_REFRESH_TOKEN")
+
+
 def test_nobody_changes_their_own_account_here(admin: Person) -> None:
     for answer in (
         change(admin, admin, groups=[]),
@@ -199,7 +237,7 @@ def test_nobody_changes_their_own_account_here(admin: Person) -> None:
 
 def test_a_lost_second_step_is_reset_and_the_learner_told(admin: Person) -> None:
     iris = sign_up("iris")
-    secret = api.post("/auth/mfa/setup", token=iris.token).json()["secret"]
+    secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=iris.token).json()["secret"]
     code = pyotp.TOTP(secret).now()
     api.post("/auth/mfa/verify-setup", {"code": code}, token=iris.token)
     assert "sessionToken" in log_in(iris.email).json()

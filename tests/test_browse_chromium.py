@@ -290,7 +290,7 @@ def test_the_keyboard_alone_is_enough(chromium: Chrome, service: str) -> None:
 def test_the_second_step_is_set_up_asked_for_and_turned_off(chromium: Chrome, service: str) -> None:
     set_width(chromium, WIDE)
     sign_in(chromium, service, "/browse/auth/mfa/setup")
-    find(chromium, ".offer form button").click()
+    find(chromium, "#POST-password").send_keys(PASSWORD, Keys.ENTER)
     assert find(chromium, "img.picture").is_displayed()
     picture_everywhere(chromium, "mfa-set-up")
     secret = json.loads(find(chromium, "pre").text)["secret"]

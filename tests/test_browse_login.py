@@ -48,7 +48,13 @@ def test_the_right_password_leads_to_the_page_that_was_wanted() -> None:
 def test_on_a_real_stage_the_cookie_travels_by_https_only(settings: Any) -> None:
     person, browser = staff("stefan"), Browser()
     settings.STAGE = "prod"
-    assert enter(browser, person.email).cookies[guard.COOKIE]["secure"] is True
+    answer = enter(browser, person.email)
+    assert answer.cookies["__Secure-parley-browser"]["secure"] is True
+    assert guard.COOKIE not in answer.cookies
+    assert browser.get("/browse").status_code == 200
+    out = browser.form("/browse", sends="/browse/logout")
+    gone = browser.send(out).cookies["__Secure-parley-browser"]
+    assert (gone.value, gone["secure"]) == ("", True)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,9 @@ def test_who_is_not_staff_stays_outside() -> None:
 
 def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
     person, browser = staff("urbano"), Browser()
-    secret = api.post("/auth/mfa/setup", {}, token=person.token).json()["secret"]
+    secret = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=person.token).json()[
+        "secret"
+    ]
     code = pyotp.TOTP(secret).now()
     enabled = api.post("/auth/mfa/verify-setup", {"code": code}, token=person.token)
     assert enabled.status_code == 200, enabled.content
@@ -139,6 +147,37 @@ def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
 def _signed_out(second_step: Any, browser: Browser) -> Any:
     browser.send(browser.form("/browse", sends="/browse/logout"))
     return second_step()
+
+
+def test_a_form_whose_session_has_ended_is_given_back_after_the_sign_in() -> None:
+    person, browser = staff("olavo"), Browser()
+    enter(browser, person.email)
+    form = browser.form("/browse/decks", sends="name")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    sent = browser.send(form, name="Verbos <irregulares>")
+    assert sent.status_code == 307
+    csrf = {"csrfmiddlewaretoken": form.values["csrfmiddlewaretoken"]}
+    login = browser.client.post(sent.headers["Location"], form.values | {"name": "Verbos"} | csrf)
+    wrong = browser.send(browser.form_of(login, sends="kept"), email=person.email, password="no")
+    assert wrong.status_code == 401
+    back = browser.send(browser.form_of(wrong, sends="kept"), email=person.email, password=PASSWORD)
+    assert back.status_code == 200
+    made = browser.send(browser.form_of(back, sends="name"))
+    assert made.status_code == 303
+    assert "Verbos" in text(browser.get(made.headers["Location"]))
+
+
+def test_no_password_is_kept_with_a_form(rita: Person) -> None:
+    browser = Browser()
+    enter(browser, rita.email)
+    form = browser.form("/browse/auth/mfa/disable", sends="password")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    sent = browser.send(form, password="a-secret-of-hers")
+    login = browser.client.post(
+        sent.headers["Location"], form.values | {"password": "a-secret-of-hers"}
+    )
+    assert "_method" in text(login)
+    assert "a-secret-of-hers" not in text(login)
 
 
 def test_signing_in_anew_ends_the_session_before(rita: Person) -> None:

@@ -9,11 +9,14 @@ import time_machine
 from botocore.stub import Stubber
 from django.test import Client
 
+from accounts import bearer
 from accounts.bearer import account_cache
 from accounts.browse import guard, sessions
 from accounts.browse.sessions import BrowserSession
 from accounts.cognito.client import AppClient
 from accounts.models import Account, learner_key
+from accounts.tokens import Claims
+from accounts.verification import verify_access_token
 from config import aws, clock
 from config.stack import stack
 from tests.browsers import REFRESH_TOKEN, Browser, cookie_of, signed_in
@@ -94,6 +97,21 @@ def test_the_cookie_is_read_nowhere_else(browser: Browser) -> None:
 
 def test_a_token_in_the_header_opens_no_page(stefan: Caller) -> None:
     assert is_sent_to_login(stefan.get("/browse/profile"))
+
+
+@pytest.mark.parametrize("path", ["/browse", "/browse/profile", "/browse/decks"])
+def test_a_page_verifies_the_token_once(
+    path: str, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = []
+
+    def verify(token: str) -> Claims:
+        verified.append(token)
+        return verify_access_token(token)
+
+    monkeypatch.setattr(bearer, "verify_access_token", verify)
+    assert browser.get(path).status_code == 200
+    assert len(verified) == 1
 
 
 def test_the_token_of_another_in_the_header_changes_nothing(

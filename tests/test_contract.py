@@ -16,7 +16,16 @@ PASSWORD = "parley-demo-1"
 EXAMPLES = 5  # for each operation and phase; the seed is fixed, so a failure comes again
 UNLIMITED = " ".join(
     f"{name}=1000000/3600"
-    for name in ("sign_up_source", "login_source", "mail_source", "verify_email")
+    for name in (
+        "sign_up_source",
+        "login_source",
+        "mail_source",
+        "refresh_source",
+        "verify_email",
+        "verify_email_here",
+        "reset_confirm",
+        "reset_confirm_here",
+    )
 )
 
 

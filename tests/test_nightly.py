@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import time_machine
 
-from accounts import all_accounts
 from accounts import tasks as accounts_tasks
+from accounts.cognito import users as cognito_users
 from accounts.models import Account, Head, learner_key
-from accounts.services.deletion import UNVERIFIED_FOR, delete_unverified
+from accounts.services.removal import UNVERIFIED_FOR, delete_unverified
 from config import aws
 from config.clock import now
 from learning import tasks
@@ -18,6 +18,13 @@ from learning.services.optimization import EVERY_DAYS, read_optimization
 from tests.callers import Caller, make_learner
 
 DAY = timedelta(days=1)
+TASK = "accounts.tasks.delete_unverified_accounts"
+
+
+@pytest.fixture
+def empty_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool knows nobody: what is asked of it is tested against the embedded one."""
+    monkeypatch.setattr(cognito_users, "find_user", lambda _: None)
 
 
 def account_of(caller: Caller) -> Account:
@@ -27,7 +34,7 @@ def account_of(caller: Caller) -> Account:
 
 
 def test_who_never_verified_is_let_go_after_a_week_and_others_stay(
-    maria: Caller, joao: Caller
+    maria: Caller, joao: Caller, empty_pool: None
 ) -> None:
     Account.at(joao.id).verify_email()
     with time_machine.travel(now() + UNVERIFIED_FOR - DAY):
@@ -40,7 +47,7 @@ def test_who_never_verified_is_let_go_after_a_week_and_others_stay(
     assert not account_of(joao).disabled
 
 
-def test_who_verifies_at_the_last_moment_stays(maria: Caller) -> None:
+def test_who_verifies_at_the_last_moment_stays(maria: Caller, empty_pool: None) -> None:
     seen = account_of(maria)
     Account.at(maria.id).verify_email()
     assert delete_unverified([seen], now=now() + UNVERIFIED_FOR + DAY) == 0
@@ -83,31 +90,26 @@ def test_a_round_goes_on_elsewhere_when_its_time_is_up(
         sent.append(json.loads(params["body"]))
         return type("Answer", (), {"status_code": 202}), {"StatusCode": 202}
 
-    monkeypatch.setattr(all_accounts, "PAGE", 1)
-    monkeypatch.setattr(all_accounts, "WITHIN_S", 0)
+    monkeypatch.setattr(accounts_tasks, "PAGE", 1)
+    monkeypatch.setattr(accounts_tasks, "WITHIN_S", 0)
     seen: list[str] = []
 
     def visit(accounts: Any) -> int:
         seen.extend(each.learner_id for each in accounts)
         return len(accounts)
 
-    assert (
-        all_accounts.for_each_account(visit, task="accounts.tasks.delete_unverified_accounts") == 2
-    )  # here is no function
+    assert accounts_tasks.for_each_account(visit, task=TASK) == 2  # here is no function
     seen.clear()
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
     events = aws.client("lambda").meta.events
     events.register("before-call.lambda.Invoke", invoked)
     try:
-        assert (
-            all_accounts.for_each_account(visit, task="accounts.tasks.delete_unverified_accounts")
-            == 1
-        )
+        assert accounts_tasks.for_each_account(visit, task=TASK) == 1
         [event] = sent
-        assert event["command"] == "accounts.tasks.delete_unverified_accounts"
+        assert event["command"] == TASK
         assert event["generation"] == 1
         assert (
-            all_accounts.for_each_account(visit, task=event["command"], start=event["start"]) == 1
+            accounts_tasks.for_each_account(visit, task=event["command"], start=event["start"]) == 1
         )
     finally:
         events.unregister("before-call.lambda.Invoke", invoked)
@@ -118,9 +120,9 @@ def test_a_round_that_does_not_end_is_ended(
     maria: Caller, joao: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """AWS's own end of such chains, after sixteen runs, is turned off."""
-    monkeypatch.setattr(all_accounts, "PAGE", 1)
-    monkeypatch.setattr(all_accounts, "WITHIN_S", 0)
+    monkeypatch.setattr(accounts_tasks, "PAGE", 1)
+    monkeypatch.setattr(accounts_tasks, "WITHIN_S", 0)
     monkeypatch.setattr(aws, "invoke_async", lambda *_, **__: pytest.fail("one more run began"))
-    visited = all_accounts.for_each_account(len, task="here", generation=aws.LONGEST_CHAIN)
+    visited = accounts_tasks.for_each_account(len, task="here", generation=aws.LONGEST_CHAIN)
     assert visited == 1
     assert "does not end" in caplog.text

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -17,7 +18,7 @@ from django.test import Client
 from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, google_id_of, verify
 from accounts.verification import key_set
 from config.problems import ServiceUnavailable
-from config.stack import Stack
+from config.stack import BASE_DIR, Stack
 from tests.servers import using
 
 NOW = 1_800_000_000
@@ -328,6 +329,15 @@ def ask(token: str) -> Any:
 def test_over_http_a_good_token_leads_on_to_the_table(pool: None) -> None:
     """The table is missing, so an attack that got through would not be answered 401 below."""
     assert ask(GOOD).status_code == 503
+
+
+@pytest.mark.parametrize("scheme", ["Bearer  ", "bearer ", "BEARER   "])
+def test_the_scheme_is_written_in_any_case_and_with_any_spaces(pool: None, scheme: str) -> None:
+    with time_machine.travel(NOW, tick=False):
+        answer = Client().get("/profile", headers={"Authorization": f"{scheme}{GOOD}"})
+    assert answer.status_code == 503  # as far as the table, which is not there
+    gate = json.loads((BASE_DIR / "zappa_settings.json").read_text())["base"]["authorizer"]
+    assert re.fullmatch(gate["validation_expression"], f"{scheme}{GOOD}")
 
 
 @pytest.mark.parametrize("token", ATTACKS.values(), ids=ATTACKS.keys())

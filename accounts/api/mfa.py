@@ -59,18 +59,26 @@ class MfaDisabledSerializer(Serializer):
     enabled = FalseField()
 
 
+def _proved(request: Request) -> dict[str, Any]:
+    """The account of a caller who has given their password, with source and instant."""
+    at: dict[str, Any] = {"source": client_info_of(request.META), "now": now()}
+    password = validated_body(OnlyPasswordSerializer, request.data).get("password")
+    return {"account": reauthenticate(caller(request), password, **at), **at}
+
+
 class SetupView(View):
     @operation(
         "setupMfa",
+        request=OnlyPasswordSerializer,
         answers={200: MfaSetupSerializer},
-        raises=[MfaAlreadyEnabled, PasswordSignInNeeded, NotFound],
+        raises=[InvalidCredentials, FreshSignInNeeded, MfaAlreadyEnabled, PasswordSignInNeeded],
     )
     def post(self, request: Request) -> Response:
         """Make a secret for an authenticator app.
 
         It may be asked for again until `/auth/mfa/verify-setup` has taken a code of it.
         """
-        setup = mfa.set_up(caller(request).id, raw_token(request))
+        setup = mfa.set_up(_proved(request)["account"], raw_token(request), now=now())
         return Response(
             {"secret": setup.secret, "qrCode": setup.qr_code, "otpauthUri": setup.otpauth_uri}
         )
@@ -112,13 +120,6 @@ class VerifyView(AnonymousView):
         values = self.validated_body(VerifyMfaSerializer)
         signed_in = mfa.complete_mfa(**values, source=client_info_of(request.META), now=now())
         return Response(signed_in_body(signed_in))
-
-
-def _proved(request: Request) -> dict[str, Any]:
-    """The account of a caller who has given their password, with source and instant."""
-    at: dict[str, Any] = {"source": client_info_of(request.META), "now": now()}
-    password = validated_body(OnlyPasswordSerializer, request.data).get("password")
-    return {"account": reauthenticate(caller(request), password, **at), **at}
 
 
 class DisableView(View):

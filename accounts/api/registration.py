@@ -1,5 +1,7 @@
 """/auth/signup, /auth/verify-email"""
 
+from typing import Any
+
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +19,7 @@ from accounts.services import registration
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
-from config.serializers import Serializer
+from config.serializers import PatternField, Serializer
 from config.viewsets import AnonymousView
 
 
@@ -28,15 +30,34 @@ class SignUpSerializer(Serializer):
     last_name = NameField()
 
 
+class VerificationTokenField(PatternField):
+    """What a sign-up answers: it shows who chose the password."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("[A-Za-z0-9_-]+", "This is no token.", max_length=64, **kwargs)
+
+
 class RegisteredSerializer(Serializer):
     user_id = serializers.CharField()
     email = serializers.CharField()
+    verification_token = serializers.CharField(
+        help_text="Send it with the code: then the password of this sign-up stays"
+    )
     message = serializers.CharField()
 
 
 class VerifyEmailSerializer(Serializer):
     email = EmailField()
     code = CodeField()
+    verification_token = VerificationTokenField(
+        required=False, help_text="What the sign-up answered"
+    )
+
+
+class VerifiedSerializer(MessageSerializer):
+    password_required = serializers.BooleanField(
+        help_text="Nobody knows the password: set one by `/auth/password/reset-request`"
+    )
 
 
 class SignUpView(AnonymousView):
@@ -46,40 +67,55 @@ class SignUpView(AnonymousView):
         answers={201: RegisteredSerializer},
         raises=[UserAlreadyExists, WeakPassword],
         public=True,
-        leads_to={"verifyEmail": {"email": "email"}, "resendVerification": {"email": "email"}},
+        leads_to={
+            "verifyEmail": {"email": "email", "verificationToken": "verificationToken"},
+            "resendVerification": {"email": "email"},
+        },
     )
     def post(self, request: Request) -> Response:
         """Register a learner.
 
-        A code is mailed to the address; `/auth/verify-email` takes it.
+        A code is mailed to the address; `/auth/verify-email` takes it, with the
+        `verificationToken` of this answer. A sign-up that nobody has verified gives way to the
+        next one with its address.
         """
         values = self.validated_body(SignUpSerializer)
-        user_id = registration.sign_up(**values, source=client_info_of(request.META), now=now())
+        signed_up = registration.sign_up(**values, source=client_info_of(request.META), now=now())
         message = "We have mailed you a code: send it to /auth/verify-email."
-        return Response(
-            {"userId": user_id, "email": values["email"], "message": message}, status=201
-        )
+        body = {
+            "userId": signed_up.learner_id,
+            "email": values["email"],
+            "verificationToken": signed_up.verification_token,
+            "message": message,
+        }
+        return Response(body, status=201)
 
 
 class VerifyEmailView(AnonymousView):
     @operation(
         "verifyEmail",
         request=VerifyEmailSerializer,
-        answers={200: MessageSerializer},
+        answers={200: VerifiedSerializer},
         raises=[InvalidCode],
         public=True,
     )
     def post(self, request: Request) -> Response:
         """Prove an address by the code mailed to it.
 
+        With the `verificationToken` that the sign-up answered its password stays. Without it
+        whoever has the code may not be who signed up: the password becomes one that nobody knows,
+        `passwordRequired` is true, and `/auth/password/reset-request` leads on.
         A wrong code, an unknown address and a verified one are answered alike.
         """
-        registration.verify_email(
-            **self.validated_body(VerifyEmailSerializer),
+        password_required = registration.verify_email(
+            **{"verification_token": None, **self.validated_body(VerifyEmailSerializer)},
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "The address is verified: you can sign in."})
+        message = "The address is verified: you can sign in."
+        if password_required:
+            message = "The address is verified: set a password by /auth/password/reset-request."
+        return Response({"message": message, "passwordRequired": password_required})
 
 
 class ResendView(AnonymousView):

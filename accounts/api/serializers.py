@@ -1,5 +1,6 @@
 """Fields and serializers of accounts that several resources use."""
 
+import re
 from typing import Any, get_args
 
 from drf_spectacular.utils import extend_schema_field
@@ -7,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
-from accounts.passwords import MAX_LENGTH, MIN_LENGTH
+from accounts.passwords import MAX_LENGTH, MIN_LENGTH, normalized
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
 from config.formats import CEFR_LEVELS, VISIBLE
@@ -49,6 +50,9 @@ class NewPasswordField(PatternField):
             **kwargs,
         )
 
+    def to_internal_value(self, data: Any) -> str:
+        return normalized(super().to_internal_value(data))
+
 
 class PasswordField(TextField):
     """A password that is being checked."""
@@ -57,6 +61,9 @@ class PasswordField(TextField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=256, style={"input_type": "password"}, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return normalized(super().to_internal_value(data))
 
 
 class NameField(PatternField):
@@ -73,13 +80,26 @@ class NameField(PatternField):
         )
 
 
+# Codes as people type and paste them, with gaps of spaces and dashes anywhere.
+GAP = r"[ \u00a0-]*"
+SIX_DIGITS = rf"{GAP}[0-9](?:{GAP}[0-9]){{5}}{GAP}"
+BACKUP_CODE = rf"{GAP}[A-Za-z2-7](?:{GAP}[A-Za-z2-7]){{9}}{GAP}"
+
+
+def _without_gaps(code: str) -> str:
+    return re.sub(GAP, "", code)
+
+
 class CodeField(PatternField):
-    """A six-digit code from a mail."""
+    """A six-digit code from a mail; spaces and dashes between its digits are dropped."""
 
     sample = "123456"
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("[0-9]{6}", "Give the six digits.", max_length=6, **kwargs)
+        super().__init__(SIX_DIGITS, "Give the six digits.", max_length=32, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return _without_gaps(super().to_internal_value(data))
 
 
 class OpaqueTokenField(PatternField):
@@ -113,20 +133,21 @@ class TrueField(serializers.BooleanField):
 
 
 class MfaCodeField(PatternField):
-    """Six digits of the app, or a backup code."""
+    """Six digits of the app, or a backup code, in any case, with or without spaces and dashes."""
 
     sample = "123456"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            "[0-9]{6}|[A-Za-z2-7]{5}-[A-Za-z2-7]{5}",
+            f"{SIX_DIGITS}|{BACKUP_CODE}",
             "Give the six digits of the app, or a backup code such as k4xqn-2mzt7.",
-            max_length=11,
+            max_length=32,
             **kwargs,
         )
 
     def to_internal_value(self, data: Any) -> str:
-        return super().to_internal_value(data).lower()
+        code = _without_gaps(super().to_internal_value(data)).lower()
+        return code if len(code) == 6 else f"{code[:5]}-{code[5:]}"
 
 
 class SealedTokenField(PatternField):
@@ -139,6 +160,11 @@ class SealedTokenField(PatternField):
 class VerifyMfaSerializer(Serializer):
     session_token = SealedTokenField()
     code = MfaCodeField()
+
+
+class FirstPasswordSerializer(Serializer):
+    session_token = SealedTokenField()
+    new_password = NewPasswordField()
 
 
 class QuietHoursSerializer(Serializer):

@@ -1,5 +1,7 @@
 """/auth/login, /auth/refresh, /auth/logout"""
 
+from datetime import datetime
+
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -7,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
+    FirstPasswordSerializer,
     LoggedInSerializer,
     LoginSerializer,
     OpaqueTokenField,
@@ -20,10 +23,13 @@ from accounts.cognito.client import (
     EmailNotVerified,
     InvalidCredentials,
     InvalidRefreshToken,
+    MfaSessionExpired,
     PasswordResetRequired,
+    WeakPassword,
 )
-from accounts.cognito.sessions import Challenge
-from accounts.services import mfa, sessions
+from accounts.cognito.sessions import Challenge, NewPasswordRequired
+from accounts.services import mfa, password, sessions
+from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
@@ -40,12 +46,28 @@ class MfaRequiredSerializer(Serializer):
     token_type = serializers.ChoiceField(["Bearer"])
 
 
+class NewPasswordRequiredSerializer(Serializer):
+    """The password was right and temporary: `/auth/login/new-password` takes one of your own.
+
+    Within three minutes, with the session token.
+    """
+
+    session_token = serializers.CharField()
+    new_password_required = TrueField()
+    token_type = serializers.ChoiceField(["Bearer"])
+
+
 class OnlyRefreshTokenSerializer(Serializer):
     refresh_token = OpaqueTokenField()
 
 
 LOGIN_ANSWER = PolymorphicProxySerializer(
     component_name="LoginAnswer",
+    serializers=[LoggedInSerializer, MfaRequiredSerializer, NewPasswordRequiredSerializer],
+    resource_type_field_name=None,
+)
+FIRST_PASSWORD_ANSWER = PolymorphicProxySerializer(
+    component_name="FirstPasswordAnswer",
     serializers=[LoggedInSerializer, MfaRequiredSerializer],
     resource_type_field_name=None,
 )
@@ -63,16 +85,48 @@ class LoginView(AnonymousView):
     def post(self, request: Request) -> Response:
         """Sign in with address and password.
 
-        With a second step, the answer is a `sessionToken` for `/auth/mfa/verify` instead of tokens.
+        With a second step, the answer is a `sessionToken` for `/auth/mfa/verify` instead of tokens;
+        with a temporary password, one for `/auth/login/new-password`.
         A wrong password, an unknown address and a disabled account are answered alike.
         """
         values = self.validated_body(LoginSerializer)
         at = now()
         result = sessions.sign_in(**values, source=client_info_of(request.META), now=at)
-        if isinstance(result, Challenge):
-            token = mfa.session_token(result, values["email"], now=at)
-            return Response({"sessionToken": token, "mfaRequired": True, "tokenType": "Bearer"})
-        return Response(signed_in_body(result))
+        if isinstance(result, NewPasswordRequired):
+            token = password.first_password_token(result, now=at)
+            body = {"sessionToken": token, "newPasswordRequired": True, "tokenType": "Bearer"}
+            return Response(body)
+        return _signed_in_or_challenged(result, values["email"], at)
+
+
+def _signed_in_or_challenged(
+    result: SignedIn | Challenge, email: str | None, at: datetime
+) -> Response:
+    if isinstance(result, Challenge):
+        token = mfa.session_token(result, email, now=at)
+        return Response({"sessionToken": token, "mfaRequired": True, "tokenType": "Bearer"})
+    return Response(signed_in_body(result))
+
+
+class FirstPasswordView(AnonymousView):
+    @operation(
+        "setFirstPassword",
+        request=FirstPasswordSerializer,
+        answers={200: FIRST_PASSWORD_ANSWER},
+        raises=[InvalidCredentials, MfaSessionExpired, WeakPassword],
+        public=True,
+        leads_to=AFTER_SIGN_IN,
+    )
+    def post(self, request: Request) -> Response:
+        """Replace a temporary password and sign in.
+
+        For accounts that were made in the console, or whose password was set there.
+        """
+        at = now()
+        values = self.validated_body(FirstPasswordSerializer)
+        source = client_info_of(request.META)
+        result = password.set_first_password(**values, source=source, now=at)
+        return _signed_in_or_challenged(result, None, at)
 
 
 class RefreshView(AnonymousView):

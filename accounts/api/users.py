@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsAdmin, StaffReadAdminsWrite, staff_member
+from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Activity
 from accounts.services import staff
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
@@ -48,6 +49,10 @@ class UserSerializer(UserSummarySerializer):
     first_name = serializers.CharField()
     last_name = serializers.CharField()
     groups = serializers.ListField(child=serializers.ChoiceField(sorted(ROLES)))
+    status = serializers.CharField(
+        help_text="Cognito's word, e.g. CONFIRMED, UNCONFIRMED, FORCE_CHANGE_PASSWORD, "
+        "RESET_REQUIRED or EXTERNAL_PROVIDER; MISSING where the pool has no such user"
+    )
 
     class Meta:
         ref_name = "User"
@@ -69,6 +74,7 @@ def user_body(user: User) -> dict[str, Any]:
         **summary,
         "firstName": user.profile.first_name,
         "lastName": user.profile.last_name,
+        "status": user.status,
         "groups": sorted(user.groups),
     }
 
@@ -103,7 +109,7 @@ class UserViewSet(Resource):
         "updateUser",
         request=UserUpdateSerializer,
         answers={200: UserSerializer},
-        raises=[PermissionDenied, NotFound, CannotChangeYourself, AddressNotProved],
+        raises=[PermissionDenied, NotFound, CannotChangeYourself, AddressNotProved, NoSuchUser],
     )
     def partial_update(self, request: Request, id: str) -> Response:
         """Disable or enable an account, or change its groups, for admins."""
@@ -120,7 +126,7 @@ class UserViewSet(Resource):
     @operation(
         "resetUserMfa",
         answers={200: UserSerializer},
-        raises=[PermissionDenied, NotFound, CannotChangeYourself],
+        raises=[PermissionDenied, NotFound, CannotChangeYourself, NoSuchUser],
     )
     @action(detail=True, methods=["post"], url_path="reset-mfa")
     def reset_mfa(self, request: Request, id: str) -> Response:

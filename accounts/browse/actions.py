@@ -1,4 +1,4 @@
-"""What can be done on a page: for each method a form, and JSON for who prefers it."""
+"""The actions that a page offers: for each method a form, and a text field for JSON."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -31,10 +31,10 @@ Errors = tuple[Mapping[str, str], ...]
 
 @dataclass(frozen=True)
 class Action:
-    """One method of a route, for people.
+    """One method of a route, as a page offers it.
 
     `inputs` is None where HTML has no form for the body, `json` where there is no body. `methods`
-    are those that take the JSON. `opened`: it is what the page is about.
+    are those that take the JSON. `opened`: the form is shown open.
     """
 
     method: str
@@ -58,7 +58,7 @@ def as_json(data: Any) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page shows, which its forms begin with: `data`, and the version of it."""
+    """The answer that the page shows: `data` and its version are the initial values of forms."""
 
     route: Route
     request: Request
@@ -76,7 +76,7 @@ class Answer:
 
 
 def narrowing(answer: Answer) -> Action | None:
-    """The form that narrows a list."""
+    """The form that filters a list."""
     query = answer.route.operation("get").query if "get" in answer.route.handlers else None
     if query is None:
         return None
@@ -100,7 +100,7 @@ def narrowing(answer: Answer) -> Action | None:
 
 
 def actions(answer: Answer) -> Iterator[Action]:
-    """What the caller may do here."""
+    """The actions that the caller may take on this page."""
     methods = [method for method in answer.route.handlers if method != "get"]
     if PAIR.issubset(methods):
         methods.remove("patch")  # it is offered beside PUT
@@ -143,7 +143,7 @@ def _action(answer: Answer, method: str, failed: bool) -> Action:
 
 
 def _placed(query: Any, errors: Errors) -> Errors:
-    """The errors of parameters under the names that these have in a form."""
+    """The errors, those of query parameters under the names that these have in a form."""
     names = query().fields if query else {}
     return tuple(
         {**error, "field": f"{QUERY}{error['field']}"} if error["field"] in names else error

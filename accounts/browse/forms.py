@@ -1,8 +1,11 @@
-"""HTML forms of serializers: what a person fills in, with what was wrong beside it.
+"""HTML forms of serializers, with the errors of each field beside it.
 
-What is sent becomes the body that a client of the API would send (`body`), so one validation holds
-for both. A serializer with a part that HTML has no inputs for (a list of objects, say) has no form:
-it is written as JSON, which is offered for every body.
+A form becomes the body that a client of the API would send (`body`), so one validation holds for
+both. A serializer with a part that HTML has no inputs for (a list of objects, say) has no form: it
+is written as JSON, which is offered for every body.
+
+DRF's HTMLFormRenderer has no inputs for lists and query parameters, and shows the errors of the
+serializer that it validated; ours are those of a problem document that the API has answered.
 """
 
 import json
@@ -60,7 +63,7 @@ class Input:
 
 @dataclass(frozen=True)
 class FormError:
-    """What is wrong with a field, in a list at the head of the form; `id` is its input's."""
+    """An error in the list at the head of the form; `id` is that of the field's input."""
 
     id: str
     label: str
@@ -69,7 +72,7 @@ class FormError:
 
 @dataclass(frozen=True)
 class Initial:
-    """What the inputs of a form begin with: what was sent, else what is, else the defaults."""
+    """Initial values of a form: those that were sent, else the present ones, else the defaults."""
 
     sent: Any = None  # a QueryDict
     present: Sent | None = None
@@ -100,7 +103,7 @@ class Initial:
 
 
 def prose(text: str) -> SafeString:
-    """What is said of a route or a field, for HTML: its `code` is code."""
+    """A description as HTML, with its `code` marked up."""
     pieces = enumerate(text.split("`"))
     return format_html_join(
         "", "{}", ((format_html("<code>{}</code>", each) if n % 2 else each,) for n, each in pieces)
@@ -198,7 +201,7 @@ def _help(form_field: Any) -> str:
 def body(
     serializer_class: type[serializers.Serializer[Any]], sent: Any, prefix: str = ""
 ) -> dict[str, Any]:
-    """What a form has sent, as JSON would say it. Raises NoForm."""
+    """The body that a form has sent, with the types of JSON. Raises NoForm."""
     values: dict[str, Any] = {}
     for name, form_field in serializer_class().fields.items():
         if form_field.read_only:
@@ -217,7 +220,7 @@ def _has_any(sent: Any, prefix: str) -> bool:
 
 
 def _field_value(form_field: Any, texts: list[str]) -> Any:
-    """The value of one field; what is no number stays text, for the validation to refuse."""
+    """The value of one field. Text that is no number stays text, which the validation refuses."""
     widget = _widget(form_field, False)
     if widget in ("list", "choices"):
         return [_field_value(form_field.child, [text]) for text in texts if text]

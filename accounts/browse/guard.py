@@ -1,7 +1,9 @@
-"""The gate of `/browse/`: the only place where a cookie is read.
+"""The guard of `/browse/`: the only place where a cookie is read.
 
-The session behind the cookie becomes the `Authorization` header that the API's views know, so
-whoever may not call the API may not browse it, and an account that is barred is barred here too.
+The API in a browser, for staff: `/browse/` has the routes of the API as pages with forms. A cookie
+opens a session in the table. Its access token is verified as the API would, so whoever may not
+call the API may not browse it, and an account that is barred is barred here too. From there on the
+very views of the API answer, drawn by `pages`, with the `forms` of what they take.
 """
 
 from collections.abc import Callable
@@ -15,8 +17,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_protect
+from rest_framework.request import Request
 
-from accounts.authentication import STAFF
+from accounts.authentication import STAFF, BearerAuthentication
 from accounts.bearer import Learner, authenticate
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
@@ -30,8 +33,14 @@ View = Callable[..., HttpResponse]
 COOKIE = "parley-browser"
 METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 FORM = "parley.form"  # where pages find what was sent: DRF puts the parsed body into its place
+CALLER = "parley.caller"  # the learner and the access token of the session
 # Hidden fields of our forms; the rest of a form is the body.
 METHOD, IF_MATCH, QUERY = "_method", "_if_match", "_query."
+
+
+def cookie_name(name: str = COOKIE) -> str:
+    """The name of a cookie: on real stages browsers take it from HTTPS alone (`__Secure-`)."""
+    return name if settings.STAGE == "local" else f"__Secure-{name}"
 
 
 def cookie_path(request: HttpRequest) -> str:
@@ -42,7 +51,7 @@ def cookie_path(request: HttpRequest) -> str:
 def set_session_cookie(response: HttpResponse, request: HttpRequest, cookie: str) -> None:
     """Gives the browser its session."""
     response.set_cookie(
-        COOKIE,
+        cookie_name(),
         cookie,
         max_age=LASTS,
         path=cookie_path(request),
@@ -54,7 +63,7 @@ def set_session_cookie(response: HttpResponse, request: HttpRequest, cookie: str
 
 def clear_session_cookie(response: HttpResponse, request: HttpRequest) -> None:
     """Takes the session from the browser."""
-    response.delete_cookie(COOKIE, path=cookie_path(request), samesite="Lax")
+    response.delete_cookie(cookie_name(), path=cookie_path(request), samesite="Lax")
 
 
 def require_staff_session(view: View) -> View:
@@ -71,7 +80,7 @@ def require_staff_session(view: View) -> View:
             return problem_page(request, problem)
         if request.method == "GET" and "" in request.GET.values():
             return HttpResponseRedirect(_without_empty_fields(request))
-        request.META["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        request.META[CALLER] = (learner, token)
         request.user = learner  # type: ignore[assignment]
         _apply_method_override(request)
         response = view(request, *args, **kwargs)
@@ -82,7 +91,7 @@ def require_staff_session(view: View) -> View:
 
 
 def _caller(request: HttpRequest) -> tuple[str, Learner]:
-    cookie, at = request.COOKIES.get(COOKIE, ""), now()
+    cookie, at = request.COOKIES.get(cookie_name(), ""), now()
     token = sessions.resume(cookie, source=client_info_of(request.META), now=at)
     try:
         learner = authenticate(token)
@@ -94,10 +103,20 @@ def _caller(request: HttpRequest) -> tuple[str, Learner]:
     return token, learner
 
 
+class BrowserAuthentication(BearerAuthentication):
+    """DRF's hook for pages: the caller whom `require_staff_session` has let in, not asked again."""
+
+    def authenticate(self, request: Request) -> tuple[Learner, str]:
+        caller: tuple[Learner, str] = request.META[CALLER]
+        return caller
+
+
 def _to_login(request: HttpRequest) -> HttpResponse:
+    """Leads to the login page, with the form that was sent (307): it is given back there."""
     query = urlencode({"next": request.get_full_path()})
-    response = HttpResponseRedirect(f"{reverse('browse-login')}?{query}")
-    if COOKIE in request.COOKIES:
+    status = 307 if request.method == "POST" else 302
+    response = HttpResponseRedirect(f"{reverse('browse-login')}?{query}", status=status)
+    if cookie_name() in request.COOKIES:
         clear_session_cookie(response, request)
     return response
 

@@ -4,6 +4,8 @@ With Google one goes to the pool's hosted UI and back. State, verifier and the p
 wanted wait in a sealed cookie meanwhile.
 """
 
+import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.csrf import rotate_token
 from django.shortcuts import render
 from django.urls import reverse
@@ -26,16 +28,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.serializers import LoginSerializer, VerifyMfaSerializer
+from accounts.api.serializers import FirstPasswordSerializer, LoginSerializer, VerifyMfaSerializer
 from accounts.authentication import caller
 from accounts.browse import guard, sessions
 from accounts.browse.forms import Initial, body, form_errors, inputs
 from accounts.browse.routes import Route, routes
 from accounts.cognito import client as cognito_client
 from accounts.cognito.client import InvalidCode, MfaSessionExpired
-from accounts.cognito.sessions import Challenge
+from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.cognito.users import GOOGLE
-from accounts.services import google, mfa
+from accounts.services import google, mfa, password
 from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn, sign_in
 from config.client_info import client_info_of
@@ -56,16 +58,44 @@ def redirect_target(request: HttpRequest) -> str:
     return reverse("browse-start")
 
 
+KEPT = "kept"  # the hidden field with the form that was sent after its session had ended
+SECRETS = ("password", "code", "token")
+
+
+def _keep_form(sent: QueryDict) -> str:
+    """The fields of a form as JSON, without its secrets and its CSRF token."""
+    fields = [(name, value) for name, values in sent.lists() for value in values]
+    return json.dumps([field for field in fields if not _has_secret(*field)])
+
+
+def _has_secret(name: str, value: str) -> bool:
+    in_json = re.search(r'(?i)"[a-z]*(?:password|code|token)"\s*:', value)
+    return bool(in_json) or any(secret in name.lower() for secret in SECRETS)
+
+
+def _kept_fields(kept: str) -> list[tuple[str, str]]:
+    """The fields of a form that was kept; none if it is not one."""
+    try:
+        return [(str(name), str(value)) for name, value in json.loads(kept)]
+    except (ValueError, TypeError):
+        return []
+
+
 def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) -> HttpResponse:
-    """Opens a session for who has just signed in, in place of the browser's old one.
+    """Opens a session for the person who has just signed in, in place of the browser's old one.
 
     Raises StaffOnly.
     """
     at = now()
     cookie = sessions.begin(signed_in, now=at)
-    sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=at)
+    sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=at)
     rotate_token(request)
-    response = HttpResponseRedirect(to, status=303)
+    kept = _kept_fields(request.POST.get(KEPT, ""))
+    response = (
+        render(request, "browse/kept.html", {"fields": kept, "action": to})
+        if kept
+        else HttpResponseRedirect(to, status=303)
+    )
     guard.set_session_cookie(response, request, cookie)
     return response
 
@@ -101,7 +131,7 @@ def start_google_sign_in(request: HttpRequest) -> HttpResponse:
     kept = {"state": state, "verifier": verifier, "to": redirect_target(request)}
     response = HttpResponseRedirect(url)
     response.set_cookie(
-        COOKIE,
+        guard.cookie_name(COOKIE),
         seal(PURPOSE, kept, until=now() + LASTS),
         max_age=LASTS,
         path=guard.cookie_path(request),
@@ -120,13 +150,15 @@ def finish_google_sign_in(request: HttpRequest) -> HttpResponse:
         response = render(
             request, "browse/refused.html", {"problem": problem}, status=problem.status
         )
-    response.delete_cookie(COOKIE, path=guard.cookie_path(request), samesite="Lax")
+    response.delete_cookie(
+        guard.cookie_name(COOKIE), path=guard.cookie_path(request), samesite="Lax"
+    )
     return response
 
 
 def _enter(request: HttpRequest) -> HttpResponse:
     try:
-        kept = unseal(PURPOSE, request.COOKIES.get(COOKIE, ""), now=now())
+        kept = unseal(PURPOSE, request.COOKIES.get(guard.cookie_name(COOKIE), ""), now=now())
     except InvalidSeal as error:
         raise InvalidCode("The sign-in took too long, or began in another browser") from error
     if not constant_time_compare(kept["state"], request.GET.get("state", "")):
@@ -143,7 +175,12 @@ def _enter(request: HttpRequest) -> HttpResponse:
     return start_browser_session(request, signed_in, kept["to"])
 
 
-AUTOCOMPLETE = {"email": "username", "password": "current-password", "code": "one-time-code"}
+AUTOCOMPLETE = {
+    "email": "username",
+    "password": "current-password",
+    "code": "one-time-code",
+    "newPassword": "new-password",
+}
 # The parts of the start page, each with the modules and first words of its routes.
 PARTS: tuple[tuple[str, str, set[str]], ...] = (
     ("People", "accounts.", {"users"}),
@@ -154,25 +191,30 @@ PARTS: tuple[tuple[str, str, set[str]], ...] = (
 
 
 class LoginView(View):
-    """The password, then the second step where there is one."""
+    """The password, in place of a temporary one a new one, then the second step if there is one."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return _form(request, LoginSerializer)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        shape: type[Serializer] = (
-            VerifyMfaSerializer if "sessionToken" in request.POST else LoginSerializer
-        )
+        if guard.METHOD in request.POST:
+            return _form(request, LoginSerializer, kept=_keep_form(request.POST))
+        shape = _shape_of(request)
         at, source = now(), client_info_of(request.META)
         try:
             values = validated_body(shape, body(shape, request.POST))
-            result: SignedIn | Challenge
+            result: SignedIn | Challenge | NewPasswordRequired
             if shape is VerifyMfaSerializer:
                 result = mfa.complete_mfa(**values, source=source, now=at)
+            elif shape is FirstPasswordSerializer:
+                result = password.set_first_password(**values, source=source, now=at)
             else:
                 result = sign_in(**values, source=source, now=at)
+            if isinstance(result, NewPasswordRequired):
+                token = password.first_password_token(result, now=at)
+                return _form(request, FirstPasswordSerializer, token=token)
             if isinstance(result, Challenge):
-                token = mfa.session_token(result, values["email"], now=at)
+                token = mfa.session_token(result, values.get("email"), now=at)
                 return _form(request, VerifyMfaSerializer, token=token)
             return start_browser_session(request, result, redirect_target(request))
         except (Problem, ValidationError) as error:
@@ -181,12 +223,19 @@ class LoginView(View):
         return _form(request, again, problem, token=request.POST.get("sessionToken", ""))
 
 
+def _shape_of(request: HttpRequest) -> type[Serializer]:
+    if "sessionToken" not in request.POST:
+        return LoginSerializer
+    return FirstPasswordSerializer if "newPassword" in request.POST else VerifyMfaSerializer
+
+
 def _form(
     request: HttpRequest,
     shape: type[Serializer],
     problem: Problem | None = None,
     *,
     token: str = "",
+    kept: str = "",
 ) -> HttpResponse:
     errors = problem.body().get("errors", []) if problem else []
     sent = request.POST if problem and shape is LoginSerializer else None
@@ -204,8 +253,10 @@ def _form(
     context: dict[str, Any] = {
         "form": form,
         "google": is_offered(request),
-        "token": token if shape is VerifyMfaSerializer else "",
+        "token": "" if shape is LoginSerializer else token,
+        "temporary": shape is FirstPasswordSerializer,
         "next": redirect_target(request),
+        "kept": kept or request.POST.get(KEPT, ""),
     }
     response = render(
         request, "browse/login.html", context, status=problem.status if problem else 200
@@ -220,7 +271,7 @@ def _form(
 def logout(request: HttpRequest) -> HttpResponse:
     """Ends the session here and in Cognito."""
     try:
-        sessions.end(request.COOKIES.get(guard.COOKIE, ""), now=now())
+        sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=now())
     except Problem as problem:
         return guard.problem_page(request, problem)
     response = HttpResponseRedirect(reverse("browse-login") + "#done", status=303)
@@ -252,8 +303,9 @@ class StartPageLink:
 
 
 class StartView(APIView):
-    """What is where, as far as the caller may go."""
+    """The start page: the routes that the caller may use."""
 
+    authentication_classes = (guard.BrowserAuthentication,)
     renderer_classes = (TemplateHTMLRenderer,)
 
     def get(self, request: Request) -> Response:

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 
 from accounts.browse.actions import CONTENT, Answer, actions, as_json, narrowing
 from accounts.browse.forms import body, prose
-from accounts.browse.guard import require_staff_session
+from accounts.browse.guard import BrowserAuthentication, require_staff_session
 from accounts.browse.routes import Route, find, routes
 from config.formats import RFC3339
 from config.http import Parser
@@ -137,7 +137,7 @@ def _row(result: dict[str, Any], base: str) -> Row:
 
 
 def _name(data: Any, path: str) -> str:
-    """What the page is about: the thing that is shown, else the last word of the address."""
+    """The heading of a page: the label of the item shown, else the last word of the address."""
     label = next((data[name] for name in LABELS if data.get(name)), "") if _is_thing(data) else ""
     return _short(label or path.rpartition("/")[2].replace("-", " ").capitalize())
 
@@ -169,8 +169,9 @@ DONE = "#done"  # the page shows what stands at this mark only when it is led to
 
 
 class _PageView:
-    """What makes a page of a view of the API."""
+    """Mixin that draws the answers of an API view as pages."""
 
+    authentication_classes = (BrowserAuthentication,)
     renderer_classes = (Page,)
     route: Route
 
@@ -190,7 +191,7 @@ class _PageView:
 
 
 def _after(route: Route, request: Request, response: HttpResponse) -> str | None:
-    """Where a form leads when it has worked, so that reloading that page sends nothing again."""
+    """The address to go to after a form has succeeded: reloading it sends nothing again."""
     match response.status_code:
         case 204:
             return _address_above(route, request.path) + DONE

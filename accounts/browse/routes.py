@@ -1,4 +1,4 @@
-"""The API's own routes, read from the URL configuration: what is added there is here too."""
+"""The API's routes, read from the URL configuration, so that a new one has its page."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ class Route:
         return {method: handlers[method] for method in METHODS if method in handlers}
 
     def operation(self, method: str) -> Operation:
-        """What the API says of one of `handlers`."""
+        """The metadata of the operation of a method in `handlers`."""
         metadata: Operation = getattr(self.view, self.handlers[method]).operation
         return metadata
 
     def serializer_class(self, method: str) -> type[Serializer] | None:
-        """What a method takes, unless it takes nothing or a file."""
+        """The serializer of a method's body; None if it takes no body or a file."""
         serializer_class = self.operation(method).request
         return (
             serializer_class
@@ -51,13 +51,13 @@ class Route:
         )
 
     def heading(self, method: str) -> tuple[str, str]:
-        """The first line of what a method's docstring says, and the rest."""
+        """The first line of a method's docstring, and the rest."""
         docstring = (getattr(self.view, self.handlers[method]).__doc__ or "").strip()
         title, _, rest = docstring.partition("\n")
         return title.rstrip("."), " ".join(rest.split())
 
     def allows(self, request: Request, method: str) -> bool:
-        """Whether who asks for this page may use a method of the route."""
+        """Whether the caller may use a method of the route."""
         asked = request._request.method
         request._request.method = method.upper()
         try:
@@ -91,7 +91,7 @@ def _patterns(patterns: Iterable[Any]) -> Iterator[URLPattern]:
 
 @cache
 def routes() -> tuple[Route, ...]:
-    """What can be browsed: all routes that ask who calls, say what they do, and answer JSON."""
+    """The routes that can be browsed: those that authenticate, have metadata and answer JSON."""
     path_of = EndpointEnumerator().get_path_from_regex
     browsable = []
     for pattern in _patterns(get_resolver().url_patterns):

@@ -79,12 +79,12 @@ class StaffOnly(PermissionDenied):
 
 
 class SessionOver(Exception):
-    """There is no session, or none any more."""
+    """There is no session, or it has ended."""
 
 
 @dataclass(frozen=True)
 class _StoredTokens:
-    """What the item holds, sealed."""
+    """The tokens that the item holds sealed."""
 
     access_token: str
     refresh_token: str
@@ -113,7 +113,7 @@ def _sealed(item: BrowserSession, tokens: Tokens, refresh_token: str, now: datet
 
 
 def begin(signed_in: SignedIn, *, now: datetime) -> str:
-    """A new session for who has just signed in; returns the cookie.
+    """Begins a session after a sign-in; returns the cookie.
 
     Raises StaffOnly; then the tokens are void.
     """

@@ -24,6 +24,7 @@ from config.problems import (
     NotAuthenticated,
     PermissionDenied,
     Problem,
+    ServiceUnavailable,
     TooManyRequests,
     UpstreamFailed,
     ValidationFailed,
@@ -46,8 +47,10 @@ class InvalidCredentials(NotAuthenticated):
     code, title = "INVALID_CREDENTIALS", "The e-mail address or the password is wrong"
 
 
-class NoSuchUser(InvalidCredentials):
-    """The pool has no such user. Shown to a client as any other wrong credentials."""
+class NoSuchUser(Conflict):
+    """The account is there and its user is not: somebody deleted it in the console."""
+
+    code, title = "USER_MISSING", "The user pool has no user for this account"
 
 
 class EmailNotVerified(PermissionDenied):
@@ -74,6 +77,10 @@ class RefreshTokenReused(InvalidRefreshToken):
 
 class InvalidCode(ValidationFailed):
     code, title = "INVALID_CODE", "The code is wrong or has expired"
+
+
+class AlreadyConfirmed(InvalidCode):
+    """The address needs no code any more, or an earlier try was heard. Shown as a wrong code."""
 
 
 class WeakPassword(ValidationFailed):
@@ -119,6 +126,12 @@ INVALID_CODES: Errors = dict.fromkeys(
 )
 
 
+# What cannot be done twice: the refusal of a second try says nothing of the first.
+ONCE = frozenset({"confirm_forgot_password", "confirm_sign_up"})
+# After these nothing has changed in the pool.
+REFUSALS = (InvalidCode, WeakPassword, TooManyAttempts, aws.Throttled)
+
+
 def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
     """One call; `errors` says which problem a code of Cognito's is. Others are ours: 502."""
     record_call(operation)
@@ -127,6 +140,8 @@ def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
             answer: dict[str, Any] = getattr(aws.client("cognito-idp"), operation)(**arguments)
         except ClientError as error:
             code = aws.error_code(error)
+            if operation in ONCE and error.response["ResponseMetadata"].get("RetryAttempts"):
+                raise ServiceUnavailable("An answer was lost: see whether it is done") from error
             if problem := errors.get(code):
                 raise problem() from error
             if code in aws.THROTTLES:

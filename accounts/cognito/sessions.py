@@ -2,8 +2,10 @@
 
 import json
 import logging
+import time
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
@@ -18,6 +20,7 @@ from accounts.cognito.client import (
     InvalidRefreshToken,
     MfaCodeUsed,
     MfaSessionExpired,
+    NoSuchUser,
     PasswordResetRequired,
     RefreshTokenReused,
     as_admin,
@@ -46,10 +49,21 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Challenge:
-    """The password was right; now a TOTP code is wanted. `session` lives for three minutes."""
+    """The password was right; now a TOTP code is wanted. `session` lives for three minutes.
+
+    `begun_at`: the epoch second at which the password was asked about.
+    """
 
     username: str
     session: str
+    begun_at: float
+
+
+@dataclass(frozen=True)
+class NewPasswordRequired:
+    """The password was right, but somebody else has chosen it: now one of the user's own."""
+
+    username: str
 
 
 BAD_CREDENTIALS: Errors = {
@@ -61,12 +75,13 @@ BAD_CREDENTIALS: Errors = {
 }
 
 
-def sign_in(*, username: str, password: str) -> Tokens | Challenge:
+def sign_in(*, username: str, password: str) -> Tokens | Challenge | NewPasswordRequired:
     """Checks a password. `username` is the address, or the `sub`.
 
     Raises InvalidCredentials, EmailNotVerified (whatever the password: Cognito looks at the
     address first), PasswordResetRequired.
     """
+    begun_at = time.time()
     answer = call(
         "admin_initiate_auth",
         BAD_CREDENTIALS,
@@ -82,7 +97,10 @@ def sign_in(*, username: str, password: str) -> Tokens | Challenge:
     if "AuthenticationResult" in answer:
         return _tokens(answer)
     if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
-        return Challenge(answer["ChallengeParameters"]["USER_ID_FOR_SRP"], answer["Session"])
+        username = answer["ChallengeParameters"]["USER_ID_FOR_SRP"]
+        return Challenge(username, answer["Session"], begun_at)
+    if answer.get("ChallengeName") == "NEW_PASSWORD_REQUIRED":
+        return NewPasswordRequired(answer["ChallengeParameters"]["USER_ID_FOR_SRP"])
     log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
     raise UpstreamFailed
 
@@ -198,8 +216,9 @@ def revoke(refresh_token: str) -> None:
 
 
 def sign_out_everywhere(username: str) -> None:
-    """Voids all refresh tokens of a user."""
-    as_admin("admin_user_global_sign_out", username, {})
+    """Voids all refresh tokens of a user, if there is one."""
+    with suppress(NoSuchUser):
+        as_admin("admin_user_global_sign_out", username, {})
 
 
 def _tokens(answer: Mapping[str, Any]) -> Tokens:

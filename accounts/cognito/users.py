@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from accounts.cognito.client import (
     INVALID_CODES,
+    AlreadyConfirmed,
     InvalidCode,
     NoSuchUser,
     PasswordSignInNeeded,
@@ -73,16 +74,17 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
     return str(made["sub"])
 
 
-def confirm_sign_up(*, email: str, code: str) -> None:
-    """Confirms the address. Raises InvalidCode, also for unknown and confirmed addresses."""
-    as_client("confirm_sign_up", email, INVALID_CODES, ConfirmationCode=code)
+def confirm_sign_up(*, username: str, code: str) -> None:
+    """Confirms the address. Raises InvalidCode, also for unknown users; AlreadyConfirmed."""
+    errors = {**INVALID_CODES, "NotAuthorizedException": AlreadyConfirmed}
+    as_client("confirm_sign_up", username, errors, ConfirmationCode=code)
 
 
-def resend_code(email: str) -> None:
+def resend_code(username: str) -> None:
     """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
     as_client(
         "resend_confirmation_code",
-        email,
+        username,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
     )
 
@@ -102,7 +104,10 @@ class PoolUser:
 
     sub: str
     status: str
+    email: str
     email_verified: bool
+    first_name: str
+    last_name: str
 
 
 def find_user(username: str) -> PoolUser | None:
@@ -115,7 +120,10 @@ def find_user(username: str) -> PoolUser | None:
     return PoolUser(
         sub=str(attributes["sub"]),
         status=str(answer["UserStatus"]),
+        email=attributes.get("email", "").lower(),
         email_verified=attributes.get("email_verified") == "true",
+        first_name=attributes.get("given_name", ""),
+        last_name=attributes.get("family_name", ""),
     )
 
 
@@ -144,7 +152,7 @@ def remove_from_group(username: str, group: str) -> None:
 
 
 def groups_of(username: str) -> frozenset[str]:
-    """Which of our roles a user has."""
+    """Which of our roles a user has. Raises NoSuchUser."""
     answer = as_admin("admin_list_groups_for_user", username, {}, Limit=60)
     return ROLES.intersection(group["GroupName"] for group in answer["Groups"])
 
@@ -191,20 +199,20 @@ def link_google(username: str, google_id: str) -> None:
     )
 
 
-def forgot_password(email: str) -> None:
+def forgot_password(username: str) -> None:
     """Mails a code for a new password. Raises InvalidCode for all but verified addresses."""
     as_client(
         "forgot_password",
-        email,
+        username,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
     )
 
 
-def reset_password(*, email: str, code: str, password: str) -> None:
+def reset_password(*, username: str, code: str, password: str) -> None:
     """Sets a password by the mailed code. Raises InvalidCode, WeakPassword."""
     as_client(
         "confirm_forgot_password",
-        email,
+        username,
         {
             **INVALID_CODES,
             "InvalidPasswordException": WeakPassword,

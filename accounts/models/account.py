@@ -1,6 +1,6 @@
-"""Who a learner is, what they say of themselves, how far they came."""
+"""Accounts, profiles and progress of learners."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Self
 
@@ -25,13 +25,17 @@ def learner_key(learner_id: str) -> str:
 
 
 class Account(Item, discriminator="account"):
-    """Whether a learner may come in, and how: `LEARNER#<sub>` / `ACCOUNT`.
+    """The state of a learner's account: `LEARNER#<sub>` / `ACCOUNT`.
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
     the sessions of which some may still be about, each with the epoch second of its end.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
     `enrolling`: we are making the account ourselves, and have not finished.
+    `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
+    `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
+    `moving_to` is a new address that the learner has proved, until both stores have it.
+    `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -46,6 +50,10 @@ class Account(Item, discriminator="account"):
     ended = UnicodeSetAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
+    sign_up_secret = UnicodeAttribute(null=True)
+    proofs = UnicodeSetAttribute(null=True)
+    moving_to = UnicodeAttribute(null=True)
+    password_changes = UnicodeSetAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -54,11 +62,14 @@ class Account(Item, discriminator="account"):
         return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     @classmethod
-    def new(cls, learner_id: str, *, email: str, now: datetime) -> Self:
+    def new(
+        cls, learner_id: str, *, email: str, now: datetime, sign_up_secret: str | None = None
+    ) -> Self:
         return cls(
             learner_key(learner_id),
             cls.SK,
             email=email,
+            sign_up_secret=sign_up_secret,
             created_at=now,
             gsi1pk="LEARNERS",
             gsi1sk=email,
@@ -78,12 +89,104 @@ class Account(Item, discriminator="account"):
         """What the pool calls the learner."""
         return self.federated_name or self.learner_id
 
+    def void_tokens_write(self, now: datetime) -> Update:
+        """The write that voids the access tokens of this second and before."""
+        valid_after = Account.tokens_valid_after.set(int(now.timestamp()) + 1)
+        return Update(self, [valid_after], Account.pk.exists())
+
     def void_tokens(self, now: datetime) -> None:
         """Voids the access tokens of this second and before. Raises ConditionFailed when gone."""
         self.update_attributes(
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             condition=Account.pk.exists(),
         )
+
+    BY_SECRET, BY_CODE = "secret", "code"
+
+    def begin_proof(self, how: str, proof_id: str) -> str:
+        """Notes an attempt to prove the address; returns the note. Raises ConditionFailed."""
+        note = f"{how}#{proof_id}"
+        unproved = (Account.gsi1pk == "LEARNERS") & (Account.email_verified == False)  # noqa: E712
+        self.update_attributes(Account.proofs.add({note}), condition=unproved)
+        return note
+
+    def withdraw_proof(self, note: str) -> None:
+        """Drops the note of an attempt that failed. Raises ConditionFailed when gone."""
+        self.update_attributes(Account.proofs.delete({note}), condition=Account.pk.exists())
+
+    def is_proved_by_secret(self) -> bool:
+        """Whether all attempts came with the sign-up's secret, so that the password is theirs."""
+        return all(note.startswith(f"{self.BY_SECRET}#") for note in self.proofs or ())
+
+    def prove_write(self, *, void_before: int = 0) -> Update:
+        """The write that makes the address the learner's own, unless the account is gone."""
+        actions = [
+            Account.email_verified.set(True),
+            Account.sign_up_secret.remove(),
+            Account.proofs.remove(),
+        ]
+        if void_before:
+            actions.append(Account.tokens_valid_after.set(void_before))
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    def begin_move_write(self, email: str) -> Update:
+        """The write that notes the new address of a learner who is not leaving."""
+        free = Account.moving_to.does_not_exist() | (Account.moving_to == email)
+        return Update(self, [Account.moving_to.set(email)], free & (Account.gsi1pk == "LEARNERS"))
+
+    def withdraw_move_write(self, email: str) -> Update:
+        """The write that drops the new address again."""
+        return Update(self, [Account.moving_to.remove()], Account.moving_to == email)
+
+    def end_move_write(self, email: str) -> Update:
+        """The write that gives the learner the new address, which is proved."""
+        actions = [
+            Account.email.set(email),
+            Account.email_verified.set(True),
+            Account.gsi1sk.set(email),
+            Account.moving_to.remove(),
+            Account.sign_up_secret.remove(),
+            Account.proofs.remove(),
+        ]
+        return Update(self, actions, (Account.moving_to == email) & (Account.gsi1pk == "LEARNERS"))
+
+    @property
+    def addresses(self) -> set[str]:
+        """All addresses that the table holds for the learner."""
+        return {self.email, *({self.moving_to} if self.moving_to else ())}
+
+    CUT_OFF_AFTER_S = 30  # no request lasts longer
+
+    def begin_password_change(self, change_id: str, now: datetime) -> str:
+        """Notes that a password is being replaced; returns the note. Raises ConditionFailed."""
+        note = f"{int(now.timestamp())}#{change_id}"
+        self.update_attributes(
+            Account.password_changes.add({note}), condition=Account.gsi1pk == "LEARNERS"
+        )
+        return note
+
+    def withdraw_password_change(self, note: str) -> None:
+        """Drops the note of a change that did not come about. Raises ConditionFailed when gone."""
+        self.update_attributes(
+            Account.password_changes.delete({note}), condition=Account.pk.exists()
+        )
+
+    def end_password_changes_write(self, notes: Collection[str], now: datetime) -> Update:
+        """The write that voids the access tokens of this second and before, and drops the notes."""
+        actions = [
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.password_changes.delete(set(notes)),
+        ]
+        return Update(self, actions, Account.pk.exists())
+
+    def cut_off_password_changes(self, now_s: float) -> frozenset[str]:
+        """The notes of changes that were cut off: the password may be another by now.
+
+        As long as there is one, no token of the account is good.
+        """
+        notes = self.password_changes or ()
+        begun_before = now_s - self.CUT_OFF_AFTER_S
+        return frozenset(n for n in notes if int(n.partition("#")[0]) <= begun_before)
 
     def is_session_ended(self, session: str) -> bool:
         """Whether a session was signed out while access tokens of it may still be about."""
@@ -107,9 +210,15 @@ class Account(Item, discriminator="account"):
         condition = cls.gsi1sk.startswith(prefix) if prefix else None
         return cls.query_page("LEARNERS", condition, limit=limit, index="gsi1", start=start)
 
-    def set_disabled_write(self, disabled: bool) -> Update:
-        """The write that shuts the account or opens it, unless it is gone."""
-        return Update(self, [Account.disabled.set(disabled)], Account.gsi1pk == "LEARNERS")
+    def set_disabled_write(self, disabled: bool, now: datetime) -> Update:
+        """The write that shuts the account or opens it, unless it is gone.
+
+        Either voids the access tokens of this second and before: none comes back to life.
+        """
+        valid_after = Account.tokens_valid_after.set(int(now.timestamp()) + 1)
+        return Update(
+            self, [Account.disabled.set(disabled), valid_after], Account.gsi1pk == "LEARNERS"
+        )
 
     def finish_enrolment(self) -> None:
         """Notes that our making of the account is complete. Raises ConditionFailed when gone."""
@@ -122,9 +231,13 @@ class Account(Item, discriminator="account"):
         """Whether the account is barred for good, and its deletion not completed."""
         return bool(self.gsi1pk == self.LEAVING)
 
+    def is_leaving_since(self, before: datetime) -> bool:
+        """Whether it was barred before an instant: whoever began to remove it has been cut off."""
+        return self.is_leaving and str(self.gsi1sk) < key_instant(before)
+
     def mark_for_deletion(self, now: datetime, *, if_unverified: bool = False) -> None:
         """Bars the account for good. Raises ConditionFailed when it is gone, or verified."""
-        condition = Account.pk.exists()
+        condition = Account.pk.exists() & (Account.gsi1pk != self.GONE)
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
         self.update_attributes(
@@ -135,10 +248,11 @@ class Account(Item, discriminator="account"):
         )
 
     def anonymised(self, now: datetime) -> list[Action]:
-        """What makes of the account a mark that says nothing but "gone", for a day at most."""
+        """The changes that leave of the account a mark that says "gone", for a day at most."""
         return [
             Account.email.set(""),
             Account.federated_name.remove(),
+            Account.moving_to.remove(),
             Account.gsi1pk.set(self.GONE),
             Account.gsi1sk.set(key_instant(now)),
             Account.expires_at.set(int(now.timestamp()) + 86_400),

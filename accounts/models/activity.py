@@ -1,4 +1,4 @@
-"""The trail of what happened."""
+"""The audit trail."""
 
 from datetime import datetime
 from typing import Self
@@ -47,7 +47,7 @@ class Activity(Item, discriminator="activity"):
 
     @classmethod
     def for_target(cls, target: str, action: str, *, now: datetime, actor: str) -> Self:
-        """What a staff member did, in the trail of what they did it to: not where from."""
+        """A staff member's action in the trail of its target, without the source address."""
         return cls._line(cls.trail_key(target), action, now, actor)
 
     @classmethod

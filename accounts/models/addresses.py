@@ -1,4 +1,4 @@
-"""Whose an e-mail address is, and whose it is about to be."""
+"""Ownership of e-mail addresses, and pending changes."""
 
 from datetime import datetime
 from typing import Self
@@ -34,13 +34,22 @@ class Address(Item, discriminator="address"):
         """A handle for writes, without reading."""
         return cls(f"EMAIL#{email}", cls.SK)
 
+    @property
+    def email(self) -> str:
+        return self.pk.partition("#")[2]
+
     @classmethod
     def reserve(cls, email: str, *, owner: str, now: datetime) -> Self:
         """Takes an address that nobody has. Raises ConditionFailed."""
         item = cls.reservation(email, owner=owner, now=now)
-        lapsed = cls.learner_id.does_not_exist() & (cls.lease_until <= int(now.timestamp()))
-        item.put(cls.pk.does_not_exist() | lapsed)
+        item.take()
         return item
+
+    def take(self) -> None:
+        """Writes a reservation where nobody has the address. Raises ConditionFailed."""
+        begun_at = self.lease_until - self.LEASE_S
+        lapsed = Address.learner_id.does_not_exist() & (Address.lease_until <= begun_at)
+        self.put(Address.pk.does_not_exist() | lapsed)
 
     @classmethod
     def reservation(cls, email: str, *, owner: str, now: datetime) -> Self:
@@ -86,6 +95,11 @@ class EmailChange(Item, discriminator="email_change"):
         """One consistent read; a lapsed change is none."""
         change = cls.get_or_none(learner_key(learner_id), cls.SK)
         return change if change and change.expires_at > now.timestamp() else None
+
+    @classmethod
+    def at(cls, learner_id: str) -> Self:
+        """A handle for writes, without reading."""
+        return cls(learner_key(learner_id), cls.SK)
 
     @classmethod
     def new(cls, learner_id: str, *, email: str, proof: str, until: datetime) -> Self:

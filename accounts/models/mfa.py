@@ -11,8 +11,9 @@ from config.store.items import ConditionFailed, Item
 class Mfa(Item, discriminator="mfa"):
     """The second step of a learner's sign-in: `LEARNER#<sub>` / `MFA`.
 
-    `pending` is the secret being set up, `secret` the one in force, both encrypted by KMS: a
-    backup code needs it to answer Cognito's challenge. `unused` and `reserved` are fingerprints
+    `pending` is the secret being set up, `secret` the one that the pool was last asked to verify
+    and, once the account says so, the one in force; both encrypted by KMS: a backup code needs it
+    to answer Cognito's challenge. `unused` and `reserved` are fingerprints
     of backup codes; a reserved one is at this moment being used.
     """
 
@@ -37,11 +38,25 @@ class Mfa(Item, discriminator="mfa"):
         """Keeps a secret that is yet to be verified; the one in force stays."""
         self.update_attributes(Mfa.pending.set(ciphertext), Mfa.kind.set(Mfa))
 
+    def try_pending(self, ciphertext: bytes, fingerprints: set[str]) -> None:
+        """Keeps the secret that the pool is about to verify, with its backup codes.
+
+        Raises ConditionFailed when another is being set up by now.
+        """
+        self.update_attributes(
+            Mfa.secret.set(ciphertext),
+            Mfa.unused.set(fingerprints),
+            Mfa.reserved.remove(),
+            condition=Mfa.pending == ciphertext,
+        )
+
     def promote(self) -> None:
-        """Takes the secret being set up for the one in force, if there is one."""
+        """Takes the secret being set up for the one in force, where the pool was asked of none."""
         try:
             self.update_attributes(
-                Mfa.secret.set(Mfa.pending), Mfa.pending.remove(), condition=Mfa.pending.exists()
+                Mfa.secret.set(Mfa.pending),
+                Mfa.pending.remove(),
+                condition=Mfa.pending.exists() & Mfa.secret.does_not_exist(),
             )
         except ConditionFailed:
             return

@@ -1,16 +1,19 @@
-"""Whose a refresh token is."""
+"""Sessions, and the owners of refresh tokens."""
 
 import hashlib
 from datetime import datetime
 from typing import Self
 
-from pynamodb.attributes import UnicodeAttribute
+from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 
-from config.store.items import Item
+from accounts.models.account import learner_key
+from config.client_info import ClientInfo
+from config.store.items import Item, Page, Raw, key_instant
+from config.store.transactions import Update
 
 
 class IssuedToken(Item, discriminator="issued_token"):
-    """Whose a refresh token is, which only Cognito could read: `TOKEN#<hash>` / `TOKEN`.
+    """The owner of a refresh token, which only Cognito could read: `TOKEN#<hash>` / `TOKEN`.
 
     `session` is what the access tokens made by it carry. Kept as long as the token may come back.
     """
@@ -39,3 +42,69 @@ class IssuedToken(Item, discriminator="issued_token"):
     def of(cls, refresh_token: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(cls.key(refresh_token), cls.SK)
+
+
+class Session(Item, discriminator="login_session"):
+    """A sign-in and what was renewed from it: `LEARNER#<sub>` / `LOGIN#<Cognito's origin_jti>`.
+
+    `ip` and `agent` are those of the last use. A session that was ended stays until its refresh
+    tokens lapse, so that none of them is good for anything.
+    lsi4: `LOGIN#<last used>#<id>`, the order of the list.
+    """
+
+    PREFIX = "LOGIN#"
+    KEPT_S = 31 * 86_400
+
+    begun_at = UTCDateTimeAttribute()
+    last_used_at = UTCDateTimeAttribute()
+    ended_at = UTCDateTimeAttribute(null=True)
+    ip = UnicodeAttribute(default="")
+    agent = UnicodeAttribute(default="")
+
+    @classmethod
+    def at(cls, learner_id: str, session_id: str) -> Self:
+        """A handle for changes in place, without reading."""
+        return cls(learner_key(learner_id), f"{cls.PREFIX}{session_id}")
+
+    @property
+    def id(self) -> str:
+        return self.sk.partition("#")[2]
+
+    def use_write(self, source: ClientInfo, now: datetime) -> Update:
+        """The write that notes a sign-in or its renewal, unless the session was ended."""
+        actions = [
+            Session.kind.set(Session),
+            Session.begun_at.set(Session.begun_at | now),
+            Session.last_used_at.set(now),
+            Session.lsi4.set(f"{self.PREFIX}{key_instant(now)}#{self.id}"),
+            Session.ip.set(source.ip),
+            Session.agent.set(source.agent),
+            Session.expires_at.set(int(now.timestamp()) + self.KEPT_S),
+        ]
+        return Update(self, actions, Session.ended_at.does_not_exist())
+
+    def end_write(self, now: datetime) -> Update:
+        """The write that ends the session, also one that is not in the table."""
+        actions = [
+            Session.kind.set(Session),
+            Session.begun_at.set(Session.begun_at | now),
+            Session.last_used_at.set(Session.last_used_at | now),
+            Session.ended_at.set(now),
+            Session.expires_at.set(int(now.timestamp()) + self.KEPT_S),
+        ]
+        return Update(self, actions)
+
+    @classmethod
+    def newest(
+        cls, learner_id: str, *, limit: int, start: Raw | None = None, all_of_them: bool = False
+    ) -> Page[Self]:
+        """The sessions that nobody has ended (or `all_of_them`), the last used first: one query."""
+        return cls.query_page(
+            learner_key(learner_id),
+            cls.lsi4.startswith(cls.PREFIX),
+            index="lsi4",
+            limit=limit,
+            start=start,
+            descending=True,
+            matching=None if all_of_them else cls.ended_at.does_not_exist(),
+        )

@@ -1,38 +1,27 @@
 """Taking one's data along, and leaving for good."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from accounts import audit
 from accounts.bearer import Learner, account_cache
-from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import NoSuchUser
-from accounts.models import Account, Address, learner_key
+from accounts.cognito.client import InvalidCredentials
+from accounts.models import Account, learner_key
+from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate
 from config.client_info import ClientInfo
-from config.problems import ServiceUnavailable
 from config.store.items import (
-    ConditionFailed,
     Page,
     Raw,
-    delete_partition,
     json_value,
     raw_partition_page,
 )
 from config.store.packed import unpack
-from config.store.transactions import Update, Write, transact
 
 log = logging.getLogger("parley.accounts")
-
-# API Gateway waits 29 s; what is not removed by then is left to `finish`.
-WITHIN_S = 20
-# Tokens may live on in other processes for ACCOUNT_STATE_CACHE_S: what they write is swept later.
-SWEEP_AFTER = timedelta(minutes=2)
-UNVERIFIED_FOR = timedelta(days=7)
 
 SECRET_KINDS = frozenset({"mfa", "email_change", "browser_session", "calendar_link"})
 PACKED = frozenset({"head", "journal"})
@@ -74,74 +63,21 @@ def delete_account(
     step on nobody can come in any more, and each step may be repeated. Raises
     InvalidCredentials, FreshSignInNeeded, TooManyRequests.
     """
-    account = reauthenticate(learner, password, source=source, now=now)
+    try:
+        account = reauthenticate(learner, password, source=source, now=now)
+    except InvalidCredentials:
+        account = _account_without_user(learner)
     account.mark_for_deletion(now)
     account_cache.forget(learner.id)
-    return _remove(account, now)
+    return remove(account, now=now)
 
 
-def make_way(account: Account, *, reservation: Address, now: datetime) -> None:
-    """Removes an account whose address nobody has proved; the address becomes `reservation`.
+def _account_without_user(learner: Learner) -> Account:
+    """The account of a user who was deleted in the console: no password could be right.
 
-    Also completes a deletion that was cut off. No sign-up gets the address in between. Raises
-    ConditionFailed when the address was proved or freed at this moment; ServiceUnavailable.
+    Nobody can sign in any more, so the token that is left will do. Raises InvalidCredentials.
     """
-    if not account.is_leaving:
-        account.mark_for_deletion(now, if_unverified=True)
-    account_cache.forget(account.learner_id)
-    if not _empty(account):
-        raise ServiceUnavailable("The account has more than can be removed at once: try again")
-    _strike(account, reservation.taken_from(account.learner_id), now)
-
-
-def _remove(account: Account, now: datetime) -> bool:
-    if not _empty(account):
-        return False
-    try:
-        _strike(account, Address.at(account.email).release_write(account.learner_id), now)
-    except ConditionFailed:
-        log.warning("someone else has finished this")
-    return True
-
-
-def _empty(account: Account) -> bool:
-    """Removes all but the account item and the address; False when time ran out before."""
-    with suppress(NoSuchUser):
-        cognito_sessions.sign_out_everywhere(account.user_name)
-    if not delete_partition(account.pk, keep={Account.SK}, within_s=WITHIN_S):
-        return False
-    cognito_users.delete_user(account.user_name)
-    return True
-
-
-def _strike(account: Account, address: Write, now: datetime) -> None:
-    """Completes a deletion: the address goes, the account becomes a mark that says "gone"."""
-    transact(address, Update(account, account.anonymised(now), Account.pk.exists()))
-
-
-def delete_unverified(accounts: Iterable[Account], *, now: datetime) -> int:
-    """Bars those accounts for good whose address nobody has proved in a week; returns how many.
-
-    An address that somebody else has typed in is free again for its owner. `resume_deletions`
-    does the rest.
-    """
-    done = 0
-    for account in accounts:
-        if not account.email_verified and account.created_at < now - UNVERIFIED_FOR:
-            with suppress(ConditionFailed):  # it was verified at this moment, or is gone
-                account.mark_for_deletion(now, if_unverified=True)
-                done += 1
-    return done
-
-
-def resume_deletions(*, now: datetime) -> int:
-    """Completes deletions that were cut off, and sweeps after the others; returns how many.
-
-    Run every few minutes; harmless at any time.
-    """
-    done = 0
-    for account in Account.pending_deletion():
-        done += _remove(account, now)
-    for account in Account.deleted_before(before=now - SWEEP_AFTER):
-        done += delete_partition(account.pk, within_s=WITHIN_S)
-    return done
+    account = Account.of(learner.id)
+    if account is None or cognito_users.find_user(account.user_name) is not None:
+        raise InvalidCredentials
+    return account

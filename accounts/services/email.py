@@ -4,21 +4,20 @@ import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from ulid import ULID
-
 from accounts import audit
-from accounts.bearer import Learner, account_cache
-from accounts.cognito import users as cognito_users
+from accounts.bearer import Learner
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.emails import notify, send_code
 from accounts.limits import hit
-from accounts.models import Account, Activity, Address, EmailChange
+from accounts.models import Account, EmailChange
+from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import reauthenticate
+from accounts.services.unfinished import account_at, complete, complete_move
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, ValidationFailed
 from config.store.items import ConditionFailed
-from config.store.transactions import Delete, Put, Update, transact
+from config.store.transactions import Write, transact
 
 EMAIL_CODE = "email code"
 CODE_LASTS = timedelta(minutes=15)
@@ -33,12 +32,12 @@ def request_email_change(
     ValidationFailed for the address that the learner has.
     """
     account = reauthenticate(learner, password, source=source, now=now)
-    if new_email == account.email:
+    if new_email == account.email and account.email_verified:
         raise ValidationFailed.of("newEmail", "same", "This is your address already.")
     hit("mail_source", source.network, now=now)
     hit("email_change", learner.id, now=now)
-    taken = Address.of(new_email)
-    if taken is not None and taken.learner_id not in (None, learner.id):
+    holder = account_at(new_email, now=now)
+    if holder is not None and holder.learner_id != learner.id and holder.email_verified:
         raise UserAlreadyExists
     code = f"{secrets.randbelow(10**6):06}"
     EmailChange.new(
@@ -55,8 +54,8 @@ def request_email_change(
 def confirm_email_change(learner: Learner, *, code: str, source: ClientInfo, now: datetime) -> str:
     """Moves the account to the new address by the mailed code; returns the address.
 
-    The new address is reserved, then Cognito's user is changed, then the table in one
-    transaction; cut off anywhere, the same code completes it after the reservation's minute.
+    Cut off before the address is noted: the same code serves again, after a minute at most. Cut
+    off later, the next contact completes it (`unfinished.complete_move`).
     Raises InvalidCode, UserAlreadyExists, TooManyRequests.
     """
     hit("email_confirm", learner.id, now=now)
@@ -65,44 +64,27 @@ def confirm_email_change(learner: Learner, *, code: str, source: ClientInfo, now
         raise InvalidCode
     if change.proof not in fingerprints(EMAIL_CODE, f"{learner.id} {change.email} {code}"):
         raise InvalidCode
-    try:
-        reserved = Address.reserve(change.email, owner=str(ULID()), now=now)
-    except ConditionFailed as error:
-        raise UserAlreadyExists from error
-    try:
-        _move(account, change, reserved, source, now)
-    except (Problem, ConditionFailed) as error:
-        with suppress(Problem):
-            if not account.federated_name:
-                cognito_users.set_email(account.user_name, account.email)
-            reserved.release()
-        if isinstance(error, ConditionFailed):
-            raise ServiceUnavailable("The change took too long: try again") from error
-        raise
-    account_cache.forget(learner.id)
-    notify(account.email, "email_changed", source, now=now)
+    complete(account, now=now)
+    if account.email != change.email or not account.email_verified:
+        _begin_move(account, change.email, now)
+        complete_move(account, source, now=now)
     return change.email
 
 
-def _move(
-    account: Account, change: EmailChange, reserved: Address, source: ClientInfo, now: datetime
-) -> None:
-    learner_id = account.learner_id
-    if not account.federated_name:
-        cognito_users.set_email(account.user_name, change.email)
-    moved = Account.at(learner_id)
-    transact(
-        reserved.assign_write(learner_id),
-        Address.at(account.email).release_write(learner_id),
-        Update(
-            moved,
-            [
-                Account.email.set(change.email),
-                Account.email_verified.set(True),
-                Account.gsi1sk.set(change.email),
-            ],
-            (Account.email == account.email) & (Account.gsi1pk == "LEARNERS"),
-        ),
-        Delete(change, EmailChange.proof == change.proof),
-        Put(Activity.new(learner_id, "email_changed", source, now=now)),
-    )
+def _begin_move(account: Account, email: str, now: datetime) -> None:
+    writes: list[Write] = [account.begin_move_write(email)]
+    reserved = None
+    if email != account.email:
+        reserved = reserve(email, now=now)
+        clear_left_over(email)
+        writes.append(reserved.assign_write(account.learner_id))
+    try:
+        transact(*writes)
+    except (Problem, ConditionFailed) as error:
+        if reserved is not None:
+            with suppress(Problem):
+                reserved.release()
+        if isinstance(error, ConditionFailed):
+            raise ServiceUnavailable("The change took too long: try again") from error
+        raise
+    account.moving_to = email

@@ -25,7 +25,9 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD, UNCONFIRMED
 from accounts.models import Account, Activity, Address, Profile
-from accounts.services import deletion, registration
+from accounts.services import registration, removal
+from accounts.services.addresses import clear_left_over
+from accounts.services.unfinished import account_at
 from config import telemetry
 from config.client_info import ClientInfo
 from config.store.items import ConditionFailed
@@ -79,7 +81,7 @@ def create_verified_user(
 def _account(person: Newcomer, now: datetime) -> tuple[Account, bool]:
     """The account to go on with, and whether it has replaced another's."""
     address = Address.of(person.email)
-    found = Account.of(address.learner_id) if address and address.learner_id else None
+    found = account_at(person.email, now=now)
     if address and address.learner_id and found is None:
         raise NotEnrolled(f"{person.email} is held for {address.learner_id}, who has no account.")
     if found is not None and not found.is_leaving and _is_sound(found):
@@ -123,7 +125,7 @@ def _reserve(email: str, *, in_place_of: Account | None, now: datetime) -> Addre
     owner = str(ULID())
     if in_place_of is not None:
         reserved = Address.reservation(email, owner=owner, now=now)
-        deletion.make_way(in_place_of, reservation=reserved, now=now)
+        removal.make_way(in_place_of, reservation=reserved, now=now)
         return reserved
     try:
         return Address.reserve(email, owner=owner, now=now)
@@ -157,7 +159,7 @@ def _user(person: Newcomer) -> str:
     Only operators make the latter, or a run that was cut off: nobody is locked out. All others
     stay as they are.
     """
-    registration.clear_left_over(person.email)
+    clear_left_over(person.email)
     user = cognito_users.find_user(person.email)
     if user is None:
         try:

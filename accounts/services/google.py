@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from ulid import ULID
-
 from accounts import audit
 from accounts.bearer import Learner
 from accounts.cognito import client as cognito_client
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCode, InvalidCredentials
+from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlreadyExists
 from accounts.cognito.sessions import Tokens
 from accounts.cognito.users import GOOGLE
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, Head, Profile
+from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
 from accounts.tokens import Identity, InvalidToken, verify_identity
 from accounts.verification import key_set
@@ -169,9 +168,10 @@ def _register(identity: Identity, source: ClientInfo, now: datetime) -> None:
     if not identity.email or not identity.email_verified:
         raise GoogleEmailNotVerified
     try:
-        address = Address.reserve(identity.email, owner=str(ULID()), now=now)
-    except ConditionFailed as error:
+        address = reserve(identity.email, now=now)
+    except UserAlreadyExists as error:
         raise AccountExists from error
+    clear_left_over(identity.email)
     account = Account.new(identity.sub, email=identity.email, now=now)
     account.email_verified, account.federated_name = True, identity.username
     first_name = identity.first_name or identity.email.partition("@")[0]

@@ -10,13 +10,15 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from accounts import audit, totp
+from accounts import audit
 from accounts.audit import StaffMember
 from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
+    InvalidCode,
     InvalidCredentials,
     InvalidMfaCode,
     MfaCodeUsed,
@@ -34,9 +36,16 @@ from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Put, Update, transact
 
+if TYPE_CHECKING:
+    from pyotp import TOTP
+
 SESSION = "mfa session"
 SESSION_LASTS = timedelta(minutes=3)  # as long as Cognito's own
+STEP_S = 30  # a code of the app (RFC 6238)
 CODES = "backup code"
+BACKUP_CODES = 10
+# RFC 4648's base32 in lower case: no 0, 1 or 8 to take for O, I or B.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class MfaAlreadyEnabled(Conflict):
@@ -56,17 +65,19 @@ class Setup:
     qr_code: str
 
 
-def set_up(learner_id: str, access_token: str) -> Setup:
-    """A fresh secret. It may be asked for again until `enable` has verified one.
+def set_up(account: Account, access_token: str, *, now: datetime) -> Setup:
+    """A fresh secret for a learner who has proved who they are: whoever has an access token alone
+    could shut the owner out by it. It may be asked for again until `enable` has verified one.
 
-    Raises MfaAlreadyEnabled, PasswordSignInNeeded.
+    Raises MfaAlreadyEnabled, PasswordSignInNeeded, TooManyRequests.
     """
-    account = _account(learner_id)
+    learner_id = account.learner_id
     if account.mfa_enabled:
         raise MfaAlreadyEnabled
+    hit("mfa_setup", learner_id, now=now)
     secret = cognito_users.new_totp_secret(access_token)
     Mfa.at(learner_id).prepare(aws.kms_encrypt(secret, owner=learner_id))
-    uri = totp.otpauth_uri(secret, account.email)
+    uri = _totp(secret).provisioning_uri(name=account.email, issuer_name="Parley")
     return Setup(secret, uri, _qr_code(uri))
 
 
@@ -75,6 +86,20 @@ def _account(learner_id: str) -> Account:
     if account is None:
         raise NotFound
     return account
+
+
+def _totp(secret: str) -> "TOTP":
+    from pyotp import TOTP
+
+    return TOTP(secret)
+
+
+def _new_backup_codes() -> list[str]:
+    """Ten codes of fifty random bits, e.g. `k4xqn-2mzt7`."""
+    return [
+        "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(2))
+        for _ in range(BACKUP_CODES)
+    ]
 
 
 def _qr_code(text: str) -> str:
@@ -90,6 +115,14 @@ def enable(
 ) -> list[str]:
     """Turns the second step on by the app's first code; returns the backup codes.
 
+    The secret that is verified is the secret that is kept, however many are being set up at once:
+
+    1. The code fits the secret that we have. 2. Secret and backup codes are kept; as the account
+    does not say so yet, nobody asks for them. 3. The pool verifies the code with the secret it has.
+    4. The account says that the second step is on, if the secret of 2 is still the one. Cut off
+    after 3: the pool asks for a code at the next sign-in, and the account follows
+    (`sessions.complete_sign_in`), with the secret of 2.
+
     Raises MfaAlreadyEnabled, MfaNotEnabled before `set_up`, InvalidCode, PasswordSignInNeeded,
     TooManyRequests.
     """
@@ -99,15 +132,17 @@ def enable(
     if stored is None or stored.pending is None:
         raise MfaNotEnabled("Ask for a secret first")
     hit("mfa_account", learner_id, now=now)
+    secret = aws.kms_decrypt(stored.pending, owner=learner_id)
+    if not _totp(secret).verify(code, for_time=now, valid_window=1):
+        raise InvalidCode
+    kept, codes = stored.pending, _new_backup_codes()
+    try:
+        stored.try_pending(kept, {fingerprint(CODES, code) for code in codes})
+    except ConditionFailed as error:
+        raise InvalidCode from error
     cognito_users.verify_totp_secret(access_token, code)
     cognito_users.set_mfa(account.user_name, enabled=True)
-    codes = totp.new_backup_codes()
-    actions = [
-        Mfa.secret.set(stored.pending),
-        Mfa.pending.remove(),
-        Mfa.unused.set({fingerprint(CODES, code) for code in codes}),
-    ]
-    write = Update(stored, actions, Mfa.pending == stored.pending)
+    write = Update(Mfa.at(learner_id), [Mfa.pending.remove()], Mfa.secret == kept)
     try:
         _set_enabled(account, write, "mfa_enabled", source, now, on=True)
     except ConditionFailed as error:  # at this moment, by another request
@@ -151,7 +186,7 @@ def reset(account: Account, *, by: StaffMember, now: datetime) -> None:
 
 def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -> list[str]:
     """New backup codes; the old ones are void. Raises MfaNotEnabled."""
-    codes = totp.new_backup_codes()
+    codes = _new_backup_codes()
     try:
         Mfa.at(account.learner_id).renew_codes({fingerprint(CODES, code) for code in codes})
     except ConditionFailed as error:
@@ -161,16 +196,18 @@ def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -
     return codes
 
 
-def session_token(challenge: Challenge, email: str, *, now: datetime) -> str:
+def session_token(challenge: Challenge, email: str | None, *, now: datetime) -> str:
     """The challenge as a text that only we can read: it stands for the right password."""
-    address = Address.of(email)
-    if address is None or address.learner_id is None:
+    address = Address.of(email) if email else None
+    learner_id = (address and address.learner_id) or cognito_users.find_sub(challenge.username)
+    if learner_id is None:
         raise InvalidCredentials
     values = {
         "id": secrets.token_hex(8),
-        "learner": address.learner_id,
+        "learner": learner_id,
         "username": challenge.username,
         "session": challenge.session,
+        "begun_at": challenge.begun_at,
     }
     return seal(SESSION, values, until=now + SESSION_LASTS)
 
@@ -189,7 +226,7 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
     attempts = Attempts.at("mfa", learner_id)
     session = f"session_{sealed['id']}"
     hit_counters(attempts, {session: "mfa_session", "all": "mfa_account"}, now=now)
-    challenge = Challenge(sealed["username"], sealed["session"])
+    challenge = Challenge(sealed["username"], sealed["session"], sealed.get("begun_at", 0.0))
     try:
         if code.isdigit():
             tokens = _answer_by_app(learner_id, challenge, code, now)
@@ -202,14 +239,16 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
         attempts.refund(session, "all")
         raise
     attempts.refund("all", forget=session)
-    return complete_sign_in(tokens, source=source, now=now, by_mfa=True)
+    return complete_sign_in(
+        tokens, source=source, now=now, by_mfa=True, begun_at=challenge.begun_at
+    )
 
 
 def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: datetime) -> Tokens:
     """Cognito takes a code once; so that nobody need trust that, neither do we let it be tried."""
     used = Attempts.at("totp", f"{learner_id} {code}")
     try:
-        used.count_up({"all": 1}, now=now, within_s=3 * totp.STEP_S, renew=False)
+        used.count_up({"all": 1}, now=now, within_s=3 * STEP_S, renew=False)
     except LimitReached as error:
         raise MfaCodeUsed from error
     try:
@@ -254,7 +293,8 @@ def _reserve(stored: Mfa, code: str) -> str:
 
 def _answer_with_own_code(challenge: Challenge, secret: str, now: datetime) -> Tokens:
     """The learner's app may have used up this step's code: then a neighbour's will do."""
-    for code in totp.codes_around(secret, now.timestamp()):
+    for step in (0, -1, 1):
+        code = _totp(secret).at(now, counter_offset=step)
         with suppress(MfaCodeUsed):
             return cognito_sessions.answer_totp(challenge, code)
-    raise ServiceUnavailable("Try again in half a minute", retry_after_s=totp.STEP_S)
+    raise ServiceUnavailable("Try again in half a minute", retry_after_s=STEP_S)

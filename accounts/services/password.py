@@ -1,18 +1,21 @@
 """A password that was forgotten, or is to be another."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from accounts import audit
 from accounts.bearer import Learner
+from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCode, TooManyAttempts
-from accounts.emails import notify
-from accounts.limits import hit
-from accounts.models import Account, Address, Attempts, Profile
+from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
+from accounts.cognito.sessions import Challenge, NewPasswordRequired
+from accounts.cognito.users import FORCE_CHANGE_PASSWORD
+from accounts.limits import forget_attempts, hit, hit_address
+from accounts.models import Account, KnownNetwork, Profile
 from accounts.services.registration import require_strong_password
-from accounts.services.sessions import end_sessions, reauthenticate
+from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate, wait_until_valid
+from accounts.services.unfinished import account_at, password_change, user_name_at
 from config.client_info import ClientInfo
+from config.crypto import InvalidSeal, seal, unseal
 from config.problems import Conflict
 
 log = logging.getLogger("parley.accounts")
@@ -28,9 +31,10 @@ def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     Raises TooManyRequests, for any address.
     """
     hit("mail_source", source.network, now=now)
-    hit("reset_request", email, now=now)
+    hit_address("reset_request", email, source, now=now)
+    forget_attempts("reset_confirm", email)  # whether there is an account or not
     try:
-        cognito_users.forgot_password(email)
+        cognito_users.forgot_password(user_name_at(email, now=now))
     except (InvalidCode, TooManyAttempts):
         log.info("nothing to reset")
 
@@ -45,20 +49,60 @@ def confirm_reset(
     # Not the names: what a stranger may not use would tell them.
     require_strong_password(new_password, email, field="newPassword")
     hit("mail_source", source.network, now=now)
-    hit("reset_confirm", email, now=now)
-    cognito_users.reset_password(email=email, code=code, password=new_password)
-    Attempts.at("login", email).clear()
-    address = Address.of(email)
-    if address is not None and address.learner_id is not None:
-        _password_is_new(address.learner_id, email, "password_reset", source, now)
+    hit_address("reset_confirm", email, source, now=now)
+    account = account_at(email, now=now)
+    if account is None or account.is_leaving or account.federated_name:
+        cognito_users.reset_password(username=email, code=code, password=new_password)
+        cognito_sessions.sign_out_everywhere(email)
+    else:
+        with password_change(account, "password_reset", source, now=now):
+            cognito_users.reset_password(
+                username=account.learner_id, code=code, password=new_password
+            )
+    forget_attempts("login", email)
+    KnownNetwork.new(email, source.network, now=now).put()
 
 
-def _password_is_new(
-    learner_id: str, email: str, action: audit.Action, source: ClientInfo, now: datetime
-) -> None:
-    end_sessions(learner_id)
-    audit.record(learner_id, action, source, now=now)
-    notify(email, "password_changed", source, now=now)
+FIRST_PASSWORD = "first password"  # noqa: S105 - the purpose of a seal
+CHALLENGE_LASTS = timedelta(minutes=3)
+
+
+def first_password_token(challenge: NewPasswordRequired, *, now: datetime) -> str:
+    """The challenge as a text that only we can read: it stands for the temporary password."""
+    values = {"username": challenge.username}
+    return seal(FIRST_PASSWORD, values, until=now + CHALLENGE_LASTS)
+
+
+def set_first_password(
+    *, session_token: str, new_password: str, source: ClientInfo, now: datetime
+) -> SignedIn | Challenge:
+    """Replaces the temporary password that somebody else has chosen, and signs in.
+
+    Raises MfaSessionExpired where the temporary password is none any more or was given too long
+    ago; WeakPassword, InvalidCredentials.
+    """
+    try:
+        username = unseal(FIRST_PASSWORD, session_token, now=now)["username"]
+    except InvalidSeal as error:
+        raise MfaSessionExpired from error
+    user = cognito_users.find_user(username)
+    if user is None or user.status != FORCE_CHANGE_PASSWORD:
+        raise MfaSessionExpired
+    names = (user.first_name, user.last_name)
+    require_strong_password(new_password, user.email, *names, field="newPassword")
+    account = Account.of(user.sub)
+    if account is None or account.is_leaving:
+        cognito_users.set_password(user.sub, new_password)
+    else:
+        with password_change(account, "password_changed", source, now=now):
+            cognito_users.set_password(user.sub, new_password)
+        wait_until_valid(account)
+    result = cognito_sessions.sign_in(username=user.sub, password=new_password)
+    if isinstance(result, NewPasswordRequired):  # at this moment, by an operator
+        raise MfaSessionExpired
+    if isinstance(result, Challenge):
+        return result
+    return complete_sign_in(result, source=source, now=now, by_mfa=False)
 
 
 def change_password(
@@ -74,5 +118,5 @@ def change_password(
     account = reauthenticate(learner, current_password, source=source, now=now)
     names = (profile.first_name, profile.last_name) if profile else ()
     require_strong_password(new_password, account.email, *names, field="newPassword")
-    cognito_users.set_password(account.user_name, new_password)
-    _password_is_new(learner.id, account.email, "password_changed", source, now)
+    with password_change(account, "password_changed", source, now=now):
+        cognito_users.set_password(account.user_name, new_password)

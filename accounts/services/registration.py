@@ -1,11 +1,14 @@
 """From an address and a password to a learner: sign-up, and the code that proves the address."""
 
+import hmac
 import logging
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
-from ulid import ULID
-
-from accounts import audit, passwords
+from accounts import passwords
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
     InvalidCode,
@@ -14,16 +17,29 @@ from accounts.cognito.client import (
     UserAlreadyExists,
     WeakPassword,
 )
-from accounts.cognito.users import UNCONFIRMED
-from accounts.limits import hit
+from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, Activity, Address, Head, Profile
+from accounts.services.addresses import clear_left_over, reserve
+from accounts.services.unfinished import account_at, prove_address, user_name_at
 from config import telemetry
 from config.client_info import ClientInfo
+from config.crypto import fingerprint, fingerprints
 from config.problems import FieldError, Problem, ServiceUnavailable
 from config.store.items import ConditionFailed
 from config.store.transactions import Put, transact
 
 log = logging.getLogger("parley.accounts")
+
+
+PROOF = "sign-up secret"
+
+
+@dataclass(frozen=True)
+class SignedUp:
+    """A new learner. `verification_token` shows later who chose the password."""
+
+    learner_id: str
+    verification_token: str
 
 
 def sign_up(
@@ -34,52 +50,39 @@ def sign_up(
     last_name: str,
     source: ClientInfo,
     now: datetime,
-) -> str:
-    """Registers a learner, whom Cognito mails a code. Returns the learner's id.
+) -> SignedUp:
+    """Registers a learner, whom Cognito mails a code.
+
+    Whoever else has signed up with the address and not proved it gives way. The steps:
+
+    1. The address is reserved for a minute: of two sign-ups at once one wins. An account that has
+       the address unproved is removed meanwhile. Cut off here: the next sign-up goes on.
+    2. The pool makes the user. Cut off here: after the minute the next sign-up removes that user.
+    3. Account, profile and address are written at once. Cut off after: the next sign-up replaces
+       it all, as nobody has proved the address.
 
     Raises UserAlreadyExists, WeakPassword, TooManyRequests, ServiceUnavailable.
     """
     require_strong_password(password, email, first_name, last_name)
     hit("sign_up_source", source.network, now=now)
-    return register(
-        email=email,
-        password=password,
-        first_name=first_name,
-        last_name=last_name,
-        source=source,
-        now=now,
-    )
-
-
-def register(
-    *,
-    email: str,
-    password: str,
-    first_name: str,
-    last_name: str,
-    source: ClientInfo,
-    now: datetime,
-) -> str:
-    """Makes user, account and profile, or nothing. Returns the learner's id.
-
-    The address is reserved first, for a minute: of two sign-ups at once one wins, and what a
-    crash leaves behind anywhere below is cleared by the next try after that minute.
-    Raises UserAlreadyExists, WeakPassword by Cognito's rules alone, ServiceUnavailable.
-    """
-    try:
-        address = Address.reserve(email, owner=str(ULID()), now=now)
-    except ConditionFailed as error:
-        raise UserAlreadyExists from error
+    hit("sign_up_address", email, now=now)
+    address = reserve(email, now=now)
     learner_id = None
     try:
         learner_id = _make_user(email, password, first_name, last_name)
+        forget_attempts("verify_email", email)  # they were at the code of another sign-up
+        token = secrets.token_urlsafe(16)
+        account = Account.new(
+            learner_id,
+            email=email,
+            now=now,
+            sign_up_secret=fingerprint(PROOF, f"{learner_id} {token}"),
+        )
+        profile = Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now)
         transact(
             address.assign_write(learner_id),
-            Put(Account.new(learner_id, email=email, now=now), Account.pk.does_not_exist()),
-            Put(
-                Profile.new(learner_id, first_name=first_name, last_name=last_name, now=now),
-                Profile.pk.does_not_exist(),
-            ),
+            Put(account, Account.pk.does_not_exist()),
+            Put(profile, Profile.pk.does_not_exist()),
             Put(Head.first_of(learner_id)),
             Put(Activity.new(learner_id, "signed_up", source, now=now)),
         )
@@ -89,7 +92,7 @@ def register(
             raise ServiceUnavailable("The sign-up took too long: try again") from error
         raise
     telemetry.emit("SignUps")
-    return learner_id
+    return SignedUp(learner_id, token)
 
 
 def require_strong_password(password: str, *words: str, field: str = "password") -> None:
@@ -112,20 +115,6 @@ def _make_user(email: str, password: str, first_name: str, last_name: str) -> st
         return make()
 
 
-def clear_left_over(email: str) -> bool:
-    """Removes the user that a crashed sign-up left, and says whether there was one.
-
-    To be called with the address reserved: nobody has an account with it then, unless one that is
-    older than our addresses. Users whom operators have made, or confirmed, stay.
-    """
-    user = cognito_users.find_user(email)
-    if user is None or user.status != UNCONFIRMED or Account.of(user.sub) is not None:
-        return False
-    log.warning("removing what a sign-up left behind")
-    cognito_users.delete_user(user.sub)
-    return True
-
-
 def _undo(address: Address, learner_id: str | None) -> None:
     """Removes the user that we made, and only that; then lets others have the address."""
     try:
@@ -136,19 +125,39 @@ def _undo(address: Address, learner_id: str | None) -> None:
         log.exception("a failed sign-up is left to its lease")
 
 
-def verify_email(*, email: str, code: str, source: ClientInfo, now: datetime) -> None:
-    """Proves the address by the mailed code.
+def verify_email(
+    *,
+    email: str,
+    code: str,
+    verification_token: str | None,
+    source: ClientInfo,
+    now: datetime,
+) -> bool:
+    """Proves the address by the mailed code; returns whether a password has to be set.
+
+    Whoever has the code has the mailbox; only with the token of the sign-up have they also chosen
+    the password. Without it the password becomes one that nobody knows, until it is reset.
 
     Raises InvalidCode: alike for a wrong code, an unknown address and a verified one;
     TooManyRequests.
     """
     hit("mail_source", source.network, now=now)
-    hit("verify_email", email, now=now)
-    cognito_users.confirm_sign_up(email=email, code=code)
-    address = Address.of(email)
-    if address is not None and address.learner_id is not None:
-        Account.at(address.learner_id).verify_email()
-        audit.record(address.learner_id, "email_verified", source, now=now)
+    hit_address("verify_email", email, source, now=now)
+    account = account_at(email, now=now)
+    if account is None or account.is_leaving or account.email_verified:
+        with suppress(ServiceUnavailable):  # asked in vain, so that it takes as long as for others
+            cognito_users.confirm_sign_up(username=str(uuid4()), code=code)
+        raise InvalidCode
+    with_secret = _is_secret(account, verification_token)
+    prove_address(account, code=code, with_secret=with_secret, source=source, now=now)
+    return not with_secret
+
+
+def _is_secret(account: Account, token: str | None) -> bool:
+    if token is None or account.sign_up_secret is None:
+        return False
+    known = fingerprints(PROOF, f"{account.learner_id} {token}")
+    return any(hmac.compare_digest(account.sign_up_secret, each) for each in known)
 
 
 def resend_code(*, email: str, source: ClientInfo, now: datetime) -> None:
@@ -158,7 +167,8 @@ def resend_code(*, email: str, source: ClientInfo, now: datetime) -> None:
     """
     hit("mail_source", source.network, now=now)
     hit("resend_code", email, now=now)
+    forget_attempts("verify_email", email)  # whether there is an account or not
     try:
-        cognito_users.resend_code(email)
+        cognito_users.resend_code(user_name_at(email, now=now))
     except (InvalidCode, NoSuchUser, TooManyAttempts):
         log.info("nothing to verify")

@@ -1,9 +1,10 @@
-"""Signing in and out: a password becomes tokens, tokens are renewed, tokens end.
+"""Signing in and out: checks passwords, renews tokens and ends sessions.
 
-What matters most also asks whether it is still the learner who calls (`reauthenticate`).
+Sensitive changes ask for the password once more (`reauthenticate`).
 """
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,23 +13,42 @@ from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCredentials, RefreshTokenReused
-from accounts.cognito.sessions import Challenge, Tokens
+from accounts.cognito.client import (
+    InvalidCredentials,
+    InvalidRefreshToken,
+    MfaSessionExpired,
+    RefreshTokenReused,
+)
+from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
-from accounts.limits import LoginAttempt
-from accounts.models import Account, Activity, Address, IssuedToken, Mfa
+from accounts.limits import LoginAttempt, hit
+from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
+from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile
+from accounts.services.unfinished import (
+    account_at,
+    complete,
+    complete_password_change,
+    complete_proof,
+    user_name_of,
+)
 from accounts.tokens import Claims, unverified_claims
 from config import clock
 from config.client_info import ClientInfo
-from config.problems import NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
+from config.problems import (
+    NotFound,
+    PermissionDenied,
+    Problem,
+    ServiceUnavailable,
+    ValidationFailed,
+)
 from config.store.items import ConditionFailed
-from config.store.transactions import Delete, Put, transact
+from config.store.transactions import Delete, Put, Write, transact
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """Fresh tokens and whose they are."""
+    """Fresh tokens and the learner's profile."""
 
     tokens: Tokens
     full_profile: FullProfile
@@ -36,29 +56,37 @@ class SignedIn:
 
 def sign_in(
     *, email: str, password: str, source: ClientInfo, now: datetime
-) -> SignedIn | Challenge:
+) -> SignedIn | Challenge | NewPasswordRequired:
     """Checks address and password.
 
     Raises InvalidCredentials, EmailNotVerified, PasswordResetRequired; TooManyRequests after too
     many failures, whatever the password.
     """
     result = check_password(email, password, source=source, now=now)
-    if isinstance(result, Challenge):
+    if not isinstance(result, Tokens):
         return result
     return complete_sign_in(result, source=source, now=now, by_mfa=False)
 
 
 def check_password(
-    email: str, password: str, *, source: ClientInfo, now: datetime
-) -> Tokens | Challenge:
-    """Whether this is the password, within the limits on guessing. Raises as `sign_in`."""
+    email: str, password: str, *, source: ClientInfo, now: datetime, username: str | None = None
+) -> Tokens | Challenge | NewPasswordRequired:
+    """Whether this is the password, within the limits on guessing. Raises as `sign_in`.
+
+    `username` is what the pool calls the account, where one is meant.
+    """
     attempt = LoginAttempt.begin(email, source, now=now)
     try:
-        result = cognito_sessions.sign_in(username=email, password=password)
+        if username is None:
+            account = account_at(email, now=now)
+            wait_until_valid(account)
+            username = user_name_of(account, email)
+        result = cognito_sessions.sign_in(username=username, password=password)
     except InvalidCredentials:
+        attempt.failed()
         _record_failure(attempt, email, source, now)
         raise
-    except ServiceUnavailable:
+    except Problem:  # it is not known to be wrong: the address is not verified, say
         attempt.undo()
         raise
     attempt.succeeded()
@@ -75,28 +103,41 @@ def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: 
 
 
 def complete_sign_in(
-    tokens: Tokens, *, source: ClientInfo, now: datetime, by_mfa: bool | None = None
+    tokens: Tokens,
+    *,
+    source: ClientInfo,
+    now: datetime,
+    by_mfa: bool | None = None,
+    begun_at: float | None = None,
 ) -> SignedIn:
-    """Lets in whom the new tokens are for. Raises InvalidCredentials when the account bars them.
+    """Completes the sign-in of the tokens' owner. Raises InvalidCredentials if the account bars it.
 
     `by_mfa`: whether Cognito asked for a second step; None when another provider let them in.
+    `begun_at`: the epoch second of the password, where the second step came later. Raises
+    MfaSessionExpired when sessions were ended in between: the password may be an old one.
     """
     claims = unverified_claims(tokens.access_token)  # straight from the pool
     learner = read_profile(claims.sub, groups=claims.groups, now=now)
+    if learner is None and adopt(claims.sub, source=source, now=now):
+        learner = read_profile(claims.sub, groups=claims.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
-    if not learner.account.email_verified:  # the pool lets in no one who is not
-        try:
-            learner.account.verify_email()
-        except ConditionFailed as error:
-            raise InvalidCredentials from error
+    if complete_password_change(learner.account, now=now):
+        raise ServiceUnavailable("A change of the password was cut off: sign in again")
+    if complete_proof(learner.account, now=now):  # by somebody else, at this moment
+        raise InvalidCredentials
+    if begun_at is not None and begun_at < learner.account.tokens_valid_after:
+        if tokens.refresh_token is not None:
+            cognito_sessions.revoke(tokens.refresh_token)
+        raise MfaSessionExpired
     if by_mfa not in (None, learner.account.mfa_enabled):
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
-    tokens = _refreshed_if_void(tokens, claims, learner.account)
-    writes = [Put(Activity.new(claims.sub, "signed_in", source, now=now))]
-    if tokens.refresh_token is not None:
-        writes.append(Put(_issued(tokens.refresh_token, claims, now)))
-    transact(*writes)
+    tokens = _refreshed_if_void(tokens, tokens.refresh_token, learner.account)
+    writes = [
+        Put(Activity.new(claims.sub, "signed_in", source, now=now)),
+        Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
+    ]
+    transact(*writes, *_use_writes(tokens, claims, source, now))
     return SignedIn(tokens, learner)
 
 
@@ -115,42 +156,68 @@ def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) 
     notify(account.email, "mfa_changed_elsewhere", source, now=now)
 
 
-def _refreshed_if_void(tokens: Tokens, claims: Claims, account: Account) -> Tokens:
+def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
     """The tokens; younger ones when these fall into the second in which all before were voided."""
-    if claims.issued_at >= account.tokens_valid_after:
+    if unverified_claims(tokens.access_token).issued_at >= account.tokens_valid_after:
         return tokens
-    time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
-    if tokens.refresh_token is None:
+    if refresh_token is None:
         raise InvalidCredentials
-    younger = cognito_sessions.refresh(tokens.refresh_token)
+    wait_until_valid(account)
+    younger = cognito_sessions.refresh(refresh_token)
     return replace(younger, refresh_token=younger.refresh_token or tokens.refresh_token)
+
+
+def wait_until_valid(account: Account | None) -> None:
+    """Waits for the end of the second in which all that had begun before was voided."""
+    if account is not None:
+        time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
 
 
 def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
-    A rotated token that comes again may have been stolen: all of its learner's sessions end
-    (RFC 9700, 4.14.2). Raises InvalidRefreshToken.
+    A rotated token that comes again may have been stolen: its session ends (RFC 9700, 4.14.2), and
+    no other, as an answer lost on a phone's way looks the same. Tokens that we never issued are
+    counted. Raises InvalidRefreshToken, TooManyRequests.
     """
+    if IssuedToken.of(refresh_token) is None:
+        hit("refresh_source", source.network, now=now)
     try:
         tokens = cognito_sessions.refresh(refresh_token)
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
-    if tokens.refresh_token is not None:
-        _issued(tokens.refresh_token, unverified_claims(tokens.access_token), now).put()
+    claims = unverified_claims(tokens.access_token)
+    account = Account.of(claims.sub)
+    if account is not None:
+        if complete_password_change(account, now=now):
+            raise InvalidRefreshToken
+        tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
+    writes = list(_use_writes(tokens, claims, source, now))
+    try:
+        if writes:
+            transact(*writes)
+    except ConditionFailed as error:  # the session was ended, which the pool does not know
+        cognito_sessions.revoke(tokens.refresh_token or refresh_token)
+        raise InvalidRefreshToken from error
     return tokens
 
 
-def _issued(refresh_token: str, claims: Claims, now: datetime) -> IssuedToken:
-    return IssuedToken.new(refresh_token, claims.sub, claims.session, now=now)
+def _use_writes(
+    tokens: Tokens, claims: Claims, source: ClientInfo, now: datetime
+) -> Iterator[Write]:
+    """The writes that note whose the tokens are, and the use of their session."""
+    if tokens.refresh_token is not None:
+        yield Put(IssuedToken.new(tokens.refresh_token, claims.sub, claims.session, now=now))
+    if claims.session:
+        yield Session.at(claims.sub, claims.session).use_write(source, now)
 
 
 def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
-    if account is not None:
-        end_sessions(account.learner_id)
+    if issued is not None and account is not None:
+        _end_session(account, issued.session, now)
         audit.record(account.learner_id, "refresh_token_reused", source, now=now)
         notify(account.email, "refresh_token_reused", source, now=now)
 
@@ -166,10 +233,14 @@ def sign_out(*, refresh_token: str, now: datetime) -> None:
     if issued is None or account is None or not issued.session:
         return
     with suppress(ConditionFailed):  # ended at this moment by another request, or gone
-        transact(
-            Delete(issued, IssuedToken.pk.exists()), account.end_session_write(issued.session, now)
-        )
-        account.drop_expired_sessions(now)
+        _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+
+
+def _end_session(account: Account, session: str, now: datetime, *writes: Write) -> None:
+    """Voids the tokens of one session. Raises ConditionFailed for an account that is gone."""
+    ended = Session.at(account.learner_id, session).end_write(now)
+    transact(*writes, account.end_session_write(session, now), ended)
+    account.drop_expired_sessions(now)
     account_cache.forget(account.learner_id)
 
 
@@ -208,13 +279,16 @@ def reauthenticate(
     account = Account.of(learner.id)
     if account is None:
         raise InvalidCredentials
+    complete(account, now=now)
     if account.federated_name:
         if now.timestamp() - learner.authenticated_at > FRESH_S:
             raise FreshSignInNeeded
         return account
     if password is None:
         raise ValidationFailed.of("password", "required", "Give your password.")
-    result = check_password(account.email, password, source=source, now=now)
+    result = check_password(
+        account.email, password, source=source, now=now, username=account.learner_id
+    )
     if isinstance(result, Tokens) and result.refresh_token is not None:
         cognito_sessions.revoke(result.refresh_token)  # nobody will use this session
     return account

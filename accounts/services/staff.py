@@ -1,19 +1,24 @@
 """What our own people do with learners' accounts. Each change is in both audit trails."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from accounts import audit
 from accounts.audit import StaffMember
 from accounts.bearer import account_cache
+from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
+from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Profile, learner_key
 from accounts.services import mfa
 from config import clock
 from config.problems import Conflict, NotFound
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Write, transact
+
+MISSING = "MISSING"
 
 
 class CannotChangeYourself(Conflict):
@@ -26,21 +31,27 @@ class AddressNotProved(Conflict):
 
 @dataclass(frozen=True)
 class User:
-    """A learner as staff see them; `groups` are the pool's, not those of an older token."""
+    """A learner as staff see them; `groups` are the pool's, not those of an older token.
+
+    `status` is the pool's word, or MISSING: then nobody can sign in.
+    """
 
     account: Account
     profile: Profile
     groups: frozenset[str]
+    status: str
 
 
 def read_user(learner_id: str) -> User:
-    """One learner: a round trip to the table, one to the pool. Raises NotFound."""
+    """One learner: a round trip to the table, two to the pool. Raises NotFound."""
     pk = learner_key(learner_id)
     items = batch_get((pk, Account.SK), (pk, Profile.SK))
     account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         raise NotFound
-    return User(account, profile, cognito_users.groups_of(account.user_name))
+    user = cognito_users.find_user(account.user_name)
+    groups = cognito_users.groups_of(account.user_name) if user else frozenset[str]()
+    return User(account, profile, groups, user.status if user else MISSING)
 
 
 def update_user(
@@ -53,12 +64,15 @@ def update_user(
 ) -> User:
     """Shuts or opens an account, gives it other groups.
 
-    Raises NotFound, CannotChangeYourself; AddressNotProved, with nothing changed, where a group
+    Raises NotFound, CannotChangeYourself; NoSuchUser, with nothing changed, where the pool has no
+    user to open or to give a group; AddressNotProved, with nothing changed, where a group
     would be added: whoever signed up may not be whom the address belongs to.
     """
     if learner_id == by.id:
         raise CannotChangeYourself
     user = read_user(learner_id)
+    if user.status == MISSING and (groups or disabled is False):
+        raise NoSuchUser
     if groups and not frozenset(groups) <= user.groups and not user.account.email_verified:
         raise AddressNotProved("The owner of the address has to verify it first.")
     target = f"users/{learner_id}"
@@ -70,7 +84,8 @@ def update_user(
             _set_disabled(user.account, disabled, lines)
         if groups is not None:
             if frozenset(groups) != user.groups:
-                transact(*audit.staff_action(by, "groups_changed", target, now=now))
+                lines = audit.staff_action(by, "groups_changed", target, now=now)
+                transact(user.account.void_tokens_write(clock.now()), *lines)
             _set_groups(user, frozenset(groups))
     except ConditionFailed as error:
         raise NotFound from error
@@ -82,19 +97,24 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
     """Shut in the table before the pool, opened after it: never half open.
 
     Also where the table says so already: a request that was cut off, or overtaken by another
-    admin's, has left the pool as it was.
+    admin's, has left the pool as it was. Before it is opened all refresh tokens end: those of a
+    shut that was cut off before the pool have not. What was issued before stays void.
     """
     if not disabled:
+        cognito_sessions.sign_out_everywhere(account.user_name)
         cognito_users.set_enabled(account.user_name, enabled=True)
-    transact(account.set_disabled_write(disabled), *lines)
+    # of this moment: a token may just have been renewed
+    transact(account.set_disabled_write(disabled, clock.now()), *lines)
     if disabled:
-        cognito_users.set_enabled(account.user_name, enabled=False)
+        with suppress(NoSuchUser):
+            cognito_users.set_enabled(account.user_name, enabled=False)
 
 
 def _set_groups(user: User, wanted: frozenset[str]) -> None:
     """The groups are in access tokens: those made before are void, so that a loss counts too.
 
-    Also where the pool has these groups already: a request that was cut off did not come so far.
+    They are voided before as well, for a request that is cut off here. Also where the pool has
+    these groups already: a request that was cut off did not come so far.
     """
     for group in sorted(wanted - user.groups):
         cognito_users.add_to_group(user.account.user_name, group)

@@ -67,8 +67,6 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 }
 
 DROPPED = (
-    "accounts/front/mails.py",
-    "accounts/templates/front/mail*.html",
     "package_info.json",  # the time and a random id: two packages of one commit would differ
     "zappa_settings.json",
     "gate.json",

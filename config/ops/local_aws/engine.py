@@ -79,9 +79,27 @@ def keep_headers() -> None:
     ses_v2.handle_request, app._handle_ses_messages_request = handle_and_keep, show_with_headers
 
 
+def verify_confirmed_addresses() -> None:
+    """Let the right code verify the address too, as Cognito does and ministack 1.5.33 does not."""
+    cognito: Any = importlib.import_module("ministack.services.cognito")
+    confirm = cognito._confirm_sign_up
+
+    def confirm_and_verify(data: dict[str, Any]) -> Any:
+        answer = confirm(data)
+        pool, _ = cognito._pool_for_client(data.get("ClientId"))
+        user = cognito._resolve_user(pool, data.get("Username"))[0] if pool else None
+        if user and answer[0] == 200:
+            verified = [{"Name": "email_verified", "Value": "true"}]
+            user["Attributes"] = cognito._merge_attributes(user["Attributes"], verified)
+        return answer
+
+    cognito._confirm_sign_up = confirm_and_verify
+
+
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
     keep_mails()
     keep_headers()
+    verify_confirmed_addresses()
     threading.Thread(target=stop_when_unused, args=[users_file], daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -1,16 +1,18 @@
-"""The mails of a local run, as people read them: a list, and a page for each.
+"""The mails of a local run at `/mails`: a list, and a page for each.
 
-Loaded by local runs alone: nothing on a stage can read a mail that it has sent.
+No stage has these pages: nothing there can read a mail that it has sent.
 """
 
 import re
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import get_script_prefix, path
 from django.views.decorators.http import require_safe
 
-from accounts.front.views import show
 from config.http import PAGE_POLICY
 from config.ops.local_aws.mailbox import Mail, mails
 from config.problems import NotFound, Problem, ServiceUnavailable
@@ -39,9 +41,17 @@ def _page(view: View) -> View:
             return view(request, **words)
         except Problem as problem:
             context = {"problem": problem}
-            return show(request, "front/problem.html", context, status=problem.status)
+            return _render(request, "mails/problem.html", context, status=problem.status)
 
     return answer
+
+
+def _render(
+    request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Draws a page in the frame of the page at `/`."""
+    frame = {"base": get_script_prefix(), "is_local": True}
+    return render(request, template, frame | context, status=status)
 
 
 @_page
@@ -49,13 +59,13 @@ def show_list(request: HttpRequest) -> HttpResponse:
     """The newest mails, the last one first."""
     sent = _sent()
     context = {"mails": sent[: -NEWEST - 1 : -1], "total": len(sent)}
-    return show(request, "front/mails.html", context)
+    return _render(request, "mails/list.html", context)
 
 
 @_page
 def show_mail(request: HttpRequest, mail_id: str) -> HttpResponse:
     """One mail: its HTML in a frame, its text beside it."""
-    response = show(request, "front/mail.html", {"mail": _mail(mail_id)})
+    response = _render(request, "mails/mail.html", {"mail": _mail(mail_id)})
     response["Content-Security-Policy"] = f"{PAGE_POLICY}; frame-src 'self'"
     return response
 
@@ -96,3 +106,10 @@ def _sent() -> list[Mail]:
         return mails(endpoint_url)
     except (OSError, StackUnknown) as error:
         raise ServiceUnavailable("The embedded AWS does not answer") from error
+
+
+urlpatterns = [
+    path("mails", show_list),
+    path("mails/<str:mail_id>", show_mail),
+    path("mails/<str:mail_id>/html", show_html),
+]

@@ -1,11 +1,12 @@
-"""The page at `/`, and its links as JSON for programs."""
+"""The page at `/`: what this service is and where its parts are, with its links as JSON.
+
+It asks for no sign-in and sets no cookie. A deployed stage shows only what is public anyway.
+"""
 
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import get_script_prefix
+from django.urls import get_script_prefix, path
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,20 +31,17 @@ class FrontPage(APIView):
         here = request.build_absolute_uri(get_script_prefix())
         if request.accepted_renderer.format == "json":
             return Response({"name": "Parley"} | {word: f"{here}{word}" for word in LINKS})
-        context = page_context()
-        if context["is_local"]:
-            context |= {"accounts": DEMO_ACCOUNTS, "password": PASSWORD, "here": here}
+        # `base` stands before each path: `/`, or the stage's name in slashes. Django's
+        # `{% url %}` would load all parts of the service to find one address.
+        context: dict[str, Any] = {"base": get_script_prefix()}
+        if settings.STAGE == "local":
+            context |= {
+                "is_local": True,
+                "accounts": DEMO_ACCOUNTS,
+                "password": PASSWORD,
+                "here": here,
+            }
         return Response(context, template_name="front/start.html")
 
 
-def page_context() -> dict[str, Any]:
-    """What every page here takes. `base` stands before each path: `/`, or the stage's name in
-    slashes. Django's `{% url %}` would load all parts of the service to find one address."""
-    return {"base": get_script_prefix(), "is_local": settings.STAGE == "local"}
-
-
-def show(
-    request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
-) -> HttpResponse:
-    """Draws a page."""
-    return render(request, template, page_context() | context, status=status)
+urlpatterns = [path("", FrontPage.as_view())]
