@@ -10,11 +10,18 @@ from accounts.api.mfa import BackupCodesView, DisableView, SetupView, VerifySetu
 from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetRequestView
 from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
-from accounts.api.sessions import LoginView, LogoutEverywhereView, LogoutView, RefreshView
+from accounts.api.sessions import (
+    LoginSessionViewSet,
+    LoginView,
+    LogoutEverywhereView,
+    LogoutView,
+    RefreshView,
+)
 from accounts.api.users import UserViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("users", UserViewSet, "user")
+router.register("auth/sessions", LoginSessionViewSet, "login-session")
 
 urlpatterns = [
     *router.urls,

@@ -29,7 +29,8 @@ class Account(Item, discriminator="account"):
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
-    the sessions of which some may still be about, each with the epoch second of its end.
+    the sessions of which some may still be about, each with the epoch second of its end; all that
+    began before `sessions_ended_at` have ended.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
     `enrolling`: we are making the account ourselves, and have not finished.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
@@ -44,6 +45,7 @@ class Account(Item, discriminator="account"):
     disabled = BooleanAttribute(default=False)
     tokens_valid_after = NumberAttribute(default=0)
     ended = UnicodeSetAttribute(null=True)
+    sessions_ended_at = UTCDateTimeAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
@@ -82,6 +84,14 @@ class Account(Item, discriminator="account"):
         """Voids the access tokens of this second and before. Raises ConditionFailed when gone."""
         self.update_attributes(
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            condition=Account.pk.exists(),
+        )
+
+    def void_sessions(self, now: datetime) -> None:
+        """Voids the access tokens as `void_tokens`, and notes that all sessions have ended."""
+        self.update_attributes(
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
             condition=Account.pk.exists(),
         )
 
