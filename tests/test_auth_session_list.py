@@ -90,6 +90,14 @@ def test_sessions_that_were_all_ended_are_listed_no_more() -> None:
     assert [s["current"] for s in sessions(token)] == [True]
 
 
+def test_sessions_that_a_new_password_has_ended_are_listed_no_more() -> None:
+    tito = sign_up("tito")
+    change = {"currentPassword": tito.password, "newPassword": "garca-3-ver"}
+    assert api.post("/auth/password/change", change, token=tito.token).status_code == 200
+    token = log_in(tito.email, "garca-3-ver").json()["accessToken"]
+    assert [s["current"] for s in sessions(token)] == [True]
+
+
 def test_a_signed_out_session_is_listed_no_more() -> None:
     rui = sign_up("rui")
     other = log_in(rui.email).json()
