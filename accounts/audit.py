@@ -18,6 +18,7 @@ Action = Literal[
     "backup_code_used",
     "refresh_token_reused",
     "signed_out_everywhere",
+    "session_ended",
     "mfa_enabled",
     "mfa_disabled",
     "mfa_changed_elsewhere",

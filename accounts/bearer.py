@@ -13,12 +13,16 @@ from accounts.verification import verify_access_token
 
 @dataclass(frozen=True)
 class Learner:
-    """The caller. `id` is Cognito's `sub`; instants are epoch seconds."""
+    """The caller. `id` is Cognito's `sub`; instants are epoch seconds.
+
+    `session` is what all tokens of the sign-in share.
+    """
 
     id: str
     groups: frozenset[str]
     issued_at: int
     authenticated_at: int
+    session: str = ""
 
 
 @dataclass
@@ -60,7 +64,9 @@ def authenticate(token: str) -> Learner:
     claims = verify_access_token(token)
     if _is_refused(account_cache.of(claims.sub), claims):
         raise InvalidToken
-    return Learner(claims.sub, claims.groups, claims.issued_at, claims.authenticated_at)
+    return Learner(
+        claims.sub, claims.groups, claims.issued_at, claims.authenticated_at, claims.session
+    )
 
 
 def _is_refused(account: Account | None, claims: Claims) -> bool:

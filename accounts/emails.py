@@ -49,6 +49,11 @@ NOTICES = {
         "A sign-in of your Parley account was renewed with an old token, as a thief would, and was "
         "ended; your other sessions go on",
     ),
+    "new_device": (
+        "A new sign-in",
+        "Someone signed in to your Parley account with a device or from a network that it does not "
+        "know from the last month",
+    ),
     "email_changing": (
         "Your address is being changed",
         "Someone asked to give your Parley account another e-mail address",

@@ -12,6 +12,7 @@ from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
 from accounts.api.sessions import (
     FirstPasswordView,
+    LoginSessionViewSet,
     LoginView,
     LogoutEverywhereView,
     LogoutView,
@@ -21,6 +22,7 @@ from accounts.api.users import UserViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("users", UserViewSet, "user")
+router.register("auth/sessions", LoginSessionViewSet, "login-session")
 
 urlpatterns = [
     *router.urls,

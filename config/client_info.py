@@ -27,6 +27,35 @@ class ClientInfo:
             return str(mapped or ipaddress.ip_network((address, 64), strict=False))
         return str(address)
 
+    @property
+    def device(self) -> str:
+        """Browser and system by the agent's own word, e.g. `Firefox on Windows`; for people."""
+        browser = next((name for mark, name in BROWSERS if mark in self.agent), "")
+        system = next((name for mark, name in SYSTEMS if mark in self.agent), "")
+        program = browser or self.agent.partition("/")[0].partition(" ")[0][:40]
+        return " on ".join(part for part in (program, system) if part)
+
+
+# What agents say of themselves, the more particular first: all of them say Safari or Chrome too.
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 SYSTEM = ClientInfo("")  # our own people
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import pyotp
 import pytest
 import requests
 import time_machine
@@ -176,6 +177,19 @@ def test_a_password_account_is_not_taken_over_but_linked_from_inside(google: Goo
     assert by_google["user"]["userId"] == wanda.id
     assert log_in(wanda.email).status_code == 200
     assert link(wanda, travel().body(password=PASSWORD)).status_code == 204  # linked already
+
+
+def test_google_stands_for_both_steps_and_turns_none_off(google: GoogleStub) -> None:
+    """ADR 5: the learner has linked it with their password; Google asks for its own second step."""
+    vito = sign_up("vito")
+    google.is_used_by("Vito", vito.email)
+    assert link(vito, travel().body(password=PASSWORD)).status_code == 204
+    setup = api.post("/auth/mfa/setup", {"password": PASSWORD}, token=vito.token).json()
+    code = {"code": pyotp.TOTP(setup["secret"]).now()}
+    assert api.post("/auth/mfa/verify-setup", code, token=vito.token).status_code == 200
+    by_google = enter(travel().body()).json()
+    assert by_google["user"]["mfaEnabled"] is True
+    assert log_in(vito.email).json()["mfaRequired"] is True
 
 
 def test_a_linked_google_account_with_another_address_changes_none(google: GoogleStub) -> None:

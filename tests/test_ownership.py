@@ -4,13 +4,17 @@ import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
+from accounts.models import Session
+from config.client_info import ClientInfo
 from config.clock import now
+from config.store.transactions import transact
 from learning.services import scenarios
 from tests.callers import Caller
 from tests.reminder_helpers import event_of, reminder_of
@@ -57,8 +61,15 @@ def session_of(owner: Caller) -> str:
     return str(owner.makes("/sessions", {"scenarioId": COFFEE})["id"])
 
 
+def login_session_of(owner: Caller) -> str:
+    session = Session.at(owner.id, str(uuid4()))
+    transact(session.use_write(ClientInfo("10.0.0.1"), now()))
+    return session.id
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
+    "auth": login_session_of,
     "decks": deck_of,
     "events": lambda owner: str(event_of(owner)["id"]),
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
@@ -107,7 +118,8 @@ def test_what_another_learner_has_is_404(operation: Operation, maria: Caller, jo
     body = BODIES.get(said["operationId"], {} if "requestBody" in said else None)
     answer = joao.send(verb, path.replace("{id}", own), body)
     assert answer.status_code == 404, f"{answer.content!r}: give {said['operationId']} a BODY?"
-    assert maria.get(f"/{kind}/{own}").status_code == 200
+    there = maria.get("/auth/sessions" if kind == "auth" else f"/{kind}/{own}")
+    assert (there.status_code, own in there.content.decode()) == (200, True)
 
 
 @pytest.mark.parametrize("operation", STAFF, ids=lambda each: f"{each[0]} {each[1]}")

@@ -1,4 +1,4 @@
-"""/auth/login, /auth/refresh, /auth/logout"""
+"""/auth/login, /auth/refresh, /auth/logout, /auth/sessions"""
 
 from datetime import datetime
 
@@ -28,14 +28,16 @@ from accounts.cognito.client import (
     WeakPassword,
 )
 from accounts.cognito.sessions import Challenge, NewPasswordRequired
+from accounts.models import Session
 from accounts.services import mfa, password, sessions
 from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
 from config.clock import now
 from config.operations import operation
+from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, View
+from config.viewsets import AnonymousView, Resource, View
 
 
 class MfaRequiredSerializer(Serializer):
@@ -165,4 +167,50 @@ class LogoutEverywhereView(View):
         sessions.sign_out_everywhere(
             caller(request).id, source=client_info_of(request.META), now=now()
         )
+        return Response(status=204)
+
+
+class LoginSessionSerializer(Serializer):
+    """A sign-in that has not ended; `device`, `network` and `userAgent` are of its last use."""
+
+    samples = {"device": "Firefox on Windows", "network": "203.0.113.7"}
+
+    id = serializers.CharField()
+    device = serializers.CharField(source="source.device", help_text="Empty if unknown")
+    network = serializers.CharField(
+        source="source.network", help_text="An IPv4 address, or an IPv6 network"
+    )
+    user_agent = serializers.CharField(source="agent")
+    begun_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(help_text="The sign-in or its last renewal")
+    current = serializers.SerializerMethodField(help_text="The session of this very request")
+
+    class Meta:
+        ref_name = "LoginSession"
+
+    def get_current(self, session: Session) -> bool:
+        return session.id == caller(self.context["request"]).session
+
+
+class LoginSessionViewSet(Resource):
+    """The caller's own sessions."""
+
+    lookup_value_regex = "[A-Za-z0-9_-]{1,128}"  # the pool's ids
+
+    @operation(
+        "listLoginSessions",
+        query=ListQuerySerializer,
+        answers={200: page_of(LoginSessionSerializer)},
+    )
+    def list(self, request: Request) -> Response:
+        """List where the caller is signed in, the last used first."""
+        return self.paginated(
+            sessions.open_sessions, self.learner_id, serializer_class=LoginSessionSerializer
+        )
+
+    @operation("endLoginSession", answers={204: None}, raises=[NotFound])
+    def destroy(self, request: Request, id: str) -> Response:
+        """End a session, within a minute its access tokens too."""
+        source = client_info_of(request.META)
+        sessions.end_session(self.learner_id, id, source=source, now=now())
         return Response(status=204)

@@ -78,7 +78,8 @@ class Route:
     @property
     def item(self) -> "Route | None":
         """The route of one of the things that this one lists."""
-        return find((*self.words, "{id}"))
+        words = (*self.words, "{id}")
+        return next((route for route in routes() if route.words == words), None)
 
 
 def _patterns(patterns: Iterable[Any]) -> Iterator[URLPattern]:

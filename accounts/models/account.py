@@ -29,7 +29,8 @@ class Account(Item, discriminator="account"):
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
-    the sessions of which some may still be about, each with the epoch second of its end.
+    the sessions of which some may still be about, each with the epoch second of its end; all that
+    began before `sessions_ended_at` have ended.
     `federated_name` is the pool's name of a learner without a password, who came from Google.
     `enrolling`: we are making the account ourselves, and have not finished.
     `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
@@ -48,6 +49,7 @@ class Account(Item, discriminator="account"):
     disabled = BooleanAttribute(default=False)
     tokens_valid_after = NumberAttribute(default=0)
     ended = UnicodeSetAttribute(null=True)
+    sessions_ended_at = UTCDateTimeAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
     sign_up_secret = UnicodeAttribute(null=True)
@@ -172,9 +174,10 @@ class Account(Item, discriminator="account"):
         )
 
     def end_password_changes_write(self, notes: Collection[str], now: datetime) -> Update:
-        """The write that voids the access tokens of this second and before, and drops the notes."""
+        """The write that ends all sessions of this second and before, and drops the notes."""
         actions = [
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
             Account.password_changes.delete(set(notes)),
         ]
         return Update(self, actions, Account.pk.exists())
@@ -187,6 +190,14 @@ class Account(Item, discriminator="account"):
         notes = self.password_changes or ()
         begun_before = now_s - self.CUT_OFF_AFTER_S
         return frozenset(n for n in notes if int(n.partition("#")[0]) <= begun_before)
+
+    def void_sessions(self, now: datetime) -> None:
+        """Voids the access tokens as `void_tokens`, and notes that all sessions have ended."""
+        self.update_attributes(
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
+            condition=Account.pk.exists(),
+        )
 
     def is_session_ended(self, session: str) -> bool:
         """Whether a session was signed out while access tokens of it may still be about."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
+from pynamodb.expressions.condition import Condition
 
 from accounts.models.account import learner_key
 from config.client_info import ClientInfo
@@ -94,11 +95,36 @@ class Session(Item, discriminator="login_session"):
         ]
         return Update(self, actions)
 
+    @property
+    def has_ended(self) -> bool:
+        return bool(self.ended_at)
+
+    @property
+    def source(self) -> ClientInfo:
+        return ClientInfo(self.ip, self.agent)
+
+    @classmethod
+    def of(cls, learner_id: str, session_id: str) -> Self | None:
+        """One consistent read."""
+        return cls.get_or_none(learner_key(learner_id), f"{cls.PREFIX}{session_id}")
+
     @classmethod
     def newest(
-        cls, learner_id: str, *, limit: int, start: Raw | None = None, all_of_them: bool = False
+        cls, learner_id: str, *, limit: int, start: Raw | None = None, begun_after: datetime
     ) -> Page[Self]:
-        """The sessions that nobody has ended (or `all_of_them`), the last used first: one query."""
+        """The sessions that have not ended, the last used first: one query of lsi4."""
+        open_ones = cls.ended_at.does_not_exist() & (cls.begun_at > begun_after)
+        return cls._newest(learner_id, limit, start, open_ones)
+
+    @classmethod
+    def history(cls, learner_id: str, *, limit: int) -> list[Self]:
+        """The sessions of the last month, also those that have ended: one query of lsi4."""
+        return cls._newest(learner_id, limit, None, None).items
+
+    @classmethod
+    def _newest(
+        cls, learner_id: str, limit: int, start: Raw | None, matching: Condition | None
+    ) -> Page[Self]:
         return cls.query_page(
             learner_key(learner_id),
             cls.lsi4.startswith(cls.PREFIX),
@@ -106,5 +132,5 @@ class Session(Item, discriminator="login_session"):
             limit=limit,
             start=start,
             descending=True,
-            matching=None if all_of_them else cls.ended_at.does_not_exist(),
+            matching=matching,
         )

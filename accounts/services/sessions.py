@@ -42,7 +42,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from config.store.items import ConditionFailed
+from config.store.items import ConditionFailed, Page, Raw
 from config.store.transactions import Delete, Put, Write, transact
 
 
@@ -137,8 +137,24 @@ def complete_sign_in(
         Put(Activity.new(claims.sub, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
+    is_known = _is_known_device(claims.sub, source)
     transact(*writes, *_use_writes(tokens, claims, source, now))
+    if not is_known:
+        notify(learner.account.email, "new_device", source, now=now)
     return SignedIn(tokens, learner)
+
+
+HISTORY = 50  # the sessions that a new one is compared with
+
+
+def _is_known_device(learner_id: str, source: ClientInfo) -> bool:
+    """Whether a session of the last month came from the same kind of device and network.
+
+    The first of all is known too: it is that of the sign-up.
+    """
+    history = Session.history(learner_id, limit=HISTORY)
+    here = (source.device, source.network)
+    return not history or here in {(s.source.device, s.source.network) for s in history}
 
 
 def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) -> None:
@@ -256,8 +272,29 @@ def end_sessions(learner_id: str) -> None:
     if account is None:
         raise NotFound
     cognito_sessions.sign_out_everywhere(account.user_name)
-    account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
+    account.void_sessions(clock.now())  # of this moment: a token may just have been renewed
     account_cache.forget(learner_id)
+
+
+def open_sessions(learner_id: str, *, limit: int, start: Raw | None = None) -> Page[Session]:
+    """The sessions of a learner that have not ended, the last used first."""
+    account = Account.of(learner_id)
+    if account is None:
+        raise NotFound
+    begun_after = account.sessions_ended_at or account.created_at
+    return Session.newest(learner_id, limit=limit, start=start, begun_after=begun_after)
+
+
+def end_session(learner_id: str, session_id: str, *, source: ClientInfo, now: datetime) -> None:
+    """Ends one session of a learner's, within a minute its access tokens too. Raises NotFound."""
+    account, session = Account.of(learner_id), Session.of(learner_id, session_id)
+    if account is None or session is None or session.has_ended:
+        raise NotFound
+    try:
+        _end_session(account, session_id, now)
+    except ConditionFailed as error:
+        raise NotFound from error
+    audit.record(learner_id, "session_ended", source, now=now)
 
 
 FRESH_S = 5 * 60
