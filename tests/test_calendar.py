@@ -1,4 +1,4 @@
-"""/calendar: the feed, its secret address, and that it says what /events/occurrences says."""
+"""/calendar: the feed, its secret address, and its agreement with /events/occurrences."""
 
 import base64
 import json

@@ -61,7 +61,7 @@ def lasting(component: Any) -> timedelta:
 
 
 def read_back(body: bytes) -> Times:
-    """What another calendar shows between FROM and TO: expanded, moved and left out by itself."""
+    """The occurrences that another calendar program shows between FROM and TO."""
     components = parsed(body).vevent_list
     changed = {
         instant(each.recurrence_id.value) for each in components if hasattr(each, "recurrence_id")

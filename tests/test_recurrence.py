@@ -536,7 +536,7 @@ def listed(values: st.SearchStrategy[object], most: int = 4) -> st.SearchStrateg
 
 @st.composite
 def ordinary_rules(draw: st.DrawFn) -> str:
-    """Rules on whose meaning dateutil and RFC 5545 agree.
+    """Rules that dateutil and RFC 5545 read alike.
 
     dateutil reads BYDAY=MO,1MO as both at once and cuts the first week's BYSETPOS at the start.
     """

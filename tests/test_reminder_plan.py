@@ -1,4 +1,4 @@
-"""What a reminder does next."""
+"""The plan of a reminder: its next mail."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -54,7 +54,7 @@ def evening(zone: str = "Europe/Berlin", weekdays: frozenset[int] = EVERY_DAY) -
 
 
 def dues(reminder: Reminder, progress: Progress, limit: int) -> list[Due]:
-    """What comes, each one settled before the next."""
+    """The next mails, each settled before the next one."""
     found: list[Due] = []
     while len(found) < limit and (due := next_due(reminder, progress)):
         found.append(due)

@@ -13,7 +13,7 @@ STUDY = {"kind": "study", "weekdays": [0, 1, 2, 3, 4], "localTime": "07:30"}
 
 
 def signed_in_now(caller: Caller) -> Caller:
-    """The same learner with a token of the present, which a test may have moved."""
+    """The same learner with a token of the present time, which a test may have moved."""
     return Caller(caller.id, access_token(caller.id))
 
 

@@ -1,4 +1,4 @@
-"""The sweep: what is due is mailed once, held, skipped, tried again or given up."""
+"""The sweep: a due reminder is mailed once, held, skipped, tried again or given up."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -8,6 +8,8 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
+import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
+
 # isort: split
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -15,7 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
-# isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PutError, UpdateError

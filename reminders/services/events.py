@@ -63,12 +63,12 @@ def create_event(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -
 
 @retried(ConditionFailed)
 def _create(
-    learner_id: str, event_id: str, fields: Mapping[str, Any], made_from: str, now: datetime
+    learner_id: str, event_id: str, fields: Mapping[str, Any], request_digest: str, now: datetime
 ) -> Event:
     rest = dict(fields)
     stored = batch_get(Event.key(learner_id, event_id), Head.key(learner_id))
     key = Event.key(learner_id, event_id)
-    present: Event | None = same_as(stored.get(key), Event, made_from)
+    present: Event | None = same_as(stored.get(key), Event, request_digest)
     if present:
         return present
     if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
@@ -76,7 +76,7 @@ def _create(
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
-        request_digest=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
     )

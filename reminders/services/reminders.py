@@ -71,12 +71,12 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
 
 @retried(ConditionFailed)
 def _create(
-    learner_id: str, reminder_id: str, rest: Mapping[str, Any], made_from: str, now: datetime
+    learner_id: str, reminder_id: str, rest: Mapping[str, Any], request_digest: str, now: datetime
 ) -> Reminder:
     reminder = Reminder(
         *Reminder.key(learner_id, reminder_id),
         id=reminder_id,
-        request_digest=made_from,
+        request_digest=request_digest,
         done_at=now,
         created_at=now,
         updated_at=now,
