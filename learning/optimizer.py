@@ -100,7 +100,7 @@ def log_loss(cards: Sequence[History], weights: Weights, *, after: datetime) -> 
 
 
 def _trained(cards: Sequence[History], until: datetime) -> list[float]:
-    """The items that fsrs-rs trains on, up to an instant: an answer with all answers before it."""
+    """The items that fsrs-rs trains on, up to an instant: each answer with all those before it."""
     from fsrs_rs_python import FSRS, FSRSItem, FSRSReview
 
     items = []

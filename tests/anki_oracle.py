@@ -2,11 +2,14 @@
 
     python anki_oracle.py make FOLDER           packages in every format, with what is in them
     python anki_oracle.py read FOLDER PACKAGE…  imports one after the other, and what is then there
+    python anki_oracle.py find FOLDER TAGS Q…   the tags (as JSON) of the notes that searches find
+    python anki_oracle.py csv FOLDER FILE…      the notes of text files: front, back and tags
     python anki_oracle.py cloze FOLDER TEXT…    the cards of cloze texts: ordinal, question, answer
 
 Prints one JSON document. Nothing of Parley is imported here, and Anki nowhere else.
 """
 
+import html
 import json
 import re
 import sys
@@ -19,6 +22,7 @@ from anki.collection import (
     ExportAnkiPackageOptions,
     ImportAnkiPackageOptions,
     ImportAnkiPackageRequest,
+    ImportCsvRequest,
 )
 from anki.notes import Note
 
@@ -28,6 +32,10 @@ DAY_S = 86_400
 def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
     collection = Collection(str(Path(folder, "collection.anki2")))
     try:
+        if command == "find":
+            return found(collection, json.loads(packages[0]), packages[1:])
+        if command == "csv":
+            return {Path(path).name: text_notes(collection, path) for path in packages}
         if command == "cloze":
             return {text: faces(collection, text) for text in packages}
         return make(collection, folder) if command == "make" else read(collection, *packages)
@@ -55,19 +63,47 @@ def make(collection: Collection, folder: str) -> dict[str, Any]:
     return {"notes": notes(collection)}
 
 
+def found(
+    collection: Collection, tags: list[str], searches: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Makes a note without a tag and one for each, and searches them."""
+    for tag in ["", *tags]:
+        note = collection.new_note(collection.models.by_name("Basic"))
+        note["Front"], note.tags = f"front of {tag}", [tag] if tag else []
+        collection.add_note(note, collection.decks.id("Tags"))
+    return {
+        text: sorted(" ".join(collection.get_note(id).tags) for id in collection.find_notes(text))
+        for text in searches
+    }
+
+
+def text_notes(collection: Collection, path: str) -> list[list[Any]]:
+    """The notes that a text file adds, in its order."""
+    metadata = collection.get_csv_metadata(path=path, delimiter=None)
+    basic = collection.models.by_name("Basic")
+    assert basic
+    metadata.global_notetype.id = basic["id"]
+    before = set(collection.find_notes(""))
+    collection.import_csv(ImportCsvRequest(path=path, metadata=metadata))
+    added = [collection.get_note(id) for id in collection.find_notes("") if id not in before]
+    return [[*map(shown, note.fields), note.tags] for note in sorted(added, key=lambda n: n.id)]
+
+
 def faces(collection: Collection, text: str) -> list[tuple[int, str, str]]:
     """What each card of a cloze text asks and answers, without markup."""
     note = collection.new_note(collection.models.by_name("Cloze"))
     note["Text"] = text
     collection.add_note(note, collection.decks.id("Clozes"))
     return [
-        (card.ord, shown(card.question()), shown(card.answer()).removesuffix("\n"))
+        (card.ord, shown(card.question()), shown(card.answer()).rstrip("\n"))
         for card in note.cards()
     ]
 
 
 def shown(markup: str) -> str:
-    return re.sub("<[^>]*>", "", re.sub("<style>.*?</style>", "", markup, flags=re.DOTALL))
+    """The text of some HTML."""
+    plain = re.sub("<style>.*?</style>", "", markup, flags=re.DOTALL).replace("<br>", "\n")
+    return html.unescape(re.sub("<[^>]*>", "", plain))
 
 
 def fill(collection: Collection) -> None:

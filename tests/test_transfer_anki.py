@@ -3,6 +3,8 @@
 Anki (AGPL) lives in an environment of its own, `.uv/anki`, and runs as another process.
 """
 
+import csv
+import io
 import json
 import random
 import subprocess
@@ -14,6 +16,8 @@ from typing import Any
 import pytest
 
 from learning.cloze import cloze_faces
+from learning.search_syntax import parse
+from learning.services.search import is_tagged
 from learning.transfer import Note, RowError, read
 from learning.transfer.anki.writer import write_apkg
 from learning.transfer.markup import text_of_html
@@ -192,3 +196,67 @@ def test_clozes_make_the_cards_that_anki_makes(tmp_path: Path) -> None:
             [face.ordinal, face.front.replace("…", "..."), face.back] for face in cloze_faces(text)
         ]
         assert ours == found[text], text
+
+
+def text_file(chance: random.Random, number: int) -> str:
+    """A file as people have them: any separator, quoted cells, comments, blank lines, tags."""
+    separator, name = chance.choice(
+        [(",", "Comma"), (";", "semicolon"), ("\t", "tab"), ("|", "Pipe")]
+    )
+    pad = separator * 2 if separator != "\t" and chance.random() < 0.5 else ""
+    lines = [f"#separator:{name}{pad}", f"#html:false{pad}", f"#tags column:3{pad}"]
+    for n in range(chance.randint(3, 8)):
+        if chance.random() < 0.2:
+            lines.append(chance.choice(["# of week 3", "#", ""]))
+        words = (
+            "casa",
+            "o # mar",
+            "um, dois",
+            "a; b",
+            "a | b",
+            '"sim"',
+            "tab\tem",
+            "novo\nverso",
+            "3 < 4",
+        )
+        front, back = (f"{side}{number}-{n} {chance.choice(words)}" for side in "fb")
+        tags = chance.choice(["", "a", "a b::c"])
+        cells = [front, back, tags][: 3 if tags else chance.choice([2, 3])]
+        buffer = io.StringIO()
+        quoting = chance.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+        csv.writer(buffer, delimiter=separator, quoting=quoting, lineterminator="\n").writerow(
+            cells
+        )
+        lines.append(buffer.getvalue().removesuffix("\n"))
+    return "\n".join(lines) + "\n"
+
+
+def test_text_files_give_the_notes_that_anki_reads(tmp_path: Path) -> None:
+    chance = random.Random(1639)  # noqa: S311 - the same files each time
+    paths = []
+    for number in range(60):
+        paths.append(tmp_path / f"{number}.csv")
+        paths[-1].write_text(text_file(chance, number), encoding="utf-8", newline="")
+    found = anki("UTC", "csv", tmp_path, *paths)
+    for path in paths:
+        with path.open("rb") as file:
+            notes = [row for row in read(file, path.name) if isinstance(row, Note)]
+        ours = [[note.front, note.back, sorted(note.tags)] for note in notes]
+        assert ours == [[*sides, sorted(tags)] for *sides, tags in found[path.name]], (
+            path.read_text()
+        )
+
+
+TAGS = ("verbo", "verbo::ir", "verbal", "Casa", "Casa::sala", "a*b", "a_b", "axb")
+SEARCHES = (
+    "tag:verbo", "tag:VERBO", "tag:verbo::*", "tag:verb*", "tag:casa", "tag:casa::sala", "tag:none",
+    "-tag:verbo", "tag:a*b", r"tag:a\*b", "tag:a_b", r"tag:a\_b", "-tag:none tag:*a", "tag:*::*",
+)  # fmt: skip
+
+
+def test_tags_are_found_as_anki_finds_them(tmp_path: Path) -> None:
+    found = anki("UTC", "find", tmp_path, json.dumps(TAGS), *SEARCHES)
+    for text in SEARCHES:
+        terms = parse(text).terms
+        ours = [tag for tag in ("", *TAGS) if all(is_tagged([tag], term) for term in terms)]
+        assert sorted(ours) == found[text], text

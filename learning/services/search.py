@@ -1,7 +1,7 @@
 """Searches carried out: which index serves one, and what is filtered inside its pages."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -157,13 +157,18 @@ def _index(
 
 def _says(card: Card, term: Term) -> bool:
     """What a term asks of a card's text."""
-    pattern = TextPattern.of(term.value)
     if term.field == "front":
-        return pattern.matches(card.front, whole=False) is not term.negated
+        return TextPattern.of(term.value).matches(card.front, whole=False) is not term.negated
+    return is_tagged(card.tags, term)
+
+
+def is_tagged(tags: Iterable[str], term: Term) -> bool:
+    """Whether tags are what a `tag:` term asks for, by themselves or by one above them."""
+    tags = [tag for tag in tags if tag]
     if term.value == UNTAGGED:
-        return (not card.tags) is not term.negated
-    tagged = any(pattern.matches(path) for tag in card.tags for path in _paths(tag))
-    return tagged is not term.negated
+        return (not tags) is not term.negated
+    pattern = TextPattern.of(term.value)
+    return any(pattern.matches(path) for tag in tags for path in _paths(tag)) is not term.negated
 
 
 def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Test:
