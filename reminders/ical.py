@@ -92,7 +92,6 @@ def feed(*, name: str, events: Iterable[FeedEvent], now: datetime) -> bytes:
     calendar.add("prodid", "-//Parley//Parley//EN")
     calendar.add("version", "2.0")
     calendar.add("calscale", "GREGORIAN")
-    calendar.add("method", "PUBLISH")
     calendar.add("name", _clean(name))
     calendar.add("x-wr-calname", _clean(name))
     calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})

@@ -187,6 +187,18 @@ def test_a_new_address_voids_the_old_one_and_none_is_left_in_the_end(maria: Call
     assert STRANGER.get(second).status_code == 404
 
 
+def test_a_learner_learns_whether_there_is_an_address_and_makes_the_first(maria: Caller) -> None:
+    assert maria.get("/calendar").status_code == 404
+    made = maria.post("/calendar")
+    assert made.status_code == 201, made.content
+    path = urlsplit(made.json()["url"]).path
+    assert STRANGER.get(path).status_code == 200
+    assert set(maria.get("/calendar").json()) == {"madeAt"}
+    again = maria.post("/calendar")
+    assert (again.status_code, again.json()["code"]) == (409, "CALENDAR_LINK_EXISTS")
+    assert STRANGER.get(path).status_code == 200
+
+
 def test_only_the_whole_secret_opens_the_feed(maria: Caller, joao: Caller) -> None:
     path = address_of(maria)
     token = path.removeprefix("/calendar/").removesuffix(".ics")

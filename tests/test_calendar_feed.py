@@ -250,7 +250,6 @@ def test_it_says_who_what_and_how_often() -> None:
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
         "PRODID:-//Parley//Parley//EN",
-        "METHOD:PUBLISH",
         "X-WR-CALNAME:Parley",
         "REFRESH-INTERVAL;VALUE=DURATION:PT1H",
         "UID:01JH@parley",

@@ -92,6 +92,8 @@ def test_a_window_shows_events_in_order_and_in_pages(maria: Caller) -> None:
         found = shown(maria, *window, limit=limit)
         assert [(e["title"], e["occurrence"], e["startsAt"]) for e in found] == expected
     assert found[1]["allDay"] is True
+    assert (found[1]["startsOn"], found[1]["endsOn"]) == ("2030-06-10", "2030-06-11")
+    assert (found[0]["startsOn"], found[0]["endsOn"]) == (None, None)
     assert (found[1]["eventId"], found[1]["endsAt"]) == (holidays["id"], "2030-06-11T23:00:00Z")
 
 

@@ -8,8 +8,9 @@ from accounts.authentication import caller
 from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import Serializer
-from config.viewsets import PublicView, View
+from config.serializers import InstantField, Serializer
+from config.viewsets import PublicView, View, get_or_404
+from reminders.models import CalendarLink
 from reminders.services import calendar_links
 
 
@@ -50,7 +51,25 @@ def _if_none_match(request: Request) -> str:
     return str(request.headers.get("If-None-Match", ""))
 
 
+class CalendarLinkSerializer(Serializer):
+    made_at = InstantField(help_text="When the address was made; it is shown only then")
+
+
 class CalendarAddressView(View):
+    @operation("getCalendarLink", answers={200: CalendarLinkSerializer}, raises=[NotFound])
+    def get(self, request: Request) -> Response:
+        """Tell whether the calendar has an address: 404 if it has none."""
+        link = get_or_404(CalendarLink.of(caller(request).id))
+        return Response(CalendarLinkSerializer(link).data)
+
+    @operation(
+        "createCalendarLink", answers={201: CalendarSerializer}, raises=[calendar_links.LinkExists]
+    )
+    def post(self, request: Request) -> Response:
+        """Make the first address of the calendar. It is shown only here."""
+        token = calendar_links.create(learner_id=caller(request).id, now=now())
+        return Response({"url": _url(request, token)}, status.HTTP_201_CREATED)
+
     @operation("deleteCalendar", answers={204: None})
     def delete(self, request: Request) -> Response:
         """Make the calendar's address void."""
@@ -63,5 +82,8 @@ class CalendarRotationView(View):
     def post(self, request: Request) -> Response:
         """Make a new address of the calendar; the one before is void. It is shown only here."""
         token = calendar_links.rotate(learner_id=caller(request).id, now=now())
-        url = request.build_absolute_uri(f"{request.META['SCRIPT_NAME']}/calendar/{token}.ics")
-        return Response({"url": url})
+        return Response({"url": _url(request, token)})
+
+
+def _url(request: Request, token: str) -> str:
+    return request.build_absolute_uri(f"{request.META['SCRIPT_NAME']}/calendar/{token}.ics")

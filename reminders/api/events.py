@@ -150,6 +150,8 @@ class EventOccurrenceSerializer(Serializer):
     timezone = ZoneField(source="event.timezone")
     starts_at = InstantField(source="occurrence.starts_at")
     ends_at = InstantField(source="occurrence.ends_at")
+    starts_on = optional(serializers.DateField, help_text="First day; null for a timed event")
+    ends_on = optional(serializers.DateField, help_text="Last day; null for a timed event")
     all_day = BooleanField(source="event.recurrence.all_day")
 
 

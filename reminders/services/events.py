@@ -174,6 +174,20 @@ class EventOccurrence:
     def order(self) -> tuple[datetime, str, str]:
         return self.occurrence.starts_at, self.event.id, self.occurrence.key
 
+    @property
+    def starts_on(self) -> date | None:
+        """The first day of an all-day event."""
+        starts = self.occurrence.starts
+        return None if isinstance(starts, datetime) else starts
+
+    @property
+    def ends_on(self) -> date | None:
+        """The last day of an all-day event."""
+        if self.starts_on is None:
+            return None
+        zone = zone_named(self.event.timezone)
+        return self.occurrence.ends_at.astimezone(zone).date() - DAY
+
 
 def occurrences_between(
     *,

@@ -81,14 +81,6 @@ class NoWord(Exception):
     """Nobody knows whether SES took a mail; its record is read again after the lease."""
 
 
-class DayFull(Exception):
-    """The learner has received as many mails today as a day allows."""
-
-
-class TooLate(Exception):
-    """The claims may end before SES has answered."""
-
-
 class Mail:
     """One mail to one learner, about reminders that are claimed until an instant."""
 
@@ -109,7 +101,6 @@ class Mail:
         delivery.repeated |= stored is not None and stored.state == SENDING
         return delivery
 
-    @property
     def is_late(self) -> bool:
         """Whether it is too late to begin; the reminders come up again after their lease."""
         return self.budget.is_over or self.budget.now() > self.until - SENDING_TAKES
@@ -119,17 +110,15 @@ class Mail:
 
         Raises ConditionFailed when overtaken; Overloaded; NoWord.
         """
-        if self.is_late:
+        if self.is_late():
             return Counter(late=len(self.dues))
-        try:
-            self._begin()
-        except DayFull:
+        if not self._begin():
             return self._drop("capped")
-        try:
-            message_id = self._hand_over()
-        except TooLate:
+        if self.is_late():  # the claims may end before SES has answered
             self._give_back("late")
             return Counter(late=len(self.dues))
+        try:
+            message_id = self._hand_over()
         except Throttled as error:
             self._give_back("throttled")
             raise Overloaded from error
@@ -140,8 +129,11 @@ class Mail:
         self._conclude(message_id)
         return Counter(sent=len(self.dues), mails=1)
 
-    def _begin(self) -> None:
-        """Records the deliveries as being sent. Raises DayFull; ConditionFailed when overtaken."""
+    def _begin(self) -> bool:
+        """Records the deliveries as being sent, unless the day allows no more mails.
+
+        Raises ConditionFailed when overtaken.
+        """
         writes: list[Write] = [
             delivery.replace_write(owed.stored)
             for owed, delivery in zip(self.dues, self.deliveries, strict=True)
@@ -149,7 +141,7 @@ class Mail:
         writes += [claim.reminder.claim_check() for claim in self.claims]
         if all(owed.stored and owed.stored.mail_id for owed in self.dues):
             transact(*writes)  # an earlier try has counted this mail
-            return
+            return True
         now = self.budget.now()
         counted = MailDay.count_write(
             self.recipient.account.learner_id,
@@ -160,14 +152,13 @@ class Mail:
         try:
             transact(*writes, counted)
         except ConditionFailed as error:
-            if error.lost == (counted,):
-                raise DayFull from error
-            raise
+            if error.lost != (counted,):
+                raise
+            return False
+        return True
 
     def _hand_over(self) -> str:
-        """Hands the mail to SES; returns its id. Raises TooLate, and what `emails.send` raises."""
-        if self.is_late:
-            raise TooLate
+        """Hands the mail to SES; returns its id. Raises what `emails.send` raises."""
         while True:
             try:
                 return emails.send(
@@ -179,7 +170,7 @@ class Mail:
                     now=self.budget.now(),
                 )
             except Throttled:
-                if self.is_late:
+                if self.is_late():
                     raise
                 time.sleep(random.uniform(*PAUSE_S))  # noqa: S311
 
