@@ -22,6 +22,10 @@ class MailRefused(ServiceUnavailable):
     """SES refuses this mail: sending is paused, or it refuses the address or the sender."""
 
 
+class MessageRejected(MailRefused):
+    """SES will never take this mail: its content or its addressee is refused."""
+
+
 def send(
     template: str,
     context: Mapping[str, Any],
@@ -51,7 +55,8 @@ def send(
         raise
     except ClientError as error:
         telemetry.emit("MailsFailed")
-        raise MailRefused from error
+        refused = MessageRejected if aws.error_code(error) == "MessageRejected" else MailRefused
+        raise refused from error
     telemetry.emit("MailsSent")
     return str(answer["MessageId"])
 

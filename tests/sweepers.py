@@ -61,8 +61,8 @@ def open_post_office() -> Iterator[PostOffice]:
         def do_POST(self) -> None:
             mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             tags = {each["Name"]: each["Value"] for each in mail["EmailTags"]}
-            subject = mail["Content"]["Simple"]["Subject"]["Data"]
-            office.accepted[tags["learner"], subject] += 1
+            text = mail["Content"]["Simple"]["Body"]["Text"]["Data"]
+            office.accepted[tags["learner"], text] += 1
             answer = json.dumps({"MessageId": tags["mail_id"]}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

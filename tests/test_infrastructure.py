@@ -130,7 +130,7 @@ def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None
 
 @pytest.mark.parametrize("name", ["Table", "UserPool", "Key", "MailIdentity"])
 def test_what_cannot_be_made_again_outlives_the_stack(template: Any, name: str) -> None:
-    """All but a stack whose creation failed, which must leave nothing that the next one meets."""
+    """A stack whose creation failed leaves nothing, so that the next one finds its names free."""
     resource = template["Resources"][name]
     assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource["UpdateReplacePolicy"] == "Retain"

@@ -71,7 +71,8 @@ class Stage:
         self.open = False
         self.cors = True
         self.events = True
-        self.swept = True
+        self.swept_at: int | None = 1
+        self.looks = 0
         self.alarms = ALARMS
         self.listed = [alarm for alarm in ALARMS if alarm["Namespace"] not in QUIET]
         self.calls: list[str] = []
@@ -130,17 +131,15 @@ class Stage:
             ]
         }
 
-    def on_filter_log_events(self, **_: Any) -> Any:
-        return {"events": [{"message": "SweepLag"}] if self.swept else []}
-
-    def on_get_paginator(self, **_: Any) -> Any:
-        return self
-
     def get_paginator(self, name: str) -> "Stage":
         return self
 
-    def on_paginate(self, **_: Any) -> Any:
-        return [{"MetricAlarms": self.alarms}]
+    def on_paginate(self, **arguments: Any) -> Any:
+        if "filterPattern" not in arguments:
+            return [{"MetricAlarms": self.alarms}]
+        self.looks += 1
+        found = self.swept_at is not None and self.looks >= self.swept_at
+        return [{"events": []}, {"events": [{"message": "SweepLag"}] if found else []}]
 
     def on_list_metrics(self, Namespace: str, MetricName: str, Dimensions: Any) -> Any:  # noqa: N803
         wanted = {"Namespace": Namespace, "MetricName": MetricName, "Dimensions": Dimensions}
@@ -172,6 +171,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
     monkeypatch.setattr(probe, "_wait", lambda seconds: None)
     monkeypatch.setattr(probe, "EVENTS_WITHIN_S", 0.2)
+    monkeypatch.setattr(probe, "SWEPT_WITHIN_S", 0.2)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         found.url = f"http://127.0.0.1:{server.server_port}"
@@ -286,8 +286,14 @@ def test_events_that_do_not_come_are_told(stage: Stage) -> None:
 
 
 def test_a_schedule_that_does_not_run_is_told(stage: Stage) -> None:
-    stage.swept = False
+    stage.swept_at = None
     assert "EventBridge" in failed(stage)["schedule"].advice
+
+
+def test_a_new_stage_gets_the_time_for_its_first_sweep(stage: Stage) -> None:
+    stage.swept_at = 3
+    assert lines(stage)["schedule"].state == "ok"
+    assert stage.looks == 3
 
 
 def test_an_alarm_whose_metric_is_not_there_is_told(stage: Stage) -> None:

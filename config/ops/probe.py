@@ -31,7 +31,8 @@ METRICS = json.loads((Path(__file__).parent / "metrics.json").read_text())["metr
 SIMULATOR = "simulator.amazonses.com"
 FORGED = "e30.e30.c2ln"  # looks like a token
 EVENTS_WITHIN_S = 60.0
-SWEPT_WITHIN_S = 120
+SWEPT_WITHIN_S = 120.0
+LOOK_EVERY_S = 5.0
 CODE_STEP_S = 30  # RFC 6238
 LISTED_AFTER = "CloudWatch lists a new metric a quarter of an hour after its first value"
 
@@ -401,14 +402,26 @@ class Probe:
     # What runs by the clock, and what watches
 
     def schedule(self) -> str:
-        found = self.place.client("logs").filter_log_events(
-            logGroupName=f"/aws/lambda/{function_name(self.stage)}",
-            startTime=int((time.time() - SWEPT_WITHIN_S) * 1000),
-            filterPattern='"SweepLag"',
+        """Looks two minutes back; a stage that is younger gets two minutes for its first sweep."""
+        since = time.time() - SWEPT_WITHIN_S
+        deadline = time.monotonic() + SWEPT_WITHIN_S
+        while not self._swept_since(since):
+            if time.monotonic() > deadline:
+                raise Refusal(f"no sweep within {SWEPT_WITHIN_S:.0f} s")
+            _wait(LOOK_EVERY_S)
+        return "the sweep runs each minute"
+
+    def _swept_since(self, instant: float) -> bool:
+        pages = (
+            self.place.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(
+                logGroupName=f"/aws/lambda/{function_name(self.stage)}",
+                startTime=int(instant * 1000),
+                filterPattern='"SweepLag"',
+            )
         )
-        if not found.get("events"):
-            raise Refusal(f"no sweep within the last {SWEPT_WITHIN_S} s")
-        return "the sweep ran within the last two minutes"
+        return any(page.get("events") for page in pages)
 
     def alarms(self) -> str:
         if self.place.endpoint_url:

@@ -5,11 +5,11 @@ All kinds are imported here: a read of several kinds at once must know each.
 
 from reminders.models.deliveries import (
     DEAD,
+    DISMISSED,
     RETRIED,
     RETRYING,
     SENDING,
     SENT,
-    SETTLED,
     SKIPPED,
     STATES,
     UNCONFIRMED,
@@ -18,17 +18,17 @@ from reminders.models.deliveries import (
     Suppression,
 )
 from reminders.models.events import CalendarLink, Event
-from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, shard_of
+from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, ShardLease, shard_of
 
 __all__ = [
     "DEAD",
+    "DISMISSED",
     "EVENT",
     "ONCE",
     "RETRIED",
     "RETRYING",
     "SENDING",
     "SENT",
-    "SETTLED",
     "SHARDS",
     "SKIPPED",
     "STATES",
@@ -39,6 +39,7 @@ __all__ = [
     "Event",
     "MailDay",
     "Reminder",
+    "ShardLease",
     "Suppression",
     "shard_of",
 ]
