@@ -128,11 +128,23 @@ def test_a_session_that_cannot_begin_is_400(
     assert maria.get("/sessions").json()["results"] == []
 
 
-def test_a_session_in_an_unknown_role_is_409(coffee: str, maria: Caller) -> None:
+def test_a_session_in_an_unknown_role_is_409(table: None, maria: Caller) -> None:
+    script = of_pack(COFFEE)
+    script["parts"] = script["parts"][:1]  # the barista is only the partner's
+    scenarios.load_scenarios([script], now=now())
     for role in ("barista", "captain"):
-        answer = maria.post("/sessions", {"scenarioId": coffee, "role": role})
+        answer = maria.post("/sessions", {"scenarioId": COFFEE, "role": role})
         assert problem(answer) == (409, "UNKNOWN_ROLE")
         assert answer.json()["errors"][0]["message"] == "Take one of: customer."
+
+
+def test_both_roles_of_a_scenario_can_be_played(coffee: str, maria: Caller) -> None:
+    for role in ("customer", "barista"):
+        begun = maria.makes("/sessions", {"scenarioId": coffee, "role": role})
+        for text in model_answers(COFFEE, role):
+            maria.makes(f"/sessions/{begun['id']}/turns", {"text": text})
+        done = maria.post(f"/sessions/{begun['id']}/complete").json()
+        assert (done["learnerRole"]["id"], done["scores"]["goals"]["value"]) == (role, 100)
 
 
 @pytest.mark.parametrize("state", ["unknown", "draft", "archived"])

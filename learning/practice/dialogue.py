@@ -264,10 +264,10 @@ def _next(
 
 
 def _question(line: str) -> str:
-    """The question of a line, to come back to; all of it when it asks none."""
+    """The question of a line, to come back to; "" when it asks none."""
     sentences = re.findall(r"[^.!?…]+[.!?…]*\s*", line)
     asked = [sentence.strip() for sentence in sentences if "?" in sentence]
-    return asked[-1] if asked else line
+    return asked[-1] if asked else ""
 
 
 def _enter(part: Part, name: str, reached: Sequence[str]) -> Node:
@@ -405,15 +405,18 @@ def _goals(part: Part, played: list[_Turn]) -> Score:
 
 
 def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
-    """Half for useful phrases (a third of them is full marks), half for words of the scenario
-    (half as many as the ideal dialogue has is full marks)."""
-    used = _first_uses(played, [(p.text, p.cues.find) for p in script.phrases])
+    """Half for useful phrases (a third of the role's is full marks), half for words of the scenario
+    (half as many as the ideal dialogue has is full marks). Phrases that no model answer of the role
+    uses are the other role's."""
+    examples = [Text.of(b.example, script.language) for node in part.nodes for b in node.branches]
+    useful = [p for p in script.phrases if any(p.cues.find(example) for example in examples)]
+    used = _first_uses(played, [(p.text, p.cues.find) for p in useful])
     lexicon = _lexicon(script, part)
     words = {word for turn in played for word in turn.text.words if word in lexicon}
     ideal = _words(rehearsal(script, part.role), script.language)
-    for_phrases = min(1.0, len(used) / max(1, math.ceil(len(script.phrases) / 3)))
+    for_phrases = min(1.0, len(used) / max(1, math.ceil(len(useful) / 3)))
     for_words = min(1.0, len(words) / max(1, math.ceil(len(ideal) / 2)))
-    return _score(for_phrases + for_words, 2, used)
+    return _score(for_phrases + for_words, 2, used) if useful else _score(for_words, 1, used)
 
 
 def _first_uses(
