@@ -21,6 +21,7 @@ from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
     complete,
+    complete_link,
     complete_password_change,
     complete_proof,
     user_name_at,
@@ -100,6 +101,7 @@ def complete_sign_in(
         raise InvalidCredentials
     if complete_password_change(learner.account, now=now):
         raise ServiceUnavailable("A change of the password was cut off: sign in again")
+    complete_link(learner.account, source, now=now)
     if complete_proof(learner.account, now=now):  # by somebody else, at this moment
         raise InvalidCredentials
     if by_mfa not in (None, learner.account.mfa_enabled):
@@ -151,7 +153,7 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
         raise
     claims = unverified_claims(tokens.access_token)
     account = Account.of(claims.sub)
-    if account is not None and complete_password_change(account, now=now):
+    if account is not None and (account.disabled or complete_password_change(account, now=now)):
         raise InvalidRefreshToken
     if tokens.refresh_token is not None:
         _issued(tokens.refresh_token, claims, now).put()
