@@ -1,5 +1,6 @@
 """Users of the pool: their sign-up, groups and addresses, passwords and second step."""
 
+import json
 from dataclasses import dataclass
 
 from accounts.cognito.client import (
@@ -108,6 +109,7 @@ class PoolUser:
     email_verified: bool
     first_name: str
     last_name: str
+    google_ids: frozenset[str] = frozenset()
 
 
 def find_user(username: str) -> PoolUser | None:
@@ -124,6 +126,11 @@ def find_user(username: str) -> PoolUser | None:
         email_verified=attributes.get("email_verified") == "true",
         first_name=attributes.get("given_name", ""),
         last_name=attributes.get("family_name", ""),
+        google_ids=frozenset(
+            str(identity["userId"])
+            for identity in json.loads(attributes.get("identities", "[]"))
+            if identity["providerName"] == GOOGLE
+        ),
     )
 
 

@@ -36,6 +36,7 @@ class Account(Item, discriminator="account"):
     `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
+    `linking` is the Google account that is being linked, after the epoch second of the beginning.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -55,6 +56,7 @@ class Account(Item, discriminator="account"):
     sign_up_secret = UnicodeAttribute(null=True)
     proofs = UnicodeSetAttribute(null=True)
     moving_to = UnicodeAttribute(null=True)
+    linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
@@ -151,6 +153,15 @@ class Account(Item, discriminator="account"):
             Account.proofs.remove(),
         ]
         return Update(self, actions, (Account.moving_to == email) & (Account.gsi1pk == "LEARNERS"))
+
+    def begin_link(self, google_id: str, now: datetime) -> None:
+        """Notes that a Google account is being linked. Raises ConditionFailed when leaving."""
+        note = f"{int(now.timestamp())}#{google_id}"
+        self.update_attributes(Account.linking.set(note), condition=Account.gsi1pk == "LEARNERS")
+
+    def end_link_write(self) -> Update:
+        """The write that drops the note of a link, if it is still this one."""
+        return Update(self, [Account.linking.remove()], Account.linking == self.linking)
 
     @property
     def addresses(self) -> set[str]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from accounts import audit
 from accounts.bearer import Learner
 from accounts.cognito import client as cognito_client
 from accounts.cognito import sessions as cognito_sessions
@@ -21,10 +20,10 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlreadyExists
 from accounts.cognito.sessions import Tokens
 from accounts.cognito.users import GOOGLE
-from accounts.emails import notify
 from accounts.models import Account, Activity, Address, Head, Profile
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
+from accounts.services.unfinished import complete_link
 from accounts.tokens import Identity, InvalidToken, verify_identity
 from accounts.verification import key_set
 from config.client_info import ClientInfo
@@ -219,7 +218,10 @@ def link(
         return
     if account.federated_name or Account.of(identity.sub) is not None:
         raise GoogleTaken
+    try:
+        account.begin_link(identity.google_id, now)
+    except ConditionFailed as error:
+        raise InvalidCredentials from error
     cognito_users.delete_user(identity.username)  # Cognito links only who it does not know yet
     cognito_users.link_google(account.user_name, identity.google_id)
-    audit.record(learner.id, "google_linked", source, now=now)
-    notify(account.email, "google_linked", source, now=now)
+    complete_link(account, source, now=now)

@@ -28,6 +28,7 @@ from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
     account_at,
     complete,
+    complete_link,
     complete_password_change,
     complete_proof,
     user_name_of,
@@ -124,6 +125,7 @@ def complete_sign_in(
         raise InvalidCredentials
     if complete_password_change(learner.account, now=now):
         raise ServiceUnavailable("A change of the password was cut off: sign in again")
+    complete_link(learner.account, source, now=now)
     if complete_proof(learner.account, now=now):  # by somebody else, at this moment
         raise InvalidCredentials
     if begun_at is not None and begun_at < learner.account.tokens_valid_after:
@@ -206,7 +208,7 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     claims = unverified_claims(tokens.access_token)
     account = Account.of(claims.sub)
     if account is not None:
-        if complete_password_change(account, now=now):
+        if account.disabled or complete_password_change(account, now=now):
             raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
     writes = list(_use_writes(tokens, claims, source, now))

@@ -31,6 +31,13 @@ completes what the note says; each step may be done twice.
 2. The pool's user gets the new address. It refuses: in one write note and new address are dropped.
 3. The old address is told by mail. Cut off between 3 and 4: another mail tells it again.
 4. In one write the account has the new address, the old one is free, the trail has its line.
+
+**A Google account that is linked** (`google.link`, `complete_link`):
+
+1. The account notes it. 2. Google's own user goes from the pool, which links only whom it does not
+know yet. 3. The pool links. Cut off before: the same request again goes on. 4. The learner is told
+by mail. 5. In one write the note is dropped and the trail has its line. Cut off after 3: the next
+contact asks the pool and goes on with 4.
 """
 
 import secrets
@@ -70,6 +77,7 @@ def complete(account: Account, *, now: datetime) -> None:
     complete_proof(account, now=now)
     with suppress(UserAlreadyExists):  # then the account has the address it had
         complete_move(account, SYSTEM, now=now)
+    complete_link(account, SYSTEM, now=now)
     complete_password_change(account, now=now)
 
 
@@ -167,6 +175,23 @@ def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> Non
         transact(*writes)
     account.email, account.moving_to, account.email_verified = new, None, True
     account_cache.forget(learner_id)
+
+
+def complete_link(account: Account, source: ClientInfo, *, now: datetime) -> None:
+    """Tells the learner of a Google account that was linked, if they have not been told."""
+    if not account.linking:
+        return
+    begun_at, _, google_id = account.linking.partition("#")
+    user = cognito_users.find_user(account.learner_id)
+    writes: list[Write] = [account.end_link_write()]
+    if user is not None and google_id in user.google_ids:
+        notify(account.email, "google_linked", source, now=now)
+        writes.append(Put(Activity.new(account.learner_id, "google_linked", source, now=now)))
+    elif now.timestamp() - int(begun_at) < account.CUT_OFF_AFTER_S:
+        return  # another request may be at it
+    with suppress(ConditionFailed):
+        transact(*writes)
+    account.linking = None
 
 
 @contextmanager
