@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast bench-client contract lint audit capacity package deploy undeploy schema clean
+.PHONY: help setup run test test-fast bench-client contract lint fix audit capacity package deploy probe undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -71,6 +71,10 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)mypy
 	@$(RUN)lint-imports
 
+fix: setup ## What a formatter can mend: layout, imports, and lint with a safe remedy
+	@$(RUN)ruff check --fix-only
+	@$(RUN)ruff format
+
 capacity: setup .uv/dynamodb/.ready ## What the table costs, in units and bytes, and what is promised of it
 	@$(RUN)python -m tests.benchmarks.capacity
 
@@ -84,6 +88,9 @@ package: setup ## What Lambda runs, for this machine, and how fast it starts; fo
 
 deploy: setup ## A stage to AWS: STAGE=dev (OPTIONS=--dry-run, "--parameter NAME=VALUE …")
 	@$(RUN)python manage.py deploy $(or $(STAGE),$(error Which stage? make deploy STAGE=dev)) $(OPTIONS)
+
+probe: setup ## A deployed stage tried as its users do: STAGE=dev
+	@$(RUN)python manage.py probe $(or $(STAGE),$(error Which stage? make probe STAGE=dev)) $(OPTIONS)
 
 undeploy: setup ## A stage out of service, its data kept: STAGE=dev
 	@$(RUN)python manage.py deploy --undo $(or $(STAGE),$(error Which stage? make undeploy STAGE=dev)) $(OPTIONS)

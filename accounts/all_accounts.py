@@ -1,5 +1,6 @@
 """Rounds over all accounts, a page at a time."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -7,17 +8,23 @@ from accounts.models import Account
 from config import aws
 from config.store.items import Raw
 
+log = logging.getLogger("parley.accounts")
+
 PAGE = 100
 WITHIN_S = 40  # the function has a minute
 
 
 def for_each_account(
-    visit: Callable[[Sequence[Account]], int], *, task: str, start: Raw | None = None
+    visit: Callable[[Sequence[Account]], int],
+    *,
+    task: str,
+    start: Raw | None = None,
+    generation: int = 0,
 ) -> int:
     """Visits every account, in the order of their addresses; returns the sum of what visits say.
 
     Reads one query of 100 a page. When time is up, `task` goes on in another invocation, with the
-    place as `start` in its event.
+    place as `start` and the invocations so far as `generation` in its event.
     """
     done, began = 0, time.monotonic()
     while True:
@@ -26,5 +33,10 @@ def for_each_account(
         start = page.next_key
         if start is None:
             return done
-        if time.monotonic() - began > WITHIN_S and aws.invoke_async(task, start=start):
+        if time.monotonic() - began <= WITHIN_S:
+            continue
+        if generation >= aws.LONGEST_CHAIN:
+            log.error("a round over the accounts does not end", extra={"fields": {"task": task}})
+            return done
+        if aws.invoke_async(task, start=start, generation=generation + 1):
             return done

@@ -1,4 +1,4 @@
-"""Who calls, what they may do, and how often: DRF's policies of every view.
+"""Authentication, permissions and throttling: DRF's policies of every view.
 
 The caller is the learner of the access token in `Authorization: Bearer …` (RFC 6750).
 """
@@ -35,14 +35,14 @@ def caller(request: Request) -> "Learner":
 
 
 def staff_member(request: Request) -> "StaffMember":
-    """The caller as one of our people, for a view that lets in no others."""
+    """The caller as a member of staff, for a view that lets in nobody else."""
     from accounts.audit import StaffMember
 
     return StaffMember(caller(request).id, client_info_of(request.META))
 
 
 def raw_token(request: Request) -> str:
-    """The access token that `caller` came by."""
+    """The access token of the request."""
     return str(request.META["HTTP_AUTHORIZATION"]).partition(" ")[2]
 
 

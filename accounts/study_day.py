@@ -21,5 +21,9 @@ class StudyCalendar:
 
     def end(self, on: date) -> datetime:
         """The instant at which a day ends and the next begins, in UTC."""
-        wall = datetime.combine(on + timedelta(days=1), time(self.day_starts_at_hour))
+        return self.start(on + timedelta(days=1))
+
+    def start(self, on: date) -> datetime:
+        """The instant at which a day begins, in UTC."""
+        wall = datetime.combine(on, time(self.day_starts_at_hour))
         return wall.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)

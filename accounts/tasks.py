@@ -19,4 +19,5 @@ def delete_unverified_accounts(event: Mapping[str, Any], _context: Any) -> int:
         lambda accounts: delete_unverified(accounts, now=now()),
         task="accounts.tasks.delete_unverified_accounts",
         start=event.get("start"),
+        generation=int(event.get("generation", 0)),
     )

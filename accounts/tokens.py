@@ -160,15 +160,21 @@ def verify_identity(
         email_verified=str(claims.get("custom:google_verified")).lower() == "true",
         first_name=str(claims.get("given_name", "")),
         last_name=str(claims.get("family_name", "")),
-        google_id=_google_id(claims),
+        google_id=google_id_of(claims),
     )
 
 
-def _google_id(claims: Mapping[str, Any]) -> str | None:
+def google_id_of(claims: Mapping[str, Any]) -> str | None:
+    """Google's id of the learner.
+
+    A client that lists its ReadAttributes may get no `identities`. Then the name of a user who came
+    by Google tells it: `google_<id>`, in small letters where the pool's names are.
+    """
     for identity in claims.get("identities", []):
         if identity.get("providerName") == "Google":
             return str(identity["userId"])
-    return None
+    provider, _, google_id = str(claims.get("cognito:username", "")).partition("_")
+    return google_id if provider.lower() == "google" and google_id else None
 
 
 def _verified_content(token: str, keys: KeySet) -> dict[str, Any]:

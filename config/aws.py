@@ -1,9 +1,9 @@
 """AWS clients: made when first used, shared by all threads, with explicit limits on waiting.
 
-A client of our own (`config.aws_json`) makes most calls; `PARLEY_AWS_CLIENT=botocore` returns to
-botocore for all of them, and `own` forgoes the questions that `uses_own_client` asks. botocore is
-used without boto3: its resources are not needed, and it loads faster. Secrets at
-rest are encrypted by the stack's KMS key; our own function is invoked for work apart.
+A client of our own (`config.aws_json`) makes most calls. `PARLEY_AWS_CLIENT=botocore` chooses
+botocore for all of them; `own` skips the checks of `uses_own_client`. botocore is used without
+boto3: it loads faster, and boto3's resources are not needed. The stack's KMS key encrypts secrets
+at rest. Long work is given to another invocation of our own function.
 """
 
 import json
@@ -39,17 +39,22 @@ log = logging.getLogger("parley.vault")
 if TYPE_CHECKING:
     from botocore.session import Session
 
-# One call: three tries of at most 1 + 5 s, and their pauses. All calls of a request:
-# `_within_deadline`.
+# One call takes at most three tries of 1 + 5 s, and the pauses between them. `_within_deadline`
+# limits all calls of a request together.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
-# SES knows no request token: what is sent again after a lost answer arrives twice.
+# SES has no request token: a mail that is sent again after a lost answer arrives twice.
 RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
-# As many threads may call at once; botocore's ten would have the others shake hands for each call.
+# So many invocations of our function may start each other: a round of 40 s each over all accounts
+# takes less than five hours. AWS would stop a chain after 16 ("Lambda recursive loop detection").
+# A release allows longer ones, so we end them by ourselves.
+LONGEST_CHAIN = 400
+
+# So many threads may call at once. With botocore's ten, each further call would open a connection.
 CONNECTIONS = 50
 
-# What AWS answers when we ask too often, over all services we use.
+# The codes by which the services that we use refuse too many calls.
 THROTTLES = frozenset(
     {
         "LimitExceededException",
@@ -65,31 +70,31 @@ THROTTLES = frozenset(
 )
 
 
-# What a start and a learner's requests call: service → target and version of its protocol.
+# The services that a start and a learner's requests call: service → target and protocol version.
 OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
 
 CLIENT_SETTING = "PARLEY_AWS_CLIENT"
-# Variables by which botocore would call elsewhere, or on another way.
+# Variables that would lead botocore to another address or another way of calling.
 ASKS_FOR_BOTOCORE = re.compile(
     r"AWS_(ENDPOINT_URL(_\w+)?|USE_FIPS_ENDPOINT|USE_DUALSTACK_ENDPOINT)|(HTTPS|ALL)_PROXY",
     re.IGNORECASE,
 )
-# Regions whose hosts are below amazonaws.com and vouched for by Amazon's roots; not China's, nor
-# those of governments and their services. botocore's own pattern (partitions.json).
+# Regions with hosts below amazonaws.com that Amazon's roots vouch for. China's and governments'
+# regions are not among them. The pattern is botocore's own (partitions.json).
 REGIONS = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
 
 
 class Throttled(ServiceUnavailable):
-    """AWS has refused the call because there were too many: it did nothing."""
+    """AWS refused the call because there were too many, and did nothing."""
 
 
 _making = Lock()
 
 
 def _within_deadline(**_: Any) -> None:
-    """Begins no try that might end after its request has to be answered. Raises ServiceTimeout.
+    """Raises ServiceTimeout before a try that might end too late to answer the request.
 
-    One call that waits in vain is over after 18 s; a second one, or its pauses, would not be.
+    One call that gets no answer gives up after 18 s. A second one would not give up in time.
     """
     until = deadline.get()
     if until is not None and time.monotonic() > until - CONNECT_TIMEOUT_S - READ_TIMEOUT_S:
@@ -97,7 +102,7 @@ def _within_deadline(**_: Any) -> None:
 
 
 def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
-    """Has botocore's next clients made with its whole bundle, where Amazon's roots do not do."""
+    """Lets later botocore clients trust the whole bundle if Amazon's roots were not enough."""
     refused = isinstance(caught_exception, SSLError) and "VERIFY_FAILED" in str(caught_exception)
     if refused and https.may_widen():
         https.widen("called by botocore")
@@ -105,7 +110,7 @@ def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
 
 @cache
 def own(service: str) -> AwsJson | None:
-    """Our own client of a service; None where botocore calls it."""
+    """Our own client of a service, or None if botocore calls it."""
     where = stack()
     if service not in OWN_SERVICES or not uses_own_client(where):
         return None
@@ -124,7 +129,7 @@ def own(service: str) -> AwsJson | None:
 
 
 def uses_own_client(where: Stack) -> bool:
-    """Whether our own client may call. Raises ValueError for a setting that is neither."""
+    """Whether our own client may call. Raises ValueError for an unknown setting."""
     setting = os.environ.get(CLIENT_SETTING)
     if setting:
         if setting not in ("botocore", "own"):
@@ -134,7 +139,7 @@ def uses_own_client(where: Stack) -> bool:
         parts = urlsplit(where.endpoint_url)
         return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
     return (
-        _keys() is not None  # else a profile has them, or ECS, EKS or SnapStart, and they expire
+        _keys() is not None  # others come from a profile, ECS, EKS or SnapStart, and expire
         and bool(REGIONS.fullmatch(where.region))
         and not any(
             ASKS_FOR_BOTOCORE.fullmatch(name) for name, value in os.environ.items() if value
@@ -144,7 +149,7 @@ def uses_own_client(where: Stack) -> bool:
 
 
 def _keys() -> Keys | None:
-    """The keys that Lambda gives a function; read anew each time, as botocore does."""
+    """The keys that Lambda gives a function. They are read anew each time, as botocore does."""
     found = os.environ
     if "AWS_ACCESS_KEY_ID" not in found or "AWS_SECRET_ACCESS_KEY" not in found:
         return None
@@ -153,18 +158,18 @@ def _keys() -> Keys | None:
 
 
 def _local_keys() -> Keys:
-    return _keys() or Keys("local", "local")  # which no real account knows
+    return _keys() or Keys("local", "local")  # no real account knows them
 
 
 def _configuration() -> Path:
-    """botocore's file, which may say all that the variables do; there is none on Lambda."""
+    """botocore's file, which may set all that the variables do. Lambda has none."""
     return Path(os.path.expanduser(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"))
 
 
 @cache
 def session() -> "Session":
-    """The one botocore session; the embedded AWS of local runs takes any credentials."""
-    import config.light_pynamodb  # noqa: F401 - another thread must not lend us its stand-ins
+    """The one botocore session. The embedded AWS of local runs accepts any credentials."""
+    import config.light_pynamodb  # noqa: F401 - no stand-in of another thread may reach us
 
     # isort: split
     from botocore.session import get_session
@@ -182,10 +187,10 @@ def _client(service: str, trusted: str | None) -> Any:
     from botocore.config import Config
 
     where = stack()
-    # S3's addresses that we sign name their region; the global ones lead there by a redirect only.
+    # The S3 addresses that we sign name their region. The global ones would only redirect to it.
     style: Any = "path" if where.endpoint_url else "virtual"
     config = Config(
-        signature_version="s3v4" if service == "s3" else None,  # by itself it still signs as v2
+        signature_version="s3v4" if service == "s3" else None,  # botocore's own choice is v2
         retries=RETRIES_OF.get(service, RETRIES),
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
@@ -204,7 +209,7 @@ def client(service: str) -> Any:
 
 
 def _trusted() -> str | None:
-    """The file of roots for botocore; None for what it takes itself, where AWS has others."""
+    """The file of root certificates for botocore; None for its own, in regions with other roots."""
     where = stack()
     amazons = where.endpoint_url is None and REGIONS.fullmatch(where.region)
     return str(https.bundle()) if amazons else None
@@ -212,11 +217,11 @@ def _trusted() -> str | None:
 
 @contextmanager
 def translate_aws_errors() -> Iterator[None]:
-    """Turns the network's failures and throttling inside into problems with a retry hint.
+    """Turns failures of the network and throttling in the block into problems with a retry hint.
 
     Raises ServiceTimeout (504), Throttled or another ServiceUnavailable (503), UpstreamFailed
     (502, AWS's own 5xx).
-    Other ClientErrors pass: their meaning is the caller's to know.
+    Other ClientErrors pass: only the caller knows what they mean.
     """
     try:
         yield
@@ -233,7 +238,7 @@ def translate_aws_errors() -> Iterator[None]:
 
 
 def _status(error: ClientError) -> int:
-    """AWS's HTTP status, which PynamoDB's errors leave to the ones they come from."""
+    """AWS's HTTP status. PynamoDB's errors do not carry it, but their cause does."""
     original = error.__cause__ if isinstance(error.__cause__, ClientError) else error
     return original.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
@@ -256,19 +261,19 @@ def error_code(error: ClientError) -> str:
 
 
 def kms_encrypt(text: str, *, owner: str) -> bytes:
-    """The ciphertext of at most 4 KB of text, which opens for the same owner only."""
+    """Encrypts at most 4 KB of text. Only the same owner can decrypt it."""
     ciphertext: bytes = _call_kms("encrypt", owner, Plaintext=text.encode())["CiphertextBlob"]
     return ciphertext
 
 
 def kms_decrypt(ciphertext: bytes, *, owner: str) -> str:
-    """The text again."""
+    """Decrypts the text that `kms_encrypt` encrypted for the owner."""
     plaintext: bytes = _call_kms("decrypt", owner, CiphertextBlob=ciphertext)["Plaintext"]
     return plaintext.decode()
 
 
 def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
-    """A key that is disabled, being deleted or not for us is no fault of the request: 502."""
+    """Raises UpstreamFailed for a key that is disabled, being deleted or denied to us."""
     context = {"owner": owner}
     try:
         return call("kms", operation, KeyId=stack().key_id, EncryptionContext=context, **arguments)
@@ -279,10 +284,10 @@ def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
 
 
 def invoke_async(task: str, **arguments: Any) -> bool:
-    """Has the deployed function run a task, say `learning.tasks.optimize`, with these in its event.
+    """Starts a task, e.g. `learning.tasks.optimize`, in the deployed function. Does not wait.
 
-    Does not wait for it. False where there is no function: in local runs and tests. Raises
-    ClientError, ServiceUnavailable.
+    The arguments become part of its event. Returns False in local runs and tests, which have no
+    function. Raises ClientError, ServiceUnavailable.
     """
     function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
     if function is None:

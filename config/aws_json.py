@@ -1,9 +1,10 @@
 """AWS's services that speak JSON by POST (DynamoDB, SSM), called by the standard library alone.
 
-botocore costs a start 200 ms and a call 3 ms; this costs 30 and 0.6. It does what botocore does in
-its standard retry mode, raises the same exceptions and answers the same dictionaries: the same
-tests run over both (tests/test_aws_json.py). `config/aws.py` says when it is used, and
-docs/adr/0008-own-client.md why. AWS: "Signature Version 4", "DynamoDB low-level API".
+botocore adds 200 ms to a start and 3 ms to a call; this adds 30 ms and 0.6 ms. It behaves as
+botocore does in its standard retry mode, with the same exceptions and the same dictionaries. The
+same tests run over both (tests/test_aws_json.py). `config/aws.py` decides when it is used,
+and docs/adr/0008-own-client.md gives the reasons. AWS: "Signature Version 4", "DynamoDB low-level
+API".
 """
 
 import base64
@@ -44,7 +45,7 @@ from botocore.exceptions import ConnectionError as NotConnected
 from config.https import Answer, connected, read_answer
 
 PAUSE_S, THROTTLED_PAUSE_S, LONGEST_PAUSE_S = 0.025, 1.0, 20.0
-QUOTA, COST, THROTTLED_COST = 500, 14, 5  # what all of a client's repetitions may cost together
+QUOTA, COST, THROTTLED_COST = 500, 14, 5  # a client's budget for all its repetitions
 LOST = (ChecksumError, HTTPClientError, NotConnected)  # no answer, or half of one
 TRANSIENT = frozenset({500, 502, 503, 504})
 TRANSIENT_CODES = frozenset(
@@ -68,18 +69,18 @@ THROTTLED_CODES = frozenset(
         "TransactionInProgressException",
     ]
 )
-# What a signature is answered when our clock and AWS's are five minutes apart.
+# AWS refuses a signature with these when our clock and AWS's are five minutes apart.
 SKEWED_CODES = frozenset(
     {"InvalidSignatureException", "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"}
 )
 SKEW_S = 240
-WITH_TOKEN = frozenset({"TransactWriteItems"})  # operations that AWS does once for each token
+WITH_TOKEN = frozenset({"TransactWriteItems"})  # AWS does these once for each token
 
 Json = dict[str, Any]
 
 
 class Keys(NamedTuple):
-    """What signs a request; `token` belongs to keys that expire."""
+    """The keys that sign a request. Only keys that expire have a `token`."""
 
     id: str
     secret: str
@@ -96,7 +97,7 @@ def signed(
     at: datetime,
     method: str = "POST",
 ) -> dict[str, str]:
-    """The headers of a request to `/`, and its signature by AWS's Signature Version 4."""
+    """The headers of a request to `/`, signed by AWS's Signature Version 4."""
     stamp = at.strftime("%Y%m%dT%H%M%SZ")
     sent = {**headers, "X-Amz-Date": stamp}
     if keys.token:
@@ -126,8 +127,8 @@ def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
 class AwsJson:
     """A client of one service, shared by all threads.
 
-    `send` is the seam: bytes and headers go in, an `Answer` comes out, once for each try. Tests
-    put their own in its place. `keys` and `before_try` are asked before each try.
+    Each try calls `send` once with bytes and headers, and gets an `Answer`. Tests replace it.
+    `keys` and `before_try` are called before each try.
     """
 
     tries = 3
@@ -156,9 +157,9 @@ class AwsJson:
         self._quota, self._lock = QUOTA, Lock()
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Json:
-        """What botocore's client would answer. Raises ClientError or another of its exceptions.
+        """Returns what botocore's client would return, and raises the same exceptions.
 
-        All tries carry one request token, so that what AWS has done it does not do again.
+        All tries carry one request token, so that AWS does nothing twice.
         """
         if operation in WITH_TOKEN:
             arguments = {"ClientRequestToken": str(uuid4()), **arguments}
@@ -188,7 +189,7 @@ class AwsJson:
     _make_api_call = call  # what PynamoDB calls of botocore's client
 
     def _price(self, answer: Answer, code: str) -> tuple[float, int]:
-        """The pause before a refused request is sent again, and its price; below 0 for never."""
+        """The pause before a refused request is sent again, and its price. Below 0 means never."""
         if code in THROTTLED_CODES or answer.status == 429:
             return THROTTLED_PAUSE_S, THROTTLED_COST
         if code in TRANSIENT_CODES or answer.status in TRANSIENT:
@@ -197,12 +198,12 @@ class AwsJson:
             with suppress(TypeError, ValueError):  # no date, or none that can be read
                 skew = parsedate_to_datetime(answer.headers.get("date", "")) - datetime.now(UTC)
                 if abs(skew - self._skew) > timedelta(seconds=SKEW_S):
-                    self._skew = skew  # for all calls to come
+                    self._skew = skew  # for all later calls
                     return 0, 0
         return 0, -1
 
     def _pay(self, price: int) -> bool:
-        """Takes from what repetitions may cost (an outage must not triple the load), or returns."""
+        """Takes the price from the budget for repetitions: an outage must not triple the load."""
         with self._lock:
             if price > self._quota:
                 return False
@@ -223,9 +224,9 @@ class AwsJson:
         return sent | {"Accept-Encoding": "identity", "User-Agent": "parley aws-json"}
 
     def _response(self, answer: Answer, retries: int) -> Json:
-        """A dictionary as botocore makes it. Raises ChecksumError, or HTTPClientError for no JSON.
+        """Makes the same dictionary as botocore. Raises ChecksumError or HTTPClientError.
 
-        The checksum is of the bytes as they were sent.
+        HTTPClientError means that there is no JSON. The checksum is that of the bytes as sent.
         """
         wanted, found = answer.headers.get("x-amz-crc32"), zlib.crc32(answer.body)
         if wanted is not None and wanted != str(found):
@@ -238,7 +239,7 @@ class AwsJson:
         except (ValueError, zlib.error) as error:
             if not refused:
                 raise HTTPClientError(error=error) from error
-            response = {}  # a page of HTML from whatever stands before AWS
+            response = {}  # e.g. a page of HTML from a proxy before AWS
         if refused:
             code = str(response.get("__type") or response.get("code") or answer.status)
             message = response.get("message", response.get("Message", ""))
@@ -253,25 +254,25 @@ class AwsJson:
         return response
 
     def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """One try on a connection of its own for the time. Raises botocore's exceptions."""
+        """Sends once, on a connection that no other thread uses. Raises botocore's exceptions."""
         connection = self._connection()
         try:
-            connection.sock.settimeout(self._read_timeout_s)  # the last answer left less of it
+            connection.sock.settimeout(self._read_timeout_s)  # the last answer shortened it
             connection.request("POST", "/", body, headers)
             answer = read_answer(connection, within_s=self._read_timeout_s)
-        except BaseException as error:  # half a dialogue is on it: nobody may use it again
+        except BaseException as error:  # half a dialogue is on it: never use it again
             connection.close()
             if isinstance(error, TimeoutError):
                 raise ReadTimeoutError(endpoint_url=self.url, error=error) from error
             if isinstance(error, OSError | http.client.HTTPException):
                 raise ConnectionClosedError(endpoint_url=self.url, error=error) from error
             raise
-        if connection.sock:  # the server keeps it open
+        if connection.sock:  # the server has kept it open
             self._idle.append(connection)
         return answer
 
     def _connection(self) -> http.client.HTTPConnection:
-        """The one that was used last and is still open, or a new one."""
+        """The connection that was used last, if it is still open, or else a new one."""
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -279,7 +280,7 @@ class AwsJson:
                 break
             watch = select.poll()
             watch.register(connection.sock, select.POLLIN)
-            if not watch.poll(0):  # what can be read between two requests is the end
+            if not watch.poll(0):  # between two requests, only its end can be read
                 return connection
             connection.close()
         try:
@@ -296,7 +297,7 @@ class AwsJson:
             raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the connections that are not in use."""
         while self._idle:
             self._idle.pop().close()
 
@@ -304,7 +305,7 @@ class AwsJson:
 
 
 def _json_of(value: object) -> Any:
-    """Bytes in base64 and sets as lists, as the protocol has them."""
+    """Writes bytes as base64 and sets as lists, as the protocol requires."""
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, set | frozenset | tuple):
@@ -312,8 +313,8 @@ def _json_of(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-# An attribute of DynamoDB with bytes. Answers without, nearly all, need no second look; the quotes
-# before and after keep `"BOOL"` out.
+# A DynamoDB attribute with bytes. Nearly all answers have none and need no second look. The
+# quotes on both sides keep `"BOOL"` out.
 _BYTES = re.compile(rb'"BS?"')
 
 
@@ -328,7 +329,7 @@ def _parsed(answer: Answer) -> Json:
 
 
 def _with_bytes(value: Any) -> Any:
-    """Decodes `{"B": text}` and `{"BS": [texts]}`, where they stand for one attribute."""
+    """Decodes `{"B": text}` and `{"BS": [texts]}` if the object is one attribute."""
     if isinstance(value, list):
         return [_with_bytes(each) for each in value]
     if not isinstance(value, dict):

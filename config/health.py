@@ -1,4 +1,7 @@
-"""Is the service there (no dependency), and can it work (its table and its pool answer)?"""
+"""Health checks: `/health` needs nothing else; `/health/ready` asks the table and the pool."""
+
+import time
+from threading import Lock
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -29,13 +32,32 @@ class ReadyView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
+    # Everybody may ask, but AWS describes the pool only a few times a second.
+    KEPT_S = 10.0
+    _lock = Lock()
+    _asked_at = float("-inf")
+    _problem: ServiceUnavailable | None = None
+
     @operation(
         "getReadiness", answers={200: HealthSerializer}, raises=[ServiceUnavailable], public=True
     )
     def get(self, request: Request) -> Response:
-        """Tell whether the table and the user pool can be reached."""
-        check()
+        """Tell whether the table and the user pool can be reached. The answer may be 10 s old."""
+        if problem := self._state():
+            raise problem
         return Response({"status": "ok"})
+
+    @classmethod
+    def _state(cls) -> ServiceUnavailable | None:
+        with cls._lock:
+            if time.monotonic() - cls._asked_at > cls.KEPT_S:
+                try:
+                    check()
+                    cls._problem = None
+                except ServiceUnavailable as problem:
+                    cls._problem = problem
+                cls._asked_at = time.monotonic()
+            return cls._problem
 
 
 def check() -> None:

@@ -61,7 +61,7 @@ class _AsciiRenderer(JSONRenderer):
 
 
 class Renderer(JSONRenderer):
-    """JSON in UTF-8; also chosen by a client that accepts problem documents only."""
+    """Writes JSON in UTF-8, also for a client that accepts problem documents only."""
 
     def render(self, *args: Any, **kwargs: Any) -> bytes:
         try:
@@ -74,7 +74,7 @@ class Renderer(JSONRenderer):
 
 
 class Parser(JSONParser):
-    """JSON, without what only some of its readers understand (RFC 7493), and says where it ends."""
+    """Reads I-JSON (RFC 7493); an error names its line and column."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:  # UTF-8 whatever a charset says (RFC 8259, 8.1 and 11)
@@ -145,7 +145,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _let_json_be_written(context: dict[str, Any]) -> None:
-    """Takes another renderer where the view's draws one page or writes YAML; staff's draws all."""
+    """Replaces a renderer of a single page or of YAML; that of the staff's pages draws problems."""
     request = context["request"]
     chosen = getattr(request, "accepted_renderer", None) or context["view"].get_renderers()[0]
     if not isinstance(chosen, JSONRenderer | BrowsableAPIRenderer):
@@ -266,7 +266,7 @@ class LimitMiddleware:
 
 
 def _path_without_secrets(request: HttpRequest) -> str:
-    """The path for a developer's eyes. Tokens stand in paths of calendars and unsubscribing."""
+    """The path without the tokens that addresses of calendars and unsubscribing contain."""
     path = request.path
     if match := request.resolver_match:
         for value in (match.kwargs[name] for name in SECRET_PARTS & match.kwargs.keys()):
@@ -277,7 +277,7 @@ def _path_without_secrets(request: HttpRequest) -> str:
 
 
 def _pseudonym(request: HttpRequest) -> str | None:
-    """The same for all requests of a learner, and of no use to who reads the log."""
+    """A name for the learner: the same in every line, and it does not lead to the account."""
     learner_id = getattr(getattr(request, "user", None), "id", None)
     return salted_hmac("log", learner_id).hexdigest()[:16] if learner_id else None
 
@@ -291,7 +291,7 @@ PAGE_POLICY = (
 
 
 class PassThroughRenderer(Renderer):
-    """Passes on what is rendered already; problems are JSON as everywhere."""
+    """Passes on text and bytes as they are; problems are JSON as everywhere."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(data, str):

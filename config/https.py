@@ -1,8 +1,8 @@
-"""HTTP by the standard library, and whom it trusts. Loads neither Django nor AWS's clients.
+"""HTTP by the standard library, with the root certificates that it trusts.
 
-AWS's hosts prove themselves by one of five roots, all of which AWS asks its clients to trust
-(https://www.amazontrust.com/repository/). To read them takes 2 ms of processor; to read the 120
-roots of botocore's bundle takes 50, for each TLS context that is made.
+Loads neither Django nor AWS's clients. AWS's hosts prove themselves by one of five roots, and AWS
+asks its clients to trust all five (https://www.amazontrust.com/repository/). Reading them takes
+2 ms of processor for each TLS context; reading the 120 roots of botocore's bundle takes 50.
 """
 
 import http.client
@@ -21,11 +21,11 @@ log = logging.getLogger("parley.https")
 
 AMAZON_ROOTS = Path(__file__).with_name("amazon-roots.pem")
 BUNDLE = "AWS_CA_BUNDLE"  # botocore's own variable: a file to trust instead
-_widened: list[Path] = []  # has botocore's bundle once Amazon's roots did not vouch for a host
+_widened: list[Path] = []  # botocore's bundle, once Amazon's roots were not enough
 
 
 class Answer(NamedTuple):
-    """What a server answered; the names of headers are in lower case."""
+    """A server's answer. The names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,24 +33,24 @@ class Answer(NamedTuple):
 
 
 def bundle() -> Path:
-    """The file of the roots that vouch for AWS's hosts."""
+    """The file with the root certificates that vouch for AWS's hosts."""
     named = os.environ.get(BUNDLE)
     return Path(named) if named else (_widened or [AMAZON_ROOTS])[0]
 
 
 def may_widen() -> bool:
-    """Whether the file in use is Amazon's roots, which botocore's whole bundle may replace."""
+    """Whether Amazon's roots are in use, so that botocore's whole bundle may replace them."""
     return bundle() == AMAZON_ROOTS
 
 
 def widen(host: str) -> None:
-    """Trusts botocore's whole bundle from now on: AWS has changed its roots, and we go on."""
+    """Trusts botocore's whole bundle from now on, so that new roots of AWS do not stop us."""
     log.error("Amazon's roots do not vouch for a host of AWS", extra={"fields": {"host": host}})
     _widened[:] = [_whole_bundle()]
 
 
 def _whole_bundle() -> Path:
-    found = find_spec("botocore")  # which does not load it
+    found = find_spec("botocore")  # this does not load it
     if found is None or found.origin is None:
         raise FileNotFoundError("botocore's bundle of certificates is missing")
     return Path(found.origin).with_name("cacert.pem")
@@ -58,7 +58,7 @@ def _whole_bundle() -> Path:
 
 @cache
 def tls_context(file: Path) -> ssl.SSLContext:
-    """The TLS context that trusts the roots of a file, read once."""
+    """The TLS context that trusts the roots of a file. It is made once."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.load_verify_locations(file)
     return made
@@ -69,7 +69,7 @@ def connected(
 ) -> http.client.HTTPConnection:
     """An open connection to the host of a URL, `https` or `http`. Raises OSError.
 
-    A certificate that Amazon's roots do not vouch for is tried against botocore's whole bundle.
+    A certificate for which Amazon's roots do not vouch is tried against botocore's whole bundle.
     """
     try:
         made = _opened(url, connect_timeout_s, bundle())
@@ -100,7 +100,7 @@ def _opened(url: str, timeout_s: float, trusted: Path) -> http.client.HTTPConnec
 def read_answer(connection: http.client.HTTPConnection, *, within_s: float) -> Answer:
     """Reads the answer to a request to its end. Raises OSError or http.client.HTTPException.
 
-    A socket's own limit is for each packet: a body that drips could hold us for ever.
+    A socket's own limit counts for each packet: a body that drips could hold us forever.
     """
     until, body = time.monotonic() + within_s, bytearray()
     with connection.getresponse() as answer:
@@ -109,9 +109,9 @@ def read_answer(connection: http.client.HTTPConnection, *, within_s: float) -> A
             left_s = until - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError("the answer drips")
-            if connection.sock:  # which an answer that closes has taken over
+            if connection.sock:  # None if an answer that closes has taken it over
                 connection.sock.settimeout(left_s)
-        if answer.length:  # which `read1` does not mind
+        if answer.length:  # `read1` ignores a short body
             raise http.client.IncompleteRead(bytes(body), answer.length)
         headers = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, headers, bytes(body))
@@ -125,9 +125,9 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     timeout_s: float,
 ) -> Answer:
-    """One request on a connection of its own; follows no redirect, tries nothing again.
+    """Sends one request on a connection of its own. Follows no redirect and tries nothing again.
 
-    Raises OSError, or http.client.HTTPException where the answer is no HTTP.
+    Raises OSError, or http.client.HTTPException if the answer is not HTTP.
     """
     parts = urlsplit(url)
     connection = connected(url, connect_timeout_s=timeout_s, read_timeout_s=timeout_s)

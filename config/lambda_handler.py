@@ -1,12 +1,13 @@
-"""Lambda's entry: HTTP goes straight to Django, API Gateway's question to the authorizer.
+"""Lambda's entry: HTTP goes to Django, and API Gateway's question to the authorizer.
 
-All else (schedules, SNS) is Zappa's, whose handler loads boto3 and werkzeug, which no request
-needs. What requests do need is loaded with this module: that is Lambda's INIT phase, which has a
-whole processor.
+SNS's messages go to our own task. Zappa's handler would find the task by the topic's name, which a
+package that was made for no stage in particular does not have, and would run any function that a
+message names. All other events (schedules, commands) go to Zappa's handler, which loads boto3 and
+werkzeug. No request needs those two. This module loads all that requests need, since it runs in
+Lambda's INIT phase, which has a whole processor.
 """
 
 import gc
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from urllib.parse import quote
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Nothing that is loaded ever becomes garbage; looking for it would take a tenth of a start."""
+    """Stops garbage collection while modules load: they stay, and it takes a tenth of a start."""
     gc.disable()
     try:
         yield
@@ -29,6 +30,7 @@ def _loading() -> Iterator[None]:
 
 with _loading():
     from apig_wsgi import make_lambda_handler
+    from django.conf import settings
     from django.urls import URLResolver, get_resolver
     from django.utils.module_loading import import_string
 
@@ -47,23 +49,24 @@ TEXT_TYPES = (
     "application/vnd.oai.openapi",
     "image/svg+xml",
 )
-# Pages for people: those that show the API load drf-spectacular (0.2 s). And reminders, whose first
-# request takes 40 ms longer for it. Who studies waits for none of them.
+# Learners at study must not wait for these. The pages that show the API load drf-spectacular
+# (0.2 s). The first request for reminders takes 40 ms longer instead.
 NOT_PRELOADED = frozenset(
     {"config.documentation", "accounts.browse.urls", "accounts.front.urls", "reminders.urls"}
 )
-# What may be in a path besides letters and digits (RFC 3986); `%` begins what is quoted already.
+# Characters that a path may hold besides letters and digits (RFC 3986). `%` begins a quoted one.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
 
 class CommandRefused(RuntimeError):
-    """A message asks for code by name. Zappa would run any; we run what the deployment names."""
+    """An event asks for raw Python, which Zappa would run."""
 
 
 def stage_prefix(event: Event) -> str:
-    """`/dev` where the stage's name stands before the path, which a domain of our own does not do.
+    """The prefix `/dev` if the client's path began with the stage's name, else nothing.
 
-    API Gateway leaves the stage out of `path`; `requestContext.path` is what the client sent.
+    A domain of our own has no such prefix. API Gateway leaves the stage out of `path`;
+    `requestContext.path` is the path that the client sent.
     """
     context = event["requestContext"]
     prefix, sent = f"/{context['stage']}", context["path"]
@@ -72,7 +75,7 @@ def stage_prefix(event: Event) -> str:
 
 
 def _from_gateway(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django's application, told what only API Gateway knows."""
+    """Django's application, with the request's facts that only API Gateway knows."""
     event = environ["apig_wsgi.full_event"]
     environ["SCRIPT_NAME"] = stage_prefix(event)
     # Never from X-Forwarded-For, whose beginning the client writes.
@@ -87,7 +90,7 @@ _http = make_lambda_handler(
 
 
 def _preload() -> None:
-    """Loads the routes, makes the client of the table, and reads whom it trusts."""
+    """Loads the routes, the table's client and the root certificates."""
     from jose import jws  # noqa: F401
 
     from config import https
@@ -103,11 +106,14 @@ def _preload() -> None:
 def lambda_handler(event: Event, context: Any) -> Any:
     """Answers one event of Lambda's. Raises CommandRefused."""
     if "httpMethod" in event and "requestContext" in event:
-        path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI has no room for other letters
+        path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI takes no other letters
         return _http({**event, "path": path}, context)
     if event.get("type") == "TOKEN" and "methodArn" in event:
         return _authorizer()(event, context)
-    _refuse_commands(event)
+    if _is_message(event):
+        return import_string(settings.MESSAGE_TASK)(event, context)
+    if "raw_command" in event:
+        raise CommandRefused("raw Python")
     from zappa.handler import lambda_handler as zappa_handler
 
     return zappa_handler(event, context)
@@ -115,27 +121,15 @@ def lambda_handler(event: Event, context: Any) -> Any:
 
 @cache
 def _authorizer() -> Callable[[Event, Any], Any]:
-    """What Zappa's settings name as `authorizer`, without Zappa."""
+    """The authorizer that Zappa's settings name, loaded without Zappa."""
     settings = import_module("zappa_settings")  # in the package
     function: Callable[[Event, Any], Any] = import_string(settings.AUTHORIZER_FUNCTION)
     return function
 
 
-def _refuse_commands(event: Event) -> None:
-    if "raw_command" in event:
-        raise CommandRefused("raw Python")
-    for record in event.get("Records", []):
-        message = record.get("Sns", {}).get("Message", "")
-        if _has_command(message):
-            raise CommandRefused("a function named by a message")
-
-
-def _has_command(message: str) -> bool:
-    try:
-        body = json.loads(message)
-    except ValueError:
-        return False
-    return isinstance(body, dict) and "command" in body
+def _is_message(event: Event) -> bool:
+    """Whether SNS sends the event. Its topics all lead to one task."""
+    return any("Sns" in record for record in event.get("Records", []))
 
 
 _start = {"cold": True}

@@ -2,7 +2,7 @@
 
 A template extends the variable `layout` and fills the blocks `subject` and `body`; its body is
 plain paragraphs, which the HTML layout marks up (`config/templates/mail/`), unless the template
-fills its blocks `page` and `page_footer`, which the other layouts do without.
+fills the blocks `page` and `page_footer`, which only that layout has.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,11 @@ SENDER_NAME = "Parley"
 
 
 class MailRefused(ServiceUnavailable):
-    """SES does not take this mail: sending is paused, or the address or the sender is refused."""
+    """SES refuses this mail: sending is paused, or it refuses the address or the sender."""
+
+
+class MessageRejected(MailRefused):
+    """SES will never take this mail: its content or its addressee is refused."""
 
 
 def send(
@@ -51,7 +55,8 @@ def send(
         raise
     except ClientError as error:
         telemetry.emit("MailsFailed")
-        raise MailRefused from error
+        refused = MessageRejected if aws.error_code(error) == "MessageRejected" else MailRefused
+        raise refused from error
     telemetry.emit("MailsSent")
     return str(answer["MessageId"])
 

@@ -1,7 +1,7 @@
 """The OpenAPI document, from what each view's method says of itself (`config.operations`).
 
-It is written to be read by people and by generators of clients: each error answer has exactly the
-codes that may come, each shape examples, and nothing that may be left out looks as if it may not.
+People read it, and generators of clients: each error answer lists exactly the codes that may come,
+each shape has examples, and what may be left out is not required.
 """
 
 import inspect
@@ -239,7 +239,7 @@ class Schema(AutoSchema):
         return answer
 
     def _shared(self, answer: dict[str, Any], kinds: Sequence[type[Problem]]) -> dict[str, Any]:
-        """The answer by its name, unless it has so many problems that no other is alike."""
+        """A reference to the answer as a component; the answer itself where it is one of a kind."""
         if len(kinds) > 2:
             return answer
         name = "Or".join(kind.__name__ for kind in kinds)
@@ -273,7 +273,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """What belongs to the document as a whole, and what serializers enforce without saying so."""
+    """Adds the parts of the whole document, and the rules that serializers enforce silently."""
     result["info"] |= {"description": GUIDE, "license": {"name": "MIT", "identifier": "MIT"}}
     result["servers"] = [{"url": ".", "description": "Where this document is"}]
     result["tags"] = [{"name": name, "description": property_} for name, property_ in TAGS.items()]

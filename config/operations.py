@@ -1,4 +1,4 @@
-"""What a view's method says of itself for the OpenAPI document (read by `config.openapi`).
+"""`@operation` describes a view's method for the OpenAPI document (`config.openapi` reads it).
 
 Kept apart from drf-spectacular, which answers of the API do not need and which takes long to load.
 """

@@ -1,4 +1,4 @@
-"""Lists: a page of results and an opaque address of the next one."""
+"""Pages of a list, each with the address of the next one."""
 
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from config.store.items import Page, Raw
 
 
 class ListQuerySerializer(QuerySerializer):
-    """What every list takes."""
+    """The parameters of every list."""
 
     limit = IntegerField(min_value=1, max_value=100, default=50, help_text="Results per page")
     cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
@@ -33,7 +33,7 @@ def _signer(request: Request) -> signing.Signer:
 
 
 def decode_cursor(request: Request, cursor: str | None) -> Raw | None:
-    """Where the page begins. Raises ValidationFailed for a cursor we did not make for this list."""
+    """Decodes where a page begins. Raises ValidationFailed for a cursor of another list."""
     if cursor is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The keys that sign cursors and seal tokens: of a local file, or of a secret parameter."""
+"""The keys that sign cursors and seal tokens, from a local file or a secret parameter."""
 
 import os
 import secrets
@@ -11,10 +11,10 @@ PARAMETER = "PARLEY_SECRET_KEY_PARAMETER"
 
 
 def secret_keys(stage: str) -> list[str]:
-    """The newest key first; the older ones go on opening what they closed.
+    """The keys of a stage, the newest first. The older ones still open what they sealed.
 
-    Raises ImproperlyConfigured where a stage other than `local` is given none, or where a local
-    run's file cannot be made or read.
+    Raises ImproperlyConfigured if a stage other than `local` has no key, or if the file of a local
+    run cannot be made or read.
     """
     if given := os.environ.get("PARLEY_SECRET_KEY"):
         return given.split()
@@ -26,7 +26,7 @@ def secret_keys(stage: str) -> list[str]:
 
 
 def new_key() -> str:
-    """A key that nobody has."""
+    """A new random key."""
     return secrets.token_urlsafe(50)
 
 

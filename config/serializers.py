@@ -84,7 +84,7 @@ def validated_body(
 
 
 class QuerySerializer(Serializer):
-    """The parameters after `?`: text, of which the last of each name counts."""
+    """The parameters after `?`, which are text; the last one of a name counts."""
 
     def __init__(self, parameters: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(data=dict((parameters or {}).items()), **kwargs)

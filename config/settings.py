@@ -1,4 +1,4 @@
-"""Django's settings. What differs between stages comes from the environment (`PARLEY_*`)."""
+"""Django's settings. Differences between stages come from the environment (`PARLEY_*`)."""
 
 import os
 from pathlib import Path
@@ -16,11 +16,11 @@ def _words(name: str, default: str = "") -> list[str]:
 
 SECRET_KEY, *SECRET_KEY_FALLBACKS = secret_keys(STAGE)
 DEBUG = os.environ.get("PARLEY_DEBUG") == "1"
-# API Gateway and Lambda name the host; nothing we answer is built from it but links to ourselves.
+# API Gateway and Lambda name the host. Only links to ourselves are built from it.
 ALLOWED_HOSTS = _words("PARLEY_ALLOWED_HOSTS", "127.0.0.1 localhost [::1]")
 
-# What never runs on Lambda is left out of its package. Where it is there, its `runserver` goes
-# before that of staticfiles.
+# The package for Lambda leaves config/ops out. Elsewhere its `runserver` comes before that of
+# staticfiles.
 OPS = ["config.ops"] if (BASE_DIR / "config" / "ops").is_dir() else []
 INSTALLED_APPS = [
     "config",
@@ -50,8 +50,9 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
-# API Gateway passes at most 10 MB, Lambda 6 MB with its envelope (AWS: "Lambda quotas").
-DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+# An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
+# as base64, four bytes for three, and beside it the headers, twice.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
 
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
@@ -73,7 +74,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = STAGE != "local"
 # API Gateway speaks HTTPS only; Django behind it cannot see that and must not redirect.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SILENCED_SYSTEM_CHECKS = [
-    "security.W003",  # CSRF protection stands on the pages that read a cookie, and only there
+    "security.W003",  # only the pages that read a cookie need CSRF protection, and they have it
     "security.W008",  # API Gateway has no plain HTTP to redirect from
 ]
 X_FRAME_OPTIONS = "DENY"
@@ -84,12 +85,12 @@ CSRF_COOKIE_AGE = None  # until the browser is closed
 CSRF_COOKIE_SECURE = STAGE != "local"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "accounts.browse.login.csrf_failure"
-# Where learners reach us, for links in mails: no request tells it to what runs by the clock.
+# The address of the service, for links in mails: scheduled work has no request to take it from.
 _here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", _here).rstrip("/")
 
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
-if STAGE == "local":  # whatever port a frontend's development server has found free
+if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
@@ -168,23 +169,26 @@ LOGGING: dict[str, Any] = {
         "parley": {"level": os.environ.get("PARLEY_LOG_LEVEL", "INFO")},
         # Our own line says more of each request than these do.
         "django.request": {"level": "CRITICAL"},
-        # Without handlers of its own: what has none at all is printed by Python as it is.
+        # The root's handlers print it. Without any handler Python would print it as it is.
         "django.server": {"level": "WARNING", "propagate": True},
     },
 }
-if not OPS:  # the words of local runs stand there
+if not OPS:  # the formatter of local runs is there
     for _part in ("filters", "formatters", "handlers"):
         del LOGGING[_part]["terminal"]
+
+# The task for the messages of SNS: SES's events about mails.
+MESSAGE_TASK = "reminders.tasks.handle_ses_event"
 
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
 
-# Turns of a practice session, after which the partner takes leave; the scripted one does after 30.
+# Turns of a practice session, after which the partner says goodbye. The scripted one does after 30.
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
 
-# How often something may be tried: name → (times, within so many seconds). `PARLEY_LIMITS` changes
-# some, e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
+# How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
+# e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
 LIMITS = {
     "login": (5, 900),  # wrong passwords for one account from one source
     "login_account": (20, 900),  # … from anywhere
@@ -205,5 +209,5 @@ for _limit in _words("PARLEY_LIMITS"):
     _name, _, _numbers = _limit.partition("=")
     _times, _, _within = _numbers.partition("/")
     LIMITS[_name] = (int(_times), int(_within))
-# What one caller may ask of one process: so many requests a second, after so many at once.
+# One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

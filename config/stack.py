@@ -1,4 +1,4 @@
-"""Where this process finds its AWS resources: the outputs of the stack that `provision` applied."""
+"""The AWS resources of this process: the outputs of the stack that `provision` applied."""
 
 import json
 import os
@@ -16,9 +16,9 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Stack:
-    """The outputs of `infrastructure.yaml` that the service uses, and where AWS answers.
+    """The outputs of `infrastructure.yaml` that the service uses, and the address of AWS.
 
-    `endpoint_url` is None for the real AWS and the embedded one's address in local runs.
+    `endpoint_url` is the embedded AWS's address in local runs, and None for the real AWS.
     """
 
     region: str
@@ -34,7 +34,7 @@ class Stack:
 
     @property
     def hosted_ui(self) -> str:
-        """Where Cognito's own pages are, and its OAuth endpoints."""
+        """The address of Cognito's own pages and of its OAuth endpoints."""
         host = f"{self.hosted_domain}.auth.{self.region}.amazoncognito.com"
         return self.endpoint_url or f"https://{host}"
 

@@ -1,4 +1,4 @@
-"""Addresses of static files, below whatever stands before the path of the present request."""
+"""Addresses of static files, with the prefix of the present request's path."""
 
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.urls import get_script_prefix
@@ -7,9 +7,10 @@ PATH = "static/"  # STATIC_URL, which Django keeps with the prefix it had when f
 
 
 class Storage(StaticFilesStorage):
-    """Django's own keeps the first request's prefix, but one process may answer with and without.
+    """Builds each address with the prefix of the present request.
 
     On amazonaws.com hosts the stage stands before every path; on a domain of our own it does not.
+    One process may answer both, but Django's own storage keeps the prefix of the first request.
     """
 
     @property

@@ -1,9 +1,9 @@
-"""What is told of a run: log lines, numbers of the business, the calls of a request.
+"""Log lines, business metrics, and the AWS calls of a request.
 
 A log line is one JSON object with the id of the request it belongs to. CloudWatch turns the
-lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"): no call is
-made and nothing is waited for; the only dimension is the stage, since each further value of one
-is a metric that is paid for.
+lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"), so that we call
+and wait for nothing. The only dimension is the stage: each further value of a dimension would be
+one more metric to pay for.
 """
 
 import json
@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
 
 
 NAMESPACE = "Parley"
-Name = Literal["MailsFailed", "MailsSent", "Reviews", "SignUps", "SweepLag"]
+Name = Literal["MailsFailed", "MailsSent", "RemindersGivenUp", "Reviews", "SignUps", "SweepLag"]
 
 
 def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "Count") -> None:
@@ -61,19 +61,19 @@ def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "C
 
 @dataclass(frozen=True)
 class Call:
-    """One call that was answered; `units` are DynamoDB's capacity units, 0 for other services."""
+    """One answered call. `units` are DynamoDB's capacity units; other services have 0."""
 
     operation: str
     units: float = 0.0
 
 
 calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
-# When the present request has to be answered, by `time.monotonic()`; what runs by the clock has
-# limits of its own.
+# The instant by which the present request has to be answered, by `time.monotonic()`. Scheduled work
+# has limits of its own.
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def record_call(operation: str, units: float = 0.0) -> None:
-    """Adds a call to the present request's list, if one is being kept."""
+    """Adds a call to the list of the present request, if there is one."""
     if (recorded := calls.get()) is not None:
         recorded.append(Call(operation, units))

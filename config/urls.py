@@ -1,4 +1,4 @@
-"""Which part of the service answers which path. A part is loaded when first asked for."""
+"""Routes: the first word of a path chooses a part of the service, which is loaded at first use."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from config.health import HealthView, ReadyView
 
 
 class _FirstSegmentPattern(RoutePattern):
-    """Matches paths by their first word and takes nothing away from them."""
+    """Matches paths by their first word, and leaves the whole path to the part."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         super().__init__("")

@@ -1,4 +1,4 @@
-"""The base of the views: what comes in validated, the caller by id, versions by `If-Match`."""
+"""The bases of the views: validated input, the caller's id, pages, versions by `If-Match`."""
 
 import re
 from collections.abc import Callable
@@ -94,7 +94,7 @@ class ItemViewSet(Resource):
 
     @property
     def caller(self) -> dict[str, Any]:
-        """The keywords by which services know who calls."""
+        """The keywords that name the caller to services."""
         return {"learner_id": self.learner_id}
 
     def answer(self, item: Any, code: int = status.HTTP_200_OK) -> Response:
@@ -128,7 +128,7 @@ class ItemViewSet(Resource):
 
 
 def get_or_404(item: T | None) -> T:
-    """The item, else NotFound: another learner's is in another partition, so never at hand."""
+    """The item. Raises NotFound for None, as reads by the caller's key find another's item."""
     if item is None:
         raise NotFound
     return item

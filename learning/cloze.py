@@ -1,19 +1,18 @@
 """Cloze texts: `{{c1::answer::hint}}` hides an answer; each number makes a card of its own.
 
-Pure rules: text comes in, text goes out. The syntax is Anki's, without clozes inside clozes.
+Pure rules: text comes in, text goes out. The syntax is Anki's (`rslib/src/cloze.rs`): a cloze may
+stand inside another, and `{{c1,2::answer}}` makes two cards. An opening without an end is text.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from config.formats import is_visible
 
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
-# Each part ends at the first `::` or `}}`, so that nothing is read twice: time is as the length.
-CLOZE = re.compile(
-    r"\{\{c([1-9][0-9]{0,2})::((?:(?!::|\}\}).)*+)(?:::((?:(?!\}\}).)*+))?\}\}", re.DOTALL
-)
-OPENING = re.compile(r"\{\{c[0-9]*:")
+MAX_DEPTH = 10  # as in Anki
+_MARK = re.compile(r"\{\{c([0-9]{1,3}(?:,[0-9]{1,3})*+)::|\}\}")
 
 
 class ClozeError(ValueError):
@@ -33,36 +32,100 @@ class Face:
     back: str
 
 
+@dataclass
+class _Cloze:
+    """An answer, with the clozes inside it."""
+
+    ordinals: frozenset[int] = frozenset()
+    parts: "list[str | _Cloze]" = field(default_factory=list)
+    hint: str = ""
+
+    def close(self) -> None:
+        """Takes the hint out of the answer: what follows `::` in its own text."""
+        for i, part in enumerate(self.parts):
+            if isinstance(part, str) and "::" in part:
+                self.parts[i], _, self.hint = part.partition("::")
+
+    def text(self, asked: int | None = None) -> str:
+        """The text, with the answers of one card hidden behind their hints."""
+        return "".join(
+            part
+            if isinstance(part, str)
+            else (f"[{part.hint or '…'}]" if asked in part.ordinals else part.text(asked))
+            for part in self.parts
+        )
+
+    def inner(self) -> "Iterator[_Cloze]":
+        for part in self.parts:
+            if isinstance(part, _Cloze):
+                yield part
+                yield from part.inner()
+
+
 def cloze_faces(text: str, extra: str = "") -> list[Face]:
     """The cards of a cloze text by ordinal (`c1` is 0): the answer hidden, then shown.
 
-    `extra` follows the answer. Raises ClozeError where there is no cloze, one inside another or
-    without an answer, or more than MAX_CARDS.
+    `extra` follows the answer. Raises ClozeError when there is no cloze, one without an answer, one
+    too deep inside others, or more than MAX_CARDS.
     """
-    body, closed, rest = text.rpartition("}}")  # however many seem to begin in the rest
-    body += closed
-    answers = list(CLOZE.finditer(body))
-    if not answers:
+    whole = _parse(text)
+    clozes = list(whole.inner())
+    ordinals = _ordinals(clozes)
+    if not ordinals:
         raise ClozeError("no_cloze", "Mark what is to be asked for: {{c1::answer}}.")
-    if any(OPENING.search(answer[0], 2) for answer in answers):
-        raise ClozeError("nested_cloze", "One cloze stands inside another.")
-    if not all(is_visible(answer[2]) for answer in answers):
+    if not all(is_visible(cloze.text()) for cloze in clozes):
         raise ClozeError("empty_cloze", "A cloze has no answer.")
-    ordinals = sorted({int(answer[1]) - 1 for answer in answers})
     if len(ordinals) > MAX_CARDS:
         raise ClozeError("too_many_clozes", f"A note makes at most {MAX_CARDS} cards.")
-    whole = CLOZE.sub(lambda answer: answer[2], body) + rest
-    back = f"{whole}\n\n{extra}" if extra.strip() else whole
-    return [Face(ordinal, _asking(body, ordinal) + rest, back) for ordinal in ordinals]
+    answer = whole.text()
+    back = f"{answer}\n\n{extra}" if extra.strip() else answer
+    return [Face(ordinal, whole.text(ordinal), back) for ordinal in ordinals]
 
 
-def _asking(text: str, ordinal: int) -> str:
-    """The text with the answers of one card hidden behind their hints, the others shown."""
+def cloze_ordinals(text: str) -> tuple[int, ...]:
+    """The ordinals of a cloze text's cards: `{{c2::…}}` gives card 1; none where it is no cloze."""
+    try:
+        return tuple(_ordinals(_parse(text).inner()))
+    except ClozeError:
+        return ()
 
-    def side(answer: re.Match[str]) -> str:
-        return f"[{answer[3] or '…'}]" if int(answer[1]) - 1 == ordinal else answer[2]
 
-    return CLOZE.sub(side, text)
+def _ordinals(clozes: "Iterator[_Cloze] | list[_Cloze]") -> list[int]:
+    return sorted({ordinal for cloze in clozes for ordinal in cloze.ordinals})
+
+
+def _parse(text: str) -> _Cloze:
+    """The whole text as the parts of one cloze without a number."""
+    marks = _paired(text)
+    open_clozes = [_Cloze()]
+    at = 0
+    for mark in marks:
+        open_clozes[-1].parts.append(text[at : mark.start()])
+        at = mark.end()
+        if mark[1]:
+            numbers = {int(number) for number in mark[1].split(",")}
+            cloze = _Cloze(frozenset(number - 1 for number in numbers - {0}))
+            open_clozes[-1].parts.append(cloze)
+            open_clozes.append(cloze)
+            if len(open_clozes) > MAX_DEPTH + 1:
+                message = f"More than {MAX_DEPTH} clozes stand inside one another."
+                raise ClozeError("nested_cloze", message)
+        else:
+            open_clozes.pop().close()
+    open_clozes[0].parts.append(text[at:])
+    return open_clozes[0]
+
+
+def _paired(text: str) -> list[re.Match[str]]:
+    """The openings that are closed and their ends, in order; all other marks are text."""
+    waiting: list[re.Match[str]] = []
+    paired: list[re.Match[str]] = []
+    for mark in _MARK.finditer(text):
+        if mark[1]:
+            waiting.append(mark)
+        elif waiting:
+            paired += waiting.pop(), mark
+    return sorted(paired, key=re.Match.start)
 
 
 def reversed_faces(front: str, back: str) -> list[Face]:

@@ -8,10 +8,12 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from accounts.study_day import StudyCalendar
 from learning.fsrs import Weights
 from learning.scheduling import Change, Memory, Rating, Review, State, retrievability
 
 ONE_DAY = timedelta(days=1)
+CLOCK_CHANGE = timedelta(hours=2)  # as much as clocks are ever changed
 MATURE_DAYS = 21  # Anki: a card is mature from an interval of three weeks on
 
 
@@ -19,6 +21,21 @@ def candidate_days(at: datetime) -> list[date]:
     """Every day that some learner's calendar may call `at`: zones span UTC-12 to +14 hours."""
     today = at.astimezone(UTC).date()
     return [today + timedelta(days=n) for n in (-2, -1, 0, 1)]
+
+
+def due_on(memory: Memory, calendar: StudyCalendar) -> date:
+    """The learner's day on which a card is due.
+
+    A review that waits for whole days is due so many days of the learner's after the last one.
+    Counted in hours it would come up a day early or late where the clocks change in between: the
+    due instant is the same for all devices, the day is the learner's own.
+    """
+    last = memory.last_review_at
+    if memory.state is State.REVIEW and last is not None:
+        days, rest = divmod(memory.due_at - last, ONE_DAY)
+        if not rest:
+            return calendar.day(last) + days * ONE_DAY
+    return calendar.day(memory.due_at)
 
 
 def day_counts(

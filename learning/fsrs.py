@@ -37,12 +37,12 @@ DIFFICULTY_RANGE = (1.0, 10.0)
 
 def clip_weights(weights: Iterable[float]) -> Weights:
     """Fitted weights in their ranges: a fit in single precision may end a hair outside."""
-    return tuple(_clip(float(w), b) for b, w in zip(WEIGHT_RANGES, weights, strict=True))
+    return tuple(clip(float(w), b) for b, w in zip(WEIGHT_RANGES, weights, strict=True))
 
 
 def first_memory(grade: int, w: Weights) -> tuple[float, float]:
     """Stability and difficulty after the first answer."""
-    return w[grade - 1], _clip(_first_difficulty(grade, w), DIFFICULTY_RANGE)
+    return w[grade - 1], clip(_first_difficulty(grade, w), DIFFICULTY_RANGE)
 
 
 def next_memory(
@@ -55,7 +55,7 @@ def next_memory(
         stability = _forgotten_stability(s, d, recall(s, elapsed_days, w), w)
     else:
         stability = _recalled_stability(s, d, recall(s, elapsed_days, w), grade, w)
-    return _clip(stability, STABILITY_RANGE), _next_difficulty(d, grade, w)
+    return clip(stability, STABILITY_RANGE), _next_difficulty(d, grade, w)
 
 
 def recall(s: float, elapsed_days: int, w: Weights) -> float:
@@ -79,7 +79,7 @@ def _first_difficulty(grade: int, w: Weights) -> float:
 
 def _next_difficulty(d: float, grade: int, w: Weights) -> float:
     moved = d - w[6] * (grade - 3) * (10 - d) / 9
-    return _clip(w[7] * _first_difficulty(EASY, w) + (1 - w[7]) * moved, DIFFICULTY_RANGE)
+    return clip(w[7] * _first_difficulty(EASY, w) + (1 - w[7]) * moved, DIFFICULTY_RANGE)
 
 
 def _same_day_stability(s: float, grade: int, w: Weights) -> float:
@@ -98,5 +98,6 @@ def _forgotten_stability(s: float, d: float, r: float, w: Weights) -> float:
     return min(long_term, s / math.exp(w[17] * w[18]))
 
 
-def _clip(value: float, bounds: tuple[float, float]) -> float:
+def clip(value: float, bounds: tuple[float, float]) -> float:
+    """The value, or the bound that it exceeds."""
     return min(max(value, bounds[0]), bounds[1])

@@ -1,4 +1,4 @@
-"""Fits FSRS's weights to how a learner really remembers, and says whether that predicts better.
+"""Fits FSRS's weights to a learner's own answers, and says whether they then predict better.
 
 Pure rules over a log. The fit is that of fsrs-rs, loaded when it is needed; what it is worth is
 judged with the equations that schedule (`learning.fsrs`), on answers it has not seen.
@@ -100,7 +100,7 @@ def log_loss(cards: Sequence[History], weights: Weights, *, after: datetime) -> 
 
 
 def _trained(cards: Sequence[History], until: datetime) -> list[float]:
-    """What fsrs-rs makes of the answers up to an instant: each with all that came before it."""
+    """The items that fsrs-rs trains on, up to an instant: an answer with all answers before it."""
     from fsrs_rs_python import FSRS, FSRSItem, FSRSReview
 
     items = []

@@ -1,25 +1,31 @@
-"""The search of cards: `tag:verbs is:due -deck:Travel prop:lapses>3 "la ca"`.
+r"""The search of cards: `tag:verbs is:due -deck:Travel prop:lapses>3 "la ca"`.
 
 Terms are joined by blanks and all must hold; `-` before one turns it round. Quotes keep blanks
-together. What is no term is how the front begins. Pure rules: text in, a Search out.
+together. In texts `*` stands for any characters and `_` for one; a character behind `\` means just
+itself. What is no term is how the front begins. Pure rules: text in, a Search out.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from learning.search_text import TextPattern
+
 IS = ("due", "new", "learning", "review", "suspended", "leech", "buried")
 PROPERTIES = ("lapses", "reps", "stability", "difficulty")
 OPERATORS = (">=", "<=", "!=", "=", ">", "<")
 MAX_TERMS = 10
 
-TOKEN = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z]+):)?(?P<value>"[^"]*"|[^\s"]*)')
+TOKEN = re.compile(
+    r'(?P<minus>-?)(?:(?P<field>[a-z]+):)?(?P<value>"(?:[^"\\]|\\.)*+"|(?:[^\s"\\]|\\.)*+)',
+    re.DOTALL,
+)
 PROPERTY = re.compile(rf"(?P<name>[a-z]+)(?P<operator>{'|'.join(OPERATORS)})(?P<number>.*)")
 NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?", re.ASCII)
 
 
 class SearchError(ValueError):
-    """What cannot be read; `position` is where, counted in characters from 0."""
+    """A search that cannot be read; `position` is the place, counted in characters from 0."""
 
     def __init__(self, position: int, message: str) -> None:
         super().__init__(message)
@@ -28,9 +34,12 @@ class SearchError(ValueError):
 
 @dataclass(frozen=True)
 class Term:
-    """One condition. `name` and `operator` belong to `prop`; `negated` turns it round."""
+    """One condition. `name` and `operator` belong to `prop`; `negated` turns it round.
 
-    field: Literal["deck", "tag", "is", "prop"]
+    The value of `front`, `deck` and `tag` is a text as it was typed: a TextPattern.
+    """
+
+    field: Literal["front", "deck", "tag", "is", "prop"]
     value: str
     position: int
     name: str = ""
@@ -40,7 +49,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Search:
-    """All terms must hold, and the front begin with `front`."""
+    """All terms must hold, and the front begin with `front`, which is a text as it was typed."""
 
     terms: tuple[Term, ...]
     front: str = ""
@@ -67,13 +76,20 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
     """Takes one token in; answers where it ends."""
     start, end = token.start("value"), token.end()
     if end < len(text) and not text[end].isspace():
-        raise SearchError(end, "A quote is open." if text[end] == '"' else "A blank is missing.")
-    field, value = token["field"], token["value"].strip('"')
+        raise SearchError(end, _unfinished(text, end))
+    field, value = token["field"], token["value"]
+    value = value[1:-1] if value.startswith('"') else value
     negated = bool(token["minus"])
+    if field in (None, "deck", "tag"):
+        _check_text(value, start)
     if field is None:
-        if negated:
-            raise SearchError(token.start(), "Only a term such as -tag:verbs can be turned round.")
-        words.append(value)
+        if not value:
+            if negated:
+                raise SearchError(token.start(), "There is nothing to turn round.")
+        elif negated:
+            terms.append(Term("front", value, start, negated=True))
+        else:
+            words.append(value)
     elif field == "prop":
         terms.append(_property(value, start, negated=negated))
     elif field in ("deck", "tag", "is"):
@@ -87,6 +103,19 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
             token.start("field"), "Give deck:, tag:, is: or prop:, or quote the word."
         )
     return end
+
+
+def _unfinished(text: str, at: int) -> str:
+    if text[at] == '"':
+        return "A quote is open."
+    return "A blank is missing." if text[at] != "\\" else "There is nothing behind the backslash."
+
+
+def _check_text(value: str, start: int) -> None:
+    try:
+        TextPattern.of(value)
+    except ValueError as error:
+        raise SearchError(start, str(error)) from None
 
 
 def _property(value: str, start: int, *, negated: bool) -> Term:

@@ -20,4 +20,5 @@ def fit_nightly_batch(event: Mapping[str, Any], _context: Any) -> int:
         lambda accounts: fit_next_batch((account.learner_id for account in accounts), now=now()),
         task="learning.tasks.fit_nightly_batch",
         start=event.get("start"),
+        generation=int(event.get("generation", 0)),
     )

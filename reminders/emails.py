@@ -1,4 +1,4 @@
-"""What a reminder's mail says, and the links by which it is stopped."""
+"""The text of reminder mails, and the links that stop them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from reminders.rrule import DAY
 TEMPLATE = "reminders/mail/reminder.txt"
 MANY = 100  # the study queue counts no further
 UNSUBSCRIBE = "unsubscribe"
-# Long after anyone opens the mail; whoever wants to stop another year's mails has newer ones.
+# Long enough for anyone who opens the mail late; later mails carry newer links.
 LINK_WORKS = timedelta(days=400)
 
 
 @dataclass(frozen=True)
 class MailItem:
-    """One reminder in a mail: `subject` where it is alone, `lines` below its `title`."""
+    """One reminder in a mail: `lines` stand below `title`; `subject` is used if it is alone."""
 
     about: str
     subject: str
@@ -33,7 +33,7 @@ class MailItem:
 
 
 def study_item(due_cards: int) -> MailItem:
-    """A digest of how much there is to study; MANY stands for that many or more."""
+    """A digest of the cards to study; MANY means that many or more."""
     if due_cards == 1:
         text = "1 card is due"
     else:
@@ -42,7 +42,7 @@ def study_item(due_cards: int) -> MailItem:
 
 
 def one_off_item(reminder: Reminder) -> MailItem:
-    """What the learner wrote down."""
+    """A one-off reminder as the learner wrote it."""
     return MailItem(reminder.about, reminder.title, reminder.title, _lines(reminder.note))
 
 
@@ -66,7 +66,7 @@ def _lines(*texts: str) -> tuple[str, ...]:
 
 
 def _local(occurrence: Occurrence, zone: ZoneInfo) -> date | datetime:
-    """The start on the reader's clock; the date of an all-day event is the same everywhere."""
+    """The start on the reader's clock; an all-day event keeps its date everywhere."""
     if isinstance(occurrence.starts, datetime):
         return occurrence.starts_at.astimezone(zone)
     return occurrence.starts
@@ -90,7 +90,7 @@ def _day(at: date | datetime) -> str:
 
 
 def _elsewhere(occurrence: Occurrence, name: str, zone: ZoneInfo) -> str:
-    """The time where the event is, if the clock shows another there."""
+    """The time in the event's own zone, if the clock differs there."""
     if not isinstance(occurrence.starts, datetime):
         return ""
     there = occurrence.starts_at.astimezone(ZoneInfo(name))
@@ -112,8 +112,8 @@ def send(
 ) -> str:
     """Sends one mail about one or more reminders and returns SES's message id.
 
-    SES's events about it come with `learner` and `mail_id`. Raises ServiceUnavailable, of which
-    `certainly_unsent` tells more.
+    SES's events about the mail carry `learner` and `mail_id`. Raises ServiceUnavailable;
+    `certainly_unsent` tells whether the mail may have gone out.
     """
     kinds = {"study" if entry.about == STUDY else "events" for entry in entries}
     kind = kinds.pop() if len(kinds) == 1 else "all"
@@ -139,14 +139,14 @@ def send(
 
 
 def certainly_unsent(error: ServiceUnavailable) -> bool:
-    """Whether SES did not take the mail, and did not only fail to say that it has."""
+    """Whether SES certainly did not take the mail, rather than took it and failed to answer."""
     answered = ClientError, EndpointConnectionError, ConnectTimeoutError
     return isinstance(error.__cause__, answered)
 
 
 # --- Unsubscribing ------------------------------------------------------------------------------
 
-# What a link stops → what we call it.
+# The kind of mail that a link stops → its name for readers.
 KINDS = {
     "study": "study reminders",
     "events": "reminders of events and tasks",
@@ -155,12 +155,12 @@ KINDS = {
 
 
 def unsubscribe_token(learner_id: str, kind: str, *, now: datetime) -> str:
-    """Lets whoever has the mail stop this kind of mail to this learner, and nothing else."""
+    """A token that lets its holder stop this kind of mail to this learner, and nothing else."""
     return seal(UNSUBSCRIBE, {"learner": learner_id, "kind": kind}, until=now + LINK_WORKS)
 
 
 def subscription_of(token: str, *, now: datetime) -> tuple[str, str] | None:
-    """The learner and the kind of mail that a token stops; None for one that is not ours."""
+    """The learner and the kind of mail of a token; None if the token is invalid."""
     try:
         values = unseal(UNSUBSCRIBE, token, now=now)
     except InvalidSeal:

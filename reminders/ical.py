@@ -5,6 +5,7 @@ EXDATE and RECURRENCE-ID, and each zone with its changes, for readers without th
 Equal data give equal bytes (DTSTAMP is the last change), so their digest serves as ETag.
 """
 
+import logging
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from reminders.recurrence import (
     first_by_rule,
     instant_of,
     key_of,
-    known_keys,
     occurrence_named,
     wall_of,
     zone_named,
@@ -29,10 +29,15 @@ from reminders.recurrence import (
 from reminders.rrule import WEEKDAYS
 from reminders.timing import ALL_DAY_FROM, StudyReminder
 
+log = logging.getLogger("parley.reminders")
+
+# Zones that are unknown, dates and instants beyond what Python can tell.
+UNSHOWABLE = ValueError, OverflowError
 REFRESH = timedelta(hours=1)
 STUDY_DURATION = timedelta(minutes=15)
-ZONE_YEARS_AHEAD = 10
-"""How far into the future the feed spells out a zone's changes."""
+ZONE_YEARS_AHEAD, ZONE_YEARS_BACK = 10, 2
+"""How far into the future and the past the feed spells out a zone's changes. What began before has
+the offset of then: a century of changes of a hundred zones would take seconds to find."""
 PROBE = timedelta(days=7)
 """No zone changes its offset twice within a week."""
 
@@ -73,8 +78,16 @@ def study_event(
 
 
 def feed(*, name: str, events: Iterable[FeedEvent], now: datetime) -> bytes:
-    """The feed of validated events; `now` counts only by its year, for the zones' changes ahead."""
-    ordered = sorted(events, key=lambda event: event.id)
+    """The feed of events; `now` counts only by its year, for the zones' changes ahead.
+
+    An event that cannot be shown is left out: the others still can.
+    """
+    shown = {}
+    for event in sorted(events, key=lambda event: event.id):
+        try:
+            shown[event] = list(_components(event))
+        except UNSHOWABLE:
+            log.exception("an event is left out of a feed")
     calendar = Calendar()
     calendar.add("prodid", "-//Parley//Parley//EN")
     calendar.add("version", "2.0")
@@ -84,10 +97,10 @@ def feed(*, name: str, events: Iterable[FeedEvent], now: datetime) -> bytes:
     calendar.add("x-wr-calname", _clean(name))
     calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", "PT1H")
-    for zone, since in _zones(ordered):
-        calendar.add_component(_timezone(zone, since, now.year + ZONE_YEARS_AHEAD))
-    for event in ordered:
-        for component in _components(event):
+    for zone, since in _zones(shown):
+        calendar.add_component(_timezone(zone, since, now.year))
+    for components in shown.values():
+        for component in components:
             calendar.add_component(component)
     body: bytes = calendar.to_ical()
     return body
@@ -114,12 +127,11 @@ def _components(event: FeedEvent) -> Iterator[Event]:
         return
     series = _component(event, first)
     series.add("rrule", vRecur.from_ical(recurrence.rule.upper()))
-    skipped = sorted(known_keys(recurrence, recurrence.skipped))
-    if skipped:
-        series.add("exdate", [_on_clock(recurrence, wall_of(key)) for key in skipped])
+    if recurrence.skipped:
+        walls = map(wall_of, sorted(recurrence.skipped))
+        series.add("exdate", [_on_clock(recurrence, wall) for wall in walls])
     yield series
-    moved = known_keys(recurrence, {move.key for move in recurrence.moved})
-    for key in sorted(moved - recurrence.skipped):
+    for key in sorted(move.key for move in recurrence.moved):
         occurrence = occurrence_named(recurrence, key)
         if occurrence:
             component = _component(event, occurrence)
@@ -196,18 +208,20 @@ def _zones(events: Iterable[FeedEvent]) -> list[tuple[ZoneInfo, datetime]]:
     return [(zone_named(name), since[name]) for name in sorted(since)]
 
 
-def _timezone(zone: ZoneInfo, since: datetime, last_year: int) -> Timezone:
+def _timezone(zone: ZoneInfo, begin: datetime, year: int) -> Timezone:
     """The zone as VTIMEZONE, by yearly rules where its changes follow one for two years or more.
 
     Not by RDATE: readers as common as vobject lose all but the first.
     """
-    last_year = max(last_year, since.year + 2)
+    since = max(begin, begin.replace(year=year - ZONE_YEARS_BACK))
+    last_year = max(year + ZONE_YEARS_AHEAD, since.year + 2)
     changes = _changes(zone, since, datetime(last_year, 12, 31, tzinfo=UTC))
     onsets: dict[Change, list[datetime]] = {}
     for before, at in pairwise([since, since, *changes]):
         old, new = before.astimezone(zone), at.astimezone(zone)
         change = Change(_offset(old), _offset(new), str(new.tzname()), bool(_summer_time(new)))
-        onsets.setdefault(change, []).append(at.replace(tzinfo=None) + change.offset_from)
+        onset = begin if at == since else at
+        onsets.setdefault(change, []).append(onset.replace(tzinfo=None) + change.offset_from)
     timezone = Timezone()
     timezone.add("tzid", zone.key)
     for change, walls in onsets.items():
@@ -218,7 +232,7 @@ def _timezone(zone: ZoneInfo, since: datetime, last_year: int) -> Timezone:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to the clock at an onset."""
+    """A change of the clock at an onset."""
 
     offset_from: timedelta
     offset_to: timedelta

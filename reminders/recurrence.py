@@ -15,13 +15,14 @@ A `Recurrence` says "02:30 in New York, every day"; this module turns it into in
 import heapq
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from config import formats
 from reminders.rrule import (
     DAY,
+    LAST_DAY,
     LAST_YEAR,
     RecurrenceError,
     Rule,
@@ -33,11 +34,11 @@ from reminders.rrule import (
 
 MAX_EXCEPTIONS = 100
 MAX_DURATION = timedelta(days=366)
-MAX_STEPS = 15_000
-"""Candidate days looked at between two occurrences: forty years of them, the longest time between
-two 29ths of February on the same weekday."""
-MAX_COUNTED_STEPS = 50_000
-"""Candidate days in the whole of a rule with COUNT, which is always walked from its start."""
+MAX_STEPS = 4_000
+"""Candidate days looked at between two occurrences: more than a daily rule has in forty Februaries,
+the longest time between two 29ths of February on the same weekday. It takes 12 ms."""
+MAX_COUNTED_STEPS = 20_000
+"""Candidate days in the whole of a rule with COUNT, which is walked once, when it is measured."""
 FIRST_YEAR = 1900
 
 EARLIEST = datetime(FIRST_YEAR - 2, 1, 1, tzinfo=UTC)
@@ -61,7 +62,7 @@ class RuleTooCostlyError(RecurrenceError):
 
 
 class ZoneUnknownError(RecurrenceError):
-    """Not the name of an IANA time zone."""
+    """The text is not the name of an IANA time zone."""
 
     code = "timezone_unknown"
     field = "zone"
@@ -109,6 +110,8 @@ class Recurrence:
 
     `starts` is a naive wall time in `zone`, or a date for an all-day event; `rule` an RRULE's
     value or None for a single event; `skipped` the keys of occurrences that do not take place.
+    `begins_on` and, of a rule with COUNT, `ends_on` are the days of its first and last occurrence
+    once it is `measured`: nobody needs to count again.
     """
 
     starts: date | datetime
@@ -117,6 +120,8 @@ class Recurrence:
     rule: str | None = None
     skipped: frozenset[str] = frozenset()
     moved: tuple[Move, ...] = ()
+    begins_on: date | None = field(default=None, compare=False)
+    ends_on: date | None = field(default=None, compare=False)
 
     @property
     def all_day(self) -> bool:
@@ -150,57 +155,41 @@ class Occurrence:
 # --- Asking -------------------------------------------------------------------------------------
 
 
-def upcoming(recurrence: Recurrence, instant: datetime) -> Iterator[Occurrence]:
-    """Every occurrence that starts at the instant or later, by start and key, one at a time."""
+def upcoming(
+    recurrence: Recurrence, instant: datetime, before: datetime = LATEST
+) -> Iterator[Occurrence]:
+    """Every occurrence that starts at the instant or later, by start and key, one at a time.
+
+    None is looked for far beyond `before`, though some that start later may come.
+    """
     elsewhere = recurrence.skipped | {move.key for move in recurrence.moved}
     zone = zone_named(recurrence.zone)
     instant = min(max(instant, EARLIEST), LATEST)
     # Two days earlier than the instant's date, since a wall time may be moved past a gap.
     first = max(recurrence.first_on, instant.astimezone(zone).date() - 2 * DAY)
-    regular = (each for each in _regular(recurrence, first) if each.key not in elsewhere)
+    last = min(before, LATEST).astimezone(zone).date() + DAY
+    regular = (each for each in _regular(recurrence, first, last) if each.key not in elsewhere)
     moved = sorted((_moved(recurrence, move) for move in recurrence.moved), key=_order)
     for occurrence in heapq.merge(regular, moved, key=_order):
         if occurrence.starts_at >= instant:
             yield occurrence
 
 
-def occurrences(
-    recurrence: Recurrence, *, after: datetime, before: datetime, limit: int
-) -> list[Occurrence]:
-    """The first `limit` occurrences that start in [after, before), by start and key."""
-    found: list[Occurrence] = []
-    for occurrence in upcoming(recurrence, after):
-        if occurrence.starts_at >= before or len(found) >= limit:
-            break
-        found.append(occurrence)
-    return found
-
-
 def overlapping(
-    recurrence: Recurrence, *, after: datetime, before: datetime, limit: int
-) -> list[Occurrence]:
-    """The first `limit` occurrences that take place, in part at least, in [after, before)."""
+    recurrence: Recurrence, *, after: datetime, before: datetime
+) -> Iterator[Occurrence]:
+    """Every occurrence that takes place, in part at least, in [after, before), in order of start.
+
+    One that lasts no time takes place at the instant it starts.
+    """
     durations = [move.duration or recurrence.duration for move in recurrence.moved]
-    longest = max([recurrence.duration, *durations])
     # A local day may last longer than 24 hours.
-    reach_back = longest + DAY if recurrence.all_day else longest
-    under_way = (
-        each
-        for each in upcoming(recurrence, max(after, EARLIEST) - reach_back)
-        if each.starts_at >= after or each.ends_at > after
-    )
-    found: list[Occurrence] = []
-    for occurrence in under_way:
-        if occurrence.starts_at >= before or len(found) >= limit:
-            break
-        found.append(occurrence)
-    return found
-
-
-def next_after(recurrence: Recurrence, instant: datetime) -> Occurrence | None:
-    """The first occurrence that starts later than the instant; None when there is no more."""
-    later = (each for each in upcoming(recurrence, instant) if each.starts_at > instant)
-    return next(later, None)
+    reach_back = max([recurrence.duration, *durations]) + DAY
+    for occurrence in upcoming(recurrence, max(after, EARLIEST) - reach_back, before):
+        if occurrence.starts_at >= before:
+            return
+        if occurrence.starts_at >= after or occurrence.ends_at > after:
+            yield occurrence
 
 
 def occurrence_named(recurrence: Recurrence, key: str) -> Occurrence | None:
@@ -213,12 +202,12 @@ def occurrence_named(recurrence: Recurrence, key: str) -> Occurrence | None:
 
 def first_by_rule(recurrence: Recurrence) -> Occurrence | None:
     """The first occurrence of the rule itself, skipped or not: DTSTART of the feed."""
-    return next(_regular(recurrence, recurrence.first_on), None)
+    return next(_regular(recurrence, recurrence.begins_on or recurrence.first_on), None)
 
 
 def known_keys(recurrence: Recurrence, keys: Iterable[str]) -> frozenset[str]:
     """Those of the keys that name an occurrence of the rule, skipped or moved ones included."""
-    if recurrence.rule and parse_rule(recurrence.rule).count:
+    if recurrence.rule and parse_rule(recurrence.rule).count and not recurrence.ends_on:
         every = {each.key for each in _regular(recurrence, recurrence.first_on)}
         return frozenset(keys) & every
     return frozenset(key for key in keys if _by_rule(recurrence, key))
@@ -257,11 +246,18 @@ def zone_named(name: str) -> ZoneInfo:
 # --- Validating ---------------------------------------------------------------------------------
 
 
-def validate(recurrence: Recurrence) -> None:
-    """Raises the RecurrenceError that says why the recurrence cannot be accepted.
+def validate(recurrence: Recurrence) -> Recurrence:
+    """The recurrence, measured. Raises the RecurrenceError that says why it is refused."""
+    recurrence = measured(recurrence)
+    validate_exceptions(recurrence)
+    return recurrence
 
-    Looks at no more than `MAX_STEPS` candidate days (`MAX_COUNTED_STEPS` with COUNT) and at the
-    exceptions, so it answers within milliseconds whatever the rule.
+
+def measured(recurrence: Recurrence) -> Recurrence:
+    """The recurrence with the days of its first and last occurrence.
+
+    Raises the RecurrenceError that says why it is refused, its exceptions aside. Looks at no more
+    than `MAX_STEPS` candidate days, `MAX_COUNTED_STEPS` with COUNT.
     """
     zone_named(recurrence.zone)
     _validate_wall(recurrence.starts)
@@ -270,8 +266,7 @@ def validate(recurrence: Recurrence) -> None:
     if rule and rule.until and isinstance(rule.until, datetime) == recurrence.all_day:
         wanted = "a date" if recurrence.all_day else "a date and time in UTC, ending in Z"
         raise RuleSyntaxError(f"UNTIL has to be {wanted}, like the start.")
-    _validate_cost(recurrence, rule)
-    _validate_exceptions(recurrence)
+    return _measured(recurrence, rule)
 
 
 def _validate_wall(wall: date | datetime) -> None:
@@ -289,23 +284,28 @@ def _validate_duration(duration: timedelta, *, all_day: bool) -> None:
         raise DurationInvalidError("An all-day event lasts one or more whole days.")
 
 
-def _validate_cost(recurrence: Recurrence, rule: Rule | None) -> None:
-    counted = rule is not None and rule.count is not None
-    steps, found = 0, False
-    for occurrence in _candidates(recurrence, recurrence.first_on):
-        steps, found = steps + 1, found or occurrence is not None
-        if (found and not counted) or (not found and steps >= MAX_STEPS):
+def _measured(recurrence: Recurrence, rule: Rule | None) -> Recurrence:
+    begins_on = ends_on = None
+    counted, steps, gap = rule is not None and rule.count is not None, 0, 0
+    unmeasured = replace(recurrence, begins_on=None, ends_on=None)
+    for day in _days(unmeasured, recurrence.first_on, LAST_DAY):
+        steps, gap = steps + 1, 0 if day else gap + 1
+        begins_on, ends_on = begins_on or day, day or ends_on
+        if (begins_on and not counted) or gap >= MAX_STEPS:
             break
         if steps >= MAX_COUNTED_STEPS:
             raise RuleTooCostlyError("The rule needs centuries to reach its COUNT.")
-    if not found:
+    first = next(_regular(unmeasured, begins_on, begins_on), None) if begins_on else None
+    if first is None:  # UNTIL may lie before it
         raise RuleNeverOccursError("No day matches this rule.", steps=steps)
+    return replace(recurrence, begins_on=begins_on, ends_on=ends_on if counted else None)
 
 
 _NO_OCCURRENCE = "Only an occurrence of the event can be skipped or moved, once."
 
 
-def _validate_exceptions(recurrence: Recurrence) -> None:
+def validate_exceptions(recurrence: Recurrence) -> None:
+    """Raises ExceptionInvalidError for what a measured recurrence does not have."""
     keys = [*recurrence.skipped, *(move.key for move in recurrence.moved)]
     if len(keys) > MAX_EXCEPTIONS:
         said = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
@@ -351,43 +351,61 @@ def _by_rule(recurrence: Recurrence, key: str) -> Occurrence | None:
         day = date.fromisoformat(key[:8])
     except ValueError:
         return None
-    for occurrence in _regular(recurrence, max(day, recurrence.first_on)):
+    first = max(day, recurrence.first_on)
+    for occurrence in _regular(recurrence, first, first):
         if occurrence.key >= key:
             return occurrence if occurrence.key == key else None
     return None
 
 
-def _regular(recurrence: Recurrence, first: date) -> Iterator[Occurrence]:
-    """Occurrences of the rule alone, from the period of `first` on, until a gap of MAX_STEPS."""
-    idle = 0
-    for occurrence in _candidates(recurrence, first):
-        if occurrence:
-            idle = 0
-            yield occurrence
-        elif (idle := idle + 1) >= MAX_STEPS:
-            return
+def _regular(recurrence: Recurrence, first: date, last: date = LAST_DAY) -> Iterator[Occurrence]:
+    """Occurrences of the rule alone, from the period of `first` to that of `last`.
 
-
-def _candidates(recurrence: Recurrence, first: date) -> Iterator[Occurrence | None]:
-    """Each candidate day in order: its occurrence, or None if the rule or the zone has none."""
-    zone = zone_named(recurrence.zone)
+    It ends with UNTIL, and at a gap of MAX_STEPS.
+    """
+    zone, idle = zone_named(recurrence.zone), 0
     rule = parse_rule(recurrence.rule) if recurrence.rule is not None else None
-    at = recurrence.starts.time() if isinstance(recurrence.starts, datetime) else None
-    start = recurrence.first_on
-    days: Iterator[date | None] = iter([start])
-    if rule:
-        days = candidate_days(completed(rule, start), start, start if rule.count else first)
-    count = 0
-    for day in days:
-        wall = datetime.combine(day, at) if day and at is not None else day
-        if wall is None or is_left_out(wall, zone):
-            yield None
+    for day in _days(recurrence, first, last):
+        if day is None:
+            if (idle := idle + 1) >= MAX_STEPS:
+                return
             continue
-        occurrence = _occurrence(wall, zone, recurrence.duration)
-        count += 1
-        if rule and (_is_past(rule.until, occurrence) or (rule.count and count > rule.count)):
+        idle = 0
+        occurrence = _occurrence(_wall(recurrence, day), zone, recurrence.duration)
+        if rule and _is_past(rule.until, occurrence):
             return
         yield occurrence
+
+
+def _days(recurrence: Recurrence, first: date, last: date) -> Iterator[date | None]:
+    """The days of the rule by its COUNT, None for a candidate that the rule or the zone rejects.
+
+    A rule with COUNT that is not measured is walked from its start.
+    """
+    zone, start = zone_named(recurrence.zone), recurrence.first_on
+    rule = parse_rule(recurrence.rule) if recurrence.rule is not None else None
+    days: Iterator[date | None] = iter([start])
+    most = None
+    if rule:
+        last = min(last, recurrence.ends_on or last)
+        if rule.count and recurrence.ends_on is None:
+            first, last, most = start, LAST_DAY, rule.count
+        days = candidate_days(completed(rule, start), start, first, last)
+    for day in days:
+        if day is None or is_left_out(_wall(recurrence, day), zone):
+            yield None
+            continue
+        if recurrence.ends_on and day > recurrence.ends_on:
+            return
+        yield day
+        if most and (most := most - 1) == 0:
+            return
+
+
+def _wall(recurrence: Recurrence, day: date) -> date | datetime:
+    if isinstance(recurrence.starts, datetime):
+        return datetime.combine(day, recurrence.starts.time())
+    return day
 
 
 def _occurrence(

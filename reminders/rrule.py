@@ -7,7 +7,7 @@ reports every candidate day it rejects, so that its caller counts them and stops
 
 import re
 from calendar import isleap, monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -226,17 +226,38 @@ def completed(rule: Rule, start: date) -> Rule:
     return replace(rule, by_month=by_month, by_month_day=frozenset({start.day}))
 
 
-def candidate_days(rule: Rule, start: date, first: date) -> Iterator[date | None]:
-    """The completed rule's candidate days from the period of `first` on, None for a rejected one.
+def candidate_days(
+    rule: Rule, start: date, first: date, last: date = LAST_DAY
+) -> Iterator[date | None]:
+    """The completed rule's candidate days from the period of `first` to that of `last`.
 
-    It ends with LAST_YEAR. No `next()` looks further than one period, a year at most.
+    None stands for a rejected one, or for a month of them. No `next()` looks further than one
+    period, a year at most.
     """
-    for period in range(_period_of(rule, start, first), _period_of(rule, start, LAST_DAY) + 1):
+    period, end = _period_of(rule, start, first), _period_of(rule, start, min(last, LAST_DAY))
+    while period <= end:
+        following = _skip_month(rule, start, period)
+        if following > period:
+            yield None
+            period = following
+            continue
         days = [day if rule.matches(day) else None for day in _days_of(rule, start, period)]
         if rule.by_set_pos:
             days = _at_positions(days, rule.by_set_pos)
         for day in days or [None]:
             yield day if day and day >= start else None
+        period += 1
+
+
+def _skip_month(rule: Rule, start: date, period: int) -> int:
+    """The first period of a daily rule that is not in this month, if the month is not in it."""
+    if rule.freq != "DAILY" or not rule.by_month:
+        return period
+    day = start + period * rule.interval * DAY
+    if day.month in rule.by_month:
+        return period
+    next_month = (day.replace(day=1) + 31 * DAY).replace(day=1)
+    return -(-(next_month - start).days // rule.interval)
 
 
 def _period_of(rule: Rule, start: date, day: date) -> int:
@@ -253,22 +274,43 @@ def _period_of(rule: Rule, start: date, day: date) -> int:
 
 
 def _days_of(rule: Rule, start: date, period: int) -> list[date]:
+    """The days of a period, without those that a list of days or weekdays rules out at once."""
     distance = period * rule.interval
     if rule.freq == "DAILY":
         return [start + distance * DAY]
     if rule.freq == "WEEKLY":
         monday = _week_start(start, rule.week_start) + 7 * distance * DAY
-        return [monday + n * DAY for n in range(7)]
+        wanted = {(weekday - rule.week_start) % 7 for _, weekday in rule.by_day}
+        return [monday + n * DAY for n in sorted(wanted or range(7))]
     if rule.freq == "MONTHLY":
         year, month = divmod(12 * start.year + start.month - 1 + distance, 12)
         months = {month + 1} & (rule.by_month or {month + 1})
     else:
         year, months = start.year + distance, set(rule.by_month or range(1, 13))
+    if rule.by_year_day:
+        length = 365 + isleap(year)
+        numbers = _from_either_end(rule.by_year_day, length)
+        return [date(year, 1, 1) + (number - 1) * DAY for number in numbers]
     return [
         date(year, month, day)
         for month in sorted(months)
-        for day in range(1, monthrange(year, month)[1] + 1)
+        for day in _days_of_month(rule, *monthrange(year, month))
     ]
+
+
+def _days_of_month(rule: Rule, first_weekday: int, length: int) -> Iterable[int]:
+    if rule.by_month_day:
+        return _from_either_end(rule.by_month_day, length)
+    if not rule.by_day:
+        return range(1, length + 1)
+    wanted = {weekday for _, weekday in rule.by_day}
+    return [day for day in range(1, length + 1) if (first_weekday + day - 1) % 7 in wanted]
+
+
+def _from_either_end(numbers: frozenset[int], length: int) -> list[int]:
+    """The days that the numbers mean in a month or year, in order."""
+    days = {number if number > 0 else length + 1 + number for number in numbers}
+    return sorted(day for day in days if 1 <= day <= length)
 
 
 def _at_positions(days: list[date | None], positions: frozenset[int]) -> list[date | None]:

@@ -1,7 +1,7 @@
-"""What runs by the clock or by SES's word: entry points that Zappa calls.
+"""The entry points that Zappa calls by the clock, or for an event of SES.
 
-Zappa calls anything again that raises TypeError, and EventBridge and SNS deliver at least once: so
-each entry point takes exactly `(event, context)`, catches its own errors, and may run twice.
+Zappa repeats a call that raises TypeError, and EventBridge and SNS deliver at least once: so each
+entry point takes exactly `(event, context)`, catches its own errors, and may run twice.
 """
 
 import json
@@ -22,24 +22,24 @@ log = logging.getLogger("parley.reminders")
 
 THREADS = 16
 SPARE_S = 8.0
-"""What a run leaves of its time: what it has begun last takes at most that long in all likelihood,
-and what is cut off comes up again after its lease."""
+"""Time that a run reserves for what it has begun last. What is cut off all the same comes up again
+after its lease."""
 WITHIN_S = 45.0
-"""What a run takes where nothing limits it: it is over before the next minute's."""
+"""How long a run takes where nothing limits it: it is over before the next minute begins."""
 MAX_GENERATIONS = 10
-"""How often a run of one shard may be followed by another: the next minute goes on anyway."""
+"""How many runs of one shard may follow each other; the next minute goes on anyway."""
 
 
 def send_due(_event: Any, context: Any) -> dict[str, Any]:
-    """Each minute: mails what is due; returns what became of it.
+    """Mails the due reminders, each minute; returns the counts.
 
-    One page of each shard; where there is more, that shard goes on in a run of its own at once.
+    It takes one page of each shard; a shard with more goes on at once in a run of its own.
     """
     deployed = _function_name() is not None
     done = _run(range(SHARDS), context, pages=1 if deployed else None)
     if done is None:
         return {}
-    if not done.counts["busy"]:  # else nobody knows; the alarm takes that for late
+    if not done.counts["busy"]:  # else the lag is unknown; the alarm treats missing data as late
         telemetry.emit("SweepLag", done.lag_s, unit="Seconds")
     for shard in done.unfinished:
         _continue_async(shard, generation=1)
@@ -47,7 +47,7 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
 
 
 def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
-    """Goes on with one shard (`event["shard"]`) until it is done or the time is up."""
+    """Continues one shard (`event["shard"]`) until it is finished or the time is up."""
     shard, generation = int(event["shard"]), int(event.get("generation", 1))
     done = _run([shard], context, pages=None) or SweepResult()
     if done.unfinished and generation < MAX_GENERATIONS:
@@ -56,18 +56,18 @@ def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
 
 
 def handle_ses_event(event: Any, _context: Any) -> int:
-    """SES's word on a mail, by SNS: suppresses addresses; returns how many."""
+    """Handles events of SES that SNS delivers; returns how many addresses were suppressed."""
     suppressed = 0
     for record in event.get("Records", []):
         try:
             suppressed += handle_event(dict(json.loads(record["Sns"]["Message"])), now=now())
         except (KeyError, TypeError, ValueError):
-            log.warning("not an event of SES's")
+            log.warning("not an event of SES")
     return suppressed
 
 
 def _run(shards: Any, context: Any, *, pages: int | None) -> SweepResult | None:
-    """What a sweep did; None when it failed."""
+    """Runs a sweep; None if it failed."""
     remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
     within_s = remaining_ms() / 1000 - SPARE_S if remaining_ms else WITHIN_S
     try:
@@ -78,13 +78,13 @@ def _run(shards: Any, context: Any, *, pages: int | None) -> SweepResult | None:
 
 
 def _function_name() -> str | None:
-    """The function we run in; None outside of Lambda."""
+    """The name of our Lambda function; None outside of Lambda."""
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
 
 
 def _continue_async(shard: int, *, generation: int) -> None:
-    """Starts another run for one shard; where there is no Lambda, the next minute goes on."""
+    """Starts another run for one shard; without Lambda the next minute goes on."""
     try:
         aws.invoke_async("reminders.tasks.send_due_of_shard", shard=shard, generation=generation)
     except (ClientError, ServiceUnavailable):
-        log.exception("a shard is not gone on with; the next minute does")
+        log.exception("a shard cannot continue now; the next minute does")

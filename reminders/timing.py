@@ -1,16 +1,17 @@
-"""What a reminder does next: when it is due, held, missed, snoozed, retried or dead.
+"""When a reminder is due, held, missed, snoozed, retried or given up.
 
-The sweep asks in this order: `catch_up` says which of the overdue are worth a mail, `release_at`
-whether quiet hours hold it, `batches` which share one, `retry_at` when to try again, `next_due`
-where the reminder stands in the due index afterwards. Nothing here knows the table or the clock.
+The sweep asks in this order: `catch_up` selects the overdue that are worth a mail, `release_at`
+says whether quiet hours hold it, `batches` groups what shares a mail, `retry_at` says when to try
+again, and `next_due` gives the place in the due index afterwards. Nothing here knows the table or
+the clock.
 """
 
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
-from itertools import count, takewhile
+from itertools import count, islice, takewhile
 from typing import Literal
 
 from reminders.recurrence import (
@@ -28,15 +29,17 @@ from reminders.rrule import DAY, LAST_YEAR
 MAX_OFFSETS = 5
 MAX_OFFSET_MINUTES = 28 * 24 * 60
 ALL_DAY_FROM = time(9)
-"""Where the offsets of an all-day event count back from: a mail at midnight helps no one."""
+"""The time from which offsets of an all-day event count back: a mail at midnight helps no one."""
 ONE_OFF_GRACE = timedelta(hours=6)
 EVENT_GRACE = timedelta(hours=1)
 STUDY_GRACE = timedelta(days=1)
 LOOK_BACK = timedelta(days=30)
-"""What fell due earlier than this before an outage ends is missed without a record of each: longer
-than the longest offset, so that none of it can still be worth a mail."""
+"""Whatever fell due earlier than this before the end of an outage is missed without a record. It is
+longer than the longest offset, so none of it can still be worth a mail."""
 MAX_SNOOZE = timedelta(days=30)
 MAX_SNOOZES = 20
+MAX_AHEAD = 500
+"""Settled dues ahead, dismissed one by one, that an edit keeps so."""
 MAX_ATTEMPTS = 8
 FIRST_RETRY = timedelta(minutes=1)
 """Doubled with each attempt, so the eighth comes about an hour and a half after the first."""
@@ -63,15 +66,8 @@ class WeekdaysInvalidError(ReminderError):
     field = "weekdays"
 
 
-class QuietHoursInvalidError(ReminderError):
-    """They begin when they end."""
-
-    code = "quiet_hours_invalid"
-    field = "ends"
-
-
 class SnoozeInvalidError(ReminderError):
-    """Into the past, further than thirty days, or one too many."""
+    """In the past, more than thirty days ahead, or one snooze too many."""
 
     code = "snooze_invalid"
     field = "until"
@@ -108,9 +104,9 @@ Reminder = EventReminder | OneOff | StudyReminder
 class Due:
     """One mail that a reminder owes.
 
-    `key` names it for good, so a delivery is recorded under it once; `occurrence` is what it is
-    about: the key of the event's occurrence, the local date of a digest, the one-off's instant.
-    It is worth sending until `stale_at`, quiet hours aside.
+    `key` names it whenever it takes place; `occurrence` is what it is about: the key of the
+    event's occurrence, the local date of a digest, the one-off's instant. It is worth sending
+    until `stale_at`, quiet hours aside, and not after `over_at`, when an event has ended.
     """
 
     at: datetime
@@ -118,10 +114,16 @@ class Due:
     occurrence: str
     stale_at: datetime
     snoozed: bool = False
+    over_at: datetime | None = None
 
     @property
     def order(self) -> tuple[datetime, str]:
         return self.at, self.key
+
+    @property
+    def promise(self) -> str:
+        """The due at its instant, for which one mail goes out: moved, it is another promise."""
+        return f"{self.key}{promised_at(self.at)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +138,14 @@ class Snooze:
 class Progress:
     """How far a reminder has come: settled up to the due (`done_at`, `done_key`).
 
-    A new reminder starts at the instant of its creation, with no key.
+    A new reminder starts at the instant of its creation, with no key. `settled` has the promises
+    after that which are settled too: an edit has set `done_at` back.
     """
 
     done_at: datetime
     done_key: str = ""
     snoozes: tuple[Snooze, ...] = ()
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a learner asks of all reminders; `daily_cap` mails in a local day at most."""
+    """Preferences for all reminders of a learner; `daily_cap` is the most mails of a local day."""
 
     quiet: QuietHours | None = None
     daily_cap: int = 50
@@ -181,13 +185,6 @@ def validate(reminder: Reminder) -> None:
             raise WeekdaysInvalidError("Give one or more weekdays.")
 
 
-def validate_quiet_hours(quiet: QuietHours) -> None:
-    """Raises QuietHoursInvalidError or ZoneUnknownError."""
-    zone_named(quiet.zone)
-    if quiet.starts == quiet.ends:
-        raise QuietHoursInvalidError("Quiet hours end at another time than they begin.")
-
-
 # --- Falling due --------------------------------------------------------------------------------
 
 
@@ -205,7 +202,47 @@ def advance(progress: Progress, due: Due) -> Progress:
         return replace(progress, snoozes=left)
     if due.order <= (progress.done_at, progress.done_key):
         return progress
-    return replace(progress, done_at=due.at, done_key=due.key)
+    ahead = frozenset(each for each in progress.settled if _promised_by(each) > due.at)
+    return replace(progress, done_at=due.at, done_key=due.key, settled=ahead)
+
+
+def promise_anew(
+    before: Reminder | None, after: Reminder | None, progress: Progress, *, now: datetime
+) -> Progress:
+    """The progress after an edit of when a reminder is due.
+
+    What lies ahead is owed, except for promises that were settled and that the edit has not moved.
+    """
+    was_settled = set(progress.settled)
+    last = max([progress.done_at, *map(_promised_by, progress.settled)])
+    if before:
+        cursor = progress.done_at, progress.done_key
+        ahead = _between(before, now, progress.done_at)
+        was_settled |= {due.promise for due in ahead if due.order <= cursor}
+    still_promised = _between(after, now, last) if after and was_settled else ()
+    done_key = progress.done_key if progress.done_at <= now else ""
+    if isinstance(after, StudyReminder):  # no other local date than one ahead is owed again
+        done_key = min(progress.done_key, _last_passed(after, now))
+    return replace(
+        progress,
+        done_at=min(progress.done_at, now),
+        done_key=done_key,
+        settled=frozenset(due.promise for due in still_promised if due.promise in was_settled),
+    )
+
+
+def _between(reminder: Reminder, now: datetime, last: datetime) -> Iterator[Due]:
+    """The dues of (now, last], as many as an edit looks at."""
+    ahead = (due for due in _regular(reminder, Progress(now)) if due.at > now)
+    return islice(takewhile(lambda due: due.at <= last, ahead), MAX_AHEAD)
+
+
+def _last_passed(reminder: StudyReminder, now: datetime) -> str:
+    """The key of the last local date on which the time of the digest has passed."""
+    zone = zone_named(reminder.zone)
+    today = now.astimezone(zone).date()
+    has_passed = instant_of(datetime.combine(today, reminder.at), zone) <= now
+    return key_of(today if has_passed else today - DAY)
 
 
 def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> Progress:
@@ -224,17 +261,16 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
 
 
 def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
-    """What falls due after the progress, in order."""
+    """The dues after the progress, in order."""
     if isinstance(reminder, EventReminder):
         dues = _of_event(reminder, progress.done_at)
     elif isinstance(reminder, StudyReminder):
         dues = _of_study(reminder, progress)
     else:
-        key = f"{reminder.at:%Y%m%dT%H%M%SZ}"
+        key = _instant_key(reminder.at)
         dues = iter([Due(reminder.at, key, key, reminder.at + ONE_OFF_GRACE)])
     cursor = progress.done_at, progress.done_key
-    # After a change of zone the one last done may lie ahead again.
-    return (due for due in dues if due.order > cursor and due.key != progress.done_key)
+    return (due for due in dues if due.order > cursor and due.promise not in progress.settled)
 
 
 def _of_event(reminder: EventReminder, since: datetime) -> Iterator[Due]:
@@ -251,7 +287,8 @@ def _before_each(recurrence: Recurrence, minutes: int, since: datetime) -> Itera
         announced_at = _announced_at(recurrence, occurrence)
         at = announced_at - offset
         stale_at = max(at + EVENT_GRACE, announced_at)
-        yield Due(at, f"{occurrence.key}-{minutes}", occurrence.key, stale_at)
+        over_at = max(occurrence.ends_at, announced_at)
+        yield Due(at, f"{occurrence.key}-{minutes}", occurrence.key, stale_at, over_at=over_at)
 
 
 def _announced_at(recurrence: Recurrence, occurrence: Occurrence) -> datetime:
@@ -277,14 +314,29 @@ def _of_study(reminder: StudyReminder, progress: Progress) -> Iterator[Due]:
 
 def _snoozed(reminder: Reminder, progress: Progress) -> Iterator[Due]:
     for each in progress.snoozes:
-        stale_at = each.until + ONE_OFF_GRACE
+        stale_at, over_at = each.until + ONE_OFF_GRACE, None
         if isinstance(reminder, EventReminder):
             occurrence = occurrence_named(reminder.recurrence, each.occurrence)
             if occurrence is None:  # skipped, or edited away, since
                 continue
             stale_at = max(each.until + EVENT_GRACE, occurrence.starts_at)
-        key = f"{each.occurrence}+{each.until:%Y%m%dT%H%M%SZ}"
-        yield Due(each.until, key, each.occurrence, stale_at, snoozed=True)
+            over_at = max(each.until, occurrence.ends_at)
+        key = f"{each.occurrence}+{_instant_key(each.until)}"
+        yield Due(each.until, key, each.occurrence, stale_at, snoozed=True, over_at=over_at)
+
+
+def _instant_key(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def promised_at(instant: datetime) -> str:
+    """The end of a promise, after the key of its due."""
+    return f"-{_instant_key(instant)}"
+
+
+def _promised_by(promise: str) -> datetime:
+    """The end of the second of a promise."""
+    return datetime.fromisoformat(promise.rpartition("-")[2]) + timedelta(seconds=1)
 
 
 def _order(due: Due) -> tuple[datetime, str]:
@@ -293,7 +345,7 @@ def _order(due: Due) -> tuple[datetime, str]:
 
 # --- After an outage ----------------------------------------------------------------------------
 
-Reason = Literal["missed", "superseded", "capped"]
+Reason = Literal["missed", "superseded", "quiet_hours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,10 +368,11 @@ class CatchUp:
 def catch_up(
     reminder: Reminder, progress: Progress, *, quiet: QuietHours | None, now: datetime
 ) -> CatchUp:
-    """Sorts out what is due by now; in an ordinary minute, the one mail to send.
+    """Sorts the overdue into those to send and those to drop; usually there is one to send.
 
-    After an outage only the latest of each occurrence's reminders, and only the latest digest, is
-    still worth a mail, and none that is past its grace. Never more than LOOK_BACK's worth.
+    After an outage only the latest reminder of each occurrence and the latest digest are still
+    worth a mail, and none past its grace; nor is one that quiet hours hold until its event is
+    over. It looks back no further than LOOK_BACK.
     """
     if not isinstance(reminder, OneOff):
         progress = replace(progress, done_at=max(progress.done_at, now - LOOK_BACK))
@@ -332,11 +385,13 @@ def catch_up(
         progress = advance(progress, due)
         if latest[_subject(reminder, due)] is not due:
             dropped.append(Dropped(due, "superseded"))
+        elif due.over_at and release_at(due.at, quiet) > max(due.at, due.over_at):
+            dropped.append(Dropped(due, "quiet_hours"))
         elif now > _deadline(due, quiet):
             dropped.append(Dropped(due, "missed"))
         else:
             send.append(due)
-    # Those of occurrences that are no more were not among the overdue.
+    # Snoozes of deleted occurrences were not among the overdue; they go too.
     ahead = tuple(each for each in progress.snoozes if each.until > now)
     return CatchUp(tuple(send), tuple(dropped), replace(progress, snoozes=ahead))
 
@@ -346,7 +401,7 @@ def _subject(reminder: Reminder, due: Due) -> str:
 
 
 def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
-    """When the due is missed: where quiet hours hold it, not until some time after their end."""
+    """When the due counts as missed; quiet hours that hold it extend this past their end."""
     held = [at for at in (due.at, due.stale_at) if release_at(at, quiet) > at]
     return max([due.stale_at, *(release_at(at, quiet) + EVENT_GRACE for at in held)])
 
@@ -356,7 +411,7 @@ def _deadline(due: Due, quiet: QuietHours | None) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What goes into one mail."""
+    """The dues of one mail."""
 
     at: datetime
     dues: tuple[Due, ...]

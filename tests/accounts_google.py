@@ -1,4 +1,4 @@
-"""A stub of Google's sign-in, which the embedded pool federates with as an OpenID provider.
+"""A stub of Google's sign-in. The embedded pool federates with it as an OpenID provider.
 
 The pool knows it by the name "Google". Whoever comes to its page is signed in at once, as the
 person that the test has put there.
@@ -111,7 +111,7 @@ def google(google_alone: None) -> Iterator[GoogleStub]:
 
 
 def offer(*providers: str) -> None:
-    """What the template makes of the app client with or without GoogleSignIn."""
+    """Sets the app client as the template does with or without GoogleSignIn."""
     aws.client("cognito-idp").update_user_pool_client(
         UserPoolId=stack().user_pool_id,
         ClientId=stack().client_id,
@@ -125,7 +125,7 @@ def offer(*providers: str) -> None:
 
 
 def _mapping() -> dict[str, str]:
-    """Which attributes Google's claims become on a real stage."""
+    """The pool's attributes for Google's claims on a real stage."""
     from cfnlint.decode.decode import decode_str  # slow to load
 
     template, faults = decode_str(cloudformation.WATCH_TEMPLATE.read_text())
@@ -164,7 +164,7 @@ def _separate() -> None:
 
 @dataclass(frozen=True)
 class Journey:
-    """A browser's way to Google and back; `code` is what it comes back with."""
+    """A browser's way to Google and back, with the `code` that it brings back."""
 
     verifier: str
     state: str
@@ -175,7 +175,7 @@ class Journey:
 
 
 def travel() -> Journey:
-    """Begins with us, follows every redirect but the last, which is to the client's own page."""
+    """Starts at our service and follows each redirect but the last, to the client's own page."""
     verifier, state = secrets.token_urlsafe(40), secrets.token_urlsafe(16)
     query = {"redirectUri": REDIRECT, "state": state, "codeChallenge": challenge_of(verifier)}
     answer = api.get(f"/auth/google/authorize?{urlencode(query)}")
@@ -198,7 +198,7 @@ def follow(address: str) -> str:
 
 
 def _reachable(address: str) -> str:
-    """The hosted UI's address, which exists at AWS only, as the embedded pool's."""
+    """The embedded pool's address in place of the hosted UI's, which exists at AWS only."""
     parts = urlsplit(address)
     if not (parts.hostname or "").endswith("amazoncognito.com"):
         return address

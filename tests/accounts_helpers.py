@@ -1,4 +1,4 @@
-"""What tests of accounts do by hand: HTTP in process, mails, addresses."""
+"""Helpers for tests of accounts: HTTP in process, mails, addresses."""
 
 import ipaddress
 import secrets

@@ -2,11 +2,13 @@
 
     python anki_oracle.py make FOLDER           packages in every format, with what is in them
     python anki_oracle.py read FOLDER PACKAGE…  imports one after the other, and what is then there
+    python anki_oracle.py cloze FOLDER TEXT…    the cards of cloze texts: ordinal, question, answer
 
 Prints one JSON document. Nothing of Parley is imported here, and Anki nowhere else.
 """
 
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -26,6 +28,8 @@ DAY_S = 86_400
 def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
     collection = Collection(str(Path(folder, "collection.anki2")))
     try:
+        if command == "cloze":
+            return {text: faces(collection, text) for text in packages}
         return make(collection, folder) if command == "make" else read(collection, *packages)
     finally:
         collection.close()
@@ -49,6 +53,21 @@ def make(collection: Collection, folder: str) -> dict[str, Any]:
         first.writestr("collection.anki2", second.read("collection.anki21"))
         first.writestr("media", second.read("media"))
     return {"notes": notes(collection)}
+
+
+def faces(collection: Collection, text: str) -> list[tuple[int, str, str]]:
+    """What each card of a cloze text asks and answers, without markup."""
+    note = collection.new_note(collection.models.by_name("Cloze"))
+    note["Text"] = text
+    collection.add_note(note, collection.decks.id("Clozes"))
+    return [
+        (card.ord, shown(card.question()), shown(card.answer()).removesuffix("\n"))
+        for card in note.cards()
+    ]
+
+
+def shown(markup: str) -> str:
+    return re.sub("<[^>]*>", "", re.sub("<style>.*?</style>", "", markup, flags=re.DOTALL))
 
 
 def fill(collection: Collection) -> None:

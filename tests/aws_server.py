@@ -29,7 +29,7 @@ GOOD = {"Item": {"pk": {"S": "ana"}, "n": {"N": "7"}}}
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; the names of headers are in lower case."""
+    """A client's request. The names of headers are in lower case."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -126,7 +126,7 @@ def good_then_closed(request: Request, connection: socket.socket) -> bool:
 
 
 def late(minutes: float) -> Act:
-    """What AWS answers to a signature of so many minutes ago."""
+    """AWS's answer to a signature that is so many minutes old."""
     at = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     body = {"__type": "com.amazon.coral.service#InvalidSignatureException", "message": "expired"}
     return says(400, body, Date=at)
@@ -134,7 +134,7 @@ def late(minutes: float) -> Act:
 
 @dataclass
 class Server:
-    """`script` has what becomes of the next requests, `always` of all after these."""
+    """`script` answers the next requests, and `always` all later ones."""
 
     url: str
     trust: Path
@@ -153,7 +153,7 @@ class Server:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
-    """A server on a free port of 127.0.0.1, whose certificate a root of its own vouches for."""
+    """A server on a free port of 127.0.0.1, with a certificate under a root of its own."""
     trust, tls = certificates(folder)
     made = Server("", trust)
 
@@ -203,7 +203,7 @@ def read_request(incoming: Any) -> Request | None:
 
 
 def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """The file of a root, and the context of a server for whom it vouches."""
+    """The file of a root certificate, and the context of a server under it."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Root of a test")])
     root = (

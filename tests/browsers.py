@@ -20,7 +20,7 @@ REFRESH_TOKEN = "refresh-token-of-tests"
 
 @dataclass
 class FoundForm:
-    """A form of a page: where it leads, its fields, and what it would send as it stands."""
+    """A form of a page: its address, its fields, and the values that it would send unchanged."""
 
     action: str = ""
     fields: set[str] = field(default_factory=set)
@@ -123,7 +123,7 @@ def ids_of(page: Any) -> list[str]:
 
 
 def labelled(page: Any) -> bool:
-    """Whether every input of a page says what it is for."""
+    """Whether every input of a page has a label."""
     found = _Labels(page)
     return found.labels.issuperset(found.inputs)
 

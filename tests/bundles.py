@@ -27,14 +27,14 @@ AHEAD = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where the stage is, what it was made from, and the environment for further chores."""
+    """A deployed stage: its place, its bundle, and the environment for further chores."""
 
     place: release.Environment
     bundle: Bundle
     environment: dict[str, str]
 
     def make(self, chore: str, *options: str) -> str:
-        """What `make` says on doing a chore of the stage."""
+        """Runs a `make` chore of the stage and returns its output."""
         command = ["make", "--no-print-directory", chore, f"STAGE={STAGE}"]
         done = subprocess.run(
             [*command, f"OPTIONS={' '.join(options)}"],
@@ -134,7 +134,7 @@ def outputs(place: release.Environment) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def api(place: release.Environment) -> Api:
-    return Api(place, *place.address(release._api_id(STAGE, place), STAGE))
+    return Api(place, *place.address(release.api_id(STAGE, place), STAGE))
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ class Caller:
         return self.send("delete", path, **headers)
 
     def makes(self, path: str, body: Any) -> Any:
-        """What a successful POST made."""
+        """Sends a POST that must succeed, and returns the new item."""
         answer = self.post(path, body)
         assert answer.status_code == 201, answer.content
         return answer.json()

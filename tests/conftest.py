@@ -1,4 +1,4 @@
-"""Fixtures of all tests: servers where a test asks for one, else the table in process."""
+"""Fixtures of all tests: the table in process, unless a test asks for a server."""
 
 import sys
 import threading
@@ -44,8 +44,10 @@ from tests.wire import table_client
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file stay together in one worker, which makes their fixtures once; so do
-    those of DynamoDB Local, and of what files call a group. Groups run longest: they come first."""
+    """Keeps the tests of a file in one worker, which makes their fixtures once.
+
+    The tests of DynamoDB Local, and of each named group, stay together too. Groups come first,
+    because they take longest."""
     for item in items:
         if "dynamodb_local_url" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("dynamodb"))
@@ -113,7 +115,7 @@ def middleware_made_once() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def memory_table() -> MemoryTable:
-    """What `moto_stack` has for DynamoDB: it is many times faster than moto's own."""
+    """The table of `moto_stack`, many times faster than moto's own DynamoDB."""
     return MemoryTable("table_name-of-tests")
 
 

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know of our formats from the OpenAPI document alone."""
+"""Tells schemathesis about our formats what the OpenAPI document cannot."""
 
 from datetime import datetime
 from typing import Any

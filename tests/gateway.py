@@ -49,7 +49,7 @@ def event(
 
 
 def path_of(url: str, *, host: str = GATEWAY_HOST) -> str:
-    """What API Gateway makes of a link: the path without the stage, and the query."""
+    """Splits a link as API Gateway does: the path without the stage, and the query."""
     found = urlsplit(url)
     assert found.scheme == "https"
     assert found.netloc == host

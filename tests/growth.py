@@ -34,7 +34,7 @@ def assert_linear(
 
 
 def _cost(work: Callable[[Any], object], given: object) -> float:
-    """What one run takes of this thread's own processor time."""
+    """The processor time of this thread for one run."""
     gc.disable()  # its passes grow with all that the process holds
     try:
         began = time.thread_time()

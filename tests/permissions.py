@@ -1,4 +1,4 @@
-"""What the deployed function may call: its role's policy, and botocore's reduced descriptions.
+"""The calls open to the deployed function: its role's policy, and botocore's reduced descriptions.
 
 `calls_watched` lets every call that the service makes in any test be checked against both.
 """
@@ -56,7 +56,7 @@ def allowed(policy: str) -> set[str]:
 
 
 def needed(service: str, operation: str, *, signed: bool) -> set[str]:
-    """The actions an operation needs; none where AWS takes it without a signature."""
+    """The actions that an operation needs. None if AWS takes it without a signature."""
     if not signed:
         return set()
     own = {f"{PREFIXES.get(service, service)}:{operation}"}
@@ -109,7 +109,7 @@ def _by_the_service() -> bool:
 
 @cache
 def _room(filename: str) -> str:
-    """Where in our code a file is; empty where it is not ours."""
+    """The part of our code that a file belongs to, or nothing for other files."""
     path = Path(filename)
     if not path.is_relative_to(BASE_DIR) or ".venv" in path.parts:
         return ""

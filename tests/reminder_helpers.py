@@ -1,4 +1,4 @@
-"""What tests of reminders do by hand: things to be reminded of, sweeps, a mailbox."""
+"""Helpers for tests of reminders: things to be reminded of, sweeps, a mailbox."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def verified(caller: Caller) -> Caller:
-    """The learner, whose address is proved to be theirs."""
+    """The learner with a verified address."""
     Account.at(caller.id).verify_email()
     return caller
 
@@ -62,7 +62,7 @@ def sweep_at(instant: str | datetime, **options: Any) -> SweepResult:
 
 
 def deliveries_of(caller: Caller, reminder: dict[str, Any]) -> list[dict[str, Any]]:
-    """What became of a reminder's mails, the latest occurrence first."""
+    """The deliveries of a reminder, the latest occurrence first."""
     found: list[dict[str, Any]] = caller.get(f"/reminders/{reminder['id']}/deliveries").json()[
         "results"
     ]
@@ -88,7 +88,7 @@ class Letter:
 
 @dataclass
 class Mailbox:
-    """Stands at the end of the SES client's wire: keeps what is sent, or refuses it.
+    """Replaces SES behind the client: keeps each mail, or refuses it.
 
     `refuse` is the code that SES answers with; `hang_up` lets no answer come back.
     """

@@ -66,7 +66,7 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_clients() -> None:
-    """Drop what the process keeps of its stack."""
+    """Drop the clients and outputs that the process keeps of its stack."""
     for kept in (stack.stack, aws.own, aws.session, aws._client, items.connection):
         kept.cache_clear()
 
@@ -82,7 +82,7 @@ def embedded_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def embedded_aws(embedded_home: Path) -> Iterator[stack.Stack]:
-    """The embedded AWS's stack, which is `config.stack.stack()` for the module's tests."""
+    """The embedded AWS's stack. `config.stack.stack()` returns it during the module's tests."""
     found = stack.Stack(**json.loads((embedded_home / "stack.json").read_text()))
     with using(found, home=embedded_home):
         yield found
@@ -97,7 +97,7 @@ def dynamodb_local_url() -> Iterator[str]:
 
 @contextmanager
 def running_dynamodb_local() -> Iterator[str]:
-    """DynamoDB Local, the engine whose capacity figures and paging are AWS's; its address."""
+    """The address of DynamoDB Local, which counts capacity and pages as AWS does."""
     python = DYNAMODB_LOCAL / "bin" / "python"
     if not python.exists():
         pytest.fail("DynamoDB Local is not installed: run `make test` once, it fetches it")
@@ -131,7 +131,7 @@ def dynamodb_local(dynamodb_local_url: str) -> Iterator[stack.Stack]:
 
 @contextmanager
 def empty_table(dynamodb_local_url: str) -> Iterator[stack.Stack]:
-    """An empty table of the template in DynamoDB Local, which `config.store.items` uses meanwhile.
+    """An empty table of the template in DynamoDB Local. `config.store.items` uses it meanwhile.
 
     There is nothing but the table: no user pool, no key, no mail.
     """

@@ -1,4 +1,4 @@
-"""Sweepers as processes of their own, some of which are killed at a chosen moment.
+"""Sweepers in processes of their own. Some are killed at a chosen moment.
 
 `run_sweepers(plan)` starts `python -m tests.sweepers`, from which the sweepers part. A plan is
 {"ses": the address that stands in for SES's, "threads": of each sweeper, "waves": [{"at": when,
@@ -43,7 +43,7 @@ OUTBOUND = "/v2/email/outbound-emails"
 
 @dataclass
 class PostOffice:
-    """Stands in for SES: what it has answered for, by learner and subject, it has sent."""
+    """Replaces SES. The mails that it accepted, by learner and subject, count as sent."""
 
     url: str = ""
     accepted: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def start(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> tuple[int, int]:
-    """The process id of a sweeper, and where its report can be read."""
+    """Starts a sweeper. Returns its process id and the descriptor of its report."""
     reader, writer = os.pipe()
     if pid := os.fork():
         os.close(writer)
@@ -177,7 +177,7 @@ def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> dic
 
 
 def killer(number: int) -> Callable[..., None]:
-    """Ends this process, all its threads wherever they are, when called so many times."""
+    """Kills this process with all its threads at the given number of calls."""
     reached = count(1)
 
     def kill(**_: Any) -> None:

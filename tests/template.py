@@ -8,23 +8,23 @@ import yaml
 from config.ops import cloudformation
 
 
-class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """YAML with CloudFormation's functions, which nothing that is read here depends on."""
+class Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML with CloudFormation's functions left as they are: nothing read here needs them."""
 
 
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")
+Loader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")
 
 
 @cache
 def properties(resource: str) -> dict[str, Any]:
     """A resource's properties, as they stand in `config/ops/infrastructure.yaml`."""
-    template = yaml.load(cloudformation.TEMPLATE.read_text(), _Loader)  # noqa: S506 - safe
+    template = yaml.load(cloudformation.TEMPLATE.read_text(), Loader)  # noqa: S506 - safe
     found: dict[str, Any] = template["Resources"][resource]["Properties"]
     return found
 
 
 def table_definition() -> dict[str, Any]:
-    """What `create_table` needs of the table."""
+    """The table's definition as arguments of `create_table`."""
     return {
         name: properties("Table")[name]
         for name in (

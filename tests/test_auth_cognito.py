@@ -1,9 +1,17 @@
 """The package that is deployed knows every call that accounts make."""
 
 import re
+from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
+from accounts.cognito import client as cognito_client
+from accounts.cognito import users
+from config import aws
 from config.ops.pruning import OPERATIONS
-from config.stack import BASE_DIR
+from config.problems import Problem
+from config.stack import BASE_DIR, Stack
 
 CALL = re.compile(r'\b(?:call|as_admin|as_client)\(\s*"(\w+)"')
 EITHER = re.compile(r'"(admin_\w+)" if \w+ else "(admin_\w+)"')
@@ -25,3 +33,38 @@ def test_botocore_knows_what_mail_the_vault_and_deletions_call() -> None:
     assert "SendEmail" in OPERATIONS["sesv2"]
     assert {"Encrypt", "Decrypt"} <= set(OPERATIONS["kms"])
     assert "BatchWriteItem" in OPERATIONS["dynamodb"]
+
+
+def test_a_deployed_process_asks_nobody_for_the_app_clients_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many cold starts at once would use up the pool's quota of descriptions."""
+    monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
+    monkeypatch.setattr(cognito_client, "app_client", lambda: pytest.fail("Cognito was asked"))
+    assert cognito_client.client_secret() == "of the app"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("LimitExceededException", 429), ("CodeDeliveryFailureException", 503)]
+)
+def test_a_user_whose_code_was_not_mailed_is_removed(
+    monkeypatch: pytest.MonkeyPatch, moto_stack: Stack, code: str, status: int
+) -> None:
+    """Cognito has made the user by then: who tries again would find the address taken."""
+    monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
+    called: list[str] = []
+
+    class Pool:
+        def sign_up(self, **_: Any) -> Any:
+            called.append("sign_up")
+            raise ClientError({"Error": {"Code": code, "Message": "no mail"}}, "SignUp")
+
+        def admin_delete_user(self, **_: Any) -> Any:
+            called.append("admin_delete_user")
+            return {}
+
+    monkeypatch.setattr(aws, "client", lambda service: Pool())
+    with pytest.raises(Problem) as raised:
+        users.sign_up(email="a@b.example", password="x" * 12, first_name="Ana", last_name="Sá")
+    assert raised.value.status == status
+    assert called == ["sign_up", "admin_delete_user"]

@@ -35,7 +35,7 @@ def store() -> Any:
 
 
 def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:
-    """Cognito refuses any other attribute, the address too; the embedded pool would take it."""
+    """Cognito refuses any other attribute, even the address. The embedded pool accepts it."""
     pool, sent = aws.client("cognito-idp"), []
 
     def note(params: dict[str, Any], **_: Any) -> None:

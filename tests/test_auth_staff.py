@@ -1,4 +1,4 @@
-"""/users: what our own people see and do, and what learners may not."""
+"""/users: staff see and change accounts, and learners may not."""
 
 from typing import Any
 

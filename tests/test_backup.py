@@ -1,4 +1,4 @@
-"""A table as a file and back: nothing lost, and taken up again where it was interrupted."""
+"""A table copied to a file and back: nothing is lost, and an interrupted copy resumes."""
 
 import gzip
 import io

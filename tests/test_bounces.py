@@ -249,3 +249,27 @@ def test_all_that_is_kept_of_reminders_is_exported_but_the_key_to_the_calendar(
     [suppression] = [each["data"] for each in exported if each["kind"] == "suppression"]
     assert (suppression["email"], suppression["reason"]) == ("maria@example.org", "bounce")
     assert "proof" not in json.dumps(exported)
+
+
+def test_a_mail_that_somebody_wanted_after_all_suppresses_nothing(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    reminder_of(verified(maria))
+    sweep_at("2030-06-03T17:00:00+00:00")
+    [letter] = mailbox.letters
+    praise = COMPLAINT | {"complaintFeedbackType": "not-spam"}
+    assert tasks.handle_ses_event(by_sns(about(letter, complaint=praise)), None) == 0
+
+
+@pytest.mark.parametrize("copy_number", [0, 1])
+def test_the_bounce_of_either_copy_of_a_mail_suppresses(
+    maria: Caller, mailbox: Mailbox, copy_number: int
+) -> None:
+    reminder_of(verified(maria))
+    mailbox.hang_up = True
+    sweep_at("2030-06-03T17:00:00+00:00")
+    mailbox.hang_up = False
+    sweep_at("2030-06-03T17:02:00+00:00")
+    letter = mailbox.letters[copy_number]
+    assert len(mailbox.letters) == 2
+    assert tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1

@@ -1,4 +1,4 @@
-"""The pages of `/browse/`: what they show, what their forms do, how they are made."""
+"""The pages of `/browse/`: their content, their forms, and their HTML."""
 
 import re
 from typing import Any

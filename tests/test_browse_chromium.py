@@ -104,7 +104,7 @@ def take_picture(chromium: Chrome, name: str) -> None:
 
 
 def picture_everywhere(chromium: Chrome, name: str) -> None:
-    """Wide, on a phone and in the dark; nothing may need scrolling sideways."""
+    """Takes pictures: wide, on a phone, in the dark. No page may need sideways scrolling."""
     for size, scheme in ((WIDE, "light"), (WIDE, "dark"), (PHONE, "light")):
         set_width(chromium, size)
         set_scheme(chromium, scheme)
@@ -131,7 +131,7 @@ EXPECTED = re.compile(r"/browse/\S* .*400 \(Bad Request\)|image 'https://cdn\.re
 
 
 def complaints(chromium: Chrome) -> list[Any]:
-    """What the browser's console warns of: blocked by the policy, not found, failed."""
+    """The warnings of the browser's console: blocked by the policy, not found, failed."""
     said = [entry for entry in chromium.get_log("browser") if entry["level"] != "INFO"]
     return [entry for entry in said if not EXPECTED.search(entry["message"])]
 
@@ -201,7 +201,7 @@ def test_a_day_of_the_staff(chromium: Chrome, service: str) -> None:
 
 
 def send_mail(home: Path, *, link: str) -> None:
-    """A mail with a link, which tries what a mail must not do."""
+    """Sends a mail with a link, and with attacks that a mail must not carry out."""
     html = (
         "<!doctype html><html><body style='font-family: serif'><h1>Ligar à Inês</h1>"
         f"<script>document.body.textContent = 'run'</script><a href='{link}'>The reference</a>"

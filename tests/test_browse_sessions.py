@@ -1,4 +1,4 @@
-"""Who may enter `/browse/`, for how long, and what a cookie is good for."""
+"""Sessions of `/browse/`: their roles, their duration, and the reach of their cookie."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -35,7 +35,7 @@ def browser(stefan: Caller) -> Browser:
 
 @pytest.fixture
 def cognito(table: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """The user pool, which answers what a test has put there, and nothing else."""
+    """A user pool that gives only the answers of the test."""
     ours = AppClient(SECRET, frozenset(), frozenset())
     monkeypatch.setattr("accounts.cognito.client.app_client", lambda: ours)
     with Stubber(aws.client("cognito-idp")) as stub:

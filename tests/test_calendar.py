@@ -1,4 +1,4 @@
-"""/calendar: the feed, its secret address, and that it says what /events/occurrences says."""
+"""/calendar: the feed, its secret address, and its agreement with /events/occurrences."""
 
 import base64
 import json
@@ -9,14 +9,17 @@ from uuid import UUID
 
 import pytest
 from django.test import Client
+from time_machine import travel
 
 from accounts.models import Account
 from config import lambda_handler
-from tests.callers import Caller
+from config.store.items import batch_put
+from reminders.models import Event, Reminder
+from tests.callers import Caller, access_token
 from tests.gateway import GATEWAY_HOST, event, path_of
 from tests.reminder_helpers import event_of, prefer, reminder_of
 from tests.test_calendar_feed import parsed, read_back
-from tests.test_events import shown
+from tests.test_events import past_events, shown
 
 STRANGER = Client()
 
@@ -91,6 +94,67 @@ def test_the_study_plan_and_what_the_learner_noted_are_in_the_feed(maria: Caller
     assert found["Study with Parley"].rrule.value == "FREQ=WEEKLY;BYDAY=MO,WE"
     once = found["Ligar à Inês"].dtstart.value.astimezone(UTC)
     assert once == datetime(2030, 6, 3, 17, tzinfo=UTC)
+
+
+def test_no_number_of_past_events_displaces_one_that_is_not_over(maria: Caller) -> None:
+    with travel("2026-11-20T12:00:00Z", tick=False):
+        again = Caller(maria.id, access_token(maria.id))
+        past_events(again, 450, day="2026-11-02")
+        series = event_of(again, title="Todos os dias", rrule="FREQ=DAILY")
+        body = feed_of(address_of(again)).content
+    assert body.count(b"SUMMARY:Tert") == 400
+    assert f"UID:{series['id']}".encode() in body
+
+
+def test_the_feed_answers_without_what_it_cannot_show(maria: Caller) -> None:
+    """Such items stood in tables before they were refused."""
+    event_of(maria)
+    reminder = Reminder.of(maria.id, reminder_of(maria)["id"])
+    assert reminder is not None
+    reminder.update_attributes(Reminder.at.set(datetime(9999, 12, 31, 23, 59, tzinfo=UTC)))
+    broken = Event.of(maria.id, event_of(maria, title="A")["id"])
+    assert broken is not None
+    broken.update_attributes(Event.timezone.set("localtime"))
+    path = address_of(maria)
+    reminder_of(maria, kind="study", weekdays=[0], localTime="07:30")
+    for zone, titles in (
+        ("Asia/Tokyo", {"Tertúlia", "Study with Parley"}),
+        ("localtime", {"Tertúlia", "Study with Parley", "Ligar à Inês"}),
+    ):
+        prefer(maria, timezone=zone)
+        shown_events = parsed(feed_of(path).content).vevent_list
+        assert {each.summary.value for each in shown_events} == titles
+
+
+def test_the_feed_has_a_bound_for_what_it_spells_out(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.calendar_feed.MAX_MOVED", 2)
+    monkeypatch.setattr("reminders.services.calendar_feed.MAX_DESCRIPTIONS", 3 * 900)
+    moved = [
+        {"occurrence": f"203006{day:02}T190000", "startsAt": f"2030-06-{day:02}T20:00:00Z"}
+        for day in (4, 5, 6)
+    ]
+    event_of(maria, rrule="FREQ=DAILY", moved=moved, description="x" * 900)
+    event_of(maria, description="y" * 900)
+    [*components] = parsed(feed_of(address_of(maria)).content).vevent_list
+    exceptions = [each for each in components if hasattr(each, "recurrence_id")]
+    assert len(exceptions) == 2
+    assert sum(hasattr(each, "description") for each in components) in (1, 3)
+
+
+def test_no_number_of_past_one_offs_displaces_the_study_plan(maria: Caller) -> None:
+    stored = Reminder.of(maria.id, reminder_of(maria)["id"])
+    assert stored is not None
+    stored.next_at, stored.at = None, datetime(2020, 1, 1, tzinfo=UTC)
+    copies = [Reminder.from_raw(stored.serialize()) for _ in range(120)]
+    for number, copy in enumerate(copies):
+        copy.sk = Reminder.key(maria.id, f"{number:026}")[1]
+    batch_put(copies)
+    reminder_of(maria, kind="study", weekdays=[0], localTime="07:30")
+    body = feed_of(address_of(maria)).content
+    assert b"SUMMARY:Study with Parley" in body
+    assert body.count(b"BEGIN:VEVENT") == 2
 
 
 def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:

@@ -10,7 +10,7 @@ import vobject
 from dateutil.tz import resolve_imaginary
 
 from reminders.ical import FeedEvent, etag, feed, study_event
-from reminders.recurrence import Move, Recurrence, occurrences, validate
+from reminders.recurrence import Move, Recurrence, overlapping, validate
 from reminders.timing import StudyReminder
 
 wall = datetime.fromisoformat
@@ -61,7 +61,7 @@ def lasting(component: Any) -> timedelta:
 
 
 def read_back(body: bytes) -> Times:
-    """What another calendar shows between FROM and TO: expanded, moved and left out by itself."""
+    """The occurrences that another calendar program shows between FROM and TO."""
     components = parsed(body).vevent_list
     changed = {
         instant(each.recurrence_id.value) for each in components if hasattr(each, "recurrence_id")
@@ -80,7 +80,7 @@ def our_times(*recurrences: Recurrence) -> Times:
     return sorted(
         (found.starts_at, found.ends_at)
         for each in recurrences
-        for found in occurrences(each, after=FROM, before=TO, limit=5000)
+        for found in overlapping(each, after=FROM, before=TO)
     )
 
 

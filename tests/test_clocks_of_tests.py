@@ -12,7 +12,7 @@ from tests.growth import assert_linear
 
 FOLDER = Path(__file__).parent
 # What measures growth, what waits, and the tool that puts load on a stage, which is no test.
-MAY_READ_CLOCKS = {"growth.py", "waiting.py", "load/accounts.py"}
+MAY_READ_CLOCKS = {"growth.py", "waiting.py", "load/accounts.py", "benchmarks/capacity.py"}
 STOPWATCHES = {
     f"{name}{unit}"
     for name in ("monotonic", "perf_counter", "process_time", "thread_time")
@@ -30,7 +30,7 @@ WAITS = {
 
 
 def speed_limits(source: str) -> Iterator[str]:
-    """The places of a test's source at which the speed of the machine would count."""
+    """The places in a test's source where the speed of the machine would count."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr in STOPWATCHES:
             yield f"line {node.lineno} reads {node.attr}"

@@ -125,7 +125,7 @@ def put_cards(learner_id: str) -> None:
             deck_id="deck",
             front="casa",
             back="house",
-            made_from="",
+            request_digest="",
             due_at=START,
             created_at=START,
             updated_at=START,

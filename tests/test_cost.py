@@ -1,4 +1,4 @@
-"""What a month costs: the units are those that DynamoDB counts, the tables those in the docs."""
+"""The cost of a month: DynamoDB counts the same units, and the docs have the same tables."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from config import aws
-from config.ops import costs
+from config.ops.management.commands import estimate_cost as costs
 from config.stack import BASE_DIR
 from tests.callers import Caller
 from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified

@@ -137,7 +137,7 @@ def test_pages_of_staff_and_files_are_none_of_the_gates_business(api: Api) -> No
 
 def test_the_api_is_throttled(api: Api, outputs: dict[str, str]) -> None:
     stage = api.place.client("apigateway").get_stage(
-        restApiId=release._api_id(STAGE, api.place), stageName=STAGE
+        restApiId=release.api_id(STAGE, api.place), stageName=STAGE
     )
     limits = stage["methodSettings"]["*/*"]
     assert limits["throttlingRateLimit"] == float(outputs["RequestsPerSecond"])
@@ -198,7 +198,9 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert (found["MemorySize"], found["Timeout"]) == (1024, 60)
     variables = found["Environment"]["Variables"]
     assert variables["PARLEY_SECRET_KEY_PARAMETER"] == "/parley/dev/secret-key"
-    assert "PARLEY_SECRET_KEY" not in variables
+    assert len(variables["PARLEY_SECRET_KEY"]) >= 50
+    assert variables["PARLEY_CLIENT_SECRET"]
+    assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
 
 

@@ -39,6 +39,13 @@ BAKERY: dict[str, Any] = {
                     "unless": ["no bread"],
                 },
                 {"id": "pay", "text": "Pay", "phrases": ["by card", "here you are"]},
+                {"id": "greet", "text": "Say hello", "phrases": ["good morning/day"]},
+            ],
+            "answers": [
+                {"goal": "bread", "say": "Bread, of course."},
+                {"goal": "pay", "say": "Thank you."},
+                {"goal": "greet", "say": "Hello!"},
+                {"phrases": ["are they/you fresh", "is it fresh"], "say": "From this morning."},
             ],
             "nodes": [
                 {
@@ -46,7 +53,7 @@ BAKERY: dict[str, Any] = {
                     "line": "Good morning!",
                     "branches": [
                         {
-                            "example": "Can I have some bread, please?",
+                            "example": "Good morning. Can I have some bread, please?",
                             "goal": "bread",
                             "say": "Certainly.",
                             "to": "pay",
@@ -246,6 +253,38 @@ def test_goal_counts_even_where_the_partner_asked_for_something_else() -> None:
     assert answer.state["node"] == "hello"
 
 
+def test_an_answer_that_holds_anywhere_comes_back_to_the_question() -> None:
+    lines, state = walk("Can I pay by card?", "Are they fresh?", "hm", "Is it fresh?")
+    assert lines == [
+        "Good morning!",
+        "Thank you. Good morning!",
+        "From this morning. Good morning!",
+        "Would you like bread?",
+        "From this morning. Good morning!",
+    ]
+    assert (state["node"], state["tries"], state["missed"]) == ("hello", 1, 1)
+
+
+def test_a_goal_beside_a_branch_is_answered_before_it_goes_on() -> None:
+    lines, state = walk("Can I have bread, and can I pay by card?")
+    assert lines[-1] == "Thank you. Certainly. Two pounds, please."
+    assert state["goals"] == ["bread", "pay"]
+
+
+def test_a_longer_answer_that_holds_anywhere_wins_over_a_branch() -> None:
+    lines, state = walk("Can I have bread?", "Here you are.")
+    assert lines[-1] == "Goodbye!"
+    lines, state = walk("I was looking, but are they fresh?")
+    assert (lines[-1], state["node"]) == ("From this morning. Good morning!", "hello")
+
+
+def test_only_the_question_of_a_line_is_asked_again() -> None:
+    raw = broken("parts.0.nodes.0.line", "Good morning! What would you like? We have rolls.")
+    script = dialogue.parse(raw)
+    _, state = dialogue.opening(script, "customer")
+    assert dialogue.reply(script, state, "by card").line == "Thank you. What would you like?"
+
+
 def test_node_whose_goal_is_reached_is_passed_over() -> None:
     lines, _ = walk("No bread? Then I am looking.")
     assert lines[-1] == "The bread is fresh. Would you like some?"
@@ -296,7 +335,7 @@ def test_role_without_dialogue_is_refused() -> None:
 def test_hints_go_from_light_to_the_model_answer() -> None:
     _, state = dialogue.opening(SCRIPT, "customer")
     hints = [dialogue.hint(SCRIPT, state, n) for n in (1, 2, 3, 9)]
-    model = "Can I have some bread, please?"
+    model = "Good morning. Can I have some bread, please?"
     assert hints == ["Say what you want.", "Begin with 'Can I have …'", model, model]
     with pytest.raises(ValueError, match="from 1"):
         dialogue.hint(SCRIPT, state, 0)
@@ -366,7 +405,7 @@ def test_gibberish_scores_nothing() -> None:
 
 
 def test_more_goals_score_higher() -> None:
-    assert [values(*IDEAL[:n])["goals"] for n in range(3)] == [0, 50, 100]
+    assert [values(*IDEAL[:n])["goals"] for n in range(3)] == [0, 33, 67]
 
 
 def test_more_useful_phrases_score_higher() -> None:
@@ -410,47 +449,51 @@ def test_turns_after_the_end_count_for_nothing() -> None:
     ("path", "value", "at", "why"),
     [
         ("title", None, "title", "is missing"),
-        ("title", " ", "title", "must be a text"),
-        ("colour", "red", "colour", "unknown field"),
-        ("order", -1, "order", "whole number"),
+        ("title", " ", "title", "no text"),
+        ("colour", "red", "colour", "no such field"),
+        ("order", -1, "order", "out of range"),
         ("order", True, "order", "whole number"),
         ("level", "D1", "level", "one of A1"),
-        ("id", "At the bakery", "id", "must look like"),
+        ("id", "At the bakery", "id", "Does not match"),
         ("roles", [], "roles", "2 to 2"),
+        ("parts.0.goals.2", None, "parts.0.goals", "3 to 5"),
+        ("parts.0.answers.1", None, "parts.0.goals.1", "without an answer"),
+        ("parts.0.answers.0.goal", "tea", "parts.0.answers.0.goal", "no goal"),
+        ("parts.0.answers.3.phrases", [], "parts.0.answers.3", "needs"),
         ("roles.1.id", "customer", "roles", "must differ"),
-        ("parts.0.role", "guest", "parts[0]", "no role 'guest'"),
-        ("parts.0.start", "nowhere", "parts[0].start", "no node"),
-        ("parts.0.goals.1.id", "bread", "parts[0].goals[1]", "is taken"),
-        ("parts.0.goals.0.phrases", [], "parts[0].goals[0].phrases", "must have a pattern"),
-        ("parts.0.goals.0.phrases", ["..."], "parts[0].goals[0].phrases[0]", "begins and ends"),
+        ("parts.0.role", "guest", "parts.0", "no role 'guest'"),
+        ("parts.0.start", "nowhere", "parts.0.start", "no node"),
+        ("parts.0.goals.1.id", "bread", "parts.0.goals.1", "is taken"),
+        ("parts.0.goals.0.phrases", [], "parts.0.goals.0.phrases", "must have a pattern"),
+        ("parts.0.goals.0.phrases", ["..."], "parts.0.goals.0.phrases.0", "begins and ends"),
         (
             "parts.0.goals.0.phrases",
             ["a ... b ... c ... d"],
-            "parts[0].goals[0].phrases[0]",
+            "parts.0.goals.0.phrases.0",
             "at most 2 gaps",
         ),
-        ("parts.0.goals.0.phrases", ["a/"], "parts[0].goals[0].phrases[0]", "not a word"),
-        ("parts.0.nodes.3.id", "pay", "parts[0].nodes[3]", "is taken"),
-        ("parts.0.nodes.2.branches.0.to", "x", "parts[0].nodes[2].branches[0].to", "no node"),
-        ("parts.0.nodes.2.fallback.to", "x", "parts[0].nodes[2].fallback.to", "no node"),
-        ("parts.0.nodes.2.fallback.to", "hello", "parts[0].nodes[0].fallback.to", "end"),
-        ("parts.0.nodes.2.fallback", None, "parts[0].nodes[2].fallback", "is missing"),
-        ("parts.0.nodes.1.skip", "x", "parts[0].nodes[1].skip", "no goal"),
-        ("parts.0.nodes.0.branches.2.to", "pay", "parts[0].nodes[1]", "nothing leads"),
-        ("parts.0.nodes.0.branches.1.say", None, "parts[0].nodes[0].branches[1].say", "say"),
-        ("parts.0.nodes.0.branches.1.goal", "x", "parts[0].nodes[0].branches[1].goal", "no goal"),
-        ("parts.0.nodes.0.branches.1.phrases", None, "parts[0].nodes[0].branches[1]", "needs"),
-        ("parts.0.nodes.0.branches.1.example", "Hm", "parts[0].nodes[0].branches[1].example", "no"),
+        ("parts.0.goals.0.phrases", ["a/"], "parts.0.goals.0.phrases.0", "not a word"),
+        ("parts.0.nodes.3.id", "pay", "parts.0.nodes.3", "is taken"),
+        ("parts.0.nodes.2.branches.0.to", "x", "parts.0.nodes.2.branches.0.to", "no node"),
+        ("parts.0.nodes.2.fallback.to", "x", "parts.0.nodes.2.fallback.to", "no node"),
+        ("parts.0.nodes.2.fallback.to", "hello", "parts.0.nodes.0.fallback.to", "end"),
+        ("parts.0.nodes.2.fallback", None, "parts.0.nodes.2.fallback", "is missing"),
+        ("parts.0.nodes.1.skip", "x", "parts.0.nodes.1.skip", "no goal"),
+        ("parts.0.nodes.0.branches.2.to", "pay", "parts.0.nodes.1", "nothing leads"),
+        ("parts.0.nodes.0.branches.1.say", None, "parts.0.nodes.0.branches.1.say", "say"),
+        ("parts.0.nodes.0.branches.1.goal", "x", "parts.0.nodes.0.branches.1.goal", "no goal"),
+        ("parts.0.nodes.0.branches.1.phrases", None, "parts.0.nodes.0.branches.1", "needs"),
+        ("parts.0.nodes.0.branches.1.example", "Hm", "parts.0.nodes.0.branches.1.example", "no"),
         (
             "parts.0.nodes.0.branches.1.example",
             "What do you have? Breads?",
-            "parts[0].nodes[0].branches[1].example",
+            "parts.0.nodes.0.branches.1.example",
             "counts as a mistake",
         ),
-        ("parts.0.nodes.0.branches.0.to", "hello", "parts[0]", "do not reach pay"),
-        ("mistakes.0.right", "I'd like {2}", "mistakes[0].right", "stands for nothing"),
-        ("mistakes.0.phrases", [], "mistakes[0].phrases", "must have a pattern"),
-        ("phrases.0.text", "…", "phrases[0].text", "must be a text"),
+        ("parts.0.nodes.0.branches.0.to", "hello", "parts.0", "do not reach pay"),
+        ("mistakes.0.right", "I'd like {2}", "mistakes.0.right", "stands for nothing"),
+        ("mistakes.0.phrases", [], "mistakes.0.phrases", "must have a pattern"),
+        ("phrases.0.text", "…", "phrases.0.text", "begins and ends"),
     ],
 )
 def test_script_that_breaks_a_rule_is_refused_by_its_path(

@@ -1,4 +1,4 @@
-"""What the documents say is what the code does."""
+"""The documents agree with the code."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def kinds(base: type[Item] = Item) -> Iterator[type[Item]]:
 
 
 def kind_of(item: type[Item]) -> str | None:
-    """What is stored as its kind; a base of several kinds has none."""
+    """The stored kind of an item class. A base of several kinds has none."""
     name: str | None = item.get_attributes()["kind"].get_discriminator(item)
     return name
 

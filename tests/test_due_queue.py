@@ -1,13 +1,17 @@
 """GET /flashcards/due."""
 
-from datetime import UTC, datetime, timedelta
+import io
+import zipfile
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 
 from tests.callers import Caller, access_token
 from tests.test_flashcards import card_of, deck_of
+from tests.test_import import due_dates
 from tests.test_reviews import review, without_fuzz
 
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
@@ -52,6 +56,37 @@ def test_learning_comes_before_reviews_and_reviews_before_new_cards(maria: Calle
     reviewed(maria, deck_id, "a aprender", 0.01, "again")
     assert fronts(at(NOON, maria)) == ["a aprender", "revista", "nova"]
     assert at(NOON, maria)["counts"] == {"learning": 1, "review": 1, "new": 1}
+
+
+@pytest.mark.parametrize(
+    ("reviewed_at", "due_on"),
+    [
+        # Half past four in summer, eight days before it is half past three in winter.
+        (datetime(2026, 10, 17, 3, 30, tzinfo=UTC), date(2026, 10, 25)),
+        # Half past three in winter, still the day before, eight days before it is half past four.
+        (datetime(2026, 3, 22, 3, 30, tzinfo=UTC), date(2026, 3, 29)),
+    ],
+)
+def test_a_review_is_due_so_many_of_the_learners_days_later_though_clocks_change(
+    maria: Caller, reviewed_at: datetime, due_on: date
+) -> None:
+    without_fuzz(maria)
+    card_id = card_of(maria, deck_of(maria), "mudança")
+    answer = review(maria, card_id, "easy", reviewed_at).json()["card"]
+    due_at = datetime.fromisoformat(answer["dueAt"])
+    assert due_at == reviewed_at + timedelta(days=8)  # for all devices alike
+    lisbon = ZoneInfo("Europe/Lisbon")
+    evening = datetime.combine(due_on - timedelta(days=1), time(23), lisbon)
+    morning = datetime.combine(due_on, time(5), lisbon)
+    assert fronts(at(evening, maria)) == []
+    assert fronts(at(morning, maria)) == ["mudança"]
+    with time_machine.travel(evening, tick=False):
+        then = Caller(maria.id, access_token(maria.id))
+        forecast = then.get("/statistics").json()["forecast"]
+        exported = then.get("/flashcards/export?format=apkg").content
+    assert [day["on"] for day in forecast if day["reviews"]] == [str(due_on)]
+    with zipfile.ZipFile(io.BytesIO(exported)) as archive:
+        assert due_dates(archive.read("collection.anki21")) == [str(due_on)]
 
 
 def test_the_review_most_likely_forgotten_comes_first(maria: Caller) -> None:

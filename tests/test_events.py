@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from ulid import ULID
 
+from config.store.items import batch_put
+from reminders.models import Event
 from tests.callers import Caller
 from tests.reminder_helpers import event_of, reminder_of
 
@@ -161,6 +163,19 @@ def test_a_lost_update_is_412(maria: Caller) -> None:
             "moved.1",
             "occurrence_unknown",
         ),
+        ({"startsAt": "0001-01-01T00:00:00Z", "endsAt": None}, "startsAt", "out_of_range"),
+        ({"startsAt": "9999-12-31T23:59:59Z", "endsAt": None}, "startsAt", "out_of_range"),
+        ({"endsAt": "2399-12-31T23:59:59Z"}, "endsAt", "duration_invalid"),
+        (
+            {"moved": [MOVED | {"startsAt": "9999-12-31T23:59:59Z"}]},
+            "moved.0.startsAt",
+            "out_of_range",
+        ),
+        (
+            {"startsAt": "1900-01-01T00:00:00Z", "endsAt": None, "timezone": "America/Lima"},
+            "startsAt",
+            "start_invalid",
+        ),
         ({"title": "x" * 201}, "title", "max_length"),
         ({"colour": "red"}, "colour", "unknown_field"),
         (
@@ -182,6 +197,39 @@ def test_what_cannot_take_place_is_400_and_names_the_field(
     answer = maria.post("/events", body | fields)
     assert answer.status_code == 400, answer.content
     assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(field, code)]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("year", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_an_instant_at_the_edge_of_time_is_refused_in_every_zone(
+    maria: Caller, zone: str, year: str
+) -> None:
+    answer = maria.post("/events", {"title": "A", "startsAt": year, "timezone": zone})
+    assert answer.status_code == 400, answer.content
+    answer = maria.post("/reminders", {"kind": "once", "title": "A", "at": year})
+    assert answer.status_code == 400, answer.content
+    window = maria.get(f"/events/occurrences?after={year}")
+    assert window.status_code in (200, 400), window.content
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory"])
+def test_a_zone_that_is_none_is_refused(maria: Caller, zone: str) -> None:
+    body = {"title": "A", "startsAt": "2030-06-03T18:00:00Z", "timezone": zone}
+    answer = maria.post("/events", body)
+    assert answer.status_code == 400, answer.content
+    assert answer.json()["errors"][0]["field"] == "timezone"
+
+
+def test_milliseconds_of_a_clients_clock_are_left_out(maria: Caller) -> None:
+    made = event_of(maria, startsAt="2030-06-03T18:00:00.123Z", endsAt="2030-06-03T19:00:00.456Z")
+    assert (made["startsAt"], made["endsAt"]) == ("2030-06-03T18:00:00Z", "2030-06-03T19:00:00Z")
+
+
+@pytest.mark.parametrize("until", ["99991231T235959Z", "99991231T000000Z", "24000101T000000Z"])
+def test_until_may_say_for_ever(maria: Caller, until: str) -> None:
+    made = event_of(maria, rrule=f"FREQ=YEARLY;UNTIL={until}")
+    found = shown(maria, "2050-01-01T00:00:00Z", "2051-01-01T00:00:00Z")
+    assert [each["eventId"] for each in found] == [made["id"]]
 
 
 def test_a_patch_says_which_occurrence_it_moves(maria: Caller) -> None:
@@ -226,6 +274,49 @@ def test_an_event_more_than_may_lie_ahead_is_409(
     assert maria.makes("/events", body) == first
     refused = maria.post("/events", body | {"id": str(ULID())})
     assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_EVENTS")
+
+
+def test_an_event_that_is_over_comes_back_only_where_there_is_room(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MAX_EVENTS", 1)
+    over = event_of(maria, startsAt="2020-01-01T00:00:00Z", endsAt=None)
+    ahead = event_of(maria)
+    path, body = f"/events/{over['id']}", {"startsAt": "2030-06-05T18:00:00Z"}
+    refused = maria.patch(path, body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_EVENTS")
+    assert maria.patch(path, {"startsAt": "2021-01-01T00:00:00Z"}).status_code == 200
+    assert maria.patch(f"/events/{ahead['id']}", body).status_code == 200
+
+
+def past_events(caller: Caller, number: int, *, day: str) -> None:
+    """Single events of a day that is over, an hour each, written past the API."""
+    made = event_of(caller, startsAt=f"{day}T08:00:00Z", endsAt=f"{day}T09:00:00Z")
+    stored = Event.of(caller.id, made["id"])
+    assert stored is not None
+    copies = []
+    for _ in range(number - 1):
+        copy = Event.from_raw(stored.serialize())
+        copy.id = str(ULID())
+        copy.sk = Event.key(caller.id, copy.id)[1]
+        copies.append(copy)
+    batch_put(copies)
+
+
+def test_a_series_stands_beside_however_many_events_are_over(maria: Caller) -> None:
+    past_events(maria, 250, day="2026-11-02")
+    series = event_of(
+        maria, startsAt="2026-11-01T07:00:00Z", endsAt="2026-11-01T07:30:00Z", rrule="FREQ=DAILY"
+    )
+    found = shown(maria, "2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z", limit="100")
+    assert len(found) == 250 + 4
+    assert [each["occurrence"][:8] for each in found if each["eventId"] == series["id"]] == [
+        "20261101",
+        "20261102",
+        "20261103",
+        "20261104",
+    ]
+    assert [each["startsAt"] for each in found] == sorted(each["startsAt"] for each in found)
 
 
 def test_reminders_go_with_their_event(maria: Caller) -> None:

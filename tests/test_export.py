@@ -36,7 +36,7 @@ def notes_in(data: bytes) -> dict[str, Note]:
 
 
 def told(note: Note) -> Note:
-    """A note without what our store need not keep: the ids of its log, when it was read."""
+    """A note without the parts that our store need not keep: the ids of its log, and its time."""
     cards = tuple(
         replace(card, reviews=tuple(replace(each, id="") for each in card.reviews))
         for card in note.cards

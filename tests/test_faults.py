@@ -115,7 +115,7 @@ FAULTS: dict[Fault, tuple[int, str]] = {
 
 @contextmanager
 def failing(fault: Fault, *, of: str, times: int = sys.maxsize) -> Iterator[list[str]]:
-    """Lets DynamoDB's operation `of` fail so many times; the value is what was called."""
+    """Lets DynamoDB's operation `of` fail so many times. The value lists the calls."""
     called: list[str] = []
 
     def through(send: Send) -> Send:

@@ -1,7 +1,8 @@
-"""The gate before the API: which routes it leaves open, and what it says of a token."""
+"""The gate before the API: its open routes, and its verdict on tokens."""
 
 import io
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -261,3 +262,14 @@ def test_the_open_routes_can_be_listed() -> None:
     lines = said.getvalue().splitlines()
     assert "POST       /auth/login" in lines
     assert not [line for line in lines if "/decks" in line]
+
+
+def test_the_gate_knows_a_token_by_a_pattern_that_every_engine_reads_alike() -> None:
+    """API Gateway does not say which engine it has: letters with inline flags are left out."""
+    settings = json.loads((BASE_DIR / "zappa_settings.json").read_text())
+    pattern = settings["base"]["authorizer"]["validation_expression"]
+    assert "(?" not in pattern
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        assert re.fullmatch(pattern, f"{scheme} e30.e30.c2ln")
+    for refused in ("Basic e30.e30.c2ln", "Bearer e30.e30", "Bearer  e30.e30.c2ln", "Bearer"):
+        assert not re.fullmatch(pattern, refused)

@@ -1,4 +1,4 @@
-"""Suspending, burying, leeches: what keeps a card out of the queue."""
+"""Suspended cards, buried cards and leeches stay out of the queue."""
 
 from datetime import datetime, timedelta
 from typing import Any

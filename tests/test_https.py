@@ -1,4 +1,4 @@
-"""Whom we trust: Amazon's roots, botocore's bundle should they not do, and nobody else."""
+"""TLS: we trust Amazon's roots, else botocore's bundle, and nobody else."""
 
 import ssl
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(certified: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server for which nobody vouches."""
+    """A server with a certificate that no root vouches for."""
     monkeypatch.delenv(BUNDLE, raising=False)
     monkeypatch.setattr(https, "_widened", [])
     certified.script, certified.always, certified.seen = [], good, []

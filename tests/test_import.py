@@ -2,11 +2,15 @@
 
 import io
 import json
+import sqlite3
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from ulid import ULID
 
@@ -17,9 +21,10 @@ from learning.scheduling import Memory, Settings, fold
 from learning.services import imports
 from learning.transfer import CardState, Media, Note, Review, write_csv, write_json
 from learning.transfer.anki.writer import write_apkg
-from tests.callers import Caller
+from tests.callers import Caller, access_token, make_learner
 from tests.test_flashcards import card_of, deck_of
 
+CASES = Path(__file__).with_name("cases")
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 
@@ -152,13 +157,85 @@ def test_a_dry_run_tells_and_writes_nothing(maria: Caller) -> None:
     assert [card["back"] for card in cards_of(maria)] == ["b"]
 
 
+def test_a_dry_run_shows_how_a_text_is_read(maria: Caller) -> None:
+    body = report(maria, WORDS.encode(), dryRun="true")
+    assert body["preview"] == {
+        "encoding": "utf-8",
+        "encodingGuessed": False,
+        "separator": "semicolon",
+        "html": False,
+        "header": ["front", "back", "tags", "deck"],
+        "columns": ["front", "back", "tags", "deck"],
+        "notes": [
+            {
+                "row": 2, "type": "basic", "front": "la casa", "back": "the house",
+                "phonetic": "", "example": "", "notes": "", "tags": ["hogar"], "deck": "Spanish",
+            },
+            {
+                "row": 3, "type": "basic", "front": "el perro", "back": "the dog",
+                "phonetic": "", "example": "", "notes": "", "tags": [], "deck": "Spanish::Animals",
+            },
+        ],
+    }  # fmt: skip
+    assert (
+        report(maria, as_json(Note(front="a", back="b", deck="D")), dryRun="true")["preview"]
+        is None
+    )
+
+
+def test_how_a_text_is_read_may_be_told(maria: Caller) -> None:
+    text = "front:<b>casa</b>:x:house:noun".encode("utf-16-le")
+    told = {
+        "separator": "colon", "encoding": "utf-16-le", "header": "false",
+        "columns": "-,front,-,back,tags", "html": "true",
+    }  # fmt: skip
+    assert figures(report(maria, text, deckId=deck_of(maria), **told)) == (1, 0, 0, 0)
+    (card,) = cards_of(maria)
+    assert (card["front"], card["back"], card["tags"]) == ("casa", "house", ["noun"])
+
+
+def test_a_guessed_encoding_has_to_be_confirmed(maria: Caller) -> None:
+    data, deck = (CASES / "cp1251.csv").read_bytes(), deck_of(maria)
+    answer = send(maria, data, deckId=deck)
+    assert (answer.status_code, answer.json()["code"]) == (400, "FILE_ENCODING_UNCERTAIN")
+    assert [error["field"] for error in answer.json()["errors"]] == ["encoding"]
+    assert cards_of(maria) == []
+    shown = report(maria, data, deckId=deck, dryRun="true")["preview"]
+    assert (shown["encoding"], shown["encodingGuessed"]) == ("cp1251", True)
+    assert shown["notes"][0]["front"] == "кошка"
+    assert figures(report(maria, data, deckId=deck, encoding="cp1251")) == (3, 0, 0, 0)
+    assert {card["front"] for card in cards_of(maria)} == {"кошка", "собака", "подсолнух"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("separator", "letter", "invalid_choice"),
+        ("encoding", "rot13", "invalid_choice"),
+        ("header", "maybe", "invalid"),
+        ("columns", "front,side", "unknown_column"),
+        ("columns", "back,tags", "no_front"),
+        ("html", "2", "invalid"),
+    ],
+)
+def test_what_is_told_of_a_text_is_checked(maria: Caller, name: str, value: str, code: str) -> None:
+    answer = send(maria, WORDS.encode(), **{name: value})
+    assert answer.status_code == 400
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [(name, code)]
+
+
+def test_one_word_in_two_forms_of_unicode_is_one_note(maria: Caller) -> None:
+    data = (CASES / "nfc-nfd.csv").read_bytes()
+    assert figures(report(maria, data, deckId=deck_of(maria))) == (1, 0, 1, 0)
+
+
 def test_each_faulty_row_is_told_and_the_others_come_in(maria: Caller) -> None:
-    text = "front,back,type\nuno,one,\n,two,\ntres,three,\n{{c1::a {{c2::b}}}},,cloze\n"
+    text = "front,back,type\nuno,one,\n,two,\ntres,three,\n{{c1::}},,cloze\n"
     body = report(maria, text.encode(), deckId=deck_of(maria))
     assert figures(body) == (2, 0, 0, 2)
     assert [(e["row"], e["field"], e["code"], e["fatal"]) for e in body["errors"]] == [
         (3, "front", "REQUIRED", True),
-        (5, "front", "NESTED_CLOZE", True),
+        (5, "front", "EMPTY_CLOZE", True),
     ]
 
 
@@ -192,6 +269,43 @@ def test_schedule_and_history_of_a_package_come_in(joao: Caller) -> None:
     days = Day.all_of(joao.id)
     assert [day.count_of("reviews") for day in days] == [1, 1, 1]
     assert sum(day.count_of("duration_ms") for day in days) == 7000
+
+
+@pytest.mark.parametrize(
+    ("zone", "due"),
+    [
+        ("Europe/Paris", ["2026-12-10T04:00:00+01:00", "2027-07-10T04:00:00+02:00"]),
+        ("America/New_York", ["2026-12-10T04:00:00-05:00", "2027-07-10T04:00:00-04:00"]),
+        ("Asia/Tokyo", ["2026-12-10T04:00:00+09:00", "2027-07-10T04:00:00+09:00"]),
+    ],
+)
+def test_a_day_of_anki_is_that_date_for_every_learner(
+    table: None, zone: str, due: list[str]
+) -> None:
+    """The collection was made in summer; its cards are due on dates of winter and of summer."""
+    data = (CASES / "dst-collection-of-summer.apkg").read_bytes()
+    with time_machine.travel(datetime(2026, 11, 25, 12, tzinfo=UTC)):
+        camille = make_learner("camille", timezone=zone)
+        deck = deck_of(camille)
+        assert figures(report(camille, data, "summer.apkg", deckId=deck)) == (2, 0, 0, 0)
+        cards = {card["front"]: card for card in cards_of(camille)}
+        found = [datetime.fromisoformat(cards[f"front{n}"]["dueAt"]) for n in (0, 1)]
+        assert found == [datetime.fromisoformat(at) for at in due]
+        exported = camille.get("/flashcards/export?format=apkg").content
+    with zipfile.ZipFile(io.BytesIO(exported)) as archive:
+        collection = archive.read("collection.anki21")
+    assert due_dates(collection) == [at[:10] for at in due]
+
+
+def due_dates(collection: bytes) -> list[str]:
+    """The dates on which cards are due, as Anki counts its days."""
+    database = sqlite3.connect(":memory:")
+    database.deserialize(collection)
+    created, conf = database.execute("SELECT crt, conf FROM col").fetchone()
+    offset = timedelta(minutes=-json.loads(conf)["creationOffset"])
+    created_on = (datetime.fromtimestamp(created, UTC) + offset).date()
+    numbers = database.execute("SELECT due FROM cards ORDER BY due").fetchall()
+    return [str(created_on + timedelta(days=number)) for (number,) in numbers]
 
 
 def test_an_imported_card_is_the_fold_of_its_log(maria: Caller) -> None:
@@ -262,6 +376,26 @@ def test_what_was_studied_elsewhere_since_is_added(maria: Caller) -> None:
     assert cards_of(maria)[0]["stability"] == 44.0
 
 
+def test_settings_may_change_while_a_log_is_added_to(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Note("g", front="a", back="b", deck="D", cards=(studied(days=3),))
+    with time_machine.travel(NOW - 1.5 * DAY, tick=False):
+        then = Caller(maria.id, access_token(maria.id))
+        assert figures(report(then, as_json(note))) == (1, 0, 0, 0)  # but for its last review
+    append = imports.append_entries
+
+    def change_settings_first(**arguments: Any) -> int:
+        maria.patch("/scheduler", {"desiredRetention": 0.8})
+        return append(**arguments)
+
+    monkeypatch.setattr(imports, "append_entries", change_settings_first)
+    again = replace(note, cards=(replace(studied(days=3), stability=30.5),))
+    assert figures(report(maria, as_json(again))) == (0, 1, 0, 0)
+    (card,) = cards_of(maria)
+    assert card["stability"] == 30.5
+
+
 def test_a_learners_own_text_gives_way_only_to_a_newer_file(maria: Caller) -> None:
     note = Note("g", front="a", back="b", deck="D", modified_at=NOW - DAY)
     report(maria, as_json(note))
@@ -283,6 +417,58 @@ def test_a_deleted_note_stays_deleted(maria: Caller) -> None:
     assert figures(body) == (0, 0, 1, 0)
     assert [(e["code"], e["fatal"]) for e in body["errors"]] == [("DELETED", False)]
     assert cards_of(maria) == []
+
+
+def test_deleted_notes_are_brought_back_when_that_is_said(maria: Caller) -> None:
+    data = as_json(Note("g", front="a", back="b", deck="D"))
+    report(maria, data)
+    for _ in range(2):
+        maria.delete(f"/flashcards/{cards_of(maria)[0]['id']}")
+        assert figures(report(maria, data, restoreDeleted="true", dryRun="true")) == (1, 0, 0, 0)
+        assert cards_of(maria) == []
+        assert figures(report(maria, data, restoreDeleted="true")) == (1, 0, 0, 0)
+        assert figures(report(maria, data, restoreDeleted="true")) == (0, 0, 1, 0)
+        assert [card["front"] for card in cards_of(maria)] == ["a"]
+    changed = as_json(Note("g", front="a", back="c", deck="D"))
+    assert figures(report(maria, changed)) == (0, 1, 0, 0)  # without a word, as it lives
+    assert [card["back"] for card in cards_of(maria)] == ["c"]
+
+
+def test_no_deck_is_made_for_notes_that_do_not_come_in(maria: Caller) -> None:
+    data = as_json(Note("g", front="a", back="b", deck="D"))
+    report(maria, data)
+    maria.delete(f"/flashcards/{cards_of(maria)[0]['id']}")
+    maria.delete(f"/decks/{maria.get('/decks').json()['results'][0]['id']}")
+    assert figures(report(maria, data)) == (0, 0, 1, 0)
+    assert maria.get("/decks").json()["results"] == []
+
+
+def test_labels_and_texts_of_real_decks_come_in(maria: Caller) -> None:
+    note = Note(
+        "g", front="a", back="b" * 20_000, deck="::".join(["Medicina"] * 40),
+        tags=tuple(f"Curso::{n:03}::{'x' * 140}" for n in range(60)), notes="n" * 20_000,
+    )  # fmt: skip
+    body = report(maria, apkg(note), "a.apkg")
+    assert (figures(body), body["errors"]) == ((1, 0, 0, 0), [])
+    (card,) = cards_of(maria)
+    assert (len(card["back"]), len(card["tags"])) == (20_000, 60)
+    assert maria.get("/decks").json()["results"][0]["name"] == note.deck
+
+
+def test_a_note_without_a_back_comes_in_from_a_package(maria: Caller) -> None:
+    body = report(maria, apkg(Note("g", front="a", deck="D", cards=(studied(),))), "a.apkg")
+    assert figures(body) == (1, 0, 0, 0)
+    (card,) = cards_of(maria)
+    assert (card["front"], card["back"], card["reps"]) == ("a", "", 3)
+
+
+def test_many_large_notes_come_in(maria: Caller) -> None:
+    """More than DynamoDB takes in one transaction."""
+    notes = [
+        Note(f"g{n}", front=f"a{n}", back="本" * 20_000, notes="ん" * 20_000, deck="D")
+        for n in range(40)
+    ]
+    assert figures(report(maria, apkg(*notes), "a.apkg")) == (40, 0, 0, 0)
 
 
 def test_a_cloze_note_has_a_card_for_each_number(maria: Caller) -> None:

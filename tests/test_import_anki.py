@@ -66,7 +66,7 @@ def test_a_package_of_anki_goes_through_us_unchanged(
 
 
 def assert_folds(caller: Caller) -> None:
-    """Each card is what its log makes of it."""
+    """Each card agrees with its log."""
     for card in Card.all_of(caller.id, limit=100, start=None).items:
         log = [row.to_entry() for row in LogEntry.of_card(caller.id, card.id)]
         state = fold(log, created_at=card.created_at, settings={0: Settings()}, seed=card.id)

@@ -41,7 +41,7 @@ NEVER = (
 
 
 def read(path: Path) -> Any:
-    """A template as cfn-lint reads it, which takes longer to import than all of Parley."""
+    """Reads a template with cfn-lint, which takes longer to import than all of Parley."""
     from cfnlint.decode.decode import decode_str
 
     found, faults = decode_str(path.read_text())
@@ -68,7 +68,7 @@ def test_the_templates_have_nothing_that_cfn_lint_would_warn_of(path: Path) -> N
 
 
 def test_google_writes_what_the_client_may_write_and_never_the_address(template: Any) -> None:
-    """Cognito writes what is mapped with the client's right, which access tokens have as well."""
+    """Cognito writes mapped attributes with the client's right, which access tokens share."""
     google = read(cloudformation.WATCH_TEMPLATE)["Resources"]["Google"]["Properties"]
     mapped = set(google["AttributeMapping"])
     client = template["Resources"]["Client"]["Properties"]
@@ -128,10 +128,35 @@ def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-@pytest.mark.parametrize("name", ["Table", "UserPool", "Key"])
+@pytest.mark.parametrize("name", ["Table", "UserPool", "Key", "MailIdentity"])
 def test_what_cannot_be_made_again_outlives_the_stack(template: Any, name: str) -> None:
+    """All but a stack whose creation failed, which must leave nothing that the next one meets."""
     resource = template["Resources"][name]
-    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_no_protection_blocks_the_rollback_of_a_failed_creation(template: Any) -> None:
+    assert template["Parameters"]["Protected"]["Default"] == "false"
+    table, pool = (template["Resources"][name]["Properties"] for name in ("Table", "UserPool"))
+    assert table["DeletionProtectionEnabled"] == {"Fn::If": ["IsProtected", True, False]}
+    assert pool["DeletionProtection"] == {"Fn::If": ["IsProtected", "ACTIVE", "INACTIVE"]}
+
+
+def test_a_stack_can_do_without_the_mail_identity_of_another(template: Any) -> None:
+    """SES has one identity for a domain: a second stack that makes it is refused."""
+    assert template["Resources"]["MailIdentity"]["Condition"] == "OwnsIdentity"
+    rest = {name: part for name, part in template.items() if name != "Parameters"}
+    rest["Resources"] = {n: r for n, r in template["Resources"].items() if n != "MailIdentity"}
+    assert "MailIdentity" not in re.findall(r"\w+", json.dumps(rest))
+
+
+def test_in_ses_sandbox_the_role_may_mail_every_identity_as_its_own_sender(template: Any) -> None:
+    policies = template["Resources"]["Role"]["Properties"]["Policies"]
+    statements = [s for p in policies for s in p["PolicyDocument"]["Statement"]]
+    [mail] = [s for s in statements if s["Action"] == "ses:SendEmail"]
+    assert mail["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
+    assert any(resource["Fn::Sub"].endswith(":identity/*") for resource in mail["Resource"])
 
 
 def test_the_outputs_fill_the_stack_that_the_service_reads(template: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a log line looks like: JSON where a machine reads it, words where a developer does."""
+"""Log lines: JSON for machines, words for developers."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Mails: one template, three parts; and what happens when SES does not take one."""
+"""Mails: one template makes three parts, and a refusal of SES is a problem."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("moto_stack")
 
 
 def sent(stub: Stubber) -> dict[str, Any]:
-    """Lets one mail be sent and shows, afterwards, what SES was asked."""
+    """Runs the block, in which one mail is sent. Then holds the request to SES."""
     asked: dict[str, Any] = {}
     client = aws.client("sesv2")
 

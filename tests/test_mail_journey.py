@@ -29,7 +29,7 @@ LOCAL = ("Asia/Kathmandu", "America/New_York")
 
 @pytest.fixture
 def ines() -> Person:
-    """A learner in Kathmandu, where clocks stand 5:45 hours before UTC."""
+    """A learner in Kathmandu, 5:45 hours ahead of UTC."""
     person = sign_up("ines")
     sent = api.patch("/profile", {"timezone": LOCAL[0], "firstName": "Inês"}, token=person.token)
     assert sent.status_code == 200, sent.content
@@ -50,7 +50,7 @@ def makes(person: Person, path: str, body: Any) -> Any:
 
 
 def sweep_at(instant: datetime) -> dict[str, Any]:
-    """What the clock starts each minute, at an instant to come."""
+    """Runs the sweep of each minute at a later instant."""
     with travel(instant, tick=True):
         return tasks.send_due(None, None)
 

@@ -24,7 +24,7 @@ if pathlib.Path("broken").exists():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """What `make setup` reads, after uv has been fetched."""
+    """A project with the files that `make setup` reads, after uv was fetched."""
     for name in ("Makefile", "pyproject.toml", "uv.lock", "config/ops/steps.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(BASE_DIR / name, tmp_path / name)

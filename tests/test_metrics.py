@@ -20,7 +20,7 @@ from tests.test_round_trips import body
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """What was logged, as it would be printed."""
+    """The log lines, as they would be printed."""
     found = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
     return [line for line in found if line["logger"].startswith("parley.")]
 

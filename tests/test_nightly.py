@@ -1,4 +1,4 @@
-"""What runs at night: accounts that nobody verified go, schedulers are fitted by turns."""
+"""The nightly rounds: unverified accounts are deleted, and schedulers are fitted in turn."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -112,9 +112,22 @@ def test_a_round_goes_on_elsewhere_when_its_time_is_up(
         )
         [event] = sent
         assert event["command"] == "accounts.tasks.delete_unverified_accounts"
+        assert event["generation"] == 1
         assert (
             all_accounts.for_each_account(visit, task=event["command"], start=event["start"]) == 1
         )
     finally:
         events.unregister("before-call.lambda.Invoke", invoked)
     assert sorted(seen) == sorted([maria.id, joao.id])
+
+
+def test_a_round_that_does_not_end_is_ended(
+    maria: Caller, joao: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """AWS's own end of such chains, after sixteen runs, is turned off."""
+    monkeypatch.setattr(all_accounts, "PAGE", 1)
+    monkeypatch.setattr(all_accounts, "WITHIN_S", 0)
+    monkeypatch.setattr(aws, "invoke_async", lambda *_, **__: pytest.fail("one more run began"))
+    visited = all_accounts.for_each_account(len, task="here", generation=aws.LONGEST_CHAIN)
+    assert visited == 1
+    assert "does not end" in caplog.text

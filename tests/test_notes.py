@@ -133,7 +133,7 @@ def test_one_card_of_several_is_not_changed_alone(maria: Caller, verb: str) -> N
     ("fields", "field", "code"),
     [
         ({"front": "no cloze"}, "front", "no_cloze"),
-        ({"front": "{{c1::a {{c2::b}}}}"}, "front", "nested_cloze"),
+        ({"front": "{{c1::" * 11 + "a" + "}}" * 11}, "front", "nested_cloze"),
         ({"type": "reversed", "back": " "}, "back", "blank"),
         ({"type": "reversed", "back": "\u200b"}, "back", "blank"),
         ({"type": "basic"}, "back", "blank"),

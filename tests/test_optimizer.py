@@ -29,7 +29,7 @@ def reviewed(n: int, day: int, rating: Rating = Rating.GOOD) -> Review:
 
 
 def studied_by(weights: tuple[float, ...], cards: int = 150) -> list[list[Review]]:
-    """The logs of cards studied by someone whose memory has these weights."""
+    """The logs of cards that a learner with these memory weights studied."""
     chance, logs = random.Random(7), []  # noqa: S311
     for card in range(cards):
         day = card % 40

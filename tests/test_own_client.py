@@ -1,4 +1,4 @@
-"""Which client calls AWS: our own where it knows the way, else botocore's; and how they load."""
+"""The choice between our own client and botocore's, and the way they load."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from tests.test_flashcards import card_of, deck_of
 
 @pytest.fixture
 def deployed(moto_stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
-    """What a function on Lambda finds."""
+    """The environment of a function on Lambda."""
     for name in [name for name in os.environ if aws.ASKS_FOR_BOTOCORE.fullmatch(name)]:
         monkeypatch.delenv(name)
     monkeypatch.delenv(aws.CLIENT_SETTING)

@@ -1,4 +1,4 @@
-"""No route gives away what another learner has: found by reading our own OpenAPI document."""
+"""No route of our own OpenAPI document shows another learner's items."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The package that Lambda runs: complete, small, free of what is none of its business."""
+"""The package that Lambda runs: complete, small, and without stray files."""
 
 import json
 import marshal
@@ -35,7 +35,7 @@ print(json.dumps([answer["statusCode"], answer["body"], sorted(sys.modules), str
 
 
 def ask(folder: Path, path: str, accept: str = "*/*") -> tuple[int, str, list[str], list[str]]:
-    """The answer of the unpacked package alone, the modules it loaded, and those of elsewhere."""
+    """The unpacked package's answer, and the modules that it loaded from itself and elsewhere."""
     request = json.dumps(event("GET", path, headers={"Accept": accept}))
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", ASK, folder, request],

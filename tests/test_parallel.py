@@ -26,7 +26,7 @@ def ana(dynamodb_local: Stack) -> Caller:
 
 
 def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """What each of `count` devices is answered, 16 of them at a time."""
+    """The answers to `count` devices, 16 of them at a time."""
     with ThreadPoolExecutor(16) as devices:
         return list(devices.map(act, range(count)))
 

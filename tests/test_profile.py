@@ -163,7 +163,7 @@ def test_a_streak_ends_with_a_day_without_study_on_the_learners_calendar(
 
 
 def test_a_streak_follows_the_learner_to_another_zone_at_once(bruno: Person) -> None:
-    """Two in the night at home is seven in the evening before where they have gone to."""
+    """Two at night at home is seven the evening before at the new place."""
     api.patch("/scheduler", {"dayStartsAtHour": 0}, token=bruno.token)
     at = datetime.fromisoformat("2026-03-12T02:00:00-03:00")
     streaks = []

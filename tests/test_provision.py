@@ -7,11 +7,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from django.core.management import CommandError, call_command
 
 from config.ops import cloudformation as ops_cloudformation
-from config.ops import local_aws
+from config.ops import local_aws, release
 from config.ops.cloudformation import (
     TTL_ATTRIBUTE,
     ProvisioningError,
@@ -66,7 +67,7 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def apply(client: Any, stage: str, **parameters: str) -> tuple[dict[str, str], list[str]]:
-    """The outputs, and what was told meanwhile."""
+    """The outputs, and the lines of progress."""
     told: list[str] = []
     outputs = ops_cloudformation.apply(
         client, stage=stage, parameters=parameters, progress=told.append, interval_s=0.05
@@ -118,6 +119,31 @@ def test_a_failed_creation_can_be_tried_again(cloudformation: Any, template: Pat
     outputs, told = apply(cloudformation, "retried")
     assert outputs == {"LogsName": "/parley/retried/green"}
     assert "parley-retried: removing what a failed creation left" in told
+
+
+def test_two_stages_share_a_mail_domain_and_either_goes_without_the_other(
+    embedded_aws: Stack, cloudformation: Any
+) -> None:
+    """The embedded SES would take a second identity of a domain: each stack says what it owns."""
+    session = boto3.Session(
+        local_aws.CREDENTIALS, local_aws.CREDENTIALS, region_name=ops_cloudformation.LOCAL_REGION
+    )
+    place = release.Environment(session, embedded_aws.endpoint_url)
+    mail = {"MailFrom": "parley@shared.example"}
+    owners = []
+    for stage in ("first", "second"):
+        owns = release.mail_identity(stage, place, mail)
+        owners.append(owns["OwnsMailIdentity"])
+        ops_cloudformation.apply(
+            cloudformation, stage=stage, parameters=mail | owns, interval_s=0.05
+        )
+        assert release.mail_identity(stage, place, mail) in ({}, owns)  # a repeated release
+    assert owners == ["true", "false"]
+    for stage in ("second", "first"):
+        cloudformation.delete_stack(StackName=f"parley-{stage}")
+        assert ops_cloudformation.usable(cloudformation, f"parley-{stage}", interval_s=0.05) is None
+        assert place.client("sesv2").get_email_identity(EmailIdentity="shared.example")
+    assert release.mail_identity("first", place, mail) == {"OwnsMailIdentity": "false"}
 
 
 def test_a_failed_update_is_told_and_the_stack_goes_on(cloudformation: Any, template: Path) -> None:

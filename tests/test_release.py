@@ -69,7 +69,7 @@ def test_a_broken_version_gives_way_to_the_one_before(
     told: list[str] = []
 
     def tell(line: str) -> None:
-        """The version before has to answer: it gets the time that it needs."""
+        """Gives the version before the time that it needs to answer."""
         told.append(line)
         if line.startswith("Going back"):
             monkeypatch.setattr(release, "CHECK_WITHIN_S", PATIENCE_S)

@@ -1,4 +1,4 @@
-"""What a reminder's mail looks like: the text part, and the page of the HTML part."""
+"""A reminder's mail: its text part, and the page of its HTML part."""
 
 import re
 
@@ -17,7 +17,7 @@ def sent(maria: Caller, mailbox: Mailbox) -> tuple[str, str]:
         title="محادثة <b>& mais</b> 🎉",
         description=f"Um\n\n- dois {LONG}",
         startsAt="2030-06-04T02:00:00Z",
-        endsAt="2030-06-04T03:00:00Z",
+        endsAt="2030-06-04T07:00:00Z",
     )
     reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[0])
     reminder_of(maria, at="2030-06-04T01:00:00Z", note="Sobre a viagem")

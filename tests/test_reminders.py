@@ -13,7 +13,7 @@ STUDY = {"kind": "study", "weekdays": [0, 1, 2, 3, 4], "localTime": "07:30"}
 
 
 def signed_in_now(caller: Caller) -> Caller:
-    """The same learner with a token of the present, which a test may have moved."""
+    """The same learner with a token of the present time, which a test may have moved."""
     return Caller(caller.id, access_token(caller.id))
 
 
@@ -134,6 +134,24 @@ def test_an_event_has_five_reminders_at_most(maria: Caller) -> None:
         maria.makes("/reminders", body)
     answer = maria.post("/reminders", body)
     assert (answer.status_code, answer.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+
+
+def test_only_reminders_that_are_not_over_count_against_the_cap(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 2)
+    over = [reminder_of(maria) for _ in range(2)]
+    refused = maria.post("/reminders", STUDY)
+    assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+    for one_off in over:
+        maria.post(f"/reminders/{one_off['id']}/dismiss")
+    live = [reminder_of(maria, **STUDY) for _ in range(2)]
+    assert maria.post("/reminders", STUDY).status_code == 409
+    again = maria.patch(f"/reminders/{over[0]['id']}", {"at": "2030-06-04T17:00:00Z"})
+    assert (again.status_code, again.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+    maria.delete(f"/reminders/{live[0]['id']}")
+    again = maria.patch(f"/reminders/{over[0]['id']}", {"at": "2030-06-04T17:00:00Z"})
+    assert again.status_code == 200
 
 
 def test_the_reminders_of_one_event_are_listed_alone(maria: Caller, joao: Caller) -> None:

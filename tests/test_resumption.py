@@ -1,5 +1,5 @@
-"""Requests of several writes that break off midway, or whose answer gets lost: sent again, each
-comes to what it would have come to at once."""
+"""Requests of several writes that break off, or lose their answer: sent again, each comes to the
+same end as without the fault."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ LOST = ReadTimeoutError(endpoint_url="")
 
 
 def listed(maria: Caller, path: str) -> list[Any]:
-    """What a list has on all its pages."""
+    """The items of a list on all its pages."""
     found, page = [], f"{path}{'&' if '?' in path else '?'}limit=100"
     while page:
         body = maria.get(page).json()
@@ -101,7 +101,7 @@ def session(maria: Caller) -> Request:
 
 
 def state(maria: Caller) -> dict[str, Any]:
-    """What a learner has, by what stays alike from one run to the next."""
+    """A learner's items, with the parts alone that are alike in every run."""
     cards = listed(maria, "/flashcards")
     practice = [maria.get(f"/sessions/{each['id']}").json() for each in listed(maria, "/sessions")]
     statistics = maria.get("/statistics").json()
@@ -124,7 +124,7 @@ def test_what_broke_off_is_done_once_when_sent_again(
     journey: Callable[[Caller], Request],
     fault: Exception | str,
 ) -> None:
-    """Whichever of its writes fails, before or after it was made."""
+    """This holds whichever of its writes fails, before or after DynamoDB made it."""
     assert journey(joao)().status_code < 300
     wanted = state(joao)
     request, allowed = journey(maria), 0

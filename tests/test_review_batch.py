@@ -1,4 +1,4 @@
-"""POST /reviews: what was studied offline."""
+"""POST /reviews: reviews that were made offline."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,11 +22,11 @@ def entry(card_id: str, days: float = 0, **more: Any) -> dict[str, Any]:
 
 
 def put_card(learner_id: str) -> str:
-    """A card put into the table as it is, which is quick."""
+    """Puts a card straight into the table, which is quick."""
     card_id = str(ULID())
     card = Card(
         *Card.key(learner_id, card_id), id=card_id, note_id=card_id, deck_id="deck", front="casa",
-        back="house", made_from="", due_at=START, created_at=START, updated_at=START,
+        back="house", request_digest="", due_at=START, created_at=START, updated_at=START,
     )  # fmt: skip
     card.set_index_keys()
     card.note.create()

@@ -32,7 +32,7 @@ def without_fuzz(caller: Caller) -> None:
 
 
 def state_of(caller: Caller, card_id: str) -> dict[str, Any]:
-    """What study changes of a card."""
+    """The fields of a card that study changes."""
     card = caller.get(f"/flashcards/{card_id}").json()
     names = ("state", "step", "stability", "difficulty", "dueAt", "lastReviewAt", "reps", "lapses")
     return {name: card[name] for name in names}

@@ -1,4 +1,4 @@
-"""The function's role: what the code calls, no more and no less, and on this stage's own things."""
+"""The function's role: exactly the calls of the code, and on this stage's resources alone."""
 
 import ast
 from collections.abc import Iterator

@@ -54,7 +54,7 @@ def _fill(caller: Caller, deck_id: str, numbers: range) -> None:
                 deck_id=deck_id,
                 front=f"palavra {n}",
                 back="a word of usual length",
-                made_from="",
+                request_digest="",
                 due_at=NOW - timedelta(days=1 + n % 30),
                 created_at=NOW,
                 updated_at=NOW,

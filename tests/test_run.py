@@ -1,4 +1,4 @@
-"""`manage.py runserver` as a stranger meets it: what it says, what it keeps, what it leaves."""
+"""`manage.py runserver` as a stranger meets it: its output, its state, and its end."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""What the sweep costs: docs/scaling.md says what its script prints, from what is measured here."""
+"""The cost of a sweep: docs/scaling.md has its script's output, from figures measured here."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""/scenarios: what everyone reads, what staff write."""
+"""/scenarios: everyone reads them, and staff write them."""
 
 import json
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from django.test import Client
 
 from config.clock import now
 from config.stack import Stack
+from learning.practice import dialogue
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
 from tests.memory_table import MemoryTable
@@ -25,7 +26,7 @@ def of_pack(name: str) -> dict[str, Any]:
 
 
 def anyone(path: str) -> Any:
-    """What a visitor without an account gets."""
+    """A visitor without an account."""
     return Client().get(path)
 
 
@@ -98,6 +99,26 @@ def test_a_published_scenario_stays_as_it_is_until_the_next_publication(
     assert ids(anyone("/scenarios?level=A1")) == []
 
 
+def test_a_change_of_a_draft_checks_its_script_once(
+    stefan: Caller, coffee: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+    parse = dialogue.parse
+    monkeypatch.setattr(dialogue, "parse", lambda raw: checked.append(raw) or parse(raw))
+    path = f"/scenarios/{COFFEE}"
+    changed = stefan.patch(path, {"title": "Coffee to go"}).json()
+    assert [script["title"] for script in checked] == ["Coffee to go"]
+    assert changed == stefan.get(path).json()
+    checked.clear()
+    published = stefan.post(f"{path}/publish").json()
+    assert len(checked) == 1
+    assert published == stefan.get(path).json()
+    checked.clear()
+    archived = stefan.post(f"{path}/archive").json()
+    assert archived == stefan.get(path).json()
+    assert checked == []
+
+
 def test_publishing_an_unchanged_draft_makes_no_revision(stefan: Caller, published: Any) -> None:
     again = stefan.post(f"/scenarios/{COFFEE}/publish").json()
     assert again == published
@@ -133,7 +154,7 @@ def restore(moto_stack: Stack, memory_table: MemoryTable, pack: list[Any]) -> Ca
 
 @pytest.fixture
 def catalogue(table: None, restore: Callable[[], None], pack: list[Any]) -> list[str]:
-    """The ids of the pack, which is loaded, in its order."""
+    """Loads the pack. Returns its ids in order."""
     restore()
     return [each["id"] for each in pack]
 

@@ -1,4 +1,4 @@
-"""The log of a card folds to one state; fuzz, easy days, leeches and what is refused."""
+"""The log of a card folds to one state. Fuzz, easy days, leeches and refusals."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What we seal opens for its purpose, in time, and unchanged; and for older keys."""
+"""A sealed text opens for its purpose alone, in time, unchanged, and with older keys."""
 
 import base64
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,7 @@
 """GET /flashcards?q=, and the grammar of searches."""
 
+import re
+import unicodedata
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -9,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.clock import now
+from learning.models.cards import front_key, front_start
 from learning.search_syntax import MAX_TERMS, Search, SearchError, Term, parse
+from learning.search_text import TextPattern
 from learning.services import search as service
 from tests.callers import Caller
+from tests.growth import assert_linear
 from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of, fronts
 from tests.test_notes import note_of
@@ -55,7 +60,9 @@ def test_quoted_words_are_no_terms() -> None:
         ("prop:colour=3", 5),
         ("prop:lapses>many", 12),
         ("prop:lapses>-1", 12),
-        ("-casa", 0),
+        ("-", 0),
+        ("casa\\", 4),
+        ("tag:*a*b*c*d*e*", 4),
         (" ".join(["tag:a"] * (MAX_TERMS + 1)), 6 * MAX_TERMS),
     ],
 )
@@ -73,6 +80,46 @@ def test_any_text_is_read_or_refused_at_a_place_in_it(text: str) -> None:
     except SearchError as error:
         position = error.position
     assert 0 <= position <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "finds", "passes_over"),
+    [
+        ("cafe", ["cafe", "café", "CAFÉ", "cafe\u0301"], ["caff\u00e8", "cafés"]),
+        ("café", ["café", "CAFE\u0301"], ["cafe", "cafè"]),
+        ("ma", ["ma", "má", "mả"], ["mab"]),
+        ("má", ["má"], ["ma", "mà", "mả", "mạ"]),  # five words of Vietnamese
+        ("d", ["d"], ["đ"]),
+        ("か", ["か"], ["が"]),
+        ("strasse", ["Straße"], []),
+        ("a*e", ["ae", "abe", "árvore"], ["aeb"]),
+        ("a_e", ["abe", "aée"], ["ae", "abbe"]),
+        (r"a\*e", ["a*e"], ["abe"]),
+        (r"a\_e", ["a_e"], ["abe"]),
+        (r"a\"e", ['a"e'], ["ae"]),
+        ("*aa", ["aaa", "baa"], ["aab"]),
+        ("a.c", ["a.c"], ["abc"]),
+    ],
+)
+def test_a_text_is_found_as_it_is_typed(
+    typed: str, finds: list[str], passes_over: list[str]
+) -> None:
+    pattern = TextPattern.of(typed)
+    assert [text for text in finds if not pattern.matches(text)] == []
+    assert [text for text in passes_over if pattern.matches(text)] == []
+
+
+def test_a_pattern_is_sought_in_a_time_that_grows_as_the_text_does() -> None:
+    pattern = TextPattern.of("*a*a*a*a*b")
+    assert_linear(pattern.matches, lambda n: "a" * n, 2_000)
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_a_text_typed_as_it_is_is_found(text: str, more: str) -> None:
+    typed = re.sub(r"([\\*_])", r"\\\1", text)
+    assert TextPattern.of(typed).matches(text)
+    if not unicodedata.combining((more or "x")[0]):
+        assert front_key(text + more).startswith(front_start(TextPattern.of(typed).start)[:60])
 
 
 # --- Over HTTP ---------------------------------------------------------------------------------
@@ -130,6 +177,61 @@ def test_a_search_finds_what_it_says(maria: Caller, cards: dict[str, str]) -> No
         assert search(maria, text) == found.split(), text
 
 
+@pytest.fixture
+def words(maria: Caller) -> None:
+    """Cards in decks of similar names, below one another, with tags of several forms."""
+    decks = {
+        name: deck_of(maria, name=name) for name in ("français", "Français", "Line", "Line::Verbs")
+    }
+    for front, deck, tags in (
+        ("café", "français", ["Comida"]),
+        ("cafe", "Français", ["comida::doce"]),
+        ("casa", "Line", ["lugar"]),
+        ("caça", "Line::Verbs", ["lugar::fora", "le\u0301xico"]),
+        ('di "oi"', "Line", []),
+    ):
+        card_of(maria, decks[deck], front, tags=tags)
+
+
+WORDS = [
+    ("cafe", "cafe café"),
+    ("café", "café"),
+    ("cafe\u0301", "café"),
+    ("caca", "caça"),
+    ('"" casa', "casa"),
+    ("-ca", 'di "oi"'),
+    ("c_sa", "casa"),
+    ("*sa", "casa"),
+    (r'"di \"oi"', 'di "oi"'),
+    ("deck:Français", "cafe"),
+    ("deck:français", "café"),
+    ("deck:FRANCAIS", "cafe café"),
+    ("deck:fran*", "cafe café"),
+    ("deck:Line", 'casa caça di "oi"'),
+    ("deck:line::verbs", "caça"),
+    ("deck:Line::*", "caça"),
+    ("-deck:Line", "cafe café"),
+    ("tag:comida", "cafe café"),
+    ("tag:COMIDA::*", "cafe"),
+    ("tag:léxico", "caça"),
+    ("tag:lexico", "caça"),
+    ("tag:lugar -tag:lugar::*", "casa"),
+    ("tag:none", 'di "oi"'),
+    ("-tag:none deck:Line", "casa caça"),
+]
+
+
+def test_a_search_is_what_users_of_anki_expect(maria: Caller, words: None) -> None:
+    for text, found in WORDS:
+        assert " ".join(search(maria, text)) == found, text
+
+
+def test_what_was_typed_without_accents_comes_first(maria: Caller, words: None) -> None:
+    assert fronts(maria, "q=cafe") == ["cafe", "café"]
+    assert fronts(maria, "front=cafe") == ["cafe", "café"]
+    assert fronts(maria, f"front={quote('café')}") == ["café"]
+
+
 def test_a_buried_card_is_not_due_and_can_be_sought(maria: Caller, cards: dict[str, str]) -> None:
     maria.post(f"/flashcards/{cards['mesa']}/bury")
     assert search(maria, "is:due") == ["mala"]
@@ -146,7 +248,7 @@ def test_pages_of_a_search_are_bounded_and_lead_on(
 ) -> None:
     monkeypatch.setattr(service, "READ", 2)  # looks at two cards for each page
     maria.delete(f"/flashcards/{cards['casa']}")
-    assert search(maria, "-tag:none") == ["cama", "mala", "mapa", "mesa"]
+    assert search(maria, "-tag:nothing") == ["cama", "mala", "mapa", "mesa"]
     assert search(maria, "is:leech") == ["mala"]
     assert sorted(fronts(maria, "limit=1&q=tag:A1")) == ["cama", "mala"]
     assert sorted(fronts(maria, "limit=1&q=ma")) == ["mala", "mapa"]

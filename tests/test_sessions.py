@@ -1,4 +1,4 @@
-"""/sessions: a whole practice session, and what may go wrong in one."""
+"""/sessions: a whole practice session, and its faults."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def of_pack(name: str) -> dict[str, Any]:
 
 
 def model_answers(name: str, role: str) -> list[str]:
-    """What a learner says who does everything right."""
+    """The answers of a learner who does everything right."""
     return dialogue.rehearsal(dialogue.parse(of_pack(name)), role)
 
 

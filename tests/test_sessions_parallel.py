@@ -1,4 +1,4 @@
-"""Sessions on DynamoDB's own engine: what comes at the same time, and what it costs."""
+"""Sessions on DynamoDB's own engine: simultaneous requests, and costs."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +99,7 @@ def test_sessions_begun_at_once_are_all_counted(ana: Caller) -> None:
 
 
 def test_what_each_request_of_a_session_costs(session: str, ana: Caller) -> None:
-    """The script is in the process already, as it is for all but the first of its requests."""
+    """The process has the script already, as after its first request."""
     deck_id, said = deck_of(ana), {"text": "Can I have a coffee, please?"}
     phrase = {"deckId": deck_id, "turn": 1, "front": "a coffee", "back": "um café"}
     calls = {}

@@ -1,4 +1,4 @@
-"""What the first request makes Python load: on Lambda a cold start waits for all of it."""
+"""The modules that the first request loads. On Lambda a cold start waits for all of them."""
 
 import subprocess
 import sys

@@ -16,7 +16,7 @@ SECONDS = r"\d+\.\d s"
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """A command as a step whose stderr is no terminal."""
+    """Runs a command as a step. Its stderr is no terminal."""
     return subprocess.run(
         [sys.executable, "-m", "config.ops.steps", *command],
         cwd=BASE_DIR,
@@ -27,7 +27,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def on_terminal(*command: str, **environment: str) -> str:
-    """What a terminal gets to show of a step."""
+    """The bytes that a terminal gets from a step."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "config.ops.steps", *command],

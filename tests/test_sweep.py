@@ -1,4 +1,4 @@
-"""The sweep: what is due is mailed once, held, skipped, tried again or given up."""
+"""The sweep: a due reminder is mailed once, held, skipped, tried again or given up."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -144,6 +144,22 @@ def test_quiet_hours_hold_mails_and_merge_them_into_one(maria: Caller, mailbox: 
     assert state_of(maria, first) == ("sent", "")
 
 
+@pytest.mark.parametrize(
+    ("ends", "outcome"),
+    [("2030-06-04T03:00:00Z", ("skipped", "quiet_hours")), ("2030-06-04T06:30:00Z", ("sent", ""))],
+)
+def test_an_event_that_is_over_when_quiet_hours_end_is_not_announced(
+    maria: Caller, mailbox: Mailbox, ends: str, outcome: tuple[str, str]
+) -> None:
+    prefer(maria, quiet_from="22:00", quiet_until="07:00")
+    event = event_of(maria, startsAt="2030-06-04T01:00:00Z", endsAt=ends)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    for instant in ("2030-06-04T00:50:00", "2030-06-04T06:00:00"):
+        sweep_at(f"{instant}+00:00")
+    assert len(mailbox.letters) == (outcome[0] == "sent")
+    assert state_of(maria, reminder) == outcome
+
+
 def study_reminder(maria: Caller) -> dict[str, Any]:
     return reminder_of(maria, kind="study", weekdays=list(range(7)), localTime="08:00")
 
@@ -201,7 +217,7 @@ def test_a_mail_that_ses_refuses_is_tried_again_and_given_up_in_the_end(
     maria: Caller, mailbox: Mailbox
 ) -> None:
     reminder = reminder_of(maria)
-    mailbox.refuse = "MessageRejected"
+    mailbox.refuse = "SendingPausedException"
     at = datetime.fromisoformat(AT)
     for minute in range(0, 3 * 60, 2):
         sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])
@@ -216,13 +232,38 @@ def test_a_mail_that_ses_refuses_once_arrives_a_little_later(
     maria: Caller, mailbox: Mailbox
 ) -> None:
     reminder = reminder_of(maria)
-    mailbox.refuse = "MessageRejected"
+    mailbox.refuse = "SendingPausedException"
     sweep_at(AT)
     assert state_of(maria, reminder)[0] == "retrying"
     mailbox.refuse = ""
     sweep_at(later(AT, MINUTE))
     assert state_of(maria, reminder) == ("sent", "")
     assert len(mailbox.letters) == 1
+
+
+def test_a_mail_that_ses_rejects_for_good_is_given_up_at_once(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    reminder = reminder_of(maria)
+    mailbox.refuse = "MessageRejected"
+    sweep_at(AT)
+    assert state_of(maria, reminder) == ("dead", "SERVICE_UNAVAILABLE")
+    mailbox.refuse = ""
+    sweep_at(later(AT, MINUTE))
+    assert mailbox.letters == []
+
+
+def test_what_fails_until_its_event_has_begun_is_shown_to_staff(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    event = event_of(maria, startsAt="2030-06-03T17:10:00Z", endsAt=None)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    mailbox.refuse = "SendingPausedException"
+    for minute in range(0, 3 * 60, 2):
+        sweep_at(NOW + minute * MINUTE, shards=[shard_of(maria.id)])
+    assert state_of(maria, reminder) == ("dead", "SERVICE_UNAVAILABLE")
+    stefan = make_learner("stefan", groups=("staff",))
+    assert len(stefan.get("/deliveries").json()["results"]) == 1
 
 
 def test_throttling_is_no_attempt(
@@ -314,7 +355,7 @@ def test_a_reminder_that_cannot_be_dealt_with_dies_and_keeps_no_other_waiting(
 
 def test_staff_see_what_was_given_up_and_have_it_sent(maria: Caller, mailbox: Mailbox) -> None:
     reminder_of(maria)
-    mailbox.refuse = "MessageRejected"
+    mailbox.refuse = "SendingPausedException"
     at = datetime.fromisoformat(AT)
     for minute in range(0, 3 * 60, 2):
         sweep_at(at + minute * MINUTE, shards=[shard_of(maria.id)])

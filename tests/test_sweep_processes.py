@@ -1,4 +1,4 @@
-"""Sweepers of real processes over one due set, some of them killed: what was owed arrives once."""
+"""Sweepers in real processes over one due set. Some are killed, and every mail arrives once."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

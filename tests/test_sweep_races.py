@@ -62,7 +62,7 @@ def once_at(moment: str, act: Callable[[], Any]) -> Iterator[None]:
 
 
 def event_reminder(maria: Caller) -> tuple[str, str]:
-    """A reminder that is due at AT, and its event, which takes place on two days."""
+    """A reminder that is due at AT, and its event on two days."""
     begins, ends = "2030-06-03T17:10:00Z", "2030-06-03T18:10:00Z"
     event = event_of(maria, startsAt=begins, endsAt=ends, rrule="FREQ=DAILY;COUNT=2")
     reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from django.test import Client
 
-from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, verify
+from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, google_id_of, verify
 from accounts.verification import key_set
 from config.problems import ServiceUnavailable
 from config.stack import Stack
@@ -309,7 +309,7 @@ def test_only_rsa_keys_with_a_name_are_taken(keys_answer: dict[str, Any]) -> Non
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[None]:
-    """The service trusts the pool of these tests, whose keys it knows; AWS is not there."""
+    """The service trusts the keys of these tests' pool, without AWS."""
     nothing = {field.name: "none" for field in fields(Stack)}
     region, pool_id = "eu-central-1", ISSUER.rpartition("/")[2]
     ours = {"region": region, "user_pool_id": pool_id, "client_id": CLIENT}
@@ -326,7 +326,7 @@ def ask(token: str) -> Any:
 
 
 def test_over_http_a_good_token_leads_on_to_the_table(pool: None) -> None:
-    """Which is not there: so an attack that got through would not be answered 401 below."""
+    """The table is missing, so an attack that got through would not be answered 401 below."""
     assert ask(GOOD).status_code == 503
 
 
@@ -367,3 +367,21 @@ def test_over_http_every_bad_header_has_the_same_answer(header: str) -> None:
     assert answer["WWW-Authenticate"] == 'Bearer realm="parley"'
     assert body["code"] == "NOT_AUTHENTICATED"
     assert body["detail"] == body["title"] == InvalidToken.title
+
+
+@pytest.mark.parametrize(
+    ("claims", "google_id"),
+    [
+        ({"identities": [{"providerName": "Google", "userId": "117"}]}, "117"),
+        ({"cognito:username": "google_117"}, "117"),
+        ({"cognito:username": "Google_117"}, "117"),
+        ({"cognito:username": "2c5f9a3e-8a51-4d0b-9a52-3d1c0a9e8f11"}, None),
+        ({"cognito:username": "google_"}, None),
+        ({"identities": [{"providerName": "Facebook", "userId": "9"}]}, None),
+    ],
+)
+def test_google_is_known_without_the_claim_that_few_clients_get(
+    claims: dict[str, Any], google_id: str | None
+) -> None:
+    """Cognito may leave `identities` out where the app client lists its ReadAttributes."""
+    assert google_id_of(claims) == google_id

@@ -4,6 +4,7 @@ Anki (AGPL) lives in an environment of its own, `.uv/anki`, and runs as another 
 """
 
 import json
+import random
 import subprocess
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from learning.cloze import cloze_faces
 from learning.transfer import Note, RowError, read
 from learning.transfer.anki.writer import write_apkg
 from learning.transfer.markup import text_of_html
 from learning.transfer.model import CardState
+from tests.test_cloze import NESTED
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
@@ -28,7 +31,7 @@ STATES = ("new", "learning", "review", "relearning")
 
 @dataclass(frozen=True)
 class Made:
-    """Packages that Anki made in a time zone, and what it says is in them."""
+    """Packages that Anki made in a time zone, and Anki's list of their content."""
 
     folder: Path
     zone: str
@@ -40,7 +43,7 @@ class Made:
             return [row for row in read(file) if isinstance(row, Note)]
 
 
-def anki(zone: str, command: str, folder: Path, *packages: Path) -> dict[str, Any]:
+def anki(zone: str, command: str, folder: Path, *packages: Path | str) -> dict[str, Any]:
     if not PYTHON.exists():
         pytest.fail("Anki is not installed: run `make test` once, it fetches it")
     answer = subprocess.run(
@@ -165,3 +168,27 @@ def test_a_second_import_into_anki_adds_nothing_and_updates_what_is_newer(
     ]
     assert len(answer["notes"]) == size
     assert "changed" in [note["fields"].get("Back") for note in answer["notes"]]
+
+
+def cloze_text(chance: random.Random, depth: int = 0) -> str:
+    """Text of words and clozes, some inside others, some with hints or several numbers."""
+    parts = []
+    for _ in range(chance.randint(1, 3)):
+        if depth < 4 and chance.random() < 0.6:
+            numbers = ",".join(str(chance.randint(1, 5)) for _ in range(chance.randint(1, 2)))
+            hint = chance.choice(("", "", "::hint"))
+            parts.append(f"{{{{c{numbers}::{cloze_text(chance, depth + 1)}{hint}}}}}")
+        else:
+            parts.append(chance.choice(("mar", "a: b", "x}y", "e{", "sol ")))
+    return " ".join(parts)
+
+
+def test_clozes_make_the_cards_that_anki_makes(tmp_path: Path) -> None:
+    chance = random.Random(2156)  # noqa: S311 - the same texts each time
+    texts = {text for _ in range(150) if "{{c" in (text := cloze_text(chance))} | set(NESTED)
+    found = anki("UTC", "cloze", tmp_path, *sorted(texts))
+    for text in sorted(texts):
+        ours = [
+            [face.ordinal, face.front.replace("…", "..."), face.back] for face in cloze_faces(text)
+        ]
+        assert ours == found[text], text

@@ -9,9 +9,10 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import zstandard
@@ -248,6 +249,34 @@ def test_a_review_is_due_on_the_learners_own_day() -> None:
     card = CardState(0, state="review", due_at=due_at, interval_days=3)
     data = packed([replace(CASA, cards=(card,))], minutes_west=-780, day_starts_at_hour=4)
     assert note(data).cards[0].due_at == datetime(2026, 3, 9, 15, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "created", "due_on"),
+    [
+        ("Europe/Paris", "2026-07-01T04:00", "2026-12-10"),  # made in summer, due in winter
+        ("Europe/Paris", "2026-01-15T04:00", "2026-07-10"),
+        ("America/New_York", "2026-07-01T04:00", "2026-12-10"),
+        ("Australia/Sydney", "2026-12-20T04:00", "2027-07-01"),
+        ("Asia/Tokyo", "2026-07-01T04:00", "2026-12-10"),
+        ("America/Sao_Paulo", "2026-07-01T00:30", "2026-12-10"),  # before the hour of the day
+    ],
+)
+@pytest.mark.parametrize("told", [True, False], ids=["with its offset", "without an offset"])
+def test_a_day_of_anki_is_a_date_on_both_sides_of_a_clock_change(
+    zone: str, created: str, due_on: str, told: bool
+) -> None:
+    made = datetime.fromisoformat(created).replace(tzinfo=ZoneInfo(zone))
+    if not told:
+        made = made.replace(hour=4, minute=0)  # as old collections were
+    offset = made.utcoffset()
+    assert offset is not None
+    minutes_west = -round(offset.total_seconds() / 60) if told else None
+    days = Days.of(int(made.timestamp()), minutes_west, 4)
+    due = date.fromisoformat(due_on)
+    number = (due - made.date()).days  # as Anki counts it, by dates
+    assert days.on(number) == due
+    assert days.number(due) == number
 
 
 # --- what Anki writes --------------------------------------------------------------------------

@@ -3,17 +3,39 @@
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.transfer import FileRefused, FileTooLarge, Limits, Note, RowError, read, write_csv
+from learning.transfer.delimited import TextPreview, preview_csv
+from learning.transfer.dialect import EncodingUncertain, TextOptions
 from learning.transfer.model import Row, clean_text
 from tests.growth import assert_linear
 
 CASA = Note(front="la casa", back="the house")
 GATO = Note(front="el gato", back="the cat")
+
+
+CASES = Path(__file__).with_name("cases")
+
+
+def case(name: str, **told: Any) -> tuple[list[tuple[str, ...]], list[tuple[int, str, bool]]]:
+    """The notes of a file by front, back, notes and tags, and what else is said of its rows."""
+    with (CASES / name).open("rb") as file:
+        found = list(read(file, name, options=TextOptions(**told)))
+    return (
+        [(row.front, row.back, row.notes, *row.tags) for row in found if isinstance(row, Note)],
+        [(row.row, row.code, row.fatal) for row in found if isinstance(row, RowError)],
+    )
+
+
+def preview(name: str, **told: Any) -> TextPreview:
+    with (CASES / name).open("rb") as file:
+        return preview_csv(file, options=TextOptions(**told))
 
 
 def rows(data: str | bytes, *, limits: Limits | None = None, encoding: str = "utf-8") -> list[Row]:
@@ -31,9 +53,7 @@ def test_separator_and_header_are_found_out(separator: str, header: str) -> None
     assert rows((header + body).format(separator)) == [CASA, GATO]
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_encoding_is_found_out(encoding: str) -> None:
     assert rows("el niño;the boy\nla señora;the lady", encoding=encoding) == [
         Note(front="el niño", back="the boy"),
@@ -145,12 +165,30 @@ def test_limits_hold() -> None:
     [error] = rows("front,back\n" + "x" * 30 + ",y", limits=Limits(front_chars=20))
     assert isinstance(error, RowError)
     assert (error.row, error.field, error.code) == (2, "front", "TOO_LONG")
-    [error] = rows("front,back,tags\nx,y,a b c", limits=Limits(tags=2))
+
+
+def test_a_note_comes_in_without_the_labels_that_are_too_many_or_too_long() -> None:
+    error, note = rows("front,back,tags\nx,y,a b c", limits=Limits(tags=2))
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("tags", "TOO_MANY")
-    [error] = rows("front,back,tags\nx,y,abcde", limits=Limits(tag_chars=4))
+    assert (error.field, error.code, error.fatal) == ("tags", "TAGS_DROPPED", False)
+    assert note == Note(front="x", back="y", tags=("a", "b"))
+    error, note = rows("front,back,tags\nx,y,abcde f", limits=Limits(tag_chars=4))
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("tags", "TOO_LONG")
+    assert (error.code, error.message) == (
+        "TAGS_DROPPED", "1 tags are too long or too many, such as abcde.",
+    )  # fmt: skip
+    assert note == Note(front="x", back="y", tags=("f",))
+    error, note = rows("front,back,deck\nx,y,A::Bc::Def", limits=Limits(deck_chars=6))
+    assert isinstance(error, RowError)
+    assert (error.field, error.code, error.fatal) == ("deck", "DECK_CUT", False)
+    assert note == Note(front="x", back="y", deck="A::Bc")
+
+
+def test_a_tag_of_many_levels_is_read() -> None:
+    notes, errors = case("long-tag.txt")
+    assert [note[:2] for note in notes] == [("onde?", "where?")]
+    assert len(notes[0][3]) == 121
+    assert errors == []
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "'=1", "''+"])
@@ -159,6 +197,147 @@ def test_a_formula_is_defused_in_the_file_and_whole_after_reading(cell: str) -> 
     written = list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))[1][3]
     assert written == f"'{cell}"
     assert rows(data) == [Note(front=cell, back="x")]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "#separator:Comma,,\n#deck:Lisboa,,\n#tags column:3,,\n",
+        '"#separator:Comma",,\n"#deck:Lisboa",,\n"#tags column:3",,\n',
+        "#separator:Comma \n#deck:Lisboa \t\n#tags column:3 \n",
+        "\n#separator:comma\n#deck:Lisboa\n#tags column:3\n",
+        "#separator:,,,\n#deck:Lisboa,,\n#tags column:3,,\n",
+    ],
+)
+def test_lines_that_describe_the_file_are_read_as_a_spreadsheet_leaves_them(head: str) -> None:
+    assert rows(head + "vir,to come,verbo") == [
+        Note(front="vir", back="to come", deck="Lisboa", tags=("verbo",))
+    ]
+
+
+def test_padded_headers_are_obeyed() -> None:
+    assert case("padded-headers.csv") == (
+        [
+            ("Vocês vêm?", "Are you coming?", "", "verbos::vir"),
+            ("Eu vim", "I came", "", "verbos::vir"),
+        ],
+        [],
+    )
+    assert preview("padded-headers.csv").notes[0].deck == "Lisboa"
+
+
+def test_no_cell_of_a_wider_row_is_lost() -> None:
+    notes, errors = case("wider-rows.csv")
+    assert notes == [
+        ("mar", "sea", ""),
+        ("praia", "beach", "only in summer"),
+        ("areia", "sand", "fine\nand white"),
+    ]
+    assert [(row, code) for row, code, _ in errors][-1:] == [(3, "MORE_CELLS")]
+
+
+def test_cells_beyond_a_narrow_header_are_reported() -> None:
+    assert case("header-narrower.csv") == (
+        [("vento", "wind", "")], [(2, "MORE_CELLS", False)]
+    )  # fmt: skip
+
+
+def test_a_title_above_the_header_is_reported_and_makes_no_card() -> None:
+    assert case("title-line.csv") == ([("onda", "wave", "", "mar")], [(1, "TITLE", False)])
+
+
+def test_a_comment_is_no_card_and_each_bad_row_is_named() -> None:
+    notes, errors = case("comment-line.txt")
+    assert [note[0] for note in notes] == ["海", "浜", "砂", "sea", "浜", "多い"]
+    assert notes[-1] == ("多い", "too many", "columns")
+    assert errors == [
+        (1, "COMMENT", False), (7, "MORE_CELLS", False), (8, "REQUIRED", True),
+        (9, "REQUIRED", True), (10, "REQUIRED", True),
+    ]  # fmt: skip
+
+
+def test_a_line_with_a_number_sign_inside_a_quoted_cell_is_no_comment() -> None:
+    assert rows('front,back\n"a\n#b",c\n"#d",e') == [
+        Note(front="a\n#b", back="c"),
+        Note(front="#d", back="e"),
+    ]
+
+
+def test_the_header_of_another_tool_makes_no_card() -> None:
+    notes, errors = case("other-tools-header.csv")
+    assert [note[:2] for note in notes] == [("hus", "house, <i>home</i>"), ("løbe", "to run")]
+    assert [code for _, code, _ in errors] == ["UNKNOWN_COLUMN"] * 3
+    shown = preview("other-tools-header.csv")
+    assert shown.columns == ("id", "-", "front", "phonetic", "-", "back", "-", "tags")
+    assert [note.id for note in shown.notes] == ["q}}a`<Zt0X", "k#1|-vB~"]
+
+
+def test_columns_and_html_are_as_they_are_told() -> None:
+    columns = ("-", "-", "front", "phonetic", "notes", "back", "-", "tags")
+    notes, errors = case("other-tools-header.csv", columns=columns, html=True)
+    assert notes == [
+        ("hus", "house, home", "close", "noun", "neuter"), ("løbe", "to run", "mid", "verb"),
+    ]  # fmt: skip
+    assert errors == []
+
+
+def test_a_header_with_another_name_for_the_front_is_one() -> None:
+    assert rows("Lemma,Translation,Audio\nhus,house,x.mp3") == [
+        RowError(1, "Audio", "UNKNOWN_COLUMN", "The column is not read.", fatal=False),
+        Note(front="hus", back="house"),
+    ]
+    assert rows("Spanish,English,Tags\nla casa,the house,") == [CASA]
+
+
+def test_separator_and_header_are_as_they_are_told() -> None:
+    told = TextOptions(separator="colon", header=True)
+    found = list(read(io.BytesIO(b"a:b\nla casa:the house"), format="csv", options=told))
+    assert found[-1] == CASA
+    bare = TextOptions(header=False)
+    found = list(read(io.BytesIO(b"front,back"), format="csv", options=bare))
+    assert found == [Note(front="front", back="back")]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "first"),
+    [("cp1251.csv", "cp1251", "кошка"), ("shift-jis.csv", "cp932", "ねこ")],
+)
+def test_an_old_encoding_is_guessed_for_a_preview_and_read_once_it_is_told(
+    name: str, encoding: str, first: str
+) -> None:
+    with pytest.raises(EncodingUncertain) as refused:
+        case(name)
+    assert encoding in refused.value.detail
+    shown = preview(name)
+    assert (shown.encoding, shown.encoding_guessed, shown.notes[0].front) == (encoding, True, first)
+    assert case(name, encoding=encoding)[0][0][0] == first
+    assert not preview(name, encoding=encoding).encoding_guessed
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("el niño;the boy\nla señora;the lady", "cp1252"),
+        ("你好,hello\n谢谢,thanks\n", "gb18030"),
+        ("안녕,hello\n감사합니다,thanks", "cp949"),
+    ],
+)
+def test_no_old_encoding_is_taken_without_a_word(text: str, encoding: str) -> None:
+    with pytest.raises(EncodingUncertain):
+        rows(text, encoding=encoding)
+    shown = preview_csv(io.BytesIO(text.encode(encoding)))
+    assert (shown.encoding, shown.encoding_guessed) == (encoding, True)
+
+
+def test_a_text_that_is_not_in_the_encoding_told_is_refused() -> None:
+    with pytest.raises(FileRefused) as refused:
+        case("cp1251.csv", encoding="utf-8")
+    assert [error.field for error in refused.value.errors] == ["encoding"]
+
+
+def test_a_word_has_one_form_whoever_typed_it() -> None:
+    notes, _ = case("nfc-nfd.csv")
+    assert notes[0] == notes[1] == ("avó", "grandmother", "")
 
 
 TEXT = st.text(max_size=30).map(clean_text)

@@ -156,7 +156,7 @@ def test_a_bare_list_of_notes_is_read() -> None:
     [
         ("ir", "", "WRONG_TYPE"),
         ({"front": 1, "back": "x"}, "front", "WRONG_TYPE"),
-        ({"front": "x"}, "back", "REQUIRED"),
+        ({"front": "x", "type": "reversed"}, "back", "REQUIRED"),
         ({"front": "x", "back": "y", "color": "red"}, "color", "UNKNOWN_FIELD"),
         ({"front": "x", "back": "y", "type": "quiz"}, "type", "NOT_A_CHOICE"),
         ({"front": "x", "back": "y", "tags": "a"}, "tags", "WRONG_TYPE"),

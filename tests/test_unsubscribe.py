@@ -1,4 +1,4 @@
-"""/unsubscribe: what whoever has a mail may stop, and only that."""
+"""/unsubscribe: a mail's holder may stop such mails, and nothing else."""
 
 from datetime import timedelta
 from typing import Any

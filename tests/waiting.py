@@ -1,4 +1,4 @@
-"""Waiting for what other threads and processes do, as long as the slowest of machines may need."""
+"""Waiting for other threads and processes, as long as the slowest machine may need."""
 
 import time
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 PATIENCE_S = 300
-"""The one deadline of all waits: far more than anything takes where the processors are shared with
-many others. A wait ends as soon as what it waits for is there, so a long one costs nothing."""
+"""The deadline of all waits: far more than anything takes, even on a busy machine. A wait ends as
+soon as its condition holds, so a long deadline costs nothing."""
 
 
 def eventually(found: Callable[[], Found], *, within_s: float = PATIENCE_S) -> Found:
-    """What is found, once it is there."""
+    """Calls `found` until it returns something, and returns that."""
     deadline = time.monotonic() + within_s
     while not (it := found()):
         assert time.monotonic() < deadline, "it did not happen"
@@ -21,7 +21,7 @@ def eventually(found: Callable[[], Found], *, within_s: float = PATIENCE_S) -> F
 
 
 class SteadyClock:
-    """Stands in for `time` in a module: time passes only where somebody sleeps."""
+    """Replaces `time` in a module: time passes only during a sleep."""
 
     def __init__(self) -> None:
         self.passed_s = 0.0

@@ -1,4 +1,4 @@
-"""The one place where tests stand between the service and its table: what our own client sends.
+"""The one place where tests stand between our own client and the table.
 
 `AwsJson.send` takes a body and headers and gives an answer, once for each try.
 """
@@ -25,7 +25,7 @@ def table_client() -> AwsJson:
 
 @contextmanager
 def sending(through: Callable[[Send], Send], client: AwsJson | None = None) -> Iterator[None]:
-    """Meanwhile a client sends through something of a test's, which is given the way before it."""
+    """Puts a test's function around the client's `send` while the block runs."""
     client = client or table_client()
     with replaced(client, send=through(client.send)):
         yield
@@ -33,7 +33,7 @@ def sending(through: Callable[[Send], Send], client: AwsJson | None = None) -> I
 
 @contextmanager
 def replaced(client: AwsJson, **attributes: Any) -> Iterator[None]:
-    """Meanwhile a client has other attributes of its own."""
+    """Replaces attributes of a client while the block runs."""
     kept = {name: value for name, value in vars(client).items() if name in attributes}
     vars(client).update(attributes)
     try:
@@ -45,7 +45,7 @@ def replaced(client: AwsJson, **attributes: Any) -> Iterator[None]:
 
 
 def operation_of(headers: Headers) -> str:
-    """What a request asks for."""
+    """The operation that a request asks for."""
     return headers["X-Amz-Target"].rpartition(".")[2]
 
 

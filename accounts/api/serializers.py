@@ -153,7 +153,7 @@ class QuietHoursSerializer(Serializer):
     ends = LocalTimeField()
 
     def validate(self, attrs: dict[str, str]) -> dict[str, str]:
-        """Both, also where a PATCH may leave things out."""
+        """Requires both, in a PATCH too, where DRF requires nothing."""
         left_out = {"starts", "ends"} - attrs.keys()
         if left_out:
             raise serializers.ValidationError(dict.fromkeys(left_out, "Give both."), "required")

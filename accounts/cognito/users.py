@@ -9,6 +9,7 @@ from accounts.cognito.client import (
     InvalidCode,
     NoSuchUser,
     PasswordSignInNeeded,
+    TooManyAttempts,
     UserAlreadyExists,
     WeakPassword,
     as_admin,
@@ -29,7 +30,7 @@ class _NotDelivered(ServiceUnavailable):
 def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> str:
     """Makes an unconfirmed user, whom Cognito mails a code. Returns the `sub`.
 
-    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable.
+    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable, TooManyAttempts.
     """
     try:
         answer = as_client(
@@ -45,8 +46,10 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> st
             # Cognito takes the address from the user name; the app client may not write it.
             UserAttributes=attributes({"given_name": first_name, "family_name": last_name}),
         )
-    except _NotDelivered:
-        delete_user(email)  # it was made all the same, and nobody can ever confirm it
+    except (_NotDelivered, TooManyAttempts):
+        # Cognito makes the user before it mails the code. LimitExceededException means that it may
+        # mail no more (AWS: "SignUp", "Quotas in Amazon Cognito"). Nobody could confirm this user.
+        delete_user(email)
         raise
     return str(answer["UserSub"])
 

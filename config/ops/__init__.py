@@ -1,1 +1,1 @@
-"""Packages, releases, stacks, the local AWS, backups and costs: never runs on Lambda."""
+"""Packages, releases, stacks, the local AWS, backups and costs. None of it runs on Lambda."""

@@ -1,8 +1,8 @@
-"""A whole table as a file, and back: streamed, taken up again where it was interrupted.
+"""Copies a whole table into a file and back, and resumes an interrupted copy.
 
-The file is gzip of JSON lines, an item in DynamoDB's own notation in each, so that nothing is lost
-to conversions. `FILE.state` beside it says how far it is. For a snapshot of one instant of a busy
-table use point-in-time recovery: this reads while others write.
+The file holds JSON lines in gzip. Each line is an item in DynamoDB's own notation, so that no
+conversion loses anything. `FILE.state` beside it records the progress. This reads while others
+write: for a snapshot of one instant of a busy table, use point-in-time recovery.
 """
 
 import base64
@@ -17,9 +17,9 @@ from threading import Event
 from typing import Any
 
 Raw = dict[str, Any]
-Progress = Callable[[int], object]  # told how many items are done
+Progress = Callable[[int], object]  # called with the number of items done
 
-BATCH = 25  # what BatchWriteItem takes
+BATCH = 25  # the limit of BatchWriteItem
 TRIES = 8
 
 
@@ -28,10 +28,10 @@ class BackupError(RuntimeError):
 
 
 def export_table(client: Any, table: str, path: Path, progress: Progress) -> int:
-    """Writes all items of the table to `path`; how many they are. A finished file stays."""
+    """Writes the table's items to `path` and returns their number. Leaves a finished file alone."""
     state = _state(path, table)
     with path.open("r+b" if path.exists() else "w+b") as file:
-        file.truncate(state["bytes"])  # what came after the last noted page is read once more
+        file.truncate(state["bytes"])  # what follows the last noted page is read again
         file.seek(state["bytes"])
         while not state["done"]:
             start = {"ExclusiveStartKey": state["next"]} if state["next"] else {}
@@ -50,7 +50,7 @@ def export_table(client: Any, table: str, path: Path, progress: Progress) -> int
 
 
 def import_table(client: Any, table: str, path: Path, progress: Progress) -> int:
-    """Puts all items of the file into a table that is empty, or half filled by the same import.
+    """Puts all items of the file into an empty table, or goes on with a table that it half filled.
 
     Raises BackupError for any other table.
     """
@@ -75,7 +75,7 @@ def _of_another_line(item: Raw) -> Raw:
 
 
 def read(path: Path) -> Iterator[Raw]:
-    """The items of an exported file. Raises BackupError for one that is not whole."""
+    """The items of an exported file. Raises BackupError for an incomplete file."""
     state_path = path.with_name(f"{path.name}.state")
     if not state_path.exists() or not json.loads(state_path.read_text())["done"]:
         raise BackupError(f"{path} is not whole: go on with its export first")
@@ -101,7 +101,7 @@ def _put(client: Any, table: str, items: list[Raw]) -> None:
 
 
 def encode(item: Raw) -> str:
-    """An item as one line; bytes in base64, as DynamoDB itself sends them."""
+    """Writes an item as one line, with bytes in base64 as DynamoDB itself sends them."""
     return json.dumps(
         item, default=lambda value: base64.b64encode(value).decode(), ensure_ascii=False
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import yaml
 from botocore.exceptions import ClientError
 
 from config import stack
@@ -25,6 +26,11 @@ TTL_ATTRIBUTE = "expires_at"
 LOCAL_REGION = "eu-central-1"
 WITHIN_S = 1800
 POLL_S = 3.0
+# Stacks that no update mends. REVIEW_IN_PROGRESS is the empty one of an interrupted dry run.
+UNUSABLE = frozenset(
+    ["CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"]
+)
+PROTECTED_STAGE = "prod"
 
 
 class ProvisioningError(RuntimeError):
@@ -37,7 +43,7 @@ def stack_name(stage: str) -> str:
 
 
 def snake_case(name: str) -> str:
-    """`UserPoolId` → `user_pool_id`: an output's name as the field of config.stack.Stack."""
+    """Turns an output's name into a field of config.stack.Stack: `UserPoolId` → `user_pool_id`."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
@@ -78,7 +84,7 @@ def apply_locally(
             progress=progress,
             interval_s=0.1,
         )
-        # The embedded CloudFormation takes TimeToLiveSpecification and does nothing with it.
+        # The embedded CloudFormation accepts TimeToLiveSpecification and ignores it.
         local_client("dynamodb", endpoint_url).update_time_to_live(
             TableName=outputs["TableName"],
             TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
@@ -120,41 +126,70 @@ def apply(
 ) -> dict[str, str]:
     """Create or update the stage's stack, wait until it is done, and return its outputs.
 
-    `watch` means the second one, of `production.yaml`, which the embedded AWS cannot have.
-    A parameter that is not given keeps the value it has, or takes its default. An unchanged stack
-    is a success. Raises ProvisioningError with the first failed resource and AWS's reason.
+    With `watch` it is the second stack, of `production.yaml`, which the embedded AWS cannot make.
+    A parameter that is not given keeps its value, or takes its default. An unchanged stack is a
+    success. Raises ProvisioningError with the first failed resource and AWS's reason.
+
+    The protected stage gets its deletion protection by a second update: it would block the rollback
+    of a failed creation.
     """
     name = stack_name(stage) + ("-watch" if watch else "")
     template = WATCH_TEMPLATE if watch else TEMPLATE
     interval_s = interval_s or POLL_S
-    present = _settled(client, name, progress, interval_s)
-    if present and present["StackStatus"] == "ROLLBACK_COMPLETE":
-        progress(f"{name}: removing what a failed creation left")
-        client.delete_stack(StackName=name)
-        present = _settled(client, name, progress, interval_s)
+    present = usable(client, name, progress, interval_s)
+    protected = stage == PROTECTED_STAGE and not watch
+    if protected and present:
+        parameters = {**parameters, "Protected": "true"}
     seen = {event["EventId"] for event in _events(client, name)} if present else set()
     wanted = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     try:
-        request = _request(client, name, present, {"Stage": stage, **parameters}, template)
+        request = _request(name, present, {"Stage": stage, **parameters}, template)
         (client.update_stack if present else client.create_stack)(**request)
     except ClientError as error:
         message = error.response["Error"]["Message"]
         if "No updates are to be performed" not in message:
             raise ProvisioningError(f"{name}: {message}") from error
         progress(f"{name}: nothing to change")
-        wanted |= {"UPDATE_ROLLBACK_COMPLETE"}  # an earlier update failed; this is what it had
+        wanted |= {"UPDATE_ROLLBACK_COMPLETE"}  # after an update that failed, these are its outputs
     done = _settled(client, name, progress, interval_s, seen)
     if done is None or done["StackStatus"] not in wanted:
         raise ProvisioningError(f"{name}: {_reason(client, name, seen, done)}")
+    if protected and present is None:
+        return apply(client, stage=stage, parameters={}, progress=progress, interval_s=interval_s)
     return _outputs(done)
 
 
+def usable(
+    client: "CloudFormationClient",
+    name: str,
+    progress: Progress = silent,
+    interval_s: float | None = None,
+) -> "StackTypeDef | None":
+    """Waits until nothing is in progress, and removes a stack that can only be made anew.
+
+    Returns the stack, or None if there is none.
+    """
+    present = _settled(client, name, progress, interval_s or POLL_S)
+    if present and present["StackStatus"] in UNUSABLE:
+        progress(f"{name}: removing what a failed creation left")
+        client.delete_stack(StackName=name)
+        present = _settled(client, name, progress, interval_s or POLL_S)
+    return present
+
+
 def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
-    """The outputs of the stage's stack as it is. Raises ProvisioningError where there is none."""
+    """The outputs of the stage's present stack. Raises ProvisioningError if there is none."""
     stack = _described(client, stack_name(stage))
     if stack is None:
         raise ProvisioningError(f"{stack_name(stage)}: there is no such stack")
     return _outputs(stack)
+
+
+def parameters(client: "CloudFormationClient", name: str) -> dict[str, str]:
+    """The parameters of a stack, by name. Empty if there is no such stack."""
+    stack = _described(client, name)
+    given = stack.get("Parameters", []) if stack else []
+    return {one["ParameterKey"]: one["ParameterValue"] for one in given}
 
 
 def _outputs(stack: "StackTypeDef") -> dict[str, str]:
@@ -164,10 +199,12 @@ def _outputs(stack: "StackTypeDef") -> dict[str, str]:
 def changes(
     client: "CloudFormationClient", *, stage: str, parameters: Mapping[str, str]
 ) -> list[str]:
-    """What `apply` would do, a line for each resource; the stack stays as it is."""
+    """Lists what `apply` would do, one line for each resource. Changes nothing."""
     name = stack_name(stage)
     present = _described(client, name)
-    request = _request(client, name, present, {"Stage": stage, **parameters}, TEMPLATE)
+    if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":
+        present = None
+    request = _request(name, present, {"Stage": stage, **parameters}, TEMPLATE)
     kind: Any = "UPDATE" if present else "CREATE"
     change_set = client.create_change_set(
         **request, ChangeSetName=f"plan-{time.time_ns()}", ChangeSetType=kind
@@ -176,7 +213,7 @@ def changes(
         return _described_changes(client, name, change_set)
     finally:
         client.delete_change_set(StackName=name, ChangeSetName=change_set)
-        if present is None:  # a change set that creates has made an empty stack
+        if present is None:  # the change set of a new stack has made an empty one
             client.delete_stack(StackName=name)
 
 
@@ -201,29 +238,28 @@ def _described_changes(client: "CloudFormationClient", name: str, change_set: st
 
 
 def _request(
-    client: "CloudFormationClient",
     name: str,
     present: "StackTypeDef | None",
     parameters: Mapping[str, str],
     path: Path,
 ) -> dict[str, Any]:
-    """What all three ways to change a stack take; a parameter that is not given stays."""
+    """The arguments of every call that changes a stack. Parameters that are not given stay."""
     given: list[Any] = [
         {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
     ]
     body = path.read_text()
     if present is not None:
-        known = declared(client, path)
+        known = declared(path)
         for parameter in present.get("Parameters", []):
             key = parameter["ParameterKey"]
-            if key in known - parameters.keys():
+            if key in known.keys() - parameters.keys():
                 given.append({"ParameterKey": key, "UsePreviousValue": True})
     return {
         "StackName": name,
         "TemplateBody": body,
         "Parameters": given,
         "Capabilities": ["CAPABILITY_IAM"],  # the function's role
-        # All of a stage, for the bill; Zappa gives the function and the API the same ones.
+        # Marks a whole stage on the bill. Zappa gives the function and the API the same tags.
         "Tags": [
             {"Key": "service", "Value": "parley"},
             {"Key": "stage", "Value": parameters["Stage"]},
@@ -238,9 +274,9 @@ def _settled(
     interval_s: float,
     seen: set[str] | None = None,
 ) -> "StackTypeDef | None":
-    """The stack once nothing is in progress, None if it does not exist.
+    """Waits until nothing is in progress and returns the stack, or None if it does not exist.
 
-    With `seen`, each event that is not in it yet is told as progress.
+    With `seen`, it reports each event that is not in it yet as progress.
     """
     told = set(seen or ())
     deadline = time.monotonic() + WITHIN_S
@@ -251,16 +287,33 @@ def _settled(
                 told.add(event["EventId"])
                 if not event.get("ResourceStatus", "").endswith("_IN_PROGRESS"):
                     progress(f"{event['LogicalResourceId']}: {event.get('ResourceStatus')}")
-        if stack is None or not stack["StackStatus"].endswith("_IN_PROGRESS"):
+        if stack is None or not _is_changing(stack):
             return stack
         threading.Event().wait(interval_s)
     raise ProvisioningError(f"{name}: still not done after {WITHIN_S // 60} minutes")
 
 
-def declared(client: "CloudFormationClient", path: Path) -> set[str]:
-    """The names of a template's parameters."""
-    template = client.validate_template(TemplateBody=path.read_text())
-    return {parameter["ParameterKey"] for parameter in template["Parameters"]}
+def _is_changing(stack: "StackTypeDef") -> bool:
+    """Whether AWS works on the stack. In REVIEW_IN_PROGRESS it only waits for a change set."""
+    status = stack["StackStatus"]
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's functions, which parameters have none of."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def declared(path: Path) -> dict[str, str]:
+    """The parameters of a template, with their defaults.
+
+    They are read here, since the embedded AWS takes no template with resources it does not know.
+    """
+    template = yaml.load(path.read_text(), _Loader)  # noqa: S506 - it makes no objects
+    found = template.get("Parameters", {}).items()
+    return {name: str(parameter.get("Default", "")) for name, parameter in found}
 
 
 def _described(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":
@@ -295,7 +348,7 @@ def _reason(
     seen: set[str],
     done: "StackTypeDef | None",
 ) -> str:
-    """Which resource failed first, and why: the others were only cancelled for it."""
+    """The resource that failed first, and the reason. The others were only cancelled for it."""
     for event in _unseen(client, name, seen):
         status = event.get("ResourceStatus", "")
         reason = event.get("ResourceStatusReason", "")

@@ -1,4 +1,4 @@
-"""Log lines of local runs: words that a developer reads in passing."""
+"""Log lines of local runs, for a developer to read in passing."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ LEVEL_COLOURS = {"WARNING": YELLOW, "ERROR": RED, "CRITICAL": RED}
 
 
 class TerminalFormatter(logging.Formatter):
-    """A line that a developer reads in passing; coloured on a terminal, unless NO_COLOR is set.
+    """Formats a record as a line of words. On a terminal it has colour, unless NO_COLOR is set.
 
     13:32:05 POST /decks 201 34 ms learner 1f0c3a5e
     13:32:09 WARNING parley.reminders: the table is busy shard=3
@@ -58,10 +58,10 @@ class TerminalFormatter(logging.Formatter):
 
 
 class TerminalFilter(logging.Filter):
-    """Leaves out what tells a developer nothing.
+    """Leaves out lines that tell a developer nothing.
 
-    These are metrics; the lines of Django's server, which repeat ours and have the whole address
-    with the secrets in it; and that files are watched, each time that they are.
+    Those are metrics, the lines of Django's server, and the news that files are watched. The
+    server's lines repeat ours, and show whole addresses with the secrets in them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

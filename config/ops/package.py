@@ -1,7 +1,7 @@
 """Makes the zip that Lambda runs: our packages, the locked libraries, Zappa's handler.
 
-Zappa packages a folder and a virtual environment. Both are made here from nothing, so that what
-lies about in a checkout cannot come along: `build/<stage>/app` and `build/<stage>/parley-runtime`.
+Zappa packages a folder and a virtual environment. Both are made here from nothing, so that stray
+files of a checkout stay out: `build/<stage>/app` and `build/<stage>/parley-runtime`.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from config.stack import BASE_DIR, Stack
 
 PACKAGES = ("accounts", "config", "learning", "reminders")
 SETTINGS = BASE_DIR / "zappa_settings.json"
-# Of Zappa's own needs only those of its handler go to Lambda.
+# Lambda gets only those of Zappa's libraries that its handler needs.
 NOT_ON_LAMBDA = (
     "argcomplete",
     "hjson",
@@ -44,12 +44,12 @@ LIMIT_BYTES = 250 * 2**20  # unzipped, AWS: "Lambda quotas"
 
 
 class BundleError(RuntimeError):
-    """The package cannot be made; the text says which step failed and what it said."""
+    """The package cannot be made. The text has the failed step and its output."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What runs the package. `platform` is uv's name of it, None for this machine itself."""
+    """The Python and platform of a package. `platform` is uv's name, or None for this machine."""
 
     python: str
     architecture: str
@@ -57,7 +57,7 @@ class Target:
 
     @classmethod
     def of_stage(cls, stage: str) -> "Target":
-        """What `zappa_settings.json` says. Raises BundleError for an unknown stage."""
+        """The target in `zappa_settings.json`. Raises BundleError for an unknown stage."""
         settings = json.loads(SETTINGS.read_text())
         if stage not in settings or stage == "base":
             raise BundleError(f"{SETTINGS.name} has no stage {stage}")
@@ -75,13 +75,13 @@ class Target:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The same in Zappa's words."""
+        """The target as settings of Zappa."""
         return {"runtime": f"python{self.python}", "architecture": self.architecture}
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A finished package, and the folder in which Zappa finds its settings."""
+    """A finished package, and the folder with Zappa's settings."""
 
     zip: Path
     folder: Path
@@ -89,11 +89,11 @@ class Bundle:
 
     @property
     def runtime(self) -> Path:
-        """What Zappa takes for the virtual environment to package."""
+        """The folder that Zappa takes for the virtual environment to package."""
         return self.folder.parent / "parley-runtime"
 
     def run_zappa(self, *arguments: str, **environment: str) -> str:
-        """Runs Zappa there. Returns what it said; raises BundleError with the end of it."""
+        """Runs Zappa in the folder and returns its output. Raises BundleError with its end."""
         return _run(
             [self.zappa, *arguments],
             cwd=self.folder,
@@ -111,7 +111,7 @@ def build(
 ) -> Bundle:
     """Makes the stage's package in `into` (by default `build/<stage>`).
 
-    With the stack's `outputs` it is ready to be released. Raises BundleError.
+    With the stack's `outputs` the package is ready for release. Raises BundleError.
     """
     target = target or Target.of_stage(stage)
     bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
@@ -133,7 +133,7 @@ def prepare(
     outputs: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Bundle:
-    """All of `build` but the package itself: enough for Zappa's other commands."""
+    """Does all of `build` except the package itself, which is enough for Zappa's other commands."""
     target = target or Target.of_stage(stage)
     into = into or BASE_DIR / "build" / stage
     bundle = Bundle(into / f"parley-{stage}.zip", into / "app", _tools(target.python, progress))
@@ -151,11 +151,11 @@ def configure(
     *,
     variables: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes the bundle's own Zappa settings, the repository's and `values`, and the gate's plan.
+    """Writes the bundle's Zappa settings (the repository's and `values`) and the gate's plan.
 
-    With the stack's `outputs`, each `${Name}` becomes the output of that name, and the function is
-    given all fields of config.stack.Stack, and `variables`. Raises BundleError where there is no
-    such output, or a route of which it is not clear who may come in.
+    With the stack's `outputs`, each `${Name}` becomes the output of that name. The function's
+    environment gets all fields of config.stack.Stack, and `variables`. Raises BundleError if an
+    output is missing, or if it is unclear whether a route needs a token.
     """
     settings = json.loads(SETTINGS.read_text())
     merged = settings["base"] | settings[stage] | dict(values)
@@ -172,7 +172,7 @@ def configure(
 
 
 def _stack_variables(outputs: Mapping[str, str]) -> dict[str, str]:
-    """The outputs as `config.stack.stack()` looks for them."""
+    """The outputs as the variables that `config.stack.stack()` reads."""
     wanted = {field.name for field in fields(Stack)}
     named = {snake_case(name): value for name, value in outputs.items()}
     return {f"PARLEY_{name.upper()}": named[name] for name in wanted & named.keys()}
@@ -190,14 +190,14 @@ def _filled(node: Any, outputs: Mapping[str, str]) -> Any:
 
 
 def _copy_sources(folder: Path) -> None:
-    """What git knows of our packages, or would offer to add; never what it ignores."""
+    """Copies the files of our packages that git knows or would add, and none that it ignores."""
     shutil.rmtree(folder, ignore_errors=True)
     listed = _run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *PACKAGES],
         cwd=BASE_DIR,
     )
     for name in filter(None, listed.split("\0")):
-        if (BASE_DIR / name).is_file():  # not what was deleted and is not committed yet
+        if (BASE_DIR / name).is_file():  # git still lists a deleted file until the commit
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(BASE_DIR / name, folder / name)
 
@@ -228,9 +228,9 @@ def _install_libraries(site: Path, target: Target, python: Path) -> None:
 
 
 def _tools(python: str, progress: Progress) -> Path:
-    """Zappa in a virtual environment of its own, run by the Python that Lambda will run.
+    """Installs Zappa in a virtual environment of its own, with Lambda's Python.
 
-    It compiles what it packages, so its Python's minor version must be Lambda's.
+    Zappa compiles what it packages, so its Python must have Lambda's minor version.
     """
     folder = BASE_DIR / ".uv" / f"zappa-{python}"
     wanted = _requirements("--only-group", "deploy")

@@ -1,8 +1,8 @@
-"""A package that is small, starts fast, and is the same when made again.
+"""Prunes a package, so that it is small, starts fast, and comes out the same each time.
 
-`slim` is Zappa's "zip" callback, run with nothing but the standard library. What is dropped is
-never imported; bytecode is compiled ahead (Lambda's folder is read-only, so it would be made anew
-in each cold start) and is not checked against its source.
+`slim` is Zappa's "zip" callback. It runs with the standard library alone. No dropped file is ever
+imported. Bytecode is compiled ahead and is not checked against its source: Lambda's folder is
+read-only, so each cold start would compile it anew.
 """
 
 import compileall
@@ -17,8 +17,8 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
-# What botocore must know of AWS: the services and operations that the service calls. The role's
-# policy in `infrastructure.yaml` allows the same ones (tests/test_role.py compares them).
+# The services and operations of AWS that our code calls; botocore's other data is dropped. The role
+# in `infrastructure.yaml` allows the same ones (tests/test_role.py compares them).
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "cognito-idp": (
         "AdminAddUserToGroup",
@@ -97,7 +97,7 @@ DROPPED = (
     "django/contrib/gis/*",
     "django/contrib/postgres/*",
     "drf_spectacular_sidecar/*/swagger-ui-es-*",
-    "pycparser/*",  # cffi's parser of C, which is for making bindings
+    "pycparser/*",  # cffi's parser of C makes bindings; nothing calls it
     "zappa/cli.py",
     "zappa/core.py",
     "zappa/letsencrypt.py",
@@ -108,13 +108,13 @@ KEPT = ("django/conf/locale/__init__.py", "django/conf/locale/en/*")
 
 
 def reduce(libraries: Path) -> None:
-    """Leaves of installed libraries what Lambda reads, before Zappa copies them twice."""
+    """Drops what Lambda never reads from the libraries, before Zappa copies them twice."""
     drop(libraries)
     reduce_botocore(libraries / "botocore" / "data")
 
 
 def slim(cli: Any) -> None:
-    """Rewrites the zip that Zappa has just made, without what it has added and nobody reads."""
+    """Rewrites the zip that Zappa has just made, without Zappa's files that nobody reads."""
     path = Path(cli.zip_path).resolve()
     with tempfile.TemporaryDirectory(prefix="parley-") as name:
         folder = Path(name)
@@ -132,14 +132,14 @@ def slim(cli: Any) -> None:
 
 
 def files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each file below the folder with its name there, in order."""
+    """Each file below the folder with its relative name, in order."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path.relative_to(folder).as_posix(), path
 
 
 def drop(folder: Path) -> None:
-    """Removes what Lambda never reads."""
+    """Removes the files that Lambda never reads."""
     for name, path in files(folder):
         if not any(fnmatch(name, kept) for kept in KEPT) and any(
             fnmatch(name, dropped) for dropped in DROPPED
@@ -148,7 +148,7 @@ def drop(folder: Path) -> None:
 
 
 def reduce_botocore(data: Path) -> None:
-    """Leaves the services and operations we call, with no documentation, not compressed."""
+    """Keeps the services and operations that we call, without documentation and uncompressed."""
     for service in [path for path in data.iterdir() if path.is_dir()]:
         if service.name not in OPERATIONS:
             shutil.rmtree(service)
@@ -170,12 +170,12 @@ def reduce_botocore(data: Path) -> None:
     endpoints.write_text(json.dumps(regions, separators=(",", ":")))
 
 
-# Where endpoints.json calls a service otherwise than botocore.
+# Services with another name in endpoints.json than in botocore.
 ENDPOINTS = frozenset({*OPERATIONS, "email"})
 
 
 def only(described: dict[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
-    """A service's description with these operations alone, and the shapes they use."""
+    """The service's description with these operations and their shapes alone."""
     kept = {name: described["operations"][name] for name in operations}
     shapes: dict[str, Any] = {}
     wanted = list(_shapes(kept))
@@ -200,7 +200,7 @@ def _shapes(node: Any) -> Iterator[str]:
 
 
 def _terse(node: Any) -> Any:
-    """Without documentation, which is most of a description."""
+    """The description without documentation, which is most of it."""
     if isinstance(node, dict):
         return {
             name: _terse(inner)
@@ -211,7 +211,7 @@ def _terse(node: Any) -> Any:
 
 
 def pack(folder: Path, path: Path) -> None:
-    """Zips the folder; the same files make the same zip."""
+    """Zips the folder. The same files make the same zip."""
     draft = path.with_suffix(".draft")
     with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, file in files(folder):

@@ -1,7 +1,7 @@
-"""What API Gateway may let in without a token: asked of the views themselves.
+"""Asks the views which requests API Gateway may let in without a token.
 
-`plan` is what Zappa's template is completed from (`zappa_template.py`, which runs without Django).
-Django checks every request again: the gate only keeps away what would be refused anyway.
+`zappa_template.py`, which runs without Django, completes Zappa's template from `plan`. Django
+checks every request again: the gate only keeps out requests that Django would refuse.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,16 +16,16 @@ from config import problems
 from config.problems import PROBLEM_JSON, Problem
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# Below these words whoever comes is let in. Both read no token: the pages of `browse` have
-# sessions of their own, `static` has files that are the same for all.
+# Below these words everybody is let in, since neither reads a token. The pages of `browse` have
+# sessions of their own, and the files of `static` are the same for all.
 OPEN_BELOW = ("browse", "static")
 REST = "{proxy+}"
-# Only local runs, where releases are made too, have what is below these words.
+# Only local runs have routes below these words. Releases are made from there.
 LOCAL_ONLY = ("mails",)
 
 
 class GateError(RuntimeError):
-    """A route of which it is not clear who may come in."""
+    """It is unclear whether a route needs a token."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Route:
 
     @property
     def is_open(self) -> bool:
-        """Whether the view's own permission classes let in who has no token."""
+        """Whether the view's own permission classes let in callers without a token."""
         view = self.callback.cls(**self.callback.initkwargs)
         actions = getattr(self.callback, "actions", None) or {}
         view.action = actions.get(self.method.lower(), self.method.lower())
@@ -47,14 +47,14 @@ class Route:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The words as API Gateway takes them: one name for all variables in a place, each alone.
+        """The path for API Gateway, which needs one variable name in each place, and whole words.
 
-        So `calendar/{token}.ics` is `calendar/{p1}`.
+        So `calendar/{token}.ics` becomes `calendar/{p1}`.
         """
         return tuple(f"{{p{n}}}" if "{" in word else word for n, word in enumerate(self.words))
 
     def falls_under(self, other: "Route") -> bool:
-        """Whether API Gateway would send this one where it sends the other."""
+        """Whether API Gateway would take this route for the other."""
         return (
             self.method == other.method
             and len(self.path) == len(other.path)
@@ -66,7 +66,7 @@ class Route:
 
 
 def routes() -> Iterator[Route]:
-    """Every method of every view of a stage, but for those below OPEN_BELOW. Raises GateError."""
+    """Every method of every view of a stage, except those below OPEN_BELOW. Raises GateError."""
     path_of = EndpointEnumerator(patterns=()).get_path_from_regex
     for regex, pattern in _url_patterns(get_resolver().url_patterns):
         words = tuple(path_of(regex).strip("/").split("/"))
@@ -90,7 +90,7 @@ def _url_patterns(patterns: Iterable[Any], before: str = "") -> Iterator[tuple[s
 
 
 def open_methods() -> dict[str, list[str]]:
-    """Path → the methods that need no token there; "ANY" is all of them. Raises GateError."""
+    """The methods that need no token, by path. "ANY" means all methods. Raises GateError."""
     all_routes = list(routes())
     let_in = [route for route in all_routes if route.is_open]
     for route in all_routes:
@@ -104,17 +104,17 @@ def open_methods() -> dict[str, list[str]]:
     return methods | {path: ["ANY"] for word in OPEN_BELOW for path in (word, f"{word}/{REST}")}
 
 
-# API Gateway's own answers → what they are to a client. DEFAULT_… is all that is not named.
+# API Gateway's own answers → our problems. DEFAULT_… covers those without a line.
 ANSWERS: dict[str, Problem] = {
     "UNAUTHORIZED": problems.NotAuthenticated(),
-    "ACCESS_DENIED": problems.NotAuthenticated(),  # by the authorizer: a bad token
+    "ACCESS_DENIED": problems.NotAuthenticated(),  # the authorizer refused the token
     "AUTHORIZER_FAILURE": problems.ServiceUnavailable(),
     "AUTHORIZER_CONFIGURATION_ERROR": problems.ServiceUnavailable(),
     "INTEGRATION_FAILURE": problems.ServiceUnavailable(),
     "INTEGRATION_TIMEOUT": problems.ServiceTimeout(),
     "THROTTLED": problems.TooManyRequests(retry_after_s=1),
     "REQUEST_TOO_LARGE": problems.PayloadTooLarge(),
-    "MISSING_AUTHENTICATION_TOKEN": problems.NotFound(),  # AWS's name for a path that is not there
+    "MISSING_AUTHENTICATION_TOKEN": problems.NotFound(),  # AWS's name for an unknown path
     "WAF_FILTERED": problems.PermissionDenied(),
     "DEFAULT_4XX": problems.MalformedRequest(),
     "DEFAULT_5XX": problems.InternalError(),
@@ -122,7 +122,7 @@ ANSWERS: dict[str, Problem] = {
 
 
 def answers(cors_origins: str) -> dict[str, dict[str, Any]]:
-    """API Gateway's own answers as problem documents that web apps may read."""
+    """API Gateway's own answers, as problem documents that web apps may read."""
     return {kind: _answer(problem, cors_origins.split()) for kind, problem in ANSWERS.items()}
 
 
@@ -135,8 +135,8 @@ def _answer(problem: Problem, origins: list[str]) -> dict[str, Any]:
         **problem.headers(),
     }
     if origins:
-        # It cannot choose among several. These answers say the same to everybody, and no cookie
-        # is asked for.
+        # A fixed header cannot choose among several. These answers are the same for all, and no
+        # cookie is asked for.
         headers["Access-Control-Allow-Origin"] = origins[0] if len(origins) == 1 else "*"
         headers["Access-Control-Expose-Headers"] = "retry-after"
     occurrence = "$context.requestId"

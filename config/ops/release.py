@@ -1,6 +1,6 @@
-"""Brings a stage to AWS and takes it away: stack, key, package, function, schedules, check.
+"""Releases a stage to AWS and removes it: stack, key, package, function, schedules, check.
 
-Every step finds out what is there already, so that a release that was interrupted is repeated.
+Every step looks at the present state first, so that an interrupted release can be repeated.
 """
 
 import json
@@ -27,15 +27,18 @@ EMBEDDED_HOSTS = ".execute-api.localhost"
 CHECKED = ("/health", "/health/ready")
 CHECK_WITHIN_S = 60
 CHECK_EVERY_S = 2.0
+# Links to unsubscribe last 400 days, those to a calendar and backup codes for years. With so many
+# keys, a stage that rotates them twice a year keeps them for five.
+KEPT_KEYS = 10
 
 
 class ReleaseError(RuntimeError):
-    """The stage is not as it should be; the text says what failed and what was done about it."""
+    """A release failed. The text says at which step, and in which state the stage is now."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An AWS account's region, or the embedded AWS at `endpoint_url`."""
+    """A region of an AWS account, or the embedded AWS at `endpoint_url`."""
 
     session: boto3.Session
     endpoint_url: str | None = None
@@ -48,21 +51,21 @@ class Environment:
         return str(self.session.region_name)
 
     def address(self, api_id: str, stage: str) -> tuple[str, dict[str, str]]:
-        """Where an API answers, and the headers that lead there."""
+        """The address of an API, and the headers that a request to it needs."""
         if self.endpoint_url is None:
             return f"https://{api_id}.execute-api.{self.region}.amazonaws.com/{stage}", {}
         host = f"{api_id}{EMBEDDED_HOSTS}:{urlsplit(self.endpoint_url).port}"
         return f"{self.endpoint_url}/{stage}", {"Host": host}
 
     def public_url(self, api_id: str, stage: str, domain: str) -> str:
-        """What learners' links begin with; `domain` is the API's own, or a pattern of hosts."""
+        """The beginning of learners' links. `domain` is the API's own, or a pattern of hosts."""
         if domain and not domain.startswith("."):
             return f"https://{domain}"
         base, headers = self.address(api_id, stage)
         return f"http://{headers['Host']}/{stage}" if headers else base
 
     def process_variables(self) -> dict[str, str]:
-        """The same for Zappa, in the words of botocore."""
+        """The place as botocore's environment variables, for Zappa."""
         credentials = self.session.get_credentials()
         if credentials is None:
             raise ReleaseError("there are no AWS credentials: `aws configure`, or AWS_PROFILE")
@@ -78,7 +81,7 @@ class Environment:
 
 
 def function_name(stage: str) -> str:
-    """The function that Zappa makes for a stage, and Zappa's stack with the API."""
+    """The name of a stage's function, and of the stack with its API. Zappa makes both."""
     return f"parley-api-{stage}"
 
 
@@ -92,18 +95,17 @@ def deploy(
     into: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Makes the stage what this checkout says, or releases a `package` that was made before.
+    """Releases this checkout to the stage, or a `package` that was made before.
 
-    Returns the stage's address. Raises ProvisioningError, BundleError, or ReleaseError; a new
-    version that fails its check is replaced by the one before.
+    Returns the stage's address. If the new version fails its check, the version before replaces it.
+    Raises ProvisioningError, BundleError, or ReleaseError.
     """
     if place.endpoint_url:
         parameters = {"ApiDomain": EMBEDDED_HOSTS, **parameters}
     client = place.client("cloudformation")
-    watching = set() if place.endpoint_url else _watching(client)
-    outputs = cloudformation.apply(
-        client, stage=stage, parameters=_without(parameters, watching), progress=progress
-    )
+    watching = _watching(parameters)
+    first = {**mail_identity(stage, place, parameters), **_without(parameters, watching)}
+    outputs = cloudformation.apply(client, stage=stage, parameters=first, progress=progress)
     if place.endpoint_url:
         _let_the_embedded_ses_send(place, outputs)
     ensure_secret_key(stage, place, progress)
@@ -113,9 +115,9 @@ def deploy(
     else:
         bundle = build(stage, target=target, into=into, outputs=outputs, progress=progress)
     release(stage, place, bundle, outputs, target=target, progress=progress)
-    api_id = _api_id(stage, place)
-    if place.endpoint_url is None:
-        values = {**outputs, **parameters, "ApiId": api_id}
+    api = api_id(stage, place)
+    if place.endpoint_url is None:  # the embedded AWS does not know all resources of it
+        values = {**outputs, **parameters, "ApiId": api}
         cloudformation.apply(
             client,
             stage=stage,
@@ -123,11 +125,11 @@ def deploy(
             progress=progress,
             watch=True,
         )
-    return place.address(api_id, stage)[0]
+    return place.address(api, stage)[0]
 
 
 def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -> None:
-    """It asks IAM about everything where AWS asks about the identity that sends."""
+    """Allows all sending: the embedded SES asks IAM about more resources than AWS does."""
     statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
     place.client("iam").put_role_policy(
         RoleName=outputs["RoleArn"].rpartition("/")[2],
@@ -136,12 +138,48 @@ def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -
     )
 
 
-def _watching(client: Any) -> set[str]:
-    """The parameters of the second template, which the embedded AWS does not know all of.
+def _watching(parameters: Mapping[str, str]) -> set[str]:
+    """The parameters of the second template alone. Raises ReleaseError for one that neither has.
 
-    Its stage is the first one's.
+    AWS would refuse it too, but only in the middle of a release.
     """
-    return cloudformation.declared(client, cloudformation.WATCH_TEMPLATE) - {"Stage"}
+    first = cloudformation.declared(cloudformation.TEMPLATE).keys()
+    second = cloudformation.declared(cloudformation.WATCH_TEMPLATE).keys()
+    if unknown := sorted(parameters.keys() - first - second):
+        raise ReleaseError(f"no template has a parameter {', '.join(unknown)}")
+    return second - first
+
+
+def mail_identity(stage: str, place: Environment, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Whether the stage's stack owns the identity of its mail domain, as a parameter.
+
+    SES has one identity for a domain. If it exists and is not this stack's, the stack shares it:
+    another stage has made it, or an earlier stack of this stage has left it.
+    """
+    client, name = place.client("cloudformation"), cloudformation.stack_name(stage)
+    if "OwnsMailIdentity" in parameters:
+        return {}
+    defaults = cloudformation.declared(cloudformation.TEMPLATE)
+    values = {**defaults, **cloudformation.parameters(client, name), **parameters}
+    domain = values["MailFrom"].partition("@")[2]
+    if domain == _own_identity(client, name):
+        return {}
+    try:
+        place.client("sesv2").get_email_identity(EmailIdentity=domain)
+    except ClientError as error:
+        if error_code(error) != "NotFoundException":
+            raise
+        return {"OwnsMailIdentity": "true"}
+    return {"OwnsMailIdentity": "false"}
+
+
+def _own_identity(client: Any, name: str) -> str:
+    """The domain of the identity that a stack owns, or nothing."""
+    try:
+        resource = client.describe_stack_resource(StackName=name, LogicalResourceId="MailIdentity")
+    except ClientError:  # no stack, or one without an identity
+        return ""
+    return str(resource["StackResourceDetail"].get("PhysicalResourceId", ""))
 
 
 def _without(parameters: Mapping[str, str], names: set[str]) -> dict[str, str]:
@@ -157,9 +195,10 @@ def release(
     target: Target | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Makes a finished package the one that answers. Raises BundleError, ReleaseError."""
+    """Releases a finished package and checks it. Raises BundleError, ReleaseError."""
     target = target or Target.of_stage(stage)
     values: dict[str, Any] = {"aws_region": place.region, **target.settings}
+    _remove_half_of_a_first_release(stage, place, progress)
     before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
     public = _public_url(stage, place, outputs) if before else {}
     configure(bundle, stage, values, outputs, variables=public)
@@ -178,9 +217,27 @@ def release(
         raise ReleaseError(f"{error}. The version before answers again") from error
 
 
+def _remove_half_of_a_first_release(stage: str, place: Environment, progress: Progress) -> None:
+    """Removes a function without an API, which nobody can have called.
+
+    Zappa makes the function, then its schedules, then the API's stack. A release that was cut in
+    between leaves a function which Zappa neither makes again nor gives an API.
+    """
+    name = function_name(stage)
+    if cloudformation.usable(place.client("cloudformation"), name, progress):
+        return
+    try:
+        place.client("lambda").delete_function(FunctionName=name)
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+    else:
+        progress(f"{name}: removing what an interrupted first release left")
+
+
 def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
-    """The function's variable that only a stage with an API can have."""
-    url = place.public_url(_api_id(stage, place), stage, outputs["ApiDomain"])
+    """The function's variable with the API's address, which exists only after the API."""
+    url = place.public_url(api_id(stage, place), stage, outputs["ApiDomain"])
     return {"PARLEY_PUBLIC_URL": url}
 
 
@@ -192,7 +249,7 @@ def _run_zappa(
 
 
 def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
-    """The code that answers now, saved at `path`; None before the first release."""
+    """Saves the present code of the function at `path`. Returns None before the first release."""
     try:
         function = place.client("lambda").get_function(FunctionName=function_name(stage))
     except ClientError as error:
@@ -205,23 +262,28 @@ def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """What Zappa leaves out: what it sets at creation only, what needs the API, and throttling."""
+    """Sets what Zappa sets at creation only, what needs the API's address, and throttling."""
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
+    added = _public_url(stage, place, outputs) | _secrets(stage, place, outputs)
     try:
         updated.wait(FunctionName=name)
         present = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=name,
             DeadLetterConfig={"TargetArn": outputs["DeadLetterQueueArn"]},
-            Environment={"Variables": present | _public_url(stage, place, outputs)},
+            Environment={"Variables": present | added},
+            KMSKeyArn=outputs["KeyArn"],
         )
         updated.wait(FunctionName=name)
     except WaiterError as error:
         raise ReleaseError(f"{name}: {error}") from error
+    if place.endpoint_url is None:  # the embedded AWS does not know it
+        # Our chains of invocations end by `config.aws.LONGEST_CHAIN`.
+        client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
     limits = {"rateLimit": "RequestsPerSecond", "burstLimit": "RequestsAtOnce"}
     place.client("apigateway").update_stage(
-        restApiId=_api_id(stage, place),
+        restApiId=api_id(stage, place),
         stageName=stage,
         patchOperations=[
             {"op": "replace", "path": f"/*/*/throttling/{limit}", "value": outputs[output]}
@@ -230,9 +292,28 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
     )
 
 
+def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
+    """The function's variables that are secret; Lambda encrypts them by the stack's key.
+
+    Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
+    second in an account) nor Cognito (a few a second) for them.
+    """
+    pool, app = outputs["UserPoolId"], outputs["ClientId"]
+    described = place.client("cognito-idp").describe_user_pool_client(UserPoolId=pool, ClientId=app)
+    return {
+        "PARLEY_SECRET_KEY": _secret_keys(stage, place),
+        "PARLEY_CLIENT_SECRET": str(described["UserPoolClient"]["ClientSecret"]),
+    }
+
+
+def _secret_keys(stage: str, place: Environment) -> str:
+    answer = place.client("ssm").get_parameter(Name=secret_key_name(stage), WithDecryption=True)
+    return str(answer["Parameter"]["Value"])
+
+
 def check(stage: str, place: Environment, progress: Progress = silent) -> None:
-    """Asks the deployed API whether it is well. Raises ReleaseError with its last answer."""
-    base, headers = place.address(_api_id(stage, place), stage)
+    """Asks the deployed API's health checks. Raises ReleaseError with the last answer."""
+    base, headers = place.address(api_id(stage, place), stage)
     for path in CHECKED:
         progress(f"Checking {base}{path}")
         deadline = time.monotonic() + CHECK_WITHIN_S
@@ -253,8 +334,8 @@ def _answer(url: str, headers: Mapping[str, str]) -> str:
         return f"nothing ({error})"
 
 
-def _api_id(stage: str, place: Environment) -> str:
-    """The API that Zappa's own stack made. Raises ReleaseError."""
+def api_id(stage: str, place: Environment) -> str:
+    """The id of the API in Zappa's own stack. Raises ReleaseError."""
     try:
         resource = place.client("cloudformation").describe_stack_resource(
             StackName=function_name(stage), LogicalResourceId="Api"
@@ -265,12 +346,12 @@ def _api_id(stage: str, place: Environment) -> str:
 
 
 def secret_key_name(stage: str) -> str:
-    """The parameter with the stage's signing keys."""
+    """The name of the parameter with the stage's signing keys."""
     return f"/parley/{stage}/secret-key"
 
 
 def ensure_secret_key(stage: str, place: Environment, progress: Progress = silent) -> None:
-    """Makes the signing key of a stage that has none; it is seen by nobody."""
+    """Makes a signing key for a stage that has none. Nobody sees it."""
     try:
         place.client("ssm").put_parameter(
             Name=secret_key_name(stage), Value=new_key(), Type="SecureString", Overwrite=False
@@ -283,11 +364,21 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
 
 
 def rotate_secret_key(stage: str, place: Environment) -> None:
-    """Puts a new key before the present one, which goes on opening what it closed."""
-    client, name = place.client("ssm"), secret_key_name(stage)
-    present = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"].split()
-    client.put_parameter(
-        Name=name, Value=f"{new_key()} {present[0]}", Type="SecureString", Overwrite=True
+    """Puts a new key before the present ones, which still open what they sealed.
+
+    Does nothing while the newest key has not been released: a failed release that is repeated with
+    `--rotate-key` rotates once.
+    """
+    present = _secret_keys(stage, place).split()
+    function = _function(stage, place)
+    released = function["Environment"]["Variables"].get("PARLEY_SECRET_KEY") if function else None
+    if released is not None and released.split()[0] != present[0]:
+        return
+    place.client("ssm").put_parameter(
+        Name=secret_key_name(stage),
+        Value=" ".join([new_key(), *present[: KEPT_KEYS - 1]]),
+        Type="SecureString",
+        Overwrite=True,
     )
 
 
@@ -299,7 +390,7 @@ def undeploy(
     into: Path | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Takes function, API and schedules away. The stack, and with it the data, stays."""
+    """Removes function, API and schedules. The stack stays, and the data with it."""
     outputs = cloudformation.outputs(place.client("cloudformation"), stage)
     bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
     remove(stage, place, bundle, outputs, progress)
@@ -312,24 +403,37 @@ def remove(
     outputs: Mapping[str, str],
     progress: Progress = silent,
 ) -> None:
-    """The same with a bundle that is there: Zappa needs its settings. Raises BundleError."""
+    """Runs Zappa's undeploy with the settings of a bundle. Raises BundleError."""
+    name = function_name(stage)
+    if _function(stage, place) is None:  # Zappa removes it last, and would stumble over its lack
+        place.client("cloudformation").delete_stack(StackName=name)
+        cloudformation.usable(place.client("cloudformation"), name, progress)
+        progress(f"{name}: nothing is left to undeploy")
+        return
     configure(bundle, stage, {"aws_region": place.region}, outputs)
-    progress(f"{function_name(stage)}: undeploy")
+    progress(f"{name}: undeploy")
     bundle.run_zappa("undeploy", stage, "--yes", **place.process_variables())
 
 
 def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:
-    """What a release would change, in words; nothing is changed."""
-    lines = cloudformation.changes(
-        place.client("cloudformation"), stage=stage, parameters=parameters
-    )
+    """Lists what a release would change. Changes nothing. Raises what `deploy` raises."""
+    client = place.client("cloudformation")
+    watching = _watching(parameters)
+    first = {**mail_identity(stage, place, parameters), **_without(parameters, watching)}
+    lines = cloudformation.changes(client, stage=stage, parameters=first)
+    function = _function(stage, place)
+    last = f"update (last on {function['LastModified']})" if function else "make"
+    return [*lines, f"{function_name(stage)}: {last}"]
+
+
+def _function(stage: str, place: Environment) -> dict[str, Any] | None:
+    """The configuration of the stage's function, or None if there is none."""
     try:
-        function = place.client("lambda").get_function_configuration(
+        found: dict[str, Any] = place.client("lambda").get_function_configuration(
             FunctionName=function_name(stage)
         )
-        lines.append(f"{function_name(stage)}: update (last on {function['LastModified']})")
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
-        lines.append(f"{function_name(stage)}: make")
-    return lines
+        return None
+    return found

@@ -1,6 +1,6 @@
-"""Tells how far a piece of work is: one line for each step, with its seconds.
+"""Shows the progress of a piece of work: one line for each step, with its seconds.
 
-On a terminal the line is rewritten while the step lasts; elsewhere it is written once.
+A terminal rewrites the line while the step lasts. Elsewhere it is written once.
 
 usage: python -m config.ops.steps WORDS COMMAND…    the command's output is shown if it fails
 """
@@ -20,12 +20,12 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 def rewrites_lines(stream: TextIO) -> bool:
-    """Whether a terminal shows the stream, one that understands control sequences."""
+    """Whether the stream goes to a terminal that understands control sequences."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Steps:
-    """The steps of one piece of work, one after the other. Threads may share it."""
+    """The steps of one piece of work, in sequence. Threads may share it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -37,7 +37,7 @@ class Steps:
 
     @contextmanager
     def step(self, words: str) -> Iterator[None]:
-        """A step that lasts as long as the block. One that fails has no seconds."""
+        """A step that lasts as long as the block. A failed step shows no seconds."""
         self.begin(words)
         try:
             yield
@@ -55,7 +55,7 @@ class Steps:
             threading.Thread(target=self._rewrite, args=[self._ended], daemon=True).start()
 
     def tell(self, line: str) -> None:
-        """Say how far the step is; its last word stays in its line. Between steps, a line."""
+        """Show a note in the step's line, where the last one stays. Between steps, print a line."""
         with self._lock:
             if self._words:
                 self._note = line
@@ -70,7 +70,7 @@ class Steps:
                 self._close()
 
     def give_up(self) -> None:
-        """End the line of a step that will not be finished; nothing if there is none."""
+        """End the line of a failed step. Does nothing between steps."""
         with self._lock:
             if self._words:
                 self._write("\n")
@@ -85,7 +85,7 @@ class Steps:
             with self._lock:
                 if not ended.is_set():
                     line = f"{self._words} …{self._state(digits=0)}"
-                    # What is wider than the terminal would go on in a line that stays.
+                    # A line wider than the terminal would wrap, and its second half would stay.
                     width = shutil.get_terminal_size().columns - 1
                     self._write(CLEAR_LINE + line[:width])
 
@@ -99,7 +99,7 @@ class Steps:
 
 
 def main(words: str, *command: str) -> int:
-    """Run a command as a step; its exit code."""
+    """Run a command as a step. Returns its exit code."""
     steps = Steps(sys.stderr)
     steps.begin(words)
     done = subprocess.run(  # noqa: S603 - the Makefile's own words

@@ -1,8 +1,7 @@
-"""Zappa's "settings" callback: the API's template with a resource for each path that is open.
+"""Zappa's "settings" callback: adds a resource to the API's template for each open path.
 
-Zappa makes one method for all paths, which asks the authorizer. What stands in `gate.json` (see
-`public_routes.py`) is added before the template is applied. Zappa runs this with the standard
-library alone.
+Zappa makes one method for all paths, which asks the authorizer. `gate.json` (see
+`public_routes.py`) lists the additions. Zappa runs this with the standard library alone.
 """
 
 import copy
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 PLAN = Path("gate.json")
-# What Zappa calls its own: the API, the resource of all paths, the method there, and that of `/`.
+# Zappa's own names: the API, the resource of all paths, its method, and the method of `/`.
 API, EVERYTHING, ANY, ROOT_ANY = "Api", "ResourceAnyPathSlashed", "ANY1", "ANY0"
 
 
 class Template:
-    """As much of a troposphere template as Zappa asks for."""
+    """The part of a troposphere template that Zappa uses."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -28,7 +27,7 @@ class Template:
 
 
 def complete(cli: Any) -> None:
-    """Lets Zappa's template be completed whenever Zappa makes it."""
+    """Completes Zappa's template whenever Zappa makes it."""
     make = cli.zappa.create_stack_template
 
     def made_and_completed(*arguments: Any, **options: Any) -> Template:
@@ -42,20 +41,20 @@ def complete(cli: Any) -> None:
 
 
 def additions(zappas: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
-    """The CloudFormation resources beside Zappa's."""
+    """The CloudFormation resources to add to Zappa's."""
     added: dict[str, Any] = {
         "RootOptions": _unguarded(zappas[ROOT_ANY], "OPTIONS"),
         "EverythingOptions": _unguarded(zappas[ANY], "OPTIONS"),
     }
     paths = dict(plan["open"])
-    for method in paths.pop("", ()):  # `/` is there already, and guards its other methods
+    for method in paths.pop("", ()):  # Zappa has `/` already, and guards its other methods
         added[f"Root{method.title()}"] = _unguarded(zappas[ROOT_ANY], method)
     for path, methods in paths.items():
         here = _resource(path.split("/"), added)
         where = {"Ref": here}
         for method in dict.fromkeys([*methods, "OPTIONS"] if "ANY" not in methods else methods):
             added[f"{here}{method.title()}"] = _unguarded(zappas[ANY], method, where)
-        if "ANY" not in methods:  # the others are guarded here as everywhere
+        if "ANY" not in methods:  # the other methods ask the authorizer, as everywhere
             added[f"{here}Any"] = _at(zappas[ANY], "ANY", where)
     for kind, answer in plan["answers"].items():
         added["Answer" + kind.title().replace("_", "")] = {
@@ -72,7 +71,7 @@ def additions(zappas: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resource(words: list[str], added: dict[str, Any]) -> str:
-    """The name of the resource of a path; it and those above it are added if they are not there."""
+    """The name of a path's resource. Adds it, and those above it, if they are missing."""
     if not words:
         return ""
     above = _resource(words[:-1], added)
@@ -84,7 +83,7 @@ def _resource(words: list[str], added: dict[str, Any]) -> str:
 
 
 def _at(method: dict[str, Any], name: str, where: Any = None) -> dict[str, Any]:
-    """The same method by another name, and at another resource."""
+    """A copy of the method with another name, at another resource."""
     moved = copy.deepcopy(method)
     moved["Properties"] |= {"HttpMethod": name} | ({"ResourceId": where} if where else {})
     return moved

@@ -8,14 +8,15 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
+import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
+
 # isort: split
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
-# isort: split
 from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PutError, UpdateError
@@ -32,6 +33,9 @@ Raw = dict[str, dict[str, Any]]
 T = TypeVar("T", bound="Item")
 
 CONDITION_LOST = "ConditionalCheckFailed"
+# What PynamoDB raises for a stored item that does not fit its class.
+UNREADABLE = AttributeError, KeyError, TypeError, ValueError
+OnUnreadable = Callable[[Raw], None]
 
 
 def key_instant(at: datetime) -> str:
@@ -134,11 +138,12 @@ class Item(Model):
         start: Raw | None = None,
         descending: bool = False,
         matching: Condition | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> Page[Self]:
         """One Query call, ordered by `index` (default: the sort key), strongly consistent.
 
         `matching` filters after reading, and so does the kind of item: a page may be short and
-        still have a next one.
+        still have a next one. Items that cannot be read raise, or go to `on_unreadable`.
         """
         answer = connection().query(
             pk,
@@ -155,8 +160,20 @@ class Item(Model):
             raws = raws[:limit]
             keys = {"pk", "sk", *({"gsi1pk", "gsi1sk"} if index == "gsi1" else {index})}
             last = {key: raws[-1][key] for key in keys if key}
-        kinds = cls._kinds()  # tombstones lie among what they replace
-        return Page([cls.from_raw(raw) for raw in raws if raw["kind"]["S"] in kinds], last)
+        return Page(cls._readable(raws, on_unreadable), last)
+
+    @classmethod
+    def _readable(cls, raws: Sequence[Raw], on_unreadable: OnUnreadable | None) -> list[Self]:
+        kinds, items = cls._kinds(), []  # tombstones lie among what they replace
+        for raw in raws:
+            try:
+                if raw["kind"]["S"] in kinds:
+                    items.append(cls.from_raw(raw))
+            except UNREADABLE:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(raw)
+        return items
 
     @classmethod
     def query_all(
@@ -239,12 +256,23 @@ def _lost_answer(error: PutError | UpdateError) -> Exception:
     return ConditionFailed() if error.cause_response_code == f"{CONDITION_LOST}Exception" else error
 
 
-def batch_get(*keys: tuple[str, str]) -> dict[tuple[str, str], Item]:
+def batch_get(
+    *keys: tuple[str, str], on_unreadable: OnUnreadable | None = None
+) -> dict[tuple[str, str], Item]:
     """The items that exist among keys (pk, sk), each read consistently, 100 in a round trip.
 
-    It is no snapshot: of what one transaction writes it may see a part.
+    It is no snapshot: of what one transaction writes it may see a part. Items that cannot be read
+    raise, or go to `on_unreadable`.
     """
-    return {(raw["pk"]["S"], raw["sk"]["S"]): Item.from_raw(raw) for raw in bulk.read_raws(keys)}
+    items: dict[tuple[str, str], Item] = {}
+    for raw in bulk.read_raws(keys):
+        try:
+            items[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw(raw)
+        except UNREADABLE:
+            if on_unreadable is None:
+                raise
+            on_unreadable(raw)
+    return items
 
 
 def batch_put(items: Sequence[Item]) -> None:

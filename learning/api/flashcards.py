@@ -47,7 +47,7 @@ class NewCardSerializer(CardSerializer):
 
 class CardQuerySerializer(ListQuerySerializer):
     deck_id = IdField(required=False)
-    tag = TextField(max_length=50, required=False)
+    tag = TextField(max_length=200, required=False)
     state = serializers.ChoiceField(STATES, required=False)
     front = TextField(max_length=80, required=False, help_text="Begins with, whatever the case")
     q = TextField(
@@ -56,7 +56,9 @@ class CardQuerySerializer(ListQuerySerializer):
         help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
         "`deck:`, `tag:`, `is:` due, new, learning, review, suspended, leech or buried, `prop:` "
         "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
-        "term is how the front begins",
+        "term is how the front begins. Decks and tags include those below them; `*` stands for any "
+        "characters, `_` for one, a character behind `\\` for itself; a letter without an accent "
+        "finds it with any",
     )
     suspended = BooleanField(required=False)
     leech = BooleanField(required=False)

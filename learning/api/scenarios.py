@@ -20,111 +20,26 @@ from config.pagination import ListQuerySerializer, decode_cursor, page_of, pagin
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
 from config.viewsets import ItemViewSet, if_match_version, with_etag
-from learning.api.serializers import RoleSerializer, ScriptLanguageField, SlugField
-from learning.models.scenarios import PUBLISHED, STATUSES, Scenario
+from learning.api.serializers import (
+    RoleSerializer,
+    ScriptLanguageField,
+    ShapeSerializer,
+    SlugField,
+)
+from learning.models.scenarios import PUBLISHED, STATUSES, SUMMARY, Scenario
+from learning.practice.script import Goal, Phrase, Role, Script
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
+from learning.shapes import shape_of
 
 MAX_REORDERED = 98  # in one transaction, with the two lines that record it
 
 
-def _patterns(**kwargs: Any) -> Any:
-    return serializers.ListField(child=TextField(max_length=200), max_length=40, **kwargs)
-
-
-def _several(shape: type[Serializer], least: int, most: int, **kwargs: Any) -> Any:
-    return serializers.ListField(child=shape(), min_length=least, max_length=most, **kwargs)
-
-
-def _texts(least: int, most: int) -> Any:
-    return serializers.ListField(child=TextField(max_length=400), min_length=least, max_length=most)
-
-
-class GoalSerializer(Serializer):
-    """Reached by an answer that has any of `phrases` and none of `unless`."""
-
-    id = SlugField()
-    text = TextField(max_length=200)
-    phrases = _patterns()
-    unless = _patterns(required=False)
-
-
-class BranchSerializer(Serializer):
-    """One thing that a learner may mean, recognised by its phrases or by those of its goal;
-    `also` leads here without reaching the goal."""
-
-    example = TextField(max_length=400)
-    goal = SlugField(required=False)
-    phrases = _patterns(required=False)
-    also = _patterns(required=False)
-    unless = _patterns(required=False)
-    say = TextField(max_length=400, required=False)
-    to = SlugField()
-
-
-class FallbackSerializer(Serializer):
-    """What is said when nothing was recognised: `lines` in turn, then `then` and on to `to`."""
-
-    lines = _texts(1, 4)
-    then = TextField(max_length=400, required=False)
-    to = SlugField()
-
-
-class NodeSerializer(Serializer):
-    """A line of the partner's. Without branches the dialogue ends here."""
-
-    id = SlugField()
-    line = TextField(max_length=600)
-    branches = _several(BranchSerializer, 1, 12, required=False)
-    fallback = FallbackSerializer(required=False)
-    hints = serializers.ListField(
-        child=TextField(max_length=400), min_length=1, max_length=5, required=False
-    )
-    skip = SlugField(
-        required=False, help_text="A goal that makes this line superfluous once reached"
-    )
-
-
-class PartSerializer(Serializer):
-    """The dialogue of a learner who takes `role`."""
-
-    role = SlugField()
-    start = SlugField()
-    farewell = TextField(max_length=400)
-    goals = _several(GoalSerializer, 1, 8)
-    nodes = _several(NodeSerializer, 1, 60)
-
-
-class PhraseSerializer(Serializer):
-    text = TextField(max_length=200)
-    meaning = TextField(max_length=400)
-    phrases = _patterns(required=False)
-    unless = _patterns(required=False)
-
-
-class MistakeSerializer(Serializer):
-    """A typical mistake; `{1}` in `right` is what the first variable of the pattern stood for."""
-
-    phrases = _patterns()
-    unless = _patterns(required=False)
-    right = TextField(max_length=200)
-    why = TextField(max_length=400)
-
-
-class ScriptSerializer(Serializer):
+class ScriptSerializer(ShapeSerializer):
     """A scenario as its authors write it: texts, roles, and the dialogue of one role or both."""
 
-    order = IntegerField(min_value=0, max_value=999_999, required=False)
-    title = TextField(max_length=80)
-    context = SlugField(help_text="Where it takes place, e.g. food, travel, work")  # type: ignore[assignment]
-    description = TextField(max_length=600)
-    level = serializers.ChoiceField(CEFR_LEVELS)
-    language = ScriptLanguageField()
-    roles = _several(RoleSerializer, 2, 2)
-    parts = _several(PartSerializer, 1, 2)
-    phrases = _several(PhraseSerializer, 0, 40)
-    mistakes = _several(MistakeSerializer, 0, 40)
-    notes = TextField(max_length=2000)
+    shape = Script
+    only = tuple(name for name in shape_of(Script) if name != "id")
 
 
 class NewScenarioSerializer(ScriptSerializer):
@@ -154,17 +69,13 @@ class ScenarioQuerySerializer(ListQuerySerializer):
     )
 
 
-class SummarySerializer(Serializer):
+class SummarySerializer(ShapeSerializer):
     """A scenario in the catalogue."""
 
-    id = SlugField()
-    status = serializers.ChoiceField(STATUSES)
-    title = TextField(max_length=80)
-    context = SlugField()  # type: ignore[assignment]
-    description = TextField(max_length=600)
-    level = serializers.ChoiceField(CEFR_LEVELS)
-    language = ScriptLanguageField()
+    shape = Script
+    only = ("id", *SUMMARY)
     order = IntegerField()
+    status = serializers.ChoiceField(STATUSES)
     revision = IntegerField(help_text="0 before the first publication")
     published_at = InstantField(allow_null=True)
     updated_at = InstantField()
@@ -175,20 +86,23 @@ class ReorderedSerializer(Serializer):
     results = SummarySerializer(many=True)
 
 
-class GoalToReachSerializer(Serializer):
-    id = SlugField()
-    text = TextField(max_length=200)
+class GoalToReachSerializer(ShapeSerializer):
+    """A goal of the learner's."""
+
+    shape, only = Goal, ("id", "text")
 
 
-class PartToPlaySerializer(RoleSerializer):
-    """A role, and what its learner has to reach; without goals it is only the partner's."""
+class PartToPlaySerializer(ShapeSerializer):
+    """A role and its learner's goals; without goals only the partner plays it."""
 
+    shape = Role
     goals = GoalToReachSerializer(many=True)
 
 
-class UsefulPhraseSerializer(Serializer):
-    text = TextField(max_length=200)
-    meaning = TextField(max_length=400)
+class UsefulPhraseSerializer(ShapeSerializer):
+    """A phrase to use in the scenario, and its meaning."""
+
+    shape, only = Phrase, ("text", "meaning")
 
 
 class ScenarioSerializer(SummarySerializer):

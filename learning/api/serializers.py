@@ -1,6 +1,8 @@
 """Fields and serializers of learning that several resources use."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar, get_args, get_origin
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -21,11 +23,14 @@ from config.serializers import (
     optional,
 )
 from learning.models.log import LogEntry
+from learning.practice.script import LANGUAGE, SLUG, Role
 from learning.scheduling import (
     RETENTION_RANGE,
     Rating,
     State,
 )
+from learning.shapes import Choice, FieldShape, Range, Text, shape_of, unwrap
+from learning.transfer.model import LIMITS
 
 STATES = [state.value for state in State]
 CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
@@ -41,10 +46,11 @@ class CardIdField(PatternField):
 
 
 class TagsField(serializers.ListField):
-    """Up to 20 tags; one given twice is kept once."""
+    """Up to 100 tags; one given twice is kept once."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=TextField(max_length=50), max_length=20, **kwargs)
+        child = TextField(max_length=LIMITS.tag_chars)
+        super().__init__(child=child, max_length=LIMITS.tags, **kwargs)
 
     def run_validation(self, data: Any = serializers.empty) -> list[str]:
         return list(dict.fromkeys(super().run_validation(data)))
@@ -65,7 +71,7 @@ class DeckSerializer(Serializer):
     }
 
     id = IdField(read_only=True)
-    name = TextField(max_length=100)
+    name = TextField(max_length=LIMITS.deck_chars)
     description = TextField(max_length=1000, default="", allow_blank=True)
     native_language = optional(LanguageField)
     target_language = optional(LanguageField)
@@ -114,11 +120,11 @@ class CardSerializer(Serializer):
     note_id = IdField(read_only=True)
     ordinal = IntegerField(read_only=True, help_text="Which of its note's cards this is, from 0")
     deck_id = IdField()
-    front = TextField(max_length=2000)
-    back = TextField(max_length=5000)
-    phonetic = optional(TextField, max_length=200)
-    example = optional(TextField, max_length=2000)
-    notes = optional(TextField, max_length=5000)
+    front = TextField(max_length=LIMITS.front_chars)
+    back = TextField(max_length=LIMITS.back_chars)
+    phonetic = optional(TextField, max_length=LIMITS.phonetic_chars)
+    example = optional(TextField, max_length=LIMITS.example_chars)
+    notes = optional(TextField, max_length=LIMITS.notes_chars)
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)
@@ -142,9 +148,6 @@ class CardSerializer(Serializer):
     version = IntegerField(read_only=True, help_text="For If-Match: counts edits, not reviews")
 
 
-SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
-
-
 class SlugField(PatternField):
     """A readable id, e.g. `coffee-to-take-away`."""
 
@@ -158,13 +161,59 @@ class ScriptLanguageField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         message = "Give a language of two or three letters, e.g. es."
-        super().__init__(r"[a-z]{2,3}", message, max_length=3, **kwargs)
+        super().__init__(LANGUAGE, message, max_length=3, **kwargs)
 
 
-class RoleSerializer(Serializer):
-    id = SlugField()
-    name = TextField(max_length=60)
-    brief = TextField(max_length=400)
+class ShapeSerializer(Serializer):
+    """The fields of a dataclass, or `only` some, bounded as its annotations say."""
+
+    shape: ClassVar[type]
+    only: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self) -> dict[str, Any]:
+        shape = shape_of(self.shape)
+        own = super().get_fields()
+        names = [name for name in self.only or shape if name not in own]
+        return {name: _field_of(shape[name]) for name in names} | own
+
+
+def _field_of(field: FieldShape) -> Any:
+    options: dict[str, Any] = {} if field.required else {"required": False}
+    if field.help:
+        options["help_text"] = field.help
+    return _field(field.kind, field.bound, **options)
+
+
+def _field(kind: Any, bound: Any, **options: Any) -> Any:
+    """The field of an annotation's type and bound."""
+    if get_origin(kind) is tuple:
+        child = _field(*unwrap(get_args(kind)[0])[:2])
+        least = {"min_length": bound.least} if bound.least else {}
+        return serializers.ListField(child=child, max_length=bound.most, **least, **options)
+    if isinstance(bound, Choice):
+        return serializers.ChoiceField(bound.options, **options)
+    if isinstance(bound, Range):
+        return IntegerField(min_value=int(bound.least), max_value=int(bound.most), **options)
+    if isinstance(bound, Text):
+        return _TEXTS[bound.pattern](bound, options)
+    return shape_serializer(kind)(**options)
+
+
+_TEXTS: dict[str, Callable[[Text, dict[str, Any]], Any]] = {
+    "": lambda bound, options: TextField(max_length=bound.most, **options),
+    SLUG: lambda _, options: SlugField(**options),
+    LANGUAGE: lambda _, options: ScriptLanguageField(**options),
+}
+
+
+@cache
+def shape_serializer(shape: type) -> type[ShapeSerializer]:
+    """The serializer of a whole dataclass, named after it."""
+    attributes = {"shape": shape, "__doc__": shape.__doc__}
+    return type(f"{shape.__name__}Serializer", (ShapeSerializer,), attributes)
+
+
+RoleSerializer = shape_serializer(Role)
 
 
 class OneByOneField(serializers.ListField):
@@ -244,11 +293,11 @@ class NoteSerializer(Serializer):
     id = IdField(read_only=True)
     type = serializers.ChoiceField(NOTE_TYPES, read_only=True)
     deck_id = IdField()
-    front = TextField(max_length=2000)
-    back = TextField(max_length=2000, default="", allow_blank=True)
-    phonetic = optional(TextField, max_length=200)
-    example = optional(TextField, max_length=2000)
-    notes = optional(TextField, max_length=5000)
+    front = TextField(max_length=LIMITS.front_chars)
+    back = TextField(max_length=LIMITS.front_chars, default="", allow_blank=True)
+    phonetic = optional(TextField, max_length=LIMITS.phonetic_chars)
+    example = optional(TextField, max_length=LIMITS.example_chars)
+    notes = optional(TextField, max_length=LIMITS.notes_chars)
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)

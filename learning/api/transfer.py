@@ -34,22 +34,59 @@ from learning.services.imports import LIMITS, MAX_ERRORS
 FORMATS = ["csv", "json", "apkg"]
 
 
+class ColumnsField(TextField):
+    """The columns of a text file by place, joined by commas; `-` is not read."""
+
+    sample = "front,back,-,tags"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=1000, **kwargs)
+
+    def to_internal_value(self, data: Any) -> tuple[str, ...]:  # type: ignore[override]
+        names = tuple(name.strip() for name in super().to_internal_value(data).split(","))
+        choices = (*transfer.COLUMNS, transfer.UNREAD)
+        if wrong := [name for name in names if name not in choices]:
+            message = f"There is no column '{wrong[0]}': name {', '.join(choices)}."
+            raise serializers.ValidationError(message, "unknown_column")
+        if "front" not in names:
+            raise serializers.ValidationError("Say which column is the front.", "no_front")
+        return names
+
+
 class _ImportSerializer(Serializer):
     format = serializers.ChoiceField(
         FORMATS, required=False, help_text="By default told by the content"
     )
     deck_id = IdField(required=False, help_text="Takes the notes that name no deck")
     dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
+    restore_deleted = BooleanField(
+        default=False, help_text="Bring back notes that you have deleted, as new ones"
+    )
     offset = IntegerField(
         min_value=0,
         max_value=1_000_000,
         default=0,
         help_text="The `nextOffset` of the answer before",
     )
+    separator = serializers.ChoiceField(
+        list(transfer.SEPARATORS), required=False, help_text="Of a text file; else found out"
+    )
+    encoding = serializers.ChoiceField(
+        transfer.ENCODINGS, required=False, help_text="Of a text file that is not in Unicode"
+    )
+    header = BooleanField(
+        allow_null=True,
+        default=None,
+        help_text="Whether the first row of a text file names its columns; null: found out",
+    )
+    columns = ColumnsField(required=False)
+    html = BooleanField(
+        allow_null=True, default=None, help_text="Whether the cells of a text file are HTML"
+    )
 
 
 class ImportFileSerializer(_ImportSerializer):
-    """A file of at most 5 MB in the request itself."""
+    """A file of at most 4.4 MB in the request itself."""
 
     file = serializers.FileField(allow_empty_file=True)
 
@@ -79,6 +116,34 @@ class RowErrorSerializer(Serializer):
     fatal = BooleanField(help_text="The note was left out, not only what is named here")
 
 
+class PreviewedNoteSerializer(Serializer):
+    row = IntegerField()
+    type = serializers.CharField()
+    front = serializers.CharField()
+    back = serializers.CharField()
+    phonetic = serializers.CharField()
+    example = serializers.CharField()
+    notes = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    deck = serializers.CharField()
+
+
+class TextPreviewSerializer(Serializer):
+    """How a text file is read. Each of these can be told instead; a guessed encoding has to be."""
+
+    encoding = serializers.CharField()
+    encoding_guessed = BooleanField()
+    separator = serializers.CharField()
+    html = BooleanField()
+    header = serializers.ListField(
+        child=serializers.CharField(), help_text="The labels, as the file has them"
+    )
+    columns = serializers.ListField(
+        child=serializers.CharField(), help_text="By place; `-` is not read"
+    )
+    notes = PreviewedNoteSerializer(many=True, help_text="The first ones")
+
+
 class ReportSerializer(Serializer):
     """What became of the notes of the file. With `nextOffset` the time was too short for all of
     them: send the file again with it as `offset`."""
@@ -91,6 +156,9 @@ class ReportSerializer(Serializer):
     failed = IntegerField()
     errors = RowErrorSerializer(many=True, help_text=f"The first {MAX_ERRORS}")  # type: ignore[assignment]
     next_offset = IntegerField(allow_null=True)
+    preview = TextPreviewSerializer(
+        allow_null=True, help_text="Of a text file in a dry run, else null"
+    )
 
 
 class ExportQuerySerializer(QuerySerializer):
@@ -115,12 +183,14 @@ MEDIA_TYPES = {
     "json": "application/json",
     "apkg": "application/zip",
 }
+TEXT_OPTIONS = ("separator", "encoding", "header", "columns", "html")
 REFUSALS = [
     transfer.FileRefused,
     transfer.FormatUnknown,
     transfer.FileUnsafe,
     transfer.FileTooNew,
     transfer.FileTooLarge,
+    transfer.EncodingUncertain,
 ]
 
 
@@ -158,17 +228,29 @@ class ImportViewSet(Resource):
             return self._answer(fields, file, fields["filename"])
 
     def _answer(self, fields: dict[str, Any], file: BinaryIO, filename: str) -> Response:
+        options = transfer.TextOptions(
+            **{name: fields.get(name) for name in TEXT_OPTIONS}, guess=fields["dry_run"]
+        )
+        source: dict[str, Any] = {
+            "filename": filename,
+            "format": fields.get("format"),
+            "limits": imports.LIMITS,
+            "options": options,
+        }
+        preview = transfer.preview(file, **source) if fields["dry_run"] else None
         report = imports.import_notes(
             learner_id=self.learner_id,
-            rows=transfer.read(file, filename, format=fields.get("format"), limits=imports.LIMITS),
+            rows=transfer.read(file, **source),
             deck_id=fields.get("deck_id"),
             dry_run=fields["dry_run"],
+            restore_deleted=fields["restore_deleted"],
             offset=fields["offset"],
             now=now(),
             check_deck=lambda told: _checked(_ToldDeck, told),
             check_note=lambda told: _checked(NoteSerializer, told),
         )
-        return Response(ReportSerializer(report).data)
+        shown = TextPreviewSerializer(preview).data if preview else None
+        return Response({**ReportSerializer(report).data, "preview": shown})
 
 
 class _ToldDeck(DeckSerializer):

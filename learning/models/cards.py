@@ -5,7 +5,6 @@ A note holds what was written, a card its schedule: an edit and a review never m
 
 import contextlib
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
 from learning.models.base import InstantAttribute, Kept, LearnerItem, instant, micros
 from learning.scheduling import Memory, State
+from learning.search_text import base_letters, decomposed
 
 FRONT_KEY_LENGTH = 80
 TORN_READS = 3
@@ -156,9 +156,16 @@ class Note(LearnerItem, discriminator="note"):
         return Page([notes[each] for each in ids if each in notes], last)
 
 
-def search_key(front: str) -> str:
-    """How a front is sorted and searched: without case, accents apart, its first 80 characters."""
-    return unicodedata.normalize("NFKC", front).casefold()[:FRONT_KEY_LENGTH]
+def front_start(front: str) -> str:
+    """How the sort key begins of fronts that begin so: without case and accents."""
+    return f"F#{base_letters(front)[:FRONT_KEY_LENGTH]}"
+
+
+def front_key(front: str) -> str:
+    """Where a front is sorted: by its base letters, of equals without accents first."""
+    start = front_start(front)
+    accents = decomposed(front)[:FRONT_KEY_LENGTH]
+    return start if start == f"F#{accents}" else f"{start}\0{accents}"
 
 
 # What of a card lies in `m`, by its names there. Queues, lists and searches get by with it and two
@@ -189,7 +196,7 @@ class Card(Kept, discriminator="card"):
     it. `m` has all of its schedule (see STANDING). lsi1 (queue): `<L|R|N#0|N#1|S>#<instant>`:
     (re)learning and review cards by due, new ones by creation, then new ones put off, suspended
     ones apart; a buried card stands where its burial ends. lsi2: the same behind `<deck id>#`.
-    lsi3: `F#<front>`. Indexes hold but `m` and the deck: a card from there cannot be written.
+    lsi3: `front_key`. Indexes hold but `m` and the deck: a card from there cannot be written.
 
     `entries` is how many its log has: who reads fewer must read again. `suspended_by` is `learner`
     or `leech`, `buried_by` `learner` or `sibling`. `forgiven_leech_level` is the leech level the
@@ -367,7 +374,7 @@ class Card(Kept, discriminator="card"):
         """
         before = self.deck_id, self.lsi2, self.lsi3
         self.note, self.deck_id = note, note.deck_id
-        self.lsi3 = f"F#{search_key(self.front)}"
+        self.lsi3 = front_key(self.front)
         self.set_index_keys()
         return before != (self.deck_id, self.lsi2, self.lsi3)
 

@@ -2,7 +2,6 @@
 
 import functools
 import operator
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,15 +15,10 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from config.store.items import Item, Page, Raw
+from learning.search_text import base_letters
 
 DRAFT, PUBLISHED, ARCHIVED = STATUSES = ("draft", "published", "archived")
 SUMMARY = ("title", "context", "description", "level", "language")
-
-
-def folded(text: str) -> str:
-    """Text as it is searched: without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in plain if not unicodedata.combining(character))
 
 
 class Scenario(Item, discriminator="scenario"):
@@ -74,7 +68,7 @@ class Scenario(Item, discriminator="scenario"):
         """Takes over what the catalogue shows of a script, and its place there."""
         for name in SUMMARY:
             setattr(self, name, script[name])
-        self.search_text = folded(f"{self.title}\n{self.description}\n{self.context}")
+        self.search_text = base_letters(f"{self.title}\n{self.description}\n{self.context}")
         self.set_index_keys()
 
     def set_index_keys(self) -> None:
@@ -101,7 +95,7 @@ class Scenario(Item, discriminator="scenario"):
         if language is not None:
             matching.append(cls.language == language)
         if search is not None:
-            matching.append(cls.search_text.contains(folded(search)))
+            matching.append(cls.search_text.contains(base_letters(search)))
         return cls.query_page(
             f"SCENARIOS#{status}",
             cls.gsi1sk.startswith(f"{level}#") if level else None,

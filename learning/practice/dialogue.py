@@ -8,12 +8,23 @@ needs no network: the same answers to the same script always give the same dialo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
 from learning.practice.matching import Match, Text
-from learning.practice.script import Mistake, Node, Part, Script, ScriptError, chosen_branch, read
+from learning.practice.script import (
+    Branch,
+    Mistake,
+    Node,
+    Part,
+    Script,
+    ScriptError,
+    branch_words,
+    chosen_branch,
+    read,
+)
 
 __all__ = [
     "DialogueEndedError",
@@ -69,7 +80,7 @@ class Correction:
 
 
 class Reply(NamedTuple):
-    """What the partner says, where the dialogue stands, which goals this answer reached."""
+    """The partner's line, the state of the dialogue, and the goals that this answer reached."""
 
     line: str
     state: State
@@ -79,7 +90,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a score is what it is; `turn` is the place of the answer in the list, from 0."""
+    """A reason for a score; `turn` is the place of the answer in the list, from 0."""
 
     turn: int
     what: str
@@ -87,7 +98,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """0 to 100, and what it rests on."""
+    """0 to 100, with its reasons."""
 
     value: int
     evidence: tuple[Evidence, ...]
@@ -104,7 +115,7 @@ class Scores:
 
 
 class Partner(Protocol):
-    """Who plays the other role. A module can be one: this one is."""
+    """The player of the other role. A module can be one, as this one is."""
 
     def opening(self, script: Script, role: str) -> tuple[str, State]: ...
     def reply(self, script: Script, state: State, learner_text: str) -> Reply: ...
@@ -117,25 +128,27 @@ def parse(raw: object) -> Script:
     model answers, which must reach all goals and the end. Raises ScriptError (a ValueError)."""
     script = read(raw)
     for i, part in enumerate(script.parts):
-        _, state = opening(script, part.role)
-        for answer in rehearsal(script, part.role):
-            state = reply(script, state, answer).state
+        _, state = _rehearse(script, part.role)
         missing = [goal.id for goal in part.goals if goal.id not in state["goals"]]
         if missing:
-            raise ScriptError(f"parts[{i}]", f"model answers do not reach {', '.join(missing)}")
-        if part.nodes[state["node"]].branches:
-            raise ScriptError(f"parts[{i}]", "model answers do not come to an end")
+            raise ScriptError(f"parts.{i}", f"model answers do not reach {', '.join(missing)}")
+        if part.node(state["node"]).branches:
+            raise ScriptError(f"parts.{i}", "model answers do not come to an end")
     return script
 
 
 def rehearsal(script: Script, role: str) -> list[str]:
     """The model answers of the ideal dialogue: at each node, the example of its first branch."""
+    return _rehearse(script, role)[0]
+
+
+def _rehearse(script: Script, role: str) -> tuple[list[str], State]:
     answers: list[str] = []
     _, state = opening(script, role)
     while not state["ended"]:
-        answers.append(script.part(role).nodes[state["node"]].branches[0].example)
+        answers.append(script.part(role).node(state["node"]).branches[0].example)
         state = reply(script, state, answers[-1]).state
-    return answers
+    return answers, state
 
 
 def opening(script: Script, role: str) -> tuple[str, State]:
@@ -144,7 +157,7 @@ def opening(script: Script, role: str) -> tuple[str, State]:
     Raises ValueError when the script has no dialogue for that role.
     """
     part = script.part(role)
-    node = part.nodes[part.start]
+    node = part.node(part.start)
     return node.line, State(
         role=role, node=node.id, tries=0, turn=0, missed=0, goals=[], ended=not node.branches
     )
@@ -153,11 +166,12 @@ def opening(script: Script, role: str) -> tuple[str, State]:
 def reply(script: Script, state: State, learner_text: str) -> Reply:
     """Answer the learner. Raises DialogueEndedError when the dialogue was over already.
 
-    An answer that is not understood gets the node's helping lines in turn; when they are used
-    up the partner moves on. After TURN_LIMIT answers the partner takes leave.
+    What fits no branch here may have an answer that holds anywhere: the partner gives it and comes
+    back to the question. An answer that is not understood gets the node's helping lines in turn;
+    when they are used up the partner moves on. After TURN_LIMIT answers the partner takes leave.
     """
     part = script.part(state["role"])
-    node = part.nodes[state["node"]]
+    node = part.node(state["node"])
     if state["ended"] or node.fallback is None:
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
@@ -168,16 +182,17 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         heard.add(branch.goal)
     new = tuple(g for g in goals if g in heard and g not in state["goals"])
     reached = [*state["goals"], *new]
-    tries = state["tries"]
-    if branch:
-        line, to = branch.say, branch.to
-    elif tries < len(node.fallback.lines):
-        line, to, tries = node.fallback.lines[tries], node.id, tries + 1
-    else:
-        line, to = node.fallback.then, node.fallback.to
-    if to != node.id:
-        node, tries = _enter(part, to, reached), 0
-        line = f"{line} {node.line}".strip()
+    said = _said_anywhere(script, part, text, branch, new)
+    if said and branch and said.instead:
+        branch = None
+    line, to, tries = _next(node, branch, said, state["tries"])
+    if to != node.id or (said and not branch):
+        entered = _enter(part, to, reached)
+        if entered.id != node.id:
+            node, tries = entered, 0
+            line = f"{line} {node.line}".strip()
+        else:
+            line = f"{line} {_question(node.line)}".strip()
     turn = state["turn"] + 1
     ended = not node.branches
     if turn >= TURN_LIMIT and not ended:
@@ -187,18 +202,79 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         node=node.id,
         tries=tries,
         turn=turn,
-        missed=state["missed"] + (branch is None),
+        missed=state["missed"] + (branch is None and said is None),
         goals=reached,
         ended=ended,
     )
     return Reply(line, after, new, corrections(script, learner_text))
 
 
+class _Said(NamedTuple):
+    """The line of answers that hold anywhere; `instead` of the branch or before it."""
+
+    line: str
+    instead: bool
+
+
+def _said_anywhere(
+    script: Script, part: Part, text: Text, branch: Branch | None, new: Sequence[str]
+) -> _Said | None:
+    """The answers to goals and phrases that the branch does not answer.
+
+    Beside a branch these are new goals that its example does not reach, for its line answers the
+    others, and that no node is passed over for; phrases only count when they are longer than the
+    words by which the branch was recognised.
+    """
+    goals = {goal.id: goal for goal in part.goals}
+    found = [(answer, match) for answer in part.answers if (match := answer.find(text, goals))]
+    if branch is None:
+        lines = [answer.say for answer, _ in found if answer.goal] or [
+            answer.say for answer, _ in found[:1]
+        ]
+        return _Said(" ".join(lines), instead=True) if lines else None
+    longest = max((match.words for answer, match in found if not answer.goal), default=0)
+    if longest > branch_words(branch, goals, text):
+        line = next(answer.say for answer, m in found if not answer.goal and m.words == longest)
+        return _Said(line, instead=True)
+    skipped = {node.skip for node in part.nodes}
+    example = Text.of(branch.example, script.language)
+    lines = [
+        answer.say
+        for answer, _ in found
+        if answer.goal
+        and answer.goal in new
+        and answer.goal not in (*skipped, branch.goal)
+        and not goals[answer.goal].cues.find(example)
+    ]
+    return _Said(" ".join(lines), instead=False) if lines else None
+
+
+def _next(
+    node: Node, branch: Branch | None, said: _Said | None, tries: int
+) -> tuple[str, str, int]:
+    """The partner's line, the node that follows, and how many tries were made there."""
+    if branch:
+        return f"{said.line} {branch.say}".strip() if said else branch.say, branch.to, tries
+    if said:
+        return said.line, node.id, tries
+    assert node.fallback is not None  # noqa: S101 - only an end has none
+    if tries < len(node.fallback.lines):
+        return node.fallback.lines[tries], node.id, tries + 1
+    return node.fallback.then, node.fallback.to, tries
+
+
+def _question(line: str) -> str:
+    """The question of a line, to come back to; all of it when it asks none."""
+    sentences = re.findall(r"[^.!?…]+[.!?…]*\s*", line)
+    asked = [sentence.strip() for sentence in sentences if "?" in sentence]
+    return asked[-1] if asked else line
+
+
 def _enter(part: Part, name: str, reached: Sequence[str]) -> Node:
     """The node itself, or the one after it when what it asks for has been said already."""
-    node, passed = part.nodes[name], {name}
+    node, passed = part.node(name), {name}
     while node.skip in reached and node.branches and node.branches[0].to not in passed:
-        node = part.nodes[node.branches[0].to]
+        node = part.node(node.branches[0].to)
         passed.add(node.id)
     return node
 
@@ -208,7 +284,7 @@ def hint(script: Script, state: State, n: int) -> str:
     answer. Raises DialogueEndedError, or ValueError when n < 1."""
     if n < 1:
         raise ValueError("hints are counted from 1")
-    node = script.part(state["role"]).nodes[state["node"]]
+    node = script.part(state["role"]).node(state["node"])
     if state["ended"] or not node.branches:
         raise DialogueEndedError("the dialogue has ended")
     if n <= len(node.hints):
@@ -382,7 +458,7 @@ def _fluency(script: Script, played: list[_Turn]) -> Score:
 
 
 def _lexicon(script: Script, part: Part) -> set[str]:
-    examples = [b.example for node in part.nodes.values() for b in node.branches]
+    examples = [b.example for node in part.nodes for b in node.branches]
     return _words([*examples, *(phrase.text for phrase in script.phrases)], script.language)
 
 

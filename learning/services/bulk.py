@@ -103,7 +103,7 @@ def _validate(
 ) -> ItemResult:
     """What is to become of one card, given what is stored and taken before it."""
     present = taken.get(card.id) or Card.among(learner_id, card.id, stored)
-    if present and present.note and present.made_from == card.made_from:
+    if present and present.note and present.request_digest == card.request_digest:
         return ItemResult("duplicate", present)
     if present or any(key in stored for key in Card.keys(learner_id, card.id)):
         return ItemResult("rejected", problem=IdTaken())

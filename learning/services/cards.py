@@ -74,15 +74,15 @@ def create_deck(*, learner_id: str, fields: Mapping[str, Any], now: datetime) ->
 
 @retried(ConditionFailed)
 def _create_deck(
-    learner_id: str, deck_id: str, fields: Mapping[str, Any], made_from: str, now: datetime
+    learner_id: str, deck_id: str, fields: Mapping[str, Any], request_digest: str, now: datetime
 ) -> Deck:
     key = Deck.key(learner_id, deck_id)
     stored = batch_get(key, *_option_keys(learner_id))
-    present: Deck | None = same_as(stored.get(key), Deck, made_from)
+    present: Deck | None = same_as(stored.get(key), Deck, request_digest)
     if present:
         return present
     deck = Deck(
-        *key, id=deck_id, request_digest=made_from, created_at=now, updated_at=now, **fields
+        *key, id=deck_id, request_digest=request_digest, created_at=now, updated_at=now, **fields
     )
     head = Head.among(learner_id, stored)
     commit(head, Put(deck, Deck.pk.does_not_exist()), *_options_write(learner_id, stored, deck, {}))
@@ -281,11 +281,11 @@ def new_note(
 ) -> Written:
     """A note that is not stored yet, with its cards, new and due `at`. Raises ValidationFailed."""
     said = fields if type == "basic" else {**fields, "type": type}
-    note_id, rest, made_from = split_id(said)
+    note_id, rest, request_digest = split_id(said)
     note = Note(
         *Note.key(learner_id, note_id),
         id=note_id,
-        request_digest=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
         **{"type": type, **rest},

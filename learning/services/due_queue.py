@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import ClassVar
 
 from config.store.items import Item, batch_get
+from learning.days import CLOCK_CHANGE, due_on
 from learning.models.cards import Card
 from learning.models.log import Day
 from learning.scheduling import Memory, Settings, preview, retrievability
@@ -68,7 +69,9 @@ def due_queue(
     learning = [card for card in steps if card.due_at <= now]
     reviews = new = []
     if limits.left("reviews_per_day", deck_id) > 0:
-        due = Card.queue(learner_id, "R", before=ends_at, deck_id=deck_id, limit=WINDOW)
+        before = ends_at + CLOCK_CHANGE
+        due = Card.queue(learner_id, "R", before=before, deck_id=deck_id, limit=WINDOW)
+        due = [card for card in due if due_on(card.memory, study.calendar) <= today]
         due = notes.first_of_each(due)
         reviews = limits.allowed("reviews_per_day", due)
     if limits.left("new_cards_per_day", deck_id) > 0:

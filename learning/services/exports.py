@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from typing import Any, BinaryIO, Literal
 from zoneinfo import ZoneInfo
@@ -11,10 +11,11 @@ from accounts.models import learner_key
 from config.formats import wire_name
 from config.problems import NotFound
 from config.store.items import Raw, batch_get
+from learning.days import due_on
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
-from learning.scheduling import Settings, replay
+from learning.scheduling import Settings, State, replay
 from learning.services.imports import UNTOLD, content_digest, media_text
 from learning.services.study_context import StudyContext
 from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
@@ -122,6 +123,12 @@ class _Export:
         )
         return replace(note, front=_side_text(note, "front"), back=_side_text(note, "back"))
 
+    def _due_on(self, card: Card) -> date | None:
+        """The learner's day of a card that is due by day and not by the minute."""
+        calendar, due_at = self.study.calendar, card.due_at
+        by_day = card.memory.state is State.REVIEW or due_at == calendar.start(calendar.day(due_at))
+        return due_on(card.memory, calendar) if by_day else None
+
     def _state(self, card: Card) -> CardState:
         memory = card.memory
         standing: dict[str, Any] = (card.origin or {}).get("standing", {})
@@ -135,6 +142,7 @@ class _Export:
             suspended=card.suspended,
             buried=card.buried_until is not None and card.buried_until > self.now,
             due_at=None if new else card.due_at,
+            due_on=None if new else self._due_on(card),
             position=told.get("position") if new else None,
             interval_days=told.get("interval_days", 0),
             estimated=told.get("estimated", False),

@@ -40,13 +40,13 @@ def find_existing(item: T) -> T | None:
     raise IdTaken
 
 
-def same_as(present: Item | None, kind: type[Any], made_from: str) -> Any:
+def same_as(present: Item | None, kind: type[Any], request_digest: str) -> Any:
     """What the same request made before, None where nothing is there.
 
     Raises IdTaken where another request made it, or it was deleted.
     """
     if present is None:
         return None
-    if isinstance(present, kind) and present.made_from == made_from:
+    if isinstance(present, kind) and present.request_digest == request_digest:
         return present
     raise IdTaken

@@ -44,14 +44,15 @@ from learning.transfer.history import (
     name_based,
     origin_of,
 )
-from learning.transfer.model import CardState
+from learning.transfer.model import TEXT_FIELDS, CardState
 
-LIMITS = Limits(deck_chars=100)
+LIMITS = Limits()
 CHUNK_NOTES = 20  # with their cards they fit a transaction that others can wait for
 MAX_ERRORS = 100
 MAX_DECKS = 200  # made by one import
 MAX_MEDIA = 50
-BACK_OF_REVERSED = 2_000  # it is the front of a card as well
+TRANSACTION_BYTES = 3_000_000  # of the 4 MB that DynamoDB takes; the rest is for all but texts
+BACK_OF_REVERSED = LIMITS.front_chars  # it is the front of a card as well
 WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last chunk
 UNTOLD = ("stability", "difficulty", "last_review_at")
 
@@ -96,6 +97,7 @@ def import_notes(
     dry_run: bool,
     offset: int,
     now: datetime,
+    restore_deleted: bool = False,
     check_deck: Check = dict,
     check_note: Check = dict,
 ) -> Report:
@@ -103,12 +105,14 @@ def import_notes(
 
     `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
     known is changed where the file says something new, and its log is added to; one that was
-    deleted stays so. A dry run writes nothing. The checks make our fields of what a file says by
-    the names of our API, or raise ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what
-    reading the file raises.
+    deleted stays so, or with `restore_deleted` comes in under another id. A dry run writes
+    nothing. The checks make our fields of what a file says by the names of our API, or raise
+    ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what reading the file raises.
     """
     until = time.monotonic() + WITHIN_S
-    run = _Import(learner_id, deck_id, dry_run, now, check_deck, check_note)
+    run = _Import(
+        learner_id, deck_id, dry_run, now, check_deck, check_note, restore_deleted=restore_deleted
+    )
     chunk: list[Source] = []
     seen = 0
     for seen, row in enumerate(islice(run.notes_of(rows), offset, None), offset + 1):
@@ -126,6 +130,9 @@ def import_notes(
     return run.report
 
 
+_Wanted = tuple[Source, list[Face]]
+
+
 @dataclass
 class _NewNote:
     """A new note with its cards and their logs, ready to be written."""
@@ -140,6 +147,12 @@ class _NewNote:
         """How many writes of a transaction it takes at most, beside the progress."""
         return len(self.cards) + 2 + len(self.days)
 
+    @property
+    def bytes(self) -> int:
+        """How much of a transaction its texts take; all else is small beside them."""
+        texts = [str(getattr(self.note, name) or "") for name in TEXT_FIELDS]
+        return sum(len(text.encode()) for text in [*texts, *map(str, self.note.tags)])
+
 
 class _Import:
     """One run of an import."""
@@ -152,7 +165,10 @@ class _Import:
         now: datetime,
         check_deck: Check = dict,
         check_note: Check = dict,
+        *,
+        restore_deleted: bool = False,
     ) -> None:
+        self.restore_deleted = restore_deleted
         self.check_deck, self.check_note = check_deck, check_note
         self.told: dict[str, DeckSource] = {}
         self.learner_id, self.deck_id, self.dry_run, self.now = learner_id, deck_id, dry_run, now
@@ -181,10 +197,10 @@ class _Import:
 
     def import_chunk(self, chunk: Sequence[Source]) -> None:
         """Takes some notes in, whatever other devices do meanwhile. Raises ServiceUnavailable."""
-        wanted: dict[str, tuple[Source, str, list[Face]]] = {}
+        wanted: dict[str, _Wanted] = {}
         for source in chunk:
-            if (fault := _size_error(source)) or not (deck := self._deck_of(source)):
-                self.report.add_error(fault or self._no_deck(source))
+            if fault := _size_error(source) or self._no_deck(source):
+                self.report.add_error(fault)
                 continue
             note_id = id_of(source, source.deck or self.deck_id or "")
             try:
@@ -197,7 +213,7 @@ class _Import:
                 self.report.skipped += 1
                 continue
             self.seen.add(note_id)
-            wanted[note_id] = source, deck, note_faces
+            wanted[note_id] = source, note_faces
         left = [wanted]
 
         def go_on() -> None:
@@ -211,19 +227,20 @@ class _Import:
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
 
-    def _no_deck(self, source: Source) -> RowError:
-        if source.deck:
-            message = f"One import makes at most {MAX_DECKS} decks."
-            return RowError(source.row, "deck", "TOO_MANY", message)
+    def _no_deck(self, source: Source) -> RowError | None:
+        if source.deck or self.deck_id:
+            return None
         return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or give deckId.")
 
     def _deck_of(self, source: Source) -> str | None:
-        """The deck that takes a note, made where there is none of its name."""
+        """The deck of a new note, made when there is none of its name; None for one too many."""
         if not source.deck:
             return self.deck_id
         key = source.deck.casefold()
         if key not in self.decks:
             if self.decks_made == MAX_DECKS:
+                message = f"One import makes at most {MAX_DECKS} decks."
+                self.report.add_error(RowError(source.row, "deck", "TOO_MANY", message))
                 return None
             self.decks_made += 1
             self.decks[key] = (
@@ -257,14 +274,16 @@ class _Import:
             return {}
 
     def _import_once(
-        self, wanted: Mapping[str, tuple[Source, str, list[Face]]]
-    ) -> dict[str, tuple[Source, str, list[Face]]]:
-        """Deals with each note once; answers those of which others wrote at the same time."""
+        self, wanted: Mapping[str, _Wanted], *, again: bool = False
+    ) -> dict[str, _Wanted]:
+        """Deals with each note once; answers those of which others wrote at the same time.
+
+        `again` says that these are notes that were deleted, under the ids of their next lives.
+        """
         if not wanted:
             return {}
         keys = {
-            note_id: self._keys(note_id, note_faces)
-            for note_id, (_, _, note_faces) in wanted.items()
+            note_id: self._keys(note_id, note_faces) for note_id, (_, note_faces) in wanted.items()
         }
         stored = batch_get(
             *StudyContext.keys(self.learner_id), *(key for each in keys.values() for key in each)
@@ -272,18 +291,30 @@ class _Import:
         study = StudyContext.of(self.learner_id, stored)
         new: dict[str, _NewNote] = {}
         known: list[tuple[str, Source, list[Item]]] = []
-        for note_id, (source, deck, note_faces) in wanted.items():
+        deleted: dict[str, _Wanted] = {}
+        for note_id, (source, note_faces) in wanted.items():
             items = [item for key in keys[note_id] if (item := stored.get(key))]
-            if items:
+            if any(isinstance(item, Note) for item in items):
                 known.append((note_id, source, items))
-            elif self.dry_run:
-                self.report.imported += 1
-            else:
+            elif items:
+                deleted[name_based("again", note_id)] = source, note_faces
+            elif again and not self.restore_deleted:
+                self._keep_deleted(source)
+            elif (deck := self._deck_of(source)) and not self.dry_run:
                 new[note_id] = self._build_note(note_id, source, deck, note_faces, study)
+            else:
+                self.report.imported += deck is not None
         late = self._write_notes(new, study)
         for note_id, source, items in known:
             self._update_known(note_id, source, items, study)
-        return {note_id: wanted[note_id] for note_id in late}
+        return {note_id: wanted[note_id] for note_id in late} | self._import_once(
+            deleted, again=True
+        )
+
+    def _keep_deleted(self, source: Source) -> None:
+        message = "You have deleted this note: it stays so, unless you say restoreDeleted."
+        self.report.add_error(RowError(source.row, "id", "DELETED", message, fatal=False))
+        self.report.skipped += 1
 
     def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
         """Where a note of any type may be, and its cards."""
@@ -325,6 +356,8 @@ class _Import:
 
     def _log(self, card: Card, state: CardState, study: StudyContext) -> list[LogEntry]:
         settings = study.scheduler.settings()
+        if state.due_on is not None:
+            state = replace(state, due_at=study.calendar.start(state.due_on))
         entries = entries_of(
             card.id,
             state,
@@ -378,7 +411,9 @@ class _Import:
         group: dict[str, _NewNote] = {}
         for note_id, note in new.items():
             weight = sum(pending.weight for pending in group.values())
-            if group and weight + note.weight > ROOM:
+            size = sum(pending.bytes for pending in group.values())
+            full = weight + note.weight > ROOM or size + note.bytes > TRANSACTION_BYTES
+            if group and full:
                 late += self._write_group(group, study)
                 group, study = {}, self._read_study()
                 breathe()
@@ -434,14 +469,7 @@ class _Import:
         stored: Sequence[Item],
         study: StudyContext,
     ) -> None:
-        head = next((item for item in stored if isinstance(item, Note)), None)
-        if head is None:
-            error = RowError(
-                source.row, "id", "DELETED", "You have deleted this note: it stays so.", fatal=False
-            )
-            self.report.add_error(error)
-            self.report.skipped += 1
-            return
+        head = next(item for item in stored if isinstance(item, Note))
         if head.type != source.type:
             message = f"You have this note as a {head.type} one."
             self.report.add_error(RowError(source.row, "type", "TYPE_CHANGED", message))
@@ -538,6 +566,8 @@ def _origin(source: Source) -> dict[str, Any]:
     """What is kept of a file's note beside what it says."""
     whole = asdict(source)
     del whole["row"]
+    for card in whole["cards"]:
+        del card["due_on"]  # which the day's number says already
     fields = fields_of(source)
     instants = {
         name: at.isoformat()

@@ -6,7 +6,8 @@ from pynamodb.expressions.condition import Condition
 
 from config.store.bulk import chunks
 from config.store.items import Page, Raw
-from learning.models.cards import Card, search_key
+from learning.models.cards import Card, front_start
+from learning.search_text import TextPattern
 
 Test = Callable[[Card], bool]
 JOINED = 100  # cards whose text is read at once, to see what they say
@@ -34,8 +35,9 @@ def list_cards(
     equal = {"state": state, "suspended": suspended, "leech": leech, "deck_id": deck_id}
     wanted = {name: value for name, value in equal.items() if value is not None}
     index, condition = None, Card.sk.startswith(Card.PREFIX)
+    begins = TextPattern.literal(front or "")
     if front is not None:
-        index, condition = "lsi3", Card.lsi3.startswith(f"F#{search_key(front)}")
+        index, condition = "lsi3", Card.lsi3.startswith(front_start(front))
     elif deck_id:
         prefix = f"{deck_id}#{letter}#" if letter else f"{deck_id}#"
         index, condition = "lsi2", Card.lsi2.startswith(prefix)
@@ -46,7 +48,9 @@ def list_cards(
         condition,
         index=index,
         stands=lambda card: all(getattr(card, name) == value for name, value in wanted.items()),
-        says=None if tag is None else lambda card: tag in card.tags,
+        says=None
+        if tag is None and begins.is_plain
+        else lambda card: tag in (None, *card.tags) and begins.matches(card.front, whole=False),
         limit=limit,
         read=limit + 1,
         start=start,

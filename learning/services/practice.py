@@ -16,9 +16,10 @@ from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
-from learning.models.scenarios import PUBLISHED, Scenario, Usage, folded
+from learning.models.scenarios import PUBLISHED, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
+from learning.search_text import base_letters
 from learning.services.cards import create_card
 from learning.services.idempotency import digest
 from learning.services.scenarios import UnknownScenario, published_script, read_revision
@@ -73,13 +74,13 @@ def start_session(*, learner_id: str, fields: Mapping[str, Any], now: datetime) 
 
 @retried(ConditionFailed)
 def _begin(
-    learner_id: str, session_id: str, made_from: str, fields: Mapping[str, Any], now: datetime
+    learner_id: str, session_id: str, request_digest: str, fields: Mapping[str, Any], now: datetime
 ) -> SessionDetail:
     keys = Scenario.key(fields["scenario_id"]), Session.key(learner_id, session_id)
     stored = batch_get(*keys, Head.key(learner_id))
     scenario, present = (stored.get(key) for key in keys)
     if present is not None:
-        return _existing_session(learner_id, present, made_from)
+        return _existing_session(learner_id, present, request_digest)
     if not isinstance(scenario, Scenario) or scenario.status != PUBLISHED:
         raise UnknownScenario.at("scenarioId")
     script = published_script(scenario)
@@ -99,7 +100,7 @@ def _begin(
         partner=SCRIPTED,
         opening=opening,
         state=dict(state),
-        request_digest=made_from,
+        request_digest=request_digest,
         created_at=now,
         updated_at=now,
     )
@@ -273,7 +274,7 @@ def save_phrase(
     MeaningNeeded, NoSuchDeck, IdTaken.
     """
     rest = {name: value for name, value in fields.items() if name != "turn"}
-    number, front = fields["turn"], folded(fields["front"])
+    number, front = fields["turn"], base_letters(fields["front"])
     keys = Session.key(learner_id, session_id), Turn.key(learner_id, session_id, number)
     stored = batch_get(*keys)
     session, turn = (stored.get(key) for key in keys)
@@ -286,12 +287,12 @@ def save_phrase(
     if number == 1:
         lines.append(session.opening)
     lines_with_phrase = [
-        line for line in lines if front and front in folded(line)
+        line for line in lines if front and front in base_letters(line)
     ]  # accents alone fold away
     if not lines_with_phrase:
         message = "The turn does not have this phrase."
         raise PhraseNotInTurn(errors=[FieldError("front", "phrase_not_in_turn", message)])
-    meanings = {folded(item.text): item.meaning for item in script_for(session).phrases}
+    meanings = {base_letters(item.text): item.meaning for item in script_for(session).phrases}
     rest["back"] = rest.get("back") or meanings.get(front)
     if rest["back"] is None:
         message = "Say what the phrase means."

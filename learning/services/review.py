@@ -397,7 +397,7 @@ class _ReviewBatch:
         """Brings a card to what its log with the new rows folds to; answers what days gain."""
         follows = rows[0].sort_key() > card.last_entry and not card.early_void
         if follows and not any(row.entry == "void" for row in rows):
-            versions = {int(self.study.scheduler.number): self.settings}
+            versions = self._settings_of(rows)  # an import may have made them under older ones
             steps = _continued(card, rows, versions)
             gained = _counted(steps, rows, versions)
         else:

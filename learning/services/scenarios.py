@@ -60,21 +60,30 @@ def read_scenario(scenario_id: str, *, for_staff: bool) -> ScenarioDetail:
 
     Staff see any scenario, before its first publication as its draft has it. Raises NotFound.
     """
+    scenario, draft, sessions = _stored(scenario_id, for_staff=for_staff)
+    if scenario.status != PUBLISHED and not for_staff:
+        raise NotFound
+    return ScenarioDetail(scenario, _shown(scenario, draft), sessions, draft)
+
+
+def _stored(scenario_id: str, *, for_staff: bool) -> tuple[Scenario, Fields | None, int]:
+    """A scenario, for staff its draft, and how many sessions began with it. Raises NotFound."""
     keys = [Scenario.key(scenario_id), Usage.key(scenario_id)]
     stored = batch_get(*keys, *([Draft.key(scenario_id)] if for_staff else []))
     scenario, usage = (stored.get(key) for key in keys)
     draft = stored.get(Draft.key(scenario_id))
     if not isinstance(scenario, Scenario):
         raise NotFound
-    if scenario.status != PUBLISHED and not for_staff:
-        raise NotFound
-    edited = draft.script if isinstance(draft, Draft) else None
-    return ScenarioDetail(
+    return (
         scenario,
-        published_script(scenario) if scenario.revision else _checked(scenario, edited or {}),
+        draft.script if isinstance(draft, Draft) else None,
         int(usage.sessions) if isinstance(usage, Usage) else 0,
-        edited,
     )
+
+
+def _shown(scenario: Scenario, draft: Fields | None) -> Script:
+    """The newest published script, before the first publication the draft's."""
+    return published_script(scenario) if scenario.revision else _checked(scenario, draft or {})
 
 
 def published_script(scenario: Scenario) -> Script:
@@ -135,15 +144,14 @@ def change(
     ValidationFailed, NotFound, PreconditionFailed.
     """
 
-    def edit(scenario: Scenario, script: Fields) -> list[Write]:
+    def edit(scenario: Scenario, script: Fields) -> Edit:
         edited, order = _split_fields({**(script if partial else {}), **fields})
         if order is not None:
             scenario.order = order
-        _checked(scenario, edited)
-        return [
-            _draft_write(scenario, edited),
-            *_staff_action(by, "scenario_changed", scenario_id, now),
-        ]
+        checked = _checked(scenario, edited)
+        draft = _draft_write(scenario, edited)
+        action = _staff_action(by, "scenario_changed", scenario_id, now)
+        return Edit([draft, *action], edited, None if scenario.revision else checked)
 
     return _edit(scenario_id, edit, expected_version, now)
 
@@ -156,11 +164,12 @@ def publish(
     An unchanged draft makes no second revision. Raises NotFound and PreconditionFailed.
     """
 
-    def edit(scenario: Scenario, script: Fields) -> list[Write] | None:
+    def edit(scenario: Scenario, script: Fields) -> Edit | None:
         if scenario.status == PUBLISHED and not scenario.has_unpublished_changes:
             return None
         publication = _publish_write(scenario, script, now)
-        return [*publication, *_staff_action(by, "scenario_published", scenario_id, now)]
+        action = _staff_action(by, "scenario_published", scenario_id, now)
+        return Edit([*publication, *action], script)
 
     return _edit(scenario_id, edit, expected_version, now)
 
@@ -173,12 +182,12 @@ def archive(
     Raises NotFound and PreconditionFailed.
     """
 
-    def edit(scenario: Scenario, _: Fields) -> list[Write] | None:
+    def edit(scenario: Scenario, script: Fields) -> Edit | None:
         if scenario.status == ARCHIVED:
             return None
         scenario.status = ARCHIVED
         scenario.set_index_keys()
-        return _staff_action(by, "scenario_archived", scenario_id, now)
+        return Edit(_staff_action(by, "scenario_archived", scenario_id, now), script)
 
     return _edit(scenario_id, edit, expected_version, now)
 
@@ -250,7 +259,7 @@ def _load(fields: Fields, present: object, now: datetime) -> Loaded:
     script, _ = _split_fields(fields)
     of_pack = digest(script)
     if not isinstance(present, Scenario):
-        scenario, writes = _new(fields["id"], fields, request_digest=of_pack, now=now)
+        scenario, _, writes = _new(fields["id"], fields, request_digest=of_pack, now=now)
         scenario.pack_digest = of_pack
         writes += _publish_write(scenario, script, now)
         try:
@@ -263,12 +272,13 @@ def _load(fields: Fields, present: object, now: datetime) -> Loaded:
     if present.pack_digest != present.draft_digest:
         return "kept"
 
-    def edit(scenario: Scenario, _: Fields) -> list[Write]:
-        _checked(scenario, script)
+    def edit(scenario: Scenario, _: Fields) -> Edit:
+        checked = _checked(scenario, script)
         scenario.pack_digest = of_pack
-        draft = _draft_write(scenario, script)
-        shown = scenario.status == PUBLISHED
-        return [draft, *(_publish_write(scenario, script, now) if shown else [])]
+        writes: list[Write] = [_draft_write(scenario, script)]
+        if scenario.status == PUBLISHED:
+            writes += _publish_write(scenario, script, now)
+        return Edit(writes, script, checked)
 
     _edit(fields["id"], edit, int(present.version), now)
     return "updated"
@@ -278,7 +288,7 @@ def _load(fields: Fields, present: object, now: datetime) -> Loaded:
 
 
 def _split_fields(fields: Fields) -> tuple[dict[str, Any], int | None]:
-    """The script without what stands in the catalogue's item, and the order where it is given."""
+    """The script without id and order, which the catalogue's item holds, and the order if given."""
     script = {name: value for name, value in fields.items() if name not in ("id", "order")}
     return script, fields.get("order")
 
@@ -297,8 +307,8 @@ def _checked(scenario: Scenario, script: Fields) -> Script:
 
 def _new(
     scenario_id: str, fields: Fields, *, request_digest: str, now: datetime
-) -> tuple[Scenario, list[Write]]:
-    """A draft's item in the catalogue, and the write of its script."""
+) -> tuple[Scenario, Script, list[Write]]:
+    """A draft's item in the catalogue, its script, and the write of that."""
     script, order = _split_fields(fields)
     scenario = Scenario(
         *Scenario.key(scenario_id),
@@ -308,8 +318,8 @@ def _new(
         created_at=now,
         updated_at=now,
     )
-    _checked(scenario, script)
-    return scenario, [_draft_write(scenario, script)]
+    checked = _checked(scenario, script)
+    return scenario, checked, [_draft_write(scenario, script)]
 
 
 def _staff_action(
@@ -321,7 +331,7 @@ def _staff_action(
 def _create(
     scenario_id: str, fields: Fields, *, request_digest: str, by: StaffMember, now: datetime
 ) -> ScenarioDetail:
-    scenario, writes = _new(scenario_id, fields, request_digest=request_digest, now=now)
+    scenario, checked, writes = _new(scenario_id, fields, request_digest=request_digest, now=now)
     writes += _staff_action(by, "scenario_created", scenario_id, now)
     try:
         transact(Put(scenario, Scenario.pk.does_not_exist()), *writes)
@@ -330,8 +340,7 @@ def _create(
         if detail.scenario.request_digest != request_digest:
             raise IdTaken from error
         return detail
-    script, _ = _split_fields(fields)
-    return ScenarioDetail(scenario, _checked(scenario, script), 0, script)
+    return ScenarioDetail(scenario, checked, 0, _split_fields(fields)[0])
 
 
 def _draft_write(scenario: Scenario, script: Fields) -> Put:
@@ -359,22 +368,33 @@ def _publish_write(scenario: Scenario, script: Fields, now: datetime) -> list[Wr
     return [Put(revision, Revision.pk.does_not_exist())]
 
 
+@dataclass(frozen=True)
+class Edit:
+    """The writes of a change beside the scenario's own, the draft after it, and the script that
+    its reader then sees, where that has been parsed already."""
+
+    writes: list[Write]
+    draft: Fields
+    shown: Script | None = None
+
+
 @retried(ConditionFailed)
 def _edit(
     scenario_id: str,
-    edit: Callable[[Scenario, Fields], list[Write] | None],
+    edit: Callable[[Scenario, Fields], Edit | None],
     expected_version: int | None,
     now: datetime,
 ) -> ScenarioDetail:
-    """Changes a scenario and makes the other writes that `edit` answers; None changes nothing.
+    """Changes a scenario as `edit` says, and answers what was written; None changes nothing.
 
     Raises NotFound, PreconditionFailed, and what `edit` raises.
     """
-    detail = read_scenario(scenario_id, for_staff=True)
-    check_version(expected_version, int(detail.scenario.version))
-    writes = edit(detail.scenario, detail.draft or {})
-    if writes is None:
-        return detail
-    detail.scenario.updated_at = now
-    transact(Put(detail.scenario), *writes)
-    return read_scenario(scenario_id, for_staff=True)
+    scenario, draft, sessions = _stored(scenario_id, for_staff=True)
+    check_version(expected_version, int(scenario.version))
+    change = edit(scenario, draft or {})
+    if change is None:
+        return ScenarioDetail(scenario, _shown(scenario, draft), sessions, draft)
+    scenario.updated_at = now
+    transact(Put(scenario), *change.writes)
+    shown = change.shown or _shown(scenario, change.draft)
+    return ScenarioDetail(scenario, shown, sessions, change.draft)

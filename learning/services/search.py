@@ -1,7 +1,7 @@
 """Searches carried out: which index serves one, and what is filtered inside its pages."""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,14 @@ from pynamodb.expressions.condition import Condition
 from accounts.models import learner_key
 from config.problems import ValidationFailed
 from config.store.items import Page, Raw, key_instant
-from learning.models.cards import Card, Deck, search_key
+from learning.models.cards import FRONT_KEY_LENGTH, Card, Deck, front_start
 from learning.scheduling import State
 from learning.search_syntax import Search, SearchError, Term, parse
+from learning.search_text import TextPattern
 from learning.services.lists import Test, look
 
+TEXTS = ("front", "tag")  # fields that the text answers, not the schedule
+UNTAGGED = "none"
 READ = 500  # cards looked at for one page of a search, however many there are
 DECKS = 1_000  # decks whose names are looked through
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -42,8 +45,11 @@ def search_cards(
     except SearchError as error:
         message = f"At character {error.position + 1}: {error}"
         raise ValidationFailed.of("q", "search_syntax", message) from error
-    tests = [_test(term, decks, now) for term in search.terms if term.field != "tag"]
-    tagged = [term for term in search.terms if term.field == "tag"]
+    by_text = [term for term in search.terms if term.field in TEXTS]
+    tests = [_test(term, decks, now) for term in search.terms if term.field not in TEXTS]
+    front = TextPattern.of(search.front)
+    if not front.is_plain or len(front.start) >= FRONT_KEY_LENGTH:
+        by_text.append(Term("front", search.front, 0))
     index, condition = _index(search, decks, now)
 
     def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
@@ -52,9 +58,9 @@ def search_cards(
             condition,
             index=index,
             stands=lambda card: all(test(card) for test in tests),
-            says=(lambda card: all(_is_tagged(card, term) for term in tagged)) if tagged else None,
+            says=(lambda card: all(_says(card, term) for term in by_text)) if by_text else None,
             limit=limit,
-            read=READ if search.terms else limit + 1,
+            read=READ if search.terms or by_text else limit + 1,
             start=start,
         )
 
@@ -83,29 +89,52 @@ class _Due:
     first_review: str
 
 
-def _decks(learner_id: str, search: Search) -> dict[str, str]:
-    """The id of each deck that is named, by id or by name whatever its case."""
+def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
+    """The ids of the decks that each `deck:` names, by id or by name, with the decks below them.
+
+    A deck of just that name comes before others that only differ in case or accents.
+    """
     wanted = [term for term in search.terms if term.field == "deck"]
     if not wanted:
         return {}
-    known: dict[str, str] = {}
-    for deck in Deck.all_of(learner_id, limit=DECKS, start=None).items:
-        known |= {deck.id: deck.id, search_key(deck.name): deck.id}
+    names = {deck.id: deck.name for deck in Deck.all_of(learner_id, limit=DECKS, start=None).items}
+    found = {}
     for term in wanted:
-        if (term.value not in known) and (search_key(term.value) not in known):
+        ids = frozenset(_named(term.value, names))
+        if not ids:
             raise SearchError(term.position, "You have no such deck.")
-    return {t.value: known.get(t.value) or known[search_key(t.value)] for t in wanted}
+        found[term.value] = ids
+    return found
+
+
+def _named(typed: str, names: Mapping[str, str]) -> Iterator[str]:
+    pattern = TextPattern.of(typed)
+    exact = typed in names or typed in names.values()
+    for deck_id, name in names.items():
+        if exact:
+            if typed in (deck_id, name) or name.startswith(f"{names.get(typed, typed)}::"):
+                yield deck_id
+        elif any(pattern.matches(path) for path in _paths(name)):
+            yield deck_id
+
+
+def _paths(name: str) -> Iterator[str]:
+    """A name and those above it: `a::b` and `a`."""
+    while name:
+        yield name
+        name = name.rpartition("::")[0]
 
 
 def _index(
-    search: Search, decks: Mapping[str, str], now: datetime
+    search: Search, decks: Mapping[str, frozenset[str]], now: datetime
 ) -> tuple[str | None, Condition | _Due]:
     """The index that leaves the least to filter."""
-    if search.front:
-        return "lsi3", Card.lsi3.startswith(f"F#{search_key(search.front)}")
+    if start := TextPattern.of(search.front).start:
+        return "lsi3", Card.lsi3.startswith(front_start(start))
     plain = [term for term in search.terms if not term.negated]
     states = [term.value for term in plain if term.field == "is"]
-    deck = next((decks[term.value] for term in plain if term.field == "deck"), None)
+    named = (decks[term.value] for term in plain if term.field == "deck")
+    deck = next((only for ids in named if len(ids) == 1 for only in ids), None)
     prefix, attribute = (f"{deck}#", Card.lsi2) if deck else ("", Card.lsi1)
     index = "lsi2" if deck else "lsi1"
     if "suspended" in states:
@@ -117,7 +146,7 @@ def _index(
             attribute.between(f"{prefix}R#", f"{prefix}R#{last}"),
             f"{prefix}R#",
         )
-    if "tag" in [term.field for term in plain]:
+    if search.front or any(term.field in TEXTS for term in plain):
         return None, Card.sk.startswith(Card.PREFIX)  # where the notes lie in the same order
     if deck:
         return index, attribute.startswith(prefix)
@@ -126,16 +155,23 @@ def _index(
     return None, Card.sk.startswith(Card.PREFIX)
 
 
-def _is_tagged(card: Card, term: Term) -> bool:
-    return (term.value in card.tags) is not term.negated
+def _says(card: Card, term: Term) -> bool:
+    """What a term asks of a card's text."""
+    pattern = TextPattern.of(term.value)
+    if term.field == "front":
+        return pattern.matches(card.front, whole=False) is not term.negated
+    if term.value == UNTAGGED:
+        return (not card.tags) is not term.negated
+    tagged = any(pattern.matches(path) for tag in card.tags for path in _paths(tag))
+    return tagged is not term.negated
 
 
-def _test(term: Term, decks: Mapping[str, str], now: datetime) -> Test:
+def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Test:
     """What a term asks of a card's schedule."""
     match term.field:
         case "deck":
             wanted = decks[term.value]
-            return lambda card: (card.deck_id == wanted) is not term.negated
+            return lambda card: (card.deck_id in wanted) is not term.negated
         case "prop":
             compare, number = COMPARE[term.operator], float(term.value)
             return lambda card: _compares(card, term.name, compare, number) is not term.negated

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from accounts.models.head import TOTALS
 from config.store.items import batch_get
-from learning.days import ONE_DAY
+from learning.days import CLOCK_CHANGE, ONE_DAY, due_on
 from learning.models.cards import Card
 from learning.models.log import Day
 from learning.services.study_context import StudyContext
@@ -104,8 +104,9 @@ def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
 def _forecast(learner_id: str, study: StudyContext, today: date) -> tuple[list[DayCount], date]:
     """How many reviews come due on each of the next days, and up to which day that is all."""
     last = today + timedelta(days=FORECAST_DAYS - 1)
-    page = Card.due_before(learner_id, before=study.calendar.end(last), limit=FORECAST_CARDS)
-    due = Counter(max(study.calendar.day(card.due_at), today) for card in page.items)
+    before = study.calendar.end(last) + CLOCK_CHANGE
+    page = Card.due_before(learner_id, before=before, limit=FORECAST_CARDS)
+    due = Counter(max(due_on(card.memory, study.calendar), today) for card in page.items)
     until = max(due) - ONE_DAY if page.next_key and due else last
     counted = [DayCount(today + timedelta(days=n), 0) for n in range(FORECAST_DAYS)]
     return [DayCount(day.on, due[day.on]) for day in counted], max(until, today)

@@ -3,7 +3,16 @@
 import re
 from typing import BinaryIO, Literal
 
-from learning.transfer.delimited import read_csv, write_csv
+from learning.transfer.delimited import TextPreview, preview_csv, read_csv, write_csv
+from learning.transfer.dialect import (
+    COLUMNS,
+    ENCODINGS,
+    FIND_OUT,
+    SEPARATORS,
+    UNREAD,
+    EncodingUncertain,
+    TextOptions,
+)
 from learning.transfer.document import read_json, write_json
 from learning.transfer.model import (
     LIMITS,
@@ -24,9 +33,10 @@ from learning.transfer.model import (
 )
 
 __all__ = [
-    "LIMITS", "CardState", "DeckSource", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe",
-    "Format", "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows",
-    "detect", "read", "write_csv", "write_json",
+    "COLUMNS", "ENCODINGS", "LIMITS", "SEPARATORS", "UNREAD", "CardState", "DeckSource",
+    "EncodingUncertain", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
+    "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "TextOptions",
+    "TextPreview", "detect", "preview", "read", "write_csv", "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (
@@ -57,13 +67,42 @@ def detect(head: bytes, filename: str = "") -> Format:
 
 
 def read(
-    file: BinaryIO, filename: str = "", *, format: Format | None = None, limits: Limits = LIMITS
+    file: BinaryIO,
+    filename: str = "",
+    *,
+    format: Format | None = None,
+    limits: Limits = LIMITS,
+    options: TextOptions = FIND_OUT,
 ) -> Rows:
     """The notes of an uploaded, seekable file and what of it cannot be taken over, in file order.
 
-    `format` forces one. Raises FileRefused or a subclass; for a broken or hostile file before the
-    first note, for one over the limit of notes only after as many.
+    `format` forces one; `options` are for text files. Raises FileRefused or a subclass; for a
+    broken or hostile file before the first note, for one with too many notes only after as many.
     """
+    format = _format(file, filename, format, limits)
+    if format == "apkg":
+        from learning.transfer.anki.reader import read_apkg  # SQLite and zstandard: slow to load
+
+        return read_apkg(file, limits)
+    return read_json(file, limits) if format == "json" else read_csv(file, limits, options)
+
+
+def preview(
+    file: BinaryIO,
+    filename: str = "",
+    *,
+    format: Format | None = None,
+    limits: Limits = LIMITS,
+    options: TextOptions = FIND_OUT,
+) -> TextPreview | None:
+    """How a text file would be read; None for other files, which say it themselves."""
+    if _format(file, filename, format, limits) != "csv":
+        return None
+    return preview_csv(file, limits, options)
+
+
+def _format(file: BinaryIO, filename: str, format: Format | None, limits: Limits) -> Format:
+    """The format of a file, of which nothing is read yet afterwards."""
     size = file.seek(0, 2)
     file.seek(0)
     if size > limits.file_bytes:
@@ -71,8 +110,4 @@ def read(
     if format is None:
         format = detect(file.read(1024), filename)
         file.seek(0)
-    if format == "apkg":
-        from learning.transfer.anki.reader import read_apkg  # SQLite and zstandard: slow to load
-
-        return read_apkg(file, limits)
-    return {"csv": read_csv, "json": read_json}[format](file, limits)
+    return format

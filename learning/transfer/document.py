@@ -5,19 +5,16 @@ and what equals its default left out.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from functools import cache
-from types import UnionType
-from typing import Any, BinaryIO, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO
 
-from config.formats import RFC3339, wire_name
+from config.formats import wire_name
+from learning.shapes import ShapeError, decode
 from learning.transfer.model import (
     LIMITS,
-    MAX_DAYS,
     DeckSource,
     FileRefused,
     FileTooLarge,
@@ -27,31 +24,16 @@ from learning.transfer.model import (
     Row,
     RowError,
     Rows,
+    checked,
     clean_text,
-    row_error_of,
 )
 
 FORMAT = "parley-notes"
 VERSION = 1
-_HEAD_BYTES = 2**20  # with what it says of some hundred decks
+_HEAD_BYTES = 2**20  # room for the settings of some hundred decks
 MOST_DECKS = 1_000
 
-_KINDS = {
-    str: "a text", bool: "true or false", int: "a whole number", float: "a number",
-    datetime: "an instant like 2026-03-01T07:30:00Z",
-}  # fmt: skip
-_RANGES: dict[str, tuple[float, float]] = {
-    "ordinal": (0, 998), "rating": (1, 4), "reps": (0, 10**6), "lapses": (0, 10**6),
-    "position": (0, 2**31), "interval_days": (0, MAX_DAYS), "stability": (0, MAX_DAYS),
-    "difficulty": (1, 10), "ease_factor": (0, 100), "duration_ms": (0, 86_400_000),
-    "interval_s": (0, MAX_DAYS * 86_400), "previous_interval_s": (0, MAX_DAYS * 86_400),
-}  # fmt: skip
-
-
-class _DecodeError(Exception):
-    def __init__(self, path: str, code: str, message: str) -> None:
-        super().__init__(message)
-        self.path, self.code, self.message = path, code, message
+_LEAVES = {str: clean_text}
 
 
 def write_json(
@@ -91,15 +73,19 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     for row, item in enumerate(items, 1):
         if row > limits.notes:
             raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
-        yield item if isinstance(item, RowError) else _row(item, row, limits)
+        if isinstance(item, RowError):
+            yield item
+        else:
+            yield from _rows(item, row, limits)
 
 
-def _row(item: Any, row: int, limits: Limits) -> Row:
+def _rows(item: Any, row: int, limits: Limits) -> Iterator[Row]:
     try:
-        note: Note = replace(_decode(Note, item, ""), row=row)
-    except _DecodeError as fault:
-        return RowError(row, fault.path.removeprefix("."), fault.code, fault.message)
-    return row_error_of(note, row, limits) or note
+        note: Note = decode(Note, item, _LEAVES)
+    except ShapeError as error:
+        yield RowError(row, error.path, error.code, error.message)
+        return
+    yield from checked(note, row, limits, needs_back=False)
 
 
 def _whole(file: BinaryIO, limits: Limits) -> Any:
@@ -110,7 +96,7 @@ def _whole(file: BinaryIO, limits: Limits) -> Any:
 
 
 def _decks_of(document: Any) -> Iterator[DeckSource]:
-    """What a document says of its decks; what is no deck is passed over."""
+    """The decks of a document with their settings; anything else in the list is passed over."""
     decks = document.get("decks") if isinstance(document, dict) else None
     for deck in decks[:MOST_DECKS] if isinstance(decks, list) else ():
         if isinstance(deck, dict) and isinstance(deck.get("name"), str):
@@ -175,80 +161,3 @@ def _encode(value: Any) -> Any:
     if isinstance(value, datetime):
         return _instant(value)
     return [_encode(item) for item in value] if isinstance(value, tuple) else value
-
-
-@cache
-def _shape(kind: type) -> dict[str, tuple[Field[Any], Any]]:
-    hints = get_type_hints(kind)
-    return {
-        wire_name(field.name): (field, hints[field.name]) for field in fields(kind) if field.compare
-    }
-
-
-def _decode(kind: Any, value: Any, path: str) -> Any:
-    """`value` as the annotation `kind` says, or a _FaultError that names the place."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        return _decode_item(kind, value, path)
-    if get_origin(kind) is UnionType:
-        return None if value is None else _decode(get_args(kind)[0], value, path)
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise _DecodeError(path, "WRONG_TYPE", "Not a list.")
-        arm = get_args(kind)[0]
-        return tuple(_decode(arm, item, f"{path}.{i}") for i, item in enumerate(value))
-    if get_origin(kind) is Literal:
-        if not isinstance(value, str) or value not in get_args(kind):
-            raise _DecodeError(path, "NOT_A_CHOICE", f"Not one of {', '.join(get_args(kind))}.")
-        return value
-    return _decode_plain(kind, value, path)
-
-
-def _decode_item(kind: type, value: Any, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise _DecodeError(path, "WRONG_TYPE", "Not an object.")
-    known = _shape(kind)
-    if unknown := sorted(value.keys() - known.keys()):
-        raise _DecodeError(
-            f"{path}.{clean_text(unknown[0])[:50]}", "UNKNOWN_FIELD", "There is no such field."
-        )
-    given = {}
-    for key, (field, hint) in known.items():
-        if key in value:
-            given[field.name] = _decode(hint, value[key], f"{path}.{key}")
-            _check_range(field.name, given[field.name], f"{path}.{key}")
-        elif field.default is MISSING:
-            raise _DecodeError(f"{path}.{key}", "REQUIRED", "The field is missing.")
-    return kind(**given)
-
-
-def _decode_plain(kind: Any, value: Any, path: str) -> Any:
-    if get_origin(kind) is dict and isinstance(value, dict):
-        return value  # whoever takes it in checks it: the names are those of the API
-    if kind is str and isinstance(value, str):
-        return clean_text(value)
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind in (int, float) and isinstance(value, int) and not isinstance(value, bool):
-        return kind(value) if abs(value) < 2**53 else _out_of_range(path)
-    if kind is float and isinstance(value, float) and math.isfinite(value):
-        return value
-    if kind is datetime and isinstance(value, str) and RFC3339.fullmatch(value):
-        return _moment(value, path)
-    raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS.get(kind, 'an object')}.")
-
-
-def _moment(value: str, path: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise _DecodeError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
-
-
-def _check_range(name: str, value: Any, path: str) -> None:
-    least, most = _RANGES.get(name, (None, None))
-    if value is not None and least is not None and not least <= value <= most:
-        _out_of_range(path)
-
-
-def _out_of_range(path: str) -> NoReturn:
-    raise _DecodeError(path, "OUT_OF_RANGE", "The number is out of range.")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from config.formats import ULID_OR_UUID
-from learning.fsrs import DIFFICULTY_RANGE, STABILITY_RANGE, Weights, first_memory
+from learning.fsrs import DIFFICULTY_RANGE, STABILITY_RANGE, Weights, clip, first_memory
 from learning.scheduling import (
     Baseline,
     Change,
@@ -61,7 +61,7 @@ def entries_of(
     weights: Weights,
     settings_version: int,
 ) -> list[tuple[Entry, Review | None]]:
-    """A card's log in order, each entry with what it was made of, and last its baseline.
+    """A card's log in order, each entry with the review that it was made of, then its baseline.
 
     A new card without a log has none. Entries of the future are left out, and all but the newest
     1,000.
@@ -118,17 +118,13 @@ def _memory(
         due_at=min(max(due_at, EARLIEST), LATEST),
         state=State(state.state),
         step=None if state.state == "review" else 0,
-        stability=_clip(state.stability or stability, STABILITY_RANGE),
-        difficulty=_clip(state.difficulty or difficulty, DIFFICULTY_RANGE),
+        stability=clip(state.stability or stability, STABILITY_RANGE),
+        difficulty=clip(state.difficulty or difficulty, DIFFICULTY_RANGE),
         last_review_at=last,
         introduced_at=min([*answers[:1], last]),
         reps=state.reps,
         lapses=state.lapses,
     )
-
-
-def _clip(value: float, bounds: tuple[float, float]) -> float:
-    return min(max(value, bounds[0]), bounds[1])
 
 
 def is_known(entry: Entry, log: Mapping[tuple[str, int | None], list[datetime]]) -> bool:

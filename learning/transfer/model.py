@@ -6,19 +6,30 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
 from config.problems import Problem
+from learning.cloze import cloze_ordinals
+from learning.shapes import Range
 
 NoteType = Literal["basic", "reversed", "cloze"]
 TEXT_FIELDS = ("front", "back", "phonetic", "example", "notes")
 
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
 
-CLOZE = re.compile(r"\{\{c([1-9][0-9]{0,2})::")
+Ordinal = Annotated[int, Range(0, 998)]
+Days = Annotated[float, Range(0, MAX_DAYS)]
+WholeDays = Annotated[int, Range(0, MAX_DAYS)]
+Seconds = Annotated[int, Range(0, MAX_DAYS * 86_400)]
+Count = Annotated[int, Range(0, 10**6)]
+Rating = Annotated[int, Range(1, 4)]
+Ease = Annotated[float, Range(0, 100)]
+
+_MOST_COMPOSED = 10_000  # more than any field has; the time may grow with the square
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -49,7 +60,8 @@ class FileTooLarge(FileRefused):
 class Limits:
     """The most that one import may hold.
 
-    The defaults fit a Lambda of 1 GB with 512 MB of disk; texts are as long as the API takes them.
+    The defaults fit a Lambda of 1 GB with 512 MB of disk; texts are as long as the API takes them,
+    so that a note fits an item of the table (400 KB) whatever its letters.
     """
 
     file_bytes: int = 200 * 2**20
@@ -61,14 +73,14 @@ class Limits:
     reviews: int = 1_000_000
     id_chars: int = 200
     front_chars: int = 2_000
-    back_chars: int = 5_000
+    back_chars: int = 20_000
     phonetic_chars: int = 200
     example_chars: int = 2_000
-    notes_chars: int = 5_000
+    notes_chars: int = 20_000
     deck_chars: int = 500
     html_chars: int = 100_000
-    tags: int = 20
-    tag_chars: int = 50
+    tags: int = 100
+    tag_chars: int = 200
     cards_of_a_note: int = 100
 
 
@@ -110,12 +122,12 @@ class Review:
     id: str
     at: datetime
     kind: Literal["review", "practice", "reset", "reschedule"] = "review"
-    rating: int | None = None
-    duration_ms: int = 0
-    interval_s: int = 0
-    previous_interval_s: int = 0
+    rating: Rating | None = None
+    duration_ms: Annotated[int, Range(0, 86_400_000)] = 0
+    interval_s: Seconds = 0
+    previous_interval_s: Seconds = 0
     phase: Literal["learning", "review", "relearning", "early"] = "review"
-    ease_factor: float | None = None
+    ease_factor: Ease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +135,28 @@ class CardState:
     """Where one card of a note stands. `ordinal` counts from 0: front first, or cloze 1.
 
     `deck` is set only where it differs from the note's. `position` orders new cards, `due_at` is
-    for all others. `estimated` marks stability and difficulty that were derived from an SM-2 ease
-    factor, so that a replay of the log may replace them.
+    for all others; `due_on` says that a card is due on a date, whatever the zone, and is no part of
+    our own documents. `estimated` marks stability and difficulty that were derived from an SM-2
+    ease factor, so that a replay of the log may replace them.
     """
 
-    ordinal: int
+    ordinal: Ordinal
     deck: str = ""
     state: Literal["new", "learning", "review", "relearning"] = "new"
     suspended: bool = False
     buried: bool = False
     due_at: datetime | None = None
-    position: int | None = None
-    interval_days: int = 0
-    stability: float | None = None
-    difficulty: float | None = None
+    position: Annotated[int, Range(0, 2**31)] | None = None
+    interval_days: WholeDays = 0
+    stability: Days | None = None
+    difficulty: Annotated[float, Range(1, 10)] | None = None
     estimated: bool = False
-    ease_factor: float | None = None
-    reps: int = 0
-    lapses: int = 0
+    ease_factor: Ease | None = None
+    reps: Count = 0
+    lapses: Count = 0
     last_review_at: datetime | None = None
     reviews: tuple[Review, ...] = ()
+    due_on: date | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,33 +199,48 @@ Rows = Iterator[Row]
 
 
 def clean_text(text: str) -> str:
-    """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends."""
+    """Text as we keep it: `\\n` for line ends, no control characters, no blanks at the ends, and
+    letters composed (NFC), so that a word has one form whoever typed it."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
+    text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
+    return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
 
 
-def cloze_ordinals(text: str) -> tuple[int, ...]:
-    """The ordinals of a cloze text's cards: `{{c2::…}}` gives card 1."""
-    return tuple(sorted({int(number) - 1 for number in CLOZE.findall(text)}))
+def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
+    """The note, and before it what it loses; or why it may not be imported.
+
+    Tags and decks that are too long are left out or cut at a `::`; texts are never cut. Without
+    `needs_back` a note may have a front alone.
+    """
+    error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
+    if error:
+        yield error
+        return
+    tags = tuple(tag for tag in note.tags if len(tag) <= limits.tag_chars)[: limits.tags]
+    if len(tags) < len(note.tags):
+        lost = next(tag for tag in note.tags if tag not in tags)[:100]
+        message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
+        yield RowError(row, "tags", "TAGS_DROPPED", message, fatal=False)
+    deck = note.deck
+    while len(deck) > limits.deck_chars:
+        deck = deck.rpartition("::")[0]
+    if deck != note.deck:
+        message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
+        yield RowError(row, "deck", "DECK_CUT", message, fatal=False)
+    yield dataclasses.replace(note, tags=tags, deck=deck, row=row)
 
 
-def row_error_of(note: Note, row: int, limits: Limits) -> RowError | None:
-    """Why a note may not be imported, or None."""
-    for field in (*TEXT_FIELDS, "deck", "id"):
+def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
+    for field in (*TEXT_FIELDS, "id"):
         most: int = getattr(limits, f"{field}_chars")
         if len(getattr(note, field)) > most:
             return RowError(row, field, "TOO_LONG", f"More than {most} characters.")
-    if len(note.tags) > limits.tags:
-        return RowError(row, "tags", "TOO_MANY", f"More than {limits.tags} tags.")
-    if any(len(tag) > limits.tag_chars for tag in note.tags):
-        message = f"A tag of more than {limits.tag_chars} characters."
-        return RowError(row, "tags", "TOO_LONG", message)
     if len(note.cards) > limits.cards_of_a_note:
         return RowError(row, "cards", "TOO_MANY", f"More than {limits.cards_of_a_note} cards.")
-    return _row_error_of_sides(note, row)
+    return None
 
 
-def _row_error_of_sides(note: Note, row: int) -> RowError | None:
+def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | None:
     if note.type == "cloze":
         if note.back:
             return RowError(row, "back", "UNEXPECTED", "A cloze note has no back.")
@@ -219,7 +248,8 @@ def _row_error_of_sides(note: Note, row: int) -> RowError | None:
             return None
         return RowError(row, "front", "NO_CLOZE", "A cloze text needs a {{c1::…}}.")
     shown = {media.field for media in note.media}
-    for field in ("front", "back"):
+    alone = note.type == "basic" and not needs_back
+    for field in ("front",) if alone else ("front", "back"):
         if not getattr(note, field) and field not in shown:
             return RowError(row, field, "REQUIRED", f"There is no {field}.")
     return None

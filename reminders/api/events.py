@@ -51,7 +51,7 @@ class MovedSerializer(SpanSerializer):
     occurrence = OccurrenceKeyField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Which one, also in a PATCH, where nothing is required of its own accord."""
+        """Requires the occurrence in a PATCH too, in which no field is required by itself."""
         if "occurrence" not in attrs:
             raise serializers.ValidationError({"occurrence": "Say which."}, "required")
         return attrs
@@ -200,7 +200,7 @@ class EventViewSet(ItemViewSet):
         "replaceEvent",
         request=EventSerializer,
         answers={200: EventSerializer},
-        raises=[NotFound],
+        raises=[NotFound, events.TooManyEvents],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -211,7 +211,7 @@ class EventViewSet(ItemViewSet):
         "updateEvent",
         request=EventSerializer,
         answers={200: EventSerializer},
-        raises=[NotFound],
+        raises=[NotFound, events.TooManyEvents],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:

@@ -5,11 +5,11 @@ All kinds are imported here: a read of several kinds at once must know each.
 
 from reminders.models.deliveries import (
     DEAD,
+    DISMISSED,
     RETRIED,
     RETRYING,
     SENDING,
     SENT,
-    SETTLED,
     SKIPPED,
     STATES,
     UNCONFIRMED,
@@ -22,13 +22,13 @@ from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, sha
 
 __all__ = [
     "DEAD",
+    "DISMISSED",
     "EVENT",
     "ONCE",
     "RETRIED",
     "RETRYING",
     "SENDING",
     "SENT",
-    "SETTLED",
     "SHARDS",
     "SKIPPED",
     "STATES",

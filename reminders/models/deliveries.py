@@ -1,4 +1,4 @@
-"""What became of the mails that reminders owed, and what keeps more from going out."""
+"""Records of mails, the daily count, and suppressed addresses."""
 
 from datetime import date, datetime
 
@@ -20,17 +20,18 @@ from reminders.models.reminders import Reminder
 SENDING, SENT, RETRYING, SKIPPED, DEAD = "sending", "sent", "retrying", "skipped", "dead"
 UNCONFIRMED, RETRIED = "unconfirmed", "retried"
 SETTLED = frozenset({SENT, SKIPPED, DEAD, UNCONFIRMED, RETRIED})
+DISMISSED = "dismissed"
 STATES = [SENDING, SENT, RETRYING, SKIPPED, DEAD, UNCONFIRMED, RETRIED]
 
 
 class Delivery(Item, discriminator="delivery"):
-    """What became of one mail that a reminder owed: `DELIVERY#<reminder id>#<key of the due>`.
+    """The record of one mail that a reminder owed: `DELIVERY#<reminder id>#<promise of the due>`.
 
-    The key is what makes an occurrence's mail go out once. `sending`: handed to SES by the claim
-    numbered `fence`, whose word is awaited until `lease_until`. `unconfirmed`: that word never
-    came, and to send again would be worse. `reason` says why one was skipped or has failed;
-    `repeated` that it was handed over twice. lsi4: `MAIL#<mail id>`, which SES's events tell us.
-    gsi1: `DEAD` / `<instant>#<id>`, the staff's list.
+    The key lets one mail go out for an occurrence at an instant; moved, it is promised anew.
+    `sending`: handed to SES by the claim numbered `fence`, whose answer is awaited until
+    `lease_until`. `unconfirmed`: the answer never came, and to send again would be worse. `reason`
+    says why one was skipped or has failed; `repeated` that it was handed over twice. lsi4:
+    `MAIL#<mail id>`, which SES's events tell us. gsi1: `DEAD` / `<instant>#<id>`, the staff's list.
     """
 
     PREFIX = "DELIVERY#"
@@ -56,9 +57,9 @@ class Delivery(Item, discriminator="delivery"):
     def of(cls, reminder: Reminder, due: timing.Due, state: str, *, now: datetime) -> "Delivery":
         """A new record."""
         return cls(
-            *cls.key_of(reminder, due.key),
+            *cls.key_of(reminder, due),
             reminder_id=reminder.id,
-            key=due.key,
+            key=due.promise,
             occurrence=due.occurrence,
             due_at=due.at,
             state=state,
@@ -69,8 +70,8 @@ class Delivery(Item, discriminator="delivery"):
         )
 
     @classmethod
-    def key_of(cls, reminder: Reminder, due_key: str) -> tuple[str, str]:
-        return reminder.pk, f"{cls.PREFIX}{reminder.id}#{due_key}"
+    def key_of(cls, reminder: Reminder, due: timing.Due) -> tuple[str, str]:
+        return reminder.pk, f"{cls.PREFIX}{reminder.id}#{due.promise}"
 
     @classmethod
     def of_reminder(
@@ -84,7 +85,7 @@ class Delivery(Item, discriminator="delivery"):
 
     @classmethod
     def of_occurrence(cls, reminder: Reminder, occurrence: str) -> "list[Delivery]":
-        """What was owed for one occurrence, by the key of the due."""
+        """What was owed for one occurrence, by the promise of the due."""
         condition = cls.sk.startswith(f"{cls.PREFIX}{reminder.id}#{occurrence}")
         deliveries = cls.query_all(reminder.pk, condition)
         return [delivery for delivery in deliveries if delivery.occurrence == occurrence]
@@ -120,7 +121,13 @@ class Delivery(Item, discriminator="delivery"):
     @property
     def due(self) -> timing.Due:
         """The due that it records."""
-        return timing.Due(self.due_at, self.key, self.occurrence, self.due_at)
+        key = self.key.removesuffix(timing.promised_at(self.due_at))
+        return timing.Due(self.due_at, key, self.occurrence, self.due_at)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no mail is owed; what was dismissed is owed where it was promised anew since."""
+        return self.state in SETTLED and not (self.state == SKIPPED and self.reason == DISMISSED)
 
     def conclude(self, state: str, *, now: datetime, reason: str = "") -> None:
         """Comes to a state, in this copy."""

@@ -24,7 +24,8 @@ class Event(LearnerItem, discriminator="event"):
     """Something that takes place once or repeatedly: `EVENT#<id>`.
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
-    lists {key, starts, duration_s or null}. lsi4: `EVENT#<instant it is over for good, or 9999>`.
+    lists {key, starts, duration_s or null}; `begins_on` and, of a rule with COUNT, `ends_on` are
+    the days of its first and last occurrence. lsi4: `EVENT#<instant it is over for good, or 9999>`.
     """
 
     PREFIX = "EVENT#"
@@ -36,15 +37,34 @@ class Event(LearnerItem, discriminator="event"):
     duration_s = NumberAttribute()
     timezone = UnicodeAttribute()
     rrule = UnicodeAttribute(null=True)
+    begins_on = UnicodeAttribute(null=True)
+    ends_on = UnicodeAttribute(null=True)
     skipped: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
     moved = JSONAttribute(default=list)
     version = VersionAttribute()
 
     @classmethod
-    def not_over(cls, learner_id: str, *, at: datetime, limit: int) -> "list[Event]":
-        """Up to so many events that an instant does not lie behind of, those over first first."""
+    def not_over(cls, learner_id: str, *, at: datetime) -> "list[Event]":
+        """All events that are not over at an instant, the soonest to end first."""
         condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_page(learner_key(learner_id), condition, index="lsi4", limit=limit).items
+        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+
+    @classmethod
+    def over(
+        cls, learner_id: str, *, after: datetime, before: datetime, limit: int
+    ) -> "list[Event]":
+        """Up to `limit` events that ended in a span of time, the last to end first."""
+        first, last = (f"{cls.PREFIX}{key_instant(instant)}" for instant in (after, before))
+        condition = cls.lsi4.between(first, last)
+        return cls.query_page(
+            learner_key(learner_id), condition, index="lsi4", limit=limit, descending=True
+        ).items
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When it is over for good; None for never."""
+        instant = self.lsi4.removeprefix(self.PREFIX)
+        return None if instant == FOREVER else datetime.fromisoformat(instant)
 
     @property
     def recurrence(self) -> Recurrence:
@@ -59,6 +79,8 @@ class Event(LearnerItem, discriminator="event"):
                 Move(move["key"], _wall(move["starts"]), _seconds(move["duration_s"]))
                 for move in self.moved
             ),
+            begins_on=date.fromisoformat(self.begins_on) if self.begins_on else None,
+            ends_on=date.fromisoformat(self.ends_on) if self.ends_on else None,
         )
 
     def set_recurrence(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
@@ -67,6 +89,8 @@ class Event(LearnerItem, discriminator="event"):
         self.timezone = recurrence.zone
         self.duration_s = int(recurrence.duration.total_seconds())
         self.rrule = recurrence.rule
+        self.begins_on = recurrence.begins_on.isoformat() if recurrence.begins_on else None
+        self.ends_on = recurrence.ends_on.isoformat() if recurrence.ends_on else None
         self.skipped = sorted(recurrence.skipped)
         self.moved = [
             {

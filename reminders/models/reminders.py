@@ -12,10 +12,11 @@ from pynamodb.attributes import (
     UnicodeAttribute,
     UTCDateTimeAttribute,
 )
+from pynamodb.expressions.update import Action
 
 from accounts.models import learner_key
-from config.store.items import Page, Raw, key_instant
-from config.store.transactions import Check, Put
+from config.store.items import OnUnreadable, Page, Raw, key_instant
+from config.store.transactions import Check, Put, Update
 from learning.models.base import LearnerItem
 from reminders import timing
 from reminders.models.events import Event
@@ -56,6 +57,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     done_at = UTCDateTimeAttribute()
     done_key = UnicodeAttribute(default="")
     snoozes = JSONAttribute(default=list)
+    settled: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, null=True)
     interrupted = BooleanAttribute(default=False)
     attempts = NumberAttribute(default=0)
     dead = BooleanAttribute(default=False)
@@ -72,13 +74,47 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
-    def due(cls, shard: int, *, by: datetime, limit: int, start: Raw | None) -> "Page[Reminder]":
+    def every(cls, learner_id: str) -> "list[Reminder]":
+        """All reminders of a learner, a Query for each megabyte."""
+        return cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is a one-off that was mailed, dismissed or missed."""
+        return bool(self.about == ONCE and not self.next_at and not self.paused)
+
+    @classmethod
+    def due(
+        cls,
+        shard: int,
+        *,
+        by: datetime,
+        limit: int,
+        start: Raw | None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> "Page[Reminder]":
         """A page of a shard's reminders to look at by an instant, the longest waiting first.
 
         One query of gsi1, which is eventually consistent: what it shows must still be claimed.
         """
         condition = cls.gsi1sk <= f"{key_instant(by)}~"
-        return cls.query_page(f"DUE#{shard}", condition, index="gsi1", limit=limit, start=start)
+        return cls.query_page(
+            f"DUE#{shard}",
+            condition,
+            index="gsi1",
+            limit=limit,
+            start=start,
+            on_unreadable=on_unreadable,
+        )
+
+    @classmethod
+    def quarantine_write(cls, pk: str, sk: str, *, seen_at: str) -> Update:
+        """The write that takes one that cannot be read out of the due index, and marks it dead.
+
+        The condition is that its place in the index is still the one that was seen.
+        """
+        actions: list[Action] = [cls.gsi1pk.remove(), cls.gsi1sk.remove(), cls.dead.set(True)]
+        return Update(cls(pk, sk), actions, cls.gsi1sk == seen_at)
 
     @property
     def due_at(self) -> datetime:
@@ -90,7 +126,9 @@ class Reminder(LearnerItem, discriminator="reminder"):
         snoozes = (
             timing.Snooze(snooze[0], datetime.fromisoformat(snooze[1])) for snooze in self.snoozes
         )
-        return timing.Progress(self.done_at, self.done_key, tuple(snoozes))
+        return timing.Progress(
+            self.done_at, self.done_key, tuple(snoozes), frozenset(self.settled or ())
+        )
 
     def rule(self, *, zone: str, event: Event | None) -> timing.Reminder | None:
         """When it falls due, for a learner in a zone; None where its event is no more."""
@@ -104,8 +142,9 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return timing.EventReminder(event.recurrence, tuple(int(n) for n in self.offset_minutes))
 
     def advance(self, progress: timing.Progress, rule: timing.Reminder | None) -> timing.Due | None:
-        """Takes over a progress, and waits for what is due after it, which is returned."""
+        """Takes over a progress and waits for the next due after it, which is returned."""
         self.done_at, self.done_key = progress.done_at, progress.done_key
+        self.settled = sorted(progress.settled) or None
         self.snoozes = [
             [snooze.occurrence, snooze.until.isoformat()] for snooze in progress.snoozes
         ]

@@ -1,9 +1,13 @@
-"""The learner's calendar, for whoever knows its secret address."""
+"""The calendar feed behind a learner's secret address."""
 
 import base64
 import binascii
 import hmac
-from datetime import datetime, timedelta
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -11,20 +15,28 @@ from zoneinfo import ZoneInfo
 from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
 from config.store.items import batch_get
-from reminders.ical import FeedEvent, feed, study_event
+from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
-from reminders.recurrence import Recurrence
+from reminders.recurrence import Move, Recurrence, ZoneUnknownError, wall_of, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
-from reminders.services.events import MAX_EVENTS
-from reminders.services.reminders import MAX_REMINDERS
 from reminders.timing import StudyReminder
 
+log = logging.getLogger("parley.reminders")
+
 PAST = timedelta(days=90)
+MAX_PAST_EVENTS = 400
+"""Of those that ended in the time above the feed has the latest: whoever knows the address can ask
+for it at any time, so that its size must have a bound. Events that are not over all stand in it."""
+MAX_MOVED = 500
+"""Moved occurrences that the feed shows where they are: those nearest to today, of all events."""
+MAX_DESCRIPTIONS = 1_000_000
+"""Bytes of descriptions in the feed, which has to pass Lambda whatever the learner writes; those of
+the events that are over go first."""
 NAME = "Parley"
 
 
 def read_calendar(token: str, *, now: datetime) -> bytes | None:
-    """The calendar that an address shows, None where it shows none: one read, two queries."""
+    """The feed of an address; None if the address is void: one read, three queries."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         learner_id, secret = str(UUID(bytes=raw[:ID_BYTES])), raw[ID_BYTES:].hex()
@@ -41,12 +53,23 @@ def read_calendar(token: str, *, now: datetime) -> bytes | None:
         return None
     if not isinstance(account, Account) or account.disabled:
         return None
-    events = Event.not_over(learner_id, at=now - PAST, limit=2 * MAX_EVENTS)
-    reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
-    return feed(name=NAME, events=_entries(events, reminders, profile.timezone), now=now)
+    events = Event.not_over(learner_id, at=now)
+    just_before = now - timedelta.resolution  # both spans include their ends
+    events += Event.over(learner_id, after=now - PAST, before=just_before, limit=MAX_PAST_EVENTS)
+    reminders = _shown(Reminder.every(learner_id), since=now - PAST)
+    entries = _bounded(_entries(events, reminders, profile.timezone), now.date())
+    return feed(name=NAME, events=entries, now=now)
+
+
+def _shown(reminders: list[Reminder], *, since: datetime) -> list[Reminder]:
+    """Those that are not over, and the latest one-offs of those that are."""
+    over = [reminder for reminder in reminders if reminder.is_over and reminder.at > since]
+    over.sort(key=lambda reminder: reminder.at, reverse=True)
+    return [reminder for reminder in reminders if not reminder.is_over] + over[:MAX_PAST_EVENTS]
 
 
 def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:
+    zone = zone if _is_known(zone) else "UTC"
     live = [reminder for reminder in reminders if not reminder.paused]
     offsets: dict[str, set[int]] = {}
     for reminder in live:
@@ -54,10 +77,50 @@ def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[
             offsets.setdefault(str(reminder.event_id), set()).update(
                 map(int, reminder.offset_minutes)
             )
-    return [
-        *(_entry(event, offsets.get(event.id, set())) for event in events),
-        *(_reminder_entry(reminder, zone) for reminder in live if reminder.about != EVENT),
+    entries = [
+        partial(_reminder_entry, reminder, zone) for reminder in live if reminder.about != EVENT
     ]
+    entries += [partial(_entry, event, offsets.get(event.id, set())) for event in events]
+    return list(_showable(entries))
+
+
+def _showable(entries: Iterable[Callable[[], FeedEvent]]) -> Iterator[FeedEvent]:
+    for entry in entries:
+        try:
+            yield entry()
+        except UNSHOWABLE:
+            log.exception("an item is left out of a feed")
+
+
+def _bounded(entries: list[FeedEvent], today: date) -> list[FeedEvent]:
+    """The entries with no more moved occurrences and descriptions than the feed has room for."""
+    moves = [move for entry in entries for move in entry.recurrence.moved]
+    too_far = sorted(_days_away(move, today) for move in moves)[MAX_MOVED : MAX_MOVED + 1]
+    room, bounded = MAX_DESCRIPTIONS, []
+    for entry in entries:
+        if too_far:
+            near = [m for m in entry.recurrence.moved if _days_away(m, today) < too_far[0]]
+            entry = replace(entry, recurrence=replace(entry.recurrence, moved=tuple(near)))
+        size = len(entry.description.encode()) * (1 + len(entry.recurrence.moved))
+        entry = entry if size <= room else replace(entry, description="")
+        room -= size if entry.description else 0
+        bounded.append(entry)
+    return bounded
+
+
+def _days_away(move: Move, today: date) -> int:
+    """How far a moved occurrence is from today, where it is or where it was."""
+    walls = (move.starts, wall_of(move.key))
+    days = (wall.date() if isinstance(wall, datetime) else wall for wall in walls)
+    return min(abs((day - today).days) for day in days)
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        zone_named(zone)
+    except ZoneUnknownError:
+        return False
+    return True
 
 
 def _entry(event: Event, offset_minutes: set[int]) -> FeedEvent:

@@ -1,4 +1,7 @@
-"""The secret address of a learner's calendar; apart from the feed, whose library loads slowly."""
+"""The secret address of a learner's calendar.
+
+It is apart from the feed: whoever rotates an address should not wait until icalendar is loaded.
+"""
 
 import base64
 import secrets
@@ -15,7 +18,7 @@ ID_BYTES = 16
 
 
 def rotate(*, learner_id: str, now: datetime) -> str:
-    """Makes a new address, of which this is the secret part; the one before is void."""
+    """Creates a new address and returns its secret part; the old address is void."""
     secret = secrets.token_bytes(SECRET_BYTES)
     link = CalendarLink(
         learner_key(learner_id),
@@ -28,5 +31,5 @@ def rotate(*, learner_id: str, now: datetime) -> str:
 
 
 def revoke(*, learner_id: str) -> None:
-    """Makes the address void."""
+    """Voids the address."""
     CalendarLink(learner_key(learner_id), CalendarLink.SK).delete()

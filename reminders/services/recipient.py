@@ -1,12 +1,13 @@
-"""The learner whom a mail is for: may they be mailed, when, and what is there to study."""
+"""The recipient of a mail: whether and when they may be mailed, and how much is to study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.store.items import Item, batch_get
+from config.store.items import Item, Raw, batch_get
 from learning.services.due_queue import day_of, due_queue
 from learning.services.study_context import StudyContext
 from reminders import emails, timing
@@ -15,20 +16,23 @@ from reminders.models import STUDY, Event, Reminder, Suppression
 Stored = Mapping[tuple[str, str], Item]
 
 
+class UnreadableItem(Exception):
+    """A stored item that a mail depends on cannot be read."""
+
+
 @dataclass(frozen=True)
 class Recipient:
-    """The learner as a mail needs to know them.
+    """The recipient of a mail, with what was stored of them at an instant.
 
-    `barred` says why they may not be mailed, `needless` why not about study, each empty where
-    they may; `due_cards` is how much there is to study.
+    `barred` is the reason why they may not be mailed at all, empty if there is none.
     """
 
     account: Account
     profile: Profile
-    events: Mapping[str, Event]
-    barred: str = ""
-    needless: str = ""
-    due_cards: int = 0
+    stored: Stored
+    unreadable: frozenset[tuple[str, str]]
+    read_at: datetime
+    barred: str
 
     @property
     def zone(self) -> ZoneInfo:
@@ -44,52 +48,86 @@ class Recipient:
             timing.QuietHours(time.fromisoformat(starts), time.fromisoformat(ends), zone)
         )
 
+    def event_of(self, reminder: Reminder) -> Event | None:
+        """The event of a reminder; None if it was deleted. Raises UnreadableItem."""
+        if not reminder.event_id:
+            return None
+        key = Event.key(self.account.learner_id, str(reminder.event_id))
+        event = self._item(key)
+        return event if isinstance(event, Event) else None
+
     def refusal(self, about: str) -> str:
-        """Why a kind of reminder is not mailed now, or empty."""
+        """The reason why a kind of reminder is not mailed now, or empty. Raises UnreadableItem."""
         if about != STUDY:
             return self.barred or ("" if self.profile.event_mails else "unsubscribed")
-        return self.barred or ("" if self.profile.study_mails else "unsubscribed") or self.needless
+        if self.barred or not self.profile.study_mails:
+            return self.barred or "unsubscribed"
+        for key in StudyContext.keys(self.account.learner_id):
+            self._item(key)
+        if self._has_met_goal:
+            return "goal_met"
+        return "" if self.due_cards else "nothing_due"
+
+    @cached_property
+    def due_cards(self) -> int:
+        """How many cards there are to study, MANY at most: three queries."""
+        queue = due_queue(
+            learner_id=self.account.learner_id,
+            deck_id=None,
+            limit=0,
+            now=self.read_at,
+            stored=self.stored,
+        )
+        return min(queue.learning + queue.review + queue.new, emails.MANY)
+
+    @property
+    def _has_met_goal(self) -> bool:
+        study = StudyContext.of(self.account.learner_id, self.stored)
+        today = day_of(study, study.calendar.day(self.read_at))
+        return today.count_of("reviews") >= int(self.profile.daily_goal)
+
+    def _item(self, key: tuple[str, str]) -> Item | None:
+        if key in self.unreadable:
+            raise UnreadableItem
+        return self.stored.get(key)
 
 
 def recipient_of(reminders: Sequence[Reminder], *, now: datetime) -> Recipient | None:
-    """The learner of some reminders; None where there is none any more.
+    """Reads the owner of some reminders; None if the account was deleted.
 
-    One round trip; where a study reminder is among them, the three queries of the study queue.
+    One round trip, also for what study reminders need. Raises UnreadableItem if nobody can tell
+    whether they may be mailed.
     """
     learner_id = reminders[0].learner_id
     pk = learner_key(learner_id)
-    keys = [(pk, Account.SK), (pk, Profile.SK), (pk, Suppression.SK)]
-    keys += [Event.key(learner_id, str(item.event_id)) for item in reminders if item.event_id]
-    studies = any(item.about == STUDY for item in reminders)
-    if studies:
+    own_keys = [(pk, Account.SK), (pk, Profile.SK), (pk, Suppression.SK)]
+    keys = own_keys + [
+        Event.key(learner_id, str(reminder.event_id)) for reminder in reminders if reminder.event_id
+    ]
+    if any(reminder.about == STUDY for reminder in reminders):
         keys += StudyContext.keys(learner_id)
-    stored = {**batch_get(*keys[:100]), **(batch_get(*keys[100:]) if keys[100:] else {})}
+    stored, unreadable = _read(keys)
+    if unreadable.intersection(own_keys):
+        raise UnreadableItem
     account, profile = stored.get((pk, Account.SK)), stored.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
-    events = {item.id: item for item in stored.values() if isinstance(item, Event)}
     barred = _bar(account, stored.get((pk, Suppression.SK)))
-    if barred or not studies or not profile.study_mails:
-        return Recipient(account, profile, events, barred)
-    if _has_met_goal(profile, stored, now):
-        return Recipient(account, profile, events, needless="goal_met")
-    queue = due_queue(learner_id=learner_id, deck_id=None, limit=0, now=now, stored=stored)
-    due = min(queue.learning + queue.review + queue.new, emails.MANY)
-    return Recipient(account, profile, events, "", "" if due else "nothing_due", due)
+    return Recipient(account, profile, stored, unreadable, now, barred)
+
+
+def _read(keys: Sequence[tuple[str, str]]) -> tuple[Stored, frozenset[tuple[str, str]]]:
+    """The items that exist among the keys, and the keys of those that cannot be read."""
+    unreadable: list[Raw] = []
+    stored = batch_get(*keys, on_unreadable=unreadable.append)
+    return stored, frozenset((raw["pk"]["S"], raw["sk"]["S"]) for raw in unreadable)
 
 
 def _bar(account: Account, suppression: Item | None) -> str:
-    """Why an account is not mailed at all, or empty."""
+    """The reason why an account is not mailed at all, or empty."""
     if account.disabled:
         return "disabled"
     if not account.email_verified:
         return "unverified"
     same = isinstance(suppression, Suppression) and suppression.email == account.email
     return "suppressed" if same else ""
-
-
-def _has_met_goal(profile: Profile, stored: Stored, now: datetime) -> bool:
-    learner_id = profile.pk.partition("#")[2]
-    study = StudyContext.of(learner_id, stored)
-    today = day_of(study, study.calendar.day(now))
-    return today.count_of("reviews") >= int(profile.daily_goal)

@@ -1,7 +1,8 @@
-"""Reminders: made, changed, put off. Each change also says when the sweep looks at them next."""
+"""Creates, changes and snoozes reminders; each write also sets when the sweep checks them next."""
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,13 +21,14 @@ from config.store.transactions import Check, Put
 from learning.models.base import Tombstone
 from learning.services.idempotency import find_existing, split_id
 from reminders import timing
-from reminders.models import EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
+from reminders.models import DISMISSED, EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
 from reminders.rrule import RecurrenceError
 from reminders.services.events import MAX_REMINDERS_PER_EVENT
 
 log = logging.getLogger("parley.reminders")
 
 MAX_REMINDERS = 100
+"""Reminders of a learner that are not over."""
 
 
 class TooManyReminders(Conflict):
@@ -48,7 +50,7 @@ class NothingDue(Conflict):
     code, title = "NOTHING_DUE", "The reminder has nothing ahead that this could be done to"
 
 
-# What each kind needs (name → wire name); what another kind needs, it must do without.
+# The fields that each kind requires (name → wire name); it refuses those of the other kinds.
 NEEDED = {
     EVENT: {"event_id": "eventId", "offset_minutes": "offsetMinutes"},
     ONCE: {"at": "at", "title": "title"},
@@ -59,7 +61,7 @@ WIRE_NAMES = {name: wire for names in NEEDED.values() for name, wire in names.it
 
 
 def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Reminder:
-    """Makes a reminder; sent again with the same id and fields it is the same reminder.
+    """Creates a reminder; the same id and fields again give the same reminder.
 
     Raises IdTaken, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
@@ -69,12 +71,12 @@ def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime
 
 @retried(ConditionFailed)
 def _create(
-    learner_id: str, reminder_id: str, rest: Mapping[str, Any], made_from: str, now: datetime
+    learner_id: str, reminder_id: str, rest: Mapping[str, Any], request_digest: str, now: datetime
 ) -> Reminder:
     reminder = Reminder(
         *Reminder.key(learner_id, reminder_id),
         id=reminder_id,
-        request_digest=made_from,
+        request_digest=request_digest,
         done_at=now,
         created_at=now,
         updated_at=now,
@@ -83,17 +85,21 @@ def _create(
         _assign(reminder, rest)
         _check_timing(reminder, now)
     except ValidationFailed:
-        if made := find_existing(reminder):  # what lay ahead when it was made may do so no more
+        if made := find_existing(reminder):  # its time may have passed since it was created
             return made
         raise
-    if len(Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items) >= MAX_REMINDERS:
-        if made := find_existing(reminder):
-            return made
-        raise TooManyReminders
     if made := find_existing(reminder):
         return made
-    _place_and_write(reminder)
+    _require_room(learner_id)
+    _place_and_write(reminder, lambda _: reminder.progress)
     return reminder
+
+
+def _require_room(learner_id: str) -> None:
+    """Raises TooManyReminders. One-offs that are over take no room."""
+    live = [reminder for reminder in Reminder.every(learner_id) if not reminder.is_over]
+    if len(live) >= MAX_REMINDERS:
+        raise TooManyReminders
 
 
 def update_reminder(
@@ -104,7 +110,7 @@ def update_reminder(
     expected_version: int | None,
     now: datetime,
 ) -> Reminder:
-    """Changes a reminder; with another timing it starts anew from now, snoozes forgotten.
+    """Changes a reminder; a new timing starts from now and forgets the snoozes.
 
     Raises NotFound, PreconditionFailed, ValidationFailed, NoSuchEvent, TooManyReminders.
     """
@@ -112,16 +118,29 @@ def update_reminder(
     def change(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
+        was_over = reminder.is_over
+        # Only what was dismissed ahead has to be compared with the old timing.
+        old_rule = rule_of(reminder) if reminder.done_at > now else None
         _assign(reminder, changes)
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
+            if was_over:
+                _require_room(learner_id)
         resumed = before["paused"] and not reminder.paused
-        if timed or (resumed and reminder.done_at < now):  # dismissed ones stay so
-            reminder.done_at, reminder.done_key, reminder.snoozes = now, "", []
+        restarted = timed or (resumed and reminder.done_at < now)
+
+        def progress_by(rule: timing.Reminder | None) -> timing.Progress:
+            progress = reminder.progress
+            if restarted:
+                progress = timing.promise_anew(old_rule, rule, progress, now=now)
+                return replace(progress, done_at=now, snoozes=())
+            return progress
+
         reminder.version += 1
         reminder.updated_at = now
-        _place_and_write(reminder)
+        reminder.interrupted = bool(reminder.interrupted or restarted)
+        _place_and_write(reminder, progress_by)
 
     return _changed(learner_id, reminder_id, change)
 
@@ -129,7 +148,7 @@ def update_reminder(
 def delete_reminder(
     *, learner_id: str, reminder_id: str, expected_version: int | None, now: datetime
 ) -> None:
-    """Removes a reminder; what it sent stays on record. Raises NotFound, PreconditionFailed."""
+    """Removes a reminder; its deliveries stay on record. Raises NotFound, PreconditionFailed."""
 
     def remove(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
@@ -142,7 +161,7 @@ def delete_reminder(
 def snooze(
     *, learner_id: str, reminder_id: str, until: datetime, occurrence: str | None, now: datetime
 ) -> Reminder:
-    """Puts one occurrence off: the next one, or by its key one that was mailed already.
+    """Snoozes one occurrence: the next one or, by its key, one that was mailed already.
 
     Raises NotFound, NothingDue, ValidationFailed.
     """
@@ -166,7 +185,7 @@ def snooze(
 
 
 def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
-    """Drops the next mail of a reminder; those after it come. Raises NotFound, NothingDue."""
+    """Drops the next mail of a reminder; later ones still come. Raises NotFound, NothingDue."""
 
     def drop(reminder: Reminder) -> None:
         rule = rule_of(reminder)
@@ -176,7 +195,7 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
         reminder.advance(timing.advance(reminder.progress, due), rule)
         commit(Head.of(learner_id), reminder.write())
         record = Delivery.of(reminder, due, SKIPPED, now=now)
-        record.reason = "dismissed"
+        record.reason = DISMISSED
         try:
             record.create()
         except ConditionFailed:
@@ -186,9 +205,8 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
 
 
 def follow_zone(*, learner_id: str) -> int:
-    """Moves study reminders to the zone that the profile has now; returns how many there are."""
-    reminders = Reminder.all_of(learner_id, limit=MAX_REMINDERS, start=None).items
-    study = [reminder for reminder in reminders if reminder.about == STUDY]
+    """Moves study reminders to the zone of the profile; returns how many there are."""
+    study = [reminder for reminder in Reminder.every(learner_id) if reminder.about == STUDY]
 
     def move(reminder: Reminder) -> None:
         reminder.advance(reminder.progress, rule_of(reminder))
@@ -204,7 +222,7 @@ def follow_zone(*, learner_id: str) -> int:
 
 @retried(ConditionFailed)
 def _changed(learner_id: str, reminder_id: str, change: Callable[[Reminder], None]) -> Reminder:
-    """Makes a change anew on what is stored until nobody else writes at the same moment."""
+    """Applies a change to the stored reminder, again if somebody else wrote meanwhile."""
     reminder = Reminder.of(learner_id, reminder_id)
     if reminder is None:
         raise NotFound
@@ -230,8 +248,12 @@ def _check_timing(reminder: Reminder, now: datetime) -> None:
         raise ValidationFailed.of("at", "in_past", "Give an instant that lies ahead.")
 
 
-def _place_and_write(reminder: Reminder) -> None:
-    """Writes a reminder into its place; its event must be there.
+def _place_and_write(
+    reminder: Reminder, progress_by: Callable[[timing.Reminder | None], timing.Progress]
+) -> None:
+    """Writes a reminder with its place in the due index, provided that its event exists.
+
+    `progress_by` gives its progress under its new rule.
 
     Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
     """
@@ -253,12 +275,12 @@ def _place_and_write(reminder: Reminder) -> None:
     except (timing.ReminderError, RecurrenceError) as error:
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
-    reminder.advance(reminder.progress, rule)
+    reminder.advance(progress_by(rule), rule)
     commit(head, reminder.write(), *checks)
 
 
 def rule_of(reminder: Reminder) -> timing.Reminder | None:
-    """When a reminder falls due: one read, of its event or of the profile's zone."""
+    """The timing rule of a reminder: one read, of its event or of the profile's zone."""
     event = None
     if reminder.about == EVENT:
         event = Event.of(reminder.learner_id, str(reminder.event_id))
@@ -266,7 +288,7 @@ def rule_of(reminder: Reminder) -> timing.Reminder | None:
 
 
 def _zone(reminder: Reminder) -> str:
-    """The zone of the profile, read where the reminder goes by it."""
+    """The zone of the profile, which is read for study reminders alone."""
     if reminder.about != STUDY:
         return "UTC"
     key = learner_key(reminder.learner_id), Profile.SK

@@ -1,11 +1,11 @@
-"""One learner's claimed reminders become mails; what fails is tried again.
+"""Sends the mails of one learner's claimed reminders, and schedules another try for failures.
 
 Each mail is handed to SES once, in three steps. Its deliveries are recorded as `sending`, on
 condition that none is settled, that our claims hold and that the day has room; SES is called;
-the deliveries are recorded as `sent` and the reminders advanced. Who dies before the first step
-has done nothing. Who dies between it and the last leaves a record that says so: the next sweeper
-sends again, once, what would otherwise be missed, and never a digest, of which there will be
-another.
+the deliveries are recorded as `sent` and the reminders advanced. A process that dies before the
+first step has done nothing. One that dies between the first and the last leaves a record that says
+so: the next sweeper sends once more what would otherwise be missed, but never a digest, because
+another comes tomorrow.
 """
 
 import logging
@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from ulid import ULID
 
 from config.aws import Throttled
+from config.mail import MessageRejected
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed
 from config.store.transactions import Write, transact
@@ -29,27 +30,27 @@ from reminders.services.claimed import (
     ClaimedReminder,
     OwedDue,
     claimed_reminder_of,
-    fail,
     remove_settled,
 )
+from reminders.services.dead_letters import fail
 from reminders.services.recipient import Recipient, recipient_of
 
 log = logging.getLogger("parley.reminders")
 
 LEASE = timedelta(seconds=50)
-"""How long a sweeper has one learner's reminders for itself. Ten seconds short of a minute: what a
-sweeper that died had claimed is found by the next minute's sweep."""
+"""How long a claim lasts. Ten seconds short of a minute: the next minute's sweep finds what a dead
+sweeper had claimed."""
 SENDING_TAKES = timedelta(seconds=25)
-"""How long before the end of its lease a mail is begun at the latest. SES has 6 s, the transaction
-that records its word three tries of 6 s: so whoever finds a lease to be over knows that nobody is
-sending under it any more."""
+"""No mail is begun later than this before the end of its lease. SES has 6 s, and the transaction
+that records its answer three tries of 6 s: once a lease is over, nobody is sending under it."""
 
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """A sweep's clock: begun at an instant, to begin nothing more after `within_s` seconds.
+    """A sweep's clock: it begins nothing more after `within_s` seconds.
 
-    It runs on by the processor's steady clock, whatever is done to that of the machine.
+    It counts on from `begun_at` by the steady clock, so that setting the machine's clock changes
+    nothing.
     """
 
     begun_at: datetime
@@ -69,32 +70,32 @@ class TimeBudget:
 
 
 PAUSE_S = 0.5, 1.5
-"""SES counts by the second: what it has no room for is offered again after about one."""
+"""SES limits mails by the second: a throttled mail is offered again after about one."""
 
 
 class Overloaded(Exception):
-    """SES takes no more mails at present: what was claimed comes up again after its lease."""
+    """SES takes no more mails at present; the claims come up again after their lease."""
 
 
 class NoWord(Exception):
-    """Whether SES has taken a mail is not known: its record is looked at after the lease."""
+    """Nobody knows whether SES took a mail; its record is read again after the lease."""
 
 
 class DayFull(Exception):
-    """The learner has had as many mails today as one day may bring."""
+    """The learner has received as many mails today as a day allows."""
 
 
 class TooLate(Exception):
-    """The claims may be over before SES has answered."""
+    """The claims may end before SES has answered."""
 
 
 class Mail:
-    """What goes to one learner in one mail, of reminders that are claimed until an instant."""
+    """One mail to one learner, about reminders that are claimed until an instant."""
 
     def __init__(
         self, dues: Sequence[OwedDue], recipient: Recipient, *, until: datetime, budget: TimeBudget
     ) -> None:
-        self.id = str(ULID())
+        self.id = _mail_id(dues)
         self.dues, self.recipient, self.until, self.budget = dues, recipient, until, budget
         self.claims = list({claim.reminder.id: claim for claim, _ in dues}.values())
         self.items = [_mail_item(claim, due, recipient) for claim, due in dues]
@@ -102,7 +103,7 @@ class Mail:
 
     def _delivery(self, claim: ClaimedReminder, due: timing.Due) -> Delivery:
         delivery = Delivery.of(claim.reminder, due, SENDING, now=self.budget.now())
-        stored = claim.stored.get(due.key)
+        stored = claim.stored.get(due.promise)
         delivery.copy_mail_of(stored)
         delivery.mail_id, delivery.lsi4 = self.id, f"MAIL#{self.id}"
         delivery.lease_until = self.until
@@ -111,7 +112,7 @@ class Mail:
 
     @property
     def is_late(self) -> bool:
-        """Whether it may not be begun any more: it comes up again after its lease."""
+        """Whether it is too late to begin; the reminders come up again after their lease."""
         return self.budget.is_over or self.budget.now() > self.until - SENDING_TAKES
 
     def send(self) -> Counter[str]:
@@ -136,19 +137,19 @@ class Mail:
         except ServiceUnavailable as error:
             if not emails.certainly_unsent(error):
                 raise NoWord from error
-            return self._fail(error.code)
+            return self._fail(error.code, for_good=isinstance(error, MessageRejected))
         self._conclude(message_id)
         return Counter(sent=len(self.dues), mails=1)
 
     def _begin(self) -> None:
         """Records the deliveries as being sent. Raises DayFull; ConditionFailed when overtaken."""
         writes: list[Write] = [
-            delivery.replace_write(claim.stored.get(due.key))
+            delivery.replace_write(claim.stored.get(due.promise))
             for (claim, due), delivery in zip(self.dues, self.deliveries, strict=True)
         ]
         writes += [claim.reminder.claim_check() for claim in self.claims]
-        if all(due.key in claim.stored for claim, due in self.dues):
-            transact(*writes)  # tried before, so the day has counted it
+        if all(self._was_counted(claim, due) for claim, due in self.dues):
+            transact(*writes)  # an earlier try has counted this mail
             return
         now = self.budget.now()
         counted = MailDay.count_write(
@@ -164,8 +165,13 @@ class Mail:
                 raise DayFull from error
             raise
 
+    @staticmethod
+    def _was_counted(claim: ClaimedReminder, due: timing.Due) -> bool:
+        stored = claim.stored.get(due.promise)
+        return stored is not None and stored.mail_id is not None
+
     def _hand_over(self) -> str:
-        """SES's id of the mail. Raises TooLate, and what `emails.send` raises."""
+        """Hands the mail to SES; returns its id. Raises TooLate, and what `emails.send` raises."""
         if self.is_late:
             raise TooLate
         while True:
@@ -184,13 +190,13 @@ class Mail:
                 time.sleep(random.uniform(*PAUSE_S))  # noqa: S311
 
     def _conclude(self, message_id: str) -> None:
-        """Records SES's word, and advances the reminders that owe nothing more."""
+        """Records SES's answer and advances the reminders that owe nothing more."""
         now = self.budget.now()
         marks = [delivery.sent_write(message_id, now=now) for delivery in self.deliveries]
         try:
             transact(*marks, *(claim.advance_write() for claim in remove_settled(self.dues)))
         except ConditionFailed:
-            for mark in marks:  # a reminder was changed meanwhile; what was sent stays so
+            for mark in marks:  # a reminder was changed meanwhile, but the mail was sent
                 try:
                     transact(mark)
                 except ConditionFailed:
@@ -207,14 +213,17 @@ class Mail:
                 claim.settle()
         return Counter({SKIPPED: len(self.dues)})
 
-    def _fail(self, reason: str) -> Counter[str]:
-        """Has the mail tried again later, or gives it up. Raises ConditionFailed."""
+    def _fail(self, reason: str, *, for_good: bool) -> Counter[str]:
+        """Schedules another try for the mail, or gives it up, `for_good` at once.
+
+        Raises ConditionFailed.
+        """
         counts: Counter[str] = Counter()
         writes: list[Write] = []
         now, again_at = self.budget.now(), {}
         for claim in self.claims:
             claim.reminder.attempts += 1
-            attempt = int(claim.reminder.attempts)
+            attempt = timing.MAX_ATTEMPTS if for_good else int(claim.reminder.attempts)
             again_at[claim.reminder.id] = timing.retry_at(
                 now, attempt=attempt, key=claim.reminder.id
             )
@@ -231,14 +240,21 @@ class Mail:
         return counts
 
     def _give_back(self, reason: str) -> None:
-        """Takes back what was not handed over: it counts as no attempt. Raises ConditionFailed."""
+        """Withdraws a mail that was not handed over; this is no attempt. Raises ConditionFailed."""
         now = self.budget.now()
         pairs = zip(self.dues, self.deliveries, strict=True)
         transact(*(_concluded(*owed, delivery, RETRYING, reason, now) for owed, delivery in pairs))
 
 
+def _mail_id(dues: Sequence[OwedDue]) -> str:
+    """That of an earlier copy of this mail, whose bounce must find it too, or a new one."""
+    stored = [claim.stored.get(due.promise) for claim, due in dues]
+    earlier = {delivery.mail_id if delivery else None for delivery in stored}
+    return (earlier.pop() if len(earlier) == 1 else None) or str(ULID())
+
+
 def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:
-    """What a mail says of one due."""
+    """The part of a mail that is about one due."""
     if claim.reminder.about == STUDY:
         return emails.study_item(recipient.due_cards)
     if claim.event:
@@ -249,7 +265,7 @@ def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) ->
 def _concluded(
     claim: ClaimedReminder, due: timing.Due, begun: Delivery, state: str, reason: str, now: datetime
 ) -> Write:
-    """The write that brings a delivery we have begun to a state."""
+    """The write that concludes a delivery that we have begun."""
     delivery = Delivery.of(claim.reminder, due, state, now=now)
     delivery.copy_mail_of(begun)
     delivery.conclude(state, reason=reason, now=now)
@@ -257,15 +273,15 @@ def _concluded(
 
 
 MAX_DUES_PER_MAIL = 40
-"""Dues in one mail: they are recorded in one transaction, of at most 100 writes."""
+"""They are recorded in one transaction, of at most 100 writes."""
 
 
 def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudget) -> Counter[str]:
-    """Settles what one learner's reminders owe that are claimed until an instant.
+    """Settles everything that one learner's claimed reminders owe.
 
-    Returns how their deliveries ended. A reminder that cannot be dealt with is tried again later,
-    and in the end is dead; none other waits for it. Raises Overloaded; ServiceUnavailable where
-    the table is.
+    Returns how the deliveries ended. A reminder that raises an error is tried again later and
+    given up in the end; no other waits for it. Raises Overloaded, and ServiceUnavailable if the
+    table is busy.
     """
     counts: Counter[str] = Counter()
     with _isolate_failures(claimed, counts, budget):
@@ -288,15 +304,15 @@ def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudge
 def _isolate_failures(
     claimed: Sequence[Reminder], counts: Counter[str], budget: TimeBudget
 ) -> Iterator[None]:
-    """Lets what goes wrong with some reminders be no other's trouble."""
+    """Keeps an error of some reminders from the others."""
     try:
         yield
     except (Overloaded, ServiceUnavailable):
         raise
     except ConditionFailed:
-        log.info("overtaken: what is left comes up again after its lease")
+        log.info("overtaken: the rest comes up again after its lease")
     except NoWord:
-        log.warning("no word of a mail: it is looked at again after its lease", exc_info=True)
+        log.warning("no answer for a mail: it is read again after its lease", exc_info=True)
     except Exception as error:
         log.exception("a reminder failed")
         for reminder in claimed:
@@ -306,7 +322,7 @@ def _isolate_failures(
 def _owed(
     reminder: Reminder, recipient: Recipient, counts: Counter[str], now: datetime
 ) -> list[OwedDue]:
-    """What a reminder is to mail now; settles it where that is nothing."""
+    """The dues that a reminder has to mail now; settles the reminder if there are none."""
     claim = claimed_reminder_of(reminder, recipient, now=now)
     if claim is None:
         _retire(reminder)
@@ -330,14 +346,14 @@ def _owed(
 
 
 def _retire(reminder: Reminder) -> None:
-    """Stops looking at a reminder whose event or owner is no more."""
+    """Takes a reminder out of the due index, because its event or owner was deleted."""
     reminder.next_at = None
     reminder.schedule_check(None)
     transact(reminder.write())
 
 
 def _mails(owed: Sequence[OwedDue], recipient: Recipient) -> list[list[OwedDue]]:
-    """What goes into one mail: what falls due at once, or was held until the same moment."""
+    """Groups the dues by mail: those held until the same moment share one."""
     claim_of = {id(due): claim for claim, due in owed}
     mails = []
     for batch in timing.batches([due for _, due in owed], recipient.preferences.quiet):

@@ -1,4 +1,4 @@
-"""Whom we mail no more: by SES's word on a mail, or by the link in it."""
+"""Stops mail to learners after a bounce, a complaint or a click on the unsubscribe link."""
 
 import logging
 import re
@@ -19,11 +19,11 @@ ID = re.compile(r"[0-9A-Za-z-]{26,36}")
 
 
 def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
-    """Suppresses the address that bounced for good or complained; 1 if it was not already.
+    """Suppresses an address after a permanent bounce or a complaint; returns how many are new.
 
-    An event counts only if it is about a mail that we have sent to this address, by our own id,
-    which nobody else can know. Those about other mails, codes say, count for nothing. Raises
-    KeyError, TypeError or ValueError for what is no event of SES's.
+    An event counts only if it names a mail that we sent to this address, by our own id, which
+    nobody else can know. Events about other mails, such as codes, are ignored. Raises KeyError,
+    TypeError or ValueError for a message that is not an event of SES.
     (AWS: "Contents of event data that Amazon SES publishes to Amazon SNS".)
     """
     reason = _reason(event)
@@ -35,7 +35,8 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
         return 0
     message_id = str(mail["messageId"])
     deliveries = Delivery.of_mail(learner_id, mail_id)
-    known = any(item.message_id in (None, message_id) for item in deliveries)
+    # Of a mail that was handed over twice only the second message id is on record.
+    known = any(item.repeated or item.message_id in (None, message_id) for item in deliveries)
     account = Account.of(learner_id)
     addressed = {str(address).lower() for address in mail["destination"]}
     if not known or account is None or account.email.lower() not in addressed:
@@ -57,7 +58,7 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
 
 
 def unsuppress(*, email: str) -> bool:
-    """Has an address mailed again; whether it was not. It says nothing of SES's own list."""
+    """Lifts the suppression of an address; False if there is none. SES keeps a list of its own."""
     email = email.strip().lower()
     address = Address.of(email)
     if address is None or address.learner_id is None:
@@ -70,14 +71,18 @@ def unsuppress(*, email: str) -> bool:
 
 
 def _reason(event: Mapping[str, Any]) -> str | None:
-    """Why to suppress, or None: a full mailbox or a sleeping server may be fine tomorrow."""
+    """The reason to suppress, or None: a full mailbox or a sleeping server may work tomorrow."""
     kind = event.get("eventType") or event.get("notificationType")
     if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
         return "bounce"
-    return "complaint" if kind == "Complaint" else None
+    # RFC 5965: somebody has moved it out of the spam folder.
+    is_praise = kind == "Complaint" and (
+        event["complaint"].get("complaintFeedbackType") == "not-spam"
+    )
+    return "complaint" if kind == "Complaint" and not is_praise else None
 
 
-# What a link stops → the preferences of the profile.
+# The kind of mail that a link stops → the preferences that it turns off.
 PREFERENCES = {
     "study": ("study_mails",),
     "events": ("event_mails",),
@@ -87,7 +92,7 @@ PREFERENCES = {
 
 @retried(ConditionFailed)
 def unsubscribe(*, learner_id: str, kind: str) -> None:
-    """Turns the preferences for a kind of mail off; done already, or gone, is fine as well."""
+    """Turns off the preferences for a kind of mail; repeating it, or a deleted account, is fine."""
     key = learner_key(learner_id), Profile.SK
     stored = batch_get(key, Head.key(learner_id))
     profile = stored.get(key)

@@ -1,7 +1,7 @@
-"""The sweep: finds what is due, claims it, has it mailed, again where that failed.
+"""The sweep: finds the reminders that are due, claims them and has them mailed.
 
 A claim moves a reminder's place in the due index to the end of its lease, provided that the place
-is still the one seen: of any number of sweepers one gets it, and if that one dies the reminder
+is still the one it saw. Of any number of sweepers one succeeds; if that one dies, the reminder
 comes up again by itself.
 """
 
@@ -15,9 +15,11 @@ from datetime import datetime
 from itertools import count, repeat
 from threading import Event
 
+from config import telemetry
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Raw
-from reminders.models import SHARDS, Reminder
+from reminders.models import DEAD, SHARDS, Reminder
+from reminders.services.dead_letters import QUARANTINED, quarantine
 from reminders.services.sending import LEASE, Overloaded, TimeBudget, mail_dues
 
 log = logging.getLogger("parley.reminders")
@@ -27,10 +29,10 @@ PAGE = 100
 
 @dataclass
 class SweepResult:
-    """What a sweep did: `counts` by the state that deliveries came to.
+    """The outcome of a sweep: `counts` by the state of the deliveries.
 
-    `unfinished` shards have more that is due. `lag_s` is how late it came for what had waited the
-    longest in the shards that it could read.
+    `unfinished` shards have more due reminders. `lag_s` is how long the oldest due reminder had
+    waited, in the shards that could be read.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -38,9 +40,12 @@ class SweepResult:
     lag_s: float = 0.0
 
     def record_lag(self, seen: Sequence[Reminder], at: datetime) -> None:
-        """Notes a page of what was due, the longest waiting first."""
+        """Notes the lag of a page of due reminders, the longest waiting first."""
         for first in seen[:1]:
-            self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
+            try:
+                self.lag_s = max(self.lag_s, (at - first.due_at).total_seconds())
+            except ValueError:
+                log.warning("a place in the due index names no instant")
 
 
 def sweep(
@@ -51,9 +56,9 @@ def sweep(
     shards: Iterable[int] = range(SHARDS),
     pages: int | None = None,
 ) -> SweepResult:
-    """Mails what is due by now in some shards; at most so many pages of each.
+    """Mails the due reminders of some shards, at most `pages` of each.
 
-    Begins nothing more after `within_s` seconds, and says in which shards there is more.
+    Begins nothing more after `within_s` seconds and reports the shards that are unfinished.
     """
     budget, full, result = TimeBudget(now, within_s), Event(), SweepResult()
     with ThreadPoolExecutor(threads) as pool:
@@ -63,9 +68,14 @@ def sweep(
             except ServiceUnavailable:
                 log.warning("the table is busy: shard %d waits", shard, exc_info=True)
                 counts, finished = Counter(busy=1), False
+            except Exception:
+                log.exception("shard %d waits for the next minute", shard)
+                counts, finished = Counter(busy=1), True
             result.counts += counts
             if not finished:
                 result.unfinished.add(shard)
+    if given_up := result.counts[DEAD] + result.counts[QUARANTINED]:
+        telemetry.emit("RemindersGivenUp", given_up)
     log.info("swept", extra={"fields": {**result.counts, "unfinished": sorted(result.unfinished)}})
     return result
 
@@ -78,18 +88,23 @@ def _sweep_shard(
     pages: int | None,
     result: SweepResult,
 ) -> tuple[Counter[str], bool]:
-    """What became of a shard, and whether nothing of it is left to go on with at once.
+    """Mails one shard; returns the counts and whether the shard is finished for now.
 
     `full` is set once SES takes no more: the rest then waits for the next minute. Each page begins
-    where the last one ended: the index, which lags behind the table, may still show what is done.
+    where the last one ended, because the index lags behind the table and may still show what is
+    done.
     """
     counts: Counter[str] = Counter()
     start: Raw | None = None
     for _ in count() if pages is None else range(pages):
         if budget.is_over or full.is_set():
             break
-        page = Reminder.due(shard, by=budget.now(), limit=PAGE, start=start)
+        unreadable: list[Raw] = []
+        page = Reminder.due(
+            shard, by=budget.now(), limit=PAGE, start=start, on_unreadable=unreadable.append
+        )
         result.record_lag(page.items, budget.now())
+        counts += _quarantine(unreadable, budget.now())
         groups = _by_learner(page.items)
         random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
         counts += sum(
@@ -101,6 +116,13 @@ def _sweep_shard(
     return counts, full.is_set()
 
 
+def _quarantine(unreadable: Sequence[Raw], now: datetime) -> Counter[str]:
+    return Counter(
+        quarantine(raw["pk"]["S"], raw["sk"]["S"], seen_at=raw["gsi1sk"]["S"], now=now)
+        for raw in unreadable
+    )
+
+
 def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
     groups: dict[str, list[Reminder]] = {}
     for reminder in reminders:
@@ -109,9 +131,9 @@ def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
 
 
 def _process_learner(seen: Sequence[Reminder], budget: TimeBudget, full: Event) -> Counter[str]:
-    """Claims what can be claimed of one learner's reminders, and mails what they owe.
+    """Claims one learner's reminders and mails the dues that they owe.
 
-    What goes wrong here leaves the others alone: a claim that comes to nothing runs out.
+    An error here leaves other learners alone: the claims run out.
     """
     if budget.is_over or full.is_set():
         return Counter(late=len(seen))

@@ -374,7 +374,7 @@ def _filling(caller: Any, deck_id: str, n: int) -> Any:
 
     card = Card(
         *Card.key(caller.id, str(uuid4())), deck_id=deck_id, front=f"palavra {n}", back="w" * 290,
-        made_from="0123456789abcdef", due_at=NOW - timedelta(days=1 + n % 30), created_at=NOW,
+        request_digest="0123456789abcdef", due_at=NOW - timedelta(days=1 + n % 30), created_at=NOW,
         updated_at=NOW, revision=1, counted_in_totals="cards review",
     )  # fmt: skip
     card.note.version = 1

@@ -1,4 +1,4 @@
-"""What our own client of DynamoDB costs beside botocore's, over TLS.
+"""Compares the cost of our own DynamoDB client with botocore's, over TLS.
 
 usage: python tests/benchmarks/client.py [--runs 9] [--calls 200]
 

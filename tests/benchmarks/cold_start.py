@@ -1,4 +1,4 @@
-"""How fast a Lambda package starts and answers, beside what one would write instead.
+"""Measures how fast a Lambda package starts and answers, beside simpler alternatives.
 
 usage: python tests/benchmarks/cold_start.py PACKAGE.zip [--runs 9]
 

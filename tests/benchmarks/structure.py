@@ -14,6 +14,7 @@ import ast
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from uuid import uuid4
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("config", "accounts", "learning", "reminders")
 FIXED_NAMES = {"apps.py", "urls.py", "tasks.py", "signals.py", "wsgi.py", "__init__.py"}
+SETTINGS = ("config/settings.py", "zappa_settings.json")  # they name entry points
 SMALL = 40  # lines
 MOST = {
     "files that are not empty": 200,
@@ -97,11 +99,13 @@ def imports_of(source: str) -> set[str]:
 
 
 def single_importers(modules: dict[str, Path]) -> dict[str, str]:
-    """The only importer of each module that has one, where a reader would not expect it.
+    """Modules with a single importer, and that importer, where a reader would not expect it.
 
-    Expected are: a resource (`api/`), which its `urls` import; the service of one resource; items,
-    which `models/__init__` imports to register them; and commands and Django's fixed names.
+    Expected are: a resource (`api/`, and views that `urls` import); the service of one resource;
+    items, which `models/__init__` imports to register them; commands and Django's fixed names; and
+    entry points, which settings name.
     """
+    settings = "".join((ROOT / name).read_text() for name in SETTINGS)
     importers: dict[str, set[str]] = {name: set() for name in modules}
     for name, path in modules.items():
         for imported in imports_of(path.read_text()) & modules.keys() - {name}:
@@ -111,6 +115,8 @@ def single_importers(modules: dict[str, Path]) -> dict[str, str]:
         name: importer
         for name, importer in single.items()
         if ".api." not in name
+        and not importer.endswith(".urls")
+        and not re.search(rf"\"{re.escape(name)}\.", settings)
         and not (".services." in name and ".api." in importer)
         and not (".models." in name and importer.endswith(".models"))
         and ".management.commands." not in name
@@ -173,7 +179,7 @@ def watched() -> Iterator[Passage]:
 
 
 def passages() -> Iterator[tuple[str, Passage]]:
-    """What each request passes: the second of two alike, so that all is loaded and cached."""
+    """The files that each request passes: the second of two alike, with all caches full."""
     from django.conf import settings
 
     from tests.accounts_helpers import api, log_in, sign_up
@@ -218,7 +224,7 @@ def second(request: Callable[[], Any]) -> Passage:
 
 
 def second_mail(token: str) -> Passage:
-    """The files that a sweep passes which mails one reminder; another one went before it."""
+    """The files that a sweep passes to mail one reminder, after another one."""
     from time_machine import travel
 
     from reminders.services.sweep import sweep

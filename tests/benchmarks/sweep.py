@@ -1,4 +1,4 @@
-"""A real sweep of DynamoDB Local: what a mail costs in calls, units and processor time.
+"""Measures a mail's cost in calls, units and processor time, in a real sweep of DynamoDB Local.
 
 usage: python -m tests.benchmarks.sweep [--reminders 2000] [--sweepers 4] [--threads 4]
 

@@ -1,4 +1,4 @@
-"""How long a minute's reminders take, by shards, and what they cost: the tables of docs/scaling.md.
+"""Computes how long a minute's reminders take, and their cost: the tables of docs/scaling.md.
 
 usage: python -m tests.benchmarks.sweep_arithmetic
 
@@ -6,7 +6,7 @@ The inputs are measured by `python -m tests.benchmarks.sweep` and tests/test_sca
 config/ops/prices.json, or are AWS's limits; what is assumed of AWS is marked.
 """
 
-from config.ops.costs import MEMORY_GB, prices
+from config.ops.management.commands.estimate_cost import MEMORY_GB, prices
 
 # Measured for each mail: the units of a reminder of an event, which is the dearest.
 WRITE_UNITS, READ_UNITS = 24.0, 4.5
@@ -25,7 +25,7 @@ SHARDS = 1, 2, 4, 8, 16, 32, 64
 
 
 def sweeper_rate() -> float:
-    """Mails a second of one sweeper: its processor's or its threads', whichever is less."""
+    """Mails a second of one sweeper, limited by its processor or by its threads."""
     taken_s = CPU_S / PROCESSOR
     return min(1 / taken_s, THREADS / (taken_s + WAITING_S))
 
@@ -37,7 +37,7 @@ def rate(shards: int) -> float:
 
 
 def usd(due: int, lambda_s: float, shards: int) -> tuple[float, float]:
-    """What AWS asks for, without the mails and for them."""
+    """AWS's price, without the mails and for the mails."""
     at = prices()
     table = due * (WRITE_UNITS * at["write_unit"] + READ_UNITS * at["read_unit"])
     function = lambda_s * MEMORY_GB * at["gb_s"] + shards * at["invocation"]

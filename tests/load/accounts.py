@@ -102,7 +102,7 @@ def prepare(number: int) -> dict[str, str]:
 
 
 def journeys(learners: list[dict[str, str]]) -> dict[str, Callable[[int], Sample]]:
-    """What each kind of request does; the number makes it differ from the others."""
+    """The function for each kind of request. The number makes a request differ from the others."""
 
     def login(number: int) -> Sample:
         email = learners[number % len(learners)]["email"]

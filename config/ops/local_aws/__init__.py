@@ -1,12 +1,12 @@
 """The embedded AWS of local runs and tests: one emulator process for each state folder.
 
-`running(home)` lends the engine of a folder: it starts one, or shares the one that another process
-has started. Files in `home`:
+`running(home)` lends the engine of a folder: it starts one, or shares that of another process.
+Files in `home`:
 
     aws/        the engine's saved state (written when it ends), and S3's objects
     aws.json    {"port", "pid"} of the engine; the port is kept for the next start
     aws.log     what the engine printed since it started
-    aws.users   shared lock of each process that uses the engine; the last one out ends it
+    aws.users   shared lock of each process that uses the engine; the last to leave ends it
     aws.engine  exclusive lock that the engine itself holds as long as it lives
 
 The two locks belong to the kernel, so no crash leaves a stale one.
@@ -32,8 +32,8 @@ ENGINE_PYTHON = BASE_DIR / ".uv" / "aws" / "bin" / "python"
 CREDENTIALS = "local"  # both the key's id and its secret
 START_WITHIN_S = 60
 STOP_WITHIN_S = 30
-# The engine's own words for state that it could not read; it would go on without it, and write
-# the emptiness over it when it ends.
+# The engine says this when it could not read its state. It would go on without it, and overwrite
+# the file with nothing at its end.
 LOST_STATE = ("failed to load", "Failed to restore", "refusing to load")
 UNSAVED_STATE = ("failed to save", "error getting state")
 
@@ -41,7 +41,7 @@ Progress = Callable[[str], object]
 
 
 def silent(_line: str) -> None:
-    """The progress of those who do not ask for it."""
+    """Ignores progress: the default for callers that show none."""
 
 
 class EngineError(RuntimeError):
@@ -52,8 +52,8 @@ class EngineError(RuntimeError):
 def running(home: Path, *, progress: Progress = silent) -> Iterator[str]:
     """Lend the engine of the state folder `home`; its URL is the value.
 
-    At the end the engine is told nothing if other processes use it, else it saves its state and
-    is gone when this returns. Raises EngineError.
+    At the end, an engine that other processes use goes on. Else it saves its state and has ended
+    when this returns. Raises EngineError.
     """
     _make(home)
     with (home / "aws.users").open("a") as users:
@@ -65,11 +65,11 @@ def running(home: Path, *, progress: Progress = silent) -> Iterator[str]:
             users.close()
             _wait_until_left(home, progress)
             if process is not None and process.poll() is None:
-                process.returncode = 0  # others use it on: not ours to wait for
+                process.returncode = 0  # others still use it, so we do not wait for it
 
 
 def _make(home: Path) -> None:
-    """Create the state folder for its owner alone; one that cannot be saved to is refused."""
+    """Create the state folder for its owner alone. Raises EngineError if it cannot be written."""
     locks = [home / "aws.users", home / "aws.engine"]
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _make(home: Path) -> None:
 
 
 def _ready(home: Path, progress: Progress) -> tuple[int, subprocess.Popen[bytes] | None]:
-    """The port of the healthy engine of `home`, and its process if it had to be started here."""
+    """The port of the healthy engine of `home`, and its process if this call started it."""
     process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline:
@@ -122,7 +122,7 @@ def _engine_lock(home: Path) -> IO[str] | None:
 
 
 def _start(home: Path, lock: IO[str], progress: Progress) -> subprocess.Popen[bytes]:
-    """Start the engine; it inherits `lock` and keeps it as long as it lives."""
+    """Start the engine, which inherits `lock` and holds it as long as it lives."""
     if not ENGINE_PYTHON.exists():
         raise EngineError("the embedded AWS is not installed: run `make setup`")
     _refuse_corrupt_state(home)
@@ -137,14 +137,14 @@ def _start(home: Path, lock: IO[str], progress: Progress) -> subprocess.Popen[by
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[lock.fileno()],
-            start_new_session=True,  # Ctrl-C is for us: we end it when we are done
+            start_new_session=True,  # Ctrl-C must reach us alone: we end the engine ourselves
         )
     write_private(home / "aws.json", {"port": port, "pid": process.pid})
     return process
 
 
 def _environment(home: Path, port: int) -> dict[str, str]:
-    """The engine's whole environment: nothing of the developer's own AWS set-up reaches it."""
+    """The engine's whole environment. Nothing of the developer's own AWS set-up is in it."""
     kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TZ"}}
     return kept | {
         "AUTH": "true",
@@ -154,7 +154,7 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         "GATEWAY_PORT": str(port),
         "HOME": str(home),
         "IOT_MTLS_ENABLED": "0",
-        "MINISTACK_EDITION": str(home),  # comes back in its health answer
+        "MINISTACK_EDITION": str(home),  # its health answer repeats this
         "PERSIST_STATE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "S3_DATA_DIR": str(home / "aws" / "s3"),
@@ -166,7 +166,7 @@ def _environment(home: Path, port: int) -> dict[str, str]:
 
 
 def _free_port(wanted: int) -> int:
-    """`wanted` if it can be listened on, else one that the system chooses."""
+    """The port `wanted` if it is free, else one that the system chooses."""
     for port in (wanted, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -176,7 +176,7 @@ def _free_port(wanted: int) -> int:
 
 
 def _healthy(home: Path, port: int) -> bool:
-    """Whether this folder's engine answers on the port: another folder's may have taken it."""
+    """Whether this folder's engine answers on the port. Another folder's may have taken it."""
     try:
         with urllib.request.urlopen(
             f"http://127.0.0.1:{port}/_ministack/health", timeout=5
@@ -210,7 +210,7 @@ def _refuse_lost_state(home: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_left(home: Path, progress: Progress) -> None:
-    """Return when the engine has ended, or at once if another process uses it."""
+    """Wait until the engine has ended. Return at once if another process uses it."""
     deadline = time.monotonic() + STOP_WITHIN_S
     while time.monotonic() < deadline:
         lock = _engine_lock(home)
@@ -229,12 +229,12 @@ def _wait_until_left(home: Path, progress: Progress) -> None:
 
 
 def _is_used(home: Path) -> bool:
-    """Whether some process holds the users' lock: shared is free to take, exclusive is not."""
+    """Whether a process holds the users' lock: then only a shared lock can be taken."""
     with (home / "aws.users").open() as users:
         try:
             fcntl.flock(users, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False  # the engine has it: it is ending
+            return False  # an engine that is ending has the lock
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -243,7 +243,7 @@ def _is_used(home: Path) -> bool:
 
 
 def _recorded(home: Path) -> dict[str, int]:
-    """What is known of the last engine; nothing where the file is damaged: it is written anew."""
+    """The record of the last engine. Empty if the file is damaged; it is then written anew."""
     try:
         record = json.loads((home / "aws.json").read_text())
         known = {"port": int(record["port"]), "pid": int(record["pid"])}
@@ -265,7 +265,7 @@ def _log_tail(home: Path) -> str:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Let one process at a time do what is inside."""
+    """Let only one process at a time run the block."""
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

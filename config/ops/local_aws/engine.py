@@ -3,8 +3,8 @@
 usage: python engine.py USERS_FILE
 
 Every process that uses the engine holds a shared lock on USERS_FILE. The kernel drops a lock with
-its process, however that ends, so taking the exclusive lock means that nobody is left: the engine
-then saves its state and ends. Nothing of the service is imported here.
+its process, however that ends. So once the engine gets the exclusive lock, nobody uses it: it saves
+its state and ends. Nothing of the service is imported here.
 """
 
 import copy
@@ -26,11 +26,11 @@ def stop_when_unused(users_file: str) -> None:
     with open(users_file) as users:
         fcntl.flock(users, fcntl.LOCK_EX)
         os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait()  # holds the lock to the very end: newcomers wait for a new engine
+        threading.Event().wait()  # keeps the lock to the end: newcomers wait for a new engine
 
 
 def keep_mails() -> None:
-    """Let the newest mails survive a restart: ministack 1.5.33 saves all of SES but those."""
+    """Let the newest mails survive a restart. ministack 1.5.33 saves all of SES but them."""
     ses: Any = importlib.import_module("ministack.services.ses")
     get_state, load_state = ses.get_state, ses.load_persisted_state
 
@@ -48,7 +48,7 @@ def keep_mails() -> None:
 
 
 def keep_headers() -> None:
-    """Let mails keep and show the headers they were sent with, which ministack 1.5.33 drops."""
+    """Let mails keep the headers that they were sent with. ministack 1.5.33 drops them."""
     ses: Any = importlib.import_module("ministack.services.ses")
     ses_v2: Any = importlib.import_module("ministack.services.ses_v2")
     app: Any = importlib.import_module("ministack.app")

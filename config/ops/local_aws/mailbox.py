@@ -12,9 +12,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail as its readers see it; `html` is empty and `headers` are none where it has none.
+    """One mail as its readers see it. `id` is SES's.
 
-    `headers` are those that the sender has added, such as List-Unsubscribe; `id` is SES's.
+    `headers` are those that the sender added, such as List-Unsubscribe. `html` may be empty.
     """
 
     id: str
@@ -28,13 +28,13 @@ class Mail:
 
     @property
     def code(self) -> str | None:
-        """The six-digit code in it, if there is one."""
+        """The six-digit code in the mail, if there is one."""
         match = re.search(r"\b\d{6}\b", self.text)
         return match.group() if match else None
 
 
 def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
-    """All mails, or those to one address in any case; oldest first. Raises OSError."""
+    """All mails, or those to one address in any letter case. Oldest first. Raises OSError."""
     url = f"{endpoint_url}/_ministack/ses/messages"
     with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
         accounts = json.load(answer)["messages"]

@@ -1,4 +1,4 @@
-"""The clock of local runs: starts by itself what EventBridge starts in a deployed stage."""
+"""The clock of local runs, in place of EventBridge."""
 
 import os
 import subprocess
@@ -21,9 +21,9 @@ def each_minute(
 ) -> Iterator[None]:
     """Runs a management command at the start of each minute, until the block ends.
 
-    Each run is a process of its own: it has the code as it stands then, and no error of one
-    reaches us or the next. `told` gets what a run prints; what it logs goes to our own stderr. A
-    run that the end meets may finish within seconds.
+    Each run is a process of its own. So it has the newest code, and its errors reach neither us nor
+    the next run. `told` gets its output; its log goes to our own stderr. At the end, a run that
+    has begun gets a few seconds to finish.
     """
     ended = threading.Event()
 
@@ -42,7 +42,7 @@ def each_minute(
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], ended: threading.Event) -> str:
-    """What a run printed, or that it was ended because it took too long."""
+    """The output of a run, or a line saying that it took too long and was ended."""
     with subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
         [sys.executable, BASE_DIR / "manage.py", *command],
         cwd=BASE_DIR,
@@ -50,7 +50,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], ended: threadin
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for us: we wait for what has begun
+        start_new_session=True,  # Ctrl-C must reach us alone: we wait for a run that has begun
     ) as process:
         deadline = time.monotonic() + WITHIN_S
         while time.monotonic() < deadline:

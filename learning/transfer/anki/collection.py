@@ -39,7 +39,7 @@ class AnkiCard:
 
 @dataclass(frozen=True, slots=True)
 class AnkiNote:
-    """A row of `notes` with its cards; `kind` is None where its note type is missing."""
+    """A row of `notes` with its cards; `kind` is None if its note type is missing."""
 
     id: int
     guid: str
@@ -280,7 +280,7 @@ def _bytes(data: Any) -> bytes:
 
 
 def as_int(value: Any) -> int:
-    """A whole number of whatever SQLite's or JSON's loose types hold; 0 where there is none."""
+    """The whole number that a loosely typed value of SQLite or JSON holds, else 0."""
     if isinstance(value, int | float) and abs(value) < 2**63:
         return int(value)
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
@@ -289,7 +289,7 @@ def as_int(value: Any) -> int:
 
 
 def as_text(value: Any) -> str:
-    """The text of a value; '' where there is none."""
+    """The text of a value, '' if it has none."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return str(value) if isinstance(value, str | int | float) else ""

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from learning.transfer.delimited import COLUMN_OF
+from learning.cloze import cloze_ordinals
+from learning.transfer.dialect import COLUMN_OF
 from learning.transfer.markup import text_of_html
-from learning.transfer.model import TEXT_FIELDS, Media, NoteType, clean_text, cloze_ordinals
+from learning.transfer.model import TEXT_FIELDS, Media, NoteType, clean_text
 
 IMAGE_OCCLUSION = 6  # of `originalStockKind`
 _MARK = re.compile(r"\{\{([#^/]?)([^{}]{1,500})\}\}")

@@ -16,8 +16,8 @@ from learning.transfer.model import (
     Row,
     RowError,
     Rows,
+    checked,
     clean_text,
-    row_error_of,
 )
 
 
@@ -50,11 +50,11 @@ def _rows(
         yield RowError(row, "front", "TOO_LONG", message)
         return
     note, dropped = _note(source, plans[source.kind_id], collection)
-    fault = row_error_of(note, row, limits)
-    if dropped and not fault:
+    found = list(checked(note, row, limits, needs_back=False))
+    if dropped and isinstance(found[-1], Note):
         message = f"{dropped} cards have no counterpart among our types of notes."
         yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
-    yield fault or replace(note, row=row)
+    yield from found
 
 
 def _note(source: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, int]:

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, NamedTuple
 
 from learning.transfer.model import MAX_DAYS, CardState, Review
@@ -34,27 +34,52 @@ _DEFAULT_EASE = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The day numbers of a collection: day 0 began at `first`, each begins at the same hour."""
+    """The day numbers of a collection: day 0 is the date `created_on`.
 
-    first: datetime
+    Anki counts calendar dates, each by the offset of its own moment (`days_elapsed` in
+    `rslib/src/scheduler/timing.rs`), so a change of the clocks moves no card to another date. The
+    instants are those of a place that never changes its clocks.
+    """
+
+    created_on: date
+    rollover_hour: int
+    offset: timedelta
 
     @classmethod
     def of(cls, created_s: int, minutes_west: int | None, rollover_hour: int) -> "Days":
-        """By the collection's creation (already at its rollover when no offset was kept)."""
-        created = instant(created_s) or _EPOCH
+        """By the collection's creation; without its offset, that was at the rollover hour."""
+        created, hour = instant(created_s) or _EPOCH, rollover_hour % 24
         if minutes_west is None:
-            return cls(created)
-        offset = timedelta(minutes=-max(-1440, min(1440, minutes_west)))
-        local = (created + offset).replace(minute=0, second=0, microsecond=0)
-        return cls(local.replace(hour=rollover_hour % 24) - offset)
+            offset = _offset_at(created, hour)
+        else:
+            offset = timedelta(minutes=-max(-1440, min(1440, minutes_west)))
+        return cls((created + offset).date(), hour, offset)
+
+    def on(self, day: int) -> date | None:
+        """The date of a day; None for numbers no schedule has."""
+        return self.created_on + timedelta(days=day) if abs(day) <= 2 * MAX_DAYS else None
 
     def start(self, day: int) -> datetime | None:
-        """When the day begins; None for numbers no schedule has."""
-        return self.first + timedelta(days=day) if abs(day) <= 2 * MAX_DAYS else None
+        """When the day begins where the collection was made; None for numbers no schedule has."""
+        on = self.on(day)
+        if on is None:
+            return None
+        return datetime.combine(on, time(self.rollover_hour), UTC) - self.offset
 
-    def number(self, at: datetime) -> int:
-        """The day that an instant falls in."""
-        return (at - self.first) // timedelta(days=1)
+    def number(self, on: date) -> int:
+        """The number of a date."""
+        return (on - self.created_on).days
+
+    def day_of(self, at: datetime) -> date:
+        """The date of the day that an instant falls in."""
+        return (at + self.offset - timedelta(hours=self.rollover_hour)).date()
+
+
+def _offset_at(created: datetime, rollover_hour: int) -> timedelta:
+    """The offset from UTC under which a collection was made at its rollover hour, -11 to +12 h."""
+    midnight = created.replace(hour=0, minute=0, second=0, microsecond=0)
+    ahead = timedelta(hours=rollover_hour) - (created - midnight)
+    return (ahead + timedelta(hours=11)) % timedelta(days=1) - timedelta(hours=11)
 
 
 class CardRow(NamedTuple):
@@ -109,6 +134,7 @@ def card_state(row: CardRow, ordinal: int, days: Days, reviews: Sequence[Review]
         suspended=row.queue == SUSPENDED,
         buried=row.queue < SUSPENDED,
         due_at=due_at,
+        due_on=days.on(_place(row)) if kind != NEW and _place(row) <= EPOCH_FROM else None,
         position=min(max(_place(row), 0), 2**31) if kind == NEW else None,
         interval_days=interval_days,
         stability=stability if known else None,

@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from learning.cloze import cloze_ordinals
 from learning.transfer.anki.schedule import Days
 from learning.transfer.markup import html_of_text
-from learning.transfer.model import CardState, Note, Review, cloze_ordinals
+from learning.transfer.model import CardState, Note, Review
 
 _META = b"\x08\x02"  # a protobuf message: version 2
 _SCHEMA = """
@@ -67,9 +68,9 @@ def write_apkg(
 ) -> None:
     """Write a package with decks, tags, schedule and log; media are named, not packed.
 
-    Anki counts review intervals in whole days: a card is due on the learner's own day, which
-    begins at `day_starts_at_hour` in the zone `minutes_west` of UTC (its offset at `exported_at`).
-    Notes are taken one at a time.
+    Anki counts review intervals in whole days: a card is due on its `due_on`, else on the day of
+    its `due_at`, which begins at `day_starts_at_hour` in the zone `minutes_west` of UTC. Notes are
+    taken one at a time.
     """
     created_at = _DAY_ZERO + timedelta(hours=day_starts_at_hour, minutes=minutes_west)
     created_s = int(created_at.timestamp())
@@ -162,10 +163,10 @@ class _Writer:
             self.position = max(self.position, (card.position or 0) + 1)
             return card.position if card.position is not None else self.position, 0
         due_at = card.due_at or self._now
-        day = self._days.number(due_at)
+        day = self._days.number(card.due_on or self._days.day_of(due_at))
         if card.state == "review":
             return day, 2
-        if due_at == self._days.start(day):
+        if card.due_on or due_at == self._days.start(day):
             return day, 3
         return int(due_at.timestamp()), 1
 
@@ -217,7 +218,7 @@ def _ease(card: CardState) -> int:
 
 
 def _data(card: CardState) -> str:
-    """What FSRS knows of a card; an estimate is left to Anki, which makes the same one."""
+    """The FSRS state of a card as JSON; an estimate is left to Anki, which makes the same one."""
     data: dict[str, Any] = {}
     if card.stability and card.difficulty and not card.estimated:
         data = {"s": round(card.stability, 4), "d": round(card.difficulty, 3)}

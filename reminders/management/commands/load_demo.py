@@ -1,4 +1,4 @@
-"""Makes what a local run offers to look around with: content, and accounts."""
+"""Creates content and accounts for a look around in a local run."""
 
 from contextlib import suppress
 from datetime import datetime, time, timedelta
@@ -26,7 +26,7 @@ THURSDAY = 3
 
 
 class Command(BaseCommand):
-    """`manage.py load_demo`: what is there already stays as it is."""
+    """`manage.py load_demo`: existing data stays as it is."""
 
     help = "Load the content; make a demo learner with things to study, a staff member, an admin."
     requires_system_checks: list[str] = []
@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
 
 def _give_deck(learner_id: str) -> None:
-    """Copies the starter deck once; a learner who has deleted the copy gets no other."""
+    """Copies the starter deck once; a learner who deleted the copy gets no other."""
     try:
         starters.copy_starter_deck(
             learner_id=learner_id, starter_id=STARTER, deck_id=DECK_ID, now=now()
@@ -59,7 +59,7 @@ def _give_deck(learner_id: str) -> None:
 
 
 def _give_reminders(learner_id: str, at: datetime) -> None:
-    """Makes a weekly event with a reminder, and a daily study reminder; once, as the deck."""
+    """Creates a weekly event with a reminder and a daily study reminder, once."""
     today = at.astimezone(ZoneInfo(CLUB)).date()
     first_on = today + timedelta(days=(THURSDAY - today.weekday()) % 7)
     starts_at = datetime.combine(first_on, time(19), ZoneInfo(CLUB))

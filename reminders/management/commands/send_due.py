@@ -8,7 +8,7 @@ from reminders.tasks import send_due
 
 
 class Command(BaseCommand):
-    """`manage.py send_due`: what a deployed stage does each minute; prints what became of it.
+    """`manage.py send_due`: what a deployed stage does each minute; prints the outcome.
 
     With `--verbosity=0` it says nothing where nothing was due.
     """

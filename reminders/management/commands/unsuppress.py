@@ -1,4 +1,4 @@
-"""Has an address mailed again that bounced, or whose owner complained."""
+"""Lifts the suppression of an address that bounced, or whose owner complained."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -9,7 +9,7 @@ from reminders.services.suppressions import unsuppress
 
 
 class Command(BaseCommand):
-    """`manage.py unsuppress EMAIL`, after its owner has said that it works and mails are wanted."""
+    """`manage.py unsuppress EMAIL`, after its owner has asked for mails again."""
 
     help = "Mail reminders to an address again that bounced or complained."
     requires_system_checks: list[str] = []

@@ -9,14 +9,14 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError
 
-from config.ops import release
+from config.ops import probe, release
 from config.ops.cloudformation import ProvisioningError
 from config.ops.management.commands.provision import pair
 from config.ops.package import BundleError, Target
 
 
 class Command(BaseCommand):
-    """Repeated, it changes what has changed; `--undo` takes the service away and leaves data."""
+    """`manage.py deploy STAGE`. A repeated run applies changes; `--undo` keeps the data."""
 
     help = "Provision a stage, package, deploy or update, check, and go back if the check fails."
     requires_system_checks: list[str] = []
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--rotate-key", action="store_true", help="sign with a new key")
 
     def handle(self, *, stage: str, region: str | None, parameter: list[str], **o: Any) -> None:
-        # botocore's own variable: with it all of this happens on the embedded AWS.
+        # botocore's own variable. With it, the release goes to the embedded AWS.
         endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
         place = release.Environment(boto3.Session(region_name=region), endpoint_url)
         target = Target.here() if endpoint_url else None
@@ -67,12 +67,20 @@ class Command(BaseCommand):
                     progress=self._tell,
                 )
                 self.stdout.write(f"{stage} answers at {address}")
+                if endpoint_url is None:
+                    self._probe(stage, place)
         except (ProvisioningError, BundleError, release.ReleaseError) as error:
             raise CommandError(str(error)) from error
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"AWS: {error}") from error
         except FileNotFoundError as error:
             raise CommandError(f"there is no package {error.filename}") from error
+
+    def _probe(self, stage: str, place: release.Environment) -> None:
+        """Shows what works. A first release has steps left for humans, so no refusal fails it."""
+        self.stdout.write(f"Trying {stage} (again by hand: manage.py probe {stage})")
+        for line in probe.probe(stage, place):
+            self.stdout.write(str(line))
 
     def _confirm(self, stage: str, *, asked: bool) -> None:
         if asked and input(f"Take {stage} out of service? Its data stays. Type {stage}: ") != stage:

@@ -16,7 +16,7 @@ WIDTH = 30
 
 
 class Command(BaseCommand):
-    """`manage.py export_table backup.jsonl.gz --stage prod`; again: it goes on where it was."""
+    """`manage.py export_table backup.jsonl.gz --stage prod`. A repeated run goes on."""
 
     help = "Copy the whole table into a file (gzip of JSON lines). An interrupted copy goes on."
     requires_system_checks: list[str] = []
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{count} items of {table}: {file}")
 
     def expected(self, client: Any, table: str, file: Path) -> int:
-        """About how many items there will be (DynamoDB counts them every six hours)."""
+        """The approximate number of items: DynamoDB counts them every six hours."""
         return int(client.describe_table(TableName=table)["Table"]["ItemCount"])
 
     def _bar(self, done: int, expected: int) -> None:

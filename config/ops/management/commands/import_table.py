@@ -10,7 +10,7 @@ from config.ops.management.commands import export_table
 
 
 class Command(export_table.Command):
-    """`manage.py import_table backup.jsonl.gz --stage dev`; again: it goes on where it was."""
+    """`manage.py import_table backup.jsonl.gz --stage dev`. A repeated run goes on."""
 
     help = "Fill an empty table from a file of export_table. An interrupted import goes on."
     copy: Callable[..., int] = staticmethod(backup.import_table)

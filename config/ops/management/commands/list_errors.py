@@ -13,7 +13,7 @@ PARTS = ("config", "accounts", "learning", "reminders")
 
 
 def problems() -> dict[str, type[Problem]]:
-    """Every problem by its code, of all modules; subclasses that keep a code are that problem."""
+    """All problems by their code. A subclass with the same code is the same problem."""
     for part in PARTS:
         package = importlib.import_module(part)
         for module in pkgutil.walk_packages(package.__path__, f"{part}."):

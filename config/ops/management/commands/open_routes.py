@@ -1,4 +1,4 @@
-"""Lists what API Gateway lets in without a token."""
+"""Lists the routes that API Gateway lets in without a token."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Makes the package that Lambda runs, and tells what is in it."""
+"""Makes the package that Lambda runs, and lists its contents by size."""
 
 from argparse import ArgumentParser
 from collections import Counter
@@ -15,7 +15,7 @@ LARGEST = 10
 
 
 class Command(BaseCommand):
-    """`manage.py package dev`, or without a stage: the same for this machine's own Python."""
+    """`manage.py package dev`. Without a stage it makes one for this machine's own Python."""
 
     help = "Make the package of a stage in build/, or one that this machine can run."
     requires_system_checks: list[str] = []
@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
 
 def unpacked_sizes(package: Path) -> Counter[str]:
-    """Bytes by top-level name."""
+    """The bytes of each top-level name, unpacked."""
     sizes: Counter[str] = Counter()
     with ZipFile(package) as content:
         for entry in content.infolist():

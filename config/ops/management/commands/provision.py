@@ -15,7 +15,7 @@ from config.ops.steps import Steps
 
 
 class Command(BaseCommand):
-    """`manage.py provision`: a repeated run changes nothing."""
+    """`manage.py provision`. A repeated run changes nothing."""
 
     help = "Create or update the stack of a stage and print its outputs."
     requires_system_checks: list[str] = []

@@ -1,4 +1,4 @@
-"""Django's runserver, which in local runs brings its own AWS along."""
+"""Django's runserver, which starts its own AWS in local runs."""
 
 import io
 import os
@@ -25,7 +25,7 @@ from config.problems import UpstreamFailed
 
 SWEEP = ["send_due", "--verbosity=0"]
 ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
-# File descriptors that the process which is started hands down to those that answer requests.
+# File descriptors that the first process hands down to its children.
 LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
 WAITING_CONNECTIONS = 128
 THERE_IS = """\
@@ -37,7 +37,7 @@ THERE_IS = """\
 
 
 class Server(WSGIServer):
-    """Serves the address on which the process that was started listens already."""
+    """Serves on the socket that the parent process has opened."""
 
     def server_bind(self) -> None:
         self.socket.close()
@@ -47,15 +47,15 @@ class Server(WSGIServer):
         self.setup_environ()
 
     def server_activate(self) -> None:
-        """Nothing is left to do: the socket listens."""
+        """Does nothing: the socket listens already."""
 
 
 class Command(runserver.Command):
-    """`manage.py runserver`: reloads on changes; ends all it started on SIGINT and SIGTERM.
+    """`manage.py runserver` reloads on changes. SIGINT and SIGTERM end all that it started.
 
-    The process that is started listens, keeps the embedded AWS, and has the due reminders mailed
-    each minute; the one that answers requests is its child and is replaced whenever a file
-    changes: who asks meanwhile waits.
+    The first process listens, keeps the embedded AWS, and has due reminders mailed each minute.
+    Its child answers requests. A new child replaces it whenever a file changes; requests that
+    come meanwhile wait.
     """
 
     help = "Run Parley on 127.0.0.1, in local runs with its embedded AWS and demo content."
@@ -70,7 +70,7 @@ class Command(runserver.Command):
             _end_with_parent()
             super().run(**options)
             return
-        # SIGINT too: a shell's background job begins with it ignored.
+        # SIGINT too: a background job of a shell starts with SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sys.exit(0))
         self._steps = Steps(sys.stderr)
@@ -86,7 +86,7 @@ class Command(runserver.Command):
         super().inner_run(*args, **options | {"skip_checks": True})
 
     def on_bind(self, server_port: int) -> None:
-        """Tell the process that was started; the application is loaded by now."""
+        """Tell the parent that the application is loaded."""
         os.write(int(os.environ[READY_FD]), b".")
 
     def _with_aws(self, **options: Any) -> None:
@@ -100,7 +100,7 @@ class Command(runserver.Command):
                     cloudformation.apply_locally(home, endpoint_url, progress=self._steps.tell)
                 with local_aws.exclusive(home / "demo.lock"):
                     demo = self._demo_content()
-                # Links in mails lead here; our children read their settings from this.
+                # Links in mails lead here. Our children read it in their settings.
                 os.environ.setdefault("PARLEY_PUBLIC_URL", self._url)
                 aws.enter_context(each_minute(SWEEP, self._steps.tell, environment=ONLY_WARNINGS))
                 self._serve(demo, **options)
@@ -113,7 +113,7 @@ class Command(runserver.Command):
             ) from error
 
     def _demo_content(self) -> str:
-        """Load the demo content; what `load_demo` prints are the accounts it offers."""
+        """Load the demo content. `load_demo` prints the accounts that it offers."""
         if "load_demo" not in get_commands():
             return ""
         accounts = io.StringIO()
@@ -135,7 +135,7 @@ class Command(runserver.Command):
             self._steps.tell("Stopping")
 
     def _announce(self, ready: int, demo: str) -> None:
-        """Tell once that requests are answered, as soon as the process that answers says so."""
+        """Tell once that requests are answered, as soon as the child says so."""
         os.read(ready, 1)
         self._steps.end()
         there_is = THERE_IS if settings.STAGE == "local" else ""
@@ -148,7 +148,7 @@ class Command(runserver.Command):
         return f"http://{host}:{self.port}"
 
     def _listening(self) -> socket.socket:
-        """Listen from the start and to the end, so that no other process can take the port."""
+        """Listen all the time, so that no other process can take the port."""
         if not re.fullmatch(r"[1-9]\d{0,4}", self.port) or int(self.port) > 65535:
             raise CommandError(f"{self.port!r} is not a port (1 to 65535)")
         listening = socket.socket(socket.AF_INET6 if self.use_ipv6 else socket.AF_INET)
@@ -168,7 +168,7 @@ class Command(runserver.Command):
 
 
 class _Told(io.TextIOBase):
-    """A stream for a command whose lines are told as how far a step is."""
+    """A stream for a command. Its lines appear as the progress of a step."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
@@ -180,7 +180,7 @@ class _Told(io.TextIOBase):
 
 
 def _end_with_parent() -> None:
-    """End this process soon after the one that started it, even if that one was killed."""
+    """End this process soon after its parent, even if the parent was killed."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -1,0 +1,440 @@
+"""Releases that are cut after any step: repeated, they come to the same end.
+
+AWS and Zappa are stand-ins. They refuse as the real ones do: a function cannot be made twice, a
+stack in progress takes no update, one whose creation failed never takes any, and Zappa's update
+says nothing of a missing stack.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+
+from config.ops import cloudformation, release
+from config.ops.package import Bundle, BundleError, Target
+from tests.template import Loader
+
+NAME = "parley-api-dev"
+OUTPUTS = {
+    "ApiDomain": "api.parley.example",
+    "DeadLetterQueueArn": "arn:aws:sqs:eu-west-1:1:dead",
+    "KeyArn": "arn:aws:kms:eu-west-1:1:key/k",
+    "UserPoolId": "pool",
+    "ClientId": "app",
+    "RequestsPerSecond": "500",
+    "RequestsAtOnce": "1000",
+}
+RULES = {"send_due", "sweep_accounts"}
+
+
+class Cut(BaseException):
+    """The deployer's machine is switched off."""
+
+
+def refusal(code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+
+@dataclass
+class Aws:
+    """An account's function, schedules and API. `cut_after` so many changes it cuts the release."""
+
+    folder: Path
+    code: str = ""
+    configuration: dict[str, Any] = field(default_factory=dict)
+    rules: set[str] = field(default_factory=set)
+    stack: str = ""
+    staged: bool = False
+    throttling: dict[str, str] = field(default_factory=dict)
+    recursion: str = ""
+    keys: str = "first"
+    cut_after: int | None = None
+    endpoint_url: None = None
+    region: str = "eu-west-1"
+
+    def client(self, service: str) -> "Aws":
+        return self
+
+    def process_variables(self) -> dict[str, str]:
+        return {}
+
+    def address(self, api_id: str, stage: str) -> tuple[str, dict[str, str]]:
+        return f"https://{api_id}.example/{stage}", {}
+
+    def public_url(self, api_id: str, stage: str, domain: str) -> str:
+        return f"https://{domain}"
+
+    def change(self, **values: Any) -> None:
+        """Makes a change, after which the release may end."""
+        for name, value in values.items():
+            setattr(self, name, value)
+        if self.cut_after is not None:
+            self.cut_after -= 1
+            if self.cut_after < 0:
+                raise Cut
+
+    # CloudFormation
+    def describe_stacks(self, StackName: str) -> Any:  # noqa: N803
+        if not self.stack:
+            raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
+        now = self.stack
+        self.stack = now.replace("_IN_PROGRESS", "_COMPLETE")  # AWS goes on without us
+        if now == "DELETE_IN_PROGRESS":
+            self.stack = ""
+        return {"Stacks": [{"StackStatus": now}]}
+
+    def delete_stack(self, StackName: str) -> None:  # noqa: N803
+        self.change(stack="DELETE_IN_PROGRESS" if self.stack else "", staged=False)
+
+    def describe_stack_resource(self, **_: str) -> Any:
+        if not self.stack:
+            raise refusal("ValidationError", "Stack does not exist")
+        return {"StackResourceDetail": {"PhysicalResourceId": "a1"}}
+
+    # Lambda
+    def get_function(self, FunctionName: str) -> Any:  # noqa: N803
+        self.get_function_configuration(FunctionName)
+        path = self.folder / "present.zip"
+        path.write_text(self.code)
+        return {"Code": {"Location": path.as_uri()}}
+
+    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803
+        if not self.code:
+            raise refusal("ResourceNotFoundException", "Function not found")
+        return {"Environment": {"Variables": {}}, "LastModified": "today", **self.configuration}
+
+    def delete_function(self, FunctionName: str) -> None:  # noqa: N803
+        self.get_function_configuration(FunctionName)
+        self.change(code="", configuration={})
+
+    def update_function_configuration(self, FunctionName: str, **values: Any) -> None:  # noqa: N803
+        self.change(configuration=values)
+
+    def put_function_recursion_config(self, FunctionName: str, RecursiveLoop: str) -> None:  # noqa: N803
+        self.get_function_configuration(FunctionName)
+        self.change(recursion=RecursiveLoop)
+
+    def get_waiter(self, name: str) -> "Aws":
+        return self
+
+    def wait(self, **_: str) -> None:
+        """The function is ready."""
+
+    # SSM, Cognito
+    def get_parameter(self, **_: Any) -> Any:
+        return {"Parameter": {"Value": self.keys}}
+
+    def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
+        self.change(keys=Value)
+
+    def describe_user_pool_client(self, **_: str) -> Any:
+        return {"UserPoolClient": {"ClientSecret": "of the app"}}
+
+    # API Gateway
+    def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
+        assert self.stack == "CREATE_COMPLETE"
+        if not self.staged:
+            raise refusal("NotFoundException", "Invalid stage identifier specified")
+        self.change(throttling={one["path"]: one["value"] for one in patchOperations})
+
+
+@dataclass(frozen=True)
+class ZappaBundle(Bundle):
+    """A package, with a stand-in for Zappa that does its steps in Zappa's order."""
+
+    aws: Aws
+
+    def run_zappa(self, command: str, stage: str, *options: str, **_: str) -> str:
+        aws = self.aws
+        if command == "undeploy":
+            aws.change(stack="", staged=False)
+            aws.change(rules=set())
+            aws.delete_function(NAME)
+            return ""
+        if command == "deploy":
+            if aws.code:
+                raise BundleError("This application is already deployed")
+            aws.change(code=Path(options[1]).read_text())
+        else:
+            aws.get_function_configuration(NAME)
+            aws.change(code=Path(options[1]).read_text())
+        aws.change(rules=set())
+        aws.change(rules=RULES)
+        if not aws.stack and command == "update":
+            return "CloudFormation stack missing, re-deploy to enable updates"
+        if not aws.stack:
+            aws.change(stack="CREATE_IN_PROGRESS")
+            aws.change(stack="CREATE_COMPLETE")
+        elif aws.stack != "CREATE_COMPLETE":
+            raise BundleError(f"Stack is in {aws.stack} state and can not be updated")
+        aws.change(staged=True)
+        return ""
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    found = Aws(tmp_path)
+    monkeypatch.setattr(cloudformation, "POLL_S", 0)
+    monkeypatch.setattr(release, "CHECK_WITHIN_S", 0)
+    monkeypatch.setattr(release, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(
+        release, "_answer", lambda *_: "200" if found.code.startswith("good") else "500"
+    )
+    return found
+
+
+def releases(aws: Aws, code: str) -> None:
+    package = aws.folder / "new.zip"
+    package.write_text(code)
+    bundle = ZappaBundle(package, aws.folder, aws.folder / "zappa", aws)
+    place: Any = aws
+    release.release("dev", place, bundle, OUTPUTS, target=Target.here())
+
+
+def removes(aws: Aws) -> None:
+    place: Any = aws
+    bundle = ZappaBundle(aws.folder / "new.zip", aws.folder, aws.folder / "zappa", aws)
+    release.remove("dev", place, bundle, OUTPUTS)
+
+
+def cuts(aws: Aws, begin: Mapping[str, Any], act: Callable[[], None]) -> int:
+    """Cuts the act after each of its changes in turn, and repeats it. Returns their number."""
+    number = 0
+    while True:
+        vars(aws).update(begin)
+        aws.cut_after = number
+        try:
+            act()
+        except Cut:
+            aws.cut_after = None
+            act()
+            assert_whole(aws)
+            number += 1
+        else:
+            return number
+
+
+def assert_whole(aws: Aws) -> None:
+    """A stage is whole or gone: no part of it stands alone."""
+    if aws.code:
+        assert (aws.stack, aws.staged, aws.rules) == ("CREATE_COMPLETE", True, RULES)
+        assert aws.configuration["DeadLetterConfig"] == {"TargetArn": OUTPUTS["DeadLetterQueueArn"]}
+        variables = aws.configuration["Environment"]["Variables"]
+        assert variables["PARLEY_PUBLIC_URL"] == "https://api.parley.example"
+        assert variables["PARLEY_SECRET_KEY"] == aws.keys
+        assert variables["PARLEY_CLIENT_SECRET"] == "of the app"
+        assert aws.configuration["KMSKeyArn"] == OUTPUTS["KeyArn"]
+        assert aws.recursion == "Allow"
+        assert len(aws.throttling) == 2
+    else:
+        assert (aws.stack, aws.rules) == ("", set())
+
+
+EMPTY: dict[str, Any] = {
+    "code": "",
+    "configuration": {},
+    "rules": set(),
+    "stack": "",
+    "staged": False,
+}
+OLD: dict[str, Any] = EMPTY | {
+    "code": "good 1",
+    "rules": RULES,
+    "stack": "CREATE_COMPLETE",
+    "staged": True,
+}
+
+
+def test_a_first_release_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    assert cuts(aws, EMPTY, lambda: releases(aws, "good 1")) >= 7
+    assert aws.code == "good 1"
+
+
+def test_an_update_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    assert cuts(aws, OLD, lambda: releases(aws, "good 2")) >= 5
+    assert aws.code == "good 2"
+
+
+def test_a_rollback_that_was_cut_ends_with_the_next_good_version(aws: Aws) -> None:
+    versions: list[str] = []
+
+    def act() -> None:
+        if aws.cut_after is not None:
+            versions.append("bad 2")
+            with pytest.raises(release.ReleaseError, match="The version before answers again"):
+                releases(aws, "bad 2")
+            assert aws.code == "good 1"
+        else:
+            releases(aws, "good 3")
+
+    assert cuts(aws, OLD, act) >= 10
+
+
+def test_an_undeploy_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    assert cuts(aws, OLD, lambda: removes(aws)) == 3
+    assert (aws.code, aws.stack) == ("", "")
+
+
+@pytest.mark.parametrize("status", sorted(cloudformation.UNUSABLE))
+def test_an_api_whose_stack_failed_is_made_anew(aws: Aws, status: str) -> None:
+    vars(aws).update(EMPTY | {"code": "good 1", "rules": RULES, "stack": status})
+    releases(aws, "good 2")
+    assert_whole(aws)
+    assert aws.code == "good 2"
+
+
+def test_a_rotation_that_is_repeated_before_its_release_rotates_once(aws: Aws) -> None:
+    place: Any = aws
+    vars(aws).update(OLD)
+    releases(aws, "good 1")
+    release.rotate_secret_key("dev", place)
+    release.rotate_secret_key("dev", place)
+    assert len(aws.keys.split()) == 2
+    releases(aws, "good 2")
+    release.rotate_secret_key("dev", place)
+    assert len(aws.keys.split()) == 3
+
+
+def test_keys_of_years_go_on_opening_what_they_sealed(aws: Aws) -> None:
+    place: Any = aws
+    vars(aws).update(OLD)
+    for number in range(12):
+        release.rotate_secret_key("dev", place)
+        releases(aws, f"good {number}")
+        assert ("first" in aws.keys.split()) is (number < release.KEPT_KEYS - 1)
+
+
+class Formation:
+    """CloudFormation with two stacks at most, which refuses unknown parameters as AWS does."""
+
+    def __init__(self, status: str = "") -> None:
+        self.status = status
+        self.given: list[dict[str, str]] = []
+        self.deleted = False
+
+    def _take(self, body: str, parameters: list[Any]) -> None:
+        given = {p["ParameterKey"]: p.get("ParameterValue", "kept") for p in parameters}
+        declared = yaml.load(body, Loader)["Parameters"]  # noqa: S506 - safe
+        if unknown := given.keys() - declared.keys():
+            raise refusal(
+                "ValidationError", f"Parameters: {sorted(unknown)} do not exist in the template"
+            )
+        self.given.append(given)
+
+    def create_change_set(self, **request: Any) -> Any:
+        if self.status not in {"", "REVIEW_IN_PROGRESS"} and request["ChangeSetType"] == "CREATE":
+            raise refusal("AlreadyExistsException", "the stack exists")
+        if self.status in {"", "REVIEW_IN_PROGRESS"} and request["ChangeSetType"] == "UPDATE":
+            raise refusal("ValidationError", "the stack does not exist")
+        self._take(request["TemplateBody"], request["Parameters"])
+        self.status = self.status or "REVIEW_IN_PROGRESS"
+        return {"Id": "plan"}
+
+    def describe_change_set(self, **_: str) -> Any:
+        change = {"Action": "Add", "LogicalResourceId": "Table"}
+        return {"Status": "CREATE_COMPLETE", "Changes": [{"ResourceChange": change}]}
+
+    def delete_change_set(self, **_: str) -> None:
+        """The stack stays, empty if it was new."""
+
+    def describe_stacks(self, StackName: str) -> Any:  # noqa: N803
+        if not self.status:
+            raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
+        return {"Stacks": [{"StackName": StackName, "StackStatus": self.status}]}
+
+    def delete_stack(self, **_: str) -> None:
+        self.status, self.deleted = "", True
+
+    def create_stack(self, **request: Any) -> None:
+        if self.status:
+            raise refusal("AlreadyExistsException", "the stack exists")
+        self._take(request["TemplateBody"], request["Parameters"])
+        self.status = "CREATE_COMPLETE"
+
+    def update_stack(self, **request: Any) -> None:
+        if self.status.startswith(("ROLLBACK", "REVIEW")):
+            raise refusal("ValidationError", f"the stack is in {self.status} state")
+        self._take(request["TemplateBody"], request["Parameters"])
+        self.status = "UPDATE_COMPLETE"
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        return [{"StackEvents": []}]
+
+    def describe_stack_resource(self, **_: str) -> Any:
+        raise refusal("ValidationError", "the stack does not exist")
+
+
+@dataclass
+class Account:
+    """An account whose SES has some identities, and no function yet."""
+
+    formation: Formation
+    identities: set[str]
+    endpoint_url: None = None
+
+    def client(self, service: str) -> Any:
+        return self.formation if service == "cloudformation" else self
+
+    def get_email_identity(self, EmailIdentity: str) -> Any:  # noqa: N803
+        if EmailIdentity not in self.identities:
+            raise refusal("NotFoundException", f"Email identity {EmailIdentity} does not exist")
+        return {}
+
+    def get_function_configuration(self, **_: str) -> Any:
+        raise refusal("ResourceNotFoundException", "Function not found")
+
+
+def planned(account: Account, **parameters: str) -> list[str]:
+    place: Any = account
+    return release.plan("prod", place, parameters)
+
+
+def test_a_dry_run_keeps_the_second_templates_parameters_from_the_first() -> None:
+    account = Account(Formation(), set())
+    lines = planned(account, MailFrom="a@parley.example", AlarmMail="ops@parley.example")
+    assert lines == ["parley-prod: Add Table", "parley-api-prod: make"]
+    assert "AlarmMail" not in account.formation.given[0]
+
+
+def test_a_parameter_that_no_template_has_is_told_before_anything_is_done() -> None:
+    formation = Formation()
+    with pytest.raises(release.ReleaseError, match="no template has a parameter MailForm"):
+        planned(Account(formation, set()), MailForm="a@parley.example")
+    assert formation.given == []
+
+
+def test_an_interrupted_dry_run_blocks_neither_the_next_one_nor_a_release() -> None:
+    formation = Formation("REVIEW_IN_PROGRESS")
+    assert planned(Account(formation, set()))[0] == "parley-prod: Add Table"
+    formation = Formation("REVIEW_IN_PROGRESS")
+    client: Any = formation
+    cloudformation.apply(client, stage="dev", parameters={}, interval_s=0)
+    assert (formation.deleted, formation.status) == (True, "CREATE_COMPLETE")
+
+
+def test_prod_is_protected_from_deletion_only_once_it_is_made() -> None:
+    formation: Any = Formation()
+    cloudformation.apply(formation, stage="prod", parameters={}, interval_s=0)
+    assert [given.get("Protected") for given in formation.given] == [None, "true"]
+    cloudformation.apply(formation, stage="prod", parameters={}, interval_s=0)
+    assert formation.given[-1]["Protected"] == "true"
+
+
+@pytest.mark.parametrize(("identities", "owns"), [(set(), "true"), ({"parley.example"}, "false")])
+def test_a_stage_shares_the_mail_identity_that_exists(identities: set[str], owns: str) -> None:
+    account = Account(Formation(), identities)
+    planned(account, MailFrom="prod@parley.example")
+    assert account.formation.given[0]["OwnsMailIdentity"] == owns
+
+
+def test_whoever_says_who_owns_the_identity_is_believed() -> None:
+    account = Account(Formation(), {"parley.example"})
+    planned(account, MailFrom="prod@parley.example", OwnsMailIdentity="true")
+    assert account.formation.given[0]["OwnsMailIdentity"] == "true"

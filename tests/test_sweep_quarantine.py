@@ -1,0 +1,105 @@
+"""The sweep past items that cannot be read: they are set aside, shown to staff, and told of."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from config.store.connection import connection
+from config.store.items import Raw
+from config.telemetry import JsonFormatter
+from reminders.models import Event, Reminder
+from tests.callers import Caller, make_learner
+from tests.reminder_helpers import MINUTE, Mailbox, event_of, reminder_of, sweep_at, verified
+
+AT = datetime.fromisoformat("2030-06-03T17:00:00+00:00")
+
+
+@pytest.fixture
+def maria(maria: Caller) -> Caller:
+    return verified(maria)
+
+
+def spoil(key: tuple[str, str], change: Callable[[Raw], Any]) -> Raw:
+    """Stores an item changed by hand; returns it as it was."""
+    raw: Raw = connection().get_item(key[0], range_key=key[1], consistent_read=True)["Item"]
+    spoiled = dict(raw)
+    change(spoiled)
+    connection().batch_write_item(put_items=[spoiled])
+    return raw
+
+
+# Stored forms that nobody can read, claim or write.
+SPOILED: dict[str, Callable[[Raw], Any]] = {
+    "another type": lambda raw: raw.update(fence={"S": "x"}),
+    "no instant": lambda raw: raw.update(done_at={"S": "yesterday"}),
+    "no JSON": lambda raw: raw.update(snoozes={"S": "[["}),
+    "no kind": lambda raw: raw.pop("kind"),
+    "an unknown kind": lambda raw: raw.update(kind={"S": "reminder2"}),
+    "no content": lambda raw: [raw.pop(name) for name in ("about", "done_at", "id")],
+    "no place": lambda raw: raw.update(gsi1sk={"S": "0"}),
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
+def test_an_item_that_cannot_be_read_delays_nobody(
+    maria: Caller, joao: Caller, mailbox: Mailbox, spoiled: str
+) -> None:
+    poison = reminder_of(maria, at="2030-06-03T16:59:00Z")
+    reminder_of(maria, title="Regar as plantas")
+    reminder_of(verified(joao))
+    spoil(Reminder.key(maria.id, poison["id"]), SPOILED[spoiled])
+    for minute in range(2):
+        sweep_at(AT + minute * MINUTE)
+    letters = {(letter.to, letter.subject) for letter in mailbox.letters}
+    assert letters >= {
+        ("maria@example.org", "Regar as plantas"),
+        ("joao@example.org", "Ligar à Inês"),
+    }
+
+
+def test_what_cannot_be_read_is_set_aside_counted_and_told_of_once(
+    maria: Caller, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    poison = reminder_of(maria)
+    spoil(Reminder.key(maria.id, poison["id"]), SPOILED["no instant"])
+    with caplog.at_level(logging.INFO, logger="parley"):
+        counts = [sweep_at(AT + minute * MINUTE).counts["quarantined"] for minute in range(3)]
+    assert counts == [1, 0, 0]
+    said = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    assert [line["RemindersGivenUp"] for line in said if "RemindersGivenUp" in line] == [1]
+
+
+def test_staff_see_what_cannot_be_read_and_have_it_sent_once_it_is_mended(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    poison = reminder_of(maria)
+    key = Reminder.key(maria.id, poison["id"])
+    sound = spoil(key, SPOILED["no instant"])
+    sweep_at(AT)
+    stefan = make_learner("stefan", groups=("staff",))
+    [failed] = stefan.get("/deliveries").json()["results"]
+    assert (failed["reminderId"], failed["reason"]) == (poison["id"], "unreadable")
+    early = stefan.post(f"/deliveries/{failed['id']}/retry")
+    assert (early.status_code, early.json()["code"]) == (409, "CANNOT_RETRY")
+    spoil(key, lambda raw: raw.update(done_at=sound["done_at"]))
+    assert stefan.post(f"/deliveries/{failed['id']}/retry").status_code == 200
+    sweep_at(AT + MINUTE)
+    assert [letter.subject for letter in mailbox.letters] == ["Ligar à Inês"]
+
+
+def test_an_event_that_cannot_be_read_stops_its_own_reminders_alone(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    event = event_of(maria, startsAt="2030-06-03T17:00:00Z", endsAt=None)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[0])
+    reminder_of(maria, title="Regar as plantas")
+    spoil(Event.key(maria.id, event["id"]), lambda raw: raw.update(moved={"S": "["}))
+    sweep_at(AT)
+    assert [letter.subject for letter in mailbox.letters] == ["Regar as plantas"]
+    stored = Reminder.of(maria.id, reminder["id"])
+    assert stored is not None
+    assert stored.attempts == 1
