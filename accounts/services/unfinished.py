@@ -86,7 +86,11 @@ def user_name_at(email: str, *, now: datetime) -> str:
 
     The address where the table knows nobody, or somebody without a password.
     """
-    account = account_at(email, now=now)
+    return user_name_of(account_at(email, now=now), email)
+
+
+def user_name_of(account: Account | None, email: str) -> str:
+    """What the pool calls the person of an account at an address, as in `user_name_at`."""
     return email if account is None or account.federated_name else account.learner_id
 
 
