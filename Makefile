@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast bench-client contract lint fix audit capacity package deploy probe undeploy schema clean
+.PHONY: help setup run test crashes test-fast bench-client contract lint fix audit capacity package deploy probe undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -58,6 +58,9 @@ test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 th
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract
+
+crashes: setup ## Every journey of accounts, ended at each of its calls to pool or table
+	@PARLEY_EVERY_CRASH=1 $(RUN)pytest -n 2 --dist loadgroup tests/test_auth_crashes.py
 
 test-fast: setup ## What needs no server, in less than half a minute
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast

@@ -113,6 +113,12 @@ class TestAForgottenPassword:
         nobody = new_email("nobody")
         assert problem(reset(nobody, "654321")) == BAD_CODE
 
+    def test_is_mailed_to_no_address_that_nobody_has_proved(self) -> None:
+        waiting = new_email("delfim")
+        assert post_sign_up(waiting).status_code == 201
+        assert request_reset(waiting).status_code == 200
+        assert len(subjects_mailed(waiting)) == 1
+
     def test_is_mailed_three_times_an_hour_and_no_more(self) -> None:
         for email in (sign_up("dalva").email, new_email("nobody")):
             statuses = [request_reset(email).status_code for _ in range(4)]

@@ -261,6 +261,7 @@ def test_a_user_of_the_console_who_has_a_password_is_refused_and_stays() -> None
 def test_a_sign_up_confirmed_in_the_console_proves_nothing() -> None:
     email, stranger = squat("paulina")
     in_pool("admin_confirm_sign_up", stranger)
+    assert log_in(email, STRANGERS).json()["user"]["emailVerified"] is False
     with pytest.raises(CommandError, match="The table and the pool disagree"):
         create_staff(email, "--admin")
     assert cognito_users.groups_of(stranger) == frozenset()

@@ -13,7 +13,7 @@ from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, KnownNetwork, Profile
 from accounts.services.registration import require_strong_password
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate, wait_until_valid
-from accounts.services.unfinished import account_at, password_change, user_name_at
+from accounts.services.unfinished import account_at, password_change, user_name_of
 from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
 from config.problems import Conflict
@@ -33,8 +33,12 @@ def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     hit("mail_source", source.network, now=now)
     hit_address("reset_request", email, source, now=now)
     forget_attempts("reset_confirm", email)  # whether there is an account or not
+    account = account_at(email, now=now)
+    if account is not None and not account.email_verified:  # Cognito would refuse as well
+        log.info("nothing to reset")
+        return
     try:
-        cognito_users.forgot_password(user_name_at(email, now=now))
+        cognito_users.forgot_password(user_name_of(account, email))
     except (InvalidCode, TooManyAttempts):
         log.info("nothing to reset")
 
