@@ -143,7 +143,7 @@ def test_sign_up_over_a_strangers_claim(cut_off: CutOff, told: list[int]) -> Non
         assert verify_email(email, again.json()["verificationToken"]).status_code == 200, calls
         assert is_whole(email), calls
         assert is_out(email), calls
-    assert len(told) > 10
+    assert told[-1] > 10 - STEP
 
 
 @dataclass
@@ -168,7 +168,7 @@ def test_verification_with_the_secret(cut_off: CutOff, told: list[int]) -> None:
         if log_in(made.email).status_code == 403:
             assert verify_email(made.email, made.secret).status_code == 200, calls
         assert is_whole(made.email), calls
-    assert len(told) > 6
+    assert told[-1] > 6 - STEP
 
 
 def test_verification_by_the_code_alone_of_a_strangers_sign_up(
@@ -185,7 +185,7 @@ def test_verification_by_the_code_alone_of_a_strangers_sign_up(
         assert reset(made.email).status_code == 200, calls
         assert is_whole(made.email, NEW), calls
         assert is_out(made.email), calls
-    assert len(told) > 8
+    assert told[-1] > 8 - STEP
 
 
 def test_sign_in_and_out(cut_off: CutOff, told: list[int]) -> None:
@@ -199,7 +199,7 @@ def test_sign_in_and_out(cut_off: CutOff, told: list[int]) -> None:
     for person, calls in cut_off_points(cut_off, told, lambda: sign_up("dulce"), come_and_go):
         assert is_whole(person.email), calls
         assert api.get("/profile", token=person.token).status_code == 200, calls
-    assert len(told) > 10
+    assert told[-1] > 10 - STEP
 
 
 def test_sign_out_everywhere(cut_off: CutOff, told: list[int]) -> None:
@@ -210,7 +210,7 @@ def test_sign_out_everywhere(cut_off: CutOff, told: list[int]) -> None:
         assert leave(person).status_code in (204, 401), calls
         assert is_signed_out(person), calls
         assert is_whole(person.email), calls
-    assert len(told) > 2
+    assert told[-1] > 2 - STEP
 
 
 def reset(email: str, password: str = NEW) -> Any:
@@ -230,7 +230,7 @@ def test_reset_of_a_password(cut_off: CutOff, told: list[int]) -> None:
         assert is_whole(person.email, NEW), calls
         assert is_out(person.email, PASSWORD), calls
         assert TOLD_OF_PASSWORDS & set(subjects_mailed(person.email)), calls
-    assert len(told) > 10
+    assert told[-1] > 10 - STEP
 
 
 def change_password(person: Person) -> Any:
@@ -253,7 +253,7 @@ def test_change_of_a_password(cut_off: CutOff, told: list[int]) -> None:
         assert is_whole(person.email, NEW), calls
         assert is_out(person.email, PASSWORD), calls
         assert TOLD_OF_PASSWORDS & set(subjects_mailed(person.email)), calls
-    assert len(told) > 10
+    assert told[-1] > 10 - STEP
 
 
 @dataclass
@@ -286,7 +286,7 @@ def test_change_of_an_address_that_a_stranger_claimed(cut_off: CutOff, told: lis
         assert is_out(move.person.email, PASSWORD), calls
         assert Address.of(move.person.email) is None, calls
         assert "Your address was changed" in subjects_mailed(move.person.email), calls
-    assert len(told) > 15
+    assert told[-1] > 15 - STEP
 
 
 @dataclass
@@ -332,7 +332,7 @@ def test_second_step_turned_on(cut_off: CutOff, told: list[int]) -> None:
             step.codes = tuple(renewed.json()["backupCodes"])
         assert step.enter(step.code(-1)).json()["user"]["mfaEnabled"] is True, calls
         assert step.enter(step.codes[0]).status_code == 200, calls
-    assert len(told) > 8
+    assert told[-1] > 8 - STEP
 
 
 def with_second_step(name: str) -> SecondStep:
@@ -356,7 +356,7 @@ def test_second_step_taken_by_a_backup_code(cut_off: CutOff, told: list[int]) ->
         assert step.enter(step.code(1)).json()["user"]["mfaEnabled"] is True, calls
         if step.is_in:
             assert step.enter(step.codes[0]).status_code == 401, calls
-    assert len(told) > 15
+    assert told[-1] > 15 - STEP
 
 
 def test_second_step_turned_off(cut_off: CutOff, told: list[int]) -> None:
@@ -374,7 +374,7 @@ def test_second_step_turned_off(cut_off: CutOff, told: list[int]) -> None:
             assert turn_off(step, token).status_code == 200, calls
         assert log_in(step.person.email).json()["user"]["mfaEnabled"] is False, calls
         assert is_whole(step.person.email), calls
-    assert len(told) > 5
+    assert told[-1] > 5 - STEP
 
 
 def test_first_sign_in_with_google_over_a_strangers_claim(
@@ -395,7 +395,7 @@ def test_first_sign_in_with_google_over_a_strangers_claim(
         assert entered.json()["user"]["email"] == email
         assert is_out(email), calls
         assert post_sign_up(email, STRANGERS).status_code == 409, calls
-    assert len(told) > 8
+    assert told[-1] > 8 - STEP
 
 
 def test_link_of_a_google_account(cut_off: CutOff, told: list[int], google: GoogleStub) -> None:
@@ -414,7 +414,7 @@ def test_link_of_a_google_account(cut_off: CutOff, told: list[int], google: Goog
         assert entered.json()["user"]["userId"] == person.id, calls
         assert is_whole(person.email), calls
         assert "Google sign-in was added" in subjects_mailed(person.email), calls
-    assert len(told) > 6
+    assert told[-1] > 6 - STEP
 
 
 @pytest.fixture(scope="module")
@@ -444,7 +444,7 @@ def test_what_an_admin_does(cut_off: CutOff, told: list[int], admin: Person) -> 
         assert is_signed_out(person), calls
         assert is_whole(person.email), calls
         assert log_in(person.email).json()["user"]["groups"] == ["staff"], calls
-    assert len(told) > 20
+    assert told[-1] > 20 - STEP
 
 
 def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
@@ -463,4 +463,4 @@ def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
         assert is_whole(person.email, NEW), calls
         gone = Account.of(person.id)
         assert gone is None or gone.disabled, calls
-    assert len(told) > 8
+    assert told[-1] > 8 - STEP
