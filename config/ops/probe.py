@@ -287,7 +287,8 @@ class Probe:
         return "200"
 
     def second_step(self) -> str:
-        setup = self.api.expect(200, "POST", "/auth/mfa/setup", {}, token=self.token).body
+        asked = {"password": self.password}
+        setup = self.api.expect(200, "POST", "/auth/mfa/setup", asked, token=self.token).body
         body = {"code": pyotp.TOTP(setup["secret"]).now()}
         self.api.expect(200, "POST", "/auth/mfa/verify-setup", body, token=self.token)
         self.secret = setup["secret"]

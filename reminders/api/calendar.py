@@ -9,7 +9,7 @@ from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import InstantField, Serializer
-from config.viewsets import PublicView, View, get_or_404
+from config.viewsets import PublicView, View
 from reminders.models import CalendarLink
 from reminders.services import calendar_links
 
@@ -52,15 +52,17 @@ def _if_none_match(request: Request) -> str:
 
 
 class CalendarLinkSerializer(Serializer):
-    made_at = InstantField(help_text="When the address was made; it is shown only then")
+    made_at = InstantField(
+        allow_null=True, help_text="When the address was made, and shown; null if there is none"
+    )
 
 
 class CalendarAddressView(View):
-    @operation("getCalendarLink", answers={200: CalendarLinkSerializer}, raises=[NotFound])
+    @operation("getCalendarLink", answers={200: CalendarLinkSerializer})
     def get(self, request: Request) -> Response:
-        """Tell whether the calendar has an address: 404 if it has none."""
-        link = get_or_404(CalendarLink.of(caller(request).id))
-        return Response(CalendarLinkSerializer(link).data)
+        """Tell whether the calendar has an address, and since when."""
+        link = CalendarLink.of(caller(request).id)
+        return Response(CalendarLinkSerializer({"made_at": link and link.made_at}).data)
 
     @operation(
         "createCalendarLink", answers={201: CalendarSerializer}, raises=[calendar_links.LinkExists]
