@@ -15,6 +15,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -268,7 +269,7 @@ def test_the_keyboard_alone_is_enough(chromium: Chrome, service: str) -> None:
     take_picture(chromium, "skip-link")
     skip.send_keys(Keys.ENTER)
     seen = []
-    for _ in range(60):
+    for _ in range(200):  # the page has a link for each deck
         chromium.switch_to.active_element.send_keys(Keys.TAB)
         here = chromium.switch_to.active_element
         seen.append(here.tag_name)
@@ -307,7 +308,8 @@ def test_the_second_step_is_set_up_asked_for_and_turned_off(chromium: Chrome, se
         assert chromium.switch_to.active_element == code
         picture_everywhere(chromium, "login-code")
         code.send_keys(pyotp.TOTP(secret).now(), Keys.ENTER)
-        WebDriverWait(chromium, PATIENCE_S).until(
+        stale = [StaleElementReferenceException]  # the page of before may go between the two looks
+        WebDriverWait(chromium, PATIENCE_S, ignored_exceptions=stale).until(
             lambda driver: "Hello, Stefan" in driver.find_element(By.TAG_NAME, "main").text
         )
         chromium.get(f"{service}/browse/auth/activity")

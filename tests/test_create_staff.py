@@ -222,10 +222,10 @@ def test_a_learner_can_become_staff_and_keeps_the_password() -> None:
     mails = subjects_mailed(marcio.email)
     assert "is staff." in create_staff(marcio.email)
     create_staff(marcio.email)
+    assert subjects_mailed(marcio.email) == mails
     signed_in = log_in(marcio.email).json()
     assert signed_in["user"]["groups"] == ["staff"]
     assert signed_in["user"]["userId"] == marcio.id
-    assert subjects_mailed(marcio.email) == mails
     trail = api.get("/auth/activity", token=signed_in["accessToken"]).json()["results"]
     changes = [line["byStaff"] for line in trail if line["action"] == "groups_changed"]
     assert changes == [True]  # the second time changed nothing

@@ -71,7 +71,7 @@ def due_queue(
     if limits.left("reviews_per_day", deck_id) > 0:
         before = ends_at + CLOCK_CHANGE
         due = Card.queue(learner_id, "R", before=before, deck_id=deck_id, limit=WINDOW)
-        due = [card for card in due if due_on(card.memory, study.calendar) <= today]
+        due = [card for card in due if _is_due(card, study, today, ends_at)]
         due = notes.first_of_each(due)
         reviews = limits.allowed("reviews_per_day", due)
     if limits.left("new_cards_per_day", deck_id) > 0:
@@ -89,6 +89,12 @@ def due_queue(
         next_learning_at=min((card.due_at for card in steps if card.due_at > now), default=None),
         day_ends_at=ends_at,
     )
+
+
+def _is_due(card: Card, study: StudyContext, today: date, ends_at: datetime) -> bool:
+    """Whether the learner's day of a review has come, and its burial ends before the day does."""
+    is_buried = card.buried_until is not None and card.buried_until >= ends_at
+    return not is_buried and due_on(card.memory, study.calendar) <= today
 
 
 def day_of(study: StudyContext, today: date) -> Day:
