@@ -169,7 +169,8 @@ def _widget(form_field: Any, in_query: bool) -> str:
         case serializers.CharField(style={"input_type": "password"}):
             return "password"
         case serializers.CharField():
-            return "text" if (form_field.max_length or 0) <= LONG else "long"
+            one_line = form_field.style.get("base_template") == "input.html"  # DRF's own hint
+            return "text" if one_line or (form_field.max_length or 0) <= LONG else "long"
         case serializers.DateTimeField():
             return "text"
     raise NoForm

@@ -28,7 +28,13 @@ class DeckDeletionSerializer(QuerySerializer):
 
 class DuplicateSerializer(Serializer):
     id = IdField(help_text="Of the copy, made by the client: sending again goes on with it")
-    name = TextField(max_length=500, default=None, allow_null=True, help_text="By default the same")
+    name = TextField(
+        max_length=500,
+        default=None,
+        allow_null=True,
+        help_text="By default the same",
+        style={"base_template": "input.html"},
+    )
 
 
 class DeckViewSet(ItemViewSet):

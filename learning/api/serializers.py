@@ -71,7 +71,7 @@ class DeckSerializer(Serializer):
     }
 
     id = IdField(read_only=True)
-    name = TextField(max_length=LIMITS.deck_chars)
+    name = TextField(max_length=LIMITS.deck_chars, style={"base_template": "input.html"})
     description = TextField(max_length=1000, default="", allow_blank=True)
     native_language = optional(LanguageField)
     target_language = optional(LanguageField)
