@@ -39,7 +39,8 @@ def before_load_schema(context: Any, raw_schema: Any) -> None:
 @schemathesis.hook
 def before_init_operation(context: Any, operation: Any) -> None:
     """Leaves cursors out: only one that we have signed for the very list is valid."""
-    operation.query.items = [each for each in operation.query.items if each.name != "cursor"]
+    cursors = {"cursor", "since"}
+    operation.query.items = [each for each in operation.query.items if each.name not in cursors]
 
 
 @schemathesis.hook
