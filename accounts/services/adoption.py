@@ -16,7 +16,7 @@ log = logging.getLogger("parley.accounts")
 
 
 def adopt(sub: str, *, source: ClientInfo, now: datetime) -> bool:
-    """Makes account and profile of a user who has just signed in; False where there can be none.
+    """Makes the account and profile of a user who has just signed in. False if that is impossible.
 
     The address counts as proved where the pool says so. It is reserved first; account, profile and
     address are written at once. Cut off before: the next sign-in goes on, after a minute at most.

@@ -199,7 +199,7 @@ def _join(account: Account, groups: frozenset[str], now: datetime) -> None:
 
 
 def _complete(account: Account, person: Newcomer) -> bool:
-    """Mails the code where one is due; returns whether it did."""
+    """Mails the code if one is due, and returns whether it was mailed."""
     if not account.enrolling:
         return False
     code_due = person.password is None

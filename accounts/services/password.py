@@ -26,7 +26,7 @@ class NoPassword(Conflict):
 
 
 def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
-    """Mails a code where there is a verified account; tells nobody whether there is.
+    """Mails a code to a verified account. The answer is the same without one.
 
     Raises TooManyRequests, for any address.
     """

@@ -161,7 +161,7 @@ def _is_secret(account: Account, token: str | None) -> bool:
 
 
 def resend_code(*, email: str, source: ClientInfo, now: datetime) -> None:
-    """Mails the code again where there is something to verify; tells nobody whether there is.
+    """Mails the code again to an unverified account. The answer is the same without one.
 
     Raises TooManyRequests, for any address.
     """

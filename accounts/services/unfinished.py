@@ -82,7 +82,7 @@ def complete(account: Account, *, now: datetime) -> None:
 
 
 def user_name_at(email: str, *, now: datetime) -> str:
-    """What the pool calls the person whom an address belongs to, whatever address it has itself."""
+    """The pool's user name of the owner of an address."""
     return user_name_of(account_at(email, now=now), email)
 
 
