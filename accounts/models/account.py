@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -296,11 +296,26 @@ class Account(Item, discriminator="account"):
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
 
 
+class Wish:
+    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, profile: Any, owner: Any = None) -> bool:
+        return profile is not None and self.name in (profile.wishes or ())
+
+    def __set__(self, profile: Any, wished: bool) -> None:
+        others = set(profile.wishes or ()) - {self.name}
+        profile.wishes = (others | {self.name} if wished else others) or None
+
+
 class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
+    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
+    over comes before they begin. Levels are CEFR's, languages BCP 47's.
     """
 
     SK = "PROFILE"
@@ -319,6 +334,8 @@ class Profile(Synced, discriminator="profile"):
     event_mails = BooleanAttribute(default=True)
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
+    wishes = UnicodeSetAttribute(null=True)
+    early_mails = Wish("early")
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
@@ -326,6 +343,11 @@ class Profile(Synced, discriminator="profile"):
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(learner_key(learner_id), cls.SK)
+
+    @property
+    def mail_hours(self) -> tuple[Any, ...]:
+        """All that decides at which hours reminders are mailed."""
+        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:

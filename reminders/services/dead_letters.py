@@ -11,7 +11,7 @@ from config.store.retrying import retried
 from config.store.transactions import Put, Write, transact
 from reminders import timing
 from reminders.models import DEAD, RETRIED, RETRYING, Delivery, Reminder
-from reminders.services.reminders import rule_of
+from reminders.services.reminders import timetable_of
 
 log = logging.getLogger("parley.reminders")
 
@@ -111,4 +111,4 @@ def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:
             progress = timing.snooze(progress, delivery.due, until=now + SOON, now=now)
         except timing.SnoozeInvalidError as error:
             raise CannotRetry(str(error)) from error
-    reminder.advance(progress, rule_of(reminder))
+    timetable_of(reminder).advance(reminder, progress, now=now)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from accounts.models import Head, Profile
+from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
 from config.problems import Conflict, NotFound, ValidationFailed, check_version
 from config.store.items import ConditionFailed, Page, Raw, batch_get
@@ -17,7 +17,7 @@ from learning.models.base import Tombstone
 from learning.services.idempotency import same_as, split_id
 from reminders import recurrence as recurrences
 from reminders import timing
-from reminders.models import Event, Reminder
+from reminders.models import Event, Reminder, quiet_hours_of
 from reminders.recurrence import (
     Move,
     Occurrence,
@@ -102,7 +102,7 @@ def update_event(
     Exceptions outside the changes stay if their occurrences do. Raises NotFound,
     PreconditionFailed, ValidationFailed, TooManyEvents for one that was over and is not any more.
     """
-    event, head = _found(learner_id, event_id)
+    event, head, quiet = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
     before, was_over = event.recurrence, _is_over(event, now)
     _assign(event, changes, before=before)
@@ -111,7 +111,7 @@ def update_event(
     event.updated_at = now
     reminders = Reminder.of_event(learner_id, event_id)
     for reminder in reminders:
-        _follow(reminder, event, before, now)
+        _follow(reminder, event, before, quiet, now)
     commit(head, Put(event), *(reminder.write() for reminder in reminders))
     return event
 
@@ -125,14 +125,20 @@ def _require_room(learner_id: str, now: datetime) -> None:
         raise TooManyEvents
 
 
-def _follow(reminder: Reminder, event: Event, before: Recurrence, now: datetime) -> None:
+def _follow(
+    reminder: Reminder,
+    event: Event,
+    before: Recurrence,
+    quiet: timing.QuietHours | None,
+    now: datetime,
+) -> None:
     """Moves a reminder to what its changed event makes due next."""
     progress, rule = reminder.progress, reminder.rule(zone=event.timezone, event=event)
     if isinstance(rule, timing.EventReminder) and rule.recurrence != before:
         old_rule = replace(rule, recurrence=before)
         progress = timing.promise_anew(old_rule, rule, progress, now=now)
         reminder.interrupted = True  # the sweeper shall look for records of these promises
-    reminder.advance(progress, rule)
+    reminder.advance(progress, rule, quiet=quiet, now=now)
 
 
 @retried(ConditionFailed)
@@ -140,7 +146,7 @@ def delete_event(
     *, learner_id: str, event_id: str, expected_version: int | None, now: datetime
 ) -> None:
     """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
-    event, head = _found(learner_id, event_id)
+    event, head, _ = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
     reminders = Reminder.of_event(learner_id, event_id)
     commit(
@@ -153,14 +159,15 @@ def delete_event(
     )
 
 
-def _found(learner_id: str, event_id: str) -> tuple[Event, Head]:
-    """An event and the learner's head: one read. Raises NotFound."""
-    key = Event.key(learner_id, event_id)
-    stored = batch_get(key, Head.key(learner_id))
-    event = stored.get(key)
+def _found(learner_id: str, event_id: str) -> tuple[Event, Head, timing.QuietHours | None]:
+    """An event, the learner's head and their quiet hours: one read. Raises NotFound."""
+    key, profile_key = Event.key(learner_id, event_id), (learner_key(learner_id), Profile.SK)
+    stored = batch_get(key, Head.key(learner_id), profile_key)
+    event, profile = stored.get(key), stored.get(profile_key)
     if not isinstance(event, Event):
         raise NotFound
-    return event, Head.among(learner_id, stored)
+    quiet = quiet_hours_of(profile) if isinstance(profile, Profile) else None
+    return event, Head.among(learner_id, stored), quiet
 
 
 @dataclass(frozen=True)
