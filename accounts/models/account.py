@@ -329,6 +329,7 @@ class Profile(Synced, discriminator="profile"):
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
     timezone = UnicodeAttribute(default="UTC")
+    zone_set_at = UTCDateTimeAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)

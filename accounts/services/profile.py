@@ -75,8 +75,10 @@ def _changed(
         raise PreconditionFailed(
             f"The profile is at version {found.profile.version}: read it again"
         )
-    hours = found.profile.mail_hours
+    hours, zone = found.profile.mail_hours, found.profile.timezone
     for name, value in values.items():
         setattr(found.profile, name, value)
+    if found.profile.timezone != zone:
+        found.profile.zone_set_at = now
     commit(found.head, Put(found.profile, Profile.pk.exists()))
     return found, found.profile.mail_hours != hours

@@ -6,7 +6,7 @@ import hmac
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -33,9 +33,10 @@ MAX_DESCRIPTIONS = 1_000_000
 """Bytes of descriptions in the feed, which has to pass Lambda whatever the learner writes; those of
 the events that are over go first."""
 NAME = "Parley"
+SEQUENCE_BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def read_calendar(token: str, *, now: datetime) -> bytes | None:
+def read_calendar(token: str, *, alarms: bool = True, now: datetime) -> bytes | None:
     """The feed of an address; None if the address is void: one read, three queries."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -57,7 +58,9 @@ def read_calendar(token: str, *, now: datetime) -> bytes | None:
     just_before = now - timedelta.resolution  # both spans include their ends
     events += Event.over(learner_id, after=now - PAST, before=just_before, limit=MAX_PAST_EVENTS)
     reminders = _shown(Reminder.every(learner_id), since=now - PAST)
-    entries = _bounded(_entries(events, reminders, profile.timezone), now.date())
+    entries = _bounded(_entries(events, reminders, profile), now.date())
+    if not alarms:
+        entries = [replace(entry, offset_minutes=()) for entry in entries]
     return feed(name=NAME, events=entries, now=now)
 
 
@@ -68,8 +71,8 @@ def _shown(reminders: list[Reminder], *, since: datetime) -> list[Reminder]:
     return [reminder for reminder in reminders if not reminder.is_over] + over[:MAX_PAST_EVENTS]
 
 
-def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:
-    zone = zone if _is_known(zone) else "UTC"
+def _entries(events: list[Event], reminders: list[Reminder], profile: Profile) -> list[FeedEvent]:
+    zone = profile.timezone if _is_known(profile.timezone) else "UTC"
     live = [reminder for reminder in reminders if not reminder.paused]
     offsets: dict[str, set[int]] = {}
     for reminder in live:
@@ -78,7 +81,9 @@ def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[
                 map(int, reminder.offset_minutes)
             )
     entries = [
-        partial(_reminder_entry, reminder, zone) for reminder in live if reminder.about != EVENT
+        partial(_reminder_entry, reminder, zone, profile.zone_set_at)
+        for reminder in live
+        if reminder.about != EVENT
     ]
     entries += [partial(_entry, event, offsets.get(event.id, set())) for event in events]
     return list(_showable(entries))
@@ -128,17 +133,24 @@ def _entry(event: Event, offset_minutes: set[int]) -> FeedEvent:
         event.id,
         event.title,
         event.recurrence,
-        event.updated_at,
-        int(event.version),
+        event.shown_at,
+        _sequence(int(event.version), event.shown_at),
         event.description,
         event.location,
         tuple(sorted(offset_minutes)),
     )
 
 
-def _reminder_entry(reminder: Reminder, zone: str) -> FeedEvent:
+def _sequence(version: int, shown_at: datetime) -> int:
+    """A SEQUENCE that grows with each version, and with what a calendar shows beside them."""
+    return version + (shown_at - SEQUENCE_BEGAN) // timedelta(seconds=1)
+
+
+def _reminder_entry(reminder: Reminder, zone: str, zone_set_at: datetime | None) -> FeedEvent:
     rule = reminder.rule(zone=zone, event=None)
-    changed: dict[str, Any] = {"updated_at": reminder.updated_at, "version": int(reminder.version)}
+    shown_at = max(reminder.updated_at, zone_set_at or reminder.updated_at)
+    sequence = _sequence(int(reminder.version), shown_at)
+    changed: dict[str, Any] = {"updated_at": shown_at, "version": sequence}
     if isinstance(rule, StudyReminder):
         starts_on = reminder.created_at.astimezone(ZoneInfo(zone)).date()
         title = "Study with Parley"

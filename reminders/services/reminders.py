@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from config.problems import (
 )
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.retrying import retried
-from config.store.transactions import Check, Put
+from config.store.transactions import Put, Write, transact
 from learning.models.base import Tombstone
 from learning.services.idempotency import find_existing, split_id
 from reminders import timing
@@ -128,6 +129,7 @@ def update_reminder(
     def change(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
+        old_event = str(reminder.event_id or "")
         was_over = reminder.is_over
         # Only what was dismissed ahead has to be compared with the old timing.
         old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
@@ -150,7 +152,7 @@ def update_reminder(
         reminder.version += 1
         reminder.updated_at = now
         reminder.interrupted = bool(reminder.interrupted or restarted)
-        _place_and_write(reminder, progress_by, now)
+        _place_and_write(reminder, progress_by, now, old_event=old_event)
 
     return _changed(learner_id, reminder_id, change)
 
@@ -164,6 +166,8 @@ def delete_reminder(
         check_version(expected_version, int(reminder.version))
         write = Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
         commit(Head.of(learner_id), write)
+        if reminder.event_id:
+            _note_alarms(learner_id, reminder.event_id, now)
 
     _changed(learner_id, reminder_id, remove)
 
@@ -280,6 +284,8 @@ def _place_and_write(
     reminder: Reminder,
     progress_by: Callable[[timing.Reminder | None], timing.Progress],
     now: datetime,
+    *,
+    old_event: str = "",
 ) -> None:
     """Writes a reminder with its place in the due index, provided that its event exists.
 
@@ -288,12 +294,12 @@ def _place_and_write(
     Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
     """
     stored = batch_get(*_keys_of_timetable(reminder), Head.key(reminder.learner_id))
-    checks = []
+    alarms: list[Write] = []
     if reminder.about == EVENT:
         event = stored.get(Event.key(reminder.learner_id, str(reminder.event_id)))
         if not isinstance(event, Event):
             raise NoSuchEvent.here()
-        checks = [Check(event.pk, event.sk, Event.kind == Event)]
+        alarms.append(Event.alarms_write(reminder.learner_id, event.id, now=now))
         others = Reminder.of_event(reminder.learner_id, event.id)
         if len([other for other in others if other.id != reminder.id]) >= MAX_REMINDERS_PER_EVENT:
             raise TooManyReminders
@@ -306,7 +312,15 @@ def _place_and_write(
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
     timetable.advance(reminder, progress_by(timetable.rule), now=now)
-    commit(Head.among(reminder.learner_id, stored), reminder.write(), *checks)
+    commit(Head.among(reminder.learner_id, stored), reminder.write(), *alarms)
+    if old_event and old_event != reminder.event_id:
+        _note_alarms(reminder.learner_id, old_event, now)
+
+
+def _note_alarms(learner_id: str, event_id: str, now: datetime) -> None:
+    """Notes on an event that it has one reminder less, unless it was deleted meanwhile."""
+    with suppress(ConditionFailed):
+        transact(Event.alarms_write(learner_id, event_id, now=now))
 
 
 @dataclass(frozen=True)
