@@ -72,6 +72,21 @@ class Delivery(Item, discriminator="delivery"):
         )
 
     @classmethod
+    def letter(cls, pk: str, own_id: str, key: str, reason: str, *, now: datetime) -> "Delivery":
+        """The dead letter of a stored thing that could not be used at all."""
+        letter = cls(
+            pk,
+            f"{cls.PREFIX}{own_id}#{key}",
+            reminder_id=own_id,
+            key=key,
+            occurrence="",
+            due_at=now,
+            expires_at=int(now.timestamp()) + cls.KEPT_S,
+        )
+        letter.conclude(DEAD, reason=reason, now=now)
+        return letter
+
+    @classmethod
     def key_of(cls, reminder: Reminder, due: timing.Due) -> tuple[str, str]:
         return reminder.pk, f"{cls.PREFIX}{reminder.id}#{due.promise}"
 

@@ -13,7 +13,7 @@ from pynamodb.attributes import (
 )
 
 from accounts.models import learner_key
-from config.store.items import Item, key_instant
+from config.store.items import Item, OnUnreadable, key_instant
 from config.store.transactions import Update
 from learning.models.base import LearnerItem
 from reminders.recurrence import Move, Recurrence
@@ -47,20 +47,35 @@ class Event(LearnerItem, discriminator="event"):
     version = VersionAttribute()
 
     @classmethod
-    def not_over(cls, learner_id: str, *, at: datetime) -> "list[Event]":
+    def not_over(
+        cls, learner_id: str, *, at: datetime, on_unreadable: OnUnreadable | None = None
+    ) -> "list[Event]":
         """All events that are not over at an instant, the soonest to end first."""
         condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+        return cls.query_all(
+            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+        )
 
     @classmethod
     def over(
-        cls, learner_id: str, *, after: datetime, before: datetime, limit: int
+        cls,
+        learner_id: str,
+        *,
+        after: datetime,
+        before: datetime,
+        limit: int,
+        on_unreadable: OnUnreadable | None = None,
     ) -> "list[Event]":
         """Up to `limit` events that ended in a span of time, the last to end first."""
         first, last = (f"{cls.PREFIX}{key_instant(instant)}" for instant in (after, before))
         condition = cls.lsi4.between(first, last)
         return cls.query_page(
-            learner_key(learner_id), condition, index="lsi4", limit=limit, descending=True
+            learner_key(learner_id),
+            condition,
+            index="lsi4",
+            limit=limit,
+            descending=True,
+            on_unreadable=on_unreadable,
         ).items
 
     @classmethod

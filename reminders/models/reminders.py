@@ -74,9 +74,13 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
-    def every(cls, learner_id: str) -> "list[Reminder]":
+    def every(
+        cls, learner_id: str, *, on_unreadable: OnUnreadable | None = None
+    ) -> "list[Reminder]":
         """All reminders of a learner, a Query for each megabyte."""
-        return cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+        return cls.query_all(
+            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), on_unreadable=on_unreadable
+        )
 
     @property
     def is_over(self) -> bool:

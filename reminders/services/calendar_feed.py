@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
-from config.store.items import batch_get
+from config.store.items import UNREADABLE, batch_get
 from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
 from reminders.models import EVENT, CalendarLink, Event, Reminder
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError, wall_of, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
+from reminders.services.events import aside
 from reminders.timing import StudyReminder
 
 log = logging.getLogger("parley.reminders")
@@ -54,10 +55,16 @@ def read_calendar(token: str, *, alarms: bool = True, now: datetime) -> bytes | 
         return None
     if not isinstance(account, Account) or account.disabled:
         return None
-    events = Event.not_over(learner_id, at=now)
+    events = Event.not_over(learner_id, at=now, on_unreadable=aside(now))
     just_before = now - timedelta.resolution  # both spans include their ends
-    events += Event.over(learner_id, after=now - PAST, before=just_before, limit=MAX_PAST_EVENTS)
-    reminders = _shown(Reminder.every(learner_id), since=now - PAST)
+    events += Event.over(
+        learner_id,
+        after=now - PAST,
+        before=just_before,
+        limit=MAX_PAST_EVENTS,
+        on_unreadable=aside(now),
+    )
+    reminders = _shown(Reminder.every(learner_id, on_unreadable=aside(now)), since=now - PAST)
     entries = _bounded(_entries(events, reminders, profile), now.date())
     if not alarms:
         entries = [replace(entry, offset_minutes=()) for entry in entries]
@@ -93,7 +100,7 @@ def _showable(entries: Iterable[Callable[[], FeedEvent]]) -> Iterator[FeedEvent]
     for entry in entries:
         try:
             yield entry()
-        except UNSHOWABLE:
+        except (*UNSHOWABLE, *UNREADABLE):
             log.exception("an item is left out of a feed")
 
 

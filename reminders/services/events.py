@@ -1,7 +1,9 @@
 """Creates, changes and deletes events with their reminders, and lists their occurrences."""
 
 import heapq
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -9,15 +11,23 @@ from typing import Any
 
 from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
+from config import telemetry
 from config.problems import Conflict, NotFound, ValidationFailed, check_version
-from config.store.items import ConditionFailed, Page, Raw, batch_get
+from config.store.items import (
+    UNREADABLE,
+    ConditionFailed,
+    OnUnreadable,
+    Page,
+    Raw,
+    batch_get,
+)
 from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.base import Tombstone
 from learning.services.idempotency import same_as, split_id
 from reminders import recurrence as recurrences
 from reminders import timing
-from reminders.models import Event, Reminder, quiet_hours_of
+from reminders.models import Delivery, Event, Reminder, quiet_hours_of
 from reminders.recurrence import (
     Move,
     Occurrence,
@@ -27,6 +37,8 @@ from reminders.recurrence import (
 )
 from reminders.rrule import DAY, LAST_YEAR, RecurrenceError, parse_rule
 
+log = logging.getLogger("parley.reminders")
+
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, in 4 ms at worst
 (`python -m tests.benchmarks.hostile_events`)."""
@@ -34,6 +46,24 @@ MAX_REMINDERS_PER_EVENT = 5
 """Reminders of one event: they are written together with it."""
 WINDOW = timedelta(days=31)
 MAX_WINDOW = timedelta(days=366)
+
+
+UNREADABLE_EVENT = "event_unreadable"
+
+
+def set_aside(pk: str, sk: str, *, now: datetime) -> None:
+    """Shows staff a stored event or reminder that cannot be read, and counts it, once."""
+    log.error("an item cannot be read", extra={"fields": {"pk": pk, "sk": sk}})
+    prefix, _, own_id = sk.partition("#")
+    reason = UNREADABLE_EVENT if f"{prefix}#" == Event.PREFIX else "unreadable"
+    with suppress(ConditionFailed):  # told of already
+        Delivery.letter(pk, own_id, "unreadable", reason, now=now).create()
+        telemetry.emit("RemindersGivenUp")
+
+
+def aside(now: datetime) -> OnUnreadable:
+    """What a read does with the items that it cannot read: it leaves them out."""
+    return lambda raw: set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
 
 
 class TooManyEvents(Conflict):
@@ -71,8 +101,7 @@ def _create(
     present: Event | None = same_as(stored.get(key), Event, request_digest)
     if present:
         return present
-    if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
-        raise TooManyEvents
+    _require_room(learner_id, now)
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
@@ -121,7 +150,7 @@ def _is_over(event: Event, now: datetime) -> bool:
 
 
 def _require_room(learner_id: str, now: datetime) -> None:
-    if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
+    if len(Event.not_over(learner_id, at=now, on_unreadable=aside(now))) >= MAX_EVENTS:
         raise TooManyEvents
 
 
@@ -224,9 +253,8 @@ def occurrences_between(
     if seen:  # whatever follows ends later than the last one began
         after = max(after, seen[0])
     per_event = [
-        _occurrences_of(event, after=after, before=before)
-        for event in Event.not_over(learner_id, at=after)
-        if _may_begin(event, before)
+        _occurrences_of(event, after=after, before=before, now=now)
+        for event in Event.not_over(learner_id, at=after, on_unreadable=aside(now))
     ]
     merged = heapq.merge(*per_event, key=lambda occurrence: occurrence.order)
     occurrences = list(
@@ -242,10 +270,15 @@ def occurrences_between(
 
 
 def _occurrences_of(
-    event: Event, *, after: datetime, before: datetime
+    event: Event, *, after: datetime, before: datetime, now: datetime
 ) -> Iterator[EventOccurrence]:
-    for occurrence in recurrences.overlapping(event.recurrence, after=after, before=before):
-        yield EventOccurrence(event, occurrence)
+    try:
+        if _may_begin(event, before):
+            for each in recurrences.overlapping(event.recurrence, after=after, before=before):
+                yield EventOccurrence(event, each)
+    except UNREADABLE:
+        log.exception("an event cannot be expanded")
+        set_aside(event.pk, event.sk, now=now)
 
 
 def _may_begin(event: Event, before: datetime) -> bool:
