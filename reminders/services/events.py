@@ -102,6 +102,18 @@ def _create(
     if present:
         return present
     _require_room(learner_id, now)
+    if rest.get("timezone") is None:
+        profile = Profile.of(learner_id)
+        rest["timezone"] = profile.timezone if profile else "UTC"
+    event = draft_event(learner_id, event_id, rest, request_digest, now=now)
+    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
+    return event
+
+
+def draft_event(
+    learner_id: str, event_id: str, fields: Mapping[str, Any], request_digest: str, *, now: datetime
+) -> Event:
+    """A new event that is not stored yet. Raises ValidationFailed."""
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
@@ -109,11 +121,7 @@ def _create(
         created_at=now,
         updated_at=now,
     )
-    if rest.get("timezone") is None:
-        profile = Profile.of(learner_id)
-        rest["timezone"] = profile.timezone if profile else "UTC"
-    _assign(event, rest, before=None)
-    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
+    _assign(event, fields, before=None)
     return event
 
 
@@ -133,9 +141,9 @@ def update_event(
     """
     event, head, quiet = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
-    before, was_over = event.recurrence, _is_over(event, now)
+    before, was_over = event.recurrence, is_over(event, now)
     _assign(event, changes, before=before)
-    if was_over and not _is_over(event, now):
+    if was_over and not is_over(event, now):
         _require_room(learner_id, now)
     event.updated_at = now
     reminders = Reminder.of_event(learner_id, event_id)
@@ -145,7 +153,8 @@ def update_event(
     return event
 
 
-def _is_over(event: Event, now: datetime) -> bool:
+def is_over(event: Event, now: datetime) -> bool:
+    """Whether an event is over for good."""
     return event.over_at is not None and event.over_at < now
 
 
