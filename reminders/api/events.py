@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -27,7 +27,7 @@ from config.serializers import (
     ZoneField,
     optional,
 )
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, get_or_404, if_match_version
 from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (
@@ -151,6 +151,28 @@ class EventSerializer(SpanSerializer):
 
 class NewEventSerializer(EventSerializer):
     id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
+
+
+class FollowingSerializer(EventSerializer):
+    """What changes of an occurrence and those that follow it."""
+
+    samples = {
+        "occurrence": "20270125T190000",
+        "location": "Rua das Flores 12",
+    }
+
+    id = IdField(required=False, help_text="Of the new event, made by the client")
+    title = TextField(max_length=200, required=False)
+    occurrence = OccurrenceKeyField(help_text="The first that changes; not the first of all")
+
+    class Meta:
+        ref_name = "Following"
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Requires the occurrence, though all else is as in a PATCH."""
+        if "occurrence" not in attrs:
+            raise serializers.ValidationError({"occurrence": "Say which."}, "required")
+        return attrs
 
 
 class WindowQuerySerializer(ListQuerySerializer):
@@ -344,6 +366,29 @@ class EventViewSet(ItemViewSet):
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """
         return self.update_item(events.update_event, event_id=id, partial=True)
+
+    @operation(
+        "changeFollowing",
+        request=FollowingSerializer,
+        answers={201: EventSerializer},
+        raises=[NotFound, IdTaken, events.TooManyEvents, events.ReminderDue],
+        if_match=True,
+    )
+    @action(detail=True, methods=["post"])
+    def following(self, request: Request, id: str) -> Response:
+        """Change an occurrence and all that follow: they become an event of their own.
+
+        What is left out stays as it is; the series ends before. Reminders go with both.
+        """
+        fields = self.validated_body(FollowingSerializer, partial=True)
+        return self.apply(
+            events.split_event,
+            status.HTTP_201_CREATED,
+            event_id=id,
+            occurrence=fields.pop("occurrence"),
+            fields=fields,
+            expected_version=if_match_version(request),
+        )
 
     @operation("deleteEvent", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
