@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.utils import timezone
+
 from accounts import audit
 from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
@@ -34,7 +36,6 @@ from accounts.services.unfinished import (
     user_name_of,
 )
 from accounts.tokens import Claims, unverified_claims
-from config import clock
 from config.client_info import ClientInfo
 from config.problems import (
     NotFound,
@@ -274,7 +275,7 @@ def end_sessions(learner_id: str) -> None:
     if account is None:
         raise NotFound
     cognito_sessions.sign_out_everywhere(account.user_name)
-    account.void_sessions(clock.now())  # of this moment: a token may just have been renewed
+    account.void_sessions(timezone.now())  # of this moment: a token may just have been renewed
     account_cache.forget(learner_id)
 
 
