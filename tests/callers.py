@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from jose import jwk, jwt
 
 from accounts.models import Account, Profile, learner_key
-from accounts.verification import fetch_keys, key_set
+from accounts.tokens import fetch_keys, key_set
 from config.stack import stack
 
 

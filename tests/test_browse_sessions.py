@@ -10,14 +10,13 @@ from botocore.stub import Stubber
 from django.test import Client
 from django.utils import timezone
 
-from accounts import bearer
-from accounts.bearer import account_cache
+from accounts import authentication
 from accounts.browse import guard, sessions
 from accounts.browse.sessions import BrowserSession
 from accounts.cognito.client import AppClient
 from accounts.models import Account, learner_key
-from accounts.tokens import Claims
-from accounts.verification import verify_access_token
+from accounts.models.account import account_cache
+from accounts.tokens import Learner, verify_access_token
 from config import aws
 from config.stack import stack
 from tests.browsers import REFRESH_TOKEN, Browser, cookie_of, signed_in
@@ -106,11 +105,11 @@ def test_a_page_verifies_the_token_once(
 ) -> None:
     verified = []
 
-    def verify(token: str) -> Claims:
+    def verify(token: str) -> Learner:
         verified.append(token)
         return verify_access_token(token)
 
-    monkeypatch.setattr(bearer, "verify_access_token", verify)
+    monkeypatch.setattr(authentication, "verify_access_token", verify)
     assert browser.get(path).status_code == 200
     assert len(verified) == 1
 

@@ -49,13 +49,13 @@ from django.utils import timezone
 from ulid import ULID
 
 from accounts import audit
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import REFUSALS, AlreadyConfirmed, InvalidCode, UserAlreadyExists
 from accounts.cognito.users import UNCONFIRMED
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, EmailChange, Mfa
+from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
 from config.store.items import ConditionFailed
