@@ -17,9 +17,9 @@ import pytest
 import time_machine
 
 from accounts import tokens
-from accounts.bearer import account_cache
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
+from accounts.models.account import account_cache
 from config.stack import Stack
 from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (

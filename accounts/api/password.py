@@ -1,5 +1,6 @@
 """/auth/password"""
 
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,7 +17,6 @@ from accounts.cognito.client import InvalidCode, InvalidCredentials, WeakPasswor
 from accounts.services import password
 from accounts.services.password import NoPassword
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer

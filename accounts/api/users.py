@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -14,7 +15,6 @@ from accounts.models import Account, Activity
 from accounts.services import staff
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied

@@ -1,9 +1,12 @@
 """Accounts, profiles and progress of learners."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
+from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
     NumberAttribute,
@@ -294,6 +297,37 @@ class Account(Item, discriminator="account"):
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
+
+
+@dataclass
+class AccountCache:
+    """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
+
+    read: Callable[[str], Account | None] = Account.of
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
+
+    def of(self, learner_id: str) -> Account | None:
+        """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
+        now = self.clock()
+        until, account = self._known.get(learner_id, (0.0, None))
+        if until <= now:
+            account = self.read(learner_id)
+            if len(self._known) >= self.most:
+                self._known.clear()
+            self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
+        return account
+
+    def forget(self, learner_id: str | None = None) -> None:
+        """Makes the next request read the account again (all accounts without an id)."""
+        if learner_id is None:
+            self._known.clear()
+        else:
+            self._known.pop(learner_id, None)
+
+
+account_cache = AccountCache()
 
 
 class Profile(Synced, discriminator="profile"):

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.users import UNCONFIRMED
 from accounts.models import Account, Address
+from accounts.models.account import account_cache
 from accounts.services.unfinished import complete_proof
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, delete_partition

@@ -45,17 +45,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
+from django.utils import timezone
 from ulid import ULID
 
 from accounts import audit
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import REFUSALS, AlreadyConfirmed, InvalidCode, UserAlreadyExists
 from accounts.cognito.users import UNCONFIRMED
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, EmailChange, Mfa
-from config import clock
+from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
 from config.store.items import ConditionFailed
@@ -133,7 +133,7 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
         cognito_users.set_mfa(account.learner_id, enabled=False)
         cognito_sessions.sign_out_everywhere(account.learner_id)
         transact(Delete(Mfa.at(account.learner_id)))
-    void_before = 0 if keep_password else int(clock.now().timestamp()) + 1
+    void_before = 0 if keep_password else int(timezone.now().timestamp()) + 1
     with suppress(ConditionFailed):  # the account is gone
         transact(
             account.prove_write(void_before=void_before),
@@ -235,7 +235,7 @@ def _end_sessions(
 ) -> None:
     cognito_sessions.sign_out_everywhere(account.user_name)
     notify(account.email, notice, source, now=now)
-    at = clock.now()  # a token may just have been renewed
+    at = timezone.now()  # a token may just have been renewed
     with suppress(ConditionFailed):  # the account is gone
         transact(
             account.end_password_changes_write(notes, at),
