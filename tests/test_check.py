@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from accounts.bearer import account_cache
 from accounts.models import Head, learner_key
+from accounts.models.account import account_cache
 from config.stack import Stack
 from learning.services.check import Fault, check, repair
 from tests.callers import Caller, make_learner

@@ -124,7 +124,7 @@ class ProfileView(View):
         "deleteUser",
         request=OnlyPasswordSerializer,
         answers={204: None, 202: None},
-        raises=[InvalidCredentials, FreshSignInNeeded],
+        raises=[InvalidCredentials, FreshSignInNeeded, deletion.LastAdmin],
     )
     def delete(self, request: Request) -> Response:
         """Remove the caller's account and all that is theirs.

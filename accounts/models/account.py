@@ -40,6 +40,7 @@ class Account(Item, discriminator="account"):
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `deleted_by_staff`: it is not its owner who deletes it.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -61,6 +62,7 @@ class Account(Item, discriminator="account"):
     moving_to = UnicodeAttribute(null=True)
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
+    deleted_by_staff = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -265,12 +267,19 @@ class Account(Item, discriminator="account"):
         condition = Account.pk.exists() & (Account.gsi1pk != self.GONE)
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
-        self.update_attributes(
+        self.update_attributes(*self._leave(now), condition=condition)
+
+    def mark_for_deletion_by_staff_write(self, now: datetime) -> Update:
+        """The write by which staff bar the account for good, unless it is barred already."""
+        actions = [*self._leave(now), Account.deleted_by_staff.set(True)]
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    def _leave(self, now: datetime) -> list[Action]:
+        return [
             Account.disabled.set(True),
             Account.gsi1pk.set(self.LEAVING),
             Account.gsi1sk.set(key_instant(now)),
-            condition=condition,
-        )
+        ]
 
     def anonymised(self, now: datetime) -> list[Action]:
         """The changes that leave of the account a mark that says "gone", for a day at most."""
