@@ -73,6 +73,7 @@ def _is_refused(account: Account | None, claims: Claims) -> bool:
     return (
         account is None
         or account.disabled
+        or bool(account.unlinking)
         or bool(account.cut_off_password_changes(time.time()))
         or claims.issued_at < account.tokens_valid_after
         or account.is_session_ended(claims.session)
