@@ -61,6 +61,7 @@ def _is_refused(account: "Account | None", learner: Learner) -> bool:
     return (
         account is None
         or account.disabled
+        or bool(account.unlinking)
         or bool(account.cut_off_password_changes(time.time()))
         or learner.issued_at < account.tokens_valid_after
         or account.is_session_ended(learner.session)
