@@ -25,6 +25,7 @@ OUTPUTS = {
     "KeyArn": "arn:aws:kms:eu-west-1:1:key/k",
     "UserPoolId": "pool",
     "ClientId": "app",
+    "SignUpClientId": "sign-ups",
     "RequestsPerSecond": "500",
     "RequestsAtOnce": "1000",
 }
@@ -131,8 +132,8 @@ class Aws:
     def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
         self.change(keys=Value)
 
-    def describe_user_pool_client(self, **_: str) -> Any:
-        return {"UserPoolClient": {"ClientSecret": "of the app"}}
+    def describe_user_pool_client(self, ClientId: str, **_: str) -> Any:  # noqa: N803
+        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}"}}
 
     # API Gateway
     def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
@@ -226,7 +227,8 @@ def assert_whole(aws: Aws) -> None:
         variables = aws.configuration["Environment"]["Variables"]
         assert variables["PARLEY_PUBLIC_URL"] == "https://api.parley.example"
         assert variables["PARLEY_SECRET_KEY"] == aws.keys
-        assert variables["PARLEY_CLIENT_SECRET"] == "of the app"
+        assert variables["PARLEY_CLIENT_SECRET"] == "of app"
+        assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"] == "of sign-ups"
         assert aws.configuration["KMSKeyArn"] == OUTPUTS["KeyArn"]
         assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2

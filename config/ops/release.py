@@ -298,12 +298,18 @@ def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict
     Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
     second in an account) nor Cognito (a few a second) for them.
     """
-    pool, app = outputs["UserPoolId"], outputs["ClientId"]
-    described = place.client("cognito-idp").describe_user_pool_client(UserPoolId=pool, ClientId=app)
     return {
         "PARLEY_SECRET_KEY": _secret_keys(stage, place),
-        "PARLEY_CLIENT_SECRET": str(described["UserPoolClient"]["ClientSecret"]),
+        "PARLEY_CLIENT_SECRET": _client_secret(place, outputs, "ClientId"),
+        "PARLEY_SIGN_UP_CLIENT_SECRET": _client_secret(place, outputs, "SignUpClientId"),
     }
+
+
+def _client_secret(place: Environment, outputs: Mapping[str, str], output: str) -> str:
+    described = place.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=outputs["UserPoolId"], ClientId=outputs[output]
+    )
+    return str(described["UserPoolClient"]["ClientSecret"])
 
 
 def _secret_keys(stage: str, place: Environment) -> str:
