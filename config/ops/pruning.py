@@ -63,7 +63,6 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "lambda": ("Invoke",),
     "s3": ("GetObject", "PutObject"),
     "sesv2": ("SendEmail",),
-    "ssm": ("GetParameter",),
 }
 
 DROPPED = (
