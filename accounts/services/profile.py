@@ -8,6 +8,7 @@ from accounts.models import Account, Head, Profile, learner_key
 from accounts.services.changes import commit
 from accounts.signals import zone_changed
 from accounts.study_day import StudyCalendar
+from config import clock
 from config.problems import NotFound, PreconditionFailed
 from config.store.items import ConditionFailed, batch_get
 from config.store.retrying import retried
@@ -76,6 +77,8 @@ def _changed(
             f"The profile is at version {found.profile.version}: read it again"
         )
     zone = found.profile.timezone
+    if "timezone" in values:
+        found.profile.move_to(values["timezone"], clock.now())
     for name, value in values.items():
         setattr(found.profile, name, value)
     commit(found.head, Put(found.profile, Profile.pk.exists()))
