@@ -9,6 +9,7 @@ from typing import Self
 from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
+    JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
     UnicodeSetAttribute,
@@ -20,6 +21,9 @@ from pynamodb.expressions.update import Action
 from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
+
+DEFAULT_ZONE = "UTC"
+ZONES_KEPT = 20  # of those where a learner has lived
 
 
 def learner_key(learner_id: str) -> str:
@@ -404,7 +408,8 @@ class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
+    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's. `former_zones`: where they
+    lived before, [until when, zone], newest first.
     """
 
     SK = "PROFILE"
@@ -417,7 +422,8 @@ class Profile(Synced, discriminator="profile"):
     target_language = UnicodeAttribute(null=True)
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
-    timezone = UnicodeAttribute(default="UTC")
+    timezone = UnicodeAttribute(default=DEFAULT_ZONE)
+    former_zones = JSONAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)
@@ -430,6 +436,22 @@ class Profile(Synced, discriminator="profile"):
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(learner_key(learner_id), cls.SK)
+
+    def move_to(self, zone: str, now: datetime) -> None:
+        """Another zone from now on. The first that they choose is where they have lived before."""
+        if zone != self.timezone and (self.former_zones or self.timezone != DEFAULT_ZONE):
+            former = [[now.isoformat(), self.timezone], *(self.former_zones or [])]
+            self.former_zones = former[:ZONES_KEPT]
+        self.timezone = zone
+
+    def zone_at(self, at: datetime) -> str:
+        """Where they lived at an instant."""
+        zone = str(self.timezone)
+        for until, former in self.former_zones or ():
+            if at >= datetime.fromisoformat(until):
+                break
+            zone = former
+        return zone
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:
