@@ -39,6 +39,7 @@ NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
     "quiet_hours": None,
+    "early_mails": False,
 }
 
 

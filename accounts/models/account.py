@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from pynamodb.attributes import (
@@ -404,11 +404,26 @@ class AccountCache:
 account_cache = AccountCache()
 
 
+class Wish:
+    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, profile: Any, owner: Any = None) -> bool:
+        return profile is not None and self.name in (profile.wishes or ())
+
+    def __set__(self, profile: Any, wished: bool) -> None:
+        others = set(profile.wishes or ()) - {self.name}
+        profile.wishes = (others | {self.name} if wished else others) or None
+
+
 class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's. `former_zones`: where they
+    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
+    over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
     lived before, [until when, zone], newest first.
     """
 
@@ -423,12 +438,15 @@ class Profile(Synced, discriminator="profile"):
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
     timezone = UnicodeAttribute(default=DEFAULT_ZONE)
+    zone_set_at = UTCDateTimeAttribute(null=True)
     former_zones = JSONAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
+    wishes = UnicodeSetAttribute(null=True)
+    early_mails = Wish("early")
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
@@ -452,6 +470,11 @@ class Profile(Synced, discriminator="profile"):
                 break
             zone = former
         return zone
+
+    @property
+    def mail_hours(self) -> tuple[Any, ...]:
+        """All that decides at which hours reminders are mailed."""
+        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:
