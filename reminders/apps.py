@@ -14,7 +14,8 @@ class RemindersConfig(item_apps.ItemsConfig):
 
 def _follow(learner_id: str, **_: Any) -> None:
     """Moves the reminders to the profile's clock and quiet hours."""
-    from config.clock import now
+    from django.utils.timezone import now
+
     from reminders.services.reminders import follow_profile
 
     follow_profile(learner_id=learner_id, now=now())

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Account, Head, Profile, learner_key
 from accounts.services.changes import commit
 from accounts.signals import mail_hours_changed
@@ -76,6 +78,8 @@ def _changed(
             f"The profile is at version {found.profile.version}: read it again"
         )
     hours, zone = found.profile.mail_hours, found.profile.timezone
+    if "timezone" in values:
+        found.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
         setattr(found.profile, name, value)
     if found.profile.timezone != zone:

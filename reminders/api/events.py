@@ -4,13 +4,13 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.http import Parser
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
