@@ -38,6 +38,8 @@ from config.viewsets import View, if_match_version, with_etag
 NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
+    "report_mails": True,
+    "streak_mails": True,
     "quiet_hours": None,
     "early_mails": False,
 }

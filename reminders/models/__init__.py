@@ -19,9 +19,12 @@ from reminders.models.deliveries import (
 )
 from reminders.models.events import CalendarLink, Event
 from reminders.models.reminders import (
+    DIGESTS,
     EVENT,
     ONCE,
+    REPORT,
     SHARDS,
+    STREAK,
     STUDY,
     Reminder,
     ShardLease,
@@ -31,9 +34,11 @@ from reminders.models.reminders import (
 
 __all__ = [
     "DEAD",
+    "DIGESTS",
     "DISMISSED",
     "EVENT",
     "ONCE",
+    "REPORT",
     "RETRIED",
     "RETRYING",
     "SENDING",
@@ -41,6 +46,7 @@ __all__ = [
     "SHARDS",
     "SKIPPED",
     "STATES",
+    "STREAK",
     "STUDY",
     "UNCONFIRMED",
     "CalendarLink",

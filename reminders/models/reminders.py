@@ -26,14 +26,17 @@ SHARDS = 8
 shards that go must be empty. `docs/scaling.md` has the arithmetic."""
 IN_HAND = timedelta(minutes=1)
 """Longer than a claim lasts: what is claimed stands in the due index at the end of its lease."""
-EVENT, ONCE, STUDY = "event", "once", "study"
+EVENT, ONCE, STUDY, REPORT, STREAK = "event", "once", "study", "report", "streak"
+DIGESTS = frozenset({STUDY, REPORT, STREAK})
+"""They come at a time of the learner's days, and one that was lost is made good by the next."""
 
 
 class Reminder(LearnerItem, discriminator="reminder"):
     """What a learner wants to be mailed, and how far that has come: `REMINDER#<id>`.
 
     `about` is `event` (`event_id`, `offset_minutes`), `once` (`at`) or `study` (`weekdays` from 0,
-    Monday; `local_time`, in the zone of the profile). lsi4: `OF#<event id>#<id>`.
+    Monday; `local_time`, in the zone of the profile; of `deck_id` or `scenario_id` alone), `report`
+    or `streak` (when, as `study`). lsi4: `OF#<event id>#<id>`.
     gsi1, the due index: `DUE#<shard>` / `<instant to look at it>#<id>`; absent while there is
     nothing to wait for.
 
@@ -54,6 +57,8 @@ class Reminder(LearnerItem, discriminator="reminder"):
     at = UTCDateTimeAttribute(null=True)
     weekdays: ListAttribute[Any] = ListAttribute(of=NumberAttribute, default=list)
     local_time = UnicodeAttribute(null=True)
+    deck_id = UnicodeAttribute(null=True)
+    scenario_id = UnicodeAttribute(null=True)
     paused = BooleanAttribute(default=False)
     next_at = UTCDateTimeAttribute(null=True)
     done_at = UTCDateTimeAttribute()
@@ -144,7 +149,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
         """When it falls due, for a learner in a zone; None where its event is no more."""
         if self.about == ONCE and self.at:
             return timing.OneOff(self.at)
-        if self.about == STUDY and self.local_time:
+        if self.about in DIGESTS and self.local_time:
             days = frozenset(int(day) for day in self.weekdays)
             return timing.StudyReminder(days, time.fromisoformat(self.local_time), zone)
         if event is None:

@@ -10,9 +10,9 @@ from reminders import timing
 from reminders.emails import MailItem
 from reminders.models import (
     DEAD,
+    DIGESTS,
     SENDING,
     SKIPPED,
-    STUDY,
     UNCONFIRMED,
     Delivery,
     Event,
@@ -134,7 +134,7 @@ def _look_back(claim: ClaimedReminder, dues: Sequence[timing.Due], now: datetime
             continue
         if delivery.is_settled:
             claim.left.remove(due)
-        elif delivery.state == SENDING and (delivery.repeated or claim.reminder.about == STUDY):
+        elif delivery.state == SENDING and (delivery.repeated or claim.reminder.about in DIGESTS):
             claim.record(due, UNCONFIRMED, "no_word", now=now)
 
 

@@ -25,7 +25,18 @@ from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed
 from config.store.transactions import Write, transact
 from reminders import emails, timing
-from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay, Reminder
+from reminders.models import (
+    DEAD,
+    REPORT,
+    RETRYING,
+    SENDING,
+    SKIPPED,
+    STREAK,
+    STUDY,
+    Delivery,
+    MailDay,
+    Reminder,
+)
 from reminders.services.claimed import (
     ClaimedReminder,
     OwedDue,
@@ -240,11 +251,21 @@ def _mail_id(dues: Sequence[OwedDue]) -> str:
 
 def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:
     """The part of a mail that is about one due."""
-    if claim.reminder.about == STUDY:
-        return emails.study_item(recipient.due_cards)
+    reminder = claim.reminder
+    if reminder.about == REPORT:
+        return emails.report_item(recipient.week)
+    if reminder.about == STREAK:
+        return emails.streak_item(recipient.streak_days)
+    if reminder.scenario_id:
+        return emails.scenario_item(reminder)
+    if reminder.about == STUDY:
+        return emails.study_item(reminder, recipient.due_cards(reminder.deck_id))
+    answer = emails.answer_url(reminder, due.occurrence, now=recipient.read_at)
     if claim.event:
-        return emails.event_item(claim.reminder, claim.event, due.occurrence, zone=recipient.zone)
-    return emails.one_off_item(claim.reminder)
+        return emails.event_item(
+            reminder, claim.event, due.occurrence, zone=recipient.zone, answer=answer
+        )
+    return emails.one_off_item(reminder, answer=answer)
 
 
 def _concluded(owed: OwedDue, begun: Delivery, state: str, reason: str, now: datetime) -> Write:
@@ -317,7 +338,7 @@ def _owed(
         reminder.schedule_check(held_until)
         transact(reminder.write())
         return []
-    if refusal := recipient.refusal(reminder.about):
+    if refusal := recipient.refusal(reminder):
         for due in list(claim.left):
             claim.record(due, SKIPPED, refusal, now=now)
     counts[SKIPPED] += len(claim.records)
