@@ -3,9 +3,6 @@
 from functools import cache
 from typing import Any
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
-
-# isort: split
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import VerboseClientError
@@ -20,8 +17,8 @@ from config.aws import (
     session,
     translate_aws_errors,
 )
-from config.light_pynamodb import with_botocore
 from config.stack import stack
+from config.store import with_botocore
 from config.store.retrying import retrying
 from config.telemetry import record_call
 

@@ -8,9 +8,6 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
-
-# isort: split
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
