@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.problems import Problem, ServiceUnavailable
-from config.store import retrying
+from config.store import connection
 from learning.models.cards import Card
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
@@ -40,8 +40,8 @@ def memory_table() -> TornTable:
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
-    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.0)
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
 
 
 @dataclass

@@ -22,11 +22,9 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from config.stack import stack
-from config.store import bulk
-from config.store.bulk import delete_keys
-from config.store.connection import connection
+from config.store.connection import Raw as Raw  # a page begins with a raw key
+from config.store.connection import connection, delete_keys, put_raws, read_raws
 
-Raw = dict[str, dict[str, Any]]
 T = TypeVar("T", bound="Item")
 
 CONDITION_LOST = "ConditionalCheckFailed"
@@ -262,7 +260,7 @@ def batch_get(
     raise, or go to `on_unreadable`.
     """
     items: dict[tuple[str, str], Item] = {}
-    for raw in bulk.read_raws(keys):
+    for raw in read_raws(keys):
         try:
             items[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw(raw)
         except UNREADABLE:
@@ -277,7 +275,7 @@ def batch_put(items: Sequence[Item]) -> None:
 
     25 in a round trip, at half the price of a transaction.
     """
-    bulk.put_raws([item.serialize() for item in items])
+    put_raws([item.serialize() for item in items])
 
 
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB

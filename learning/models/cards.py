@@ -20,8 +20,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.store.bulk import read_raws
-from config.store.connection import connection
+from config.store.connection import connection, read_raws
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant
 from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS

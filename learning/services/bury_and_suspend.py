@@ -5,8 +5,8 @@ from datetime import datetime
 
 from accounts.services.changes import commit
 from config.problems import NotFound
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.cards import Card
 from learning.models.log import TornRead

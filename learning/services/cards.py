@@ -20,8 +20,8 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import breathe, retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import breathe, retried
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
 from learning.models.base import LearnerItem, Tombstone

@@ -19,8 +19,8 @@ from typing import Any
 
 from accounts.models import Head, Journal, Profile, learner_key
 from config.problems import Problem
+from config.store.connection import retrying
 from config.store.items import Item, Page, Raw, batch_get
-from config.store.retrying import retrying
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead

@@ -21,8 +21,8 @@ from typing import Any
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
+from config.store.connection import breathe, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
-from config.store.retrying import breathe, retrying
 from config.store.transactions import Put
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pynamodb.expressions.condition import Condition
 
-from config.store.bulk import chunks
+from config.store.connection import chunks
 from config.store.items import Page, Raw
 from learning.models.cards import Card, front_start
 from learning.search_text import TextPattern

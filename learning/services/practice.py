@@ -11,8 +11,8 @@ from ulid import ULID
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import Conflict, FieldError, IdTaken, NotFound
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn

@@ -19,8 +19,8 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Delete, Put, Write, transact
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from accounts import audit
 from accounts.audit import StaffMember
 from config.problems import Conflict, NotFound
+from config.store.connection import retried
 from config.store.items import UNREADABLE, ConditionFailed
-from config.store.retrying import retried
 from config.store.transactions import Put, Write, transact
 from reminders import timing
 from reminders.models import DEAD, RETRIED, RETRYING, Delivery, Reminder

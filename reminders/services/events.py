@@ -10,8 +10,8 @@ from typing import Any
 from accounts.models import Head, Profile
 from accounts.services.changes import commit
 from config.problems import Conflict, NotFound, ValidationFailed, check_version
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Page, Raw, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.base import Tombstone
 from learning.services.idempotency import same_as, split_id

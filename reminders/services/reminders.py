@@ -15,8 +15,8 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Check, Put
 from learning.models.base import Tombstone
 from learning.services.idempotency import find_existing, split_id
