@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from config.store.items import Item
-from config.store.packed import pack, unpack
+from config.store.items import Item, pack, unpack
 from learning.models.cards import Card
 from learning.models.log import Day
 from reminders.models import Reminder  # noqa: F401  (each kind must be known)

@@ -19,8 +19,8 @@ from config.store.items import (
     Raw,
     json_value,
     raw_partition_page,
+    unpack,
 )
-from config.store.packed import unpack
 
 log = logging.getLogger("parley.accounts")
 
