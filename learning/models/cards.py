@@ -26,7 +26,7 @@ from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
 from learning.models.base import InstantAttribute, Kept, LearnerItem, instant, micros
 from learning.scheduling import Memory, State
-from learning.search_text import base_letters, decomposed
+from learning.search_syntax import base_letters, decomposed
 
 FRONT_KEY_LENGTH = 80
 TORN_READS = 3

@@ -15,7 +15,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from config.store.items import Item, Page, Raw
-from learning.search_text import base_letters
+from learning.search_syntax import base_letters
 
 DRAFT, PUBLISHED, ARCHIVED = STATUSES = ("draft", "published", "archived")
 SUMMARY = ("title", "context", "description", "level", "language")

@@ -7,7 +7,7 @@ from pynamodb.expressions.condition import Condition
 from config.store.connection import chunks
 from config.store.items import Page, Raw
 from learning.models.cards import Card, front_start
-from learning.search_text import TextPattern
+from learning.search_syntax import TextPattern
 
 Test = Callable[[Card], bool]
 JOINED = 100  # cards whose text is read at once, to see what they say

@@ -19,7 +19,7 @@ from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
-from learning.search_text import base_letters
+from learning.search_syntax import base_letters
 from learning.services.cards import create_card
 from learning.services.idempotency import digest
 from learning.services.scenarios import UnknownScenario, published_script, read_revision

@@ -13,8 +13,7 @@ from config.problems import ValidationFailed
 from config.store.items import Page, Raw, key_instant
 from learning.models.cards import FRONT_KEY_LENGTH, Card, Deck, front_start
 from learning.scheduling import State
-from learning.search_syntax import Search, SearchError, Term, parse
-from learning.search_text import TextPattern
+from learning.search_syntax import Search, SearchError, Term, TextPattern, parse
 from learning.services.lists import Test, look
 
 TEXTS = ("front", "tag")  # fields that the text answers, not the schedule
