@@ -36,7 +36,7 @@ from learning.api.serializers import (
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, lists, notes, review, search
+from learning.services import bulk, bury_and_suspend, cards, due_queue, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -366,7 +366,7 @@ class FlashcardViewSet(ItemViewSet):
 
 def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[Card]:
     if q is None:
-        return lists.list_cards(learner_id=learner_id, **filters)
+        return search.list_cards(learner_id=learner_id, **filters)
     return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
 
 
