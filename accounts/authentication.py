@@ -20,8 +20,8 @@ from config.client_info import client_info_of
 from config.problems import BEARER
 
 if TYPE_CHECKING:
-    from accounts.audit import StaffMember
     from accounts.models import Account
+    from accounts.models.audit import StaffMember
 
 
 def caller(request: Request) -> Learner:
@@ -34,7 +34,7 @@ def caller(request: Request) -> Learner:
 
 def staff_member(request: Request) -> "StaffMember":
     """The caller as a member of staff, for a view that lets in nobody else."""
-    from accounts.audit import StaffMember
+    from accounts.models.audit import StaffMember
 
     return StaffMember(caller(request).id, client_info_of(request.META))
 

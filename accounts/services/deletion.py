@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from accounts import audit
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials
-from accounts.models import Account, learner_key
+from accounts.models import Account, audit, learner_key
 from accounts.models.account import account_cache
 from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate

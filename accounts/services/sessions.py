@@ -11,7 +11,6 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from accounts import audit
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -23,7 +22,16 @@ from accounts.cognito.client import (
 from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt, hit
-from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
+from accounts.models import (
+    Account,
+    Activity,
+    Address,
+    IssuedToken,
+    KnownNetwork,
+    Mfa,
+    Session,
+    audit,
+)
 from accounts.models.account import account_cache
 from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ulid import ULID
 
-from accounts import audit
-from accounts.audit import StaffMember
+from accounts.models import audit
+from accounts.models.audit import StaffMember
 from config.problems import (
     Conflict,
     FieldError,

@@ -3,8 +3,8 @@
 import logging
 from datetime import datetime, timedelta
 
-from accounts import audit
-from accounts.audit import StaffMember
+from accounts.models import audit
+from accounts.models.audit import StaffMember
 from config.problems import Conflict, NotFound
 from config.store.connection import retried
 from config.store.items import UNREADABLE, ConditionFailed
