@@ -192,7 +192,7 @@ class Schema(AutoSchema):
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # a list's answer is an object with its results (`config.pagination`)
+        return False  # a list's answer is an object with its results (`config.viewsets`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

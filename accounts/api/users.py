@@ -16,11 +16,10 @@ from accounts.services import staff
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
 from config.store.items import Page
-from config.viewsets import Resource
+from config.viewsets import ListQuerySerializer, Resource, page_of
 
 
 class UserQuerySerializer(ListQuerySerializer):
