@@ -24,11 +24,10 @@ from config.store.connection import breathe, retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
-from learning.models.base import LearnerItem, Tombstone
+from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
-from learning.services.idempotency import same_as, split_id
 from learning.services.progress import totals_with, totals_without
 from learning.services.study_context import DECK_OPTIONS
 

@@ -25,11 +25,11 @@ from config.store.connection import breathe, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put
 from learning.cloze import Face
+from learning.models.base import digest
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
-from learning.services.idempotency import digest
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log

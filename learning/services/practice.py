@@ -14,6 +14,7 @@ from config.problems import Conflict, FieldError, IdTaken, NotFound
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put
+from learning.models.base import digest
 from learning.models.cards import Card
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
 from learning.models.scenarios import PUBLISHED, Scenario, Usage
@@ -21,7 +22,6 @@ from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
 from learning.search_syntax import base_letters
 from learning.services.cards import create_card
-from learning.services.idempotency import digest
 from learning.services.scenarios import UnknownScenario, published_script, read_revision
 
 SCRIPTED = "scripted"

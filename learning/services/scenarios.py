@@ -22,10 +22,10 @@ from config.problems import (
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Delete, Put, Write, transact
+from learning.models.base import digest
 from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
-from learning.services.idempotency import digest
 
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB

@@ -13,8 +13,7 @@ from config.problems import Conflict, NotFound, ValidationFailed, check_version
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Page, Raw, batch_get
 from config.store.transactions import Put
-from learning.models.base import Tombstone
-from learning.services.idempotency import same_as, split_id
+from learning.models.base import Tombstone, same_as, split_id
 from reminders import recurrence as recurrences
 from reminders import timing
 from reminders.models import Event, Reminder

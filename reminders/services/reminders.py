@@ -18,8 +18,7 @@ from config.problems import (
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Check, Put
-from learning.models.base import Tombstone
-from learning.services.idempotency import find_existing, split_id
+from learning.models.base import Tombstone, find_existing, split_id
 from reminders import timing
 from reminders.models import DISMISSED, EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
 from reminders.rrule import RecurrenceError
