@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import set_script_prefix
 
-from accounts.demo import DEMO_ACCOUNTS, PASSWORD
+from accounts.front import DEMO_ACCOUNTS, PASSWORD
 from config import lambda_handler
 from tests.benchmarks.cold_start import ENVIRONMENT
 from tests.gateway import GATEWAY_HOST, OWN_HOST, event
