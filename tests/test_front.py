@@ -110,7 +110,7 @@ def test_a_stage_has_no_mails_and_loads_nothing_that_reads_them() -> None:
     assert done.returncode == 0, done.stderr
     statuses, modules = done.stdout.splitlines()[-2:]
     assert statuses == "200 404 404 404 404"
-    heavy = {"pynamodb", "botocore", "drf_spectacular.openapi", "config.ops.mail_pages"}
+    heavy = {"pynamodb", "botocore", "drf_spectacular.openapi", "config.ops.mails"}
     assert not heavy & set(modules.split())
     assert not [name for name in modules.split() if name.startswith("config.ops.local_aws")]
 
