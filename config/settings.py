@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from config.secret_keys import secret_keys
+from config.crypto import secret_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STAGE = os.environ.get("PARLEY_STAGE", "local")

@@ -202,7 +202,7 @@ print(*sys.modules)
 def test_the_secret_key_is_read_by_our_own_client(
     moto_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from config import secret_keys
+    from config import crypto
     from tests.wire import Headers, answer_of, operation_of, replaced
 
     asked: list[Any] = []
@@ -214,9 +214,9 @@ def test_the_secret_key_is_read_by_our_own_client(
     ssm = aws.own("ssm")
     assert ssm is not None
     monkeypatch.delenv("PARLEY_SECRET_KEY", raising=False)
-    monkeypatch.setenv(secret_keys.PARAMETER, "/parley/dev/secret-key")
+    monkeypatch.setenv(crypto.KEY_PARAMETER, "/parley/dev/secret-key")
     with replaced(ssm, send=send):
-        assert secret_keys.secret_keys("dev") == ["a", "b"]
+        assert crypto.secret_keys("dev") == ["a", "b"]
     assert asked == [
         ("GetParameter", b'{"Name": "/parley/dev/secret-key", "WithDecryption": true}')
     ]
