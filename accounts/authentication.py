@@ -61,6 +61,7 @@ def _is_refused(account: "Account | None", learner: Learner) -> bool:
     return (
         account is None
         or account.disabled
+        or bool(account.unlinking)
         or bool(account.cut_off_password_changes(time.time()))
         or learner.issued_at < account.tokens_valid_after
         or account.is_session_ended(learner.session)
@@ -91,6 +92,11 @@ def is_staff(request: Request) -> bool:
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
+def is_admin(request: Request) -> bool:
+    """Whether the caller is one of those who change accounts."""
+    return "admin" in getattr(request.user, "groups", ())
+
+
 class IsStaff(BasePermission):
     """Staff may read and write."""
 
@@ -102,7 +108,7 @@ class IsAdmin(BasePermission):
     """Admins alone."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class StaffReadAdminsWrite(BasePermission):
@@ -111,7 +117,7 @@ class StaffReadAdminsWrite(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS:
             return is_staff(request)
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class IsLearner(BasePermission):

@@ -85,10 +85,10 @@ def fingerprints(purpose: str, text: str) -> Iterator[str]:
         yield hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-# --- Where the keys come from: a local file or a secret parameter ---------------------------------
+# --- Where the keys come from: the environment, or the file of a local run ------------------------
 
 
-KEY_PARAMETER = "PARLEY_SECRET_KEY_PARAMETER"
+KEYS_VARIABLE = "PARLEY_SECRET_KEY"
 
 
 def secret_keys(stage: str) -> list[str]:
@@ -97,25 +97,16 @@ def secret_keys(stage: str) -> list[str]:
     Raises ImproperlyConfigured if a stage other than `local` has no key, or if the file of a local
     run cannot be made or read.
     """
-    if given := os.environ.get("PARLEY_SECRET_KEY"):
+    if given := os.environ.get(KEYS_VARIABLE):
         return given.split()
-    if name := os.environ.get(KEY_PARAMETER):
-        return _parameter(name).split()
     if stage == "local":
         return [_of_local_run()]
-    raise ImproperlyConfigured(f"{KEY_PARAMETER} must name the keys (50 characters or more each)")
+    raise ImproperlyConfigured(f"{KEYS_VARIABLE} must hold the keys (50 characters or more each)")
 
 
 def new_key() -> str:
     """A new random key."""
     return secrets.token_urlsafe(50)
-
-
-def _parameter(name: str) -> str:
-    from config import aws  # local runs and commands need no AWS client for their key
-
-    answer = aws.call("ssm", "get_parameter", Name=name, WithDecryption=True)
-    return str(answer["Parameter"]["Value"])
 
 
 def _of_local_run() -> str:

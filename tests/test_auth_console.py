@@ -76,7 +76,9 @@ class TestAUserWhoIsInvited:
         user = entered.json()["user"]
         assert (user["userId"], user["email"], user["emailVerified"]) == (sub, email, True)
         assert (user["firstName"], user["groups"]) == ("Adelina", ["staff"])
-        assert api.get("/users?limit=1", token=entered.json()["accessToken"]).status_code == 200
+        assert (
+            api.get(f"/users?email={email}", token=entered.json()["accessToken"]).status_code == 200
+        )
         assert log_in(email, NEW).json()["user"]["userId"] == sub
         assert problem(choose(challenge["sessionToken"])) == (401, "MFA_SESSION_EXPIRED")
         assert problem(post_sign_up(email)) == (409, "USER_ALREADY_EXISTS")

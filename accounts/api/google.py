@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
     LoggedInSerializer,
+    OnlyPasswordSerializer,
     PasswordField,
     signed_in_body,
 )
@@ -19,8 +20,10 @@ from accounts.services import google
 from accounts.services.google import (
     AccountExists,
     GoogleEmailNotVerified,
+    GoogleNotLinked,
     GoogleNotOffered,
     GoogleTaken,
+    OnlyWayIn,
     RedirectNotAllowed,
 )
 from accounts.services.sessions import FreshSignInNeeded
@@ -93,6 +96,7 @@ class TokenView(AnonymousView):
             InvalidCode,
             InvalidCredentials,
             GoogleEmailNotVerified,
+            GoogleNotLinked,
             AccountExists,
         ],
         public=True,
@@ -127,6 +131,25 @@ class LinkView(View):
         google.link(
             caller(request),
             **{"password": None, **self.validated_body(GoogleLinkSerializer)},
+            source=client_info_of(request.META),
+            now=now(),
+        )
+        return Response(status=204)
+
+    @operation(
+        "unlinkGoogle",
+        request=OnlyPasswordSerializer,
+        answers={204: None},
+        raises=[InvalidCredentials, OnlyWayIn],
+    )
+    def delete(self, request: Request) -> Response:
+        """Let no Google account enter as the caller; all sessions end, this one too.
+
+        A learner who has no password sets one first (`/auth/password/change`).
+        """
+        google.unlink(
+            caller(request),
+            password=self.validated_body(OnlyPasswordSerializer).get("password"),
             source=client_info_of(request.META),
             now=now(),
         )

@@ -45,6 +45,7 @@ NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
     "quiet_hours": None,
+    "early_mails": False,
 }
 
 
@@ -130,7 +131,7 @@ class ProfileView(View):
         "deleteUser",
         request=OnlyPasswordSerializer,
         answers={204: None, 202: None},
-        raises=[InvalidCredentials, FreshSignInNeeded],
+        raises=[InvalidCredentials, FreshSignInNeeded, deletion.LastAdmin],
     )
     def delete(self, request: Request) -> Response:
         """Remove the caller's account and all that is theirs.

@@ -3,7 +3,7 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import Account, Profile, Synced, learner_key
+from accounts.models.account import DEFAULT_ZONE, Account, Profile, Synced, learner_key
 from accounts.models.addresses import Address, EmailChange
 from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
 from accounts.models.audit import Activity
@@ -12,6 +12,7 @@ from accounts.models.mfa import Mfa
 from accounts.models.tokens import IssuedToken, Session
 
 __all__ = [
+    "DEFAULT_ZONE",
     "Account",
     "Activity",
     "Address",

@@ -45,10 +45,11 @@ from accounts.services.unfinished import (
     complete_link,
     complete_password_change,
     complete_proof,
+    complete_unlink,
     user_name_of,
 )
 from accounts.tokens import Learner, owner_of
-from config.client_info import ClientInfo
+from config.client_info import SYSTEM, ClientInfo
 from config.problems import (
     NotFound,
     PermissionDenied,
@@ -93,11 +94,14 @@ def check_password(
     """
     attempt = LoginAttempt.begin(email, source, now=now)
     try:
+        account = None
         if username is None:
             account = account_at(email, now=now)
             wait_until_valid(account)
             username = user_name_of(account, email)
         result = cognito_sessions.sign_in(username=username, password=password)
+        if account is not None and not account.has_password:  # whatever the pool makes of it
+            raise InvalidCredentials
     except InvalidCredentials:
         attempt.failed()
         _record_failure(attempt, email, source, now)
@@ -138,8 +142,8 @@ def complete_sign_in(
         learner = read_profile(owner.id, groups=owner.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
-    if complete_password_change(learner.account, now=now):
-        raise ServiceUnavailable("A change of the password was cut off: sign in again")
+    if _has_completed_change(learner.account, now):
+        raise ServiceUnavailable("A change of the account was cut off: sign in again")
     complete_link(learner.account, source, now=now)
     if complete_proof(learner.account, now=now):  # by somebody else, at this moment
         raise InvalidCredentials
@@ -159,6 +163,12 @@ def complete_sign_in(
     if not is_known:
         notify(learner.account.email, "new_device", source, now=now)
     return SignedIn(tokens, learner)
+
+
+def _has_completed_change(account: Account, now: datetime) -> bool:
+    """Completes a change that ends all sessions, where one was cut off; says whether there was."""
+    unlinked = complete_unlink(account, SYSTEM, now=now)
+    return complete_password_change(account, now=now) or unlinked
 
 
 HISTORY = 50  # the sessions that a new one is compared with
@@ -261,7 +271,7 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     owner = owner_of(tokens.access_token)
     account = Account.of(owner.id)
     if account is not None:
-        if account.disabled or complete_password_change(account, now=now):
+        if account.disabled or _has_completed_change(account, now):
             raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
     writes = list(_use_writes(tokens, owner, source, now))
@@ -362,7 +372,12 @@ class FreshSignInNeeded(PermissionDenied):
 
 
 def reauthenticate(
-    learner: Learner, password: str | None, *, source: ClientInfo, now: datetime
+    learner: Learner,
+    password: str | None,
+    *,
+    source: ClientInfo,
+    now: datetime,
+    field: str = "password",
 ) -> Account:
     """The account of the learner, who has just given their password.
 
@@ -372,14 +387,14 @@ def reauthenticate(
     if account is None:
         raise InvalidCredentials
     complete(account, now=now)
-    if account.federated_name:
+    if not account.has_password:
         if now.timestamp() - learner.authenticated_at > FRESH_S:
             raise FreshSignInNeeded
         return account
     if password is None:
-        raise ValidationFailed.of("password", "required", "Give your password.")
+        raise ValidationFailed.of(field, "required", "Give your password.")
     result = check_password(
-        account.email, password, source=source, now=now, username=account.learner_id
+        account.email, password, source=source, now=now, username=account.user_name
     )
     if isinstance(result, Tokens) and result.refresh_token is not None:
         cognito_sessions.revoke(result.refresh_token)  # nobody will use this session
