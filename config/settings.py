@@ -138,7 +138,7 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
-        "ScenarioStatus": "learning.models.scenarios.STATUSES",
+        "ScenarioStatus": "learning.models.content.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [

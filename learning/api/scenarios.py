@@ -33,7 +33,7 @@ from learning.api.serializers import (
     ShapeSerializer,
     SlugField,
 )
-from learning.models.scenarios import PUBLISHED, STATUSES, SUMMARY, Scenario
+from learning.models.content import PUBLISHED, STATUSES, SUMMARY, Scenario
 from learning.practice.script import Goal, Phrase, Role, Script
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail

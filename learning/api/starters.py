@@ -13,7 +13,7 @@ from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
 from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import DeckSerializer, SlugField
-from learning.models.starters import StarterDeck
+from learning.models.content import StarterDeck
 from learning.services import starters
 
 

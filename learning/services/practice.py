@@ -16,8 +16,8 @@ from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put
 from learning.models.base import digest
 from learning.models.cards import Card
+from learning.models.content import PUBLISHED, Scenario, Usage
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
-from learning.models.scenarios import PUBLISHED, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
 from learning.search_syntax import base_letters

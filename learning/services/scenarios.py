@@ -23,7 +23,7 @@ from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Delete, Put, Write, transact
 from learning.models.base import digest
-from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
+from learning.models.content import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
 

@@ -12,7 +12,7 @@ from config.store.items import batch_get
 from config.store.transactions import Put, transact
 from learning.models.base import digest
 from learning.models.cards import Deck
-from learning.models.starters import StarterCards, StarterDeck
+from learning.models.content import StarterCards, StarterDeck
 from learning.services.bulk import create_cards
 from learning.services.cards import NoSuchDeck, create_deck
 
