@@ -35,7 +35,7 @@ from learning.api.serializers import (
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, notes, review, search
+from learning.services import bulk, cards, due_queue, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -342,25 +342,25 @@ class FlashcardViewSet(ItemViewSet):
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Take a card out of study until it is unsuspended."""
-        return self.apply(bury_and_suspend.suspend, card_id=id)
+        return self.apply(due_queue.suspend, card_id=id)
 
     @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
         """Take a card back into study, also one that was suspended as a leech."""
-        return self.apply(bury_and_suspend.unsuspend, card_id=id)
+        return self.apply(due_queue.unsuspend, card_id=id)
 
     @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
         """Put a card off until the learner's next day."""
-        return self.apply(bury_and_suspend.bury, card_id=id)
+        return self.apply(due_queue.bury, card_id=id)
 
     @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
         """Show a buried card again."""
-        return self.apply(bury_and_suspend.unbury, card_id=id)
+        return self.apply(due_queue.unbury, card_id=id)
 
 
 def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[Card]:
