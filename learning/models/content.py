@@ -1,7 +1,7 @@
 """Published content: scenarios, and decks that a learner copies.
 
-Of a scenario there are the entry of the catalogue, the draft that staff edit, and the revisions that
-learners play.
+Of a scenario there are the entry of the catalogue, the draft that staff edit, and the revisions
+that learners play.
 """
 
 import functools

@@ -47,11 +47,13 @@ from learning.services.changes import (
     Changes,
     ChangesGone,
     Cursor,
+    OfflineChange,
+    Result,
     Told,
+    apply_changes,
     changes_since,
     first_changes,
 )
-from learning.services.offline import OfflineChange, Result, apply_changes
 from reminders.api.events import EventSerializer
 from reminders.api.reminders import ReminderSerializer
 
