@@ -9,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import wire_name
-from config.operations import operation
 from config.problems import IdTaken, NotFound, Problem
 from config.serializers import (
     BooleanField,
@@ -23,7 +22,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,

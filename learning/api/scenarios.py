@@ -15,7 +15,6 @@ from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
 from config.formats import CEFR_LEVELS
-from config.operations import operation
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
 from config.viewsets import (
@@ -23,6 +22,7 @@ from config.viewsets import (
     ListQuerySerializer,
     decode_cursor,
     if_match_version,
+    operation,
     page_of,
     paginated_response,
     with_etag,

@@ -10,7 +10,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -29,6 +28,7 @@ from config.viewsets import (
     ListQuerySerializer,
     decode_cursor,
     get_or_404,
+    operation,
     page_of,
     paginated_response,
 )
