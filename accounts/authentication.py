@@ -150,8 +150,8 @@ class Buckets:
     """A bucket of tokens for each caller: `burst` at most, refilled by `per_s` each second.
 
     Kept by each process for itself, approximate and free: it protects the process from a client
-    that runs wild. What must hold over all processes is counted in the table (`accounts.limits`);
-    floods are for API Gateway and WAF.
+    that runs wild. What must hold over all processes is counted in the table
+    (`accounts.models.limits`); floods are for API Gateway and WAF.
     """
 
     per_s: float

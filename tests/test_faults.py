@@ -12,8 +12,8 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from django.utils.timezone import now
 from ulid import ULID
 
-from accounts.limits import hit
 from accounts.models import Attempts, Profile
+from accounts.models.limits import hit
 from config import aws, http
 from config.aws_json import AwsJson
 from config.https import Answer

@@ -24,10 +24,10 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
-from accounts.limits import hit, hit_counters
 from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa, audit
 from accounts.models.account import account_cache
 from accounts.models.audit import StaffMember
+from accounts.models.limits import hit, hit_counters
 from accounts.services.sessions import SignedIn, complete_sign_in
 from config import aws
 from config.client_info import SYSTEM, ClientInfo

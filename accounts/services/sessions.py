@@ -23,7 +23,6 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
-from accounts.limits import LoginAttempt, hit
 from accounts.models import (
     Account,
     Activity,
@@ -37,6 +36,7 @@ from accounts.models import (
     audit,
 )
 from accounts.models.account import account_cache
+from accounts.models.limits import LoginAttempt, hit
 from accounts.services.addresses import reserve
 from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
