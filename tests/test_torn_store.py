@@ -26,7 +26,6 @@ from tests.test_convergence import (
     memory,
     put_cards,
     reviewed,
-    voided,
     wanted,
 )
 from tests.torn_table import TornTable
@@ -83,36 +82,6 @@ def test_devices_that_read_in_the_midst_of_anothers_write_converge(
         if not sent(learner_id, batch):
             waiting.insert(0, batch)
     assert found(learner_id) == wanted(made)
-
-
-HISTORIES = {
-    "a late entry comes while the newest row is half there": [reviewed(0, 1, "b")],
-    "a repeat comes while its row is half there": [reviewed(0, 3, "c")],
-    "a void folds a log whose newest row is not there": [voided(0, 0, "a")],
-    "another card is studied on the same day": [reviewed(1, 3, "d")],
-    "a day of the past is filled": [reviewed(1, 2, "d")],
-}
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("other", HISTORIES.values(), ids=HISTORIES)
-def test_the_state_is_that_of_the_log_when(
-    memory: TornTable,
-    other: list[Submission],
-    seed: int,
-) -> None:
-    learner_id = str(uuid4())
-    memory.clear()
-    put_cards(learner_id)
-    before, newest = [reviewed(0, 0, "a")], [reviewed(0, 3, "c")]
-    assert sent(learner_id, before)
-    memory.order.seed(seed)
-    memory.between = lambda: sent(learner_id, other)
-    assert sent(learner_id, newest)
-    memory.between = lambda: None
-    assert sent(learner_id, other)
-    made = {each.id: each for each in [*before, *newest, *other]}
-    assert found(learner_id) == wanted([*made.values()])
 
 
 def test_a_log_with_fewer_rows_than_its_card_knows_of_is_not_folded(
