@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from accounts.bearer import account_cache
 from accounts.models import Account, Address, Head, learner_key
 from config.stack import Stack
-from learning.services.check import Fault, check, repair
+from learning.services.check import Fault, _readable, check, repair
 from tests.callers import Caller, make_learner
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
@@ -22,6 +22,7 @@ from tests.test_changes import Device, fresh, gone
 from tests.test_flashcards import card_of, deck_of
 from tests.test_import import send
 from tests.test_reviews import review
+from tests.test_stored_items import ITEMS
 
 Stored = dict[str, dict[str, Any]]
 DAY = timedelta(days=1)
@@ -438,3 +439,8 @@ def test_a_restore_ends_the_line_that_devices_follow(kept: Kept, registered: Cal
     assert device.ask().status_code == 200  # there was nothing to repair
     told_by("check_learner", registered.id, "--repair", "--new-line")
     assert gone(device.ask())
+
+
+@pytest.mark.parametrize("raw", ITEMS, ids=lambda raw: raw["kind"]["S"])
+def test_every_kind_of_item_can_be_read_when_it_is_checked(raw: Any) -> None:
+    assert _readable(raw).sk == raw["sk"]["S"]

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 import reminders.models  # noqa: F401 - each kind of item must be known
+from accounts.browse.sessions import BrowserSession  # noqa: F401 - as above
 from accounts.models import Account, learner_key
 from config.clock import now
 from config.problems import ServiceUnavailable
