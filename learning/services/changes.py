@@ -21,7 +21,7 @@ from accounts.models import Head, Journal, Profile, learner_key
 from config.problems import Problem
 from config.store.items import Item, Page, Raw, batch_get
 from config.store.retrying import retrying
-from learning.models.base import Tombstone
+from learning.models.base import Kept, Tombstone
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead
 from learning.models.practice import Session, Turn
@@ -230,6 +230,22 @@ def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> d
         if (getattr(item, "n", None) or 0) < wanted[sk]:
             raise TornRead
     return found
+
+
+def require_visible(head: Head, kind: type[Kept]) -> None:
+    """Raises TornRead as long as an item of a kind that the youngest changes tell of is not there.
+
+    A query may miss an item that a transaction is just writing, though its conditions were judged
+    before. What the head tells of, and the newest journal, takes in all that can be on its way:
+    one query, and one read.
+    """
+    newest = Journal.before(head.learner_id, int(head.n) + 1, limit=1).items
+    changes = [*(newest[0].changes if newest else ()), *head.changes]
+    told = {c[1]: c for c in changes if len(c) > 1 and c[1].startswith(kind.PREFIX)}
+    wanted = {sk: change[0] for sk, change in told.items() if len(change) == 2}
+    stored = batch_get(*((head.pk, sk) for sk in wanted)) if wanted else {}
+    if any((getattr(stored.get((head.pk, sk)), "n", 0) or 0) < n for sk, n in wanted.items()):
+        raise TornRead
 
 
 def entries_by_arrival(
