@@ -14,6 +14,7 @@ from config.store.items import ConditionFailed, Page, Raw, batch_get
 from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.base import Tombstone
+from learning.services.changes import require_visible
 from learning.services.idempotency import same_as, split_id
 from reminders import recurrence as recurrences
 from reminders import timing
@@ -109,7 +110,7 @@ def update_event(
     if was_over and not _is_over(event, now):
         _require_room(learner_id, now)
     event.updated_at = now
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     for reminder in reminders:
         _follow(reminder, event, before, now)
     commit(head, Put(event), *(reminder.write() for reminder in reminders))
@@ -142,7 +143,7 @@ def delete_event(
     """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
     event, head = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     commit(
         head,
         Put(Tombstone.of(event, now), Event.version == event.version),
@@ -161,6 +162,12 @@ def _found(learner_id: str, event_id: str) -> tuple[Event, Head]:
     if not isinstance(event, Event):
         raise NotFound
     return event, Head.among(learner_id, stored)
+
+
+def _reminders_of(event: Event, head: Head) -> list[Reminder]:
+    """An event's reminders, and none is just coming in. Raises TornRead."""
+    require_visible(head, Reminder)
+    return Reminder.of_event(event.learner_id, event.id)
 
 
 @dataclass(frozen=True)
