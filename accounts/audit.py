@@ -35,6 +35,7 @@ Action = Literal[
     "enabled",
     "groups_changed",
     "account_deleted",
+    "invited",
     "user_viewed",
     "activity_viewed",
     "users_listed",
