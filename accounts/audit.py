@@ -30,6 +30,7 @@ Action = Literal[
     "email_change_requested",
     "email_changed",
     "google_linked",
+    "google_unlinked",
     "exported",
     "disabled",
     "enabled",

@@ -66,6 +66,11 @@ NOTICES = {
         "Google sign-in was added",
         "Your Parley account can now be entered with a Google account",
     ),
+    "google_unlinked": (
+        "Google sign-in was removed",
+        "Your Parley account can no longer be entered with a Google account, and all sessions were "
+        "ended",
+    ),
 }
 
 

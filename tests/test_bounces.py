@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from ulid import ULID
 
 from accounts.models import Account, Address
-from config import clock
 from config.store.transactions import transact
 from reminders import tasks
 from tests.callers import Caller
@@ -223,7 +223,7 @@ def test_another_address_is_mailed_again(mailbox: Mailbox, maria: Caller, letter
 def test_an_address_that_works_again_can_be_let_in(
     mailbox: Mailbox, maria: Caller, letter: Letter
 ) -> None:
-    reserved = Address.reserve("maria@example.org", owner="sign-up", now=clock.now())
+    reserved = Address.reserve("maria@example.org", owner="sign-up", now=timezone.now())
     transact(reserved.assign_write(maria.id))
     tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
     said = io.StringIO()

@@ -23,6 +23,7 @@ from learning.scheduling import Rating
 from learning.services import cards, notes, review
 from learning.services.changes import ChangesGone as Gone
 from learning.services.changes import Cursor, Told, changes_since, first_changes
+from learning.services.check import check
 from learning.services.review import Submission
 from tests.examples import tried
 from tests.test_convergence import NOW, START, memory
@@ -175,6 +176,7 @@ def test_three_devices_end_where_the_table_is(
     whole = Device(learner_id, 1_000).sync()
     for device in devices:
         assert device.sync() == whole
+    assert check(learner_id=learner_id, now=NOW) == []
 
 
 def history(*steps: Step) -> Callable[[str], None]:

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
 from accounts.models import Session
 from config.client_info import ClientInfo
-from config.clock import now
 from config.store.transactions import transact
 from learning.services import scenarios
 from tests.callers import Caller, make_learner

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.utils.timezone import now
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.clock import now
 from learning.models.cards import front_key, front_start
 from learning.search_syntax import MAX_TERMS, Search, SearchError, Term, parse
 from learning.search_text import TextPattern

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +20,6 @@ from accounts.services import deletion, profile
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import decode_cursor, page_of, paginated_response

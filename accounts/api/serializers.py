@@ -215,6 +215,9 @@ class ProfileSerializer(Serializer):
     email = serializers.CharField(source="account.email")
     email_verified = serializers.BooleanField(source="account.email_verified")
     mfa_enabled = serializers.BooleanField(source="account.mfa_enabled")
+    sign_in_methods = serializers.ListField(
+        child=serializers.ChoiceField(["password", "google"]), source="account.sign_in_methods"
+    )
     groups = serializers.ListField(child=serializers.CharField())
     first_name = serializers.CharField(source="profile.first_name")
     last_name = serializers.CharField(source="profile.last_name")

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, get_args
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -23,7 +24,6 @@ from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied

@@ -106,13 +106,15 @@ GOOGLE = "Google"  # what Cognito calls this provider
 
 
 UNCONFIRMED, FORCE_CHANGE_PASSWORD = "UNCONFIRMED", "FORCE_CHANGE_PASSWORD"
+EXTERNAL_PROVIDER = "EXTERNAL_PROVIDER"
 
 
 @dataclass(frozen=True)
 class PoolUser:
     """A user as the pool has them; `status` is Cognito's UserStatus.
 
-    Only a sign-up makes UNCONFIRMED users, only an operator FORCE_CHANGE_PASSWORD.
+    Only a sign-up makes UNCONFIRMED users, only an operator FORCE_CHANGE_PASSWORD; whoever came
+    from Google is EXTERNAL_PROVIDER until they have a password.
     """
 
     sub: str
@@ -259,6 +261,20 @@ def link_google(username: str, google_id: str) -> None:
         UserPoolId=stack().user_pool_id,
         DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": username},
         SourceUser={
+            "ProviderName": GOOGLE,
+            "ProviderAttributeName": "Cognito_Subject",
+            "ProviderAttributeValue": google_id,
+        },
+    )
+
+
+def unlink_google(google_id: str) -> None:
+    """Lets a Google account enter no more as the user it was linked to, if it was."""
+    call(
+        "admin_disable_provider_for_user",
+        {"ResourceNotFoundException": NoSuchUser, "UserNotFoundException": NoSuchUser},
+        UserPoolId=stack().user_pool_id,
+        User={
             "ProviderName": GOOGLE,
             "ProviderAttributeName": "Cognito_Subject",
             "ProviderAttributeValue": google_id,

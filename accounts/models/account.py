@@ -1,9 +1,12 @@
 """Accounts, profiles and progress of learners."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
+from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
     NumberAttribute,
@@ -31,7 +34,10 @@ class Account(Item, discriminator="account"):
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
     the sessions of which some may still be about, each with the epoch second of its end; all that
     began before `sessions_ended_at` have ended.
-    `federated_name` is the pool's name of a learner without a password, who came from Google.
+    `federated_name` is the pool's name of a learner who came from Google; they have a password
+    once `password_set`, and Google enters no more once `google_off`. `google_ids` are the Google
+    accounts that were linked to a learner who came with a password. `unlinking`: Google shall
+    enter no more.
     `enrolling`: we are making the account ourselves, and have not finished.
     `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
@@ -53,6 +59,10 @@ class Account(Item, discriminator="account"):
     ended = UnicodeSetAttribute(null=True)
     sessions_ended_at = UTCDateTimeAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
+    password_set = BooleanAttribute(null=True)
+    google_off = BooleanAttribute(null=True)
+    google_ids = UnicodeSetAttribute(null=True)
+    unlinking = BooleanAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
     sign_up_secret = UnicodeAttribute(null=True)
     proofs = UnicodeSetAttribute(null=True)
@@ -94,6 +104,18 @@ class Account(Item, discriminator="account"):
     def user_name(self) -> str:
         """What the pool calls the learner."""
         return self.federated_name or self.learner_id
+
+    @property
+    def has_password(self) -> bool:
+        return not self.federated_name or bool(self.password_set)
+
+    @property
+    def sign_in_methods(self) -> list[str]:
+        """The ways into the account: `password`, `google`, or both."""
+        came_by_google = bool(self.federated_name) and not self.google_off
+        by_google = (came_by_google or bool(self.google_ids)) and not self.unlinking
+        ways = {"password": self.has_password, "google": by_google}
+        return [way for way, is_open in ways.items() if is_open]
 
     def void_tokens_write(self, now: datetime) -> Update:
         """The write that voids the access tokens of this second and before."""
@@ -161,9 +183,42 @@ class Account(Item, discriminator="account"):
         note = f"{int(now.timestamp())}#{google_id}"
         self.update_attributes(Account.linking.set(note), condition=Account.gsi1pk == "LEARNERS")
 
-    def end_link_write(self) -> Update:
-        """The write that drops the note of a link, if it is still this one."""
-        return Update(self, [Account.linking.remove()], Account.linking == self.linking)
+    def end_link_write(self, google_id: str | None) -> Update:
+        """The write that drops the note of a link, if it is still this one.
+
+        `google_id` is the Google account that enters from now on, None if the link failed.
+        """
+        actions: list[Action] = [Account.linking.remove()]
+        if google_id is not None:
+            actions += [Account.google_off.remove(), *self._google_actions(google_id)]
+        return Update(self, actions, Account.linking == self.linking)
+
+    def _google_actions(self, google_id: str) -> list[Action]:
+        return [] if self.federated_name else [Account.google_ids.add({google_id})]
+
+    def note_google(self, google_id: str) -> None:
+        """Notes a Google account that the pool has linked. Raises ConditionFailed when leaving."""
+        open_account = (Account.gsi1pk == "LEARNERS") & Account.unlinking.does_not_exist()
+        self.update_attributes(Account.google_ids.add({google_id}), condition=open_account)
+
+    def begin_unlink(self) -> None:
+        """Notes that Google shall enter no more. Raises ConditionFailed when leaving."""
+        self.update_attributes(
+            Account.unlinking.set(True),
+            condition=(Account.gsi1pk == "LEARNERS") & Account.linking.does_not_exist(),
+        )
+
+    def end_unlink_write(self, now: datetime) -> Update:
+        """The write that ends all sessions of this second and before, and drops the note."""
+        actions = [
+            Account.unlinking.remove(),
+            Account.google_ids.remove(),
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
+        ]
+        if self.federated_name:
+            actions.append(Account.google_off.set(True))
+        return Update(self, actions, Account.unlinking == True)  # noqa: E712 - an expression
 
     @property
     def addresses(self) -> set[str]:
@@ -186,13 +241,20 @@ class Account(Item, discriminator="account"):
             Account.password_changes.delete({note}), condition=Account.pk.exists()
         )
 
-    def end_password_changes_write(self, notes: Collection[str], now: datetime) -> Update:
-        """The write that ends all sessions of this second and before, and drops the notes."""
+    def end_password_changes_write(
+        self, notes: Collection[str], now: datetime, *, first: bool
+    ) -> Update:
+        """The write that ends all sessions of this second and before, and drops the notes.
+
+        `first`: the password is the first of a learner who came from Google.
+        """
         actions = [
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             Account.sessions_ended_at.set(now),
             Account.password_changes.delete(set(notes)),
         ]
+        if first:
+            actions.append(Account.password_set.set(True))
         return Update(self, actions, Account.pk.exists())
 
     def cut_off_password_changes(self, now_s: float) -> frozenset[str]:
@@ -283,6 +345,8 @@ class Account(Item, discriminator="account"):
         return [
             Account.email.set(""),
             Account.federated_name.remove(),
+            Account.google_ids.remove(),
+            Account.linking.remove(),
             Account.moving_to.remove(),
             Account.gsi1pk.set(self.GONE),
             Account.gsi1sk.set(key_instant(now)),
@@ -303,6 +367,37 @@ class Account(Item, discriminator="account"):
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
+
+
+@dataclass
+class AccountCache:
+    """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
+
+    read: Callable[[str], Account | None] = Account.of
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
+
+    def of(self, learner_id: str) -> Account | None:
+        """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
+        now = self.clock()
+        until, account = self._known.get(learner_id, (0.0, None))
+        if until <= now:
+            account = self.read(learner_id)
+            if len(self._known) >= self.most:
+                self._known.clear()
+            self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
+        return account
+
+    def forget(self, learner_id: str | None = None) -> None:
+        """Makes the next request read the account again (all accounts without an id)."""
+        if learner_id is None:
+            self._known.clear()
+        else:
+            self._known.pop(learner_id, None)
+
+
+account_cache = AccountCache()
 
 
 class Profile(Synced, discriminator="profile"):

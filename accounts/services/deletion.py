@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from accounts import audit
-from accounts.bearer import Learner, account_cache
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials
 from accounts.models import Account, learner_key
+from accounts.models.account import account_cache
 from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate
+from accounts.tokens import Learner
 from config.client_info import ClientInfo
 from config.problems import Conflict
 from config.store.items import (

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.users import UNCONFIRMED
 from accounts.emails import tell_of_deletion
 from accounts.models import Account, Address, learner_key
+from accounts.models.account import account_cache
 from accounts.services.unfinished import complete_proof
 from config import aws
 from config.problems import ServiceUnavailable

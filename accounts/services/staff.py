@@ -10,17 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
+
 from accounts import audit
 from accounts.audit import StaffMember
-from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import NoSuchUser
 from accounts.models import Account, Activity, Address, Profile, learner_key
+from accounts.models.account import account_cache
 from accounts.services import mfa
 from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate
-from config import clock
+from accounts.tokens import Learner
 from config.client_info import ClientInfo
 from config.problems import Conflict, NotFound, PermissionDenied
 from config.store.items import ConditionFailed, Page, Raw, batch_get
@@ -136,7 +138,7 @@ def update_user(
         if groups is not None:
             if frozenset(groups) != user.groups:
                 lines = audit.staff_action(by, "groups_changed", target, now=now)
-                transact(user.account.void_tokens_write(clock.now()), *lines)
+                transact(user.account.void_tokens_write(timezone.now()), *lines)
             _set_groups(user, frozenset(groups))
     except ConditionFailed as error:
         raise NotFound from error
@@ -155,7 +157,7 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
         cognito_sessions.sign_out_everywhere(account.user_name)
         cognito_users.set_enabled(account.user_name, enabled=True)
     # of this moment: a token may just have been renewed
-    transact(account.set_disabled_write(disabled, clock.now()), *lines)
+    transact(account.set_disabled_write(disabled, timezone.now()), *lines)
     if disabled:
         with suppress(NoSuchUser):
             cognito_users.set_enabled(account.user_name, enabled=False)
@@ -171,7 +173,7 @@ def _set_groups(user: User, wanted: frozenset[str]) -> None:
         cognito_users.add_to_group(user.account.user_name, group)
     for group in sorted(user.groups - wanted):
         cognito_users.remove_from_group(user.account.user_name, group)
-    user.account.void_tokens(clock.now())  # of this moment: a token may just have been renewed
+    user.account.void_tokens(timezone.now())  # of this moment: a token may just have been renewed
 
 
 def reset_mfa(learner_id: str, *, by: StaffMember, now: datetime) -> User:

@@ -24,6 +24,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "AdminAddUserToGroup",
         "AdminCreateUser",
         "AdminDeleteUser",
+        "AdminDisableProviderForUser",
         "AdminDisableUser",
         "AdminEnableUser",
         "AdminGetUser",

@@ -115,6 +115,9 @@ class Item(Model):
     def open(self) -> None:
         """Takes apart what the item keeps packed; called once it has been read."""
 
+    def set_index_keys(self) -> None:
+        """Sets those index keys that follow from what the item holds."""
+
     def serialize(self, null_check: bool = True) -> Raw:
         """The stored form, with those attributes as they were read that we do not know."""
         known = {attribute.attr_name for attribute in self.get_attributes().values()}

@@ -108,7 +108,7 @@ def update_deck(
     if not isinstance(deck, Deck):
         raise NotFound
     check_version(expected_version, int(deck.version))
-    before = _own_options(deck)
+    before = own_options(deck)
     apply_fields(deck, changes, now)
     commit(
         Head.among(learner_id, stored), Put(deck), *_options_write(learner_id, stored, deck, before)
@@ -169,7 +169,7 @@ def _bury(learner_id: str, deck: Deck, now: datetime) -> None:
     commit(
         Head.among(learner_id, stored),
         Put(Tombstone.of(deck, now), unchanged),
-        *_options_write(learner_id, stored, deck, _own_options(deck)),
+        *_options_write(learner_id, stored, deck, own_options(deck)),
     )
 
 
@@ -394,7 +394,7 @@ def delete_write(item: Card | Deck | Note, now: datetime) -> Put:
 # What a deck has of its own in place of the learner's settings
 
 
-def _own_options(deck: Deck) -> dict[str, Any]:
+def own_options(deck: Deck) -> dict[str, Any]:
     """The options that a deck has of its own."""
     return {name: value for name in DECK_OPTIONS if (value := getattr(deck, name)) is not None}
 
@@ -410,7 +410,7 @@ def _options_write(
 
     The copy lets a review find them in the same read as everything else.
     """
-    after = {} if deck.closing else _own_options(deck)
+    after = {} if deck.closing else own_options(deck)
     if after == before:
         return []
     key = Scheduler.key(learner_id)

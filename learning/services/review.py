@@ -208,6 +208,12 @@ def fold_log(
     return memory, _counted(steps, rows, settings)
 
 
+def has_early_void(rows: Sequence[LogEntry]) -> bool:
+    """Whether a log has a void whose target has not come in."""
+    ids = {row.id for row in rows}
+    return any(row.entry == "void" and row.target_id not in ids for row in rows)
+
+
 def append_entries(
     *, learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime
 ) -> int:
@@ -385,8 +391,7 @@ class _ReviewBatch:
         steps = _folded(card, log, self._settings_of(log))
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
         card.last_entry, card.entries = log[-1].sort_key(), len(log)
-        ids = {row.id for row in log}
-        card.early_void = any(r.entry == "void" and r.target_id not in ids for r in log) or None
+        card.early_void = has_early_void(log) or None
 
     @property
     def has_uncounted_days(self) -> bool:
@@ -408,9 +413,7 @@ class _ReviewBatch:
             steps = _folded(card, whole, versions)
             gained = _counted(steps, whole, versions)
             add_days(gained, _counted(_folded(card, log, versions), log, versions), times=-1)
-            ids = {row.id for row in whole}
-            early = any(row.entry == "void" and row.target_id not in ids for row in whole)
-            card.early_void = early or None
+            card.early_void = has_early_void(whole) or None
         card.updated_at = self.now
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
         card.mark_leech(

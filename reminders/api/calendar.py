@@ -1,11 +1,11 @@
 """The learner's calendar: its secret address, and the feed behind it."""
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import InstantField, Serializer

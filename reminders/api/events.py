@@ -3,12 +3,12 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound

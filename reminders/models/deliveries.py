@@ -133,9 +133,13 @@ class Delivery(Item, discriminator="delivery"):
         """Comes to a state, in this copy."""
         self.state, self.reason, self.updated_at = state, reason, now
         self.lease_until = None
-        dead = state == DEAD
+        self.set_index_keys()
+
+    def set_index_keys(self) -> None:
+        dead = self.state == DEAD
         self.gsi1pk = self.FAILED if dead else None
-        self.gsi1sk = f"{key_instant(now)}#{self.id}" if dead else None
+        self.gsi1sk = f"{key_instant(self.updated_at)}#{self.id}" if dead else None
+        self.lsi4 = f"MAIL#{self.mail_id}" if self.mail_id else None
 
     def copy_mail_of(self, stored: "Delivery | None") -> None:
         """Keeps what is known of the mail that an earlier record of this due was in."""

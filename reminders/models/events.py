@@ -15,7 +15,7 @@ from pynamodb.attributes import (
 from accounts.models import learner_key
 from config.store.items import Item, key_instant
 from learning.models.base import LearnerItem
-from reminders.recurrence import Move, Recurrence
+from reminders.recurrence import Move, Recurrence, over_at
 
 FOREVER = "9999"
 
@@ -83,8 +83,8 @@ class Event(LearnerItem, discriminator="event"):
             ends_on=date.fromisoformat(self.ends_on) if self.ends_on else None,
         )
 
-    def set_recurrence(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
-        """Sets when it takes place and, None for never, when it is over for good."""
+    def set_recurrence(self, recurrence: Recurrence) -> None:
+        """Sets when it takes place, and with it when it is over for good."""
         self.starts = recurrence.starts.isoformat()
         self.timezone = recurrence.zone
         self.duration_s = int(recurrence.duration.total_seconds())
@@ -100,7 +100,11 @@ class Event(LearnerItem, discriminator="event"):
             }
             for move in recurrence.moved
         ]
-        self.lsi4 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
+        self.set_index_keys()
+
+    def set_index_keys(self) -> None:
+        over = over_at(self.recurrence)
+        self.lsi4 = f"{self.PREFIX}{key_instant(over) if over else FOREVER}"
 
 
 def _wall(text: str) -> date | datetime:

@@ -154,6 +154,14 @@ class Reminder(LearnerItem, discriminator="reminder"):
         self.schedule_check(self.next_at)
         return due
 
+    def set_index_keys(self) -> None:
+        """Sets the index keys; in the due index it keeps a place that a sweeper gave it."""
+        self.lsi4 = f"{self.OF}{self.event_id}#{self.id}" if self.about == EVENT else None
+        if not self.gsi1sk:
+            self.schedule_check(None if self.dead else self.next_at)
+        else:
+            self.gsi1pk = f"DUE#{shard_of(self.learner_id)}"
+
     def schedule_check(self, at: datetime | None) -> None:
         """Has the sweep look at it at an instant, or not at all."""
         self.gsi1pk = f"DUE#{shard_of(self.learner_id)}" if at else None

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ from reminders.recurrence import (
     instant_of,
     zone_named,
 )
-from reminders.rrule import DAY, LAST_YEAR, RecurrenceError, parse_rule
+from reminders.rrule import DAY, RecurrenceError
 
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, in 4 ms at worst
@@ -271,7 +271,7 @@ def _assign(event: Event, fields: Mapping[str, Any], *, before: Recurrence | Non
         recurrences.validate_exceptions(recurrence)
     except RecurrenceError as error:
         raise ValidationFailed.of(_field(error.field, all_day), error.code, str(error)) from error
-    event.set_recurrence(recurrence, over_at=_over_at(recurrence))
+    event.set_recurrence(recurrence)
 
 
 def _field(attribute: str, all_day: bool) -> str:
@@ -355,29 +355,3 @@ def _wall_of(instant: datetime, zone: str) -> datetime:
             "startsAt", "ambiguous_time", "The clock shows this time twice: give the first."
         )
     return wall
-
-
-def _over_at(recurrence: Recurrence) -> datetime | None:
-    """When the event is over for good; None if it never is."""
-    rule = parse_rule(recurrence.rule) if recurrence.rule else None
-    moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
-    ends = [_bound(move, recurrence.moved) for move in moves]
-    until = rule.until if rule else None
-    on = until.date() if isinstance(until, datetime) else until or recurrence.ends_on
-    if on and on.year > LAST_YEAR:  # as exporters write "for ever"
-        return None
-    if on:
-        ends.append(datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + recurrence.duration)
-    elif rule:
-        return None
-    else:
-        ends.append(_bound(recurrence, ()))
-    return max(ends)
-
-
-def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
-    """An instant by which a single occurrence is over, in any zone."""
-    longest = max([single.duration, *(move.duration or single.duration for move in moves)])
-    starts = single.starts
-    on = starts.date() if isinstance(starts, datetime) else starts
-    return datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + longest
