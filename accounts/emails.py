@@ -87,6 +87,22 @@ NOTICES = {
             "not know from the last month"
         ),
     ),
+    "sign_in_code_second_step": Notice(
+        _("Sign in with your password"),
+        _(
+            "Someone asked for a code to sign in to your Parley account. It has two-step sign-in, "
+            "so no code was made: sign in with your password and the code of your app"
+        ),
+        _("If it was not you, there is nothing to do: nobody has come in."),
+    ),
+    "sign_in_code_google": Notice(
+        _("Sign in with Google"),
+        _(
+            "Someone asked for a code to sign in to your Parley account. It is entered with "
+            "Google, so no code was made"
+        ),
+        _("If it was not you, there is nothing to do: nobody has come in."),
+    ),
     "email_changing": Notice(
         _("Your address is being changed"),
         _("Someone asked to give your Parley account another e-mail address"),

@@ -180,6 +180,11 @@ if not OPS:  # the formatter of local runs is there
 # The task for the messages of SNS: SES's events about mails.
 MESSAGE_TASK = "reminders.tasks.handle_ses_event"
 
+# Whether a mailed code lets in who has no second step (the pool's part: MailedCodeSignIn in
+# config/ops/infrastructure.yaml, which the local pool has).
+_local = "true" if STAGE == "local" else "false"
+MAILED_CODE_SIGN_IN = os.environ.get("PARLEY_MAILED_CODE_SIGN_IN", _local) == "true"
+
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
 
@@ -208,6 +213,9 @@ LIMITS = {
     "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
+    "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
+    "sign_in_code_here": (3, 3600),  # … from one source
+    "sign_in_code_guess": (5, 900),  # guesses at one of them
     "mail_source": (60, 3600),  # mails and codes from one source
 }
 for _limit in _words("PARLEY_LIMITS"):

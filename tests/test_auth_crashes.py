@@ -289,6 +289,23 @@ def test_change_of_an_address_that_a_stranger_claimed(cut_off: CutOff, told: lis
     assert told[-1] > 15 - STEP
 
 
+def enter_by_code(person: Person) -> Any:
+    asked = api.post("/auth/login/code", {"email": person.email})
+    if asked.status_code != 200:
+        return asked
+    body = {"sessionToken": asked.json()["sessionToken"], "code": mailed_code(person.email)}
+    return api.post("/auth/login/code/verify", body)
+
+
+def test_sign_in_by_a_mailed_code(cut_off: CutOff, told: list[int]) -> None:
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("hermano"), enter_by_code):
+        entered = enter_by_code(person)
+        assert entered.status_code == 200, (calls, entered.content)
+        assert entered.json()["user"]["userId"] == person.id, calls
+        assert is_whole(person.email), calls
+    assert told[-1] > 15 - STEP
+
+
 @dataclass
 class SecondStep:
     """Whatever secret the app of a person has, and the backup codes that were shown."""

@@ -112,6 +112,7 @@ class PoolUser:
     first_name: str
     last_name: str
     google_ids: frozenset[str] = frozenset()
+    has_second_step: bool = False
 
 
 def find_user(username: str) -> PoolUser | None:
@@ -133,6 +134,7 @@ def find_user(username: str) -> PoolUser | None:
             for identity in json.loads(attributes.get("identities", "[]"))
             if identity["providerName"] == GOOGLE
         ),
+        has_second_step=bool(answer.get("UserMFASettingList")),
     )
 
 

@@ -10,7 +10,7 @@ from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
 from accounts.models.head import Head, Journal
 from accounts.models.mfa import Mfa
 from accounts.models.synced import Synced
-from accounts.models.tokens import IssuedToken, Session
+from accounts.models.tokens import IssuedToken, Session, SignInCode
 
 __all__ = [
     "Account",
@@ -26,6 +26,7 @@ __all__ = [
     "Mfa",
     "Profile",
     "Session",
+    "SignInCode",
     "Synced",
     "learner_key",
 ]
