@@ -17,7 +17,7 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.tokens import InvalidToken, bearer
 from config.client_info import client_info_of
-from config.problems import BEARER
+from config.problems import BEARER, PermissionDenied
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
@@ -41,13 +41,27 @@ def staff_member(request: Request) -> "StaffMember":
     return StaffMember(caller(request).id, client_info_of(request.META))
 
 
+def allowed_without_second_step(view: Any) -> bool:
+    """Whether staff may use a view before they have set up the second step that they need."""
+    return bool(getattr(view, "allowed_without_second_step", False))
+
+
 def raw_token(request: Request) -> str:
     """The access token of the request."""
     return str(request.auth)
 
 
+class SecondStepRequired(PermissionDenied):
+    """Not for views that say `allowed_without_second_step`: those that lead to one."""
+
+    code, title = "SECOND_STEP_REQUIRED", "Staff need a second step here: set it up first"
+
+
 class BearerAuthentication(BaseAuthentication):
-    """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
+    """DRF's hook. No header: anonymous. Anything but one valid access token: 401.
+
+    Raises SecondStepRequired for staff who have to set up their second step first.
+    """
 
     def authenticate(self, request: Request) -> "tuple[Learner, str] | None":
         header = request.META.get("HTTP_AUTHORIZATION")
@@ -56,7 +70,11 @@ class BearerAuthentication(BaseAuthentication):
         token = bearer(header)
         from accounts.bearer import authenticate  # DRF loads this class with any view, /health too
 
-        return authenticate(token), token
+        learner = authenticate(token)
+        view = (request.parser_context or {}).get("view")
+        if learner.lacks_second_step and not allowed_without_second_step(view):
+            raise SecondStepRequired
+        return learner, token
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER

@@ -15,7 +15,8 @@ from accounts.verification import verify_access_token
 class Learner:
     """The caller. `id` is Cognito's `sub`; instants are epoch seconds.
 
-    `session` is what all tokens of the sign-in share.
+    `session` is what all tokens of the sign-in share. `lacks_second_step`: they are staff, who need
+    one here, and can do nothing but set it up.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Learner:
     issued_at: int
     authenticated_at: int
     session: str = ""
+    lacks_second_step: bool = False
 
 
 @dataclass
@@ -62,19 +64,32 @@ def authenticate(token: str) -> Learner:
     Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
     """
     claims = verify_access_token(token)
-    if _is_refused(account_cache.of(claims.sub), claims):
+    account = account_cache.of(claims.sub)
+    if account is None or _is_refused(account, claims):
         raise InvalidToken
     return Learner(
-        claims.sub, claims.groups, claims.issued_at, claims.authenticated_at, claims.session
+        claims.sub,
+        claims.groups,
+        claims.issued_at,
+        claims.authenticated_at,
+        claims.session,
+        _lacks_second_step(account, claims),
     )
 
 
-def _is_refused(account: Account | None, claims: Claims) -> bool:
+def _is_refused(account: Account, claims: Claims) -> bool:
     return (
-        account is None
-        or account.disabled
+        account.disabled
         or bool(account.unlinking)
         or bool(account.cut_off_password_changes(time.time()))
         or claims.issued_at < account.tokens_valid_after
         or account.is_session_ended(claims.session)
     )
+
+
+def _lacks_second_step(account: Account, claims: Claims) -> bool:
+    if not settings.STAFF_SECOND_STEP or not claims.groups or account.mfa_enabled:
+        return False
+    account_cache.forget(claims.sub)  # it may just have been turned on, in another process
+    account_now = account_cache.of(claims.sub)
+    return account_now is None or not account_now.mfa_enabled

@@ -185,6 +185,9 @@ MESSAGE_TASK = "reminders.tasks.handle_ses_event"
 _local = "true" if STAGE == "local" else "false"
 MAILED_CODE_SIGN_IN = os.environ.get("PARLEY_MAILED_CODE_SIGN_IN", _local) == "true"
 
+# Whether staff without a second step can do nothing but set it up.
+STAFF_SECOND_STEP = os.environ.get("PARLEY_STAFF_SECOND_STEP") == "true"
+
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
 

@@ -192,6 +192,7 @@ def test_the_pool_mails_sign_in_codes_only_where_a_stage_wants_it(template: Any)
     settings = json.loads((BASE_DIR / "zappa_settings.json").read_text())["base"]
     variables = settings["aws_environment_variables"]
     assert variables["PARLEY_MAILED_CODE_SIGN_IN"] == "${MailedCodeSignIn}"
+    assert variables["PARLEY_STAFF_SECOND_STEP"] == "${StaffSecondStep}"
 
 
 def test_nothing_in_the_template_belongs_to_one_account() -> None:

@@ -219,6 +219,8 @@ class LogoutView(AnonymousView):
 
 
 class LogoutEverywhereView(View):
+    allowed_without_second_step = True
+
     @operation("logoutEverywhere", answers={204: None}, raises=[NotFound])
     def post(self, request: Request) -> Response:
         """End all sessions of the caller, this one too, within a minute."""
