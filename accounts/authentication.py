@@ -6,7 +6,7 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -15,19 +15,17 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.tokens import InvalidToken, bearer
+from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
 from config.problems import BEARER, PermissionDenied
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
-    from accounts.bearer import Learner
+    from accounts.models import Account
 
 
-def caller(request: Request) -> "Learner":
+def caller(request: Request) -> Learner:
     """The learner of a request whose view wants one. Raises InvalidToken."""
-    from accounts.bearer import Learner
-
     user: object = request.user
     if not isinstance(user, Learner):
         raise InvalidToken
@@ -57,19 +55,45 @@ class SecondStepRequired(PermissionDenied):
     code, title = "SECOND_STEP_REQUIRED", "Staff need a second step here: set it up first"
 
 
+def authenticate(token: str) -> Learner:
+    """The learner of an access token.
+
+    Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
+    """
+    from accounts.models.account import account_cache  # DRF loads this with any view, /health too
+
+    learner = verify_access_token(token)
+    account = account_cache.of(learner.id)
+    if account is None or _is_refused(account, learner):
+        raise InvalidToken
+    if not settings.STAFF_SECOND_STEP or not learner.groups or account.mfa_enabled:
+        return learner
+    account_cache.forget(learner.id)  # it may just have been turned on, in another process
+    account = account_cache.of(learner.id)
+    return replace(learner, lacks_second_step=account is None or not account.mfa_enabled)
+
+
+def _is_refused(account: "Account", learner: Learner) -> bool:
+    return (
+        account.disabled
+        or bool(account.unlinking)
+        or bool(account.cut_off_password_changes(time.time()))
+        or learner.issued_at < account.tokens_valid_after
+        or account.is_session_ended(learner.session)
+    )
+
+
 class BearerAuthentication(BaseAuthentication):
     """DRF's hook. No header: anonymous. Anything but one valid access token: 401.
 
     Raises SecondStepRequired for staff who have to set up their second step first.
     """
 
-    def authenticate(self, request: Request) -> "tuple[Learner, str] | None":
+    def authenticate(self, request: Request) -> tuple[Learner, str] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         token = bearer(header)
-        from accounts.bearer import authenticate  # DRF loads this class with any view, /health too
-
         learner = authenticate(token)
         view = (request.parser_context or {}).get("view")
         if learner.lacks_second_step and not allowed_without_second_step(view):
@@ -90,6 +114,11 @@ def is_staff(request: Request) -> bool:
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
+def is_admin(request: Request) -> bool:
+    """Whether the caller is one of those who change accounts."""
+    return "admin" in getattr(request.user, "groups", ())
+
+
 class IsStaff(BasePermission):
     """Staff may read and write."""
 
@@ -101,7 +130,7 @@ class IsAdmin(BasePermission):
     """Admins alone."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class StaffReadAdminsWrite(BasePermission):
@@ -110,7 +139,7 @@ class StaffReadAdminsWrite(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS:
             return is_staff(request)
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class IsLearner(BasePermission):

@@ -135,6 +135,15 @@ def notify(email: str, what: str, source: ClientInfo, *, now: datetime) -> None:
         log.exception("a notice was not sent", extra={"fields": {"notice": what}})
 
 
+def tell_of_deletion(email: str, *, by_staff: bool, now: datetime) -> None:
+    """Tells a learner that their account is gone. A mail that cannot be sent stops nothing."""
+    context = {"by_staff": by_staff, "at": now}
+    try:
+        mail.send("accounts/mail/deleted.txt", context, to=email, tags={"mail": "account_deleted"})
+    except ServiceUnavailable:
+        log.exception("a notice was not sent", extra={"fields": {"notice": "account_deleted"}})
+
+
 def send_code(email: str, code: str, *, minutes: int) -> None:
     """Mails the code that proves a new address. Raises ServiceUnavailable."""
     context = {"code": code, "email": email, "minutes": minutes}

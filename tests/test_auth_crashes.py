@@ -17,9 +17,9 @@ import pytest
 import time_machine
 
 from accounts import tokens
-from accounts.bearer import account_cache
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
+from accounts.models.account import account_cache
 from config.stack import Stack
 from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (
@@ -542,3 +542,19 @@ def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
         gone = Account.of(person.id)
         assert gone is None or gone.disabled, calls
     assert told[-1] > 8 - STEP
+
+
+def test_a_deletion_by_an_admin(cut_off: CutOff, told: list[int], admin: Person) -> None:
+    def remove(person: Person) -> Any:
+        return api.delete(f"/users/{person.id}", {"password": PASSWORD}, token=admin.token)
+
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("otilia"), remove):
+        assert remove(person).status_code in (204, 404), calls
+        assert is_out(person.email, PASSWORD), calls
+        assert is_signed_out(person), calls
+        assert "Your account was deleted" in subjects_mailed(person.email), calls
+        again = post_sign_up(person.email, NEW)
+        assert again.status_code == 201, (calls, again.content)
+        assert verify_email(person.email, again.json()["verificationToken"]).status_code == 200
+        assert is_whole(person.email, NEW), calls
+    assert told[-1] > 10 - STEP

@@ -195,5 +195,15 @@ def test_the_pool_mails_sign_in_codes_only_where_a_stage_wants_it(template: Any)
     assert variables["PARLEY_STAFF_SECOND_STEP"] == "${StaffSecondStep}"
 
 
+def test_the_client_that_may_write_the_address_has_no_way_to_a_token(template: Any) -> None:
+    """Its access tokens could change the address. Without any flow stated, SRP would be allowed."""
+    client = template["Resources"]["SignUpClient"]["Properties"]
+    assert "email" in client["WriteAttributes"]
+    assert client["GenerateSecret"] is True
+    assert client["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
+    assert client["AllowedOAuthFlowsUserPoolClient"] is False
+    assert client["PreventUserExistenceErrors"] == "ENABLED"
+
+
 def test_nothing_in_the_template_belongs_to_one_account() -> None:
     assert not re.search(r"\b\d{12}\b", cloudformation.TEMPLATE.read_text())

@@ -52,9 +52,9 @@ def test_what_leads_to_one_is_open(stefan: Caller, path: str) -> None:
 
 
 def test_all_is_open_as_soon_as_there_is_one_whatever_process_was_asked(stefan: Caller) -> None:
-    assert answer_of(stefan.get("/users")) == REFUSED
+    assert answer_of(stefan.get("/deliveries")) == REFUSED
     turn_on(stefan)
-    assert stefan.get("/users").status_code == 200
+    assert stefan.get("/deliveries").status_code == 200
     assert stefan.get("/profile").status_code == 200
 
 
@@ -64,7 +64,7 @@ def test_learners_need_none(maria: Caller) -> None:
 
 def test_staff_need_none_where_the_stage_does_not_want_it(stefan: Caller, settings: Any) -> None:
     settings.STAFF_SECOND_STEP = False
-    assert stefan.get("/users").status_code == 200
+    assert stefan.get("/deliveries").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/browse", "/browse/users", "/browse/decks", "/browse/nowhere"])

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpResponseRedirect
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -27,7 +28,6 @@ from accounts.services.google import (
 )
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.serializers import PatternField, QuerySerializer, Serializer, TextField
 from config.viewsets import AnonymousView, View

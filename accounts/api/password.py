@@ -1,5 +1,6 @@
 """/auth/password"""
 
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,7 +22,6 @@ from accounts.cognito.client import (
 from accounts.services import password
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer

@@ -204,6 +204,12 @@ class NotificationsSerializer(Serializer):
     study_reminders = BooleanField(source="study_mails", default=True)
     event_reminders = BooleanField(source="event_mails", default=True)
     quiet_hours = QuietHoursSerializer(allow_null=True, default=None)
+    before_quiet_hours = BooleanField(
+        source="early_mails",
+        default=False,
+        help_text="Whether a reminder that quiet hours would hold until its event is over is "
+        "mailed before they begin; otherwise it is skipped",
+    )
 
     class Meta:
         ref_name = "Notifications"

@@ -19,6 +19,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 from django.views.generic import View
@@ -41,7 +42,6 @@ from accounts.services import google, mfa, password
 from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn, sign_in
 from config.client_info import client_info_of
-from config.clock import now
 from config.crypto import InvalidSeal, seal, unseal
 from config.http import as_problem
 from config.problems import NotAuthenticated, NotFound, PermissionDenied, Problem

@@ -1,11 +1,15 @@
 """Accounts, profiles and progress of learners."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
+from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
+    JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
     UnicodeSetAttribute,
@@ -17,6 +21,9 @@ from pynamodb.expressions.update import Action
 from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
+
+DEFAULT_ZONE = "UTC"
+ZONES_KEPT = 20  # of those where a learner has lived
 
 
 def learner_key(learner_id: str) -> str:
@@ -40,6 +47,7 @@ class Account(Item, discriminator="account"):
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `deleted_by_staff`: it is not its owner who deletes it.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -65,6 +73,7 @@ class Account(Item, discriminator="account"):
     moving_to = UnicodeAttribute(null=True)
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
+    deleted_by_staff = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -321,12 +330,19 @@ class Account(Item, discriminator="account"):
         condition = Account.pk.exists() & (Account.gsi1pk != self.GONE)
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
-        self.update_attributes(
+        self.update_attributes(*self._leave(now), condition=condition)
+
+    def mark_for_deletion_by_staff_write(self, now: datetime) -> Update:
+        """The write by which staff bar the account for good, unless it is barred already."""
+        actions = [*self._leave(now), Account.deleted_by_staff.set(True)]
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    def _leave(self, now: datetime) -> list[Action]:
+        return [
             Account.disabled.set(True),
             Account.gsi1pk.set(self.LEAVING),
             Account.gsi1sk.set(key_instant(now)),
-            condition=condition,
-        )
+        ]
 
     def anonymised(self, now: datetime) -> list[Action]:
         """The changes that leave of the account a mark that says "gone", for a day at most."""
@@ -357,11 +373,58 @@ class Account(Item, discriminator="account"):
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
 
 
+@dataclass
+class AccountCache:
+    """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
+
+    read: Callable[[str], Account | None] = Account.of
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
+
+    def of(self, learner_id: str) -> Account | None:
+        """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
+        now = self.clock()
+        until, account = self._known.get(learner_id, (0.0, None))
+        if until <= now:
+            account = self.read(learner_id)
+            if len(self._known) >= self.most:
+                self._known.clear()
+            self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
+        return account
+
+    def forget(self, learner_id: str | None = None) -> None:
+        """Makes the next request read the account again (all accounts without an id)."""
+        if learner_id is None:
+            self._known.clear()
+        else:
+            self._known.pop(learner_id, None)
+
+
+account_cache = AccountCache()
+
+
+class Wish:
+    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, profile: Any, owner: Any = None) -> bool:
+        return profile is not None and self.name in (profile.wishes or ())
+
+    def __set__(self, profile: Any, wished: bool) -> None:
+        others = set(profile.wishes or ()) - {self.name}
+        profile.wishes = (others | {self.name} if wished else others) or None
+
+
 class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
+    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
+    over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
+    lived before, [until when, zone], newest first.
     """
 
     SK = "PROFILE"
@@ -374,12 +437,16 @@ class Profile(Synced, discriminator="profile"):
     target_language = UnicodeAttribute(null=True)
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
-    timezone = UnicodeAttribute(default="UTC")
+    timezone = UnicodeAttribute(default=DEFAULT_ZONE)
+    zone_set_at = UTCDateTimeAttribute(null=True)
+    former_zones = JSONAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
+    wishes = UnicodeSetAttribute(null=True)
+    early_mails = Wish("early")
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
@@ -387,6 +454,27 @@ class Profile(Synced, discriminator="profile"):
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(learner_key(learner_id), cls.SK)
+
+    def move_to(self, zone: str, now: datetime) -> None:
+        """Another zone from now on. The first that they choose is where they have lived before."""
+        if zone != self.timezone and (self.former_zones or self.timezone != DEFAULT_ZONE):
+            former = [[now.isoformat(), self.timezone], *(self.former_zones or [])]
+            self.former_zones = former[:ZONES_KEPT]
+        self.timezone = zone
+
+    def zone_at(self, at: datetime) -> str:
+        """Where they lived at an instant."""
+        zone = str(self.timezone)
+        for until, former in self.former_zones or ():
+            if at >= datetime.fromisoformat(until):
+                break
+            zone = former
+        return zone
+
+    @property
+    def mail_hours(self) -> tuple[Any, ...]:
+        """All that decides at which hours reminders are mailed."""
+        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:

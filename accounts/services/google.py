@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from accounts.bearer import Learner
 from accounts.cognito import client as cognito_client
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
@@ -24,8 +23,7 @@ from accounts.models import Account, Activity, Address, Head, Profile
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
 from accounts.services.unfinished import complete_link, complete_unlink
-from accounts.tokens import Identity, InvalidToken, verify_identity
-from accounts.verification import key_set
+from accounts.tokens import Identity, InvalidToken, Learner, key_set, verify_identity
 from config.client_info import SYSTEM, ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import (

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from accounts import audit
 from accounts.audit import StaffMember
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -29,6 +28,7 @@ from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
 from accounts.limits import hit, hit_counters
 from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
+from accounts.models.account import account_cache
 from accounts.services.sessions import SignedIn, complete_sign_in
 from config import aws
 from config.client_info import SYSTEM, ClientInfo

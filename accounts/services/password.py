@@ -3,7 +3,6 @@
 import logging
 from datetime import datetime, timedelta
 
-from accounts.bearer import Learner
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
@@ -15,6 +14,7 @@ from accounts.services.addresses import clear_left_over
 from accounts.services.registration import require_strong_password
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate, wait_until_valid
 from accounts.services.unfinished import account_at, password_change, user_name_of
+from accounts.tokens import Learner
 from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
 

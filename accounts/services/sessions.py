@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.utils import timezone
+
 from accounts import audit
-from accounts.bearer import Learner, account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -23,6 +24,7 @@ from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
 from accounts.limits import LoginAttempt, hit
 from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
+from accounts.models.account import account_cache
 from accounts.services.adoption import adopt
 from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
@@ -34,8 +36,7 @@ from accounts.services.unfinished import (
     complete_unlink,
     user_name_of,
 )
-from accounts.tokens import Claims, unverified_claims
-from config import clock
+from accounts.tokens import Learner, owner_of
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import (
     NotFound,
@@ -121,10 +122,10 @@ def complete_sign_in(
     `begun_at`: the epoch second of the password, where the second step came later. Raises
     MfaSessionExpired when sessions were ended in between: the password may be an old one.
     """
-    claims = unverified_claims(tokens.access_token)  # straight from the pool
-    learner = read_profile(claims.sub, groups=claims.groups, now=now)
-    if learner is None and adopt(claims.sub, source=source, now=now):
-        learner = read_profile(claims.sub, groups=claims.groups, now=now)
+    owner = owner_of(tokens.access_token)  # straight from the pool
+    learner = read_profile(owner.id, groups=owner.groups, now=now)
+    if learner is None and adopt(owner.id, source=source, now=now):
+        learner = read_profile(owner.id, groups=owner.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
     if _has_completed_change(learner.account, now):
@@ -140,11 +141,11 @@ def complete_sign_in(
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
     tokens = _refreshed_if_void(tokens, tokens.refresh_token, learner.account)
     writes = [
-        Put(Activity.new(claims.sub, "signed_in", source, now=now)),
+        Put(Activity.new(owner.id, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
-    is_known = _is_known_device(claims.sub, source)
-    transact(*writes, *_use_writes(tokens, claims, source, now))
+    is_known = _is_known_device(owner.id, source)
+    transact(*writes, *_use_writes(tokens, owner, source, now))
     if not is_known:
         notify(learner.account.email, "new_device", source, now=now)
     return SignedIn(tokens, learner)
@@ -186,7 +187,7 @@ def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) 
 
 def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
     """The tokens; younger ones when these fall into the second in which all before were voided."""
-    if unverified_claims(tokens.access_token).issued_at >= account.tokens_valid_after:
+    if owner_of(tokens.access_token).issued_at >= account.tokens_valid_after:
         return tokens
     if refresh_token is None:
         raise InvalidCredentials
@@ -215,13 +216,13 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
-    claims = unverified_claims(tokens.access_token)
-    account = Account.of(claims.sub)
+    owner = owner_of(tokens.access_token)
+    account = Account.of(owner.id)
     if account is not None:
         if account.disabled or _has_completed_change(account, now):
             raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
-    writes = list(_use_writes(tokens, claims, source, now))
+    writes = list(_use_writes(tokens, owner, source, now))
     try:
         if writes:
             transact(*writes)
@@ -232,13 +233,13 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
 
 
 def _use_writes(
-    tokens: Tokens, claims: Claims, source: ClientInfo, now: datetime
+    tokens: Tokens, owner: Learner, source: ClientInfo, now: datetime
 ) -> Iterator[Write]:
     """The writes that note whose the tokens are, and the use of their session."""
     if tokens.refresh_token is not None:
-        yield Put(IssuedToken.new(tokens.refresh_token, claims.sub, claims.session, now=now))
-    if claims.session:
-        yield Session.at(claims.sub, claims.session).use_write(source, now)
+        yield Put(IssuedToken.new(tokens.refresh_token, owner.id, owner.session, now=now))
+    if owner.session:
+        yield Session.at(owner.id, owner.session).use_write(source, now)
 
 
 def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
@@ -284,7 +285,7 @@ def end_sessions(learner_id: str) -> None:
     if account is None:
         raise NotFound
     cognito_sessions.sign_out_everywhere(account.user_name)
-    account.void_sessions(clock.now())  # of this moment: a token may just have been renewed
+    account.void_sessions(timezone.now())  # of this moment: a token may just have been renewed
     account_cache.forget(learner_id)
 
 

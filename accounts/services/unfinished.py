@@ -54,10 +54,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
+from django.utils import timezone
 from ulid import ULID
 
 from accounts import audit
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -70,7 +70,7 @@ from accounts.cognito.client import (
 from accounts.cognito.users import EXTERNAL_PROVIDER, UNCONFIRMED
 from accounts.emails import notify
 from accounts.models import Account, Activity, Address, EmailChange, Mfa
-from config import clock
+from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
 from config.store.items import ConditionFailed
@@ -149,7 +149,7 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
         cognito_users.set_mfa(account.learner_id, enabled=False)
         cognito_sessions.sign_out_everywhere(account.learner_id)
         transact(Delete(Mfa.at(account.learner_id)))
-    void_before = 0 if keep_password else int(clock.now().timestamp()) + 1
+    void_before = 0 if keep_password else int(timezone.now().timestamp()) + 1
     with suppress(ConditionFailed):  # the account is gone
         transact(
             account.prove_write(void_before=void_before),
@@ -222,7 +222,7 @@ def complete_unlink(account: Account, source: ClientInfo, *, now: datetime) -> b
                 cognito_users.unlink_google(google_id)
     cognito_sessions.sign_out_everywhere(account.user_name)
     notify(account.email, "google_unlinked", source, now=now)
-    at = clock.now()  # a token may just have been renewed
+    at = timezone.now()  # a token may just have been renewed
     with suppress(ConditionFailed):  # another request was faster, or the account is gone
         transact(
             account.end_unlink_write(at),
@@ -277,7 +277,7 @@ def _end_sessions(
     cognito_sessions.sign_out_everywhere(account.user_name)
     notify(account.email, notice, source, now=now)
     first = not account.has_password and _has_password_in_pool(account)
-    at = clock.now()  # a token may just have been renewed
+    at = timezone.now()  # a token may just have been renewed
     with suppress(ConditionFailed):  # the account is gone
         transact(
             account.end_password_changes_write(notes, at, first=first),
