@@ -135,13 +135,38 @@ def notify(email: str, what: str, source: ClientInfo, *, now: datetime) -> None:
         log.exception("a notice was not sent", extra={"fields": {"notice": what}})
 
 
-def tell_of_deletion(email: str, *, by_staff: bool, now: datetime) -> None:
-    """Tells a learner that their account is gone. A mail that cannot be sent stops nothing."""
-    context = {"by_staff": by_staff, "at": now}
+DELETED = {
+    "owner": _("Your Parley account was deleted, as you wished, with all that was in it"),
+    "staff": _("Our staff has deleted your Parley account, with all that was in it"),
+    "dormant": _(
+        "Your Parley account was deleted, with all that was in it: nobody has signed in to it for "
+        "years, and you were told of it twice"
+    ),
+}
+
+
+def tell_of_deletion(email: str, why: str, *, now: datetime) -> None:
+    """Tells a learner that their account is gone. A mail that cannot be sent stops nothing.
+
+    `why` is one of DELETED.
+    """
+    context = {"sentence": DELETED[why], "at": now}
     try:
         mail.send("accounts/mail/deleted.txt", context, to=email, tags={"mail": "account_deleted"})
     except ServiceUnavailable:
         log.exception("a notice was not sent", extra={"fields": {"notice": "account_deleted"}})
+
+
+def warn_of_deletion(email: str, *, seen_at: datetime, ends_at: datetime) -> None:
+    """Tells a learner that their account will be deleted unless they sign in.
+
+    An address that SES refuses for good counts as told. Raises ServiceUnavailable.
+    """
+    context = {"seen_at": seen_at, "ends_at": ends_at}
+    try:
+        mail.send("accounts/mail/dormant.txt", context, to=email, tags={"mail": "dormant"})
+    except mail.MessageRejected:
+        log.exception("a notice was not sent", extra={"fields": {"notice": "dormant"}})
 
 
 def send_code(email: str, code: str, *, minutes: int) -> None:

@@ -188,6 +188,9 @@ MAILED_CODE_SIGN_IN = os.environ.get("PARLEY_MAILED_CODE_SIGN_IN", _local) == "t
 # Whether staff without a second step can do nothing but set it up.
 STAFF_SECOND_STEP = os.environ.get("PARLEY_STAFF_SECOND_STEP") == "true"
 
+# Days after the last sign-in (give or take a month) until an account is deleted; 0 is never.
+DORMANT_AFTER_DAYS = int(os.environ.get("PARLEY_DORMANT_AFTER_DAYS", "1095"))
+
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
 

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from accounts.emails import NOTICES, Notice, notify, send_code
+from accounts.emails import (
+    DELETED,
+    NOTICES,
+    Notice,
+    notify,
+    send_code,
+    tell_of_deletion,
+    warn_of_deletion,
+)
 from config import aws
 from config.client_info import SYSTEM, ClientInfo
 from config.mail import MailRefused, send
@@ -123,6 +131,33 @@ def test_a_translator_gets_every_text_of_a_notice(stub: Stubber, what: str) -> N
     content = asked["Content"]["Simple"]
     assert "«" in content["Subject"]["Data"]
     assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize("why", DELETED)
+def test_a_translator_gets_every_text_of_a_deletion(stub: Stubber, why: str) -> None:
+    asked = sent(stub)
+    tell_of_deletion("ana@example.org", why, now=NOW)
+    content = asked["Content"]["Simple"]
+    assert str(DELETED[why]) in content["Body"]["Text"]["Data"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_translator_gets_every_text_of_a_warning(stub: Stubber) -> None:
+    asked = sent(stub)
+    warn_of_deletion("ana@example.org", seen_at=NOW, ends_at=NOW)
+    content = asked["Content"]["Simple"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+def test_a_warning_says_since_when_and_until_when(stub: Stubber) -> None:
+    asked = sent(stub)
+    end = datetime(2029, 2, 28, tzinfo=UTC)
+    warn_of_deletion("ana@example.org", seen_at=NOW, ends_at=end)
+    text = asked["Content"]["Simple"]["Body"]["Text"]["Data"]
+    assert "since March 2026" in text
+    assert "on 28 February 2029" in text
 
 
 @pytest.mark.usefixtures("marked")
