@@ -66,11 +66,14 @@ def _proved(request: Request) -> dict[str, Any]:
 
 
 class SetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "setupMfa",
         request=OnlyPasswordSerializer,
         answers={200: MfaSetupSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded, MfaAlreadyEnabled, PasswordSignInNeeded],
+        leads_to={"verifyMfaSetup": {}},
     )
     def post(self, request: Request) -> Response:
         """Make a secret for an authenticator app.
@@ -84,6 +87,8 @@ class SetupView(View):
 
 
 class VerifySetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "verifyMfaSetup",
         request=OnlyCodeSerializer,
