@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from django.utils.timezone import now
+
 from accounts.models import Account
 from accounts.services.removal import delete_unverified, resume_deletions
 from config import aws
-from config.clock import now
 from config.store.items import Raw
 
 log = logging.getLogger("parley.accounts")

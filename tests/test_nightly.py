@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.utils.timezone import now
 
 from accounts import tasks as accounts_tasks
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Head, learner_key
 from accounts.services.removal import UNVERIFIED_FOR, delete_unverified
 from config import aws
-from config.clock import now
 from learning import tasks
 from learning.services.optimization import EVERY_DAYS, read_optimization
 from tests.callers import Caller, make_learner

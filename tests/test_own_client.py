@@ -172,7 +172,7 @@ import sys
 import django
 django.setup()
 from django.urls import get_resolver
-import accounts.authentication, accounts.verification, config.lambda_handler
+import accounts.authentication, accounts.tokens, config.lambda_handler
 for part in get_resolver().url_patterns:
     if str(getattr(part, "urlconf_name", "")).startswith("learning"):
         part.url_patterns

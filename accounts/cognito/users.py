@@ -1,7 +1,10 @@
 """Users of the pool: their sign-up, groups and addresses, passwords and second step."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from accounts.cognito.client import (
     INVALID_CODES,
@@ -78,6 +81,11 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
     return str(made["sub"])
 
 
+def set_temporary_password(username: str, password: str) -> None:
+    """Sets a password for one sign-in, at which the user chooses one of their own."""
+    as_admin("admin_set_user_password", username, {}, Password=password, Permanent=False)
+
+
 def confirm_sign_up(*, username: str, code: str) -> None:
     """Confirms the address. Raises InvalidCode, also for unknown users; AlreadyConfirmed."""
     errors = {**INVALID_CODES, "NotAuthorizedException": AlreadyConfirmed}
@@ -97,13 +105,15 @@ GOOGLE = "Google"  # what Cognito calls this provider
 
 
 UNCONFIRMED, FORCE_CHANGE_PASSWORD = "UNCONFIRMED", "FORCE_CHANGE_PASSWORD"
+EXTERNAL_PROVIDER = "EXTERNAL_PROVIDER"
 
 
 @dataclass(frozen=True)
 class PoolUser:
     """A user as the pool has them; `status` is Cognito's UserStatus.
 
-    Only a sign-up makes UNCONFIRMED users, only an operator FORCE_CHANGE_PASSWORD.
+    Only a sign-up makes UNCONFIRMED users, only an operator FORCE_CHANGE_PASSWORD; whoever came
+    from Google is EXTERNAL_PROVIDER until they have a password.
     """
 
     sub: str
@@ -113,6 +123,8 @@ class PoolUser:
     first_name: str
     last_name: str
     google_ids: frozenset[str] = frozenset()
+    enabled: bool = True
+    created_at: datetime | None = None
 
 
 def find_user(username: str) -> PoolUser | None:
@@ -121,10 +133,14 @@ def find_user(username: str) -> PoolUser | None:
         answer = as_admin("admin_get_user", username, {})
     except NoSuchUser:
         return None
-    attributes = {pair["Name"]: pair["Value"] for pair in answer["UserAttributes"]}
+    return _user(answer, answer["UserAttributes"])
+
+
+def _user(described: Mapping[str, Any], pairs: Iterable[Mapping[str, str]]) -> PoolUser:
+    attributes = {pair["Name"]: pair["Value"] for pair in pairs}
     return PoolUser(
         sub=str(attributes["sub"]),
-        status=str(answer["UserStatus"]),
+        status=str(described["UserStatus"]),
         email=attributes.get("email", "").lower(),
         email_verified=attributes.get("email_verified") == "true",
         first_name=attributes.get("given_name", ""),
@@ -134,7 +150,49 @@ def find_user(username: str) -> PoolUser | None:
             for identity in json.loads(attributes.get("identities", "[]"))
             if identity["providerName"] == GOOGLE
         ),
+        enabled=bool(described["Enabled"]),
+        created_at=described["UserCreateDate"],
     )
+
+
+class PlaceLost(ServiceUnavailable):
+    """The pool does not know any more where a walk over its users stands."""
+
+
+def list_users(*, limit: int, start: str | None) -> tuple[list[PoolUser], str | None]:
+    """A page of the pool's users, 60 at most, and where the next page starts.
+
+    Raises PlaceLost where `start` has lapsed: Cognito keeps a place for an hour.
+    """
+    more = {} if start is None else {"PaginationToken": start}
+    answer = call(
+        "list_users",
+        {"InvalidParameterException": PlaceLost},
+        UserPoolId=stack().user_pool_id,
+        Limit=limit,
+        **more,
+    )
+    users = [_user(described, described["Attributes"]) for described in answer["Users"]]
+    return users, answer.get("PaginationToken")
+
+
+def members_of(group: str) -> list[PoolUser]:
+    """All users of a group: of staff there are few."""
+    members: list[PoolUser] = []
+    more: dict[str, str] = {}
+    while True:
+        answer = call(
+            "list_users_in_group",
+            {},
+            UserPoolId=stack().user_pool_id,
+            GroupName=group,
+            Limit=60,
+            **more,
+        )
+        members += [_user(described, described["Attributes"]) for described in answer["Users"]]
+        if not answer.get("NextToken"):
+            return members
+        more = {"NextToken": answer["NextToken"]}
 
 
 def find_sub(username: str) -> str | None:
@@ -202,6 +260,20 @@ def link_google(username: str, google_id: str) -> None:
         UserPoolId=stack().user_pool_id,
         DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": username},
         SourceUser={
+            "ProviderName": GOOGLE,
+            "ProviderAttributeName": "Cognito_Subject",
+            "ProviderAttributeValue": google_id,
+        },
+    )
+
+
+def unlink_google(google_id: str) -> None:
+    """Lets a Google account enter no more as the user it was linked to, if it was."""
+    call(
+        "admin_disable_provider_for_user",
+        {"ResourceNotFoundException": NoSuchUser, "UserNotFoundException": NoSuchUser},
+        UserPoolId=stack().user_pool_id,
+        User={
             "ProviderName": GOOGLE,
             "ProviderAttributeName": "Cognito_Subject",
             "ProviderAttributeValue": google_id,

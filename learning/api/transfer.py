@@ -4,6 +4,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from django.http import HttpResponse
+from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
@@ -11,7 +12,6 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.http import Parser, Renderer, as_problem
 from config.operations import operation
 from config.problems import NotFound
