@@ -142,7 +142,7 @@ class _Export:
             ordinal=int(card.ordinal),
             state=memory.state.value,
             suspended=card.suspended,
-            buried=card.buried_until is not None and card.buried_until > self.now,
+            buried=card.is_buried(self.now),
             due_at=None if new else card.due_at,
             due_on=None if new else self._due_on(card),
             position=told.get("position") if new else None,
