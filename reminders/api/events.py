@@ -12,8 +12,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.http import Parser
-from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -27,7 +25,16 @@ from config.serializers import (
     ZoneField,
     optional,
 )
-from config.viewsets import ItemViewSet, get_or_404, if_match_version
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    get_or_404,
+    if_match_version,
+    operation,
+    page_of,
+    paginated_response,
+)
 from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (

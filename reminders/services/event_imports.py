@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from accounts.models import Profile
 from config.problems import IdTaken, NotFound, ValidationFailed
 from config.store.items import Item, batch_get
-from learning.services.idempotency import digest
+from learning.models.base import digest
 from reminders.ical_reader import CalendarInvalidError, ReadEvent, Remark, read_calendar_text
 from reminders.models import EVENT, Event, Reminder
 from reminders.services.events import (
