@@ -472,6 +472,10 @@ class Synced(Item):
         """Whether it only marks that there was something under its key."""
         return False
 
+    @property
+    def learner_id(self) -> str:
+        return str(self.pk.partition("#")[2])
+
 
 class Wish:
     """Something that learners are mailed by default or not: what they wish else is in `wishes`."""

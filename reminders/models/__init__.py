@@ -3,31 +3,29 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from reminders.models.deliveries import (
+from reminders.models.events import CalendarLink, Event
+from reminders.models.reminders import (
     DEAD,
+    DIGESTS,
     DISMISSED,
+    EVENT,
+    ONCE,
+    REPORT,
     RETRIED,
     RETRYING,
     SENDING,
     SENT,
+    SHARDS,
     SKIPPED,
     STATES,
+    STREAK,
+    STUDY,
     UNCONFIRMED,
     Delivery,
     MailDay,
-    Suppression,
-)
-from reminders.models.events import CalendarLink, Event
-from reminders.models.reminders import (
-    DIGESTS,
-    EVENT,
-    ONCE,
-    REPORT,
-    SHARDS,
-    STREAK,
-    STUDY,
     Reminder,
     ShardLease,
+    Suppression,
     quiet_hours_of,
     shard_of,
 )

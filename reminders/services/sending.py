@@ -37,14 +37,15 @@ from reminders.models import (
     MailDay,
     Reminder,
 )
-from reminders.services.claimed import (
+from reminders.services.dead_letters import fail
+from reminders.services.recipient import (
     ClaimedReminder,
     OwedDue,
+    Reading,
+    Recipient,
     claimed_reminder_of,
     remove_settled,
 )
-from reminders.services.dead_letters import fail
-from reminders.services.recipient import Recipient, recipient_of
 
 log = logging.getLogger("parley.reminders")
 
@@ -280,7 +281,9 @@ MAX_DUES_PER_MAIL = 40
 """They are recorded in one transaction, of at most 100 writes."""
 
 
-def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudget) -> Counter[str]:
+def mail_dues(
+    claimed: Sequence[Reminder], reading: Reading, *, until: datetime, budget: TimeBudget
+) -> Counter[str]:
     """Settles everything that one learner's claimed reminders owe.
 
     Returns how the deliveries ended. A reminder that raises an error is tried again later and
@@ -289,7 +292,7 @@ def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudge
     """
     counts: Counter[str] = Counter()
     with _isolate_failures(claimed, counts, budget):
-        recipient = recipient_of(claimed, now=budget.now())
+        recipient = reading.recipient(claimed[0].learner_id)
         if recipient is None:
             for reminder in claimed:
                 _retire(reminder)
