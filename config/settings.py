@@ -93,7 +93,15 @@ CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
+CORS_EXPOSE_HEADERS = [
+    "content-disposition",
+    "etag",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
+    "x-request-id",
+]
 CORS_PREFLIGHT_MAX_AGE = 7200
 
 REST_FRAMEWORK = {
