@@ -5,11 +5,13 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.utils.timezone import now
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
@@ -17,7 +19,8 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
-from config.problems import BEARER
+from config.problems import BEARER, TooManyRequests
+from config.telemetry import Call
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
@@ -47,20 +50,23 @@ def raw_token(request: Request) -> str:
 def authenticate(token: str) -> Learner:
     """The learner of an access token.
 
-    Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
+    Raises InvalidToken, also when the account bars the token; TooManyRequests when its day is used
+    up; ServiceUnavailable.
     """
     from accounts.models.account import account_cache  # DRF loads this with any view, /health too
 
     learner = verify_access_token(token)
-    if _is_refused(account_cache.of(learner.id), learner):
+    account = account_cache.of(learner.id)
+    if account is None or _is_refused(account, learner):
         raise InvalidToken
+    if wait_s := account.barred_for_s(time.time()):
+        raise TooManyRequests("This account has used all that one day allows", retry_after_s=wait_s)
     return learner
 
 
-def _is_refused(account: "Account | None", learner: Learner) -> bool:
+def _is_refused(account: "Account", learner: Learner) -> bool:
     return (
-        account is None
-        or account.disabled
+        account.disabled
         or bool(account.unlinking)
         or bool(account.cut_off_password_changes(time.time()))
         or learner.issued_at < account.tokens_valid_after
@@ -76,10 +82,19 @@ class BearerAuthentication(BaseAuthentication):
         if header is None:
             return None
         token = bearer(header)
-        return authenticate(token), token
+        learner = authenticate(token)
+        request._request.charge = partial(_charge, learner.id)  # type: ignore[attr-defined]
+        return learner, token
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER
+
+
+def _charge(learner_id: str, calls: Iterable[Call], took_s: float, sent_bytes: int) -> None:
+    """Adds what a request has cost to the learner's day."""
+    from accounts.limits import cost_of, day_meter
+
+    day_meter.add(learner_id, cost_of(calls, took_s, sent_bytes), now=now())
 
 
 # --- Permissions ----------------------------------------------------------------------------------

@@ -216,11 +216,14 @@ LIMITS = {
     "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
+    "fit": (5, 86_400),  # of one learner's scheduler
     "mail_source": (60, 3600),  # mails and codes from one source
 }
 for _limit in _words("PARLEY_LIMITS"):
     _name, _, _numbers = _limit.partition("=")
     _times, _, _within = _numbers.partition("/")
     LIMITS[_name] = (int(_times), int(_within))
+# What a learner's requests may cost in a day (UTC), in dollars; see `accounts.limits.DayMeter`.
+DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

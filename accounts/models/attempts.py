@@ -101,6 +101,16 @@ class Attempts(Item, discriminator="attempts"):
             self._drop_expired(counters, now_s)
         raise ServiceUnavailable
 
+    def add(self, counter: str, amount: int, *, until: datetime) -> int:
+        """Adds to a counter that has no maximum and lapses at an instant; returns the sum."""
+        actions = [
+            _counter(counter).add(amount),
+            Attempts.expires_at.set(int(until.timestamp())),
+            Attempts.kind.set(Attempts),
+        ]
+        raw = self._change(actions, None)
+        return _number(raw or {}, counter)
+
     def _drop_expired(self, counters: Mapping[str, int], now_s: int) -> None:
         """Removes lapsed counters. Raises LimitReached when these are not lapsed."""
         stored = self.get_or_none(self.pk, self.sk)
@@ -156,7 +166,7 @@ class Attempts(Item, discriminator="attempts"):
             unchanged = (_counter(name) == counted) & (_in_flight(name) == in_flight)
             self._change([_counter(name).set(in_flight)], unchanged)
 
-    def _change(self, actions: Sequence[Action], condition: Condition) -> Raw | None:
+    def _change(self, actions: Sequence[Action], condition: Condition | None) -> Raw | None:
         """The item after one conditional update; None when the condition did not hold."""
         try:
             answer: dict[str, Any] = connection().update_item(
