@@ -6,7 +6,7 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
-from config.problems import BEARER, TooManyRequests
+from config.problems import BEARER, PermissionDenied, TooManyRequests
 from config.telemetry import Call
 
 if TYPE_CHECKING:
-    from accounts.audit import StaffMember
     from accounts.models import Account
+    from accounts.models.audit import StaffMember
 
 
 def caller(request: Request) -> Learner:
@@ -37,14 +37,25 @@ def caller(request: Request) -> Learner:
 
 def staff_member(request: Request) -> "StaffMember":
     """The caller as a member of staff, for a view that lets in nobody else."""
-    from accounts.audit import StaffMember
+    from accounts.models.audit import StaffMember
 
     return StaffMember(caller(request).id, client_info_of(request.META))
+
+
+def allowed_without_second_step(view: Any) -> bool:
+    """Whether staff may use a view before they have set up the second step that they need."""
+    return bool(getattr(view, "allowed_without_second_step", False))
 
 
 def raw_token(request: Request) -> str:
     """The access token of the request."""
     return str(request.auth)
+
+
+class SecondStepRequired(PermissionDenied):
+    """Not for views that say `allowed_without_second_step`: those that lead to one."""
+
+    code, title = "SECOND_STEP_REQUIRED", "Staff need a second step here: set it up first"
 
 
 def authenticate(token: str) -> Learner:
@@ -61,7 +72,11 @@ def authenticate(token: str) -> Learner:
         raise InvalidToken
     if wait_s := account.barred_for_s(time.time()):
         raise TooManyRequests("This account has used all that one day allows", retry_after_s=wait_s)
-    return learner
+    if not settings.STAFF_SECOND_STEP or not learner.groups or account.mfa_enabled:
+        return learner
+    account_cache.forget(learner.id)  # it may just have been turned on, in another process
+    account = account_cache.of(learner.id)
+    return replace(learner, lacks_second_step=account is None or not account.mfa_enabled)
 
 
 def _is_refused(account: "Account", learner: Learner) -> bool:
@@ -75,7 +90,10 @@ def _is_refused(account: "Account", learner: Learner) -> bool:
 
 
 class BearerAuthentication(BaseAuthentication):
-    """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
+    """DRF's hook. No header: anonymous. Anything but one valid access token: 401.
+
+    Raises SecondStepRequired for staff who have to set up their second step first.
+    """
 
     def authenticate(self, request: Request) -> tuple[Learner, str] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
@@ -84,6 +102,9 @@ class BearerAuthentication(BaseAuthentication):
         token = bearer(header)
         learner = authenticate(token)
         request._request.charge = partial(_charge, learner.id)  # type: ignore[attr-defined]
+        view = (request.parser_context or {}).get("view")
+        if learner.lacks_second_step and not allowed_without_second_step(view):
+            raise SecondStepRequired
         return learner, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -92,7 +113,7 @@ class BearerAuthentication(BaseAuthentication):
 
 def _charge(learner_id: str, calls: Iterable[Call], took_s: float, sent_bytes: int) -> None:
     """Adds what a request has cost to the learner's day."""
-    from accounts.limits import cost_of, day_meter
+    from accounts.models.limits import cost_of, day_meter
 
     day_meter.add(learner_id, cost_of(calls, took_s, sent_bytes), now=now())
 
@@ -165,8 +186,8 @@ class Buckets:
     """A bucket of tokens for each caller: `burst` at most, refilled by `per_s` each second.
 
     Kept by each process for itself, approximate and free: it protects the process from a client
-    that runs wild. What must hold over all processes is counted in the table (`accounts.limits`);
-    floods are for API Gateway and WAF.
+    that runs wild. What must hold over all processes is counted in the table
+    (`accounts.models.limits`); floods are for API Gateway and WAF.
     """
 
     per_s: float

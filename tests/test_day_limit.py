@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import time_machine
 
-from accounts import limits
-from accounts.limits import DayMeter, cost_of
-from accounts.models import Account, Attempts
+from accounts.models import Account, Attempts, limits
 from accounts.models.account import account_cache
+from accounts.models.limits import DayMeter, cost_of
 from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR
 from config.telemetry import Call

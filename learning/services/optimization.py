@@ -5,8 +5,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from accounts.limits import hit
 from accounts.models import Head, learner_key
+from accounts.models.limits import hit
 from config import aws
 from config.problems import Conflict
 from config.store.items import ConditionFailed, Item, batch_get

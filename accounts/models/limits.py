@@ -2,26 +2,233 @@
 
 Attempts are counted before they are made. Every count is one conditional update, so requests at
 the same moment cannot pass together. When the table does not answer, nothing is tried (fail
-closed). The numbers are `settings.LIMITS`. What a request costs is counted when it is over.
+closed). The numbers are `settings.LIMITS`. The networks from which an account was entered have
+their attempts counted apart. What a request costs is counted when it is over.
 """
 
+import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 
 from django.conf import settings
+from pynamodb.attributes import NumberAttribute
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 
-from accounts.models import Account, Attempts, KnownNetwork, LimitReached
-from accounts.models.account import account_cache
+from accounts.models.account import Account, account_cache
 from config.client_info import ClientInfo
-from config.problems import Problem, TooManyRequests
-from config.store.items import ConditionFailed
+from config.problems import Problem, ServiceUnavailable, TooManyRequests
+from config.store.connection import connection
+from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
+from config.store.transactions import Delete, transact
 from config.telemetry import Call
 
 log = logging.getLogger("parley.accounts")
+
+# --- Counters -------------------------------------------------------------------------------------
+
+IN_FLIGHT = "_in_flight"
+
+
+def _counter(name: str) -> NumberAttribute:
+    return NumberAttribute(attr_name=name)
+
+
+def _in_flight(name: str) -> NumberAttribute:
+    return _counter(f"{name}{IN_FLIGHT}")
+
+
+def _number(raw: Raw, name: str) -> int:
+    return int(raw[name]["N"]) if name in raw else 0
+
+
+class LimitReached(Exception):
+    """A counter is full for another `wait_s` seconds.
+
+    `in_flight`: it is full with attempts whose outcome is not known yet.
+    """
+
+    def __init__(self, wait_s: int, *, in_flight: bool = False) -> None:
+        super().__init__(f"full for {wait_s} s")
+        self.wait_s = wait_s
+        self.in_flight = in_flight
+
+
+class Attempts(Item, discriminator="attempts"):
+    """Counters of attempts: `ATTEMPTS#<what>#<hash of whom>` / `ATTEMPTS`.
+
+    Each counter is an attribute of its own name; those of attempts whose outcome decides whether
+    they count have a second one, how many are in flight. All lapse together at `expires_at`.
+    `begun_at` is the epoch second of the newest attempt in flight.
+    """
+
+    SK = "ATTEMPTS"
+    IN_FLIGHT_S = 30  # no request lasts longer: an attempt that was cut off counts as a failure
+
+    begun_at = NumberAttribute(null=True)
+
+    @classmethod
+    def at(cls, what: str, whom: str) -> Self:
+        """The counters of a subject, who is not readable from the key."""
+        return cls(f"ATTEMPTS#{what}#{cls.fingerprint(whom)}", cls.SK)
+
+    @staticmethod
+    def fingerprint(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def count_up(
+        self,
+        counters: Mapping[str, int],
+        *,
+        now: datetime,
+        within_s: int,
+        renew: bool,
+        in_flight: bool = False,
+    ) -> dict[str, int]:
+        """Adds one to every counter, if each is below its maximum; returns the new counts.
+
+        `within_s` runs from the first of the attempts, or with `renew` from the last. Attempts
+        `in_flight` are to be followed by `settle`. Raises LimitReached. One round trip, unless the
+        limit is reached or lapsed counters lie about.
+        """
+        now_s = int(now.timestamp())
+        until = Attempts.expires_at
+        room: Condition = until > now_s
+        for name, most in counters.items():
+            counter = _counter(name)
+            room &= counter.does_not_exist() | (counter < most)
+        expiry = now_s + within_s
+        actions: list[Action] = [
+            *(_counter(name).add(1) for name in counters),
+            until.set(expiry if renew else until | expiry),
+            Attempts.kind.set(Attempts),
+        ]
+        if in_flight:
+            actions += [_in_flight(name).add(1) for name in counters]
+            actions.append(Attempts.begun_at.set(now_s))
+        for _ in range(5):
+            raw = self._change(actions, Attempts.pk.does_not_exist() | room)
+            if raw is not None:
+                return {name: _number(raw, name) for name in counters}
+            self._drop_expired(counters, now_s)
+        raise ServiceUnavailable
+
+    def add(self, counter: str, amount: int, *, until: datetime) -> int:
+        """Adds to a counter that has no maximum and lapses at an instant; returns the sum."""
+        actions = [
+            _counter(counter).add(amount),
+            Attempts.expires_at.set(int(until.timestamp())),
+            Attempts.kind.set(Attempts),
+        ]
+        raw = self._change(actions, None)
+        return _number(raw or {}, counter)
+
+    def _drop_expired(self, counters: Mapping[str, int], now_s: int) -> None:
+        """Removes lapsed counters. Raises LimitReached when these are not lapsed."""
+        stored = self.get_or_none(self.pk, self.sk)
+        if stored is None:
+            return
+        if stored.expires_at > now_s:
+            raise LimitReached(
+                int(stored.expires_at) - now_s, in_flight=stored._is_in_flight(counters, now_s)
+            )
+        try:
+            transact(Delete(self, Attempts.expires_at == stored.expires_at))
+        except ConditionFailed:
+            return
+
+    def _is_in_flight(self, counters: Mapping[str, int], now_s: int) -> bool:
+        """Whether the counters would have room without the attempts in flight."""
+        return now_s - (self.begun_at or 0) <= self.IN_FLIGHT_S and all(
+            _number(self.raw, name) - _number(self.raw, f"{name}{IN_FLIGHT}") < most
+            for name, most in counters.items()
+        )
+
+    def clear(self) -> None:
+        """Forgets all attempts."""
+        transact(Delete(self))
+
+    def refund(self, *counters: str, forget: str | None = None) -> None:
+        """Takes one off each counter, and drops the counter `forget`."""
+        actions: list[Action] = [_counter(name).add(-1) for name in counters]
+        if forget is not None:
+            actions.append(_counter(forget).remove())
+        self._change(actions, Attempts.pk.exists())
+
+    def settle(self, *counters: str, failed: bool, forget: str | None = None) -> None:
+        """Ends an attempt in flight, which goes on to count if it has `failed`.
+
+        Also takes the failures before it off the counter `forget`.
+        """
+        there: Condition = Attempts.pk.exists()
+        actions: list[Action] = []
+        for name in counters:
+            there &= _in_flight(name) > 0
+            actions.append(_in_flight(name).add(-1))
+            if not failed:
+                actions.append(_counter(name).add(-1))
+        raw = self._change(actions, there)  # None: the counters were cleared meanwhile
+        if raw is not None and forget is not None:
+            self._forget(forget, raw)
+
+    def _forget(self, name: str, raw: Raw) -> None:
+        """Leaves the attempts in flight on a counter; none is lost if it changes meanwhile."""
+        counted, in_flight = _number(raw, name), _number(raw, f"{name}{IN_FLIGHT}")
+        if counted > in_flight:
+            unchanged = (_counter(name) == counted) & (_in_flight(name) == in_flight)
+            self._change([_counter(name).set(in_flight)], unchanged)
+
+    def _change(self, actions: Sequence[Action], condition: Condition | None) -> Raw | None:
+        """The item after one conditional update; None when the condition did not hold."""
+        try:
+            answer: dict[str, Any] = connection().update_item(
+                self.pk,
+                range_key=self.sk,
+                actions=list(actions),
+                condition=condition,
+                return_values="ALL_NEW",
+            )
+        except UpdateError as error:
+            if error.cause_response_code == f"{CONDITION_LOST}Exception":
+                return None
+            raise
+        counters: Raw = answer["Attributes"]
+        return counters
+
+
+class KnownNetwork(Item, discriminator="known_network"):
+    """A network from which an account was entered: `KNOWN#<hash of address and network>` / `KNOWN`.
+
+    Strangers cannot use up the attempts of its owner there. Kept for 90 days.
+    """
+
+    SK = "KNOWN"
+    KEPT = timedelta(days=90)
+
+    @classmethod
+    def new(cls, email: str, network: str, *, now: datetime) -> Self:
+        until = int((now + cls.KEPT).timestamp())
+        return cls(cls._key(email, network), cls.SK, expires_at=until)
+
+    @classmethod
+    def includes(cls, email: str, network: str, *, now: datetime) -> bool:
+        """Whether the account with this address was entered from there. One consistent read."""
+        known = cls.get_or_none(cls._key(email, network), cls.SK)
+        return known is not None and known.expires_at > now.timestamp()
+
+    @staticmethod
+    def _key(email: str, network: str) -> str:
+        return f"KNOWN#{Attempts.fingerprint(f'{email} {network}')}"
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+
 
 ALL = "all"
 
