@@ -178,6 +178,6 @@ class UserViewSet(Resource):
     )
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
-        """List what happened to an account, and what its owner did as staff, for admins."""
+        """List the events of an account and the actions of its owner as staff, for admins."""
         view = partial(staff.view_activity, by=staff_member(request), now=now())
         return self.paginated(view, id, serializer_class=StaffActionSerializer)

@@ -31,7 +31,7 @@ def commit(head: Head, *writes: Write, whole: Sequence[str] = ()) -> None:
 
 
 def _changes(items: Sequence[Any]) -> Iterator[tuple[list[Any], Synced | None]]:
-    """What devices are told, in order, and whose number that is.
+    """The changes that devices are told, in order, each with the item that gets its number.
 
     `[sk]`: read this item; `[sk, 1]`: it is gone; `[sk, entry]`: a line of a log; `[sk, entry, m]`
     with what its card now stands at.

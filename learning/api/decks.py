@@ -67,7 +67,7 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace what a deck says; what is left out becomes its default."""
+        """Replace a deck. A field that is left out gets its default."""
         return self.update_item(cards.update_deck, deck_id=id)
 
     @operation(
@@ -78,7 +78,7 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a deck."""
+        """Change the given fields of a deck."""
         return self.update_item(cards.update_deck, deck_id=id, partial=True)
 
     @operation(

@@ -125,7 +125,7 @@ T = TypeVar("T", bound=LearnerItem)
 
 
 def digest(fields: Mapping[str, Any]) -> str:
-    """What a creation was made from, so that sending it again can be told from another one."""
+    """A digest of the fields of a creation, by which a repeated request is recognised."""
     text = json.dumps(fields, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -138,9 +138,9 @@ def split_id(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
 
 
 def find_existing(item: T) -> T | None:
-    """The stored item where the same request made it; None where there is none.
+    """The stored item, if the same request made it; None if nothing is stored.
 
-    Raises IdTaken where another request did.
+    Raises IdTaken if another request made it.
     """
     stored = Item.get_or_none(item.pk, item.sk)
     found: T | None = same_as(stored, type(item), item.request_digest)
@@ -148,9 +148,9 @@ def find_existing(item: T) -> T | None:
 
 
 def same_as(present: Item | None, kind: type[Any], request_digest: str) -> Any:
-    """What the same request made before, None where nothing is there.
+    """The item present, if the same request made it; None if there is none.
 
-    Raises IdTaken where another request made it, or it was deleted.
+    Raises IdTaken if another request made it, or if it was deleted.
     """
     if present is None:
         return None

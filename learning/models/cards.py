@@ -54,7 +54,7 @@ class Deck(LearnerItem, discriminator="deck"):
     version = VersionAttribute()
 
     def block_new_cards(self) -> bool:
-        """Lets no card enter any more; False where the deck is not what was read."""
+        """Lets no more cards enter. False if the deck has changed since it was read."""
         self.closing = True
         try:
             self.update_silently(Deck.closing.set(True), condition=Deck.version == self.version)
@@ -368,7 +368,7 @@ class Card(Kept, discriminator="card"):
         self.set_index_keys()
 
     def follow(self, note: Note) -> bool:
-        """Takes over what its note says, its deck and its front's place; whether that is news.
+        """Takes over its note's content, deck and place by front. Returns whether anything changed.
 
         In the note's own transactions alone: whoever reads both may have read either before the
         other was changed.

@@ -100,7 +100,7 @@ def _validate(
     decks: Mapping[str, tuple[str, str]],
     taken: dict[str, Card],
 ) -> ItemResult:
-    """What is to become of one card, given what is stored and taken before it."""
+    """The result for one card, given the stored items and the cards taken before it."""
     present = taken.get(card.id) or Card.among(learner_id, card.id, stored)
     if present and present.note and present.request_digest == card.request_digest:
         return ItemResult("duplicate", present)

@@ -65,7 +65,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a device is told, where it goes on from, and whether there is more at once."""
+    """An answer to a device: changes, the cursor to go on from, and whether more are waiting."""
 
     told: list[Told]
     cursor: Cursor
@@ -236,7 +236,7 @@ def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> d
 def entries_by_arrival(
     *, learner_id: str, limit: int, start: Raw | None, now: datetime
 ) -> Page[LogEntry]:
-    """One page of what was studied here in the last 400 days, what came in last first.
+    """One page of the log entries of the last 400 days, in the order of arrival, the newest first.
 
     One read of the head, and a query of journals where it does not have enough.
     """

@@ -81,7 +81,7 @@ def check(*, learner_id: str, now: datetime) -> list[Fault]:
 def repair(
     *, learner_id: str, now: datetime, new_line: bool = False
 ) -> tuple[list[Fault], list[Fault]]:
-    """Puts right what is wrong; answers what was found, and what is left of it.
+    """Mends a learner's data. Returns the faults found, and those that are left.
 
     Where anything is written, and with `new_line` in any case, the order of changes begins a new
     line: devices are told to begin anew. Raises ServiceUnavailable.
@@ -161,7 +161,7 @@ class _Inspection:
     totals: Counter[str] = field(default_factory=Counter)
 
     def read(self, raws: Iterable[Raw]) -> None:
-        """Takes in what is stored; what has expired counts as gone, removed or not."""
+        """Takes in the stored items. Expired ones count as gone, whether removed or not."""
         for raw in raws:
             sk = raw["sk"]["S"]
             try:

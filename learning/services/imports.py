@@ -262,7 +262,7 @@ class _Import:
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
 
     def _told_of(self, name: str) -> dict[str, Any]:
-        """What the file says of a deck besides, where it is as it may be."""
+        """The file's other fields of a deck, if they are valid."""
         told = self.told.get(name.casefold())
         try:
             return self.check_deck(told.more) if told else {}
@@ -387,7 +387,7 @@ class _Import:
         study: StudyContext,
         days: DayCounts,
     ) -> None:
-        """Puts a card where its log leads, with what the file says of it besides."""
+        """Sets a card's memory from its log, and its other state from the file."""
         settings = study.scheduler.settings()
         memory = Memory.new(card.created_at)
         if log:
@@ -557,13 +557,13 @@ def _size_error(source: Source) -> RowError | None:
 
 
 def content_digest(head: Note) -> str:
-    """A digest of what a note says, to tell whether the learner has changed it."""
+    """A digest of a note's content, by which a learner's change is recognised."""
     said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
     return digest({name: value for name, value in said.items() if name in DIGESTED_FIELDS or value})
 
 
 def _origin(source: Source) -> dict[str, Any]:
-    """What is kept of a file's note beside what it says."""
+    """The parts of a file's note that are kept beside its content."""
     whole = asdict(source)
     del whole["row"]
     for card in whole["cards"]:
@@ -586,7 +586,7 @@ def _origin(source: Source) -> dict[str, Any]:
 
 
 def _standing(state: CardState, entry: str) -> dict[str, Any]:
-    """What a file says of where a card stands, true as long as `entry` is its last."""
+    """A card's state by the file, which is true as long as `entry` is its last."""
     kept = {
         "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
@@ -598,7 +598,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
 
 
 def _changes(head: Note, source: Source) -> dict[str, Any]:
-    """What a file says otherwise than a note, provided it was written later."""
+    """The fields in which a file differs from a note, if the file was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at
     if content_digest(head) == origin.get("says"):  # as it came from the file before

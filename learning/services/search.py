@@ -164,7 +164,7 @@ def _says(card: Card, term: Term) -> bool:
 
 
 def is_tagged(tags: Iterable[str], term: Term) -> bool:
-    """Whether tags are what a `tag:` term asks for, by themselves or by one above them."""
+    """Whether a `tag:` term finds one of the tags, or a tag above it."""
     tags = [tag for tag in tags if tag]
     if term.value == UNTAGGED:
         return (not tags) is not term.negated
@@ -173,7 +173,7 @@ def is_tagged(tags: Iterable[str], term: Term) -> bool:
 
 
 def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Test:
-    """What a term asks of a card's schedule."""
+    """The test that a term makes of a card's schedule."""
     match term.field:
         case "deck":
             wanted = decks[term.value]

@@ -1,4 +1,4 @@
-"""What has changed since a device was here last, and what it changed offline meanwhile.
+"""/changes: the changes since a device's last visit, and those that it made offline.
 
 Each thing is shown as its own resource shows it, so this is the one that imports the others.
 """
@@ -178,8 +178,10 @@ class ChangesSerializer(Serializer):
 
 
 class OfflineChangeSerializer(Serializer):
-    """`data` is the thing as it is made or what changes of it; of a deck's deletion, what becomes
-    of its cards: `moveTo` or `cards`."""
+    """`data` has the fields of the new thing, or those that change.
+
+    Of a deck's deletion it has `moveTo` or `cards`, for the deck's cards.
+    """
 
     samples = {"kind": "card", "verb": "update", "version": 3, "data": {"back": "home"}}
 
