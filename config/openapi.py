@@ -1,4 +1,4 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.viewsets`).
+"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
 
 People read it, and generators of clients: each error answer lists exactly the codes that may come,
 each shape has examples, and what may be left out is not required.
@@ -18,9 +18,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.fields import empty
 
 from config.formats import ULID_OR_UUID
+from config.operations import Operation
 from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
-from config.viewsets import Operation
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.

@@ -1,11 +1,12 @@
 """/auth/activity"""
 
+from config.operations import operation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.serializers import ActivitySerializer
 from accounts.models import Activity
-from config.viewsets import ListQuerySerializer, View, operation, page_of
+from config.viewsets import ListQuerySerializer, View, page_of
 
 
 class ActivityView(View):

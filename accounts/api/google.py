@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.http import HttpResponseRedirect
 from django.utils.timezone import now
 from rest_framework.request import Request
@@ -29,7 +30,7 @@ from accounts.services.google import (
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.serializers import PatternField, QuerySerializer, Serializer, TextField
-from config.viewsets import AnonymousView, View, operation
+from config.viewsets import AnonymousView, View
 
 
 class RedirectUriField(TextField):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -32,7 +33,7 @@ from accounts.services.sessions import FreshSignInNeeded, reauthenticate
 from config.client_info import client_info_of
 from config.problems import NotFound
 from config.serializers import Serializer, validated_body
-from config.viewsets import AnonymousView, View, operation
+from config.viewsets import AnonymousView, View
 
 
 @extend_schema_field({"type": "boolean", "const": False})

@@ -1,5 +1,6 @@
 """/auth/password"""
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,7 +25,7 @@ from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, View, operation
+from config.viewsets import AnonymousView, View
 
 
 class ResetConfirmSerializer(Serializer):

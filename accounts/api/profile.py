@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -35,7 +36,6 @@ from config.viewsets import (
     View,
     decode_cursor,
     if_match_version,
-    operation,
     page_of,
     paginated_response,
     with_etag,

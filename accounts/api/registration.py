@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,7 +20,7 @@ from accounts.cognito.client import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.services import registration
 from config.client_info import client_info_of
 from config.serializers import PatternField, Serializer
-from config.viewsets import AnonymousView, operation
+from config.viewsets import AnonymousView
 
 
 class SignUpSerializer(Serializer):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from config.operations import operation
 from django.utils.timezone import now
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
@@ -35,7 +36,7 @@ from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, ListQuerySerializer, Resource, View, operation, page_of
+from config.viewsets import AnonymousView, ListQuerySerializer, Resource, View, page_of
 
 
 class MfaRequiredSerializer(Serializer):

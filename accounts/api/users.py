@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -25,7 +26,7 @@ from accounts.tokens import ROLES
 from config.client_info import client_info_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of
+from config.viewsets import ListQuerySerializer, Resource, page_of
 
 
 class UserQuerySerializer(ListQuerySerializer):

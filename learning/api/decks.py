@@ -1,5 +1,6 @@
 """Decks of cards."""
 
+from config.operations import operation
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -7,7 +8,7 @@ from rest_framework.response import Response
 
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, QuerySerializer, Serializer, TextField
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from learning.api.serializers import DeckSerializer
 from learning.models.cards import Deck
 from learning.services import bulk, cards

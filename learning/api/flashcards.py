@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -22,7 +23,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -11,7 +12,7 @@ from config.problems import IdTaken, NotFound
 from config.serializers import (
     IdField,
 )
-from config.viewsets import ItemViewSet, ListQuerySerializer, operation, page_of, with_etag
+from config.viewsets import ItemViewSet, ListQuerySerializer, page_of, with_etag
 from learning.api.serializers import NOTE_TYPES, CardSerializer, NoteSerializer
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note

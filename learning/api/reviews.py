@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 from config.problems import Problem
 from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
 from config.store.items import Page
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of
+from config.viewsets import ListQuerySerializer, Resource, page_of
 from learning.api.serializers import (
     RATINGS,
     CardIdField,

@@ -5,6 +5,7 @@ A script's rules beyond its fields are those of `learning.practice.script`.
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -22,7 +23,6 @@ from config.viewsets import (
     ListQuerySerializer,
     decode_cursor,
     if_match_version,
-    operation,
     page_of,
     paginated_response,
     with_etag,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
@@ -16,7 +17,7 @@ from config.serializers import (
     NumberField,
     Serializer,
 )
-from config.viewsets import Resource, if_match_version, operation, with_etag
+from config.viewsets import Resource, if_match_version, with_etag
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import INTERVAL_RANGE, MAX_STEPS, RETENTION_RANGE, STEP_RANGE_S
 from learning.services import optimization, study_context

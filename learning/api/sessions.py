@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -18,7 +19,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import (
     CardSerializer,
     RoleSerializer,

@@ -1,5 +1,6 @@
 """Starter decks."""
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -10,7 +11,7 @@ from accounts.authentication import ReadOrLearner
 from config.formats import CEFR_LEVELS
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import DeckSerializer, SlugField
 from learning.models.content import StarterDeck
 from learning.services import starters

@@ -3,6 +3,7 @@
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
+from config.operations import operation
 from django.http import HttpResponse
 from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
@@ -23,7 +24,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource, operation
+from config.viewsets import Resource
 from learning import transfer
 from learning.api.serializers import DeckSerializer, NoteSerializer
 from learning.services import exports, file_uploads, imports

@@ -6,6 +6,7 @@ Each thing is shown as its own resource shows it, so this is the one that import
 from dataclasses import astuple
 from typing import Any, cast
 
+from config.operations import operation
 from django.core import signing
 from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
@@ -26,7 +27,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource, operation
+from config.viewsets import Resource
 from learning.api.decks import DeckDeletionSerializer, NewDeckSerializer
 from learning.api.flashcards import NewCardSerializer
 from learning.api.notes import NewNoteSerializer

@@ -1,5 +1,6 @@
 """Mails that were given up, for staff."""
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -9,7 +10,7 @@ from rest_framework.response import Response
 from accounts.authentication import IsStaff, staff_member
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
-from config.viewsets import ListQuerySerializer, Resource, get_or_404, operation, page_of
+from config.viewsets import ListQuerySerializer, Resource, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters

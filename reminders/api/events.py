@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -28,7 +29,6 @@ from config.viewsets import (
     ListQuerySerializer,
     decode_cursor,
     get_or_404,
-    operation,
     page_of,
     paginated_response,
 )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -20,7 +21,7 @@ from config.serializers import (
     optional,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders
