@@ -178,10 +178,10 @@ class Schema(AutoSchema):
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
         if direction == "response":  # what may be left out of a request is in every answer
-            given = {
+            with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
             }
-            named = given & schema["properties"].keys()
+            named = with_default & schema["properties"].keys()
             schema["required"] = sorted(named.union(schema.get("required", [])))
         return schema
 

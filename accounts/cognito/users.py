@@ -77,8 +77,8 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
         UserAttributes=attributes({"email": email, "email_verified": "true", **names}),
         MessageAction="SUPPRESS",
     )
-    made = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
-    return str(made["sub"])
+    user_attributes = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
+    return str(user_attributes["sub"])
 
 
 def set_temporary_password(username: str, password: str) -> None:

@@ -70,8 +70,8 @@ class Head(Item, discriminator="head"):
     @classmethod
     def among(cls, learner_id: str, stored: Mapping[tuple[str, str], Item]) -> Self:
         """The learner's head of what was fetched, or the first one there is to write."""
-        found = stored.get(cls.key(learner_id))
-        return found if isinstance(found, cls) else cls(*cls.key(learner_id))
+        head = stored.get(cls.key(learner_id))
+        return head if isinstance(head, cls) else cls(*cls.key(learner_id))
 
     @classmethod
     def of(cls, learner_id: str) -> Self:

@@ -436,11 +436,11 @@ def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[
 def _function(stage: str, place: Environment) -> dict[str, Any] | None:
     """The configuration of the stage's function, or None if there is none."""
     try:
-        found: dict[str, Any] = place.client("lambda").get_function_configuration(
+        configuration: dict[str, Any] = place.client("lambda").get_function_configuration(
             FunctionName=function_name(stage)
         )
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
         return None
-    return found
+    return configuration

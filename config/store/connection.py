@@ -212,17 +212,17 @@ def in_batches(
 
 def read_raws(keys: Iterable[Key]) -> list[Raw]:
     """Reads the items of the keys, those that exist, consistently: a round trip for every 100."""
-    found: list[Raw] = []
+    items: list[Raw] = []
 
     def send(wanted: Sequence[Key]) -> list[Key]:
         named: Any = [{"pk": pk, "sk": sk} for pk, sk in wanted]
         answer = connection().batch_get_item(named, consistent_read=True)
-        found.extend(answer["Responses"].get(stack().table_name, []))
+        items.extend(answer["Responses"].get(stack().table_name, []))
         left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
         return [(key["pk"]["S"], key["sk"]["S"]) for key in left]
 
     in_batches(list(dict.fromkeys(keys)), READ, send)
-    return found
+    return items
 
 
 def put_raws(items: Sequence[Raw]) -> None:

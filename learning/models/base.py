@@ -143,8 +143,8 @@ def find_existing(item: T) -> T | None:
     Raises IdTaken if another request made it.
     """
     stored = Item.get_or_none(item.pk, item.sk)
-    found: T | None = same_as(stored, type(item), item.request_digest)
-    return found
+    existing: T | None = same_as(stored, type(item), item.request_digest)
+    return existing
 
 
 def same_as(present: Item | None, kind: type[Any], request_digest: str) -> Any:

@@ -135,8 +135,8 @@ class Note(LearnerItem, discriminator="note"):
     def of_many(cls, learner_id: str, note_ids: Iterable[str]) -> "dict[str, Note]":
         """The notes that exist among ids."""
         keys = {cls.key(learner_id, note_id) for note_id in note_ids}
-        found = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
-        return {note.id: note for note in found}
+        notes = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
+        return {note.id: note for note in notes}
 
     @classmethod
     def several_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Note]":
@@ -245,16 +245,16 @@ class Card(Kept, discriminator="card"):
         for name in ("id", "note_id", "ordinal"):
             values.pop(name, None)
         own, of_note = self.get_attributes(), Note.get_attributes()
-        said = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
+        content = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
         super().__init__(*args, **values)
-        if said:
+        if content:
             note = Note(
                 *Note.key(self.learner_id, self.note_id),
                 id=self.note_id,
                 deck_id=self.deck_id,
                 created_at=self.created_at,
                 updated_at=self.updated_at,
-                **said,
+                **content,
             )
             self.follow(note)
 

@@ -86,13 +86,13 @@ def repair(
     Where anything is written, and with `new_line` in any case, the order of changes begins a new
     line: devices are told to begin anew. Raises ServiceUnavailable.
     """
-    found = _repair_once(learner_id, now, new_line)
-    left = found
+    faults = _repair_once(learner_id, now, new_line)
+    left = faults
     for _ in range(ROUNDS):
         if all(fault.lasting for fault in left):
             break
         left = _repair_once(learner_id, now, new_line=False)
-    return found, left
+    return faults, left
 
 
 @retried(ConditionFailed)
@@ -234,10 +234,10 @@ class _Inspection:
             self._close_gaps(journals, sound, top)
 
     def _take_known(self, changes: Any) -> list[int]:
-        found = [c for c in changes if isinstance(c, list) and c and isinstance(c[0], int)]
-        for change in found:
+        numbered = [c for c in changes if isinstance(c, list) and c and isinstance(c[0], int)]
+        for change in numbered:
             self.known.setdefault(change[0], change)
-        return [change[0] for change in found]
+        return [change[0] for change in numbered]
 
     def _missing(self, sk: str, first: int, last: int) -> None:
         self._fault(sk, f"the numbers {first} to {last} before it are missing")

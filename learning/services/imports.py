@@ -558,8 +558,10 @@ def _size_error(source: Source) -> RowError | None:
 
 def content_digest(head: Note) -> str:
     """A digest of a note's content, by which a learner's change is recognised."""
-    said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
-    return digest({name: value for name, value in said.items() if name in DIGESTED_FIELDS or value})
+    content = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
+    return digest(
+        {name: value for name, value in content.items() if name in DIGESTED_FIELDS or value}
+    )
 
 
 def _origin(source: Source) -> dict[str, Any]:

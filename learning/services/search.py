@@ -68,17 +68,17 @@ def search_cards(
     if not isinstance(condition, _Due):
         return page(condition, limit, start)
     steps, reviews = condition.steps, condition.reviews
-    found: list[Card] = []
+    cards: list[Card] = []
     if start is None or start[str(index)]["S"] < condition.first_review:
         first = page(steps, limit, start)
         if first.next_key:
             return first
-        found, start = first.items, None
-        if len(found) == limit:
+        cards, start = first.items, None
+        if len(cards) == limit:
             at = {"pk": learner_key(learner_id), "sk": "!", str(index): condition.first_review}
-            return Page(found, {name: {"S": value} for name, value in at.items()})
-    rest = page(reviews, limit - len(found), start)
-    return Page([*found, *rest.items], rest.next_key)
+            return Page(cards, {name: {"S": value} for name, value in at.items()})
+    rest = page(reviews, limit - len(cards), start)
+    return Page([*cards, *rest.items], rest.next_key)
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     if not wanted:
         return {}
     names = {deck.id: deck.name for deck in Deck.all_of(learner_id, limit=DECKS, start=None).items}
-    found = {}
+    deck_ids = {}
     for term in wanted:
         ids = frozenset(_named(term.value, names))
         if not ids:
             raise SearchError(term.position, "You have no such deck.")
-        found[term.value] = ids
-    return found
+        deck_ids[term.value] = ids
+    return deck_ids
 
 
 def _named(typed: str, names: Mapping[str, str]) -> Iterator[str]:
@@ -279,19 +279,19 @@ def look(
     """
     pairs, following = Card.looked_at(learner_id, condition, index=index, limit=read, start=start)
     pairs = [pair for pair in pairs if stands(pair[0])]
-    found: list[tuple[Card, Raw]] = []
+    matches: list[tuple[Card, Raw]] = []
     if says is None:
-        found = pairs[: limit + 1]
-        _join(learner_id, [card for card, _ in found[:limit]], index)
+        matches = pairs[: limit + 1]
+        _join(learner_id, [card for card, _ in matches[:limit]], index)
     else:
         for chunk in chunks(pairs, JOINED if index else max(read, 1)):
             _join(learner_id, [card for card, _ in chunk], index)
-            found += [pair for pair in chunk if pair[0].note and says(pair[0])]
-            if len(found) > limit:
+            matches += [pair for pair in chunk if pair[0].note and says(pair[0])]
+            if len(matches) > limit:
                 break
-    if len(found) > limit:
-        following = found[limit - 1][1]
-    return Page([card for card, _ in found[:limit] if card.note], following)
+    if len(matches) > limit:
+        following = matches[limit - 1][1]
+    return Page([card for card, _ in matches[:limit] if card.note], following)
 
 
 def _join(learner_id: str, cards: Sequence[Card], index: str | None) -> None:

@@ -6,7 +6,6 @@ Each thing is shown as its own resource shows it, so this is the one that import
 from dataclasses import astuple
 from typing import Any, cast
 
-from config.operations import operation
 from django.core import signing
 from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
@@ -18,6 +17,7 @@ from rest_framework.response import Response
 from accounts.api.profile import ProfileUpdateSerializer
 from accounts.api.serializers import NotificationsSerializer
 from config.http import as_problem
+from config.operations import operation
 from config.problems import Problem, ValidationFailed
 from config.serializers import (
     IdField,
@@ -242,14 +242,14 @@ class ChangeViewSet(Resource):
         how: dict[str, Any] = {"learner_id": self.learner_id, "limit": query["limit"]}
         cursor = self._cursor(query.get("since"))
         if cursor is None or cursor.prefix is not None:
-            found = first_changes(cursor=cursor, now=now(), **how)
+            changes = first_changes(cursor=cursor, now=now(), **how)
         else:
-            found = changes_since(cursor=cursor, now=now(), **how)
-        return Response(self._shown(found))
+            changes = changes_since(cursor=cursor, now=now(), **how)
+        return Response(self._shown(changes))
 
-    def _shown(self, found: Changes) -> Any:
-        cursor = self._signer().sign_object(list(astuple(found.cursor)))
-        body = {"told": found.told, "cursor": cursor, "more": found.more}
+    def _shown(self, changes: Changes) -> Any:
+        cursor = self._signer().sign_object(list(astuple(changes.cursor)))
+        body = {"told": changes.told, "cursor": cursor, "more": changes.more}
         return ChangesSerializer(body).data
 
     def _cursor(self, since: str | None) -> Cursor | None:
