@@ -93,6 +93,12 @@ def tell_of_deletion(email: str, *, by_staff: bool, now: datetime) -> None:
         log.exception("a notice was not sent", extra={"fields": {"notice": "account_deleted"}})
 
 
+def send_invitation(email: str, password: str, *, days: int) -> None:
+    """Mails a temporary password to whom we invite. Raises ServiceUnavailable."""
+    context = {"email": email, "password": password, "days": days}
+    mail.send("accounts/mail/invitation.txt", context, to=email, tags={"mail": "invitation"})
+
+
 def send_code(email: str, code: str, *, minutes: int) -> None:
     """Mails the code that proves a new address. Raises ServiceUnavailable."""
     context = {"code": code, "email": email, "minutes": minutes}

@@ -208,6 +208,8 @@ LIMITS = {
     "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
+    "invite_address": (1, 60),  # invitations of one address
+    "invite_staff": (1000, 86400),  # … by one member of staff
     "mail_source": (60, 3600),  # mails and codes from one source
 }
 for _limit in _words("PARLEY_LIMITS"):

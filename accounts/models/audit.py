@@ -114,6 +114,7 @@ Action = Literal[
     "enabled",
     "groups_changed",
     "account_deleted",
+    "invited",
     "user_viewed",
     "activity_viewed",
     "users_listed",
