@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any, get_args
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -25,6 +24,7 @@ from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
 from config.viewsets import ListQuerySerializer, Resource, page_of

@@ -21,10 +21,10 @@ def commit(head: Head, *writes: Write, whole: Sequence[str] = ()) -> None:
     unchanged = head.unchanged()
     items = [write.item for write in writes if isinstance(write, Put)]
     for change, item in _changes(items):
-        head.take([change])
+        head.add_changes([change])
         if item is not None:
             item.n = head.n
-    head.take([prefix] for prefix in whole)
+    head.add_changes([prefix] for prefix in whole)
     journal = head.hand_over(timezone.now())
     more = [Put(journal)] if journal else []
     attempt(Put(head, unchanged), *writes, *more)

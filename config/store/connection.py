@@ -81,7 +81,7 @@ def retried(after: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]
     return decorate
 
 
-def breathe() -> None:
+def pause_between() -> None:
     """Lets others have their turn between large transactions of one learner."""
     time.sleep(BETWEEN_S)
 

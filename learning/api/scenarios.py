@@ -5,7 +5,6 @@ A script's rules beyond its fields are those of `learning.practice.script`.
 
 from typing import Any
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -16,6 +15,7 @@ from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
 from config.viewsets import (
@@ -225,7 +225,7 @@ class ScenarioViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of the draft, for staff."""
+        """Change the given fields of the draft, for staff."""
         return self._change(id, partial=True)
 
     def _change(self, id: str, *, partial: bool) -> Response:

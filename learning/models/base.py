@@ -89,13 +89,13 @@ class LearnerItem(Kept):
 
     @classmethod
     def own_fields(cls) -> list[str]:
-        """What the learner has set of it, by name: all that is not kept by the store or by us."""
+        """The names of the fields that the learner sets, without those of the store and of ours."""
         technical = {*LearnerItem.get_attributes(), "version", *cls.TECHNICAL}
         return [name for name in cls.get_attributes() if name not in technical]
 
     TECHNICAL: ClassVar[frozenset[str]] = frozenset()
 
-    def said(self) -> dict[str, Any]:
+    def own_values(self) -> dict[str, Any]:
         """The learner's own fields with their values."""
         return {name: getattr(self, name) for name in self.own_fields()}
 

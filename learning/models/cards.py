@@ -509,7 +509,7 @@ class Card(Kept, discriminator="card"):
         )
 
     @classmethod
-    def looked_at(
+    def candidates(
         cls,
         learner_id: str,
         condition: Condition,

@@ -22,7 +22,7 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.store.connection import breathe, retried
+from config.store.connection import pause_between, retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
@@ -193,7 +193,7 @@ def _clear_all(
         if keeps_cards:
             raise DeckNotEmpty
         _clear(learner_id, [card.id for card in batch], move_to, now)
-        breathe()
+        pause_between()
     raise DeletionUnfinished
 
 

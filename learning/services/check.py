@@ -20,9 +20,9 @@ from accounts.models.head import JOURNAL_DAYS, TOTALS
 from accounts.services.changes import commit
 from config.store.connection import (
     WITHIN_S,
-    breathe,
     chunks,
     delete_keys,
+    pause_between,
     read_raws,
     retried,
     retrying,
@@ -541,7 +541,7 @@ class _Inspection:
         writes += map(Delete, self.drops.values())
         for chunk in chunks(writes, AT_ONCE):
             commit(self.head, *chunk)
-            breathe()
+            pause_between()
 
 
 def _readable(raw: Raw) -> Item:

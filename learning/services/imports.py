@@ -21,7 +21,7 @@ from typing import Any
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
-from config.store.connection import breathe, retrying
+from config.store.connection import pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put
 from learning.cloze import Face
@@ -222,7 +222,7 @@ class _Import:
                 raise ConditionFailed
 
         retrying(go_on, after=ConditionFailed)
-        breathe()
+        pause_between()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
@@ -416,7 +416,7 @@ class _Import:
             if group and full:
                 late += self._write_group(group, study)
                 group, study = {}, self._read_study()
-                breathe()
+                pause_between()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
@@ -558,7 +558,7 @@ def _size_error(source: Source) -> RowError | None:
 
 def content_digest(head: Note) -> str:
     """A digest of a note's content, by which a learner's change is recognised."""
-    content = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
+    content = {n: v for n, v in head.own_values().items() if not n.startswith(("deck", "source"))}
     return digest(
         {name: value for name, value in content.items() if name in DIGESTED_FIELDS or value}
     )

@@ -54,7 +54,7 @@ def search_cards(
     index, condition = _index(search, decks, now)
 
     def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
-        return look(
+        return page_of_matches(
             learner_id,
             condition,
             index=index,
@@ -248,7 +248,7 @@ def list_cards(
         index, condition = "lsi2", Card.lsi2.startswith(prefix)
     elif letter:
         index, condition = "lsi1", Card.lsi1.startswith(f"{letter}#")
-    return look(
+    return page_of_matches(
         learner_id,
         condition,
         index=index,
@@ -262,7 +262,7 @@ def list_cards(
     )
 
 
-def look(
+def page_of_matches(
     learner_id: str,
     condition: Condition,
     *,
@@ -277,7 +277,7 @@ def look(
 
     `stands` goes by the schedule alone, `says` by the text, which is read for it.
     """
-    pairs, following = Card.looked_at(learner_id, condition, index=index, limit=read, start=start)
+    pairs, following = Card.candidates(learner_id, condition, index=index, limit=read, start=start)
     pairs = [pair for pair in pairs if stands(pair[0])]
     matches: list[tuple[Card, Raw]] = []
     if says is None:

@@ -4,13 +4,13 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -214,7 +214,7 @@ class EventViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace an event; what is left out becomes its default. Its reminders follow."""
+        """Replace an event. A field that is left out gets its default. Its reminders follow."""
         return self.update_item(events.update_event, event_id=id)
 
     @operation(
@@ -225,7 +225,7 @@ class EventViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of an event. Its reminders follow.
+        """Change the given fields of an event. Its reminders follow.
 
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """

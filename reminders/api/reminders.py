@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -132,7 +132,7 @@ class ReminderViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace a reminder; what is left out becomes its default."""
+        """Replace a reminder. A field that is left out gets its default."""
         return self.update_item(reminders.update_reminder, reminder_id=id)
 
     @operation(
@@ -143,7 +143,7 @@ class ReminderViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a reminder. With another timing it starts anew."""
+        """Change the given fields of a reminder. With another timing it starts anew."""
         return self.update_item(reminders.update_reminder, reminder_id=id, partial=True)
 
     @operation("deleteReminder", answers={204: None}, raises=[NotFound], if_match=True)
