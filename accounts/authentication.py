@@ -20,8 +20,8 @@ from config.client_info import client_info_of
 from config.problems import BEARER, PermissionDenied
 
 if TYPE_CHECKING:
-    from accounts.audit import StaffMember
     from accounts.models import Account
+    from accounts.models.audit import StaffMember
 
 
 def caller(request: Request) -> Learner:
@@ -34,7 +34,7 @@ def caller(request: Request) -> Learner:
 
 def staff_member(request: Request) -> "StaffMember":
     """The caller as a member of staff, for a view that lets in nobody else."""
-    from accounts.audit import StaffMember
+    from accounts.models.audit import StaffMember
 
     return StaffMember(caller(request).id, client_info_of(request.META))
 
@@ -172,8 +172,8 @@ class Buckets:
     """A bucket of tokens for each caller: `burst` at most, refilled by `per_s` each second.
 
     Kept by each process for itself, approximate and free: it protects the process from a client
-    that runs wild. What must hold over all processes is counted in the table (`accounts.limits`);
-    floods are for API Gateway and WAF.
+    that runs wild. What must hold over all processes is counted in the table
+    (`accounts.models.limits`); floods are for API Gateway and WAF.
     """
 
     per_s: float

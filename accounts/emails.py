@@ -157,6 +157,12 @@ def tell_of_deletion(email: str, why: str, *, now: datetime) -> None:
         log.exception("a notice was not sent", extra={"fields": {"notice": "account_deleted"}})
 
 
+def send_invitation(email: str, password: str, *, days: int) -> None:
+    """Mails a temporary password to whom we invite. Raises ServiceUnavailable."""
+    context = {"email": email, "password": password, "days": days}
+    mail.send("accounts/mail/invitation.txt", context, to=email, tags={"mail": "invitation"})
+
+
 def warn_of_deletion(email: str, *, seen_at: datetime, ends_at: datetime) -> None:
     """Tells a learner that their account will be deleted unless they sign in.
 

@@ -169,7 +169,7 @@ def _configuration() -> Path:
 @cache
 def session() -> "Session":
     """The one botocore session. The embedded AWS of local runs accepts any credentials."""
-    import config.light_pynamodb  # noqa: F401 - no stand-in of another thread may reach us
+    import config.store  # noqa: F401 - no stand-in of another thread may reach us
 
     # isort: split
     from botocore.session import get_session

@@ -1,4 +1,4 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
+"""The OpenAPI document, from what each view's method says of itself (`config.viewsets`).
 
 People read it, and generators of clients: each error answer lists exactly the codes that may come,
 each shape has examples, and what may be left out is not required.
@@ -18,9 +18,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.fields import empty
 
 from config.formats import ULID_OR_UUID
-from config.operations import Operation
 from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
+from config.viewsets import Operation
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
@@ -193,7 +193,7 @@ class Schema(AutoSchema):
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # a list's answer is an object with its results (`config.pagination`)
+        return False  # a list's answer is an object with its results (`config.viewsets`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

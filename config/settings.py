@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from config.secret_keys import secret_keys
+from config.crypto import secret_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STAGE = os.environ.get("PARLEY_STAGE", "local")
@@ -138,7 +138,7 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
-        "ScenarioStatus": "learning.models.scenarios.STATUSES",
+        "ScenarioStatus": "learning.models.content.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -219,6 +219,8 @@ LIMITS = {
     "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
+    "invite_address": (1, 60),  # invitations of one address
+    "invite_staff": (1000, 86400),  # … by one member of staff
     "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
     "sign_in_code_here": (3, 3600),  # … from one source
     "sign_in_code_guess": (5, 900),  # guesses at one of them

@@ -149,7 +149,7 @@ def joao(table: None) -> Caller:
 def no_rests() -> Iterator[None]:
     """Large transactions leave no room for others between them: there are none."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("config.store.retrying.BETWEEN_S", 0)
+        patch.setattr("config.store.connection.BETWEEN_S", 0)
         yield
 
 

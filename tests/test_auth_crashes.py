@@ -39,6 +39,7 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.crashes import Crash, answer_lost, crash_before
+from tests.test_auth_invitations import mailed_passwords
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -599,3 +600,33 @@ def test_a_deletion_by_an_admin(cut_off: CutOff, told: list[int], admin: Person)
         assert verify_email(person.email, again.json()["verificationToken"]).status_code == 200
         assert is_whole(person.email, NEW), calls
     assert told[-1] > 10 - STEP
+
+
+def test_an_invitation_over_a_strangers_claim(
+    cut_off: CutOff, told: list[int], admin: Person
+) -> None:
+    def invite(email: str) -> Any:
+        return api.post("/users/invitations", {"emails": [email]}, token=admin.token)
+
+    def enter(email: str) -> Any:
+        challenge = log_in(email, mailed_passwords(email)[-1]).json()
+        body = {"sessionToken": challenge.get("sessionToken", "none"), "newPassword": PASSWORD}
+        return api.post("/auth/login/new-password", body)
+
+    def invite_and_enter(email: str) -> None:
+        invite(email)
+        if mailed_passwords(email):
+            enter(email)
+
+    def begin() -> str:
+        return claim("palmira", STRANGERS).email
+
+    for email, calls in cut_off_points(cut_off, told, begin, invite_and_enter):
+        assert is_out(email), calls
+        if log_in(email).status_code != 200:
+            [result] = invite(email).json()["results"]
+            assert result["outcome"] in ("invited", "registered"), calls
+            assert enter(email).status_code == 200, calls
+        assert is_whole(email), calls
+        assert is_out(email), calls
+    assert told[-1] > 25 - STEP

@@ -6,8 +6,8 @@ from typing import Any, get_args
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
+from accounts.models.audit import Action
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH, normalized
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn

@@ -39,11 +39,9 @@ from accounts.services import mailed_code, mfa, password, sessions
 from accounts.services.mailed_code import MailedCodeNotOffered
 from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, Resource, View
+from config.viewsets import AnonymousView, ListQuerySerializer, Resource, View, operation, page_of
 
 
 class MfaRequiredSerializer(Serializer):

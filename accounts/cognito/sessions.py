@@ -99,11 +99,12 @@ def sign_in(*, username: str, password: str) -> Tokens | Challenge | NewPassword
     )
     if "AuthenticationResult" in answer:
         return _tokens(answer)
+    # The name behind an address; AWS promises it for SRP alone (AWS: "AdminInitiateAuth").
+    username = answer.get("ChallengeParameters", {}).get("USER_ID_FOR_SRP", username)
     if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
-        username = answer["ChallengeParameters"]["USER_ID_FOR_SRP"]
         return Challenge(username, answer["Session"], begun_at)
     if answer.get("ChallengeName") == "NEW_PASSWORD_REQUIRED":
-        return NewPasswordRequired(answer["ChallengeParameters"]["USER_ID_FOR_SRP"])
+        return NewPasswordRequired(username)
     log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
     raise UpstreamFailed
 

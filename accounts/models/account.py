@@ -19,7 +19,6 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
 
@@ -461,6 +460,17 @@ class AccountCache:
 
 
 account_cache = AccountCache()
+
+
+class Synced(Item):
+    """An item whose changes are numbered by the learner's head; `n` is that of the last one."""
+
+    n = NumberAttribute(null=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it only marks that there was something under its key."""
+        return False
 
 
 class Wish:

@@ -10,9 +10,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models.account import learner_key
 from accounts.study_day import DAY_STARTS_AT_HOUR
-from config.store.items import Item, Page, Raw
-from config.store.packed import PackedAttribute
-from config.store.sizes import item_size
+from config.store.items import Item, PackedAttribute, Page, Raw, item_size
 
 TOTALS = ("cards", "new", "learning", "relearning", "young", "mature", "suspended", "leech")
 NO_LINE = "none"  # of a learner whose head has not been written yet

@@ -20,14 +20,13 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from accounts import audit
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, InvalidCredentials, MfaSessionExpired
 from accounts.cognito.sessions import CodeNotMailed, Tokens
 from accounts.emails import notify
-from accounts.limits import hit, hit_address
-from accounts.models import Account, SignInCode
+from accounts.models import Account, SignInCode, audit
+from accounts.models.limits import hit, hit_address
 from accounts.services.sessions import SignedIn, complete_sign_in, wait_until_valid
 from accounts.services.unfinished import account_at
 from config.client_info import ClientInfo

@@ -11,8 +11,8 @@ from accounts.services.changes import commit
 from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
 from config.problems import NotFound, PreconditionFailed
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 
 

@@ -18,10 +18,10 @@ import boto3
 from botocore.exceptions import ClientError, WaiterError
 
 from config.aws import error_code
+from config.crypto import new_key
 from config.ops import cloudformation, zappa_template
 from config.ops.local_aws import Progress, silent
 from config.ops.package import Bundle, Target, build, configure, prepare
-from config.secret_keys import new_key
 
 EMBEDDED_HOSTS = ".execute-api.localhost"
 CHECKED = ("/health", "/health/ready")

@@ -22,15 +22,14 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import breathe, retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import breathe, retried
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
-from learning.models.base import LearnerItem, Tombstone
+from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
-from learning.models.log import TornRead
+from learning.models.log import TornRead, require_visible
 from learning.models.scheduler import Scheduler
-from learning.services.idempotency import same_as, split_id
 from learning.services.progress import totals_with, totals_without
 from learning.services.study_context import DECK_OPTIONS, put_settings
 
@@ -165,8 +164,14 @@ def delete_deck(
 
 
 def _bury(learner_id: str, deck: Deck, now: datetime) -> None:
-    """Leaves a tombstone in a closed deck's place. Raises ConditionFailed."""
+    """Leaves a tombstone in a closed and cleared deck's place. Raises ConditionFailed.
+
+    A card that was let in before the deck was closed may come to light only now.
+    """
     stored = batch_get(*_option_keys(learner_id))
+    require_visible(Head.among(learner_id, stored), Card)
+    if Card.in_deck(learner_id, deck.id, limit=1).items:
+        raise ConditionFailed
     unchanged = (Deck.version == deck.version) & Deck.closing.exists()
     head = Head.among(learner_id, stored)
     options = _option_writes(head, stored, deck, own_options(deck))

@@ -21,8 +21,8 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get
-from config.store.retrying import retried
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.days import CLOCK_CHANGE, ONE_DAY, day_counts
 from learning.models.cards import Card

@@ -6,10 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
-from config.operations import operation
 from config.problems import NotFound
 from config.serializers import BooleanField, InstantField, QuerySerializer, Serializer
-from config.viewsets import PublicView, View
+from config.viewsets import PublicView, View, operation
 from reminders.models import CalendarLink
 from reminders.services import calendar_links
 

@@ -10,8 +10,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -25,7 +23,15 @@ from config.serializers import (
     ZoneField,
     optional,
 )
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    get_or_404,
+    operation,
+    page_of,
+    paginated_response,
+)
 from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (

@@ -8,8 +8,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -22,7 +20,7 @@ from config.serializers import (
     optional,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders

@@ -13,6 +13,7 @@ from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
 from config import telemetry
 from config.problems import Conflict, NotFound, ValidationFailed, check_version
+from config.store.connection import retried
 from config.store.items import (
     UNREADABLE,
     ConditionFailed,
@@ -21,10 +22,9 @@ from config.store.items import (
     Raw,
     batch_get,
 )
-from config.store.retrying import retried
 from config.store.transactions import Put
-from learning.models.base import Tombstone
-from learning.services.idempotency import same_as, split_id
+from learning.models.base import Tombstone, same_as, split_id
+from learning.models.log import require_visible
 from reminders import recurrence as recurrences
 from reminders import timing
 from reminders.models import Delivery, Event, Reminder, quiet_hours_of
@@ -138,7 +138,7 @@ def update_event(
     if was_over and not _is_over(event, now):
         _require_room(learner_id, now)
     event.updated_at = now
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     for reminder in reminders:
         _follow(reminder, event, before, quiet, now)
     commit(head, Put(event), *(reminder.write() for reminder in reminders))
@@ -177,7 +177,7 @@ def delete_event(
     """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
     event, head, _ = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     commit(
         head,
         Put(Tombstone.of(event, now), Event.version == event.version),
@@ -197,6 +197,12 @@ def _found(learner_id: str, event_id: str) -> tuple[Event, Head, timing.QuietHou
         raise NotFound
     quiet = quiet_hours_of(profile) if isinstance(profile, Profile) else None
     return event, Head.among(learner_id, stored), quiet
+
+
+def _reminders_of(event: Event, head: Head) -> list[Reminder]:
+    """An event's reminders, and none is just coming in. Raises TornRead."""
+    require_visible(head, Reminder)
+    return Reminder.of_event(event.learner_id, event.id)
 
 
 @dataclass(frozen=True)

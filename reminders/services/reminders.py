@@ -16,11 +16,10 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put, Write, transact
-from learning.models.base import Tombstone
-from learning.services.idempotency import find_existing, split_id
+from learning.models.base import Tombstone, find_existing, split_id
 from reminders import timing
 from reminders.models import (
     DISMISSED,
