@@ -14,9 +14,9 @@ import pytest
 from moto import mock_aws
 from moto.backends import get_backend
 
-from accounts.bearer import account_cache
 from accounts.cognito import sessions, users
 from accounts.cognito.client import InvalidCredentials, UserAlreadyExists, WeakPassword
+from accounts.models.account import account_cache
 from config import aws, mail
 from config.ops import probe
 from config.problems import UpstreamFailed
