@@ -124,12 +124,12 @@ STAFF = frozenset({"staff", "admin"})
 
 
 def is_staff(request: Request) -> bool:
-    """Whether the caller is in one of the groups of our own people."""
+    """Whether the caller is one of our own people."""
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
 def is_admin(request: Request) -> bool:
-    """Whether the caller is one of those who change accounts."""
+    """Whether the caller may change accounts."""
     return "admin" in getattr(request.user, "groups", ())
 
 

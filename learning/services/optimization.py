@@ -62,7 +62,7 @@ def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
 
 
 def fit_next_batch(learner_ids: Iterable[str], *, now: datetime) -> int:
-    """Begins a fit for those whose turn it is today and who have studied since their last one.
+    """Begins a fit for each learner whose turn is today, if they have studied since their last fit.
 
     A turn comes every EVERY_DAYS days, on a day that follows from the id. Returns how many.
     """
