@@ -378,8 +378,8 @@ def validate_exceptions(recurrence: Recurrence) -> None:
     """Raises ExceptionInvalidError for what a measured recurrence does not have."""
     keys = [*recurrence.skipped, *(move.key for move in recurrence.moved)]
     if len(keys) > MAX_EXCEPTIONS:
-        said = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
-        raise ExceptionInvalidError(said, field="moved" if recurrence.moved else "skipped")
+        message = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
+        raise ExceptionInvalidError(message, field="moved" if recurrence.moved else "skipped")
     known = known_keys(recurrence, keys)
     if not recurrence.skipped <= known:
         raise ExceptionInvalidError(_NO_OCCURRENCE, field="skipped")
@@ -390,8 +390,8 @@ def validate_exceptions(recurrence: Recurrence) -> None:
             raise ExceptionInvalidError(_NO_OCCURRENCE, field=field)
         free -= {move.key}
         if isinstance(move.starts, datetime) == recurrence.all_day:
-            said = "An occurrence is moved to a date or time like its own."
-            raise ExceptionInvalidError(said, field=field)
+            message = "An occurrence is moved to a date or time like its own."
+            raise ExceptionInvalidError(message, field=field)
         try:
             _validate_wall(move.starts)
             if move.duration is not None:

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.http import Parser
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -31,7 +32,6 @@ from config.viewsets import (
     decode_cursor,
     get_or_404,
     if_match_version,
-    operation,
     page_of,
     paginated_response,
 )
@@ -357,7 +357,7 @@ class EventViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace an event; what is left out becomes its default. Its reminders follow."""
+        """Replace an event. A field that is left out gets its default. Its reminders follow."""
         return self.update_item(events.update_event, event_id=id)
 
     @operation(
@@ -368,7 +368,7 @@ class EventViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of an event. Its reminders follow.
+        """Change the given fields of an event. Its reminders follow.
 
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """

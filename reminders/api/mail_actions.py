@@ -10,9 +10,10 @@ from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.problems import NotFound, ValidationFailed
 from config.serializers import Serializer
-from config.viewsets import PublicView, operation
+from config.viewsets import PublicView
 from reminders.emails import Answerable, answerable_of
 from reminders.models import Reminder
 from reminders.services import reminders

@@ -296,11 +296,11 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     if reminder.about != EVENT:
         reminder.lsi4 = None
     for name, wire in WIRE_NAMES.items():
-        given = bool(getattr(reminder, name))
-        if name in NEEDED[reminder.about] and not given:
+        is_given = bool(getattr(reminder, name))
+        if name in NEEDED[reminder.about] and not is_given:
             raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
         allowed = {"title", *NEEDED[reminder.about], *ALLOWED.get(reminder.about, ())}
-        if name not in allowed and given:
+        if name not in allowed and is_given:
             raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")
     if reminder.deck_id and reminder.scenario_id:
         raise ValidationFailed.of("scenarioId", "contradiction", "It is about a deck already.")
