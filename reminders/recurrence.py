@@ -220,6 +220,50 @@ def without_orphans(recurrence: Recurrence) -> Recurrence:
     return replace(recurrence, skipped=recurrence.skipped & known, moved=moved)
 
 
+def split_at(recurrence: Recurrence, key: str) -> tuple[Recurrence, Recurrence] | None:
+    """The series up to an occurrence of its rule, and from that on; None if it is not a later one.
+
+    Each has the exceptions of its own occurrences, and COUNT what is left of it. Neither is
+    measured.
+    """
+    occurrence = _by_rule(recurrence, key)
+    if occurrence is None or recurrence.rule is None or key <= key_of(recurrence.starts):
+        return None
+    rule = parse_rule(recurrence.rule)
+    earlier = sum(
+        1 for each in _regular(recurrence, recurrence.first_on, _day_of(key)) if each.key < key
+    )
+    if not earlier:
+        return None
+    original = wall_of(key)
+    parts = [p for p in recurrence.rule.split(";") if p.partition("=")[0] != "COUNT"]
+    rest = ";".join([*parts, f"COUNT={rule.count - earlier}"] if rule.count else parts)
+    if isinstance(original, datetime):
+        last = instant_of(original, zone_named(recurrence.zone)) - timedelta(seconds=1)
+        until = f"UNTIL={last:%Y%m%dT%H%M%SZ}"
+    else:
+        until = f"UNTIL={original - DAY:%Y%m%d}"
+    begun = ";".join([*(p for p in parts if p.partition("=")[0] != "UNTIL"), until])
+    before = replace(
+        recurrence,
+        rule=begun,
+        skipped=frozenset(each for each in recurrence.skipped if each < key),
+        moved=tuple(move for move in recurrence.moved if move.key < key),
+    )
+    after = replace(
+        recurrence,
+        starts=original,
+        rule=rest,
+        skipped=recurrence.skipped - before.skipped,
+        moved=tuple(move for move in recurrence.moved if move.key >= key),
+    )
+    return before, after
+
+
+def _day_of(key: str) -> date:
+    return date.fromisoformat(key[:8])
+
+
 def key_of(wall: date | datetime) -> str:
     """The key of the occurrence with this original start."""
     return wall.strftime("%Y%m%dT%H%M%S" if isinstance(wall, datetime) else "%Y%m%d")

@@ -1,11 +1,11 @@
 """/auth/activity"""
 
-from config.operations import operation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.serializers import ActivitySerializer
 from accounts.models import Activity
+from config.operations import operation
 from config.viewsets import ListQuerySerializer, View, page_of
 
 

@@ -1,6 +1,5 @@
 """/auth/email"""
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +15,7 @@ from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlready
 from accounts.services.email import confirm_email_change, request_email_change
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
+from config.operations import operation
 from config.viewsets import View
 
 

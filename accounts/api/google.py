@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from config.operations import operation
 from django.http import HttpResponseRedirect
 from django.utils.timezone import now
 from rest_framework.request import Request
@@ -29,6 +28,7 @@ from accounts.services.google import (
 )
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
+from config.operations import operation
 from config.serializers import PatternField, QuerySerializer, Serializer, TextField
 from config.viewsets import AnonymousView, View
 

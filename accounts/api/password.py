@@ -1,6 +1,5 @@
 """/auth/password"""
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +22,7 @@ from accounts.cognito.client import (
 from accounts.services import password
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
 from config.viewsets import AnonymousView, View
@@ -81,6 +81,8 @@ class ResetConfirmView(AnonymousView):
 
 
 class ChangePasswordView(View):
+    allowed_without_second_step = True  # who came from Google sets one first
+
     @operation(
         "changePassword",
         request=PasswordChangeSerializer,

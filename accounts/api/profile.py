@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -22,6 +21,7 @@ from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,6 +18,7 @@ from accounts.api.serializers import (
 from accounts.cognito.client import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.services import registration
 from config.client_info import client_info_of
+from config.operations import operation
 from config.serializers import PatternField, Serializer
 from config.viewsets import AnonymousView
 

@@ -102,6 +102,23 @@ class CodeField(PatternField):
         return _without_gaps(super().to_internal_value(data))
 
 
+class SignInCodeField(PatternField):
+    """The digits of a mailed sign-in code, with gaps anywhere: the pool decides how many."""
+
+    sample = "12345678"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            rf"{GAP}[0-9](?:{GAP}[0-9]){{5,7}}{GAP}",
+            "Give the digits of the code.",
+            max_length=32,
+            **kwargs,
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        return _without_gaps(super().to_internal_value(data))
+
+
 class OpaqueTokenField(PatternField):
     """A token of the pool, which only the pool can read."""
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from rest_framework.parsers import FormParser
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
@@ -264,7 +264,7 @@ class Page(BrowsableAPIRenderer):
             "json": None if data is None or is_problem else as_json(data),
             "filter": narrow,
             "offers": forms,
-            "further": list(_below(answer)),
+            "further": [*_below(answer), *_after_success(answer)],
         }
 
 
@@ -281,6 +281,18 @@ def _below(answer: Answer) -> Iterator[Link]:
         if usable:
             name = route.words[-1]
             yield Link(name, f"{answer.request.path}/{name}", route.heading(usable[0])[0])
+
+
+def _after_success(answer: Answer) -> Iterator[Link]:
+    """The pages that go on with what a form has just got."""
+    if answer.is_problem or answer.method not in answer.route.handlers:
+        return
+    wanted = answer.route.operation(answer.method).leads_to
+    for route in routes():
+        for method in route.handlers:
+            if route.operation(method).id in wanted and route.allows(answer.request, method):
+                title = route.heading(method)[0]
+                yield Link(title, f"{reverse('browse-start')}/{'/'.join(route.words)}", title)
 
 
 def _rows(answer: Answer) -> list[Row] | None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from config.operations import Operation
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.request import Request
 from rest_framework.schemas.generators import EndpointEnumerator
 from rest_framework.views import APIView
 
+from config.operations import Operation
 from config.serializers import Serializer
 
 OURSELVES = "accounts.browse.urls"

@@ -127,6 +127,7 @@ class PoolUser:
     first_name: str
     last_name: str
     google_ids: frozenset[str] = frozenset()
+    has_second_step: bool = False
     enabled: bool = True
     created_at: datetime | None = None
 
@@ -154,6 +155,7 @@ def _user(described: Mapping[str, Any], pairs: Iterable[Mapping[str, str]]) -> P
             for identity in json.loads(attributes.get("identities", "[]"))
             if identity["providerName"] == GOOGLE
         ),
+        has_second_step=bool(described.get("UserMFASettingList")),
         enabled=bool(described["Enabled"]),
         created_at=described["UserCreateDate"],
     )

@@ -9,7 +9,7 @@ from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
 from accounts.models.limits import Attempts, KnownNetwork, LimitReached
 from accounts.models.mfa import Mfa
-from accounts.models.tokens import IssuedToken, Session
+from accounts.models.tokens import IssuedToken, Session, SignInCode
 
 __all__ = [
     "DEFAULT_ZONE",
@@ -26,6 +26,7 @@ __all__ = [
     "Mfa",
     "Profile",
     "Session",
+    "SignInCode",
     "Synced",
     "learner_key",
 ]

@@ -159,7 +159,12 @@ def complete_sign_in(
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
     is_known = _is_known_device(owner.id, source)
-    transact(*writes, *_use_writes(tokens, owner, source, now))
+    try:
+        transact(
+            *writes, *_use_writes(tokens, owner, source, now), *learner.account.seen_writes(now)
+        )
+    except ConditionFailed as error:  # the account is leaving, or the session was ended
+        raise InvalidCredentials from error
     if not is_known:
         notify(learner.account.email, "new_device", source, now=now)
     return SignedIn(tokens, learner)
@@ -275,6 +280,8 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
             raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
     writes = list(_use_writes(tokens, owner, source, now))
+    if account is not None:
+        writes += account.seen_writes(now)
     try:
         if writes:
             transact(*writes)

@@ -42,8 +42,8 @@ class Mail:
 
     @property
     def code(self) -> str | None:
-        """The six-digit code in the mail, if there is one."""
-        match = re.search(r"\b\d{6}\b", self.text)
+        """The code of six or eight digits in the mail, if there is one."""
+        match = re.search(r"\b\d{6}(?:\d\d)?\b", self.text)
         return match.group() if match else None
 
 

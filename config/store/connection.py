@@ -111,6 +111,8 @@ SCHEMA = {
     "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
 }
 
+WRITES = frozenset(["BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"])
+
 # What a single write is answered while a transaction holds its item: nothing is written.
 CONFLICT = "TransactionConflictException"
 
@@ -151,7 +153,8 @@ class _Connection(Connection):
             answer = super()._make_api_call(operation_name, operation_kwargs)
         spent = answer.get("ConsumedCapacity") or []
         for part in [spent] if isinstance(spent, dict) else spent:
-            record_call("", part.get("CapacityUnits", 0.0))
+            is_write = operation_name in WRITES
+            record_call("", part.get("CapacityUnits", 0.0), is_write=is_write)
         return answer
 
 

@@ -1,11 +1,11 @@
 """Decks of cards."""
 
-from config.operations import operation
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, QuerySerializer, Serializer, TextField
 from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of

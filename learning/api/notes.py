@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from config.operations import operation
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     IdField,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -10,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,

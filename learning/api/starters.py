@@ -1,6 +1,5 @@
 """Starter decks."""
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -9,6 +8,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import ReadOrLearner
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
 from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag

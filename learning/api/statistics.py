@@ -1,11 +1,11 @@
 """How study goes."""
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.serializers import IntegerField, NumberField, QuerySerializer, Serializer
 from config.viewsets import Resource
 from learning.services.statistics import read_statistics

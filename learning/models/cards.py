@@ -419,6 +419,10 @@ class Card(Kept, discriminator="card"):
         self.buried_until, self.buried_by = until, by
         self.set_index_keys()
 
+    def is_buried(self, now: datetime) -> bool:
+        """Whether the card is put off still."""
+        return self.buried_until is not None and self.buried_until > now
+
     def unbury(self) -> None:
         self.buried_until = self.buried_by = None
         self.set_index_keys()

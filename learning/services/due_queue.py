@@ -71,16 +71,18 @@ def due_queue(
     notes = _ShownNotes(study.scheduler.bury_siblings)
 
     steps = Card.queue(learner_id, "L", before=ends_at, deck_id=deck_id, limit=WINDOW)
+    steps = [card for card in steps if not card.is_buried(now)]
     learning = [card for card in steps if card.due_at <= now]
     reviews = new = []
     if limits.left("reviews_per_day", deck_id) > 0:
         before = ends_at + CLOCK_CHANGE
         due = Card.queue(learner_id, "R", before=before, deck_id=deck_id, limit=WINDOW)
-        due = [card for card in due if _is_due(card, study, today, ends_at)]
+        due = [c for c in due if not c.is_buried(now) and due_on(c.memory, study.calendar) <= today]
         due = notes.first_of_each(due)
         reviews = limits.allowed("reviews_per_day", due)
     if limits.left("new_cards_per_day", deck_id) > 0:
         unseen = Card.queue(learner_id, "N", before=ends_at, deck_id=deck_id, limit=WINDOW)
+        unseen = [card for card in unseen if not card.is_buried(now)]
         new = limits.allowed("new_cards_per_day", notes.first_of_each(unseen))
     reviews.sort(key=lambda card: retrievability(card.memory, now, settings.weights))
     return DueQueue(
@@ -94,12 +96,6 @@ def due_queue(
         next_learning_at=min((card.due_at for card in steps if card.due_at > now), default=None),
         day_ends_at=ends_at,
     )
-
-
-def _is_due(card: Card, study: StudyContext, today: date, ends_at: datetime) -> bool:
-    """Whether the learner's day of a review has come, and its burial ends before the day does."""
-    is_buried = card.buried_until is not None and card.buried_until >= ends_at
-    return not is_buried and due_on(card.memory, study.calendar) <= today
 
 
 def day_of(study: StudyContext, today: date) -> Day:

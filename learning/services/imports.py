@@ -593,6 +593,11 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
         "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
         "position": state.position,
+        "desired_retention": state.desired_retention,
+        "decay": state.decay,
+        "original_position": state.original_position,
+        "flag": state.flag or None,
+        "custom_data": state.custom_data,
         "estimated": state.estimated or None,
         "untold": [name for name in UNTOLD if getattr(state, name) is None] or None,
     }

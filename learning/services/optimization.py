@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from zlib import crc32
 
 from accounts.models import Head, learner_key
+from accounts.models.limits import hit
 from config import aws
 from config.problems import Conflict
 from config.store.items import ConditionFailed, Item, batch_get
@@ -30,6 +31,12 @@ def read_optimization(*, learner_id: str) -> Optimization:
     """How the last fit went: one read."""
     key = learner_key(learner_id), Optimization.SK
     return Optimization.get_or_none(*key) or Optimization(*key)
+
+
+def request_optimization(*, learner_id: str, now: datetime) -> Optimization:
+    """Begins a fit for a learner who asks for it. Raises TooManyRequests, OptimizationRunning."""
+    hit("fit", learner_id, now=now)
+    return start_optimization(learner_id=learner_id, now=now)
 
 
 def start_optimization(*, learner_id: str, now: datetime) -> Optimization:

@@ -1,12 +1,12 @@
 """The learner's calendar: its secret address, and the feed behind it."""
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import BooleanField, InstantField, QuerySerializer, Serializer
 from config.viewsets import PublicView, View

@@ -1,6 +1,5 @@
 """Mails that were given up, for staff."""
 
-from config.operations import operation
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -8,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import IsStaff, staff_member
+from config.operations import operation
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
 from config.viewsets import ListQuerySerializer, Resource, get_or_404, page_of
