@@ -3,7 +3,7 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import DEFAULT_ZONE, Account, Profile, Synced, learner_key
+from accounts.models.account import DEFAULT_ZONE, Account, OfLearner, Profile, Synced, learner_key
 from accounts.models.addresses import Address, EmailChange
 from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
@@ -24,6 +24,7 @@ __all__ = [
     "KnownNetwork",
     "LimitReached",
     "Mfa",
+    "OfLearner",
     "Profile",
     "Session",
     "SignInCode",

@@ -32,7 +32,15 @@ def learner_key(learner_id: str) -> str:
     return f"LEARNER#{learner_id}"
 
 
-class Account(Item, discriminator="account"):
+class OfLearner(Item):
+    """An item in the partition of a learner."""
+
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
+
+
+class Account(OfLearner, discriminator="account"):
     """The state of a learner's account: `LEARNER#<sub>` / `ACCOUNT`.
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
@@ -110,10 +118,6 @@ class Account(Item, discriminator="account"):
     def at(cls, learner_id: str) -> Self:
         """A handle for changes in place, without reading."""
         return cls(learner_key(learner_id), cls.SK)
-
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
 
     @property
     def user_name(self) -> str:
@@ -475,7 +479,7 @@ class AccountCache:
 account_cache = AccountCache()
 
 
-class Synced(Item):
+class Synced(OfLearner):
     """An item whose changes are numbered by the learner's head; `n` is that of the last one."""
 
     n = NumberAttribute(null=True)
