@@ -115,12 +115,14 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(
     page = browser.send(form, name="", newCardsPerDay="many", description="Palavras do mercado")
     assert page.status_code == 400
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    said = text(page)
-    assert '<a href="#POST-name">Name</a>: This field may not be blank.' in said
-    assert re.search(r'id="POST-newCardsPerDay"[^>]*value="many"[^>]*aria-invalid="true"', said)
-    beside = said.partition('id="POST-newCardsPerDay-said"')[2]
+    page_text = text(page)
+    assert '<a href="#POST-name">Name</a>: This field may not be blank.' in page_text
+    assert re.search(
+        r'id="POST-newCardsPerDay"[^>]*value="many"[^>]*aria-invalid="true"', page_text
+    )
+    beside = page_text.partition('id="POST-newCardsPerDay-said"')[2]
     assert "A valid integer is required." in beside.partition("</div>")[0]
-    assert "Palavras do mercado</textarea>" in said
+    assert "Palavras do mercado</textarea>" in page_text
     assert stefan.get("/decks").json()["results"] == []
 
 

@@ -224,7 +224,7 @@ def test_a_long_task_runs_in_an_invocation_of_its_own(api: Api, ana: Learner) ->
     assert begun["status"] == "running"
 
     def ended() -> bool:
-        found = api.send("GET", "/scheduler/optimize", token=ana.token).json()
-        return bool(found["status"] == "tooFew")
+        optimization = api.send("GET", "/scheduler/optimize", token=ana.token).json()
+        return bool(optimization["status"] == "tooFew")
 
     eventually(ended)
