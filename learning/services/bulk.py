@@ -11,7 +11,7 @@ from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
 from config.store.bulk import chunks
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import breathe, retried
+from config.store.retrying import breathe, in_turn, retried
 from config.store.transactions import Put, Write
 from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.services.cards import (
@@ -68,7 +68,8 @@ def create_cards(
             new_note(learner_id, "basic", fields, now, at=at)[1][0]
             for fields, at in zip(chunk, instants, strict=True)
         ]
-        results += _create_group(learner_id, cards)
+        with in_turn(learner_id):
+            results += _create_group(learner_id, cards)
     return results
 
 
@@ -138,7 +139,8 @@ def duplicate_deck(
             return deck
         page = Card.in_deck(learner_id, deck_id, limit=COPY_CHUNK, start=copy.up_to)
         for group in groups_of(_copies(learner_id, page.items, deck, now), ROOM):
-            _copy(learner_id, group, deck)
+            with in_turn(learner_id):
+                _copy(learner_id, group, deck)
             breathe()
         copy.done, copy.up_to = page.next_key is None, page.next_key
         copy.put()

@@ -22,7 +22,7 @@ from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
-from config.store.retrying import breathe, retrying
+from config.store.retrying import breathe, in_turn, retrying
 from config.store.transactions import Put
 from learning.cloze import Face
 from learning.models.cards import Card, Deck, Note
@@ -221,7 +221,8 @@ class _Import:
             if left[0]:
                 raise ConditionFailed
 
-        retrying(go_on, after=ConditionFailed)
+        with in_turn(self.learner_id):
+            retrying(go_on, after=ConditionFailed)
         breathe()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
