@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.timezone import now
+
 from accounts.tasks import for_each_account
-from config.clock import now
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 

@@ -32,6 +32,7 @@ ACTIONS = {
     },
     ("lambda", "Invoke"): {"lambda:InvokeFunction"},
     ("s3", "HeadObject"): {"s3:GetObject"},
+    ("s3", "ListObjectsV2"): {"s3:ListBucket"},
 }
 ADVICE = (
     "Lambda knows no {service} {operation}: add it to OPERATIONS in config/ops/pruning.py, "

@@ -11,13 +11,13 @@ from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
-from accounts.bearer import account_cache
 from accounts.models import Account, learner_key
-from config.clock import now
+from accounts.models.account import account_cache
 from config.ops import backup, cloudformation
 from config.stack import Stack
-from config.store import retrying
+from config.store import connection
 from config.store.items import delete_partition
 from learning.services.check import Fault, repair
 from tests.callers import Caller, make_learner
@@ -258,7 +258,7 @@ def test_throttling_is_told_when_it_does_not_end(tmp_path: Path) -> None:
     busy = mock.Mock()
     busy.batch_write_item.side_effect = lambda **sent: {"UnprocessedItems": sent["RequestItems"]}
     with (
-        mock.patch.object(retrying, "WITHIN_S", 0),
+        mock.patch.object(connection, "WITHIN_S", 0),
         pytest.raises(backup.BackupError, match="throttled"),
     ):
         backup._put(busy, "table", [EVERY_KIND])

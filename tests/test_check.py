@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts.bearer import account_cache
 from accounts.models import Account, Address, Head, learner_key
+from accounts.models.account import account_cache
 from config.stack import Stack
 from learning.services.check import Fault, _readable, check, repair
 from tests.callers import Caller, make_learner

@@ -17,7 +17,7 @@ import pytest
 from accounts.models import Head, Journal, learner_key
 from accounts.models.head import JOURNAL_DAYS
 from config.problems import NotFound
-from config.store import retrying
+from config.store import connection
 from config.store.items import batch_get
 from learning.models.base import TOMBSTONE_S
 from learning.models.log import Day
@@ -50,7 +50,7 @@ sometimes = pytest.mark.parametrize("seed", range(3))
 @pytest.fixture
 def patience(no_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who misses something reads again: here nobody writes in the midst of another one."""
-    monkeypatch.setattr(retrying, "WITHIN_S", 20.0)
+    monkeypatch.setattr(connection, "WITHIN_S", 20.0)
 
 
 def newest_is_half_there(memory: TornTable, seed: int, *other: Submission) -> None:

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from config.problems import ServiceUnavailable
-from config.store import retrying as module
-from config.store.retrying import retried, retrying
+from config.store import connection as module
+from config.store.connection import retried, retrying
 from tests.waiting import PATIENCE_S
 
 

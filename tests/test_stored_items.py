@@ -13,8 +13,7 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 
 from accounts.browse.sessions import BrowserSession  # noqa: F401  (each kind must be known)
-from config.store.items import Item
-from config.store.packed import PackedAttribute, pack, unpack
+from config.store.items import Item, PackedAttribute, pack, unpack
 from learning.models.cards import Card
 from learning.models.log import Day
 from reminders.models import Reminder  # noqa: F401  (as above)

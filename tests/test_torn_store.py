@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.problems import NotFound, ServiceUnavailable
-from config.store import retrying
+from config.store import connection
 from learning.models.cards import Card, Deck
 from learning.models.log import LogEntry, TornRead
 from learning.scheduling import Rating
@@ -53,8 +53,8 @@ def memory_table() -> TornTable:
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who meets another gives up at once: the other one waits for them here."""
-    monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
-    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.0)
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
 
 
 def sent(learner_id: str, batch: list[Submission]) -> bool:

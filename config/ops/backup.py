@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config.problems import ServiceUnavailable
-from config.store.bulk import WRITE, in_batches
+from config.store.connection import WRITE, in_batches
 
 Raw = dict[str, Any]
 Progress = Callable[[int], object]  # called with the number of items done

@@ -4,6 +4,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from django.http import HttpResponse
+from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
@@ -11,7 +12,6 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.http import Parser, Renderer, as_problem
 from config.operations import operation
 from config.problems import NotFound
@@ -261,12 +261,12 @@ class _ToldDeck(DeckSerializer):
 
 def _checked(shape: type[Serializer], told: Any) -> dict[str, Any]:
     """What a file says in the names of our API, as our fields. Raises ValidationFailed."""
-    found = shape(data=told, partial=True)
+    serializer = shape(data=told, partial=True)
     try:
-        found.is_valid(raise_exception=True)
+        serializer.is_valid(raise_exception=True)
     except ValidationError as error:
         raise as_problem(error) from error
-    return dict(found.validated_data)
+    return dict(serializer.validated_data)
 
 
 class UploadViewSet(Resource):

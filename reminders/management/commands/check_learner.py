@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.timezone import now
 
 import reminders.models  # noqa: F401 - each kind of item must be known
 from accounts.browse.sessions import BrowserSession  # noqa: F401 - as above
 from accounts.models import Account, learner_key
-from config.clock import now
 from config.problems import ServiceUnavailable
 from config.store.items import Raw
 from learning.services.check import Fault, check, repair
