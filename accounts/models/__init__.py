@@ -9,6 +9,7 @@ from accounts.models.addresses import Address, EmailChange
 from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
 from accounts.models.head import Head, Journal
 from accounts.models.mfa import Mfa
+from accounts.models.reconciliation import Reconciliation
 from accounts.models.synced import Synced
 from accounts.models.tokens import IssuedToken, Session
 
@@ -25,6 +26,7 @@ __all__ = [
     "LimitReached",
     "Mfa",
     "Profile",
+    "Reconciliation",
     "Session",
     "Synced",
     "learner_key",

@@ -43,6 +43,8 @@ class Account(Item, discriminator="account"):
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `relinked_from`: the pool that the learner was linked to when the one before was lost, and their
+    id in that one.
     `deleted_by_staff`: it is not its owner who deletes it.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
@@ -70,6 +72,7 @@ class Account(Item, discriminator="account"):
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     deleted_by_staff = BooleanAttribute(null=True)
+    relinked_from = UnicodeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
