@@ -157,11 +157,13 @@ def new_pool() -> Iterator[Stack]:
     pool_id = made["UserPool"]["Id"]
     for group in ("staff", "admin"):
         client.create_group(UserPoolId=pool_id, GroupName=group)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PARLEY_USER_POOL_ID", pool_id)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PARLEY_USER_POOL_ID", pool_id)
+            stack.cache_clear()
+            yield stack()
+    finally:
         stack.cache_clear()
-        yield stack()
-    stack.cache_clear()
 
 
 @pytest.fixture

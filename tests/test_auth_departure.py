@@ -12,6 +12,7 @@ from ulid import ULID
 
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Profile, learner_key
+from accounts.models.account import account_cache
 from accounts.services.email import confirm_email_change
 from accounts.tokens import Learner
 from config import aws
@@ -19,6 +20,7 @@ from config.client_info import ClientInfo
 from config.ops.local_aws import exclusive
 from config.problems import ServiceUnavailable
 from config.store import items
+from config.store.bulk import put_raws
 from config.store.items import json_value, raw_partition_page
 from tests.accounts_helpers import (
     PASSWORD,
@@ -32,6 +34,7 @@ from tests.accounts_helpers import (
     post_sign_up,
     problem,
     sign_up,
+    subjects_mailed,
 )
 from tests.servers import shared_folder
 
@@ -161,6 +164,24 @@ class TestLeaving:
         assert left_of(deva) != []
         sweep(3)
         assert left_of(deva) == []
+
+    def test_is_made_good_again_where_a_restored_table_has_brought_the_learner_back(self) -> None:
+        dalila, other = sign_up("dalila"), sign_up("eunice")
+        make_cards(dalila, 1)
+        address = Address.of(dalila.email)
+        assert address is not None
+        backup = [*raw_partition_page(learner_key(dalila.id)).items, address.raw]
+        assert leave(dalila).status_code == 204
+        assert subjects_mailed(dalila.email)[-1] == "Your account was deleted"
+        mails = len(subjects_mailed(dalila.email))
+        put_raws(backup)
+        account_cache.forget()
+        assert left_of(dalila) != [Account.SK]
+        call_command("reapply_deletions")
+        assert left_of(dalila) == [Account.SK]
+        assert Address.of(dalila.email) is None
+        assert len(subjects_mailed(dalila.email)) == mails
+        assert api.get("/profile", token=other.token).status_code == 200
 
 
 @pytest.mark.server
