@@ -6,7 +6,7 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -17,11 +17,11 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
-from config.problems import BEARER
+from config.problems import BEARER, PermissionDenied
 
 if TYPE_CHECKING:
-    from accounts.audit import StaffMember
     from accounts.models import Account
+    from accounts.models.audit import StaffMember
 
 
 def caller(request: Request) -> Learner:
@@ -34,14 +34,25 @@ def caller(request: Request) -> Learner:
 
 def staff_member(request: Request) -> "StaffMember":
     """The caller as a member of staff, for a view that lets in nobody else."""
-    from accounts.audit import StaffMember
+    from accounts.models.audit import StaffMember
 
     return StaffMember(caller(request).id, client_info_of(request.META))
+
+
+def allowed_without_second_step(view: Any) -> bool:
+    """Whether staff may use a view before they have set up the second step that they need."""
+    return bool(getattr(view, "allowed_without_second_step", False))
 
 
 def raw_token(request: Request) -> str:
     """The access token of the request."""
     return str(request.auth)
+
+
+class SecondStepRequired(PermissionDenied):
+    """Not for views that say `allowed_without_second_step`: those that lead to one."""
+
+    code, title = "SECOND_STEP_REQUIRED", "Staff need a second step here: set it up first"
 
 
 def authenticate(token: str) -> Learner:
@@ -52,15 +63,19 @@ def authenticate(token: str) -> Learner:
     from accounts.models.account import account_cache  # DRF loads this with any view, /health too
 
     learner = verify_access_token(token)
-    if _is_refused(account_cache.of(learner.id), learner):
+    account = account_cache.of(learner.id)
+    if account is None or _is_refused(account, learner):
         raise InvalidToken
-    return learner
+    if not settings.STAFF_SECOND_STEP or not learner.groups or account.mfa_enabled:
+        return learner
+    account_cache.forget(learner.id)  # it may just have been turned on, in another process
+    account = account_cache.of(learner.id)
+    return replace(learner, lacks_second_step=account is None or not account.mfa_enabled)
 
 
-def _is_refused(account: "Account | None", learner: Learner) -> bool:
+def _is_refused(account: "Account", learner: Learner) -> bool:
     return (
-        account is None
-        or account.disabled
+        account.disabled
         or bool(account.unlinking)
         or bool(account.cut_off_password_changes(time.time()))
         or learner.issued_at < account.tokens_valid_after
@@ -69,14 +84,21 @@ def _is_refused(account: "Account | None", learner: Learner) -> bool:
 
 
 class BearerAuthentication(BaseAuthentication):
-    """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
+    """DRF's hook. No header: anonymous. Anything but one valid access token: 401.
+
+    Raises SecondStepRequired for staff who have to set up their second step first.
+    """
 
     def authenticate(self, request: Request) -> tuple[Learner, str] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         token = bearer(header)
-        return authenticate(token), token
+        learner = authenticate(token)
+        view = (request.parser_context or {}).get("view")
+        if learner.lacks_second_step and not allowed_without_second_step(view):
+            raise SecondStepRequired
+        return learner, token
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER
@@ -150,8 +172,8 @@ class Buckets:
     """A bucket of tokens for each caller: `burst` at most, refilled by `per_s` each second.
 
     Kept by each process for itself, approximate and free: it protects the process from a client
-    that runs wild. What must hold over all processes is counted in the table (`accounts.limits`);
-    floods are for API Gateway and WAF.
+    that runs wild. What must hold over all processes is counted in the table
+    (`accounts.models.limits`); floods are for API Gateway and WAF.
     """
 
     per_s: float

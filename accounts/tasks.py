@@ -9,6 +9,7 @@ from django.utils.timezone import now
 
 from accounts.models import Account
 from accounts.services import reconciliation
+from accounts.services.dormancy import let_dormant_go
 from accounts.services.removal import delete_unverified, resume_deletions
 from config import aws
 from config.store.items import ConditionFailed, Raw
@@ -52,11 +53,16 @@ def sweep_accounts(_event: Any, _context: Any) -> int:
     return resume_deletions(now=now())
 
 
-def delete_unverified_accounts(event: Mapping[str, Any], _context: Any) -> int:
-    """Nightly: lets accounts go that nobody has verified; returns how many."""
+def let_accounts_go(event: Mapping[str, Any], _context: Any) -> int:
+    """Nightly: lets accounts go that nobody has verified, or uses; returns how many were met."""
+
+    def visit(accounts: Sequence[Account]) -> int:
+        at = now()
+        return delete_unverified(accounts, now=at) + let_dormant_go(accounts, now=at)
+
     return for_each_account(
-        lambda accounts: delete_unverified(accounts, now=now()),
-        task="accounts.tasks.delete_unverified_accounts",
+        visit,
+        task="accounts.tasks.let_accounts_go",
         start=event.get("start"),
         generation=int(event.get("generation", 0)),
     )

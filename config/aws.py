@@ -71,7 +71,7 @@ THROTTLES = frozenset(
 
 
 # The services that a start and a learner's requests call: service → target and protocol version.
-OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
+OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0")}
 
 CLIENT_SETTING = "PARLEY_AWS_CLIENT"
 # Variables that would lead botocore to another address or another way of calling.
@@ -169,7 +169,7 @@ def _configuration() -> Path:
 @cache
 def session() -> "Session":
     """The one botocore session. The embedded AWS of local runs accepts any credentials."""
-    import config.light_pynamodb  # noqa: F401 - no stand-in of another thread may reach us
+    import config.store  # noqa: F401 - no stand-in of another thread may reach us
 
     # isort: split
     from botocore.session import get_session

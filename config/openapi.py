@@ -1,4 +1,4 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
+"""The OpenAPI document, from what each view's method says of itself (`config.viewsets`).
 
 People read it, and generators of clients: each error answer lists exactly the codes that may come,
 each shape has examples, and what may be left out is not required.
@@ -18,9 +18,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.fields import empty
 
 from config.formats import ULID_OR_UUID
-from config.operations import Operation
 from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
+from config.viewsets import Operation
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
@@ -31,7 +31,8 @@ Flashcards scheduled by memory science, role-play practice, reminders.
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
-again.
+again. Where a stage wants staff to have a second step, those without one are answered 403
+`SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -110,7 +111,7 @@ def _id(pattern: str) -> OpenApiParameter:
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
-    return {"operationId": operation_id, "requestBody": body}
+    return {"operationId": operation_id, **({"requestBody": body} if body else {})}
 
 
 class Schema(AutoSchema):
@@ -192,7 +193,7 @@ class Schema(AutoSchema):
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # a list's answer is an object with its results (`config.pagination`)
+        return False  # a list's answer is an object with its results (`config.viewsets`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from config.secret_keys import secret_keys
+from config.crypto import secret_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STAGE = os.environ.get("PARLEY_STAGE", "local")
@@ -138,7 +138,7 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
-        "ScenarioStatus": "learning.models.scenarios.STATUSES",
+        "ScenarioStatus": "learning.models.content.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -180,6 +180,17 @@ if not OPS:  # the formatter of local runs is there
 # The task for the messages of SNS: SES's events about mails.
 MESSAGE_TASK = "reminders.tasks.handle_ses_event"
 
+# Whether a mailed code lets in who has no second step (the pool's part: MailedCodeSignIn in
+# config/ops/infrastructure.yaml, which the local pool has).
+_local = "true" if STAGE == "local" else "false"
+MAILED_CODE_SIGN_IN = os.environ.get("PARLEY_MAILED_CODE_SIGN_IN", _local) == "true"
+
+# Whether staff without a second step can do nothing but set it up.
+STAFF_SECOND_STEP = os.environ.get("PARLEY_STAFF_SECOND_STEP") == "true"
+
+# Days after the last sign-in (give or take a month) until an account is deleted; 0 is never.
+DORMANT_AFTER_DAYS = int(os.environ.get("PARLEY_DORMANT_AFTER_DAYS", "1095"))
+
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
 
@@ -210,6 +221,9 @@ LIMITS = {
     "email_confirm": (10, 900),  # codes a learner may try
     "invite_address": (1, 60),  # invitations of one address
     "invite_staff": (1000, 86400),  # … by one member of staff
+    "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
+    "sign_in_code_here": (3, 3600),  # … from one source
+    "sign_in_code_guess": (5, 900),  # guesses at one of them
     "mail_source": (60, 3600),  # mails and codes from one source
 }
 for _limit in _words("PARLEY_LIMITS"):

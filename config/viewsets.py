@@ -1,26 +1,167 @@
-"""The bases of the views: validated input, the caller's id, pages, versions by `If-Match`."""
+"""The bases of the views: operations, validated input, pages, versions by `If-Match`.
+
+Kept apart from drf-spectacular, which answers of the API do not need and which takes long to load.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
 
+from django.core import signing
 from django.utils.timezone import now
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
+from config import problems
 from config.formats import ULID_OR_UUID
 from config.http import PassThroughRenderer
-from config.pagination import ListQuerySerializer, decode_cursor, paginated_response
-from config.problems import NotFound, ValidationFailed
-from config.serializers import QuerySerializer, Serializer, validated_body
-from config.store.items import Page
+from config.problems import NotFound, Problem, ValidationFailed
+from config.serializers import IntegerField, QuerySerializer, Serializer, TextField, validated_body
+from config.store.items import Page, Raw
 
 T = TypeVar("T")
+
+
+# --- Operations, as the OpenAPI document describes them (`config.openapi`) ------------------------
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+ALWAYS = (problems.NotAcceptable, problems.TooManyRequests, problems.ServiceUnavailable)
+WITH_BODY = (
+    problems.ValidationFailed,
+    problems.MalformedRequest,
+    problems.PayloadTooLarge,
+    problems.UnsupportedMediaType,
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path. `answers` maps a status (or status and media type) to a serializer.
+
+    `leads_to` has operations that go on with what a success answered: {operation id: {field of
+    its body: field of the answer}}, in wire names.
+    """
+
+    id: str
+    answers: Mapping[Any, Any]
+    request: Any
+    query: type[QuerySerializer] | None
+    problems: tuple[type[Problem], ...]
+    public: bool
+    if_match: bool
+    leads_to: Mapping[str, Mapping[str, str]]
+
+
+def operation(
+    operation_id: str,
+    *,
+    answers: Mapping[Any, Any],
+    request: Any = None,
+    query: type[QuerySerializer] | None = None,
+    raises: Iterable[type[Problem]] = (),
+    public: bool = False,
+    if_match: bool = False,
+    leads_to: Mapping[str, Mapping[str, str]] | None = None,
+) -> Callable[[V], V]:
+    """Describes a view's method: what it takes, what it answers, which problems it may raise.
+
+    Problems that follow from the request's shape are added: 400 where there is anything to
+    validate, 401 unless `public`, 412 with `if_match`, 413 and 415 with a body.
+    """
+    kinds = [*raises, *ALWAYS]
+    if request is not None:
+        kinds += WITH_BODY
+    if query is not None or if_match:
+        kinds.append(problems.ValidationFailed)
+    if not public:
+        kinds.append(problems.NotAuthenticated)
+    if if_match:
+        kinds.append(problems.PreconditionFailed)
+    metadata = Operation(
+        operation_id,
+        answers,
+        request,
+        query,
+        tuple(dict.fromkeys(kinds)),
+        public,
+        if_match,
+        leads_to or {},
+    )
+
+    def describe(method: V) -> V:
+        method.operation = metadata  # type: ignore[attr-defined]
+        return method
+
+    return describe
+
+
+# --- Pages of a list, each with the address of the next one ---------------------------------------
+
+
+class ListQuerySerializer(QuerySerializer):
+    """The parameters of every list."""
+
+    limit = IntegerField(min_value=1, max_value=100, default=50, help_text="Results per page")
+    cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
+
+
+def _signer(request: Request) -> signing.Signer:
+    """Signs for one learner and one query: a cursor is of no use anywhere else."""
+    query = sorted(
+        (name, value)
+        for name, value in request.query_params.items()
+        if name not in ("cursor", "limit")
+    )
+    owner = getattr(request.user, "id", "")
+    return signing.Signer(salt=repr(("cursor", owner, request.path_info, query)))
+
+
+def decode_cursor(request: Request, cursor: str | None) -> Raw | None:
+    """Decodes where a page begins. Raises ValidationFailed for a cursor of another list."""
+    if cursor is None:
+        return None
+    try:
+        keys = _signer(request).unsign_object(cursor)
+    except (signing.BadSignature, ValueError) as error:
+        raise ValidationFailed.of(
+            "cursor", "invalid_cursor", "This cursor does not belong to this list."
+        ) from error
+    return {name: {"S": value} for name, value in keys.items()}
+
+
+def paginated_response(
+    request: Request, page: Page[Any], serializer_class: type[Serializer], **context: Any
+) -> Response:
+    """`{"results": […], "next": …}`; `next` is null on the last page."""
+    following = None
+    if page.next_key:
+        cursor = _signer(request).sign_object({k: v["S"] for k, v in page.next_key.items()})
+        following = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+    results = serializer_class(page.items, many=True, context={"request": request, **context}).data
+    return Response({"results": results, "next": following})
+
+
+@cache  # one component of the schema, however many routes answer it
+def page_of(serializer_class: type[Serializer]) -> type[Serializer]:
+    """The serializer of a list's answer, for the schema."""
+    name = f"{serializer_class.__name__.removesuffix('Serializer')}ListSerializer"
+    fields = {
+        "results": serializer_class(many=True),
+        "next": serializers.URLField(allow_null=True, help_text="Address of the next page"),
+    }
+    return type(name, (Serializer,), fields)
+
+
+# --- Views ----------------------------------------------------------------------------------------
 
 
 class View(APIView):

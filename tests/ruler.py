@@ -18,7 +18,7 @@ from typing import Any
 
 from config.https import Answer
 from config.stack import stack
-from config.store.sizes import item_size
+from config.store.items import item_size
 from tests.template import table_definition
 from tests.wire import Headers, Send, operation_of, sending, table_client
 

@@ -15,11 +15,15 @@ from typing import Any
 import pyotp
 import pytest
 import time_machine
+from django.conf import settings
 
 from accounts import tokens
 from accounts.cognito import users as cognito_users
-from accounts.models import Account, Address
+from accounts.models import Account, Address, Session
 from accounts.models.account import account_cache
+from accounts.services.dormancy import let_dormant_go
+from accounts.services.removal import remove
+from accounts.tokens import owner_of
 from config.stack import Stack
 from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (
@@ -290,6 +294,23 @@ def test_change_of_an_address_that_a_stranger_claimed(cut_off: CutOff, told: lis
     assert told[-1] > 15 - STEP
 
 
+def enter_by_code(person: Person) -> Any:
+    asked = api.post("/auth/login/code", {"email": person.email})
+    if asked.status_code != 200:
+        return asked
+    body = {"sessionToken": asked.json()["sessionToken"], "code": mailed_code(person.email)}
+    return api.post("/auth/login/code/verify", body)
+
+
+def test_sign_in_by_a_mailed_code(cut_off: CutOff, told: list[int]) -> None:
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("hermano"), enter_by_code):
+        entered = enter_by_code(person)
+        assert entered.status_code == 200, (calls, entered.content)
+        assert entered.json()["user"]["userId"] == person.id, calls
+        assert is_whole(person.email), calls
+    assert told[-1] > 15 - STEP
+
+
 @dataclass
 class SecondStep:
     """Whatever secret the app of a person has, and the backup codes that were shown."""
@@ -507,6 +528,43 @@ def test_what_an_admin_does(cut_off: CutOff, told: list[int], admin: Person) -> 
         assert is_whole(person.email), calls
         assert log_in(person.email).json()["user"]["groups"] == ["staff"], calls
     assert told[-1] > 20 - STEP
+
+
+def test_the_end_of_an_account_that_nobody_uses(cut_off: CutOff, told: list[int]) -> None:
+    def begin() -> Person:
+        person = sign_up("narcisa")
+        seen_at = datetime.now(UTC) - timedelta(days=settings.DORMANT_AFTER_DAYS + 1)
+        Account.at(person.id).update_attributes(
+            Account.seen_at.set(seen_at),
+            Account.first_warned_at.set(seen_at + timedelta(days=1035)),
+            Account.last_warned_at.set(seen_at + timedelta(days=1081)),
+        )
+        session = owner_of(person.token).session
+        Session.at(person.id, session).update_attributes(Session.lsi4.remove())  # it has lapsed
+        return person
+
+    def end(person: Person) -> None:
+        account = Account.of(person.id)
+        assert account is not None
+        let_dormant_go([account], now=datetime.now(UTC))
+        account = Account.of(person.id)
+        if account is not None and account.is_leaving:
+            remove(account, now=datetime.now(UTC))
+
+    for person, calls in cut_off_points(cut_off, told, begin, end):
+        account = Account.of(person.id)
+        assert account is not None
+        if not account.disabled:  # it comes to use before the round has barred it
+            assert is_whole(person.email), calls
+            end(person)
+            assert is_whole(person.email), calls
+            continue
+        assert is_out(person.email, PASSWORD), calls
+        if account.is_leaving:
+            assert remove(account, now=datetime.now(UTC)), calls
+        assert post_sign_up(person.email, NEW).status_code == 201, calls
+        assert "Your account was deleted" in subjects_mailed(person.email), calls
+    assert told[-1] > 8 - STEP
 
 
 def test_a_departure(cut_off: CutOff, told: list[int]) -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Activity, Address
 from config import aws
-from config.ops.local_aws.mailbox import mails
+from config.ops.mails import mails
 from config.stack import Stack, stack
 from tests.accounts_helpers import (
     PASSWORD,

@@ -23,6 +23,7 @@ from tests.servers import using
 NOW = 1_800_000_000
 ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Parley"
 CLIENT = "backend-client"
+OTHER_CLIENT = "other-client"
 KID = "pool-key-1"
 
 POOL = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -171,7 +172,7 @@ FOREIGN = {
     "iss of another pool": with_claims(iss=ISSUER[:-1]),
     "iss with a slash": with_claims(iss=ISSUER + "/"),
     "iss missing": with_claims(iss=ABSENT),
-    "client of another app": with_claims(client_id="other-client"),
+    "client of another app": with_claims(client_id=OTHER_CLIENT),
     "client missing": with_claims(client_id=ABSENT),
     "client in a list": with_claims(client_id=[CLIENT]),
     "an id token": with_claims(token_use="id", aud=CLIENT, client_id=ABSENT),
@@ -313,6 +314,7 @@ def pool() -> Iterator[None]:
     nothing = {field.name: "none" for field in fields(Stack)}
     region, pool_id = "eu-central-1", ISSUER.rpartition("/")[2]
     ours = {"region": region, "user_pool_id": pool_id, "client_id": CLIENT}
+    ours["sign_up_client_id"] = OTHER_CLIENT  # which nobody should ever get a token of
     with using(Stack(**nothing | ours | {"endpoint_url": "http://127.0.0.1:9"})):
         keys = key_set()
         keys.fetch = lambda: JWKS

@@ -30,10 +30,9 @@ from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
 from accounts.services.sessions import FreshSignInNeeded, reauthenticate
 from config.client_info import client_info_of
-from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer, validated_body
-from config.viewsets import AnonymousView, View
+from config.viewsets import AnonymousView, View, operation
 
 
 @extend_schema_field({"type": "boolean", "const": False})
@@ -67,11 +66,14 @@ def _proved(request: Request) -> dict[str, Any]:
 
 
 class SetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "setupMfa",
         request=OnlyPasswordSerializer,
         answers={200: MfaSetupSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded, MfaAlreadyEnabled, PasswordSignInNeeded],
+        leads_to={"verifyMfaSetup": {}},
     )
     def post(self, request: Request) -> Response:
         """Make a secret for an authenticator app.
@@ -85,6 +87,8 @@ class SetupView(View):
 
 
 class VerifySetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "verifyMfaSetup",
         request=OnlyCodeSerializer,

@@ -22,10 +22,9 @@ from accounts.cognito.client import (
 from accounts.services import password
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, View
+from config.viewsets import AnonymousView, View, operation
 
 
 class ResetConfirmSerializer(Serializer):
@@ -81,6 +80,8 @@ class ResetConfirmView(AnonymousView):
 
 
 class ChangePasswordView(View):
+    allowed_without_second_step = True  # who came from Google sets one first
+
     @operation(
         "changePassword",
         request=PasswordChangeSerializer,

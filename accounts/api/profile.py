@@ -21,8 +21,6 @@ from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.formats import CEFR_LEVELS
-from config.operations import operation
-from config.pagination import decode_cursor, page_of, paginated_response
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,
@@ -33,12 +31,21 @@ from config.serializers import (
     TextField,
     ZoneField,
 )
-from config.viewsets import View, if_match_version, with_etag
+from config.viewsets import (
+    View,
+    decode_cursor,
+    if_match_version,
+    operation,
+    page_of,
+    paginated_response,
+    with_etag,
+)
 
 NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
     "quiet_hours": None,
+    "early_mails": False,
 }
 
 

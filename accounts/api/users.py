@@ -25,11 +25,9 @@ from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.client_info import client_info_of
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
-from config.viewsets import Resource
+from config.viewsets import ListQuerySerializer, Resource, operation, page_of
 
 
 class UserQuerySerializer(ListQuerySerializer):

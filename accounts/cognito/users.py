@@ -12,11 +12,13 @@ from accounts.cognito.client import (
     InvalidCode,
     NoSuchUser,
     PasswordSignInNeeded,
+    SignUpRefused,
     TooManyAttempts,
     UserAlreadyExists,
     WeakPassword,
     as_admin,
     as_client,
+    as_sign_up_client,
     attributes,
     call,
     set_attributes,
@@ -33,10 +35,10 @@ class _NotDelivered(ServiceUnavailable):
 def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> str:
     """Makes an unconfirmed user, whom Cognito mails a code. Returns the `sub`.
 
-    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable, TooManyAttempts.
+    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable, TooManyAttempts, SignUpRefused.
     """
     try:
-        answer = as_client(
+        answer = as_sign_up_client(
             "sign_up",
             email,
             {
@@ -44,9 +46,10 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> st
                 "InvalidPasswordException": WeakPassword,
                 "InvalidParameterException": ValidationFailed,
                 "CodeDeliveryFailureException": _NotDelivered,
+                "NotAuthorizedException": SignUpRefused,
             },
             Password=password,
-            # Cognito takes the address from the user name; the app client may not write it.
+            # Cognito takes the address from the user name.
             UserAttributes=attributes({"given_name": first_name, "family_name": last_name}),
         )
     except (_NotDelivered, TooManyAttempts):
@@ -90,12 +93,12 @@ def set_temporary_password(username: str, password: str) -> None:
 def confirm_sign_up(*, username: str, code: str) -> None:
     """Confirms the address. Raises InvalidCode, also for unknown users; AlreadyConfirmed."""
     errors = {**INVALID_CODES, "NotAuthorizedException": AlreadyConfirmed}
-    as_client("confirm_sign_up", username, errors, ConfirmationCode=code)
+    as_sign_up_client("confirm_sign_up", username, errors, ConfirmationCode=code)
 
 
 def resend_code(username: str) -> None:
     """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
-    as_client(
+    as_sign_up_client(
         "resend_confirmation_code",
         username,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
@@ -124,6 +127,7 @@ class PoolUser:
     first_name: str
     last_name: str
     google_ids: frozenset[str] = frozenset()
+    has_second_step: bool = False
     enabled: bool = True
     created_at: datetime | None = None
 
@@ -151,6 +155,7 @@ def _user(described: Mapping[str, Any], pairs: Iterable[Mapping[str, str]]) -> P
             for identity in json.loads(attributes.get("identities", "[]"))
             if identity["providerName"] == GOOGLE
         ),
+        has_second_step=bool(described.get("UserMFASettingList")),
         enabled=bool(described["Enabled"]),
         created_at=described["UserCreateDate"],
     )

@@ -3,23 +3,27 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
+    JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
     UnicodeSetAttribute,
     UTCDateTimeAttribute,
     VersionAttribute,
 )
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
+
+DEFAULT_ZONE = "UTC"
+ZONES_KEPT = 20  # of those where a learner has lived
 
 
 def learner_key(learner_id: str) -> str:
@@ -46,6 +50,9 @@ class Account(Item, discriminator="account"):
     `relinked_from`: the pool that the learner was linked to when the one before was lost, and their
     id in that one.
     `deleted_by_staff`: it is not its owner who deletes it.
+    `seen_at` is a sign-in or its renewal, a month before the last one at most. The owner of an
+    account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
+    deleted, as `dormant`.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -73,6 +80,10 @@ class Account(Item, discriminator="account"):
     password_changes = UnicodeSetAttribute(null=True)
     deleted_by_staff = BooleanAttribute(null=True)
     relinked_from = UnicodeAttribute(null=True)
+    seen_at = UTCDateTimeAttribute(null=True)
+    first_warned_at = UTCDateTimeAttribute(null=True)
+    last_warned_at = UTCDateTimeAttribute(null=True)
+    dormant = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -89,6 +100,7 @@ class Account(Item, discriminator="account"):
             cls.SK,
             email=email,
             sign_up_secret=sign_up_secret,
+            seen_at=now,
             created_at=now,
             gsi1pk="LEARNERS",
             gsi1sk=email,
@@ -309,6 +321,49 @@ class Account(Item, discriminator="account"):
             self, [Account.disabled.set(disabled), valid_after], Account.gsi1pk == "LEARNERS"
         )
 
+    SEEN_GRAIN = timedelta(days=30)
+
+    def seen_writes(self, now: datetime) -> list[Update]:
+        """The write that notes a sign-in, where the last one noted is a month ago, or none.
+
+        It fails for an account that is leaving.
+        """
+        if self.seen_at and now - self.seen_at < self.SEEN_GRAIN and not self.first_warned_at:
+            return []
+        return [Update(self, self._seen(now), Account.gsi1pk == "LEARNERS")]
+
+    @staticmethod
+    def _seen(at: datetime) -> list[Action]:
+        return [
+            Account.seen_at.set(at),
+            Account.first_warned_at.remove(),
+            Account.last_warned_at.remove(),
+        ]
+
+    def note_seen(self, at: datetime) -> None:
+        """Notes that the account was used at an instant. Raises ConditionFailed if it changed."""
+        self.update_attributes(*self._seen(at), condition=self._is_as_it_was())
+
+    def note_warning(self, now: datetime, *, last: bool) -> None:
+        """Notes that the owner was told. Raises ConditionFailed if the account was used since."""
+        told = Account.last_warned_at if last else Account.first_warned_at
+        self.update_attributes(told.set(now), condition=self._is_as_it_was())
+
+    def mark_dormant(self, now: datetime) -> None:
+        """Bars a dormant account for good. Raises ConditionFailed if it was used since."""
+        self.update_attributes(
+            *self._leave(now), Account.dormant.set(True), condition=self._is_as_it_was()
+        )
+
+    def _is_as_it_was(self) -> Condition:
+        """Whether nobody has used the account since it was read, nor shut or left it."""
+        as_it_was: Condition = Account.gsi1pk == "LEARNERS"
+        as_it_was &= Account.disabled == False  # noqa: E712 - makes an expression
+        for attribute in (Account.seen_at, Account.first_warned_at, Account.last_warned_at):
+            value = getattr(self, attribute.attr_name)
+            as_it_was &= attribute == value if value else attribute.does_not_exist()
+        return as_it_was
+
     def finish_enrolment(self) -> None:
         """Notes that our making of the account is complete. Raises ConditionFailed when gone."""
         self.update_attributes(Account.enrolling.remove(), condition=Account.pk.exists())
@@ -335,6 +390,13 @@ class Account(Item, discriminator="account"):
         """The write by which staff bar the account for good, unless it is barred already."""
         actions = [*self._leave(now), Account.deleted_by_staff.set(True)]
         return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    @property
+    def deleted_as(self) -> str:
+        """Why an account is leaving: by its `owner`'s wish, by `staff`, or as `dormant`."""
+        if self.deleted_by_staff:
+            return "staff"
+        return "dormant" if self.dormant else "owner"
 
     def _leave(self, now: datetime) -> list[Action]:
         return [
@@ -403,11 +465,38 @@ class AccountCache:
 account_cache = AccountCache()
 
 
+class Synced(Item):
+    """An item whose changes are numbered by the learner's head; `n` is that of the last one."""
+
+    n = NumberAttribute(null=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it only marks that there was something under its key."""
+        return False
+
+
+class Wish:
+    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, profile: Any, owner: Any = None) -> bool:
+        return profile is not None and self.name in (profile.wishes or ())
+
+    def __set__(self, profile: Any, wished: bool) -> None:
+        others = set(profile.wishes or ()) - {self.name}
+        profile.wishes = (others | {self.name} if wished else others) or None
+
+
 class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
+    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
+    over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
+    lived before, [until when, zone], newest first.
     """
 
     SK = "PROFILE"
@@ -420,12 +509,16 @@ class Profile(Synced, discriminator="profile"):
     target_language = UnicodeAttribute(null=True)
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
-    timezone = UnicodeAttribute(default="UTC")
+    timezone = UnicodeAttribute(default=DEFAULT_ZONE)
+    zone_set_at = UTCDateTimeAttribute(null=True)
+    former_zones = JSONAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
+    wishes = UnicodeSetAttribute(null=True)
+    early_mails = Wish("early")
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
@@ -433,6 +526,27 @@ class Profile(Synced, discriminator="profile"):
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(learner_key(learner_id), cls.SK)
+
+    def move_to(self, zone: str, now: datetime) -> None:
+        """Another zone from now on. The first that they choose is where they have lived before."""
+        if zone != self.timezone and (self.former_zones or self.timezone != DEFAULT_ZONE):
+            former = [[now.isoformat(), self.timezone], *(self.former_zones or [])]
+            self.former_zones = former[:ZONES_KEPT]
+        self.timezone = zone
+
+    def zone_at(self, at: datetime) -> str:
+        """Where they lived at an instant."""
+        zone = str(self.timezone)
+        for until, former in self.former_zones or ():
+            if at >= datetime.fromisoformat(until):
+                break
+            zone = former
+        return zone
+
+    @property
+    def mail_hours(self) -> tuple[Any, ...]:
+        """All that decides at which hours reminders are mailed."""
+        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:

@@ -20,11 +20,10 @@ from datetime import datetime
 
 from ulid import ULID
 
-from accounts import audit
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD, UNCONFIRMED
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Profile, audit
 from accounts.services import registration, removal
 from accounts.services.addresses import clear_left_over
 from accounts.services.unfinished import account_at

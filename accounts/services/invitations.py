@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from accounts import audit
-from accounts.audit import StaffMember
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import UserAlreadyExists
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD, PoolUser
 from accounts.emails import send_invitation
-from accounts.limits import hit
-from accounts.models import Account, Address
+from accounts.models import Account, Address, audit
+from accounts.models.audit import StaffMember
+from accounts.models.limits import hit
 from accounts.services.addresses import clear_left_over, reserve
 from config.problems import Problem, TooManyRequests
 from config.store.transactions import transact

@@ -8,8 +8,8 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
 from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD
-from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, KnownNetwork, Profile
+from accounts.models.limits import forget_attempts, hit, hit_address
 from accounts.services.addresses import clear_left_over
 from accounts.services.invitations import invite_again
 from accounts.services.registration import require_strong_password

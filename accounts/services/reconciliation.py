@@ -31,7 +31,7 @@ from accounts.cognito.users import (
 )
 from accounts.models import Account, Activity, Address, Reconciliation, learner_key
 from accounts.models.account import account_cache
-from accounts.services.adoption import adopt
+from accounts.services.sessions import adopt
 from accounts.services.unfinished import complete
 from accounts.tokens import ROLES
 from config import telemetry

@@ -30,7 +30,7 @@ from accounts.models import Account, Activity, Address, Head, Profile, learner_k
 from accounts.services.addresses import clear_left_over
 from config.client_info import SYSTEM
 from config.stack import stack
-from config.store.bulk import put_raws, read_raws
+from config.store.connection import put_raws, read_raws
 from config.store.items import (
     ConditionFailed,
     Item,

@@ -57,7 +57,6 @@ from datetime import datetime
 from django.utils import timezone
 from ulid import ULID
 
-from accounts import audit
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -69,7 +68,7 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.users import EXTERNAL_PROVIDER, UNCONFIRMED
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address, EmailChange, Mfa
+from accounts.models import Account, Activity, Address, EmailChange, Mfa, audit
 from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound

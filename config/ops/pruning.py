@@ -66,7 +66,6 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "lambda": ("Invoke",),
     "s3": ("GetObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("SendEmail",),
-    "ssm": ("GetParameter",),
 }
 
 DROPPED = (

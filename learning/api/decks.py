@@ -5,11 +5,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, QuerySerializer, Serializer, TextField
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
 from learning.api.serializers import DeckSerializer
 from learning.models.cards import Deck
 from learning.services import bulk, cards

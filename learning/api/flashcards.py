@@ -9,8 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import wire_name
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound, Problem
 from config.serializers import (
     BooleanField,
@@ -24,7 +22,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,
@@ -36,7 +34,7 @@ from learning.api.serializers import (
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, lists, notes, review, search
+from learning.services import bulk, cards, due_queue, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -343,30 +341,30 @@ class FlashcardViewSet(ItemViewSet):
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Take a card out of study until it is unsuspended."""
-        return self.apply(bury_and_suspend.suspend, card_id=id)
+        return self.apply(due_queue.suspend, card_id=id)
 
     @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
         """Take a card back into study, also one that was suspended as a leech."""
-        return self.apply(bury_and_suspend.unsuspend, card_id=id)
+        return self.apply(due_queue.unsuspend, card_id=id)
 
     @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
         """Put a card off until the learner's next day."""
-        return self.apply(bury_and_suspend.bury, card_id=id)
+        return self.apply(due_queue.bury, card_id=id)
 
     @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
         """Show a buried card again."""
-        return self.apply(bury_and_suspend.unbury, card_id=id)
+        return self.apply(due_queue.unbury, card_id=id)
 
 
 def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[Card]:
     if q is None:
-        return lists.list_cards(learner_id=learner_id, **filters)
+        return search.list_cards(learner_id=learner_id, **filters)
     return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
 
 

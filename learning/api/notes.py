@@ -7,13 +7,11 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     IdField,
 )
-from config.viewsets import ItemViewSet, with_etag
+from config.viewsets import ItemViewSet, ListQuerySerializer, operation, page_of, with_etag
 from learning.api.serializers import NOTE_TYPES, CardSerializer, NoteSerializer
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note

@@ -7,12 +7,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem
 from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
 from config.store.items import Page
-from config.viewsets import Resource
+from config.viewsets import ListQuerySerializer, Resource, operation, page_of
 from learning.api.serializers import (
     RATINGS,
     CardIdField,

@@ -15,18 +15,25 @@ from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
 from config.formats import CEFR_LEVELS
-from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
-from config.viewsets import ItemViewSet, if_match_version, with_etag
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    if_match_version,
+    operation,
+    page_of,
+    paginated_response,
+    with_etag,
+)
 from learning.api.serializers import (
     RoleSerializer,
     ScriptLanguageField,
     ShapeSerializer,
     SlugField,
 )
-from learning.models.scenarios import PUBLISHED, STATUSES, SUMMARY, Scenario
+from learning.models.content import PUBLISHED, STATUSES, SUMMARY, Scenario
 from learning.practice.script import Goal, Phrase, Role, Script
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail

@@ -9,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import wire_name
-from config.operations import operation
 from config.serializers import (
     BooleanField,
     InstantField,
@@ -17,7 +16,7 @@ from config.serializers import (
     NumberField,
     Serializer,
 )
-from config.viewsets import Resource, if_match_version, with_etag
+from config.viewsets import Resource, if_match_version, operation, with_etag
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import INTERVAL_RANGE, MAX_STEPS, RETENTION_RANGE, STEP_RANGE_S
 from learning.services import optimization, study_context

@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.http import Parser, Renderer, as_problem
-from config.operations import operation
 from config.problems import NotFound
 from config.serializers import (
     BooleanField,
@@ -24,7 +23,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource
+from config.viewsets import Resource, operation
 from learning import transfer
 from learning.api.serializers import DeckSerializer, NoteSerializer
 from learning.services import exports, file_uploads, imports

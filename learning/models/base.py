@@ -1,13 +1,18 @@
-"""Things that a learner makes under an id of their own or of ours."""
+"""Things that a learner makes under an id of their own or of ours, once for each request."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pynamodb.attributes import Attribute, NumberAttribute, UnicodeAttribute, UTCDateTimeAttribute
 from pynamodb.constants import NUMBER
+from ulid import ULID
 
 from accounts.models import Synced, learner_key
-from config.store.items import Item, Page, Raw
+from config.problems import IdTaken
+from config.store.items import Item, OnUnreadable, Page, Raw
 
 # Longer than a journal is kept: a device that is told of a deletion must find it.
 TOMBSTONE_S = 430 * 24 * 3600
@@ -52,10 +57,22 @@ class Kept(Synced):
         return cls.get_or_none(*cls.key(learner_id, own_id))
 
     @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> Page[Self]:
+    def all_of(
+        cls,
+        learner_id: str,
+        *,
+        limit: int,
+        start: Raw | None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> Page[Self]:
         """One page of the learner's things of this kind, by id."""
-        condition = cls.sk.startswith(cls.PREFIX)
-        return cls.query_page(learner_key(learner_id), condition, limit=limit, start=start)
+        return cls.query_page(
+            learner_key(learner_id),
+            cls.sk.startswith(cls.PREFIX),
+            limit=limit,
+            start=start,
+            on_unreadable=on_unreadable,
+        )
 
     @property
     def learner_id(self) -> str:
@@ -63,11 +80,7 @@ class Kept(Synced):
 
 
 class LearnerItem(Kept):
-    """A thing of a learner's.
-
-    `request_digest` is the digest of the request that made it (see
-    `learning.services.idempotency`).
-    """
+    """A thing of a learner's. `request_digest` is the `digest` of the request that made it."""
 
     id = UnicodeAttribute()
     request_digest = UnicodeAttribute(attr_name="made_from")
@@ -103,3 +116,44 @@ class Tombstone(Synced, discriminator="tombstone"):
     def of(cls, item: Item, now: datetime) -> "Tombstone":
         entries = getattr(item, "entries", None)
         return cls(item.pk, item.sk, entries=entries, expires_at=int(now.timestamp()) + TOMBSTONE_S)
+
+
+# --- The same request again -----------------------------------------------------------------------
+
+
+T = TypeVar("T", bound=LearnerItem)
+
+
+def digest(fields: Mapping[str, Any]) -> str:
+    """What a creation was made from, so that sending it again can be told from another one."""
+    text = json.dumps(fields, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def split_id(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+    """The id to make (the client's or a new one), the other fields, and their digest."""
+    rest = dict(fields)
+    made_id = rest.pop("id", None) or str(ULID())
+    return made_id, rest, digest(fields)
+
+
+def find_existing(item: T) -> T | None:
+    """The stored item where the same request made it; None where there is none.
+
+    Raises IdTaken where another request did.
+    """
+    stored = Item.get_or_none(item.pk, item.sk)
+    found: T | None = same_as(stored, type(item), item.request_digest)
+    return found
+
+
+def same_as(present: Item | None, kind: type[Any], request_digest: str) -> Any:
+    """What the same request made before, None where nothing is there.
+
+    Raises IdTaken where another request made it, or it was deleted.
+    """
+    if present is None:
+        return None
+    if isinstance(present, kind) and present.request_digest == request_digest:
+        return present
+    raise IdTaken

@@ -20,14 +20,13 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.store.bulk import read_raws
-from config.store.connection import connection
+from config.store.connection import connection, read_raws
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant
 from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
 from learning.models.base import InstantAttribute, Kept, LearnerItem, instant, micros
 from learning.scheduling import Memory, State
-from learning.search_text import base_letters, decomposed
+from learning.search_syntax import base_letters, decomposed
 
 FRONT_KEY_LENGTH = 80
 TORN_READS = 3
@@ -419,6 +418,10 @@ class Card(Kept, discriminator="card"):
         """Keeps the card out of the queue for a while."""
         self.buried_until, self.buried_by = until, by
         self.set_index_keys()
+
+    def is_buried(self, now: datetime) -> bool:
+        """Whether the card is put off still."""
+        return self.buried_until is not None and self.buried_until > now
 
     def unbury(self) -> None:
         self.buried_until = self.buried_by = None

@@ -264,8 +264,10 @@ def _next(
 
 
 def _question(line: str) -> str:
-    """The question of a line, to come back to; "" when it asks none."""
-    sentences = re.findall(r"[^.!?…]+[.!?…]*\s*", line)
+    """The question of a line, to come back to; "" when it asks none. What happens, told in
+    parentheses, is not said again."""
+    spoken = re.sub(r"\([^)]*\)", "", line)
+    sentences = re.findall(r"[^.!?…]+[.!?…]*\s*", spoken)
     asked = [sentence.strip() for sentence in sentences if "?" in sentence]
     return asked[-1] if asked else ""
 

@@ -9,9 +9,8 @@ from uuid import UUID, uuid5
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
-from config.store.bulk import chunks
+from config.store.connection import breathe, chunks, retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import breathe, retried
 from config.store.transactions import Put, Write
 from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.services.cards import (

@@ -18,9 +18,16 @@ from typing import Any
 from accounts.models import Head, Journal, Synced, learner_key
 from accounts.models.head import JOURNAL_DAYS, TOTALS
 from accounts.services.changes import commit
-from config.store.bulk import chunks, delete_keys, read_raws
+from config.store.connection import (
+    WITHIN_S,
+    breathe,
+    chunks,
+    delete_keys,
+    read_raws,
+    retried,
+    retrying,
+)
 from config.store.items import UNREADABLE, ConditionFailed, Item, Raw, batch_put, raw_partition_page
-from config.store.retrying import WITHIN_S, breathe, retried, retrying
 from config.store.transactions import Delete, Put, Write, attempt
 from learning.cloze import ClozeError
 from learning.days import streak_until
@@ -584,12 +591,13 @@ def _differences(stored: Card, wanted: Card, names: Iterable[str]) -> str:
 def _unequal(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """What is one thing and must be another: `reps is 3, must be 4`."""
     names = [name for name in {**stored, **wanted} if stored.get(name) != wanted.get(name)]
-    return ", ".join(
-        f"{n} is {_said(stored.get(n))}, must be {_said(wanted.get(n))}" for n in names
-    )
+    pairs = ((n, _said(n, stored.get(n)), _said(n, wanted.get(n))) for n in names)
+    return ", ".join(f"{name} is {before}, must be {after}" for name, before, after in pairs)
 
 
-def _said(value: Any) -> str:
+def _said(name: str, value: Any) -> str:
     if value is None:
         return "nothing"
+    if name == "lsi3":  # what is said here may be logged, and the learner's words must not be
+        return "some front"
     return value.isoformat() if isinstance(value, datetime) else repr(value)

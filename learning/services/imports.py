@@ -21,15 +21,15 @@ from typing import Any
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
+from config.store.connection import breathe, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
-from config.store.retrying import breathe, retrying
 from config.store.transactions import Put
 from learning.cloze import Face
+from learning.models.base import digest
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
-from learning.services.idempotency import digest
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
@@ -591,6 +591,11 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
         "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
         "position": state.position,
+        "desired_retention": state.desired_retention,
+        "decay": state.decay,
+        "original_position": state.original_position,
+        "flag": state.flag or None,
+        "custom_data": state.custom_data,
         "estimated": state.estimated or None,
         "untold": [name for name in UNTOLD if getattr(state, name) is None] or None,
     }

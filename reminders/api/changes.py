@@ -17,7 +17,6 @@ from rest_framework.response import Response
 from accounts.api.profile import ProfileUpdateSerializer
 from accounts.api.serializers import NotificationsSerializer
 from config.http import as_problem
-from config.operations import operation
 from config.problems import Problem, ValidationFailed
 from config.serializers import (
     IdField,
@@ -27,7 +26,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource
+from config.viewsets import Resource, operation
 from learning.api.decks import DeckDeletionSerializer, NewDeckSerializer
 from learning.api.flashcards import NewCardSerializer
 from learning.api.notes import NewNoteSerializer
@@ -47,11 +46,13 @@ from learning.services.changes import (
     Changes,
     ChangesGone,
     Cursor,
+    OfflineChange,
+    Result,
     Told,
+    apply_changes,
     changes_since,
     first_changes,
 )
-from learning.services.offline import OfflineChange, Result, apply_changes
 from reminders.api.events import EventSerializer
 from reminders.api.reminders import ReminderSerializer
 

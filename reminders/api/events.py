@@ -1,6 +1,7 @@
 """Events, and when they take place."""
 
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.utils.timezone import now
@@ -9,8 +10,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -24,7 +23,15 @@ from config.serializers import (
     ZoneField,
     optional,
 )
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    get_or_404,
+    operation,
+    page_of,
+    paginated_response,
+)
 from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (
@@ -162,7 +169,8 @@ class EventViewSet(ItemViewSet):
     @operation("listEvents", answers={200: page_of(EventSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the events, each once."""
-        return self.paginated(Event.all_of, self.learner_id, serializer_class=EventSerializer)
+        read = partial(Event.all_of, on_unreadable=events.aside(now()))
+        return self.paginated(read, self.learner_id, serializer_class=EventSerializer)
 
     @operation(
         "listOccurrences",

@@ -6,8 +6,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.operations import operation
-from config.viewsets import PublicView
+from config.viewsets import PublicView, operation
 from reminders.emails import KINDS, subscription_of
 from reminders.services.suppressions import unsubscribe
 

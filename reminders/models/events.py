@@ -13,7 +13,8 @@ from pynamodb.attributes import (
 )
 
 from accounts.models import learner_key
-from config.store.items import Item, key_instant
+from config.store.items import Item, OnUnreadable, key_instant
+from config.store.transactions import Update
 from learning.models.base import LearnerItem
 from reminders.recurrence import Move, Recurrence, over_at
 
@@ -25,7 +26,8 @@ class Event(LearnerItem, discriminator="event"):
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
     lists {key, starts, duration_s or null}; `begins_on` and, of a rule with COUNT, `ends_on` are
-    the days of its first and last occurrence. lsi4: `EVENT#<instant it is over for good, or 9999>`.
+    the days of its first and last occurrence; `alarms_at` is when its reminders were
+    changed. lsi4: `EVENT#<instant it is over for good, or 9999>`.
     """
 
     PREFIX = "EVENT#"
@@ -41,24 +43,55 @@ class Event(LearnerItem, discriminator="event"):
     ends_on = UnicodeAttribute(null=True)
     skipped: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
     moved = JSONAttribute(default=list)
+    alarms_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
 
     @classmethod
-    def not_over(cls, learner_id: str, *, at: datetime) -> "list[Event]":
+    def not_over(
+        cls, learner_id: str, *, at: datetime, on_unreadable: OnUnreadable | None = None
+    ) -> "list[Event]":
         """All events that are not over at an instant, the soonest to end first."""
         condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+        return cls.query_all(
+            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+        )
 
     @classmethod
     def over(
-        cls, learner_id: str, *, after: datetime, before: datetime, limit: int
+        cls,
+        learner_id: str,
+        *,
+        after: datetime,
+        before: datetime,
+        limit: int,
+        on_unreadable: OnUnreadable | None = None,
     ) -> "list[Event]":
         """Up to `limit` events that ended in a span of time, the last to end first."""
         first, last = (f"{cls.PREFIX}{key_instant(instant)}" for instant in (after, before))
         condition = cls.lsi4.between(first, last)
         return cls.query_page(
-            learner_key(learner_id), condition, index="lsi4", limit=limit, descending=True
+            learner_key(learner_id),
+            condition,
+            index="lsi4",
+            limit=limit,
+            descending=True,
+            on_unreadable=on_unreadable,
         ).items
+
+    @classmethod
+    def alarms_write(cls, learner_id: str, event_id: str, *, now: datetime) -> Update:
+        """The write that notes a change of an event's reminders, if there is such an event.
+
+        Its version stays: the event itself is as it was.
+        """
+        return Update(
+            Item(*cls.key(learner_id, event_id)), [cls.alarms_at.set(now)], cls.kind == cls
+        )
+
+    @property
+    def shown_at(self) -> datetime:
+        """When it changed last as a calendar shows it, alarms included."""
+        return max(self.updated_at, self.alarms_at or self.updated_at)
 
     @property
     def over_at(self) -> datetime | None:

@@ -1,19 +1,30 @@
-"""Counters of attempts, and the networks whose attempts are counted apart."""
+"""Limits on attempts, counted in the table before the attempt is made.
+
+Every count is one conditional update, so requests at the same moment cannot pass together. When
+the table does not answer, nothing is tried (fail closed). The numbers are `settings.LIMITS`. The
+networks from which an account was entered have their attempts counted apart.
+"""
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from django.conf import settings
 from pynamodb.attributes import NumberAttribute
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from config.problems import ServiceUnavailable
+from config.client_info import ClientInfo
+from config.problems import ServiceUnavailable, TooManyRequests
 from config.store.connection import connection
 from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
 from config.store.transactions import Delete, transact
+
+# --- Counters -------------------------------------------------------------------------------------
 
 IN_FLIGHT = "_in_flight"
 
@@ -197,3 +208,158 @@ class KnownNetwork(Item, discriminator="known_network"):
     @staticmethod
     def _key(email: str, network: str) -> str:
         return f"KNOWN#{Attempts.fingerprint(f'{email} {network}')}"
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many times within so many seconds."""
+
+    times: int
+    within_s: int
+
+
+def limit(name: str) -> Limit:
+    """The limit of this name in the settings."""
+    return Limit(*settings.LIMITS[name])
+
+
+def hit(name: str, subject: str, *, now: datetime) -> None:
+    """Counts an attempt of `subject` against the limit `name`. Raises TooManyRequests."""
+    allowed = limit(name)
+    _hit_counters(
+        Attempts.at(name, subject), {ALL: allowed.times}, allowed.within_s, now, renew=False
+    )
+
+
+def hit_address(name: str, email: str, source: ClientInfo, *, now: datetime) -> None:
+    """Counts an attempt at what belongs to an address, such as the code that was mailed to it.
+
+    There is a limit for each source (`<name>_here`) and one for all of them together, which does
+    not bind the networks that the owner has signed in from: nobody can use up the owner's attempts
+    there. Raises TooManyRequests.
+    """
+    here, anywhere = limit(f"{name}_here"), limit(name)
+    attempts = Attempts.at(name, email)
+    from_here = _from(source)
+    try:
+        _hit_counters(
+            attempts,
+            {from_here: here.times, ALL: anywhere.times},
+            anywhere.within_s,
+            now,
+            renew=False,
+        )
+    except TooManyRequests:
+        if not KnownNetwork.includes(email, source.network, now=now):
+            raise
+        _hit_counters(attempts, {from_here: here.times}, here.within_s, now, renew=False)
+
+
+def forget_attempts(name: str, email: str) -> None:
+    """Begins to count anew: another code was mailed, and the guesses were at the one before."""
+    Attempts.at(name, email).clear()
+
+
+def _from(source: ClientInfo) -> str:
+    return f"from_{Attempts.fingerprint(source.network)}"
+
+
+def hit_counters(attempts: Attempts, counters: Mapping[str, str], *, now: datetime) -> None:
+    """Counts an attempt in each counter; `counters` maps them to limits. Raises TooManyRequests."""
+    limits = {counter: limit(name) for counter, name in counters.items()}
+    within_s = max(counter_limit.within_s for counter_limit in limits.values())
+    most = {counter: counter_limit.times for counter, counter_limit in limits.items()}
+    _hit_counters(attempts, most, within_s, now, renew=True)
+
+
+def _hit_counters(
+    attempts: Attempts, counters: Mapping[str, int], within_s: int, now: datetime, *, renew: bool
+) -> dict[str, int]:
+    try:
+        return attempts.count_up(counters, now=now, within_s=within_s, renew=renew)
+    except LimitReached as error:
+        raise TooManyRequests(retry_after_s=error.wait_s) from error
+
+
+WAITS, WAIT_S = 20, 0.1  # how long an attempt waits for those in flight before it
+
+
+def _begin(
+    attempts: Attempts, counters: Mapping[str, int], within_s: int, now: datetime, *, renew: bool
+) -> dict[str, int]:
+    """Counts an attempt in flight. Waits for those before it where only they leave no room."""
+    for _ in range(WAITS):
+        try:
+            return attempts.count_up(
+                counters, now=now, within_s=within_s, renew=renew, in_flight=True
+            )
+        except LimitReached as error:
+            if not error.in_flight:
+                raise TooManyRequests(retry_after_s=error.wait_s) from error
+        time.sleep(WAIT_S)
+    raise TooManyRequests(retry_after_s=1)
+
+
+@dataclass(frozen=True)
+class LoginAttempt:
+    """One guess at a secret of an account, counted as a failure until its outcome is known.
+
+    Three counters: the account from one source, the account from anywhere, the source over all
+    accounts. The first two stand in one item, so that both are taken or none; they lapse after a
+    quarter of an hour without a guess, so no such span can hold more guesses than the limit.
+    Where the owner has signed in from before, the failures of others elsewhere do not count.
+    `locks`: no guess is left after this one. `failures`: how many there were, with this one.
+    """
+
+    attempts: Attempts
+    counted: tuple[str, ...]
+    source: Attempts
+    locks: bool
+    failures: int
+
+    @classmethod
+    def begin(cls, account: str, source: ClientInfo, *, now: datetime) -> "LoginAttempt":
+        """Counts the guess. Raises TooManyRequests, also for what would be the right guess.
+
+        Guesses in flight may all be right: one that finds no room but for them waits, and after
+        two seconds is told to come again in one.
+        """
+        here, anywhere, spray = limit("login"), limit("login_account"), limit("login_source")
+        attempts = Attempts.at("login", account)
+        counters = {_from(source): here.times, ALL: anywhere.times}
+        try:
+            counted = _begin(attempts, counters, here.within_s, now, renew=True)
+        except TooManyRequests:
+            if not KnownNetwork.includes(account, source.network, now=now):
+                raise
+            del counters[ALL]
+            counted = _begin(attempts, counters, here.within_s, now, renew=True)
+        by_source = Attempts.at("login_source", source.network)
+        try:
+            _begin(by_source, {ALL: spray.times}, spray.within_s, now, renew=False)
+        except TooManyRequests:
+            attempts.settle(*counters, failed=False)
+            raise
+        locks = any(counted[name] == most for name, most in counters.items())
+        return cls(attempts, tuple(counters), by_source, locks, max(counted.values()))
+
+    def failed(self) -> None:
+        """The guess was wrong."""
+        self.attempts.settle(*self.counted, failed=True)
+        self.source.settle(ALL, failed=True)
+
+    def succeeded(self) -> None:
+        """The guess was right: this source's failures are forgotten."""
+        self.attempts.settle(*self.counted, failed=False, forget=self.counted[0])
+        self.source.settle(ALL, failed=False)
+
+    def undo(self) -> None:
+        """Nobody knows whether the guess was right: it counts for nothing."""
+        self.attempts.settle(*self.counted, failed=False)
+        self.source.settle(ALL, failed=False)
