@@ -152,7 +152,7 @@ def new_pool() -> Iterator[Stack]:
     made = client.create_user_pool(
         PoolName="parley",
         UsernameAttributes=["email"],
-        Policies=properties("UserPool")["Policies"],
+        Policies={"PasswordPolicy": properties("UserPool")["Policies"]["PasswordPolicy"]},
     )
     pool_id = made["UserPool"]["Id"]
     for group in ("staff", "admin"):

@@ -61,7 +61,7 @@ def left_of(person: Person) -> list[str]:
 
 def sweep(minutes: float) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
-        call_command("sweep_accounts")
+        call_command("accounts", "sweep")
 
 
 def make_cards(person: Person, number: int, text: str = "cão") -> None:
@@ -180,7 +180,7 @@ class TestLeaving:
         put_raws(backup)
         account_cache.forget()
         assert left_of(dalila) != [Account.SK]
-        call_command("reapply_deletions")
+        call_command("accounts", "reapply-deletions")
         assert left_of(dalila) == [Account.SK]
         assert Address.of(dalila.email) is None
         assert len(subjects_mailed(dalila.email)) == mails

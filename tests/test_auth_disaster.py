@@ -108,7 +108,7 @@ class TestAPoolThatWasLost:
         before = seen(ana)
         with new_pool() as made:
             account_cache.forget()
-            call_command("relink_learners", made.user_pool_id)
+            call_command("accounts", "relink", made.user_pool_id)
             assert capsys.readouterr().out == "1 linked.\n"
             again = relinked("ana@example.org")
             assert again.id != ana.id
@@ -122,7 +122,7 @@ class TestAPoolThatWasLost:
             user = cognito_users.find_user(again.id)
             assert user is not None
             assert (user.status, user.email_verified) == ("CONFIRMED", True)
-            call_command("relink_learners", made.user_pool_id)
+            call_command("accounts", "relink", made.user_pool_id)
             assert capsys.readouterr().out == "0 linked.\n"
 
     def test_tells_devices_all_changes_without_a_hole(self, lost: None) -> None:
@@ -195,7 +195,7 @@ class TestAPoolThatWasLost:
         with new_pool() as made:
             anew = make_person("ana")
             deck_of(anew)
-            call_command("relink_learners", made.user_pool_id)
+            call_command("accounts", "relink", made.user_pool_id)
             said = capsys.readouterr().out
             assert said.startswith(f"0 linked.\n{ana.id}: ")
             assert raw_partition_page(learner_key(ana.id)).items == before
@@ -203,7 +203,7 @@ class TestAPoolThatWasLost:
 
     def test_wants_to_be_named(self, lost: None) -> None:
         with pytest.raises(CommandError, match=stack().user_pool_id):
-            call_command("relink_learners", "another-pool")
+            call_command("accounts", "relink", "another-pool")
 
     @pytest.mark.parametrize("cut_off", [crash_before, answer_lost])
     def test_is_made_good_by_the_next_run_wherever_one_is_cut_off(

@@ -536,7 +536,7 @@ def test_admins_read_the_report(pool: Any, capsys: pytest.CaptureFixture[str]) -
     for caller in (admin, clerk):
         set_account(Learner(caller.id, ""), email_verified=False)
     learner_id, kind = user_deleted_in_the_console()
-    call_command("reconcile")
+    call_command("accounts", "reconcile")
     assert capsys.readouterr().out == (
         f"{learner_id}  {kind}  left to you\n3 compared, 1 disagreements.\n"
     )

@@ -196,7 +196,7 @@ def _moved(raw: Raw, new_id: str) -> Raw:
 def _switch(account: Account, successor: Account | None, new_id: str, now: datetime) -> list[Write]:
     """The writes by which the learner is the new user."""
     old_id = account.learner_id
-    line = Activity.new(new_id, "relinked", SYSTEM, now=now, actor="relink_learners")
+    line = Activity.new(new_id, "relinked", SYSTEM, now=now, actor="manage.py")
     writes: list[Write] = [Put(line)]
     key = (learner_key(old_id), Head.SK)
     head = batch_get(key).get(key)
