@@ -1,4 +1,4 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.viewsets`).
+"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
 
 People read it, and generators of clients: each error answer lists exactly the codes that may come,
 each shape has examples, and what may be left out is not required.
@@ -18,9 +18,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.fields import empty
 
 from config.formats import ULID_OR_UUID
+from config.operations import Operation
 from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
-from config.viewsets import Operation
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
@@ -179,10 +179,10 @@ class Schema(AutoSchema):
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
         if direction == "response":  # what may be left out of a request is in every answer
-            given = {
+            with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
             }
-            named = given & schema["properties"].keys()
+            named = with_default & schema["properties"].keys()
             schema["required"] = sorted(named.union(schema.get("required", [])))
         return schema
 

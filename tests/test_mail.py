@@ -12,6 +12,7 @@ from accounts.emails import (
     Notice,
     notify,
     send_code,
+    send_invitation,
     tell_of_deletion,
     warn_of_deletion,
 )
@@ -158,6 +159,15 @@ def test_a_warning_says_since_when_and_until_when(stub: Stubber) -> None:
     text = asked["Content"]["Simple"]["Body"]["Text"]["Data"]
     assert "since March 2026" in text
     assert "on 28 February 2029" in text
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_translator_gets_every_text_of_an_invitation(stub: Stubber) -> None:
+    asked = sent(stub)
+    send_invitation("ana@example.org", "corvo-azul-7", days=7)
+    content = asked["Content"]["Simple"]
+    assert "corvo-azul-7" in content["Body"]["Text"]["Data"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
 
 
 @pytest.mark.usefixtures("marked")

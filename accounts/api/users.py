@@ -25,9 +25,10 @@ from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of
+from config.viewsets import ListQuerySerializer, Resource, page_of
 
 
 class UserQuerySerializer(ListQuerySerializer):
@@ -273,6 +274,6 @@ class UserViewSet(Resource):
     )
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
-        """List what happened to an account, and what its owner did as staff, for admins."""
+        """List the events of an account and the actions of its owner as staff, for admins."""
         view = partial(staff.view_activity, by=staff_member(request), now=now())
         return self.paginated(view, id, serializer_class=StaffActionSerializer)

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.schemas.generators import EndpointEnumerator
 from rest_framework.views import APIView
 
+from config.operations import Operation
 from config.serializers import Serializer
-from config.viewsets import Operation
 
 OURSELVES = "accounts.browse.urls"
 METHODS = ("get", "post", "put", "patch", "delete")

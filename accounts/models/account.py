@@ -1,5 +1,6 @@
 """Accounts, profiles and progress of learners."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Account(Item, discriminator="account"):
     account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
     deleted, as `dormant`.
     `password_changes` names those under way, each with the epoch second of its beginning.
+    `barred_until` is the epoch second until which requests are refused: the day is used up.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -80,6 +82,7 @@ class Account(Item, discriminator="account"):
     password_changes = UnicodeSetAttribute(null=True)
     deleted_by_staff = BooleanAttribute(null=True)
     relinked_from = UnicodeAttribute(null=True)
+    barred_until = NumberAttribute(null=True)
     seen_at = UTCDateTimeAttribute(null=True)
     first_warned_at = UTCDateTimeAttribute(null=True)
     last_warned_at = UTCDateTimeAttribute(null=True)
@@ -428,6 +431,16 @@ class Account(Item, discriminator="account"):
         """Marks of accounts that were deleted before an instant: a query of gsi1."""
         condition = cls.gsi1sk < key_instant(before)
         return cls.query_page(cls.GONE, condition, limit=100, index="gsi1").items
+
+    def bar_until(self, instant: datetime) -> None:
+        """Refuses the learner's requests until an instant. Raises ConditionFailed when gone."""
+        self.update_attributes(
+            Account.barred_until.set(int(instant.timestamp())), condition=Account.pk.exists()
+        )
+
+    def barred_for_s(self, now_s: float) -> int:
+        """The seconds for which the learner's requests are refused, or 0."""
+        return max(0, math.ceil((self.barred_until or 0) - now_s))
 
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""

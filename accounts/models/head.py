@@ -70,8 +70,8 @@ class Head(Item, discriminator="head"):
     @classmethod
     def among(cls, learner_id: str, stored: Mapping[tuple[str, str], Item]) -> Self:
         """The learner's head of what was fetched, or the first one there is to write."""
-        found = stored.get(cls.key(learner_id))
-        return found if isinstance(found, cls) else cls(*cls.key(learner_id))
+        head = stored.get(cls.key(learner_id))
+        return head if isinstance(head, cls) else cls(*cls.key(learner_id))
 
     @classmethod
     def of(cls, learner_id: str) -> Self:
@@ -98,8 +98,8 @@ class Head(Item, discriminator="head"):
         """That nobody has written since this copy was read."""
         return Head.n == self.n if self.raw else Head.pk.does_not_exist()
 
-    def take(self, changes: Iterable[list[Any]]) -> None:
-        """Takes changes in, numbered from `n` on."""
+    def add_changes(self, changes: Iterable[list[Any]]) -> None:
+        """Adds changes, numbered from `n` on."""
         if self.line == NO_LINE:
             self.line = secrets.token_hex(4)
         for change in changes:

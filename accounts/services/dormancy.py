@@ -24,7 +24,8 @@ from accounts.cognito.client import NoSuchUser
 from accounts.emails import warn_of_deletion
 from accounts.models import Account, Session
 from accounts.models.account import account_cache
-from config.problems import Problem
+from config.mail import MailRefused
+from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed
 
 log = logging.getLogger("parley.accounts")
@@ -36,15 +37,20 @@ AT_ONCE = 25  # of a page of accounts, so that a run ends in time; the others' t
 def let_dormant_go(accounts: Iterable[Account], *, now: datetime) -> int:
     """Warns the owners of accounts that nobody uses, or bars them; returns how many.
 
-    What fails with one account is logged, and tried again another night.
+    A mail that is refused is logged, and tried again another night. So are all that are left where
+    a service is not there.
     """
     if settings.DORMANT_AFTER_DAYS == 0:
         return 0
+    due = [account for account in accounts if _is_due(account, now)]
     done = 0
-    for account in accounts:
-        if account.email_verified and not account.disabled and _is_due(account, now):
+    for account in due[:AT_ONCE]:
+        try:
             done += _attend(account, now)
-        if done == AT_ONCE:
+        except MailRefused:
+            log.exception("a dormant account is left to another night")
+        except ServiceUnavailable:
+            log.exception("the dormant accounts of this page are left to another night")
             break
     return done
 
@@ -55,6 +61,8 @@ def _end(account: Account) -> datetime:
 
 def _is_due(account: Account, now: datetime) -> bool:
     """Whether there is something to do, as far as the account itself tells."""
+    if account.disabled or not account.email_verified:
+        return False
     if not account.seen_at:
         return True
     if not account.first_warned_at:
@@ -74,9 +82,6 @@ def _attend(account: Account, now: datetime) -> bool:
         else:
             _warn(account, now)
     except ConditionFailed:  # used, shut or left at this moment
-        return False
-    except Problem:
-        log.exception("a dormant account is left to another night")
         return False
     return True
 

@@ -50,9 +50,9 @@ def pause(attempt: int, took_s: float) -> None:
 
 
 def retrying(act: Callable[[], T], *, after: type[Exception], within_s: float | None = None) -> T:
-    """What `act` returns, which is called anew as long as it raises `after`.
+    """Calls `act` again as long as it raises `after`, and returns its result.
 
-    It must read again what it relies on. Raises ServiceUnavailable when the time is over.
+    `act` must read all that it relies on. Raises ServiceUnavailable when the time is over.
     """
     until = time.monotonic() + (WITHIN_S if within_s is None else within_s)
     attempt = 0
@@ -69,7 +69,7 @@ def retrying(act: Callable[[], T], *, after: type[Exception], within_s: float | 
 
 
 def retried(after: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Makes a function one that is called anew as long as it raises `after` (see `retrying`)."""
+    """Makes a function that is called again as long as it raises `after` (see `retrying`)."""
 
     def decorate(act: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(act)
@@ -81,7 +81,7 @@ def retried(after: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]
     return decorate
 
 
-def breathe() -> None:
+def pause_between() -> None:
     """Lets others have their turn between large transactions of one learner."""
     time.sleep(BETWEEN_S)
 
@@ -110,6 +110,8 @@ SCHEMA = {
     ],
     "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
 }
+
+WRITES = frozenset(["BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"])
 
 # What a single write is answered while a transaction holds its item: nothing is written.
 CONFLICT = "TransactionConflictException"
@@ -151,7 +153,8 @@ class _Connection(Connection):
             answer = super()._make_api_call(operation_name, operation_kwargs)
         spent = answer.get("ConsumedCapacity") or []
         for part in [spent] if isinstance(spent, dict) else spent:
-            record_call("", part.get("CapacityUnits", 0.0))
+            is_write = operation_name in WRITES
+            record_call("", part.get("CapacityUnits", 0.0), is_write=is_write)
         return answer
 
 
@@ -195,7 +198,7 @@ def in_batches(
     *,
     within_s: float | None = None,
 ) -> None:
-    """Sends all things, so many at a time; `send` answers what was left out, which is sent again.
+    """Sends all things, `size` at a time. Things that `send` returns were left out: they go again.
 
     Raises ServiceUnavailable when AWS has no room for some of them for too long.
     """
@@ -211,18 +214,18 @@ def in_batches(
 
 
 def read_raws(keys: Iterable[Key]) -> list[Raw]:
-    """The items that exist among keys, each read consistently: a round trip for every 100."""
-    found: list[Raw] = []
+    """Reads the items of the keys, those that exist, consistently: a round trip for every 100."""
+    items: list[Raw] = []
 
     def send(wanted: Sequence[Key]) -> list[Key]:
         named: Any = [{"pk": pk, "sk": sk} for pk, sk in wanted]
         answer = connection().batch_get_item(named, consistent_read=True)
-        found.extend(answer["Responses"].get(stack().table_name, []))
+        items.extend(answer["Responses"].get(stack().table_name, []))
         left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
         return [(key["pk"]["S"], key["sk"]["S"]) for key in left]
 
     in_batches(list(dict.fromkeys(keys)), READ, send)
-    return found
+    return items
 
 
 def put_raws(items: Sequence[Raw]) -> None:

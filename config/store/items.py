@@ -239,7 +239,7 @@ class Item(Model):
             self.update_local_version_attribute()  # type: ignore[no-untyped-call]
 
     def _was_stored(self) -> bool:
-        """Whether the table holds what was to be written: the answer to our first try got lost."""
+        """Whether the table already holds this item: the answer to our first try got lost."""
         written = self.from_raw_data(self.get_save_kwargs_from_instance()["Item"])
         stored = self.get_or_none(self.pk, self.sk)
         return stored is not None and stored.attribute_values == written.attribute_values

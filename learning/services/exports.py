@@ -217,10 +217,10 @@ class _Log:
 
 def _more(item: Deck | Note, *, besides: Collection[str]) -> dict[str, Any]:
     """The learner's own fields that a file has no place of its own for, by the API's names."""
-    said = {name: value for name, value in item.said().items() if name not in besides}
+    fields = {name: value for name, value in item.own_values().items() if name not in besides}
     return {
         wire_name(name): _plain(value)
-        for name, value in said.items()
+        for name, value in fields.items()
         if value not in (None, "", [])
     }
 

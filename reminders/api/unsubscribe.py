@@ -6,7 +6,8 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.viewsets import PublicView, operation
+from config.operations import operation
+from config.viewsets import PublicView
 from reminders.emails import KINDS, subscription_of
 from reminders.services.suppressions import unsubscribe
 
