@@ -9,6 +9,7 @@ from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
 from accounts.models.limits import Attempts, KnownNetwork, LimitReached
 from accounts.models.mfa import Mfa
+from accounts.models.reconciliation import Reconciliation
 from accounts.models.tokens import IssuedToken, Session, SignInCode
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Mfa",
     "OfLearner",
     "Profile",
+    "Reconciliation",
     "Session",
     "SignInCode",
     "Synced",
