@@ -177,6 +177,20 @@ if not OPS:  # the formatter of local runs is there
     for _part in ("filters", "formatters", "handlers"):
         del LOGGING[_part]["terminal"]
 
+# Long work (`config.work`): the kinds of message, by the queue in which they wait, each with the
+# function that does it; and the kinds of job (`config.store.jobs`).
+WORK = {
+    "work": {
+        "job": "config.store.jobs.go_on",
+        "optimize": "learning.tasks.optimize",
+    },
+    "prompt": {},
+}
+JOBS = {
+    "unverified_accounts": "accounts.tasks.delete_unverified_accounts",
+    "nightly_fits": "learning.tasks.fit_nightly_batch",
+}
+
 # The task for the messages of SNS: SES's events about mails.
 MESSAGE_TASK = "reminders.tasks.handle_ses_event"
 

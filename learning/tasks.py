@@ -1,24 +1,29 @@
-"""What learning does outside requests. Called by Lambda with `(event, context)`."""
+"""What learning does outside requests: by the clock, or asked for by a message."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from accounts.tasks import for_each_account
+from accounts.tasks import for_each_account, start_round
 from config.clock import now
+from config.store.jobs import Job, Place
+from config.work import Message
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
 
-def optimize(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
-    """Fits the weights of the learner whom the event names as `learnerId`."""
-    optimize_weights(learner_id=event["learnerId"], now=now())
+def optimize(message: Message) -> None:
+    """Fits the weights of the learner whom the message names as `learnerId`."""
+    if not message.is_given_up:
+        optimize_weights(learner_id=message.payload["learnerId"], now=now())
 
 
-def fit_nightly_batch(event: Mapping[str, Any], _context: Any) -> int:
-    """Nightly: begins the fits of those learners whose turn it is; returns how many."""
+def start_nightly_fits(_event: Any, _context: Any) -> None:
+    """Nightly: starts the round that fits the schedulers of those whose turn it is."""
+    start_round("nightly_fits")
+
+
+def fit_nightly_batch(job: Job) -> Iterator[Place]:
+    """Begins the fits of those learners whose turn it is; the job's result is how many."""
     return for_each_account(
-        lambda accounts: fit_next_batch((account.learner_id for account in accounts), now=now()),
-        task="learning.tasks.fit_nightly_batch",
-        start=event.get("start"),
-        generation=int(event.get("generation", 0)),
+        job, lambda accounts: fit_next_batch((a.learner_id for a in accounts), now=now())
     )

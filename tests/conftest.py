@@ -15,6 +15,7 @@ from django.urls import clear_script_prefix
 from moto import mock_aws
 
 from accounts.bearer import account_cache
+from config.aws import own
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)
@@ -31,6 +32,7 @@ from tests.callers import Caller, make_learner
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
+from tests.queues import MemoryQueues
 from tests.reminder_helpers import mailbox  # noqa: F401  (fixture)
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
@@ -120,19 +122,35 @@ def memory_table() -> MemoryTable:
 
 
 @pytest.fixture(scope="module")
-def moto_stack(memory_table: MemoryTable) -> Iterator[Stack]:
+def memory_queues() -> MemoryQueues:
+    """The queues of `moto_stack`."""
+    return MemoryQueues()
+
+
+@pytest.fixture(scope="module")
+def moto_stack(memory_table: MemoryTable, memory_queues: MemoryQueues) -> Iterator[Stack]:
     """AWS in process; making a client anew for each test would take longer than the tests."""
     names = {each.name: f"{each.name}-of-tests" for each in fields(Stack)}
     found = Stack(**names | {"region": "eu-west-1", "endpoint_url": None})
     with mock_aws(), using(found), memory_table.answering(table_client()):
-        yield found
+        queue_client = own("sqs")
+        assert queue_client is not None
+        with memory_queues.answering(queue_client):
+            yield found
 
 
 @pytest.fixture
-def table(moto_stack: Stack, memory_table: MemoryTable) -> None:
+def table(moto_stack: Stack, memory_table: MemoryTable, memory_queues: MemoryQueues) -> None:
     """An empty table."""
     memory_table.clear()
+    memory_queues.clear()
     account_cache.forget()
+
+
+@pytest.fixture
+def queues(table: None, memory_queues: MemoryQueues) -> MemoryQueues:
+    """The queues of long work, empty."""
+    return memory_queues
 
 
 @pytest.fixture

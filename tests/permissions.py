@@ -32,6 +32,7 @@ ACTIONS = {
     },
     ("lambda", "Invoke"): {"lambda:InvokeFunction"},
     ("s3", "HeadObject"): {"s3:GetObject"},
+    ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},
 }
 ADVICE = (
     "Lambda knows no {service} {operation}: add it to OPERATIONS in config/ops/pruning.py, "

@@ -63,6 +63,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "lambda": ("Invoke",),
     "s3": ("GetObject", "PutObject"),
     "sesv2": ("SendEmail",),
+    "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
     "ssm": ("GetParameter",),
 }
 

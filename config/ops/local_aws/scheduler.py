@@ -1,5 +1,7 @@
-"""The clock of local runs, in place of EventBridge."""
+"""What calls the service in local runs besides HTTP: in place of EventBridge, and of SQS's mappings
+to the function."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,12 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
-from config.stack import BASE_DIR
+from botocore.exceptions import BotoCoreError, ClientError
+
+from config.ops import cloudformation
+from config.stack import BASE_DIR, stack
+from config.work import work_off
+
+log = logging.getLogger("parley.work")
 
 WITHIN_S = 55.0
 """What a run may take: it is over before the next minute's."""
 STOP_WITHIN_S = 10.0
+WAIT_FOR_MESSAGES_S = 10
 
 
 @contextmanager
@@ -60,3 +70,46 @@ def _run(command: Sequence[str], environment: Mapping[str, str], ended: threadin
                 deadline = min(deadline, time.monotonic() + STOP_WITHIN_S)
         process.kill()
         return f"manage.py {' '.join(command)} took too long and was ended"
+
+
+def work_off_queues() -> None:
+    """Lets threads of this process do the long work that the queues ask for, until it ends.
+
+    They die with the process, as a run of Lambda's may: what they have begun comes again.
+    """
+    threading.Thread(target=_work_off_all, daemon=True).start()
+
+
+def _work_off_all() -> None:
+    where = stack()
+    client = cloudformation.local_client("sqs", str(where.endpoint_url))
+    prompt = [client, where.prompt_queue_url]
+    threading.Thread(target=_work_off, args=prompt, daemon=True).start()
+    _work_off(client, where.work_queue_url)
+
+
+def _work_off(client: Any, queue_url: str) -> None:
+    while True:
+        try:
+            received = client.receive_message(
+                QueueUrl=queue_url,
+                WaitTimeSeconds=WAIT_FOR_MESSAGES_S,
+                AttributeNames=["ApproximateReceiveCount"],
+            )
+            for message in received.get("Messages", []):
+                bring(message, client, queue_url)
+        except (BotoCoreError, ClientError):  # the engine is gone, or the stack is made anew
+            log.debug("a queue of the embedded AWS does not answer", exc_info=True)
+            time.sleep(1)
+
+
+def bring(message: Mapping[str, Any], client: Any, queue_url: str) -> None:
+    """Brings a message to the service as Lambda does, and deletes it unless it failed."""
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+    }
+    if not work_off({"Records": [record]}, None)["batchItemFailures"]:
+        client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])

@@ -19,7 +19,7 @@ from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
 from config import stack
 from config.ops import cloudformation, local_aws
-from config.ops.local_aws.scheduler import each_minute
+from config.ops.local_aws.scheduler import each_minute, work_off_queues
 from config.ops.steps import Steps
 from config.problems import UpstreamFailed
 
@@ -54,8 +54,8 @@ class Command(runserver.Command):
     """`manage.py runserver` reloads on changes. SIGINT and SIGTERM end all that it started.
 
     The first process listens, keeps the embedded AWS, and has due reminders mailed each minute.
-    Its child answers requests. A new child replaces it whenever a file changes; requests that
-    come meanwhile wait.
+    Its child answers requests and does long work. A new child replaces it whenever a file changes;
+    requests that come meanwhile wait.
     """
 
     help = "Run Parley on 127.0.0.1, in local runs with its embedded AWS and demo content."
@@ -83,6 +83,8 @@ class Command(runserver.Command):
     def inner_run(self, *args: Any, **options: Any) -> None:
         if not options["skip_checks"]:
             self.check()
+        if settings.STAGE == "local":
+            work_off_queues()
         super().inner_run(*args, **options | {"skip_checks": True})
 
     def on_bind(self, server_port: int) -> None:
