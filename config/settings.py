@@ -133,6 +133,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "JobState": "config.store.jobs.STATES",
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
@@ -189,6 +190,7 @@ WORK = {
 JOBS = {
     "unverified_accounts": "accounts.tasks.delete_unverified_accounts",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
+    "import": "learning.tasks.run_import",
 }
 
 # The task for the messages of SNS: SES's events about mails.

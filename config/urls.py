@@ -34,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "learning.urls",
         "decks",
         "flashcards",
+        "imports",
         "notes",
         "reviews",
         "scenarios",

@@ -7,6 +7,8 @@ from accounts.tasks import for_each_account, start_round
 from config.clock import now
 from config.store.jobs import Job, Place
 from config.work import Message
+from learning.api.serializers import told_deck, told_note
+from learning.services import transfers
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
@@ -27,3 +29,8 @@ def fit_nightly_batch(job: Job) -> Iterator[Place]:
     return for_each_account(
         job, lambda accounts: fit_next_batch((a.learner_id for a in accounts), now=now())
     )
+
+
+def run_import(job: Job) -> Iterator[Place]:
+    """Takes in the file that a learner has uploaded."""
+    return transfers.run_import(job, check_deck=told_deck, check_note=told_note)

@@ -113,5 +113,5 @@ def test_a_round_goes_on_from_run_to_run_and_begins_once_a_night(
         accounts_tasks.start_deleting_unverified({}, None)
     queues.run_on()
     assert seen == [joao.id, maria.id]
-    [night] = Job.all_of(Job.SERVICE, "unverified_accounts", limit=5, start=None).items
+    [night] = Job.newest(Job.SERVICE, "unverified_accounts", limit=5, start=None).items
     assert (night.state, night.step, night.done, night.result) == ("done", 1, 2, 2)

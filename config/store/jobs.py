@@ -37,7 +37,8 @@ from ulid import ULID
 
 from config.clock import now
 from config.problems import InternalError, Problem, ServiceUnavailable
-from config.store.items import ConditionFailed, Item, Page, Raw, key_instant
+from config.store.connection import connection
+from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant
 from config.work import Message, enqueue
 
 log = logging.getLogger("parley.work")
@@ -84,6 +85,7 @@ class Place:
 class Job(Item, discriminator="job"):
     """A long piece of work: `JOB#<what>#<id>` in its owner's partition.
 
+    lsi5: `JOB#<what>#<instant it was started>#<id>`.
     gsi1: `JOBS#failed` / `<instant>#<id>` where staff have to look: such a job goes on if its
     message comes again. `given` is what was asked for. `step` counts the runs, of which the present
     one is named by `holder` until `held_until`.
@@ -119,10 +121,23 @@ class Job(Item, discriminator="job"):
         return cls.get_or_none(*cls.key(owner, what, id))
 
     @classmethod
-    def all_of(cls, owner: str, what: str, *, limit: int, start: Raw | None) -> Page[Self]:
-        """A page of an owner's jobs of one kind, those with the latest ids first."""
-        condition = cls.sk.startswith(f"{cls.PREFIX}{what}#")
-        return cls.query_page(owner, condition, limit=limit, start=start, descending=True)
+    def newest(cls, owner: str, what: str, *, limit: int, start: Raw | None) -> "Page[Job]":
+        """A page of an owner's jobs of one kind, the latest first: a query, and a read of them."""
+        answer = connection().query(
+            owner,
+            range_key_condition=cls.lsi5.startswith(f"{cls.PREFIX}{what}#"),
+            index_name="lsi5",
+            limit=limit + 1,
+            exclusive_start_key=start,
+            scan_index_forward=False,
+            consistent_read=True,
+        )
+        raws, last = answer["Items"][:limit], answer.get("LastEvaluatedKey")
+        if len(answer["Items"]) > limit:
+            last = {name: raws[-1][name] for name in ("pk", "sk", "lsi5")}
+        keys = [(raw["pk"]["S"], raw["sk"]["S"]) for raw in raws]
+        stored = batch_get(*keys)
+        return Page([job for key in keys if isinstance(job := stored.get(key), Job)], last)
 
     @classmethod
     def failed(cls, *, limit: int, start: Raw | None) -> Page[Self]:
@@ -133,6 +148,16 @@ class Job(Item, discriminator="job"):
     def is_over(self) -> bool:
         """Whether it has come to an end of its own. What was given up may yet go on."""
         return self.state in (DONE, CANCELLED) or (self.state == FAILED and self.gsi1pk is None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is done, unless staff let what was given up go on."""
+        return self.state in (DONE, FAILED, CANCELLED)
+
+    @property
+    def owner_id(self) -> str:
+        """The id of the learner whose job it is."""
+        return self.pk.partition("#")[2]
 
     def is_held(self, at: datetime) -> bool:
         return self.holder is not None and self.held_until is not None and self.held_until >= at
@@ -253,6 +278,7 @@ def start(owner: str, what: str, *, id: str, given: Any, total: int | None = Non
         what=what,
         given=given,
         total=total,
+        lsi5=f"{Job.PREFIX}{what}#{key_instant(at)}#{id}",
         created_at=at,
         updated_at=at,
         expires_at=int((at + KEPT).timestamp()),

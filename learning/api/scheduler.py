@@ -127,4 +127,6 @@ class OptimizationViewSet(Resource):
         predicts them better. It may take minutes: read how it went at the same address.
         """
         fit = optimization.start_optimization(learner_id=self.learner_id, now=now())
-        return Response(OptimizationSerializer(fit).data, status.HTTP_202_ACCEPTED)
+        answer = Response(OptimizationSerializer(fit).data, status.HTTP_202_ACCEPTED)
+        answer["Location"] = request.build_absolute_uri(request.path)
+        return answer

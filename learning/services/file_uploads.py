@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from botocore.exceptions import ClientError
 from ulid import ULID
@@ -52,22 +52,19 @@ def presign_upload(*, learner_id: str, size_bytes: int, now: datetime) -> Upload
     return Upload(upload_key, url, now + URL_LIFE)
 
 
-def open_upload(*, learner_id: str, upload_key: str) -> BinaryIO:
+def entity_tag(*, learner_id: str, upload_key: str) -> str:
+    """What tells the upload from another one under its key. Raises NoSuchUpload."""
+    answer = _ask_for(learner_id, upload_key)
+    answer["Body"].close()
+    return str(answer["ETag"])
+
+
+def open_upload(*, learner_id: str, upload_key: str, etag: str | None = None) -> BinaryIO:
     """What the learner has uploaded, as a file that is gone when closed.
 
-    Raises NoSuchUpload and FileTooLarge.
+    Raises FileTooLarge, and NoSuchUpload, also for one with another `etag`.
     """
-    try:
-        answer = call(
-            "s3", "get_object",
-            Bucket=stack().transfer_bucket,
-            Key=_upload(learner_id, upload_key),
-        )  # fmt: skip
-    except ClientError as error:
-        # Without the right to list a bucket, what is not there is "denied".
-        if error_code(error) in ("NoSuchKey", "AccessDenied"):
-            raise NoSuchUpload from error
-        raise
+    answer = _ask_for(learner_id, upload_key, **{"IfMatch": etag} if etag else {})
     with answer["Body"] as body:
         if answer["ContentLength"] > LIMITS.file_bytes:
             raise FileTooLarge
@@ -75,6 +72,17 @@ def open_upload(*, learner_id: str, upload_key: str) -> BinaryIO:
         shutil.copyfileobj(body, file)
     file.seek(0)
     return file
+
+
+def _ask_for(learner_id: str, upload_key: str, **condition: str) -> dict[str, Any]:
+    key = _upload(learner_id, upload_key)
+    try:
+        return call("s3", "get_object", Bucket=stack().transfer_bucket, Key=key, **condition)
+    except ClientError as error:
+        # Without the right to list a bucket, what is not there is "denied".
+        if error_code(error) in ("NoSuchKey", "AccessDenied", "PreconditionFailed"):
+            raise NoSuchUpload from error
+        raise
 
 
 def presign_download(*, learner_id: str, file: BinaryIO, filename: str, media_type: str) -> str:
