@@ -97,8 +97,11 @@ def run_import(job: Job, *, check_deck: Check, check_note: Check) -> Iterator[Pl
     }
     upload = {"upload_key": given["upload_key"], "etag": given["etag"]}
     with file_uploads.open_upload(learner_id=learner_id, **upload) as file:
-        # All is read once before anything is written.
-        total = int(job.total or _count(transfer.read(file, **source)))
+        if job.cursor is None:  # all is read once before anything is written
+            total = _count(transfer.read(file, **source))
+            yield Place(0, 0, total)
+        else:
+            total = int(job.total)
         run = Import(
             learner_id,
             given.get("deck_id"),
