@@ -61,6 +61,7 @@ TAGS = {
     "decks": "Sets of cards with limits of their own",
     "changes": "What has changed since a device was here last, and what it changed offline",
     "flashcards": "What is studied: cards, the queue, reviews one by one, files in and out",
+    "exports": "Files given out, however large",
     "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
     "reviews": "The study log, and what was studied offline",
@@ -81,7 +82,7 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "imports", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],

@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     lazy_include(
         "learning.urls",
         "decks",
+        "exports",
         "flashcards",
         "imports",
         "notes",

@@ -34,3 +34,8 @@ def fit_nightly_batch(job: Job) -> Iterator[Place]:
 def run_import(job: Job) -> Iterator[Place]:
     """Takes in the file that a learner has uploaded."""
     return transfers.run_import(job, check_deck=told_deck, check_note=told_note)
+
+
+def run_export(job: Job) -> Iterator[Place]:
+    """Writes the file that a learner has asked for."""
+    return transfers.run_export(job)

@@ -4,7 +4,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from learning.api.decks import DeckViewSet
-from learning.api.exports import ExportViewSet
+from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.notes import NoteViewSet
@@ -18,6 +18,7 @@ from learning.api.statistics import StatisticsViewSet
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", DeckViewSet, "deck")
 router.register("flashcards", FlashcardViewSet, "flashcard")
+router.register("exports", ExportViewSet, "export")
 router.register("imports", ImportViewSet, "import")
 router.register("notes", NoteViewSet, "note")
 router.register("reviews", ReviewViewSet, "review")
@@ -28,7 +29,7 @@ router.register("starter-decks", StarterDeckViewSet, "starter-deck")
 urlpatterns = [
     path("flashcards/import", FileImportViewSet.as_view({"post": "create"})),
     path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
-    path("flashcards/export", ExportViewSet.as_view({"get": "retrieve"})),
+    path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),
     path("scheduler/optimize", OptimizationViewSet.as_view({"get": "retrieve", "post": "create"})),

@@ -69,7 +69,9 @@ def login_session_of(owner: Caller) -> str:
 
 
 def job_of(owner: Caller, what: str) -> str:
-    job = jobs.start(learner_key(owner.id), what, id=str(ULID()), given={"digest": ""})
+    job = jobs.start(
+        learner_key(owner.id), what, id=str(ULID()), given={"digest": "", "format": "csv"}
+    )
     return str(job.id)
 
 
@@ -79,6 +81,7 @@ MAKERS: dict[str, Callable[[Caller], str]] = {
     "decks": deck_of,
     "events": lambda owner: str(event_of(owner)["id"]),
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
+    "exports": lambda owner: job_of(owner, "export"),
     "imports": lambda owner: job_of(owner, "import"),
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,

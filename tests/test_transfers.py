@@ -1,5 +1,9 @@
 """/imports and /exports: files of any size, worked off by jobs."""
 
+import io
+import json
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,13 +18,15 @@ from config import work
 from config.clock import now
 from config.stack import Stack, stack
 from config.store.jobs import Job
-from learning.services import imports, transfers
+from learning import transfer
+from learning.services import file_uploads, imports, transfers
 from learning.transfer import Note
 from tests.callers import Caller
 from tests.memory_table import MemoryTable
 from tests.queues import MemoryQueues
+from tests.test_export import NOTES
 from tests.test_flashcards import deck_of
-from tests.test_import import WORDS, as_json, cards_of, studied
+from tests.test_import import WORDS, as_json, cards_of, report, studied
 from tests.wire import Send, operation_of, sending, table_client
 
 
@@ -307,3 +313,108 @@ def test_imports_are_listed_latest_first_and_forgotten_after_two_weeks(
     assert [job["id"] for job in page["results"] + rest["results"]] == ids[::-1]
     [stored] = Job.newest(learner_key(maria.id), "import", limit=1, start=None).items
     assert stored.expires_at > (now() + timedelta(days=13)).timestamp()
+
+
+# Exports
+
+
+def exported(caller: Caller, queues: MemoryQueues, **fields: Any) -> Any:
+    """An export that has come to its end."""
+    answer = caller.post("/exports", fields)
+    assert answer.status_code == 202, answer.content
+    assert answer["Location"].endswith(f"/exports/{answer.json()['id']}")
+    assert (answer.json()["state"], answer.json()["url"]) == ("queued", None)
+    queues.run_on()
+    return caller.get(f"/exports/{answer.json()['id']}").json()
+
+
+def file_of(s3: Any, caller: Caller, export: Any) -> bytes:
+    where = {"Bucket": stack().transfer_bucket, "Key": f"exports/{caller.id}/{export['id']}"}
+    assert where["Key"] in export["url"]
+    return bytes(s3.get_object(**where)["Body"].read())
+
+
+@pytest.fixture
+def collection(maria: Caller) -> Caller:
+    notes = [*NOTES, *many(5), Note("h", front="h", back="b", deck="E", cards=(studied(),))]
+    report(maria, as_json(*notes))
+    return maria
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "apkg"])
+def test_an_export_in_many_runs_is_the_file_of_one(
+    collection: Caller,
+    bucket: Any,
+    queues: MemoryQueues,
+    format: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transfers, "PART_NOTES", 2)
+    with time_machine.travel(now(), tick=False):
+        at_once = collection.get(f"/flashcards/export?format={format}").content
+        found = exported(collection, queues, format=format)
+    assert (found["state"], found["done"], found["total"]) == ("done", 10, 10)
+    file = file_of(bucket, collection, found)
+    assert found["sizeBytes"] == len(file)
+    assert rows_of(file, format) == rows_of(at_once, format)
+    assert len(rows_of(file, format)) >= 10
+
+
+def rows_of(data: bytes, format: Any) -> list[Any]:
+    """What a file says, without the instant at which it was written."""
+    return [asdict(row) for row in transfer.read(io.BytesIO(data), format=format)]
+
+
+def test_an_export_of_one_deck_has_its_notes_alone(
+    collection: Caller, bucket: Any, queues: MemoryQueues
+) -> None:
+    decks = {deck["name"]: deck["id"] for deck in collection.get("/decks").json()["results"]}
+    found = exported(collection, queues, format="json", deckId=decks["E"])
+    [note] = json.loads(file_of(bucket, collection, found))["notes"]
+    assert note["front"] == "h"
+    refused = collection.post("/exports", {"format": "json", "deckId": str(uuid4())})
+    assert (refused.status_code, refused.json()["code"]) == (409, "UNKNOWN_DECK")
+
+
+def test_an_export_whose_process_is_killed_goes_on_at_its_last_part(
+    collection: Caller, bucket: Any, queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "PART_NOTES", 2)
+    kept: list[str] = []
+    keep = file_uploads.keep
+
+    def dying(**arguments: Any) -> None:
+        keep(**arguments)
+        kept.append(arguments["name"].rpartition("/")[2])
+        if len(kept) in (2, 5, 8):
+            raise Dead
+
+    monkeypatch.setattr(file_uploads, "keep", dying)
+    made = collection.post("/exports", {"format": "json"}).json()
+    while queues.messages:
+        at = min(message.visible_at for message in queues.messages)
+        with time_machine.travel(at), suppress(Dead):
+            for message in queues.visible[:1]:
+                queues.deliver(message)
+    parts = [name[-1] for name in kept[:-2]]
+    assert (parts, kept[-2:]) == (["0", "1", "1", "2", "3", "3", "4"], [made["id"]] * 2)
+    found = collection.get(f"/exports/{made['id']}").json()
+    assert found["state"] == "done"
+    assert len(json.loads(file_of(bucket, collection, found))["notes"]) == 10
+
+
+def test_an_export_is_cancelled_and_its_file_forgotten_after_a_day(
+    collection: Caller, bucket: Any, queues: MemoryQueues
+) -> None:
+    made = collection.post("/exports", {"format": "csv"}).json()
+    assert collection.delete(f"/exports/{made['id']}").status_code == 204
+    queues.run_on()
+    assert collection.get(f"/exports/{made['id']}").json()["state"] == "cancelled"
+    found = exported(collection, queues, format="csv")
+    [job] = Job.newest(learner_key(collection.id), "export", limit=1, start=None).items
+    assert transfers.export_url(job, now=now())
+    assert transfers.export_url(job, now=now() + timedelta(days=1)) is None
+    assert [each["id"] for each in collection.get("/exports").json()["results"]] == [
+        found["id"],
+        made["id"],
+    ]

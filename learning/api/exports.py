@@ -1,26 +1,27 @@
 """Notes out as files: at once, or by exports that work by themselves."""
 
 from tempfile import TemporaryFile
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from rest_framework import serializers
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers, status
 from rest_framework.request import Request
+from rest_framework.response import Response
 
+from accounts.models import learner_key
 from config.clock import now
 from config.http import Renderer
 from config.operations import operation
-from config.problems import NotFound
-from config.serializers import IdField, QuerySerializer
+from config.pagination import ListQuerySerializer, page_of
+from config.problems import IdTaken, NotFound
+from config.serializers import IdField, IntegerField, QuerySerializer, Serializer
+from config.store.jobs import Job
 from config.viewsets import Resource
-from learning.api.serializers import FORMATS
-from learning.services import exports, file_uploads
-
-MEDIA_TYPES = {
-    "csv": "text/csv; charset=utf-8",
-    "json": "application/json",
-    "apkg": "application/zip",
-}
+from learning.api.serializers import FORMATS, JobSerializer
+from learning.services import exports, file_uploads, transfers
+from learning.services.cards import NoSuchDeck
 
 
 class ExportQuerySerializer(QuerySerializer):
@@ -34,7 +35,7 @@ class AnyRenderer(Renderer):
     media_type = "*/*"
 
 
-class ExportViewSet(Resource):
+class FileExportViewSet(Resource):
     renderer_classes = [AnyRenderer]
 
     @operation(
@@ -56,7 +57,7 @@ class ExportViewSet(Resource):
         """
         query, at = self.validated_query(ExportQuerySerializer), now()
         format = query["format"]
-        filename, media_type = f"parley-{at:%Y-%m-%d}.{format}", MEDIA_TYPES[format]
+        filename, media_type = transfers.exported_as(format, at)
         with TemporaryFile() as file:
             exports.export_notes(
                 learner_id=self.learner_id,
@@ -74,3 +75,71 @@ class ExportViewSet(Resource):
             answer = HttpResponse(file.read(), content_type=media_type)
         answer["Content-Disposition"] = f'attachment; filename="{filename}"'
         return answer
+
+
+class NewExportSerializer(Serializer):
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
+    format = serializers.ChoiceField(FORMATS)
+    deck_id = IdField(required=False, help_text="The notes of one deck alone")
+
+
+class ExportSerializer(JobSerializer):
+    """An export at work. `done` counts notes; `total` is known once all are read.
+
+    `url` gives the file out for 15 minutes; read the export again for another one, for 23 hours.
+    """
+
+    format = serializers.SerializerMethodField()
+    size_bytes = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(FORMATS))
+    def get_format(self, job: Any) -> str:
+        return str(job.given["format"])
+
+    @extend_schema_field(IntegerField(allow_null=True))
+    def get_size_bytes(self, job: Any) -> int | None:
+        return (job.result or {}).get("size_bytes")
+
+    @extend_schema_field(serializers.URLField(allow_null=True))
+    def get_url(self, job: Any) -> str | None:
+        return transfers.export_url(job, now=now())
+
+
+class ExportViewSet(Resource):
+    @operation("listExports", query=ListQuerySerializer, answers={200: page_of(ExportSerializer)})
+    def list(self, request: Request) -> Response:
+        """List the exports that work by themselves, the latest first."""
+        owner = learner_key(self.learner_id)
+        return self.paginated(
+            Job.newest, owner, transfers.EXPORT, serializer_class=ExportSerializer
+        )
+
+    @operation(
+        "startExport",
+        request=NewExportSerializer,
+        answers={202: ExportSerializer},
+        raises=[IdTaken, NoSuchDeck, transfers.TooManyJobs],
+    )
+    def create(self, request: Request) -> Response:
+        """Start an export of one deck or of all, however large. It then works by itself.
+
+        Read at `Location` how far it has come, and at its end where the file is.
+        """
+        fields = self.validated_body(NewExportSerializer)
+        job = transfers.start_export(learner_id=self.learner_id, fields=fields)
+        answer = Response(ExportSerializer(job).data, status.HTTP_202_ACCEPTED)
+        answer["Location"] = request.build_absolute_uri(f"{request.path}/{job.id}")
+        return answer
+
+    @operation("getExport", answers={200: ExportSerializer}, raises=[NotFound])
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Read how far an export has come."""
+        job = transfers.read_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id)
+        return Response(ExportSerializer(job).data)
+
+    @operation("cancelExport", answers={204: None}, raises=[NotFound])
+    def destroy(self, request: Request, id: str) -> Response:
+        """Cancel an export. One that has ended is left as it is."""
+        transfers.cancel_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id, now=now())
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -87,19 +87,42 @@ def _ask_for(learner_id: str, upload_key: str, **condition: str) -> dict[str, An
 
 def presign_download(*, learner_id: str, file: BinaryIO, filename: str, media_type: str) -> str:
     """Keeps a file for a day; answers a signed address that gives it out under its name."""
-    where = {"Bucket": stack().transfer_bucket, "Key": f"exports/{learner_id}/{ULID()}"}
+    name = str(ULID())
+    keep(learner_id=learner_id, name=name, file=file)
+    return sign(learner_id=learner_id, name=name, filename=filename, media_type=media_type)
+
+
+def keep(*, learner_id: str, name: str, file: BinaryIO) -> None:
+    """Keeps a file of an export for a day."""
     file.seek(0)
+    where = {"Bucket": stack().transfer_bucket, "Key": _export(learner_id, name)}
     call("s3", "put_object", **where, Body=file)
+
+
+def kept(*, learner_id: str, name: str) -> bytes:
+    """What was kept of an export."""
+    where = {"Bucket": stack().transfer_bucket, "Key": _export(learner_id, name)}
+    with call("s3", "get_object", **where)["Body"] as body:
+        return bytes(body.read())
+
+
+def sign(*, learner_id: str, name: str, filename: str, media_type: str) -> str:
+    """A signed address that gives a kept file out under its name."""
     url: str = client("s3").generate_presigned_url(
         "get_object",
-        Params=where
-        | {
+        Params={
+            "Bucket": stack().transfer_bucket,
+            "Key": _export(learner_id, name),
             "ResponseContentDisposition": f'attachment; filename="{filename}"',
             "ResponseContentType": media_type,
         },
         ExpiresIn=int(URL_LIFE.total_seconds()),
     )
     return url
+
+
+def _export(learner_id: str, name: str) -> str:
+    return f"exports/{learner_id}/{name}"
 
 
 def _upload(learner_id: str, upload_key: str) -> str:

@@ -1,7 +1,10 @@
 """Imports and exports that work by themselves: started, looked at, cancelled; and their runs."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from io import BytesIO
+from itertools import islice
+from tempfile import TemporaryFile
 from typing import Any
 
 from accounts.models import learner_key
@@ -15,11 +18,19 @@ from learning.models.cards import Deck
 from learning.models.transfers import ImportRow
 from learning.services import file_uploads
 from learning.services.cards import NoSuchDeck
+from learning.services.exports import Export
 from learning.services.idempotency import split_id
 from learning.services.imports import LIMITS, Check, Import, Report
-from learning.transfer import DeckSource, Rows
+from learning.transfer import DeckSource, Note, Rows
 
 IMPORT, EXPORT = "import", "export"
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "apkg": "application/zip",
+}
+PART_NOTES = 500
+FILES_KEPT = timedelta(hours=23)  # of the day that the bucket keeps them
 MOST_AT_ONCE = 3
 LOOKED_AT = 20  # of the latest ones, for those that are still open
 
@@ -42,6 +53,20 @@ def start_import(*, learner_id: str, fields: Mapping[str, Any]) -> Job:
         return {"etag": file_uploads.entity_tag(learner_id=learner_id, upload_key=upload_key)}
 
     return _start(learner_id, IMPORT, fields, prepared)
+
+
+def start_export(*, learner_id: str, fields: Mapping[str, Any]) -> Job:
+    """Starts an export. Sent again with the same id and fields, it is the same one.
+
+    Raises IdTaken, NoSuchDeck and TooManyJobs.
+    """
+
+    def prepared() -> dict[str, Any]:
+        if fields.get("deck_id") and Deck.of(learner_id, fields["deck_id"]) is None:
+            raise NoSuchDeck.at("deckId")
+        return {}
+
+    return _start(learner_id, EXPORT, fields, prepared)
 
 
 def _start(
@@ -128,3 +153,53 @@ def _keep_remarks(job: Job, report: Report) -> None:
     rows = (ImportRow.new(job.owner_id, job.id, error, now=now()) for error in report.errors)
     batch_put(list({row.sk: row for row in rows}.values()))
     report.errors.clear()
+
+
+def run_export(job: Job) -> Iterator[Place]:
+    """Writes a file of the learner's notes; its result is the file's size.
+
+    First the notes are read and kept in parts, which a later run need not read again. The last part
+    of the work makes the file of them.
+    """
+    given = job.given
+    run = Export(job.owner_id, given.get("deck_id"), job.created_at, given["format"])
+    parts, after, done = job.cursor or (0, "", 0)
+    notes = run.notes(after=after) if after is not None else iter(())
+    while part := list(islice(notes, PART_NOTES)):
+        packed = transfer.pack_notes(note for _, note in part)
+        name = _part_name(job, parts)
+        file_uploads.keep(learner_id=job.owner_id, name=name, file=BytesIO(packed))
+        parts, after, done = parts + 1, part[-1][0], done + len(part)
+        yield Place((parts, after, done), done)
+    if after is not None:
+        yield Place((parts, None, done), done, done)
+    with TemporaryFile() as file:
+        run.write(_kept_notes(job, parts), file)
+        size_bytes = file.tell()
+        file_uploads.keep(learner_id=job.owner_id, name=job.id, file=file)
+    yield Place(None, done, done, {"size_bytes": size_bytes})
+
+
+def _part_name(job: Job, number: int) -> str:
+    return f"{job.id}/{number:05}"
+
+
+def _kept_notes(job: Job, parts: int) -> Iterator[Note]:
+    for number in range(parts):
+        name = _part_name(job, number)
+        yield from transfer.unpack_notes(file_uploads.kept(learner_id=job.owner_id, name=name))
+
+
+def export_url(job: Job, *, now: datetime) -> str | None:
+    """A signed address of the file, as long as it is kept."""
+    if job.state != jobs.DONE or job.updated_at < now - FILES_KEPT:
+        return None
+    filename, media_type = exported_as(job.given["format"], job.created_at)
+    return file_uploads.sign(
+        learner_id=job.owner_id, name=job.id, filename=filename, media_type=media_type
+    )
+
+
+def exported_as(format: str, at: datetime) -> tuple[str, str]:
+    """The name of an exported file, and its media type."""
+    return f"parley-{at:%Y-%m-%d}.{format}", MEDIA_TYPES[format]
