@@ -15,19 +15,17 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.tokens import InvalidToken, bearer
+from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
 from config.problems import BEARER
 
 if TYPE_CHECKING:
     from accounts.audit import StaffMember
-    from accounts.bearer import Learner
+    from accounts.models import Account
 
 
-def caller(request: Request) -> "Learner":
+def caller(request: Request) -> Learner:
     """The learner of a request whose view wants one. Raises InvalidToken."""
-    from accounts.bearer import Learner
-
     user: object = request.user
     if not isinstance(user, Learner):
         raise InvalidToken
@@ -46,16 +44,38 @@ def raw_token(request: Request) -> str:
     return str(request.auth)
 
 
+def authenticate(token: str) -> Learner:
+    """The learner of an access token.
+
+    Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
+    """
+    from accounts.models.account import account_cache  # DRF loads this with any view, /health too
+
+    learner = verify_access_token(token)
+    if _is_refused(account_cache.of(learner.id), learner):
+        raise InvalidToken
+    return learner
+
+
+def _is_refused(account: "Account | None", learner: Learner) -> bool:
+    return (
+        account is None
+        or account.disabled
+        or bool(account.unlinking)
+        or bool(account.cut_off_password_changes(time.time()))
+        or learner.issued_at < account.tokens_valid_after
+        or account.is_session_ended(learner.session)
+    )
+
+
 class BearerAuthentication(BaseAuthentication):
     """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
 
-    def authenticate(self, request: Request) -> "tuple[Learner, str] | None":
+    def authenticate(self, request: Request) -> tuple[Learner, str] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         token = bearer(header)
-        from accounts.bearer import authenticate  # DRF loads this class with any view, /health too
-
         return authenticate(token), token
 
     def authenticate_header(self, request: Request) -> str:
@@ -72,6 +92,11 @@ def is_staff(request: Request) -> bool:
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
+def is_admin(request: Request) -> bool:
+    """Whether the caller is one of those who change accounts."""
+    return "admin" in getattr(request.user, "groups", ())
+
+
 class IsStaff(BasePermission):
     """Staff may read and write."""
 
@@ -83,7 +108,7 @@ class IsAdmin(BasePermission):
     """Admins alone."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class StaffReadAdminsWrite(BasePermission):
@@ -92,7 +117,7 @@ class StaffReadAdminsWrite(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS:
             return is_staff(request)
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class IsLearner(BasePermission):

@@ -66,6 +66,11 @@ NOTICES = {
         "Google sign-in was added",
         "Your Parley account can now be entered with a Google account",
     ),
+    "google_unlinked": (
+        "Google sign-in was removed",
+        "Your Parley account can no longer be entered with a Google account, and all sessions were "
+        "ended",
+    ),
 }
 
 
@@ -77,6 +82,15 @@ def notify(email: str, what: str, source: ClientInfo, *, now: datetime) -> None:
         mail.send("accounts/mail/notice.txt", context, to=email, tags={"mail": what})
     except ServiceUnavailable:
         log.exception("a notice was not sent", extra={"fields": {"notice": what}})
+
+
+def tell_of_deletion(email: str, *, by_staff: bool, now: datetime) -> None:
+    """Tells a learner that their account is gone. A mail that cannot be sent stops nothing."""
+    context = {"by_staff": by_staff, "at": now}
+    try:
+        mail.send("accounts/mail/deleted.txt", context, to=email, tags={"mail": "account_deleted"})
+    except ServiceUnavailable:
+        log.exception("a notice was not sent", extra={"fields": {"notice": "account_deleted"}})
 
 
 def send_code(email: str, code: str, *, minutes: int) -> None:

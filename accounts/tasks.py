@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from django.utils.timezone import now
+
 from accounts.models import Account
 from accounts.services.removal import delete_unverified, resume_deletions
-from config.clock import now
 from config.store import jobs
 from config.store.jobs import Job, Place
 

@@ -66,11 +66,7 @@ THROTTLES = frozenset(
 
 
 # The services that a start and a learner's requests call: service → target and protocol version.
-OWN_SERVICES = {
-    "dynamodb": ("DynamoDB_20120810", "1.0"),
-    "sqs": ("AmazonSQS", "1.0"),
-    "ssm": ("AmazonSSM", "1.1"),
-}
+OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "sqs": ("AmazonSQS", "1.0")}
 
 CLIENT_SETTING = "PARLEY_AWS_CLIENT"
 # Variables that would lead botocore to another address or another way of calling.

@@ -1,4 +1,4 @@
-"""AWS's services that speak JSON by POST (DynamoDB, SSM), called by the standard library alone.
+"""AWS's services that speak JSON by POST (DynamoDB), called by the standard library alone.
 
 botocore adds 200 ms to a start and 3 ms to a call; this adds 30 ms and 0.6 ms. It behaves as
 botocore does in its standard retry mode, with the same exceptions and the same dictionaries. The

@@ -1,4 +1,4 @@
-"""The keys that sign cursors and seal tokens, from a local file or a secret parameter."""
+"""The keys that sign cursors and seal tokens, from the environment or the file of a local run."""
 
 import os
 import secrets
@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.stack import home
 
-PARAMETER = "PARLEY_SECRET_KEY_PARAMETER"
+VARIABLE = "PARLEY_SECRET_KEY"
 
 
 def secret_keys(stage: str) -> list[str]:
@@ -16,25 +16,16 @@ def secret_keys(stage: str) -> list[str]:
     Raises ImproperlyConfigured if a stage other than `local` has no key, or if the file of a local
     run cannot be made or read.
     """
-    if given := os.environ.get("PARLEY_SECRET_KEY"):
+    if given := os.environ.get(VARIABLE):
         return given.split()
-    if name := os.environ.get(PARAMETER):
-        return _parameter(name).split()
     if stage == "local":
         return [_of_local_run()]
-    raise ImproperlyConfigured(f"{PARAMETER} must name the keys (50 characters or more each)")
+    raise ImproperlyConfigured(f"{VARIABLE} must hold the keys (50 characters or more each)")
 
 
 def new_key() -> str:
     """A new random key."""
     return secrets.token_urlsafe(50)
-
-
-def _parameter(name: str) -> str:
-    from config import aws  # local runs and commands need no AWS client for their key
-
-    answer = aws.call("ssm", "get_parameter", Name=name, WithDecryption=True)
-    return str(answer["Parameter"]["Value"])
 
 
 def _of_local_run() -> str:

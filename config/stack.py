@@ -25,6 +25,7 @@ class Stack:
     table_name: str
     user_pool_id: str
     client_id: str
+    sign_up_client_id: str
     hosted_domain: str
     key_id: str
     mail_from: str

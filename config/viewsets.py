@@ -5,6 +5,7 @@ from collections.abc import Callable
 from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
 
+from django.utils.timezone import now
 from rest_framework import status
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -12,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
-from config.clock import now
 from config.formats import ULID_OR_UUID
 from config.http import PassThroughRenderer
 from config.pagination import ListQuerySerializer, decode_cursor, paginated_response

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.utils.timezone import now
+
 from accounts.tasks import for_each_account, start_round
-from config.clock import now
 from config.store.jobs import Job, Place
 from config.work import Message
 from learning.api.serializers import told_deck, told_note

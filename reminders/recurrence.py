@@ -246,6 +246,32 @@ def zone_named(name: str) -> ZoneInfo:
 # --- Validating ---------------------------------------------------------------------------------
 
 
+def over_at(recurrence: Recurrence) -> datetime | None:
+    """When an event is over for good; None if it never is."""
+    rule = parse_rule(recurrence.rule) if recurrence.rule else None
+    moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
+    ends = [_bound(move, recurrence.moved) for move in moves]
+    until = rule.until if rule else None
+    on = until.date() if isinstance(until, datetime) else until or recurrence.ends_on
+    if on and on.year > LAST_YEAR:  # as exporters write "for ever"
+        return None
+    if on:
+        ends.append(datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + recurrence.duration)
+    elif rule:
+        return None
+    else:
+        ends.append(_bound(recurrence, ()))
+    return max(ends)
+
+
+def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
+    """An instant by which a single occurrence is over, in any zone."""
+    longest = max([single.duration, *(move.duration or single.duration for move in moves)])
+    starts = single.starts
+    on = starts.date() if isinstance(starts, datetime) else starts
+    return datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + longest
+
+
 def validate(recurrence: Recurrence) -> Recurrence:
     """The recurrence, measured. Raises the RecurrenceError that says why it is refused."""
     recurrence = measured(recurrence)

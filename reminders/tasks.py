@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+from django.utils.timezone import now
 from ulid import ULID
 
 from config import aws, telemetry
-from config.clock import now
 from config.problems import ServiceUnavailable
 from reminders.models import SHARDS, ShardLease
 from reminders.services.suppressions import handle_event

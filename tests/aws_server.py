@@ -134,7 +134,8 @@ def late(minutes: float) -> Act:
 
 @dataclass
 class Server:
-    """`script` answers the next requests, and `always` all later ones."""
+    """`script` answers the next requests, and `always` all later ones. `open` holds the number of
+    each connection of the running test that has not ended yet."""
 
     url: str
     trust: Path
@@ -142,7 +143,7 @@ class Server:
     always: Act = good
     seen: list[Request] = field(default_factory=list)
     connections: int = 0
-    open: int = 0
+    open: set[int] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
 
     def next_act(self, request: Request) -> Act:
@@ -159,8 +160,9 @@ def serving(folder: Path) -> Iterator[Server]:
 
     class Desk(StreamRequestHandler):
         def handle(self) -> None:
+            this, still_open = id(self), made.open
             with made.lock:
-                made.open += 1
+                still_open.add(this)
             try:
                 with suppress(OSError), tls.wrap_socket(self.request, server_side=True) as talk:
                     with made.lock:
@@ -168,7 +170,7 @@ def serving(folder: Path) -> Iterator[Server]:
                     self._talk(talk)
             finally:
                 with made.lock:
-                    made.open -= 1
+                    still_open.remove(this)
 
         def _talk(self, connection: ssl.SSLSocket) -> None:
             with connection.makefile("rb") as incoming:

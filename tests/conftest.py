@@ -14,7 +14,7 @@ from django.test.client import ClientHandler
 from django.urls import clear_script_prefix
 from moto import mock_aws
 
-from accounts.bearer import account_cache
+from accounts.models.account import account_cache
 from config.aws import own
 from config.stack import Stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)

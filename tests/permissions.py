@@ -32,6 +32,7 @@ ACTIONS = {
     },
     ("lambda", "Invoke"): {"lambda:InvokeFunction"},
     ("s3", "HeadObject"): {"s3:GetObject"},
+    ("s3", "ListObjectsV2"): {"s3:ListBucket"},
     ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},
 }
 ADVICE = (

@@ -14,9 +14,9 @@ from typing import Any
 from uuid import uuid4
 
 import time_machine
+from django.utils.timezone import now
 
 from config.aws_json import AwsJson
-from config.clock import now
 from config.https import Answer
 from config.lambda_handler import lambda_handler
 from tests.template import properties

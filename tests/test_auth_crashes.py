@@ -17,9 +17,9 @@ import pytest
 import time_machine
 
 from accounts import tokens
-from accounts.bearer import account_cache
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
+from accounts.models.account import account_cache
 from config.stack import Stack
 from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (
@@ -417,6 +417,67 @@ def test_link_of_a_google_account(cut_off: CutOff, told: list[int], google: Goog
     assert told[-1] > 6 - STEP
 
 
+def test_google_account_unlinked(cut_off: CutOff, told: list[int], google: GoogleStub) -> None:
+    def begin() -> Person:
+        person = sign_up("mariana")
+        google.is_used_by("Mariana", new_email("mariana.of.google"))
+        body = travel().body(password=PASSWORD)
+        assert api.post("/auth/google/link", body, token=person.token).status_code == 204
+        return person
+
+    def unlink(person: Person, token: str | None = None) -> Any:
+        body = {"password": PASSWORD}
+        return api.delete("/auth/google/link", body, token=token or person.token)
+
+    for person, calls in cut_off_points(cut_off, told, begin, unlink):
+        body = log_in(person.email).json()
+        if "google" in body["user"]["signInMethods"]:
+            assert unlink(person, body["accessToken"]).status_code == 204, calls
+        assert is_signed_out(person), calls
+        entered = api.post("/auth/google/token", travel().body()).json()
+        assert entered.get("user", {}).get("userId") != person.id, calls
+        assert is_whole(person.email), calls
+        assert log_in(person.email).json()["user"]["signInMethods"] == ["password"], calls
+        assert "Google sign-in was removed" in subjects_mailed(person.email), calls
+    assert told[-1] > 8 - STEP
+
+
+@dataclass
+class Newcomer:
+    """A learner who came from Google, with the access token of that sign-in."""
+
+    email: str
+    id: str
+    token: str
+
+    def set_password(self) -> Any:
+        return api.post("/auth/password/change", {"newPassword": NEW}, token=self.token)
+
+    def enter_by_google(self) -> Any:
+        return api.post("/auth/google/token", travel().body())
+
+
+def test_first_password_of_a_learner_from_google(
+    cut_off: CutOff, told: list[int], google: GoogleStub
+) -> None:
+    def begin() -> Newcomer:
+        email = new_email("otavia")
+        google.is_used_by("Otávia", email)
+        body = api.post("/auth/google/token", travel().body()).json()
+        return Newcomer(email, body["user"]["userId"], body["accessToken"])
+
+    for newcomer, calls in cut_off_points(cut_off, told, begin, Newcomer.set_password):
+        if log_in(newcomer.email, NEW).status_code != 200:
+            newcomer.token = newcomer.enter_by_google().json()["accessToken"]
+            assert newcomer.set_password().status_code == 200, calls
+        by_password = log_in(newcomer.email, NEW).json()
+        assert by_password["user"]["userId"] == newcomer.id, calls
+        assert by_password["user"]["signInMethods"] == ["password", "google"], calls
+        assert newcomer.enter_by_google().json()["user"]["userId"] == newcomer.id, calls
+        assert TOLD_OF_PASSWORDS & set(subjects_mailed(newcomer.email)), calls
+    assert told[-1] > 8 - STEP
+
+
 @pytest.fixture(scope="module")
 def admin(embedded_aws: Stack) -> Person:
     person = sign_up("amalia")
@@ -464,3 +525,19 @@ def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
         gone = Account.of(person.id)
         assert gone is None or gone.disabled, calls
     assert told[-1] > 8 - STEP
+
+
+def test_a_deletion_by_an_admin(cut_off: CutOff, told: list[int], admin: Person) -> None:
+    def remove(person: Person) -> Any:
+        return api.delete(f"/users/{person.id}", {"password": PASSWORD}, token=admin.token)
+
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("otilia"), remove):
+        assert remove(person).status_code in (204, 404), calls
+        assert is_out(person.email, PASSWORD), calls
+        assert is_signed_out(person), calls
+        assert "Your account was deleted" in subjects_mailed(person.email), calls
+        again = post_sign_up(person.email, NEW)
+        assert again.status_code == 201, (calls, again.content)
+        assert verify_email(person.email, again.json()["verificationToken"]).status_code == 200
+        assert is_whole(person.email, NEW), calls
+    assert told[-1] > 10 - STEP

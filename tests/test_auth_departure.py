@@ -10,10 +10,10 @@ from botocore.exceptions import EndpointConnectionError
 from django.core.management import call_command
 from ulid import ULID
 
-from accounts.bearer import Learner
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Profile, learner_key
 from accounts.services.email import confirm_email_change
+from accounts.tokens import Learner
 from config import aws
 from config.client_info import ClientInfo
 from config.ops.local_aws import exclusive

@@ -85,7 +85,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def server(certified: Server) -> Server:
     certified.script, certified.always, certified.seen = [], good, []
-    certified.connections = 0
+    certified.connections, certified.open = 0, set()
     return certified
 
 

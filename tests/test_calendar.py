@@ -250,3 +250,56 @@ def test_lines_are_folded_at_75_bytes(maria: Caller, text: str) -> None:
     event_of(maria, title=text)
     body = feed_of(address_of(maria)).content
     assert max(map(len, body.split(b"\r\n"))) <= 75
+
+
+def told(path: str) -> tuple[int, str]:
+    """SEQUENCE and LAST-MODIFIED of the only entry."""
+    [entry] = parsed(feed_of(path).content).vevent_list
+    return int(entry.sequence.value), entry.last_modified.value
+
+
+def test_whatever_a_calendar_shows_anew_it_is_told_of(maria: Caller) -> None:
+    with travel("2030-01-01T12:00:00Z", tick=False) as clock:
+        again = Caller(maria.id, access_token(maria.id))
+        made, path = event_of(again), address_of(again)
+        other = event_of(again, title="Outra")
+        again.delete(f"/events/{other['id']}")
+        before = told(path)
+        body = {"kind": "event", "eventId": made["id"], "offsetMinutes": [10]}
+        reminder_path = f"/reminders/{reminder_of(again, **body)['id']}"
+        changes: list[Any] = [
+            lambda: again.patch(reminder_path, {"offsetMinutes": [20]}),
+            lambda: again.patch(reminder_path, {"paused": True}),
+            lambda: again.delete(reminder_path),
+            lambda: again.patch(f"/events/{made['id']}", {"timezone": "Asia/Tokyo"}),
+        ]
+        for change in changes:
+            clock.shift(1)
+            answer = change()
+            assert answer.status_code < 300, answer.content
+            after = told(path)
+            assert after > before
+            before = after
+        assert again.get(f"/events/{made['id']}").json()["version"] == 2
+
+
+def test_a_study_plan_in_another_zone_is_told_as_changed(maria: Caller) -> None:
+    with travel("2030-01-01T12:00:00Z", tick=False) as clock:
+        again = Caller(maria.id, access_token(maria.id))
+        path = address_of(again)
+        reminder_of(again, kind="study", weekdays=[0], localTime="07:30")
+        before = told(path)
+        clock.shift(1)
+        again.patch("/profile", {"timezone": "Asia/Tokyo"})
+        assert told(path) > before
+
+
+def test_a_feed_can_be_had_without_alarms(maria: Caller) -> None:
+    made = event_of(maria)
+    reminder_of(maria, kind="event", eventId=made["id"], offsetMinutes=[10])
+    reminder_of(maria)
+    path = address_of(maria)
+    assert feed_of(path).content.count(b"BEGIN:VALARM") == 2
+    assert b"VALARM" not in feed_of(f"{path}?alarms=false").content
+    answer = STRANGER.get(f"{path}?alarms=perhaps")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "alarms")

@@ -15,17 +15,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.services.changes import commit
 from config.problems import Problem, ServiceUnavailable
 from config.store import retrying
+from config.store.items import ConditionFailed
 from learning.models.cards import Card
 from learning.models.log import LogEntry
 from learning.scheduling import Rating
 from learning.services import cards, notes, review
 from learning.services.changes import ChangesGone as Gone
 from learning.services.changes import Cursor, Told, changes_since, first_changes
+from learning.services.check import check
 from learning.services.review import Submission
 from tests.examples import tried
-from tests.test_convergence import NOW, START, memory
+from tests.test_convergence import (
+    CARDS,
+    CHANGES,
+    NOW,
+    START,
+    change_settings,
+    found,
+    memory,
+    put_cards,
+    wanted,
+)
 from tests.torn_table import TornTable
 
 __all__ = ["memory"]  # a fixture
@@ -175,6 +188,7 @@ def test_three_devices_end_where_the_table_is(
     whole = Device(learner_id, 1_000).sync()
     for device in devices:
         assert device.sync() == whole
+    assert check(learner_id=learner_id, now=NOW) == []
 
 
 def history(*steps: Step) -> Callable[[str], None]:
@@ -221,3 +235,35 @@ def test_a_device_that_polls_after_every_item_is_in_step(
     assert device.sync() == whole
     for newcomer in newcomers:
         assert newcomer.sync() == whole
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_review_that_saw_half_a_change_of_settings_is_under_those_of_its_instant(
+    memory: TornTable, seed: int
+) -> None:
+    """The device reads in the midst of the change, and writes when it is over."""
+    learner_id = str(uuid4())
+    memory.clear()
+    put_cards(learner_id)
+    memory.order.seed(seed)
+    change = (START + timedelta(days=5), CHANGES[0])
+    sent = [
+        Submission(id="late", card_id=CARDS[2], at=START + timedelta(days=4), rating=Rating.EASY),
+        Submission(id="soon", card_id=CARDS[2], at=START + timedelta(days=6), rating=Rating.GOOD),
+    ]
+    intakes: list[review._ReviewBatch] = []
+
+    def between() -> None:
+        with suppress(ConditionFailed):
+            intakes.append(review._ReviewBatch.load(learner_id, sent, NOW))
+
+    memory.between = between
+    change_settings(learner_id, change)
+    memory.between = lambda: None
+    for intake in intakes:
+        for submission in sent:
+            intake.add(submission)
+        with suppress(ConditionFailed):
+            commit(intake.study.head, *intake.build_writes())
+    review.submit(learner_id=learner_id, submissions=sent, now=NOW)
+    assert found(learner_id) == wanted(sent, [change])

@@ -5,22 +5,26 @@ is worked out apart, from the set of entries alone.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import time_machine
 from botocore.exceptions import ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Head as Progress
 from accounts.models import learner_key
+from accounts.study_day import StudyCalendar
 from config.problems import ServiceUnavailable
 from config.stack import Stack
 from config.store.items import Item
 from learning.days import day_counts, streak_until
+from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.models.scheduler import Scheduler
@@ -30,13 +34,14 @@ from learning.scheduling import (
     Reschedule,
     Reset,
     Review,
-    Settings,
     State,
     Void,
     fold,
     replay,
 )
+from learning.services.cards import create_deck, update_deck
 from learning.services.review import Submission, submit
+from learning.services.study_context import update_scheduler
 from tests.examples import tried
 from tests.memory_table import MemoryTable
 
@@ -45,7 +50,24 @@ NOW = START + timedelta(days=400)
 NOTE = "01J8Z3M4S5T6V7W8X9Y0Z1A2B3"
 SIBLINGS = (f"{NOTE}.1", f"{NOTE}.2")
 CARDS = (*SIBLINGS, "01J8Z3M4S5T6V7W8X9Y0Z1A2B4")
+DECK = "deck"
 LEECH_THRESHOLD = 1
+Change = tuple[datetime, dict[str, Any]]
+FIRST: Change = (
+    START - timedelta(days=1),
+    {"leech_threshold": LEECH_THRESHOLD, "leech_action": "suspend"},
+)
+CHANGES: list[dict[str, Any]] = [
+    {"desired_retention": 0.75},
+    {"desired_retention": 0.75, "fuzz": False, "learning_steps_s": []},
+    {"weights": [each * 1.02 for each in DEFAULT_WEIGHTS[:16]] + list(DEFAULT_WEIGHTS[16:])},
+    {"day_starts_at_hour": 22},
+    {"leech_threshold": 2},
+    {"leech_action": "tag"},
+    {"bury_siblings": False},
+    {DECK: 0.8},
+    {DECK: None},
+]
 # Some shared by both devices, some a moment, a step, a day, a month or a year apart.
 OFFSETS_S = [0, 1, 60, 600, 86_399, 86_400, 172_800, 900_000, 2_600_000, 9_000_000, 31_000_000]
 OFFSETS_S += [400 * 86_400 - 60, 400 * 86_400 - 1]  # today
@@ -87,8 +109,31 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Submission], list[list[Submission]
     return made, batches
 
 
-def entry_of(sent: Submission) -> Any:
+@st.composite
+def timelines(draw: st.DrawFn) -> tuple[list[Submission], list[Change], list[list[Submission]]]:
+    """What a device has made, when settings changed, and what had come in before each change.
+
+    A review comes in at its instant or later, as late as the last one of all.
+    """
+    count = draw(st.integers(1, 8))
+    ids = draw(st.permutations([f"entry-{n}" for n in range(count + 1)]))
+    made = [draw(submissions(id_, ids)) for id_ in ids[:count]]
+    offsets = st.sampled_from([each + 30 for each in OFFSETS_S[:-2]] + [OFFSETS_S[-2] + 30])
+    instants = sorted(draw(st.sets(offsets, min_size=1, max_size=4)))
+    changes = [
+        (START + timedelta(seconds=each), draw(st.sampled_from(CHANGES))) for each in instants
+    ]
+    arriving: list[list[Submission]] = [[] for _ in range(len(changes) + 1)]
+    for sent in draw(st.permutations(made)):
+        assert sent.at is not None
+        earliest = sum(since <= sent.at for since, _ in changes)
+        arriving[draw(st.integers(earliest, len(changes)))].append(sent)
+    return made, changes, arriving
+
+
+def entry_of(sent: Submission, versions: "Versions") -> Any:
     assert sent.at is not None
+    settings = versions.at(sent.at)
     match sent.kind:
         case "review":
             assert sent.rating is not None
@@ -96,8 +141,9 @@ def entry_of(sent: Submission) -> Any:
                 id=sent.id,
                 at=sent.at,
                 rating=sent.rating,
-                settings_version=0,
-                studied_on=day_of(sent.at),
+                settings_version=int(settings.number),
+                desired_retention=versions.deck_retention(sent.at),
+                studied_on=versions.calendar(sent.at).day(sent.at),
             )
         case "reset":
             return Reset(id=sent.id, at=sent.at)
@@ -108,21 +154,59 @@ def entry_of(sent: Submission) -> Any:
             return Void(id=sent.id, at=sent.at, target_id=sent.target_id or "")
 
 
-def day_of(at: datetime) -> date:
-    """A learner without a profile lives in UTC, and days start at four."""
-    return (at - timedelta(hours=4)).date()
+class Versions(list[Scheduler]):
+    """What settings there were, by the changes alone."""
+
+    def __init__(self, changes: Iterable[Change] = ()) -> None:
+        super().__init__([Scheduler(number=0, since=START - timedelta(days=9_999))])
+        self.retentions: list[Change] = []
+        for since, change in (FIRST, *changes):
+            if DECK in change:
+                self.retentions.append((since, change))
+                continue
+            technical = ("pk", "sk", "kind", "n", "version")
+            names = [name for name in Scheduler.get_attributes() if name not in technical]
+            values = {name: getattr(self[-1], name) for name in names}
+            self.append(Scheduler(**values | change | {"number": len(self), "since": since}))
+
+    def at(self, at: datetime) -> Scheduler:
+        """The settings in force at an instant."""
+        return next(each for each in reversed(self) if each.since <= at)
+
+    def deck_retention(self, at: datetime) -> float | None:
+        """The deck's own retention at an instant."""
+        values = [change[DECK] for since, change in self.retentions if since <= at]
+        return values[-1] if values else None
+
+    def calendar(self, at: datetime) -> StudyCalendar:
+        """A learner without a profile lives in UTC."""
+        return StudyCalendar("UTC", int(self.at(at).day_starts_at_hour))
+
+
+def change_settings(learner_id: str, change: Change) -> None:
+    since, changes = change
+    with time_machine.travel(since, tick=False):
+        if DECK in changes:
+            update_deck(
+                learner_id=learner_id,
+                deck_id=DECK,
+                changes={"desired_retention": changes[DECK]},
+                expected_version=None,
+                now=since,
+            )
+        else:
+            update_scheduler(learner_id=learner_id, changes=changes, expected_version=None)
 
 
 def put_cards(learner_id: str) -> None:
-    Scheduler(
-        *Scheduler.key(learner_id), leech_threshold=LEECH_THRESHOLD, leech_action="suspend"
-    ).create()
+    create_deck(learner_id=learner_id, fields={"id": DECK, "name": "Português"}, now=START)
+    change_settings(learner_id, FIRST)
     for card_id in CARDS:
         card = Card(
             *Card.key(learner_id, card_id),
             id=card_id,
             note_id=card_id.partition(".")[0],
-            deck_id="deck",
+            deck_id=DECK,
             front="casa",
             back="house",
             request_digest="",
@@ -134,51 +218,70 @@ def put_cards(learner_id: str) -> None:
         card.create()
 
 
-def wanted(made: list[Submission]) -> dict[str, Any]:
+def wanted(made: list[Submission], changes: Iterable[Change] = ()) -> dict[str, Any]:
     """The state that the entries stand for, by the pure rules."""
-    versions, days, cards = {0: Settings()}, Counter[tuple[date, str]](), {}
+    versions, days, cards = Versions(changes), Counter[tuple[date, str]](), {}
+    settings = {int(each.number): each.settings() for each in versions}
+    last_answers: dict[str, datetime] = {}
     for card_id in CARDS:
-        entries = [entry_of(each) for each in made if each.card_id == card_id]
-        how = {"created_at": START, "settings": versions, "seed": card_id}
+        entries = [entry_of(each, versions) for each in made if each.card_id == card_id]
+        how = {"created_at": START, "settings": settings, "seed": card_id}
         cards[card_id] = fold(entries, **how)
         for change, before, _ in replay(entries, **how):
+            if not isinstance(change, Review):
+                continue
+            last_answers[card_id] = change.at
             ms = next(each.duration_ms for each in made if each.id == change.id)
             gained = day_counts(
-                change, before, deck_id="deck", duration_ms=ms, weights=versions[0].weights
+                change,
+                before,
+                deck_id=DECK,
+                duration_ms=ms,
+                weights=settings[change.settings_version].weights,
             )
-            days.update({(day_of(change.at), name): n for name, n in gained.items()})
+            assert change.studied_on
+            days.update({(change.studied_on, name): n for name, n in gained.items()})
     studied = {on for (on, name), n in days.items() if name == "reviews" and n}
     streak = streak_until(max(studied), studied).days if studied else 0
     return {
         "cards": cards,
-        "held": held_back(cards),
-        "log": {each.id: entry_of(each) for each in made},
+        "held": held_back(cards, last_answers, versions),
+        "log": {each.id: entry_of(each, versions) for each in made},
         "days": +days,
         "learned": sum(n for (_, name), n in days.items() if name == "introduced"),
         "streak": (streak, max(studied).isoformat() if studied else ""),
     }
 
 
-def held_back(cards: dict[str, Memory]) -> dict[str, Any]:
+def held_back(
+    cards: dict[str, Memory], last_answers: dict[str, datetime], versions: Versions
+) -> dict[str, Any]:
     """Who is a leech, who is suspended for it, and who is buried for today by whom."""
-    leeches = {id_ for id_, memory in cards.items() if memory.lapses >= LEECH_THRESHOLD}
-    today = day_of(NOW)
-    ends_at = datetime.combine(today + timedelta(days=1), time(4), UTC)
-    studied = {
-        id_
+    by = {id_: versions.at(at) for id_, at in last_answers.items()}
+    leeches = {id_ for id_, each in by.items() if cards[id_].lapses >= each.leech_threshold}
+    suspended = {id_ for id_ in leeches if by[id_].leech_action == "suspend"}
+    ends = {
+        id_: calendar.end(calendar.day(at))
         for id_ in SIBLINGS
-        if (at := cards[id_].last_review_at) is not None and day_of(at) == today
+        if (at := cards[id_].last_review_at) and (calendar := versions.calendar(at))
     }
-    waiting = {
+    studied = {id_: end for id_, end in ends.items() if end > NOW}
+    burying = [
+        end
+        for id_, end in studied.items()
+        if versions.at(cards[id_].last_review_at or NOW).bury_siblings
+    ]
+    ends_at = max(burying, default=NOW)
+    buried = {
         id_
-        for id_ in SIBLINGS
+        for id_ in set(SIBLINGS) - studied.keys() - suspended
         if cards[id_].state in (State.NEW, State.REVIEW) and cards[id_].due_at < ends_at
     }
-    buried = waiting - studied - leeches if studied else set()
     return {
         id_: (
-            *((True, "leech") if id_ in leeches else (False, None)),
-            *(("sibling", ends_at) if id_ in buried else (None, None)),
+            id_ in leeches,
+            "leech" if id_ in suspended else None,
+            *(("sibling", ends_at) if burying and id_ in buried else (None, None)),
         )
         for id_ in CARDS
     }
@@ -232,12 +335,32 @@ def comes_to_the_sorted_state(
     assert found(learner_id) == wanted(made)
 
 
-@tried(500)
+@tried(300)
 @given(delivery=deliveries())
 def test_any_delivery_of_two_devices_entries_comes_to_the_sorted_state(
     memory: MemoryTable, delivery: tuple[list[Submission], list[list[Submission]]]
 ) -> None:
     comes_to_the_sorted_state(delivery)
+
+
+Timeline = tuple[list[Submission], list[Change], list[list[Submission]]]
+
+
+@tried(200)
+@given(timeline=timelines())
+def test_whether_reviews_come_before_or_after_changes_of_settings_makes_no_difference(
+    memory: MemoryTable, timeline: Timeline
+) -> None:
+    made, changes, arriving = timeline
+    learner_id = str(uuid4())
+    put_cards(learner_id)
+    for number, batch in enumerate(arriving):
+        if batch:
+            outcomes = submit(learner_id=learner_id, submissions=batch, now=NOW)
+            assert {outcome.status for outcome in outcomes} == {"applied"}
+        if number < len(changes):
+            change_settings(learner_id, changes[number])
+    assert found(learner_id) == wanted(made, changes)
 
 
 FAULTS = ["TransactionConflict", "ThrottlingException", ReadTimeoutError(endpoint_url="")]
@@ -257,6 +380,7 @@ def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
     def fault(operation: str) -> Any:
         return left.pop() if left and operation == "TransactWriteItems" else None
 
+    memory.fault = lambda _: None
     put_cards(learner_id)
     memory.fault = fault
     for batch in batches:

@@ -197,9 +197,9 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert found["DeadLetterConfig"] == {"TargetArn": outputs["DeadLetterQueueArn"]}
     assert (found["MemorySize"], found["Timeout"]) == (1024, 60)
     variables = found["Environment"]["Variables"]
-    assert variables["PARLEY_SECRET_KEY_PARAMETER"] == "/parley/dev/secret-key"
     assert len(variables["PARLEY_SECRET_KEY"]) >= 50
     assert variables["PARLEY_CLIENT_SECRET"]
+    assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"]
     assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from django.utils.timezone import now
 from ulid import ULID
 
 from accounts.limits import hit
 from accounts.models import Attempts, Profile
 from config import aws, http
 from config.aws_json import AwsJson
-from config.clock import now
 from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
 from config.store import connection, retrying

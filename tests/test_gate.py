@@ -16,7 +16,7 @@ from django.urls import path
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.verification import authorize, key_set
+from accounts.tokens import authorize, key_set
 from config import lambda_handler
 from config.ops import public_routes, zappa_template
 from config.problems import ServiceUnavailable
@@ -81,7 +81,7 @@ def test_without_the_pools_keys_nobody_is_judged(
 
 
 def test_the_authorizer_is_cheap_and_can_call_nothing_that_a_role_allows() -> None:
-    load = "import sys, accounts.verification; print(*sys.modules)"
+    load = "import sys, accounts.tokens; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True)
     assert HEAVY & set(done.stdout.split()) == set()
 

@@ -9,7 +9,7 @@ from ulid import ULID
 
 from tests.callers import Caller, access_token
 from tests.test_flashcards import card_of, deck_of
-from tests.test_reviews import START, review
+from tests.test_reviews import START, review, set_long_ago
 from tests.test_undo import undo
 
 DAY = timedelta(days=1)
@@ -114,8 +114,7 @@ def test_a_card_is_a_leech_from_its_eighth_lapse_on(maria: Caller) -> None:
 
 
 def test_a_leech_is_suspended_at_the_threshold_and_at_every_half_of_it(maria: Caller) -> None:
-    settings = {"leechThreshold": 2, "leechAction": "suspend"}
-    assert maria.patch("/scheduler", settings).status_code == 200
+    set_long_ago(maria, {"leechThreshold": 2, "leechAction": "suspend"})
     card_id = card_of(maria, deck_of(maria))
     first, second = lapse(maria, card_id, 2)
     assert (first["suspended"], second["suspended"]) == (False, True)
@@ -128,7 +127,7 @@ def test_a_leech_is_suspended_at_the_threshold_and_at_every_half_of_it(maria: Ca
 
 
 def test_undoing_the_lapse_that_made_a_leech_undoes_the_suspension(maria: Caller) -> None:
-    maria.patch("/scheduler", {"leechThreshold": 1, "leechAction": "suspend"})
+    set_long_ago(maria, {"leechThreshold": 1, "leechAction": "suspend"})
     card_id = card_of(maria, deck_of(maria))
     assert lapse(maria, card_id, 1)[0]["suspended"] is True
     card = undo(maria, card_id).json()["card"]
@@ -140,7 +139,7 @@ def test_undoing_the_lapse_that_made_a_leech_undoes_the_suspension(maria: Caller
 
 
 def test_a_threshold_of_nothing_knows_no_leeches(maria: Caller) -> None:
-    maria.patch("/scheduler", {"leechThreshold": 0, "leechAction": "suspend"})
+    set_long_ago(maria, {"leechThreshold": 0, "leechAction": "suspend"})
     card = lapse(maria, card_of(maria, deck_of(maria)), 10)[-1]
     assert (card["leech"], card["suspended"]) == (False, False)
 

@@ -172,5 +172,15 @@ def test_no_one_but_the_backend_can_use_the_app_client(template: Any) -> None:
     assert client["PreventUserExistenceErrors"] == "ENABLED"
 
 
+def test_the_client_that_may_write_the_address_has_no_way_to_a_token(template: Any) -> None:
+    """Its access tokens could change the address. Without any flow stated, SRP would be allowed."""
+    client = template["Resources"]["SignUpClient"]["Properties"]
+    assert "email" in client["WriteAttributes"]
+    assert client["GenerateSecret"] is True
+    assert client["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
+    assert client["AllowedOAuthFlowsUserPoolClient"] is False
+    assert client["PreventUserExistenceErrors"] == "ENABLED"
+
+
 def test_nothing_in_the_template_belongs_to_one_account() -> None:
     assert not re.search(r"\b\d{12}\b", cloudformation.TEMPLATE.read_text())

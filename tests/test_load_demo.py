@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
 from accounts.cognito import users as cognito_users
 from accounts.demo import ADMIN
 from accounts.models import Account, Address
 from accounts.services.enrolment import Newcomer, create_verified_user
 from config import aws
-from config.clock import now
 from tests.accounts_helpers import PASSWORD, api, before_call, log_in, new_email, post_sign_up
 
 pytestmark = [

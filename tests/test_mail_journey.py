@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 from time_machine import travel
 
-from config import clock
 from config.ops.local_aws.mailbox import Mail, mails
 from config.stack import stack
 from reminders import tasks
@@ -57,7 +57,7 @@ def sweep_at(instant: datetime) -> dict[str, Any]:
 
 def next_event(person: Person) -> tuple[dict[str, Any], datetime]:
     """An event each day at 18:30 in New York, with a reminder two hours before; the first one's."""
-    starts_at = (clock.now() + DAY).replace(hour=22, minute=30, second=0, microsecond=0)
+    starts_at = (timezone.now() + DAY).replace(hour=22, minute=30, second=0, microsecond=0)
     event = makes(
         person,
         "/events",

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.utils.timezone import now
 
 from accounts import tasks as accounts_tasks
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Head, learner_key
 from accounts.services.removal import UNVERIFIED_FOR, delete_unverified
 from config import work
-from config.clock import now
 from config.store.jobs import Job
 from learning import tasks
 from learning.services.optimization import EVERY_DAYS, read_optimization

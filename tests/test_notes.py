@@ -10,7 +10,7 @@ from ulid import ULID
 from tests.callers import Caller, access_token
 from tests.test_flashcards import card_of, deck_of
 from tests.test_holding import due
-from tests.test_reviews import START, review, state_of
+from tests.test_reviews import START, review, set_long_ago, state_of
 from tests.test_undo import undo
 
 DAY = timedelta(days=1)
@@ -196,7 +196,7 @@ def test_undoing_the_review_shows_the_siblings_again(maria: Caller) -> None:
 
 
 def test_siblings_are_shown_together_where_the_learner_wants_so(maria: Caller) -> None:
-    maria.patch("/scheduler", {"burySiblings": False})
+    set_long_ago(maria, {"burySiblings": False})
     first, second = (card["id"] for card in old_note(maria, deck_of(maria))["cards"])
     assert due(maria) == [first, second]
     with time_machine.travel(START, tick=False):

@@ -126,7 +126,7 @@ def test_a_field_is_stored_read_and_told(maria: Caller, mood: None, kind: type[A
             again = LogEntry.as_told(maria.id, item.sk, item.told())
             assert again.mood == "calm"  # type: ignore[attr-defined]
         if isinstance(item, Scheduler):
-            assert item.as_version(maria.id).mood == "calm"  # type: ignore[attr-defined]
+            assert item.as_version().mood == "calm"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -8,16 +8,16 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
 from accounts.models import Session, learner_key
 from config.client_info import ClientInfo
-from config.clock import now
 from config.store import jobs
 from config.store.transactions import transact
 from learning.services import scenarios
-from tests.callers import Caller
+from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
 from tests.test_sessions import COFFEE, of_pack
@@ -130,6 +130,15 @@ def test_what_another_learner_has_is_404(operation: Operation, maria: Caller, jo
     assert answer.status_code == 404, f"{answer.content!r}: give {said['operationId']} a BODY?"
     there = maria.get("/auth/sessions" if kind == "auth" else f"/{kind}/{own}")
     assert (there.status_code, own in there.content.decode()) == (200, True)
+
+
+def test_staff_and_admins_see_nothing_that_a_learner_has_made(maria: Caller, table: None) -> None:
+    own = {kind: make(maria) for kind, make in MAKERS.items()}
+    member = make_learner("amalia", groups=("staff", "admin"))
+    for verb, path, said in OF_ONE:
+        body = BODIES.get(said["operationId"], {} if "requestBody" in said else None)
+        answer = member.send(verb, path.replace("{id}", own[path.split("/")[1]]), body)
+        assert answer.status_code == 404, (verb, path)
 
 
 @pytest.mark.parametrize("operation", STAFF, ids=lambda each: f"{each[0]} {each[1]}")

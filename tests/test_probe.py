@@ -221,7 +221,7 @@ def test_what_was_made_is_removed_after_a_failure_too(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("request_", "answer", "step", "advice"),
     [
-        ("POST /auth/signup", (502, {"code": "UPSTREAM_FAILED"}), "sign up", "WriteAttributes"),
+        ("POST /auth/signup", (502, {"code": "SIGN_UP_REFUSED"}), "sign up", "may write email"),
         ("POST /auth/signup", (429, {"code": "TOO_MANY_REQUESTS"}), "sign up", "wait an hour"),
         ("POST /auth/login", (503, {"code": "SERVICE_UNAVAILABLE"}), "log in", "quota"),
         ("POST /auth/refresh", (503, {"code": "SERVICE_UNAVAILABLE"}), "refresh", "quota"),

@@ -27,6 +27,7 @@ WHOLE = {
         "studyReminders": False,
         "eventReminders": True,
         "quietHours": {"starts": "22:00", "ends": "07:30"},
+        "beforeQuietHours": True,
     },
 }
 
@@ -65,6 +66,7 @@ def test_put_gives_what_is_left_out_its_default(ana: Person) -> None:
         "studyReminders": True,
         "eventReminders": True,
         "quietHours": None,
+        "beforeQuietHours": False,
     }
 
 

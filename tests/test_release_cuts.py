@@ -5,6 +5,7 @@ stack in progress takes no update, one whose creation failed never takes any, an
 says nothing of a missing stack.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from config.ops import cloudformation, release
+from config.ops import cloudformation, release, zappa_template
 from config.ops.package import Bundle, BundleError, Target
 from tests.template import Loader
 
@@ -23,9 +24,9 @@ NAME = "parley-api-dev"
 OUTPUTS = {
     "ApiDomain": "api.parley.example",
     "DeadLetterQueueArn": "arn:aws:sqs:eu-west-1:1:dead",
-    "KeyArn": "arn:aws:kms:eu-west-1:1:key/k",
     "UserPoolId": "pool",
     "ClientId": "app",
+    "SignUpClientId": "sign-ups",
     "RequestsPerSecond": "500",
     "RequestsAtOnce": "1000",
     "WorkQueueArn": "arn:aws:sqs:eu-west-1:1:work",
@@ -75,9 +76,10 @@ class Aws:
         return f"https://{domain}"
 
     def change(self, **values: Any) -> None:
-        """Makes a change, after which the release may end."""
+        """Makes a change, after which the release may end. No function is ever without its keys."""
         for name, value in values.items():
             setattr(self, name, value)
+        assert not self.code or self.configuration["Environment"]["Variables"]["PARLEY_SECRET_KEY"]
         if self.cut_after is not None:
             self.cut_after -= 1
             if self.cut_after < 0:
@@ -118,7 +120,7 @@ class Aws:
         self.change(code="", configuration={})
 
     def update_function_configuration(self, FunctionName: str, **values: Any) -> None:  # noqa: N803
-        self.change(configuration=values)
+        self.change(configuration=self.configuration | values)
 
     def put_function_recursion_config(self, FunctionName: str, RecursiveLoop: str) -> None:  # noqa: N803
         self.get_function_configuration(FunctionName)
@@ -174,8 +176,8 @@ class Aws:
     def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
         self.change(keys=Value)
 
-    def describe_user_pool_client(self, **_: str) -> Any:
-        return {"UserPoolClient": {"ClientSecret": "of the app"}}
+    def describe_user_pool_client(self, ClientId: str, **_: str) -> Any:  # noqa: N803
+        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}"}}
 
     # API Gateway
     def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
@@ -191,8 +193,11 @@ class ZappaBundle(Bundle):
 
     aws: Aws
 
-    def run_zappa(self, command: str, stage: str, *options: str, **_: str) -> str:
+    def run_zappa(self, command: str, stage: str, *options: str, **environment: str) -> str:
         aws = self.aws
+        secrets = json.loads(environment.get(zappa_template.SECRETS, "{}"))
+        known = aws.configuration.get("Environment", {}).get("Variables", {})  # Zappa keeps them
+        configuration = aws.configuration | {"Environment": {"Variables": known | secrets}}
         if command == "undeploy":
             aws.change(stack="", staged=False)
             aws.change(rules=set())
@@ -201,10 +206,11 @@ class ZappaBundle(Bundle):
         if command == "deploy":
             if aws.code:
                 raise BundleError("This application is already deployed")
-            aws.change(code=Path(options[1]).read_text())
+            aws.change(code=Path(options[1]).read_text(), configuration=configuration)
         else:
             aws.get_function_configuration(NAME)
             aws.change(code=Path(options[1]).read_text())
+            aws.change(configuration=configuration)
         aws.change(rules=set())
         aws.change(rules=RULES)
         if not aws.stack and command == "update":
@@ -270,8 +276,8 @@ def assert_whole(aws: Aws) -> None:
         variables = aws.configuration["Environment"]["Variables"]
         assert variables["PARLEY_PUBLIC_URL"] == "https://api.parley.example"
         assert variables["PARLEY_SECRET_KEY"] == aws.keys
-        assert variables["PARLEY_CLIENT_SECRET"] == "of the app"
-        assert aws.configuration["KMSKeyArn"] == OUTPUTS["KeyArn"]
+        assert variables["PARLEY_CLIENT_SECRET"] == "of app"
+        assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"] == "of sign-ups"
         assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2
         for queue, at_once in (("work", 2), ("prompt", 4)):
@@ -294,6 +300,7 @@ EMPTY: dict[str, Any] = {
 }
 OLD: dict[str, Any] = EMPTY | {
     "code": "good 1",
+    "configuration": {"Environment": {"Variables": {"PARLEY_SECRET_KEY": "first"}}},
     "rules": RULES,
     "stack": "CREATE_COMPLETE",
     "staged": True,
@@ -350,7 +357,7 @@ def test_a_stage_that_wants_other_limits_has_them_after_its_next_release(aws: Aw
 
 @pytest.mark.parametrize("status", sorted(cloudformation.UNUSABLE))
 def test_an_api_whose_stack_failed_is_made_anew(aws: Aws, status: str) -> None:
-    vars(aws).update(EMPTY | {"code": "good 1", "rules": RULES, "stack": status})
+    vars(aws).update(OLD | {"staged": False, "stack": status})
     releases(aws, "good 2")
     assert_whole(aws)
     assert aws.code == "good 2"

@@ -27,8 +27,15 @@ def review(
     return caller.post(f"/flashcards/{card_id}/reviews", body | more)
 
 
+def set_long_ago(caller: Caller, settings: dict[str, Any]) -> None:
+    """Gives the learner settings that are in force for all reviews of these tests."""
+    with time_machine.travel(START - timedelta(days=2_000), tick=False):
+        then = Caller(caller.id, access_token(caller.id))
+        assert then.patch("/scheduler", settings).status_code == 200
+
+
 def without_fuzz(caller: Caller) -> None:
-    assert caller.patch("/scheduler", {"fuzz": False}).status_code == 200
+    set_long_ago(caller, {"fuzz": False})
 
 
 def state_of(caller: Caller, card_id: str) -> dict[str, Any]:
@@ -152,7 +159,7 @@ def test_the_streak_grows_by_the_day_and_heals_when_a_gap_is_filled_late(maria: 
 
 
 def test_a_day_ends_at_the_hour_the_learner_chose(maria: Caller) -> None:
-    maria.patch("/scheduler", {"dayStartsAtHour": 4})
+    set_long_ago(maria, {"dayStartsAtHour": 4})
     card_id = card_of(maria, deck_of(maria))
     # Lisbon in summer is an hour ahead of UTC: 02:30 UTC is 03:30 there, still the day before.
     answer = review(maria, card_id, at="2026-07-10T02:30:00Z")
@@ -184,7 +191,8 @@ def test_settings_of_a_review_stay_with_it_when_the_log_is_folded_again(maria: C
     first, second = START, START + timedelta(days=5)
     for card_id in (kept, replayed):
         review(maria, card_id, "easy", first)
-    maria.patch("/scheduler", {"desiredRetention": 0.8})
+    with time_machine.travel(START + timedelta(days=1), tick=False):
+        Caller(maria.id, access_token(maria.id)).patch("/scheduler", {"desiredRetention": 0.8})
     review(maria, kept, "good", second)
     review(maria, replayed, "good", second)
     assert state_of(maria, kept) == state_of(maria, replayed)
@@ -192,6 +200,55 @@ def test_settings_of_a_review_stay_with_it_when_the_log_is_folded_again(maria: C
     review(maria, replayed, "good", first - timedelta(days=3))
     review(maria, kept, "good", first - timedelta(days=3))
     assert state_of(maria, kept) == state_of(maria, replayed)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"desiredRetention": 0.8},
+        {"relearningSteps": [7200]},
+        {"dayStartsAtHour": 12},
+        {"leechThreshold": 1, "leechAction": "suspend"},
+        {"deck": 0.75},
+        {"timezone": "Pacific/Auckland"},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_a_review_that_comes_late_is_under_the_settings_of_its_instant(
+    maria: Caller, joao: Caller, changes: dict[str, Any]
+) -> None:
+    """One learner's phone is offline while the settings change; the other's is not."""
+    last, cards = START + timedelta(days=20), {}
+
+    def change(caller: Caller, deck_id: str) -> None:
+        with time_machine.travel(last + timedelta(hours=1), tick=False):
+            then = Caller(caller.id, access_token(caller.id))
+            if "deck" in changes:
+                then.patch(f"/decks/{deck_id}", {"desiredRetention": changes["deck"]})
+            elif "timezone" in changes:
+                then.patch("/profile", changes)
+            else:
+                then.patch("/scheduler", changes)
+
+    for caller, late in ((maria, False), (joao, True)):
+        without_fuzz(caller)
+        deck_id = deck_of(caller)
+        cards[caller.id] = card_id = card_of(caller, deck_id)
+        review(caller, card_id, "easy", START)
+        if late:
+            change(caller, deck_id)
+        rating = "again" if changes.keys() & {"relearningSteps", "leechThreshold"} else "good"
+        review(caller, card_id, rating, last)
+        if not late:
+            change(caller, deck_id)
+    one, other = (
+        maria.get(f"/flashcards/{cards[maria.id]}").json(),
+        joao.get(f"/flashcards/{cards[joao.id]}").json(),
+    )
+    names = ("dueAt", "stability", "state", "step", "leech", "suspendedBy")
+    assert {name: one[name] for name in names} == {name: other[name] for name in names}
+    log = [caller.get("/reviews").json()["results"] for caller in (maria, joao)]
+    assert [each["studiedOn"] for each in log[0]] == [each["studiedOn"] for each in log[1]]
 
 
 def test_a_decks_own_retention_gives_other_intervals(maria: Caller) -> None:

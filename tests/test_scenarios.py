@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.test import Client
+from django.utils.timezone import now
 
-from config.clock import now
 from config.stack import Stack
 from learning.practice import dialogue
 from learning.services import scenarios

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.utils.timezone import now
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.clock import now
 from learning.models.cards import front_key, front_start
 from learning.search_syntax import MAX_TERMS, Search, SearchError, Term, parse
 from learning.search_text import TextPattern
@@ -20,7 +20,7 @@ from tests.growth import assert_linear
 from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of, fronts
 from tests.test_notes import note_of
-from tests.test_reviews import review
+from tests.test_reviews import review, set_long_ago
 
 
 def search(caller: Caller, text: str) -> list[str]:
@@ -128,7 +128,7 @@ def test_a_text_typed_as_it_is_is_found(text: str, more: str) -> None:
 @pytest.fixture
 def cards(maria: Caller) -> dict[str, str]:
     """Cards by their fronts, one of each state."""
-    maria.patch("/scheduler", {"fuzz": False, "leechThreshold": 1})
+    set_long_ago(maria, {"fuzz": False, "leechThreshold": 1})
     deck_id, travel = deck_of(maria), deck_of(maria, name="Viagem a pé")
     made = {
         front: card_of(maria, deck, front, tags=tags)

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 from ulid import ULID
 
-from config.clock import now
 from learning.practice import dialogue
 from learning.services import scenarios
 from tests.callers import Caller, make_learner

@@ -11,11 +11,11 @@ from uuid import uuid4
 import boto3
 import pytest
 import time_machine
+from django.utils.timezone import now
 from ulid import ULID
 
 from accounts.models import learner_key
 from config import work
-from config.clock import now
 from config.stack import Stack, stack
 from config.store.jobs import Job
 from learning import transfer

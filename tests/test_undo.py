@@ -16,7 +16,7 @@ from learning.scheduling import Rating
 from learning.services import review as service
 from tests.callers import Caller, access_token
 from tests.test_flashcards import card_of, deck_of
-from tests.test_reviews import START, review, state_of
+from tests.test_reviews import START, review, set_long_ago, state_of
 
 DAY = timedelta(days=1)
 COUNTERS = ("reviews", "introduced", "reviewed", "lapsed", "duration_ms", "expected_permille")
@@ -117,7 +117,7 @@ def test_the_streak_closes_over_an_undone_day_and_returns_with_it(maria: Caller)
 def test_a_review_older_than_the_undone_one_is_folded_in(maria: Caller) -> None:
     deck_id = deck_of(maria)
     card_id, wanted = card_of(maria, deck_id), card_of(maria, deck_id)
-    maria.patch("/scheduler", {"fuzz": False})
+    set_long_ago(maria, {"fuzz": False})
     review(maria, wanted, "hard", START)
     review(maria, card_id, "easy", START + DAY)
     undo(maria, card_id)

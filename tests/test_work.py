@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import time_machine
 from django.utils.module_loading import import_string
+from django.utils.timezone import now
 
 from accounts.models import learner_key
 from config import settings as real_settings
 from config import work
 from config.aws import own
-from config.clock import now
 from config.https import Answer
 from config.problems import IdTaken, ServiceUnavailable
 from config.stack import BASE_DIR

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -29,7 +30,6 @@ from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
 from accounts.services.sessions import FreshSignInNeeded, reauthenticate
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer, validated_body

@@ -187,6 +187,12 @@ class NotificationsSerializer(Serializer):
     study_reminders = BooleanField(source="study_mails", default=True)
     event_reminders = BooleanField(source="event_mails", default=True)
     quiet_hours = QuietHoursSerializer(allow_null=True, default=None)
+    before_quiet_hours = BooleanField(
+        source="early_mails",
+        default=False,
+        help_text="Whether a reminder that quiet hours would hold until its event is over is "
+        "mailed before they begin; otherwise it is skipped",
+    )
 
     class Meta:
         ref_name = "Notifications"
@@ -215,6 +221,9 @@ class ProfileSerializer(Serializer):
     email = serializers.CharField(source="account.email")
     email_verified = serializers.BooleanField(source="account.email_verified")
     mfa_enabled = serializers.BooleanField(source="account.mfa_enabled")
+    sign_in_methods = serializers.ListField(
+        child=serializers.ChoiceField(["password", "google"]), source="account.sign_in_methods"
+    )
     groups = serializers.ListField(child=serializers.CharField())
     first_name = serializers.CharField(source="profile.first_name")
     last_name = serializers.CharField(source="profile.last_name")

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.utils.timezone import now
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -32,7 +33,6 @@ from accounts.models import Session
 from accounts.services import mfa, password, sessions
 from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound

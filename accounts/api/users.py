@@ -1,31 +1,41 @@
 """/users"""
 
+from functools import partial
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.serializers import StaffActionSerializer
-from accounts.authentication import IsAdmin, StaffReadAdminsWrite, staff_member
-from accounts.cognito.client import NoSuchUser
-from accounts.models import Account, Activity
+from accounts.api.serializers import OnlyPasswordSerializer, StaffActionSerializer
+from accounts.authentication import (
+    IsAdmin,
+    StaffReadAdminsWrite,
+    caller,
+    is_admin,
+    staff_member,
+)
+from accounts.cognito.client import InvalidCredentials, NoSuchUser
 from accounts.services import staff
+from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
-from config.clock import now
+from config.client_info import client_info_of
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
-from config.store.items import Page
 from config.viewsets import Resource
 
 
 class UserQuerySerializer(ListQuerySerializer):
     email = TextField(
-        max_length=128, required=False, default="", help_text="Beginning of the address, any case"
+        max_length=128,
+        required=False,
+        default="",
+        help_text="The whole address, any case; for admins its beginning will do",
     )
 
 
@@ -79,10 +89,6 @@ def user_body(user: User) -> dict[str, Any]:
     }
 
 
-def _by_email(*, email: str, **page: Any) -> Page[Account]:
-    return Account.by_email(email.lower(), **page)
-
-
 class UserViewSet(Resource):
     """Learners' accounts, for staff."""
 
@@ -95,15 +101,21 @@ class UserViewSet(Resource):
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
-        """List accounts by address, for staff."""
+        """Find the account with an address, for staff; admins list those that begin so.
+
+        Each look is in the audit trails, also of the account that is found.
+        """
+        find = partial(
+            staff.list_users, by=staff_member(request), is_admin=is_admin(request), now=now()
+        )
         return self.paginated(
-            _by_email, serializer_class=UserSummarySerializer, query=UserQuerySerializer
+            find, serializer_class=UserSummarySerializer, query=UserQuerySerializer
         )
 
     @operation("getUser", answers={200: UserSerializer}, raises=[PermissionDenied, NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read an account, for staff."""
-        return Response(user_body(staff.read_user(id)))
+        """Read an account, for staff. The look is in the audit trails."""
+        return Response(user_body(staff.view_user(id, by=staff_member(request), now=now())))
 
     @operation(
         "updateUser",
@@ -124,6 +136,33 @@ class UserViewSet(Resource):
         return Response(user_body(changed))
 
     @operation(
+        "removeUser",
+        request=OnlyPasswordSerializer,
+        answers={204: None, 202: None},
+        raises=[
+            PermissionDenied,
+            NotFound,
+            CannotChangeYourself,
+            InvalidCredentials,
+            FreshSignInNeeded,
+        ],
+    )
+    def destroy(self, request: Request, id: str) -> Response:
+        """Remove an account and all that is in it, for admins, who give their own password.
+
+        The learner is told by mail. 202 when there was too much for one request: the rest follows
+        within minutes.
+        """
+        whole = staff.delete_user(
+            id,
+            self.validated_body(OnlyPasswordSerializer).get("password"),
+            by=caller(request),
+            source=client_info_of(request.META),
+            now=now(),
+        )
+        return Response(status=204 if whole else 202)
+
+    @operation(
         "resetUserMfa",
         answers={200: UserSerializer},
         raises=[PermissionDenied, NotFound, CannotChangeYourself, NoSuchUser],
@@ -142,6 +181,5 @@ class UserViewSet(Resource):
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
         """List what happened to an account, and what its owner did as staff, for admins."""
-        return self.paginated(
-            Activity.newest, f"users/{id}", serializer_class=StaffActionSerializer
-        )
+        view = partial(staff.view_activity, by=staff_member(request), now=now())
+        return self.paginated(view, id, serializer_class=StaffActionSerializer)

@@ -16,16 +16,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_protect
 from rest_framework.request import Request
 
-from accounts.authentication import STAFF, BearerAuthentication
-from accounts.bearer import Learner, authenticate
+from accounts.authentication import STAFF, BearerAuthentication, authenticate
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
-from accounts.tokens import InvalidToken
+from accounts.tokens import InvalidToken, Learner
 from config.client_info import client_info_of
-from config.clock import now
 from config.problems import Problem
 
 View = Callable[..., HttpResponse]

@@ -3,7 +3,7 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import Account, Profile, learner_key
+from accounts.models.account import DEFAULT_ZONE, Account, Profile, learner_key
 from accounts.models.activity import Activity
 from accounts.models.addresses import Address, EmailChange
 from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
@@ -13,6 +13,7 @@ from accounts.models.synced import Synced
 from accounts.models.tokens import IssuedToken, Session
 
 __all__ = [
+    "DEFAULT_ZONE",
     "Account",
     "Activity",
     "Address",

@@ -1,11 +1,15 @@
 """Accounts, profiles and progress of learners."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
+from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
+    JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
     UnicodeSetAttribute,
@@ -17,6 +21,9 @@ from pynamodb.expressions.update import Action
 from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
+
+DEFAULT_ZONE = "UTC"
+ZONES_KEPT = 20  # of those where a learner has lived
 
 
 def learner_key(learner_id: str) -> str:
@@ -31,12 +38,16 @@ class Account(Item, discriminator="account"):
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
     the sessions of which some may still be about, each with the epoch second of its end; all that
     began before `sessions_ended_at` have ended.
-    `federated_name` is the pool's name of a learner without a password, who came from Google.
+    `federated_name` is the pool's name of a learner who came from Google; they have a password
+    once `password_set`, and Google enters no more once `google_off`. `google_ids` are the Google
+    accounts that were linked to a learner who came with a password. `unlinking`: Google shall
+    enter no more.
     `enrolling`: we are making the account ourselves, and have not finished.
     `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `deleted_by_staff`: it is not its owner who deletes it.
     `password_changes` names those under way, each with the epoch second of its beginning.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
@@ -52,12 +63,17 @@ class Account(Item, discriminator="account"):
     ended = UnicodeSetAttribute(null=True)
     sessions_ended_at = UTCDateTimeAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
+    password_set = BooleanAttribute(null=True)
+    google_off = BooleanAttribute(null=True)
+    google_ids = UnicodeSetAttribute(null=True)
+    unlinking = BooleanAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
     sign_up_secret = UnicodeAttribute(null=True)
     proofs = UnicodeSetAttribute(null=True)
     moving_to = UnicodeAttribute(null=True)
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
+    deleted_by_staff = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -92,6 +108,18 @@ class Account(Item, discriminator="account"):
     def user_name(self) -> str:
         """What the pool calls the learner."""
         return self.federated_name or self.learner_id
+
+    @property
+    def has_password(self) -> bool:
+        return not self.federated_name or bool(self.password_set)
+
+    @property
+    def sign_in_methods(self) -> list[str]:
+        """The ways into the account: `password`, `google`, or both."""
+        came_by_google = bool(self.federated_name) and not self.google_off
+        by_google = (came_by_google or bool(self.google_ids)) and not self.unlinking
+        ways = {"password": self.has_password, "google": by_google}
+        return [way for way, is_open in ways.items() if is_open]
 
     def void_tokens_write(self, now: datetime) -> Update:
         """The write that voids the access tokens of this second and before."""
@@ -159,9 +187,42 @@ class Account(Item, discriminator="account"):
         note = f"{int(now.timestamp())}#{google_id}"
         self.update_attributes(Account.linking.set(note), condition=Account.gsi1pk == "LEARNERS")
 
-    def end_link_write(self) -> Update:
-        """The write that drops the note of a link, if it is still this one."""
-        return Update(self, [Account.linking.remove()], Account.linking == self.linking)
+    def end_link_write(self, google_id: str | None) -> Update:
+        """The write that drops the note of a link, if it is still this one.
+
+        `google_id` is the Google account that enters from now on, None if the link failed.
+        """
+        actions: list[Action] = [Account.linking.remove()]
+        if google_id is not None:
+            actions += [Account.google_off.remove(), *self._google_actions(google_id)]
+        return Update(self, actions, Account.linking == self.linking)
+
+    def _google_actions(self, google_id: str) -> list[Action]:
+        return [] if self.federated_name else [Account.google_ids.add({google_id})]
+
+    def note_google(self, google_id: str) -> None:
+        """Notes a Google account that the pool has linked. Raises ConditionFailed when leaving."""
+        open_account = (Account.gsi1pk == "LEARNERS") & Account.unlinking.does_not_exist()
+        self.update_attributes(Account.google_ids.add({google_id}), condition=open_account)
+
+    def begin_unlink(self) -> None:
+        """Notes that Google shall enter no more. Raises ConditionFailed when leaving."""
+        self.update_attributes(
+            Account.unlinking.set(True),
+            condition=(Account.gsi1pk == "LEARNERS") & Account.linking.does_not_exist(),
+        )
+
+    def end_unlink_write(self, now: datetime) -> Update:
+        """The write that ends all sessions of this second and before, and drops the note."""
+        actions = [
+            Account.unlinking.remove(),
+            Account.google_ids.remove(),
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
+        ]
+        if self.federated_name:
+            actions.append(Account.google_off.set(True))
+        return Update(self, actions, Account.unlinking == True)  # noqa: E712 - an expression
 
     @property
     def addresses(self) -> set[str]:
@@ -184,13 +245,20 @@ class Account(Item, discriminator="account"):
             Account.password_changes.delete({note}), condition=Account.pk.exists()
         )
 
-    def end_password_changes_write(self, notes: Collection[str], now: datetime) -> Update:
-        """The write that ends all sessions of this second and before, and drops the notes."""
+    def end_password_changes_write(
+        self, notes: Collection[str], now: datetime, *, first: bool
+    ) -> Update:
+        """The write that ends all sessions of this second and before, and drops the notes.
+
+        `first`: the password is the first of a learner who came from Google.
+        """
         actions = [
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             Account.sessions_ended_at.set(now),
             Account.password_changes.delete(set(notes)),
         ]
+        if first:
+            actions.append(Account.password_set.set(True))
         return Update(self, actions, Account.pk.exists())
 
     def cut_off_password_changes(self, now_s: float) -> frozenset[str]:
@@ -262,18 +330,27 @@ class Account(Item, discriminator="account"):
         condition = Account.pk.exists() & (Account.gsi1pk != self.GONE)
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
-        self.update_attributes(
+        self.update_attributes(*self._leave(now), condition=condition)
+
+    def mark_for_deletion_by_staff_write(self, now: datetime) -> Update:
+        """The write by which staff bar the account for good, unless it is barred already."""
+        actions = [*self._leave(now), Account.deleted_by_staff.set(True)]
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    def _leave(self, now: datetime) -> list[Action]:
+        return [
             Account.disabled.set(True),
             Account.gsi1pk.set(self.LEAVING),
             Account.gsi1sk.set(key_instant(now)),
-            condition=condition,
-        )
+        ]
 
     def anonymised(self, now: datetime) -> list[Action]:
         """The changes that leave of the account a mark that says "gone", for a day at most."""
         return [
             Account.email.set(""),
             Account.federated_name.remove(),
+            Account.google_ids.remove(),
+            Account.linking.remove(),
             Account.moving_to.remove(),
             Account.gsi1pk.set(self.GONE),
             Account.gsi1sk.set(key_instant(now)),
@@ -296,11 +373,58 @@ class Account(Item, discriminator="account"):
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
 
 
+@dataclass
+class AccountCache:
+    """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
+
+    read: Callable[[str], Account | None] = Account.of
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
+
+    def of(self, learner_id: str) -> Account | None:
+        """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
+        now = self.clock()
+        until, account = self._known.get(learner_id, (0.0, None))
+        if until <= now:
+            account = self.read(learner_id)
+            if len(self._known) >= self.most:
+                self._known.clear()
+            self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
+        return account
+
+    def forget(self, learner_id: str | None = None) -> None:
+        """Makes the next request read the account again (all accounts without an id)."""
+        if learner_id is None:
+            self._known.clear()
+        else:
+            self._known.pop(learner_id, None)
+
+
+account_cache = AccountCache()
+
+
+class Wish:
+    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, profile: Any, owner: Any = None) -> bool:
+        return profile is not None and self.name in (profile.wishes or ())
+
+    def __set__(self, profile: Any, wished: bool) -> None:
+        others = set(profile.wishes or ()) - {self.name}
+        profile.wishes = (others | {self.name} if wished else others) or None
+
+
 class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's.
+    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
+    over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
+    lived before, [until when, zone], newest first.
     """
 
     SK = "PROFILE"
@@ -313,12 +437,16 @@ class Profile(Synced, discriminator="profile"):
     target_language = UnicodeAttribute(null=True)
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
-    timezone = UnicodeAttribute(default="UTC")
+    timezone = UnicodeAttribute(default=DEFAULT_ZONE)
+    zone_set_at = UTCDateTimeAttribute(null=True)
+    former_zones = JSONAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
+    wishes = UnicodeSetAttribute(null=True)
+    early_mails = Wish("early")
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
@@ -326,6 +454,27 @@ class Profile(Synced, discriminator="profile"):
     def of(cls, learner_id: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(learner_key(learner_id), cls.SK)
+
+    def move_to(self, zone: str, now: datetime) -> None:
+        """Another zone from now on. The first that they choose is where they have lived before."""
+        if zone != self.timezone and (self.former_zones or self.timezone != DEFAULT_ZONE):
+            former = [[now.isoformat(), self.timezone], *(self.former_zones or [])]
+            self.former_zones = former[:ZONES_KEPT]
+        self.timezone = zone
+
+    def zone_at(self, at: datetime) -> str:
+        """Where they lived at an instant."""
+        zone = str(self.timezone)
+        for until, former in self.former_zones or ():
+            if at >= datetime.fromisoformat(until):
+                break
+            zone = former
+        return zone
+
+    @property
+    def mail_hours(self) -> tuple[Any, ...]:
+        """All that decides at which hours reminders are mailed."""
+        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:

@@ -33,7 +33,8 @@ class Head(Item, discriminator="head"):
     `learning.models.log.Day`; earlier days have items of their own. `studied_on` is the newest day
     with a review (YYYY-MM-DD), `streak_days` counts the days without a gap up to it, and
     `days_studied` all days with a review. `day_starts_at_hour` is when those days begin on the
-    learner's clock. TOTALS are of the learner's cards.
+    learner's clock, `settings` how often the scheduler's item was written. TOTALS are of the
+    learner's cards.
     """
 
     SK = "HEAD"
@@ -49,6 +50,7 @@ class Head(Item, discriminator="head"):
     studied_on = UnicodeAttribute(attr_name="so", default="")
     days_studied = NumberAttribute(attr_name="ds", default=0)
     day_starts_at_hour = NumberAttribute(attr_name="h", default=DAY_STARTS_AT_HOUR)
+    settings = NumberAttribute(attr_name="sv", null=True)
     cards = NumberAttribute(default=0)
     new = NumberAttribute(default=0)
     learning = NumberAttribute(default=0)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Head, Synced
-from config import clock
 from config.store.transactions import Conflicted, Put, Write, attempt
 
 __all__ = ["Conflicted", "commit"]
@@ -24,7 +25,7 @@ def commit(head: Head, *writes: Write, whole: Sequence[str] = ()) -> None:
         if item is not None:
             item.n = head.n
     head.take([prefix] for prefix in whole)
-    journal = head.hand_over(clock.now())
+    journal = head.hand_over(timezone.now())
     more = [Put(journal)] if journal else []
     attempt(Put(head, unchanged), *writes, *more)
 

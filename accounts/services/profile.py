@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Account, Head, Profile, learner_key
 from accounts.services.changes import commit
-from accounts.signals import zone_changed
+from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
 from config.problems import NotFound, PreconditionFailed
 from config.store.items import ConditionFailed, batch_get
@@ -55,7 +57,7 @@ def update_profile(
     """
     full_profile, moved = _changed(learner_id, groups, values, expected_version, now)
     if moved:
-        zone_changed.send(Profile, learner_id=learner_id)
+        mail_hours_changed.send(Profile, learner_id=learner_id)
     return full_profile
 
 
@@ -67,7 +69,7 @@ def _changed(
     expected_version: int | None,
     now: datetime,
 ) -> tuple[FullProfile, bool]:
-    """The learner's page after the change, and whether they live in another zone now."""
+    """The learner's page after the change, and whether they are mailed at other hours now."""
     found = read_profile(learner_id, groups=groups, now=now)
     if found is None:
         raise NotFound
@@ -75,8 +77,12 @@ def _changed(
         raise PreconditionFailed(
             f"The profile is at version {found.profile.version}: read it again"
         )
-    zone = found.profile.timezone
+    hours, zone = found.profile.mail_hours, found.profile.timezone
+    if "timezone" in values:
+        found.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
         setattr(found.profile, name, value)
+    if found.profile.timezone != zone:
+        found.profile.zone_set_at = now
     commit(found.head, Put(found.profile, Profile.pk.exists()))
-    return found, found.profile.timezone != zone
+    return found, found.profile.mail_hours != hours

@@ -40,9 +40,10 @@ LISTED_AFTER = "CloudWatch lists a new metric a quarter of an hour after its fir
 ADVICE = [
     (
         "sign up",
-        r"\b502\b",
-        "Cognito refuses SignUp by the app client: see the function's log. NotAuthorizedException "
-        "means that the template's Client needs `email` among its WriteAttributes",
+        r"SIGN_UP_REFUSED",
+        "Cognito takes no sign-ups from the app client `sign-up`: its secret must be that "
+        "of the last release, it may write email, given_name and family_name, and the pool "
+        "must allow self-registration. The template sets all three: release again",
     ),
     ("sign up", r"\b429\b", "your address has signed up too often: wait an hour"),
     (

@@ -18,7 +18,7 @@ import boto3
 from botocore.exceptions import ClientError, WaiterError
 
 from config.aws import error_code
-from config.ops import cloudformation
+from config.ops import cloudformation, zappa_template
 from config.ops.local_aws import Progress, silent
 from config.ops.package import Bundle, Target, build, configure, prepare
 from config.secret_keys import new_key
@@ -206,7 +206,14 @@ def release(
     before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
     public = _public_url(stage, place, outputs) if before else {}
     configure(bundle, stage, values, outputs, variables=public)
-    _run_zappa("update" if before else "deploy", stage, place, bundle, bundle.zip, progress)
+    secrets = _secrets(stage, place, outputs)
+
+    def zappa(command: str, code: Path) -> None:
+        progress(f"{function_name(stage)}: {command}")
+        variables = {**place.process_variables(), zappa_template.SECRETS: json.dumps(secrets)}
+        bundle.run_zappa(command, stage, "--zip", str(code), **variables)
+
+    zappa("update" if before else "deploy", bundle.zip)
     _finish(stage, place, outputs)
     try:
         check(stage, place, progress)
@@ -216,7 +223,7 @@ def release(
                 f"{error}. It is the first version: nothing to go back to"
             ) from error
         progress("Going back to the version before")
-        _run_zappa("update", stage, place, bundle, before, progress)
+        zappa("update", before)
         _finish(stage, place, outputs)
         raise ReleaseError(f"{error}. The version before answers again") from error
 
@@ -245,13 +252,6 @@ def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> d
     return {"PARLEY_PUBLIC_URL": url}
 
 
-def _run_zappa(
-    command: str, stage: str, place: Environment, bundle: Bundle, code: Path, progress: Progress
-) -> None:
-    progress(f"{function_name(stage)}: {command}")
-    bundle.run_zappa(command, stage, "--zip", str(code), **place.process_variables())
-
-
 def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
     """Saves the present code of the function at `path`. Returns None before the first release."""
     try:
@@ -269,15 +269,13 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
     """Sets what Zappa sets at creation only or not at all, and what needs the API's address."""
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
-    added = _public_url(stage, place, outputs) | _secrets(stage, place, outputs)
     try:
         updated.wait(FunctionName=name)
         present = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=name,
             DeadLetterConfig={"TargetArn": outputs["DeadLetterQueueArn"]},
-            Environment={"Variables": present | added},
-            KMSKeyArn=outputs["KeyArn"],
+            Environment={"Variables": present | _public_url(stage, place, outputs)},
         )
         updated.wait(FunctionName=name)
     except WaiterError as error:
@@ -340,12 +338,18 @@ def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict
     Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
     second in an account) nor Cognito (a few a second) for them.
     """
-    pool, app = outputs["UserPoolId"], outputs["ClientId"]
-    described = place.client("cognito-idp").describe_user_pool_client(UserPoolId=pool, ClientId=app)
     return {
         "PARLEY_SECRET_KEY": _secret_keys(stage, place),
-        "PARLEY_CLIENT_SECRET": str(described["UserPoolClient"]["ClientSecret"]),
+        "PARLEY_CLIENT_SECRET": _client_secret(place, outputs, "ClientId"),
+        "PARLEY_SIGN_UP_CLIENT_SECRET": _client_secret(place, outputs, "SignUpClientId"),
     }
+
+
+def _client_secret(place: Environment, outputs: Mapping[str, str], output: str) -> str:
+    described = place.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=outputs["UserPoolId"], ClientId=outputs[output]
+    )
+    return str(described["UserPoolClient"]["ClientSecret"])
 
 
 def _secret_keys(stage: str, place: Environment) -> str:

@@ -115,6 +115,9 @@ class Item(Model):
     def open(self) -> None:
         """Takes apart what the item keeps packed; called once it has been read."""
 
+    def set_index_keys(self) -> None:
+        """Sets those index keys that follow from what the item holds."""
+
     def serialize(self, null_check: bool = True) -> Raw:
         """The stored form, with those attributes as they were read that we do not know."""
         known = {attribute.attr_name for attribute in self.get_attributes().values()}
@@ -183,13 +186,25 @@ class Item(Model):
         *,
         index: str | None = None,
         descending: bool = False,
+        matching: Condition | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> list[Self]:
-        """All items that match, for collections that stay small: a Query for each megabyte."""
+        """All items that match, for collections that stay small: a Query for each megabyte.
+
+        `matching` and `on_unreadable` are as in `query_page`.
+        """
         items: list[Self] = []
         start: Raw | None = None
         while True:
             page = cls.query_page(
-                pk, condition, limit=10_000, index=index, start=start, descending=descending
+                pk,
+                condition,
+                limit=10_000,
+                index=index,
+                start=start,
+                descending=descending,
+                matching=matching,
+                on_unreadable=on_unreadable,
             )
             items += page.items
             if not (start := page.next_key):

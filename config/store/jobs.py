@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+from django.utils.timezone import now
 from pynamodb.attributes import (
     JSONAttribute,
     NumberAttribute,
@@ -35,7 +36,6 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 from ulid import ULID
 
-from config.clock import now
 from config.problems import InternalError, Problem, ServiceUnavailable
 from config.store.connection import connection
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant

@@ -19,10 +19,13 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(packed: bytes) -> Any:
-    """What was packed. Raises ValueError for a format that is not known yet."""
+    """What was packed. Raises ValueError for a format that is not known yet, and for nonsense."""
     if not packed or packed[0] != FORMAT:
         raise ValueError(f"a pack of format {packed[:1].hex()}")
-    return json.loads(zlib.decompress(packed[1:], RAW_DEFLATE))
+    try:
+        return json.loads(zlib.decompress(packed[1:], RAW_DEFLATE))
+    except zlib.error as error:
+        raise ValueError("a pack that was cut or changed") from error
 
 
 class PackedAttribute(Attribute[Any]):

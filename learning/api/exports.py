@@ -4,6 +4,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
@@ -11,7 +12,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import learner_key
-from config.clock import now
 from config.http import Renderer
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of

@@ -2,6 +2,7 @@
 
 from typing import Any, BinaryIO
 
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -10,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import learner_key
-from config.clock import now
 from config.http import Parser
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of

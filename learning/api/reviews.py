@@ -2,11 +2,11 @@
 
 from typing import Any, cast
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem

@@ -5,6 +5,7 @@ A script's rules beyond its fields are those of `learning.practice.script`.
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -13,7 +14,6 @@ from rest_framework.response import Response
 from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response

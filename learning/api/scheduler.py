@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.formats import wire_name
 from config.operations import operation
 from config.serializers import (

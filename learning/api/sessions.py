@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of

@@ -1,12 +1,12 @@
 """Starter decks."""
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import ReadOrLearner
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of

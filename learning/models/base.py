@@ -7,7 +7,7 @@ from pynamodb.attributes import Attribute, NumberAttribute, UnicodeAttribute, UT
 from pynamodb.constants import NUMBER
 
 from accounts.models import Synced, learner_key
-from config.store.items import Item, Page, Raw
+from config.store.items import Item, OnUnreadable, Page, Raw
 
 # Longer than a journal is kept: a device that is told of a deletion must find it.
 TOMBSTONE_S = 430 * 24 * 3600
@@ -52,10 +52,22 @@ class Kept(Synced):
         return cls.get_or_none(*cls.key(learner_id, own_id))
 
     @classmethod
-    def all_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> Page[Self]:
+    def all_of(
+        cls,
+        learner_id: str,
+        *,
+        limit: int,
+        start: Raw | None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> Page[Self]:
         """One page of the learner's things of this kind, by id."""
-        condition = cls.sk.startswith(cls.PREFIX)
-        return cls.query_page(learner_key(learner_id), condition, limit=limit, start=start)
+        return cls.query_page(
+            learner_key(learner_id),
+            cls.sk.startswith(cls.PREFIX),
+            limit=limit,
+            start=start,
+            on_unreadable=on_unreadable,
+        )
 
     @property
     def learner_id(self) -> str:

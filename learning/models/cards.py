@@ -113,9 +113,11 @@ class Note(LearnerItem, discriminator="note"):
     version = VersionAttribute()
 
     def serialize(self, null_check: bool = True) -> Raw:
-        if self.type != "basic":
-            self.lsi5 = f"{self.PREFIX}{self.id}"
+        self.set_index_keys()
         return super().serialize(null_check)
+
+    def set_index_keys(self) -> None:
+        self.lsi5 = None if self.type == "basic" else f"{self.PREFIX}{self.id}"
 
     def faces(self) -> list[Face]:
         """What its cards ask and answer. Raises ClozeError."""

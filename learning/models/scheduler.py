@@ -1,5 +1,9 @@
 """The learner's settings for study."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from pynamodb.attributes import (
     BooleanAttribute,
     JSONAttribute,
@@ -13,17 +17,21 @@ from accounts.models import Synced, learner_key
 from accounts.study_day import DAY_STARTS_AT_HOUR
 from config.store.items import Item
 from learning.fsrs import DEFAULT_WEIGHTS
-from learning.scheduling import (
-    Settings,
-)
+from learning.models.base import InstantAttribute, instant, micros
+from learning.scheduling import Settings
+
+VERSIONS_READ = 20  # at once, of those before the newest
+FORMER_RETENTIONS = 5  # kept of each deck
 
 
 class Scheduler(Synced, discriminator="scheduler"):
     """The learner's settings for study: `SCHEDULER` is the newest version, `SCHEDULER#<n>` each.
 
-    Log entries name the version they were made under, so versions never change nor go.
-    Without an item the defaults are in force, as version 0. `decks` has the limits and the
-    retention of those decks that have their own: {deck id: {name: value}}.
+    Log entries name the version that was in force at their instant, so versions never change nor
+    go. Without an item the defaults are in force, as version 0. `since`: when a version came into
+    force. `decks` has the limits and the retention of those decks that have their own, {deck id:
+    {name: value}}, and as `former` what a deck's retention was before: [until when, value], newest
+    first.
     """
 
     SK = "SCHEDULER"
@@ -43,6 +51,7 @@ class Scheduler(Synced, discriminator="scheduler"):
     reviews_per_day = NumberAttribute(default=200)
     decks = JSONAttribute(default=dict)
     number = NumberAttribute(default=0)
+    since = InstantAttribute(null=True)
     version = VersionAttribute()
 
     @classmethod
@@ -63,14 +72,70 @@ class Scheduler(Synced, discriminator="scheduler"):
             leech_threshold=int(self.leech_threshold),
         )
 
-    def as_version(self, learner_id: str) -> "Scheduler":
+    def deck_option(self, deck_id: str, name: str) -> Any:
+        """A deck's own value of an option, None where the learner's is in force."""
+        return self.decks.get(deck_id, {}).get(name)
+
+    def retention_at(self, deck_id: str, at: datetime) -> float | None:
+        """A deck's own retention at an instant, None where the learner's was in force.
+
+        What a deck was made with holds for reviews of before, too: the device that made it may
+        have been offline.
+        """
+        retention: float | None = self.deck_option(deck_id, "desired_retention")
+        for until, former in self.decks.get(deck_id, {}).get("former", ()):
+            if at >= instant(until):
+                break
+            retention = former
+        return retention
+
+    def set_deck_options(
+        self, deck_id: str, options: Mapping[str, Any], *, since: datetime | None
+    ) -> None:
+        """Takes over what a deck has of its own since an instant; None for a deck that is new."""
+        own, retention = self.decks.get(deck_id, {}), "desired_retention"
+        former = own.get("former", [])
+        if since is not None and own.get(retention) != options.get(retention):
+            former = [[micros(since), own.get(retention)], *former][:FORMER_RETENTIONS]
+        self.forget_deck(deck_id)
+        if kept := {**options, **({"former": former} if former else {})}:
+            self.decks = {**self.decks, deck_id: kept}
+
+    def forget_deck(self, deck_id: str) -> None:
+        """Drops what a deck had of its own."""
+        self.decks = {key: own for key, own in self.decks.items() if key != deck_id}
+
+    def as_version(self) -> "Scheduler":
         """The item that keeps these settings for the log entries made under them."""
         values = {
             name: getattr(self, name)
             for name in self.get_attributes()
             if name not in ("pk", "sk", "kind", "n", "version", "decks")
         }
-        return Scheduler(*self.key(learner_id, int(self.number)), **values)
+        return Scheduler(self.pk, f"{self.SK}#{self.number:06}", **values)
+
+    def in_force_at(self, at: datetime) -> bool:
+        """Whether this version was made by then."""
+        return self.since is None or self.since <= at
+
+    def former(self, at: datetime) -> "list[Scheduler]":
+        """The versions before this one, newest first, back to the one in force at an instant.
+
+        One query for each twenty.
+        """
+        versions: list[Scheduler] = []
+        condition = type(self).sk.between(f"{self.SK}#", f"{self.SK}#{self.number - 1:06}")
+        start = None
+        while True:
+            page = type(self).query_page(
+                self.pk, condition, limit=VERSIONS_READ, start=start, descending=True
+            )
+            for version in page.items:
+                versions.append(version)
+                if version.in_force_at(at):
+                    return versions
+            if not (start := page.next_key):
+                return versions
 
 
 class Optimization(Item, discriminator="optimization"):

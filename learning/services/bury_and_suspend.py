@@ -78,6 +78,7 @@ def _changed(
         raise TornRead
     if change(card, study):
         card.updated_at = now
+        card.set_index_keys()
         study.head.add(totals_with(card))
         commit(study.head, Put(card))
     return card

@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.formats import is_visible
@@ -30,7 +32,7 @@ from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
 from learning.services.idempotency import same_as, split_id
 from learning.services.progress import totals_with, totals_without
-from learning.services.study_context import DECK_OPTIONS
+from learning.services.study_context import DECK_OPTIONS, put_settings
 
 BATCH = 25  # cards looked at at once of a deck that is moved or removed
 ROOM = LIMIT - 4  # writes of a transaction beside head, journal, deck and scheduler
@@ -85,7 +87,8 @@ def _create_deck(
         *key, id=deck_id, request_digest=request_digest, created_at=now, updated_at=now, **fields
     )
     head = Head.among(learner_id, stored)
-    commit(head, Put(deck, Deck.pk.does_not_exist()), *_options_write(learner_id, stored, deck, {}))
+    options = _option_writes(head, stored, deck, {})
+    commit(head, Put(deck, Deck.pk.does_not_exist()), *options)
     return deck
 
 
@@ -108,11 +111,10 @@ def update_deck(
     if not isinstance(deck, Deck):
         raise NotFound
     check_version(expected_version, int(deck.version))
-    before = _own_options(deck)
+    before = own_options(deck)
     apply_fields(deck, changes, now)
-    commit(
-        Head.among(learner_id, stored), Put(deck), *_options_write(learner_id, stored, deck, before)
-    )
+    head = Head.among(learner_id, stored)
+    commit(head, Put(deck), *_option_writes(head, stored, deck, before))
     return deck
 
 
@@ -166,11 +168,9 @@ def _bury(learner_id: str, deck: Deck, now: datetime) -> None:
     """Leaves a tombstone in a closed deck's place. Raises ConditionFailed."""
     stored = batch_get(*_option_keys(learner_id))
     unchanged = (Deck.version == deck.version) & Deck.closing.exists()
-    commit(
-        Head.among(learner_id, stored),
-        Put(Tombstone.of(deck, now), unchanged),
-        *_options_write(learner_id, stored, deck, _own_options(deck)),
-    )
+    head = Head.among(learner_id, stored)
+    options = _option_writes(head, stored, deck, own_options(deck))
+    commit(head, Put(Tombstone.of(deck, now), unchanged), *options)
 
 
 def _takes_cards(item: Item | None, *, besides: Deck) -> bool:
@@ -394,7 +394,7 @@ def delete_write(item: Card | Deck | Note, now: datetime) -> Put:
 # What a deck has of its own in place of the learner's settings
 
 
-def _own_options(deck: Deck) -> dict[str, Any]:
+def own_options(deck: Deck) -> dict[str, Any]:
     """The options that a deck has of its own."""
     return {name: value for name in DECK_OPTIONS if (value := getattr(deck, name)) is not None}
 
@@ -403,19 +403,22 @@ def _option_keys(learner_id: str) -> list[tuple[str, str]]:
     return [Head.key(learner_id), Scheduler.key(learner_id)]
 
 
-def _options_write(
-    learner_id: str, stored: Stored, deck: Deck, before: Mapping[str, Any]
+def _option_writes(
+    head: Head, stored: Stored, deck: Deck, before: Mapping[str, Any]
 ) -> list[Write]:
     """The write that brings the scheduler's copy of a deck's options up to date, if need be.
 
     The copy lets a review find them in the same read as everything else.
     """
-    after = {} if deck.closing else _own_options(deck)
+    after = {} if deck.closing else own_options(deck)
     if after == before:
         return []
-    key = Scheduler.key(learner_id)
+    key = Scheduler.key(head.learner_id)
     found = stored.get(key)
     scheduler = found if isinstance(found, Scheduler) else Scheduler(*key)
-    others = {key: value for key, value in scheduler.decks.items() if key != deck.id}
-    scheduler.decks = others | ({deck.id: after} if after else {})
-    return [Put(scheduler)]
+    if deck.closing:
+        scheduler.forget_deck(deck.id)
+    else:
+        is_new = deck.version is None
+        scheduler.set_deck_options(deck.id, after, since=None if is_new else timezone.now())
+    return [put_settings(head, scheduler)]

@@ -3,8 +3,8 @@
 A change is what `accounts.services.changes.commit` has told the head: `[number, sort key]` for an
 item to read, `[number, sort key, 1]` for one that is gone, `[number, sort key, entry]` for a line
 of a log (as `LogEntry.as_told` reads it), with what its card stands at behind it, and `[number,
-prefix]` for much that was written under a prefix at once. The youngest are in the head, the others
-in journals.
+prefix]` for much that was written under a prefix at once; `[number]` has been lost, in a line that
+ended before it could be told. The youngest are in the head, the others in journals.
 
 What is read may be a part of a transaction that is just being applied. So numbers must follow one
 another without a hole, and an item must have the number of its change or a later one: else all is
@@ -186,6 +186,8 @@ def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) 
     told: dict[str, Told] = {}
     wanted: dict[str, int] = {}
     for change in changes:
+        if len(change) == 1:
+            continue
         number, sk = change[0], change[1]
         told.pop(sk, None)
         wanted.pop(sk, None)

@@ -143,7 +143,7 @@ class _DailyLimits:
         """How many cards more, of one deck or of all."""
         counter = self.COUNTERS[option]
         whole = int(getattr(self.study.scheduler, option)) - self.day.count_of(counter)
-        own = self.study.deck_option(deck_id, option) if deck_id else None
+        own = self.study.scheduler.deck_option(deck_id, option) if deck_id else None
         return whole if own is None else min(whole, own - self.day.count_of(counter, deck_id))
 
     def allowed(self, option: str, cards: Sequence[Card]) -> list[Card]:
@@ -159,7 +159,7 @@ class _DailyLimits:
 
 
 def _due(card: Card, study: StudyContext, settings: Settings, now: datetime) -> DueCard:
-    own = study.deck_option(card.deck_id, "desired_retention")
+    own = study.scheduler.deck_option(card.deck_id, "desired_retention")
     answers = preview(
         card.memory,
         at=now,

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from functools import cached_property
 from typing import Literal, Self
 
 from accounts.services.changes import commit
@@ -25,7 +24,7 @@ from config.problems import (
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get
 from config.store.retrying import retried
 from config.store.transactions import LIMIT, Check, Put, Write
-from learning.days import day_counts
+from learning.days import CLOCK_CHANGE, ONE_DAY, day_counts
 from learning.models.cards import Card
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
@@ -50,6 +49,7 @@ from learning.services.progress import DayCounts, add_days, count_study, totals_
 from learning.services.study_context import StudyContext
 
 CLOCK_SKEW = timedelta(minutes=5)
+LONGEST_DAY = ONE_DAY + CLOCK_CHANGE
 CHUNK = 30  # entries to a transaction, which has room for their cards and days as well
 OWED_ROUNDS = 40  # transactions to pay what a card owes its days: some ten years of them
 ROOM = LIMIT - 2  # writes of a transaction beside the head and its journal
@@ -83,7 +83,8 @@ class Submission:
     target_id: str | None = None
 
     def entry(self, study: StudyContext, card: Card, at: datetime) -> Entry:
-        """The entry under the settings now in force."""
+        """The entry under the settings in force at its instant, whenever it comes in."""
+        scheduler = study.settings_at(at)
         match self.kind:
             case "reset":
                 return Reset(id=self.id, at=at)
@@ -96,9 +97,9 @@ class Submission:
                     id=self.id,
                     at=at,
                     rating=self.rating or Rating.AGAIN,
-                    settings_version=int(study.scheduler.number),
-                    desired_retention=study.deck_option(card.deck_id, "desired_retention"),
-                    studied_on=study.calendar.day(at),
+                    settings_version=int(scheduler.number),
+                    desired_retention=study.scheduler.retention_at(card.deck_id, at),
+                    studied_on=study.calendar_at(at).day(at),
                 )
 
     def is_same_as(self, stored: LogEntry) -> bool:
@@ -208,6 +209,12 @@ def fold_log(
     return memory, _counted(steps, rows, settings)
 
 
+def has_early_void(rows: Sequence[LogEntry]) -> bool:
+    """Whether a log has a void whose target has not come in."""
+    ids = {row.id for row in rows}
+    return any(row.entry == "void" and row.target_id not in ids for row in rows)
+
+
 def append_entries(
     *, learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime
 ) -> int:
@@ -241,7 +248,8 @@ def _take_some_in(
     new = [row for row in rows if (row.pk, row.sk) not in stored]
     if not isinstance(card, Card) or not (new or card.uncounted_days):
         return 0, False
-    intake = _ReviewBatch(learner_id, now, StudyContext.of(learner_id, stored), stored)
+    study = StudyContext.of(learner_id, stored).require_whole()
+    intake = _ReviewBatch(learner_id, now, study, stored)
     intake.added = {(card_id, row.id): row for row in new}
     intake.cards = {card.id: card}
     commit(intake.study.head, *intake.build_writes())
@@ -300,18 +308,16 @@ class _ReviewBatch:
 
     @classmethod
     def load(cls, learner_id: str, submissions: Iterable[Submission], now: datetime) -> Self:
-        """One consistent round trip."""
+        """One consistent round trip, and one for settings of the past. Raises ConditionFailed."""
+        submissions = list(submissions)
         keys = StudyContext.keys(learner_id)
         for submission in submissions:
             keys += Card.keys(learner_id, submission.card_id)
             keys.append(LogEntry.key(learner_id, submission.card_id, submission.id))
         stored = batch_get(*keys)
-        return cls(learner_id, now, StudyContext.of(learner_id, stored), stored)
-
-    @cached_property
-    def settings(self) -> Settings:
-        """The settings now in force."""
-        return self.study.scheduler.settings()
+        study = StudyContext.of(learner_id, stored).require_whole()
+        earliest = min((sent.at for sent in submissions if sent.at), default=now)
+        return cls(learner_id, now, study.reaching(earliest), stored)
 
     def add(self, submission: Submission) -> Outcome:
         """Accepts, recognises or rejects one submission; nothing is written yet."""
@@ -337,7 +343,7 @@ class _ReviewBatch:
             card.id,
             card.deck_id,
             submission.entry(self.study, card, at),
-            studied_on=self.study.calendar.day(at),
+            studied_on=self.study.calendar_at(at).day(at),
             duration_ms=submission.duration_ms or None,
         )
         self.added[card.id, row.id] = row
@@ -382,11 +388,10 @@ class _ReviewBatch:
 
     def refold(self, card: Card, log: Sequence[LogEntry]) -> None:
         """Puts a card where its log leads; the days have counted all of it before."""
-        steps = _folded(card, log, self._settings_of(log))
+        steps = _folded(card, log, _settings(self._versions_of(log)))
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
         card.last_entry, card.entries = log[-1].sort_key(), len(log)
-        ids = {row.id for row in log}
-        card.early_void = any(r.entry == "void" and r.target_id not in ids for r in log) or None
+        card.early_void = has_early_void(log) or None
 
     @property
     def has_uncounted_days(self) -> bool:
@@ -397,29 +402,48 @@ class _ReviewBatch:
         """Brings a card to what its log with the new rows folds to; answers what days gain."""
         follows = rows[0].sort_key() > card.last_entry and not card.early_void
         if follows and not any(row.entry == "void" for row in rows):
-            versions = self._settings_of(rows)  # an import may have made them under older ones
-            steps = _continued(card, rows, versions)
-            gained = _counted(steps, rows, versions)
+            versions = self._versions_of(rows)
+            settings = _settings(versions)
+            steps = _continued(card, rows, settings)
+            gained = _counted(steps, rows, settings)
         else:
             log = LogEntry.of_card(self.learner_id, card.id, at_least=card.entries)
             card.entries = max(card.entries, len(log))
             whole = [*log, *rows]
-            versions = self._settings_of(whole)
-            steps = _folded(card, whole, versions)
-            gained = _counted(steps, whole, versions)
-            add_days(gained, _counted(_folded(card, log, versions), log, versions), times=-1)
-            ids = {row.id for row in whole}
-            early = any(row.entry == "void" and row.target_id not in ids for row in whole)
-            card.early_void = early or None
+            versions = self._versions_of(whole)
+            settings = _settings(versions)
+            steps = _folded(card, whole, settings)
+            gained = _counted(steps, whole, settings)
+            add_days(gained, _counted(_folded(card, log, settings), log, settings), times=-1)
+            card.early_void = has_early_void(whole) or None
         card.updated_at = self.now
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
-        card.mark_leech(
-            leech_level(int(card.lapses), self.settings.leech_threshold),
-            suspend=self.study.scheduler.leech_action == "suspend",
-        )
+        self._mark_leech(card, steps, versions)
         card.last_entry = max(card.last_entry, rows[-1].sort_key())
         card.entries += len(rows)
         return gained
+
+    def _mark_leech(
+        self, card: Card, steps: Sequence["_Step"], versions: Mapping[int, Scheduler]
+    ) -> None:
+        """Makes the card a leech, or no longer, by the settings of its last answer."""
+        for step in reversed(steps):
+            if isinstance(step.change, Review):
+                scheduler = versions[step.change.settings_version]
+            elif isinstance(step.change, Baseline):
+                scheduler = self._study_at(step.change.at).settings_at(step.change.at)
+            else:
+                continue
+            level = leech_level(int(card.lapses), int(scheduler.leech_threshold))
+            card.mark_leech(level, suspend=scheduler.leech_action == "suspend")
+            return
+        if not card.lapses:
+            card.mark_leech(0, suspend=False)
+
+    def _study_at(self, at: datetime) -> StudyContext:
+        """How the learner studied at an instant: settings of the past may be one read more."""
+        self.study = self.study.reaching(at)
+        return self.study
 
     def _siblings(self, moved: Mapping[str, Card]) -> dict[str, Card]:
         """The other cards of the notes that were moved, where today's study hides or frees them.
@@ -427,7 +451,8 @@ class _ReviewBatch:
         A note shows one of its cards a day: new cards and reviews step back until the next one.
         The cards that stay as they are are beheld: another device may move them meanwhile.
         """
-        if not self.study.scheduler.bury_siblings:
+        scheduler = self.study.scheduler
+        if not scheduler.bury_siblings and scheduler.in_force_at(self.now - LONGEST_DAY):
             return {}
         changed: dict[str, Card] = {}
         for note_id in {card.note_id for card in moved.values() if card.has_siblings}:
@@ -440,34 +465,57 @@ class _ReviewBatch:
 
     def _hide_or_free(self, card: Card, note: Sequence[Card]) -> bool:
         """Buries or unburies a card by what was studied of its note today; whether it did."""
-        today = self.study.calendar.day(self.now)
-        ends_at = self.study.calendar.end(today)
         studied = {
-            sibling.id
-            for sibling in note
-            if sibling.last_review_at and self.study.calendar.day(sibling.last_review_at) == today
+            sibling.id: day for sibling in note if (day := self._studied_today(sibling)) is not None
         }
-        waits = card.state in (State.NEW, State.REVIEW) and card.due_at < ends_at
-        hide = bool(studied) and card.id not in studied and waits and not card.suspended
-        hidden = card.buried_until is not None and card.buried_until >= ends_at
-        if hide and not hidden:
+        ends_at = max((day.ends_at for day in studied.values() if day.buries), default=None)
+        waits = card.state in (State.NEW, State.REVIEW) and not card.suspended
+        if ends_at and card.id not in studied and waits and card.due_at < ends_at:
+            if card.buried_until is not None and card.buried_until >= ends_at:
+                return False
             card.bury(ends_at, "sibling")
             return True
-        if hidden and not hide and card.buried_by == "sibling":
+        if card.buried_by == "sibling" and card.buried_until and card.buried_until > self.now:
             card.unbury()
             return True
         return False
 
-    def _settings_of(self, rows: Iterable[LogEntry]) -> dict[int, Settings]:
+    def _studied_today(self, card: Card) -> "_StudyDay | None":
+        """The day of a card's last answer, as it was then; None where that day is over."""
+        at = card.last_review_at
+        if at is None or at < self.now - LONGEST_DAY:
+            return None
+        study = self._study_at(at)
+        calendar = study.calendar_at(at)
+        ends_at = calendar.end(calendar.day(at))
+        return (
+            _StudyDay(ends_at, study.settings_at(at).bury_siblings) if ends_at > self.now else None
+        )
+
+    def _versions_of(self, rows: Iterable[LogEntry]) -> dict[int, Scheduler]:
         """Every version of the settings that rows name: those of the past are one more read."""
         numbers = {int(row.settings_version) for row in rows if row.settings_version is not None}
-        versions = {0: Settings(), int(self.study.scheduler.number): self.settings}
+        known = (*self.study.former, self.study.scheduler)
+        versions = {0: Scheduler(*Scheduler.key(self.learner_id))}
+        versions |= {int(version.number): version for version in known}
         keys = [Scheduler.key(self.learner_id, n) for n in sorted(numbers - versions.keys())]
         for start in range(0, len(keys), 100):
             for item in batch_get(*keys[start : start + 100]).values():
                 assert isinstance(item, Scheduler)  # noqa: S101  (versions never go)
-                versions[int(item.number)] = item.settings()
+                versions[int(item.number)] = item
         return versions
+
+
+@dataclass(frozen=True)
+class _StudyDay:
+    """A learner's day with an answer: when it ends, and whether it buries siblings."""
+
+    ends_at: datetime
+    buries: bool
+
+
+def _settings(versions: Mapping[int, Scheduler]) -> dict[int, Settings]:
+    return {number: version.settings() for number, version in versions.items()}
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """How a learner studies: the scheduler's settings, their calendar, their decks' own limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Self
 
-from accounts.models import Head, Profile, learner_key
+from django.utils import timezone
+
+from accounts.models import DEFAULT_ZONE, Head, Profile, learner_key
 from accounts.services.changes import commit
 from accounts.study_day import StudyCalendar
 from config.problems import check_version
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.retrying import retried
 from config.store.transactions import Put
+from learning.models.base import EPOCH
 from learning.models.scheduler import Scheduler
 
 # What a deck may have of its own in place of the learner's.
@@ -19,11 +23,17 @@ DECK_OPTIONS = ("new_cards_per_day", "reviews_per_day", "desired_retention")
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What every act of studying needs to know of the learner."""
+    """What every act of studying needs to know of the learner.
+
+    `former`: the versions of the settings before `scheduler`, newest first, as far as they were
+    asked for (`reaching`).
+    """
 
     calendar: StudyCalendar
     scheduler: Scheduler
     head: Head
+    profile: Profile | None = None
+    former: tuple[Scheduler, ...] = ()
 
     @staticmethod
     def keys(learner_id: str) -> list[tuple[str, str]]:
@@ -37,16 +47,41 @@ class StudyContext:
         profile, _, scheduler = (stored.get(key) for key in cls.keys(learner_id))
         if not isinstance(scheduler, Scheduler):
             scheduler = Scheduler(*Scheduler.key(learner_id))
-        timezone = profile.timezone if isinstance(profile, Profile) else "UTC"
+        profile = profile if isinstance(profile, Profile) else None
+        timezone = profile.timezone if profile else DEFAULT_ZONE
         return cls(
             StudyCalendar(timezone, int(scheduler.day_starts_at_hour)),
             scheduler,
             Head.among(learner_id, stored),
+            profile,
         )
 
-    def deck_option(self, deck_id: str, name: str) -> Any:
-        """A deck's own value of an option, None where the learner's is in force."""
-        return self.scheduler.decks.get(deck_id, {}).get(name)
+    def require_whole(self) -> Self:
+        """Itself, unless its parts are of different moments (ConditionFailed): read them again.
+
+        A head that is older than the settings fails by itself, when it is written.
+        """
+        if (self.head.settings or 0) > (self.scheduler.version or 0):
+            raise ConditionFailed
+        return self
+
+    def reaching(self, at: datetime) -> Self:
+        """With the settings in force at an instant: a query, if that is before the newest."""
+        if any(version.in_force_at(at) for version in (self.scheduler, *self.former)):
+            return self
+        return replace(self, former=tuple(self.scheduler.former(at)))
+
+    def settings_at(self, at: datetime) -> Scheduler:
+        """The settings in force at an instant, of those that are known."""
+        for version in (self.scheduler, *self.former):
+            if version.in_force_at(at):
+                return version
+        return Scheduler(*Scheduler.key(self.head.learner_id))
+
+    def calendar_at(self, at: datetime) -> StudyCalendar:
+        """The learner's calendar at an instant."""
+        zone = self.profile.zone_at(at) if self.profile else self.calendar.timezone
+        return StudyCalendar(zone, int(self.settings_at(at).day_starts_at_hour))
 
 
 def read_scheduler(*, learner_id: str) -> Scheduler:
@@ -61,7 +96,7 @@ def update_scheduler(
 ) -> Scheduler:
     """Makes the next version of the settings: one read, one transaction.
 
-    Reviews made before keep the version they were made under, wherever they are replayed.
+    Reviews of before keep the version that was in force, whenever they come in or are replayed.
     Raises PreconditionFailed, ServiceUnavailable.
     """
     key = Scheduler.key(learner_id)
@@ -71,8 +106,17 @@ def update_scheduler(
     check_version(expected_version, int(scheduler.number))
     for name, value in changes.items():
         setattr(scheduler, name, value)
-    scheduler.number += 1
     if "day_starts_at_hour" in changes:  # where the profile finds when a streak ends
         head.day_starts_at_hour = changes["day_starts_at_hour"]
-    commit(head, Put(scheduler), Put(scheduler.as_version(learner_id)))
+    # After the read: a review that was written before it is of an instant before, by a clock that
+    # is right, and one that is written meanwhile makes this change begin again.
+    scheduler.since = max(timezone.now(), scheduler.since or EPOCH)
+    scheduler.number += 1
+    commit(head, put_settings(head, scheduler), Put(scheduler.as_version()))
     return scheduler
+
+
+def put_settings(head: Head, scheduler: Scheduler) -> Put:
+    """The write of changed settings; the head tells which there are, see `require_whole`."""
+    head.settings = int(scheduler.version or 0) + 1
+    return Put(scheduler)

@@ -7,8 +7,9 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import Any
 
+from django.utils.timezone import now
+
 from accounts.models import learner_key
-from config.clock import now
 from config.problems import Conflict, IdTaken, NotFound
 from config.store import jobs
 from config.store.items import batch_put

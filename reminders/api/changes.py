@@ -7,6 +7,7 @@ from dataclasses import astuple
 from typing import Any, cast
 
 from django.core import signing
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -15,7 +16,6 @@ from rest_framework.response import Response
 
 from accounts.api.profile import ProfileUpdateSerializer
 from accounts.api.serializers import NotificationsSerializer
-from config.clock import now
 from config.http import as_problem
 from config.operations import operation
 from config.problems import Problem, ValidationFailed

@@ -1,12 +1,12 @@
 """Mails that were given up, for staff."""
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import IsStaff, staff_member
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied

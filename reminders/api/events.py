@@ -1,14 +1,15 @@
 """Events, and when they take place."""
 
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
 from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
@@ -162,7 +163,8 @@ class EventViewSet(ItemViewSet):
     @operation("listEvents", answers={200: page_of(EventSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the events, each once."""
-        return self.paginated(Event.all_of, self.learner_id, serializer_class=EventSerializer)
+        read = partial(Event.all_of, on_unreadable=events.aside(now()))
+        return self.paginated(read, self.learner_id, serializer_class=EventSerializer)
 
     @operation(
         "listOccurrences",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -25,6 +26,7 @@ from config.viewsets import ItemViewSet, get_or_404
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders
+from reminders.services.events import aside
 from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
@@ -189,7 +191,7 @@ class ReminderViewSet(ItemViewSet):
 
 def _matching(learner_id: str, *, event_id: str | None = None, **page: Any) -> Page[Reminder]:
     if event_id is None:
-        return Reminder.all_of(learner_id, **page)
+        return Reminder.all_of(learner_id, on_unreadable=aside(now()), **page)
     return Page(Reminder.of_event(learner_id, event_id), None)
 
 

@@ -1,11 +1,11 @@
 """Stopping a kind of mail, for whoever has the link."""
 
 from django.template.loader import render_to_string
+from django.utils.timezone import now
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
 from config.viewsets import PublicView
 from reminders.emails import KINDS, subscription_of

@@ -18,7 +18,16 @@ from reminders.models.deliveries import (
     Suppression,
 )
 from reminders.models.events import CalendarLink, Event
-from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, ShardLease, shard_of
+from reminders.models.reminders import (
+    EVENT,
+    ONCE,
+    SHARDS,
+    STUDY,
+    Reminder,
+    ShardLease,
+    quiet_hours_of,
+    shard_of,
+)
 
 __all__ = [
     "DEAD",
@@ -41,5 +50,6 @@ __all__ = [
     "Reminder",
     "ShardLease",
     "Suppression",
+    "quiet_hours_of",
     "shard_of",
 ]

@@ -30,7 +30,8 @@ class Delivery(Item, discriminator="delivery"):
     The key lets one mail go out for an occurrence at an instant; moved, it is promised anew.
     `sending`: handed to SES by the claim numbered `fence`, whose answer is awaited until
     `lease_until`. `unconfirmed`: the answer never came, and to send again would be worse. `reason`
-    says why one was skipped or has failed; `repeated` that it was handed over twice. lsi4:
+    says why one was skipped or has failed; `repeated` that it was handed over twice; `bounced_at`
+    when the mailbox was full. lsi4:
     `MAIL#<mail id>`, which SES's events tell us. gsi1: `DEAD` / `<instant>#<id>`, the staff's list.
     """
 
@@ -51,6 +52,7 @@ class Delivery(Item, discriminator="delivery"):
     mail_id = UnicodeAttribute(null=True)
     message_id = UnicodeAttribute(null=True)
     sent_at = UTCDateTimeAttribute(null=True)
+    bounced_at = UTCDateTimeAttribute(null=True)
     updated_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -68,6 +70,21 @@ class Delivery(Item, discriminator="delivery"):
             updated_at=now,
             expires_at=int(now.timestamp()) + cls.KEPT_S,
         )
+
+    @classmethod
+    def letter(cls, pk: str, own_id: str, key: str, reason: str, *, now: datetime) -> "Delivery":
+        """The dead letter of a stored thing that could not be used at all."""
+        letter = cls(
+            pk,
+            f"{cls.PREFIX}{own_id}#{key}",
+            reminder_id=own_id,
+            key=key,
+            occurrence="",
+            due_at=now,
+            expires_at=int(now.timestamp()) + cls.KEPT_S,
+        )
+        letter.conclude(DEAD, reason=reason, now=now)
+        return letter
 
     @classmethod
     def key_of(cls, reminder: Reminder, due: timing.Due) -> tuple[str, str]:
@@ -95,6 +112,20 @@ class Delivery(Item, discriminator="delivery"):
         """What went out in one mail: a query of lsi4."""
         condition = cls.lsi4 == f"MAIL#{mail_id}"
         return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+
+    @classmethod
+    def mailed_since(cls, learner_id: str, since: datetime) -> "list[Delivery]":
+        """What was mailed from an instant on: a query of all deliveries."""
+        return cls.query_all(
+            learner_key(learner_id),
+            cls.sk.startswith(cls.PREFIX),
+            matching=(cls.sent_at >= since) & cls.mail_id.exists(),
+        )
+
+    def mark_bounced(self, now: datetime) -> None:
+        """Notes that the mailbox did not take it. Raises ConditionFailed when gone."""
+        self.update_silently(Delivery.bounced_at.set(now), condition=Delivery.pk.exists())
+        self.bounced_at = now
 
     @classmethod
     def failed(cls, *, limit: int, start: Raw | None) -> "Page[Delivery]":
@@ -133,9 +164,13 @@ class Delivery(Item, discriminator="delivery"):
         """Comes to a state, in this copy."""
         self.state, self.reason, self.updated_at = state, reason, now
         self.lease_until = None
-        dead = state == DEAD
+        self.set_index_keys()
+
+    def set_index_keys(self) -> None:
+        dead = self.state == DEAD
         self.gsi1pk = self.FAILED if dead else None
-        self.gsi1sk = f"{key_instant(now)}#{self.id}" if dead else None
+        self.gsi1sk = f"{key_instant(self.updated_at)}#{self.id}" if dead else None
+        self.lsi4 = f"MAIL#{self.mail_id}" if self.mail_id else None
 
     def copy_mail_of(self, stored: "Delivery | None") -> None:
         """Keeps what is known of the mail that an earlier record of this due was in."""
@@ -197,7 +232,8 @@ class MailDay(Item, discriminator="mail_day"):
 class Suppression(Item, discriminator="suppression"):
     """That the learner's address takes no mail: `SUPPRESSION`.
 
-    `reason` is `bounce` or `complaint`. It says nothing of another address they may have later.
+    `reason` is `bounce`, `complaint` or `mailbox_full`. It says nothing of another address that
+    they may have later.
     """
 
     SK = "SUPPRESSION"

@@ -14,7 +14,7 @@ from pynamodb.attributes import (
 )
 from pynamodb.expressions.update import Action
 
-from accounts.models import learner_key
+from accounts.models import Profile, learner_key
 from config.store.items import ConditionFailed, Item, OnUnreadable, Page, Raw, key_instant
 from config.store.transactions import Check, Delete, Put, Update, transact
 from learning.models.base import LearnerItem
@@ -74,9 +74,13 @@ class Reminder(LearnerItem, discriminator="reminder"):
         return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
-    def every(cls, learner_id: str) -> "list[Reminder]":
+    def every(
+        cls, learner_id: str, *, on_unreadable: OnUnreadable | None = None
+    ) -> "list[Reminder]":
         """All reminders of a learner, a Query for each megabyte."""
-        return cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+        return cls.query_all(
+            learner_key(learner_id), cls.sk.startswith(cls.PREFIX), on_unreadable=on_unreadable
+        )
 
     @property
     def is_over(self) -> bool:
@@ -141,18 +145,34 @@ class Reminder(LearnerItem, discriminator="reminder"):
             return None
         return timing.EventReminder(event.recurrence, tuple(int(n) for n in self.offset_minutes))
 
-    def advance(self, progress: timing.Progress, rule: timing.Reminder | None) -> timing.Due | None:
-        """Takes over a progress and waits for the next due after it, which is returned."""
+    def advance(
+        self,
+        progress: timing.Progress,
+        rule: timing.Reminder | None,
+        *,
+        quiet: timing.QuietHours | None,
+        now: datetime,
+    ) -> None:
+        """Takes over a progress and waits for the next due after it."""
         self.done_at, self.done_key = progress.done_at, progress.done_key
         self.settled = sorted(progress.settled) or None
         self.snoozes = [
             [snooze.occurrence, snooze.until.isoformat()] for snooze in progress.snoozes
         ]
-        due = timing.next_due(rule, progress) if rule and not self.paused else None
-        self.next_at = due.at if due else None
+        ahead = None
+        if rule and not self.paused:
+            ahead = timing.look_ahead(rule, progress, quiet=quiet, now=now)
+        self.next_at = ahead.mail_at if ahead else None
         self.attempts, self.dead = 0, False
-        self.schedule_check(self.next_at)
-        return due
+        self.schedule_check(ahead.check_at if ahead else None)
+
+    def set_index_keys(self) -> None:
+        """Sets the index keys; in the due index it keeps a place that a sweeper gave it."""
+        self.lsi4 = f"{self.OF}{self.event_id}#{self.id}" if self.about == EVENT else None
+        if not self.gsi1sk:
+            self.schedule_check(None if self.dead else self.next_at)
+        else:
+            self.gsi1pk = f"DUE#{shard_of(self.learner_id)}"
 
     def schedule_check(self, at: datetime | None) -> None:
         """Has the sweep look at it at an instant, or not at all."""
@@ -183,6 +203,19 @@ class Reminder(LearnerItem, discriminator="reminder"):
     def claim_check(self) -> Check:
         """That our claim has not been overtaken."""
         return Check(self.pk, self.sk, Reminder.fence == self.fence)
+
+
+def quiet_hours_of(profile: Profile) -> timing.QuietHours | None:
+    """The hours in which the learner is not mailed, on the profile's clock."""
+    starts, ends = profile.quiet_from, profile.quiet_until
+    if not starts or not ends or starts == ends:
+        return None
+    return timing.QuietHours(
+        time.fromisoformat(starts),
+        time.fromisoformat(ends),
+        profile.timezone,
+        early=profile.early_mails,
+    )
 
 
 def shard_of(learner_id: str) -> int:

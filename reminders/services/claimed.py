@@ -35,6 +35,7 @@ class ClaimedReminder:
     reminder: Reminder
     rule: timing.Reminder
     event: Event | None
+    quiet: timing.QuietHours | None
     progress: timing.Progress
     left: list[timing.Due]
     stored: dict[str, Delivery] = field(default_factory=dict)
@@ -60,18 +61,18 @@ class ClaimedReminder:
             transact(*self.records[:AT_ONCE], self.reminder.claim_check())
             del self.records[:AT_ONCE]
 
-    def settle(self) -> None:
+    def settle(self, *, now: datetime) -> None:
         """Writes the records and moves the reminder to its next due. Raises ConditionFailed.
 
         The last records share a round trip with the reminder.
         """
         last, self.records = self.records[-AT_ONCE:], self.records[:-AT_ONCE]
         self.write_records()
-        transact(*last, self.advance_write())
+        transact(*last, self.advance_write(now=now))
 
-    def advance_write(self) -> Write:
+    def advance_write(self, *, now: datetime) -> Write:
         """The write that moves the reminder to its next due."""
-        self.reminder.advance(self.progress, self.rule)
+        self.reminder.advance(self.progress, self.rule, quiet=self.quiet, now=now)
         self.reminder.interrupted = False
         return self.reminder.write()
 
@@ -103,7 +104,7 @@ def claimed_reminder_of(
         return None
     quiet = recipient.preferences.quiet
     caught = timing.catch_up(rule, reminder.progress, quiet=quiet, now=now)
-    claim = ClaimedReminder(reminder, rule, event, caught.progress, list(caught.send))
+    claim = ClaimedReminder(reminder, rule, event, quiet, caught.progress, list(caught.send))
     if reminder.was_interrupted:
         _look_back(claim, [*caught.send, *(dropped_due.due for dropped_due in caught.dropped)], now)
     for dropped in caught.dropped:

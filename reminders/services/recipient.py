@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from config.store.items import Item, Raw, batch_get
 from learning.services.due_queue import day_of, due_queue
 from learning.services.study_context import StudyContext
 from reminders import emails, timing
-from reminders.models import STUDY, Event, Reminder, Suppression
+from reminders.models import STUDY, Event, Reminder, Suppression, quiet_hours_of
 
 Stored = Mapping[tuple[str, str], Item]
 
@@ -40,13 +40,7 @@ class Recipient:
 
     @property
     def preferences(self) -> timing.Preferences:
-        starts, ends = self.profile.quiet_from, self.profile.quiet_until
-        if not starts or not ends or starts == ends:
-            return timing.Preferences()
-        zone = self.profile.timezone
-        return timing.Preferences(
-            timing.QuietHours(time.fromisoformat(starts), time.fromisoformat(ends), zone)
-        )
+        return timing.Preferences(quiet_hours_of(self.profile))
 
     def event_of(self, reminder: Reminder) -> Event | None:
         """The event of a reminder; None if it was deleted. Raises UnreadableItem."""

@@ -179,7 +179,7 @@ class Mail:
         now = self.budget.now()
         marks = [delivery.sent_write(message_id, now=now) for delivery in self.deliveries]
         try:
-            transact(*marks, *(claim.advance_write() for claim in remove_settled(self.dues)))
+            transact(*marks, *(claim.advance_write(now=now) for claim in remove_settled(self.dues)))
         except ConditionFailed:
             for mark in marks:  # a reminder was changed meanwhile, but the mail was sent
                 try:
@@ -189,13 +189,14 @@ class Mail:
 
     def _drop(self, reason: str) -> Counter[str]:
         """Settles the deliveries without a mail. Raises ConditionFailed."""
+        now = self.budget.now()
         for owed in self.dues:
-            owed.claim.record(owed.due, SKIPPED, reason, now=self.budget.now())
+            owed.claim.record(owed.due, SKIPPED, reason, now=now)
         for claim in self.claims:
             if claim.left:
                 claim.write_records()
             else:
-                claim.settle()
+                claim.settle(now=now)
         return Counter({SKIPPED: len(self.dues)})
 
     def _fail(self, reason: str, *, for_good: bool) -> Counter[str]:
@@ -221,7 +222,7 @@ class Mail:
                 claim.reminder.schedule_check(at)
                 writes.append(claim.reminder.write())
         given_up = [owed for owed in self.dues if not again_at[owed.claim.reminder.id]]
-        transact(*writes, *(claim.advance_write() for claim in remove_settled(given_up)))
+        transact(*writes, *(claim.advance_write(now=now) for claim in remove_settled(given_up)))
         return counts
 
     def _give_back(self, reason: str) -> None:
@@ -323,7 +324,7 @@ def _owed(
     if claim.left:
         claim.write_records()
     else:
-        claim.settle()
+        claim.settle(now=now)
     return [OwedDue(claim, due, _mail_item(claim, due, recipient)) for due in claim.left]
 
 

@@ -312,7 +312,7 @@ def _slow(waits: list[float]) -> float:
 
 
 def _learner() -> Any:
-    from accounts.bearer import account_cache
+    from accounts.models.account import account_cache
     from tests.callers import make_learner
 
     account_cache.forget()

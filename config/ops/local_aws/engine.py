@@ -96,10 +96,28 @@ def verify_confirmed_addresses() -> None:
     cognito._confirm_sign_up = confirm_and_verify
 
 
+def refuse_second_identities() -> None:
+    """Let a stack make no identity that is there, as CloudFormation and unlike ministack 1.5.33."""
+    ses: Any = importlib.import_module("ministack.services.ses_v2")
+    provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::SES::EmailIdentity"]
+    create = handlers["create"]
+
+    def create_new(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        name = props["EmailIdentity"]
+        if name in ses._identities:
+            kind = "AWS::SES::EmailIdentity"
+            raise ValueError(f"Resource of type '{kind}' with identifier '{name}' already exists.")
+        return create(logical_id, props, stack_name)
+
+    handlers["create"] = create_new
+
+
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
     keep_mails()
     keep_headers()
     verify_confirmed_addresses()
+    refuse_second_identities()
     threading.Thread(target=stop_when_unused, args=[users_file], daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
