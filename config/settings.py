@@ -190,6 +190,7 @@ WORK = {
 JOBS = {
     "unverified_accounts": "accounts.tasks.delete_unverified_accounts",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
+    "deck_deletion": "learning.services.deck_deletion.run_deletion",
     "export": "learning.tasks.run_export",
     "import": "learning.tasks.run_import",
 }

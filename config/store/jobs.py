@@ -266,10 +266,13 @@ class Job(Item, discriminator="job"):
 Work = Callable[[Job], Iterator[Place]]
 
 
-def start(owner: str, what: str, *, id: str, given: Any, total: int | None = None) -> Job:
+def start(
+    owner: str, what: str, *, id: str, given: Any, total: int | None = None, anew: bool = False
+) -> Job:
     """Starts a job under an id; started again, it is the same job, as far as it is by now.
 
-    `owner` is a partition, `given` JSON. Raises ServiceUnavailable, ClientError.
+    With `anew` one that has ended is replaced. `owner` is a partition, `given` JSON. Raises
+    ServiceUnavailable, ClientError.
     """
     at = now()
     job = Job(
@@ -284,8 +287,11 @@ def start(owner: str, what: str, *, id: str, given: Any, total: int | None = Non
         expires_at=int((at + KEPT).timestamp()),
     )
     _ask(job, step=0, delay_s=SAFETY_S)
+    condition = Job.pk.does_not_exist()
+    if anew:
+        condition |= (Job.state == DONE) | (Job.state == CANCELLED) | (Job.state == FAILED)
     try:
-        job.create()
+        job.put(condition)
     except ConditionFailed:
         return Job.of(owner, what, id) or job
     _ask(job, step=0)

@@ -18,7 +18,7 @@ from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, IntegerField, QuerySerializer, Serializer
 from config.store.jobs import Job
-from config.viewsets import Resource
+from config.viewsets import Resource, accepted
 from learning.api.serializers import FORMATS, JobSerializer
 from learning.services import exports, file_uploads, transfers
 from learning.services.cards import NoSuchDeck
@@ -128,9 +128,7 @@ class ExportViewSet(Resource):
         """
         fields = self.validated_body(NewExportSerializer)
         job = transfers.start_export(learner_id=self.learner_id, fields=fields)
-        answer = Response(ExportSerializer(job).data, status.HTTP_202_ACCEPTED)
-        answer["Location"] = request.build_absolute_uri(f"{request.path}/{job.id}")
-        return answer
+        return accepted(request, ExportSerializer(job).data, f"{request.path}/{job.id}")
 
     @operation("getExport", answers={200: ExportSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:

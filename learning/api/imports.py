@@ -24,7 +24,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.jobs import Job
-from config.viewsets import Resource
+from config.viewsets import Resource, accepted
 from learning import transfer
 from learning.api.serializers import FORMATS, JobSerializer, told_deck, told_note
 from learning.models.transfers import ImportRow
@@ -314,9 +314,7 @@ class ImportViewSet(Resource):
         """
         fields = self.validated_body(NewImportSerializer)
         job = transfers.start_import(learner_id=self.learner_id, fields=fields)
-        answer = Response(ImportSerializer(job).data, status.HTTP_202_ACCEPTED)
-        answer["Location"] = request.build_absolute_uri(f"{request.path}/{job.id}")
-        return answer
+        return accepted(request, ImportSerializer(job).data, f"{request.path}/{job.id}")
 
     @operation("getImport", answers={200: ImportSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from config.problems import IdTaken, NotFound, PreconditionFailed, Problem
 from config.store.items import Item
 from learning.models.cards import Card, Deck, Note
-from learning.services import cards, notes
+from learning.services import cards, deck_deletion, notes
 
 Kind = Literal["deck", "note", "card"]
 Action = Literal["create", "update", "delete"]
@@ -120,7 +120,7 @@ def _delete(learner_id: str, change: OfflineChange, now: datetime) -> Result:
     }
     if change.kind == "deck":
         fields = {"delete_cards": False, "move_to": None, **change.fields}
-        cards.delete_deck(deck_id=change.id, **how, **fields)
+        deck_deletion.delete_deck(deck_id=change.id, **how, **fields)
     elif change.kind == "card":
         notes.delete_card(card_id=change.id, **how)
     else:
