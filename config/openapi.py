@@ -75,6 +75,7 @@ TAGS = {
     "calendar": "The feed for calendar programs",
     "unsubscribe": "The link in each mail; no sign-in",
     "users": "Accounts, for staff",
+    "jobs": "Long work that was given up, for staff",
     "deliveries": "Mails that were given up, for staff",
     "health": "For monitors; no sign-in",
 }
@@ -87,7 +88,7 @@ GROUPS = {
     ],
     "Practice": ["scenarios", "sessions"],
     "Plan": ["events", "reminders", "calendar", "unsubscribe"],
-    "Staff and operation": ["users", "deliveries", "health"],
+    "Staff and operation": ["users", "deliveries", "jobs", "health"],
 }
 
 IF_MATCH = OpenApiParameter(

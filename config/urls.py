@@ -29,7 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("health/ready", ReadyView.as_view()),
     lazy_include("config.documentation", "schema", "docs", "redoc"),
-    lazy_include("accounts.urls", "auth", "profile", "users"),
+    lazy_include("accounts.urls", "auth", "jobs", "profile", "users"),
     lazy_include(
         "learning.urls",
         "decks",

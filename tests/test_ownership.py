@@ -47,7 +47,7 @@ def some_id(operation: Operation) -> str:
 
 PRIVATE = [each for each in operations() if each[2].get("security")]
 # What is the same for everyone: staff look after it, learners only read or copy it.
-COMMON = {"deliveries", "scenarios", "starter-decks", "users"}
+COMMON = {"deliveries", "jobs", "scenarios", "starter-decks", "users"}
 STAFF = [
     each
     for each in PRIVATE

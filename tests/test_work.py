@@ -23,7 +23,7 @@ from config.stack import BASE_DIR
 from config.store import jobs
 from config.store.jobs import Job, Place
 from config.work import TRIES, Message, enqueue, enqueue_all
-from tests.callers import Caller
+from tests.callers import Caller, make_learner
 from tests.memory_table import MemoryTable
 from tests.queues import MemoryQueues
 from tests.template import properties
@@ -317,6 +317,10 @@ def test_what_fails_five_times_is_given_up_and_goes_on_when_it_comes_again(
     assert (job.state, job.is_over, len(done)) == ("failed", False, TRIES)
     assert job.problem["code"] == "INTERNAL_ERROR"
     assert [found.id for found in Job.failed(limit=10, start=None).items] == ["one"]
+    staff = make_learner("ines", groups=("staff",))
+    [shown] = staff.get("/jobs").json()["results"]
+    assert (shown["id"], shown["kind"], shown["owner"]) == ("one", "counting", owner)
+    assert shown["problem"]["code"] == "INTERNAL_ERROR"
     [dead] = queues.dead
     dead.receives = 0  # SQS: "Configuring a dead-letter queue redrive"
     queues.messages.append(dead)
