@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.timezone import now
 
 from accounts.models import Account
+from accounts.services.dormancy import let_dormant_go
 from accounts.services.removal import delete_unverified, resume_deletions
 from config.store import jobs
 from config.store.jobs import Job, Place
@@ -39,11 +40,16 @@ def sweep_accounts(_event: Any, _context: Any) -> int:
     return resume_deletions(now=now())
 
 
-def start_deleting_unverified(_event: Any, _context: Any) -> None:
-    """Nightly: starts the round that lets accounts go that nobody has verified."""
-    start_round("unverified_accounts")
+def start_letting_accounts_go(_event: Any, _context: Any) -> None:
+    """Nightly: starts the round that lets accounts go that nobody has verified, or uses."""
+    start_round("accounts_let_go")
 
 
-def delete_unverified_accounts(job: Job) -> Iterator[Place]:
-    """Lets accounts go that nobody has verified; the job's result is how many."""
-    return for_each_account(job, lambda accounts: delete_unverified(accounts, now=now()))
+def let_accounts_go(job: Job) -> Iterator[Place]:
+    """Lets accounts go that nobody has verified, or uses; the job's result is how many were met."""
+
+    def visit(accounts: Sequence[Account]) -> int:
+        at = now()
+        return delete_unverified(accounts, now=at) + let_dormant_go(accounts, now=at)
+
+    return for_each_account(job, visit)

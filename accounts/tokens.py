@@ -44,6 +44,7 @@ class Learner:
     """The owner of an access token. Instants are epoch seconds, groups are of ROLES.
 
     `id` is Cognito's `sub`. All tokens of one sign-in share `session`, Cognito's `origin_jti`.
+    `lacks_second_step`: they are staff, who need one here, and can do nothing but set it up.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Learner:
     issued_at: int
     authenticated_at: int
     session: str = ""
+    lacks_second_step: bool = False
 
 
 @dataclass

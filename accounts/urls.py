@@ -13,10 +13,12 @@ from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
 from accounts.api.sessions import (
     FirstPasswordView,
+    LoginByCodeView,
     LoginSessionViewSet,
     LoginView,
     LogoutEverywhereView,
     LogoutView,
+    MailedCodeView,
     RefreshView,
 )
 from accounts.api.users import UserViewSet
@@ -33,6 +35,8 @@ urlpatterns = [
     path("auth/verify-email/resend", ResendView.as_view()),
     path("auth/login", LoginView.as_view()),
     path("auth/login/new-password", FirstPasswordView.as_view()),
+    path("auth/login/code", MailedCodeView.as_view()),
+    path("auth/login/code/verify", LoginByCodeView.as_view()),
     path("auth/refresh", RefreshView.as_view()),
     path("auth/logout", LogoutView.as_view()),
     path("auth/logout-everywhere", LogoutEverywhereView.as_view()),

@@ -31,7 +31,8 @@ Flashcards scheduled by memory science, role-play practice, reminders.
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
-again.
+again. Where a stage wants staff to have a second step, those without one are answered 403
+`SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -117,7 +118,7 @@ def _id(pattern: str) -> OpenApiParameter:
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
-    return {"operationId": operation_id, "requestBody": body}
+    return {"operationId": operation_id, **({"requestBody": body} if body else {})}
 
 
 class Schema(AutoSchema):
@@ -185,10 +186,10 @@ class Schema(AutoSchema):
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
         if direction == "response":  # what may be left out of a request is in every answer
-            given = {
+            with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
             }
-            named = given & schema["properties"].keys()
+            named = with_default & schema["properties"].keys()
             schema["required"] = sorted(named.union(schema.get("required", [])))
         return schema
 
@@ -199,7 +200,7 @@ class Schema(AutoSchema):
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # a list's answer is an object with its results (`config.pagination`)
+        return False  # a list's answer is an object with its results (`config.viewsets`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

@@ -58,7 +58,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports
-    urlpatterns.append(lazy_include("config.ops.mail_pages", "mails"))
+    urlpatterns.append(lazy_include("config.ops.mails", "mails"))
 
 handler400 = "config.http.bad_request"
 handler404 = "config.http.not_found"

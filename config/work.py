@@ -25,7 +25,7 @@ from django.utils.module_loading import import_string
 from config.aws import call
 from config.problems import ServiceUnavailable
 from config.stack import stack
-from config.store.bulk import in_batches
+from config.store.connection import in_batches
 from config.telemetry import request_id
 
 log = logging.getLogger("parley.work")

@@ -1,9 +1,9 @@
 from typing import Any
 
-from config import item_apps
+from accounts import apps
 
 
-class RemindersConfig(item_apps.ItemsConfig):
+class RemindersConfig(apps.ItemsConfig):
     name = "reminders"
 
     def ready(self) -> None:

@@ -1,4 +1,7 @@
-"""The text of reminder mails, and the links that stop them."""
+"""The texts of reminder mails, and the links that stop them.
+
+All texts, with those in `templates/reminders/mail/`, can be translated: gettext finds them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +10,9 @@ from zoneinfo import ZoneInfo
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from django.conf import settings
+from django.utils.dateformat import format as date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from config import mail
 from config.crypto import InvalidSeal, seal, unseal
@@ -34,11 +40,12 @@ class MailItem:
 
 def study_item(due_cards: int) -> MailItem:
     """A digest of the cards to study; MANY means that many or more."""
-    if due_cards == 1:
-        text = "1 card is due"
+    if due_cards >= MANY:
+        text = _("%(number)d or more cards are due") % {"number": due_cards}
     else:
-        text = f"{due_cards}{' or more' if due_cards >= MANY else ''} cards are due"
-    return MailItem(STUDY, text, text, ("A few minutes now keep them from being forgotten.",))
+        text = ngettext("%(number)d card is due", "%(number)d cards are due", due_cards)
+        text %= {"number": due_cards}
+    return MailItem(STUDY, text, text, (_("A few minutes now keep them from being forgotten."),))
 
 
 def one_off_item(reminder: Reminder) -> MailItem:
@@ -55,7 +62,7 @@ def event_item(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) ->
         elsewhere = _elsewhere(occurrence, event.timezone, zone)
         when = f"{when}{elsewhere}"
     subject = f"{event.title}: {day}" if day else event.title
-    where = f"Where: {event.location}" if event.location else ""
+    where = _("Where: %(place)s") % {"place": event.location} if event.location else ""
     return MailItem(
         EVENT, subject, event.title, _lines(when, where, reminder.note, event.description)
     )
@@ -76,16 +83,21 @@ def _when(occurrence: Occurrence, zone: ZoneInfo) -> str:
     starts = _local(occurrence, zone)
     if not isinstance(starts, datetime):
         last = starts + (occurrence.ends_at - occurrence.starts_at + DAY / 2) // DAY * DAY - DAY
-        return _day(starts) if last == starts else f"{_day(starts)} to {_day(last)}"
+        return _day(starts) if last == starts else _span(_day(starts), _day(last))
     ends = occurrence.ends_at.astimezone(zone)
     text = _day(starts)
     if ends > starts:
-        text += f"–{ends:%H:%M}" if ends.date() == starts.date() else f" to {_day(ends)}"
+        same_day = ends.date() == starts.date()
+        text = f"{text}–{ends:%H:%M}" if same_day else _span(text, _day(ends))
     return f"{text} ({zone.key})"
 
 
+def _span(first: str, last: str) -> str:
+    return _("%(first)s to %(last)s") % {"first": first, "last": last}
+
+
 def _day(at: date | datetime) -> str:
-    text = f"{at:%A} {at.day} {at:%B %Y}"
+    text = date_format(at, "l j F Y")
     return f"{text}, {at:%H:%M}" if isinstance(at, datetime) else text
 
 
@@ -95,7 +107,9 @@ def _elsewhere(occurrence: Occurrence, name: str, zone: ZoneInfo) -> str:
         return ""
     there = occurrence.starts_at.astimezone(ZoneInfo(name))
     here = occurrence.starts_at.astimezone(zone)
-    return "" if there.utcoffset() == here.utcoffset() else f"; {_day(there)} in {name}"
+    if there.utcoffset() == here.utcoffset():
+        return ""
+    return _("; %(time)s in %(zone)s") % {"time": _day(there), "zone": name}
 
 
 # --- Sending ------------------------------------------------------------------------------------
@@ -118,7 +132,7 @@ def send(
     kinds = {"study" if entry.about == STUDY else "events" for entry in entries}
     kind = kinds.pop() if len(kinds) == 1 else "all"
     url = f"{settings.PUBLIC_URL}/unsubscribe/{unsubscribe_token(learner_id, kind, now=now)}"
-    several = f"{len(entries)} reminders"
+    several = _("%(number)d reminders") % {"number": len(entries)}
     context = {
         "subject": entries[0].subject if len(entries) == 1 else several,
         "name": name,
@@ -148,9 +162,9 @@ def certainly_unsent(error: ServiceUnavailable) -> bool:
 
 # The kind of mail that a link stops → its name for readers.
 KINDS = {
-    "study": "study reminders",
-    "events": "reminders of events and tasks",
-    "all": "reminders",
+    "study": gettext_lazy("study reminders"),
+    "events": gettext_lazy("reminders of events and tasks"),
+    "all": gettext_lazy("reminders"),
 }
 
 

@@ -139,7 +139,14 @@ def fill(collection: Collection) -> None:
 
     answer(collection, spanish, 3, 1)
     collection.sched.set_due_date([house.cards()[0].id], "5!")
-    ripen(collection, cat, 30, 2100, '{"s":41.5,"d":6.25,"dr":0.9,"decay":0.154,"lrt":1750000000}')
+    ripen(
+        collection,
+        cat,
+        30,
+        2100,
+        '{"s":41.5,"d":6.25,"dr":0.9,"decay":0.5,"lrt":1750000000,"pos":4}',
+    )
+    collection.set_user_flag_for_cards(3, [cat.cards()[0].id])
     ripen(collection, dog, 12, 1900, "{}")
     collection.sched.suspend_cards([bird.cards()[0].id, capital.cards()[1].id])
     ripen(collection, fish, 3, 2500, "{}")
@@ -223,6 +230,7 @@ def card(collection: Collection, id_: int) -> dict[str, Any]:
         "odue",
         "odid",
         "did",
+        "flags",
     )
     values = collection.db.first(f"SELECT {', '.join(names)}, data FROM cards WHERE id = {id_}")  # noqa: S608
     row = dict(zip(names, values, strict=False))
@@ -240,7 +248,8 @@ def card(collection: Collection, id_: int) -> dict[str, Any]:
         "due": due,
         "suspended": row["queue"] == -1,
         "buried": row["queue"] < -1,
-        "memory": {key: data.get(key) for key in ("s", "d", "lrt")},
+        "memory": {key: data.get(key) for key in ("s", "d", "dr", "decay", "lrt", "pos", "cd")},
+        "flag": row["flags"] & 7,
         "log": collection.db.all(log, id_),
         **{name: row[name] for name in ("ord", "type", "ivl", "factor", "reps", "lapses")},
     }

@@ -33,7 +33,7 @@ from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
 from tests.queues import MemoryQueues
-from tests.reminder_helpers import mailbox  # noqa: F401  (fixture)
+from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
     dynamodb_local_url,
@@ -168,7 +168,7 @@ def joao(table: None) -> Caller:
 def no_rests() -> Iterator[None]:
     """Large transactions leave no room for others between them: there are none."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("config.store.retrying.BETWEEN_S", 0)
+        patch.setattr("config.store.connection.BETWEEN_S", 0)
         yield
 
 

@@ -80,7 +80,7 @@ class MemoryTable:
         self.fault: Fault = lambda operation: None
 
     def remember(self) -> Callable[[], None]:
-        """What puts the present items into the table again, where many tests begin with them."""
+        """Returns a function that puts the present items back, for tests that begin with them."""
         kept = _copy(self.items)
 
         def restore() -> None:
@@ -299,7 +299,7 @@ class MemoryTable:
         return self._key(key)
 
     def _understood(self, body: Body) -> Answer:
-        """What the request's placeholders stand for, all of which must be used and defined."""
+        """The meanings of a request's placeholders. Each of them must be used and defined."""
         if body["TableName"] != self.name:
             raise _Refused("ResourceNotFoundException", "Requested resource not found")
         if refused := UNKNOWN & body.keys():

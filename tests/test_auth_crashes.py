@@ -15,11 +15,16 @@ from typing import Any
 import pyotp
 import pytest
 import time_machine
+from django.conf import settings
 
 from accounts import tokens
 from accounts.cognito import users as cognito_users
-from accounts.models import Account, Address
+from accounts.models import Account, Address, Session
 from accounts.models.account import account_cache
+from accounts.services.dormancy import let_dormant_go
+from accounts.services.removal import remove
+from accounts.tokens import owner_of
+from config.problems import ServiceUnavailable
 from config.stack import Stack
 from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (
@@ -35,6 +40,7 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.crashes import Crash, answer_lost, crash_before
+from tests.test_auth_invitations import mailed_passwords
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -289,6 +295,23 @@ def test_change_of_an_address_that_a_stranger_claimed(cut_off: CutOff, told: lis
     assert told[-1] > 15 - STEP
 
 
+def enter_by_code(person: Person) -> Any:
+    asked = api.post("/auth/login/code", {"email": person.email})
+    if asked.status_code != 200:
+        return asked
+    body = {"sessionToken": asked.json()["sessionToken"], "code": mailed_code(person.email)}
+    return api.post("/auth/login/code/verify", body)
+
+
+def test_sign_in_by_a_mailed_code(cut_off: CutOff, told: list[int]) -> None:
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("hermano"), enter_by_code):
+        entered = enter_by_code(person)
+        assert entered.status_code == 200, (calls, entered.content)
+        assert entered.json()["user"]["userId"] == person.id, calls
+        assert is_whole(person.email), calls
+    assert told[-1] > 15 - STEP
+
+
 @dataclass
 class SecondStep:
     """Whatever secret the app of a person has, and the backup codes that were shown."""
@@ -508,6 +531,44 @@ def test_what_an_admin_does(cut_off: CutOff, told: list[int], admin: Person) -> 
     assert told[-1] > 20 - STEP
 
 
+def test_the_end_of_an_account_that_nobody_uses(cut_off: CutOff, told: list[int]) -> None:
+    def begin() -> Person:
+        person = sign_up("narcisa")
+        seen_at = datetime.now(UTC) - timedelta(days=settings.DORMANT_AFTER_DAYS + 1)
+        Account.at(person.id).update_attributes(
+            Account.seen_at.set(seen_at),
+            Account.first_warned_at.set(seen_at + timedelta(days=1035)),
+            Account.last_warned_at.set(seen_at + timedelta(days=1081)),
+        )
+        session = owner_of(person.token).session
+        Session.at(person.id, session).update_attributes(Session.lsi4.remove())  # it has lapsed
+        return person
+
+    def end(person: Person) -> None:
+        with suppress(ServiceUnavailable):  # an answer is lost: the next round or sweep goes on
+            account = Account.of(person.id)
+            assert account is not None
+            let_dormant_go([account], now=datetime.now(UTC))
+            account = Account.of(person.id)
+            if account is not None and account.is_leaving:
+                remove(account, now=datetime.now(UTC))
+
+    for person, calls in cut_off_points(cut_off, told, begin, end):
+        account = Account.of(person.id)
+        assert account is not None
+        if not account.disabled:  # it comes to use before the round has barred it
+            assert is_whole(person.email), calls
+            end(person)
+            assert is_whole(person.email), calls
+            continue
+        assert is_out(person.email, PASSWORD), calls
+        if account.is_leaving:
+            assert remove(account, now=datetime.now(UTC)), calls
+        assert post_sign_up(person.email, NEW).status_code == 201, calls
+        assert "Your account was deleted" in subjects_mailed(person.email), calls
+    assert told[-1] > 8 - STEP
+
+
 def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
     def leave(person: Person, token: str | None = None) -> Any:
         return api.delete("/profile", {"password": PASSWORD}, token=token or person.token)
@@ -541,3 +602,33 @@ def test_a_deletion_by_an_admin(cut_off: CutOff, told: list[int], admin: Person)
         assert verify_email(person.email, again.json()["verificationToken"]).status_code == 200
         assert is_whole(person.email, NEW), calls
     assert told[-1] > 10 - STEP
+
+
+def test_an_invitation_over_a_strangers_claim(
+    cut_off: CutOff, told: list[int], admin: Person
+) -> None:
+    def invite(email: str) -> Any:
+        return api.post("/users/invitations", {"emails": [email]}, token=admin.token)
+
+    def enter(email: str) -> Any:
+        challenge = log_in(email, mailed_passwords(email)[-1]).json()
+        body = {"sessionToken": challenge.get("sessionToken", "none"), "newPassword": PASSWORD}
+        return api.post("/auth/login/new-password", body)
+
+    def invite_and_enter(email: str) -> None:
+        invite(email)
+        if mailed_passwords(email):
+            enter(email)
+
+    def begin() -> str:
+        return claim("palmira", STRANGERS).email
+
+    for email, calls in cut_off_points(cut_off, told, begin, invite_and_enter):
+        assert is_out(email), calls
+        if log_in(email).status_code != 200:
+            [result] = invite(email).json()["results"]
+            assert result["outcome"] in ("invited", "registered"), calls
+            assert enter(email).status_code == 200, calls
+        assert is_whole(email), calls
+        assert is_out(email), calls
+    assert told[-1] > 25 - STEP

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
+from django.conf import settings
 from django.core.management import call_command
 from ulid import ULID
 
 from accounts.cognito import users as cognito_users
-from accounts.models import Account, Address, Profile, learner_key
+from accounts.models import Account, Address, Profile, Session, learner_key
+from accounts.services.dormancy import let_dormant_go
 from accounts.services.email import confirm_email_change
-from accounts.tokens import Learner
+from accounts.services.removal import remove
+from accounts.tokens import Learner, owner_of
 from config import aws
 from config.client_info import ClientInfo
 from config.ops.local_aws import exclusive
@@ -32,6 +35,7 @@ from tests.accounts_helpers import (
     post_sign_up,
     problem,
     sign_up,
+    subjects_mailed,
 )
 from tests.servers import shared_folder
 
@@ -231,3 +235,25 @@ def test_a_stored_attribute_is_told_as_json(stored: dict[str, Any], value: Any) 
 def test_a_binary_attribute_is_not_told() -> None:
     with pytest.raises(ValueError, match="B"):
         json_value({"B": b"secret"})
+
+
+def test_an_account_that_nobody_uses_is_told_twice_and_goes_like_any_other() -> None:
+    irene = sign_up("irene")
+    at = datetime.now(UTC) + timedelta(days=settings.DORMANT_AFTER_DAYS)
+    session = Session.at(irene.id, owner_of(irene.token).session)
+    session.update_attributes(Session.lsi4.remove())  # it has lapsed by then
+    for later in (timedelta(), timedelta(days=46), timedelta(days=60)):
+        account = Account.of(irene.id)
+        assert account is not None
+        assert let_dormant_go([account], now=at + later) == 1
+    account = Account.of(irene.id)
+    assert account is not None
+    assert remove(account, now=at)
+    assert subjects_mailed(irene.email)[-3:] == [
+        "Your Parley account will be deleted",
+        "Your Parley account will be deleted",
+        "Your account was deleted",
+    ]
+    assert log_in(irene.email).status_code == 401
+    assert cognito_users.find_user(irene.id) is None
+    assert post_sign_up(irene.email).status_code == 201

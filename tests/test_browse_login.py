@@ -1,5 +1,6 @@
 """The login page of `/browse/`, against the embedded user pool."""
 
+import re
 import secrets
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -143,6 +144,22 @@ def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
     )
     assert outdated.status_code == 401
     assert browser.form_of(outdated, sends="email")
+
+
+def test_staff_who_need_a_second_step_are_walked_through_its_set_up(settings: Any) -> None:
+    person, browser = staff("valdemar"), Browser()
+    settings.STAFF_SECOND_STEP = True
+    assert enter(browser, person.email).status_code == 303
+    led = browser.get("/browse").headers["Location"]
+    made = browser.send(browser.form(led, sends="password"), password=PASSWORD)
+    [secret] = re.findall(r"&quot;secret&quot;: &quot;([A-Z2-7]+)&quot;", text(made))
+    [onward] = re.findall(r'href="([^"]+)" title="Turn the second step on"', text(made))
+    code = pyotp.TOTP(secret).now()
+    done = browser.send(browser.form(onward, sends="code"), code=code)
+    assert done.status_code == 200
+    assert "backupCodes" in text(done)
+    assert browser.get("/browse").status_code == 200
+    assert api.get("/users", token=person.token).status_code == 403  # a token without the group
 
 
 def _signed_out(second_step: Any, browser: Browser) -> Any:

@@ -1,5 +1,6 @@
 """What follows from a learner's notes and log is worked out anew: what differs is named, mended."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 
-from accounts.models import Head, learner_key
+from accounts.models import Account, Address, Head, learner_key
 from accounts.models.account import account_cache
 from config.stack import Stack
-from learning.services.check import Fault, check, repair
+from learning.services.check import Fault, _readable, check, repair
 from tests.callers import Caller, make_learner
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
@@ -20,6 +22,7 @@ from tests.test_changes import Device, fresh, gone
 from tests.test_flashcards import card_of, deck_of
 from tests.test_import import send
 from tests.test_reviews import review
+from tests.test_stored_items import ITEMS
 
 Stored = dict[str, dict[str, Any]]
 DAY = timedelta(days=1)
@@ -135,7 +138,7 @@ def change_queue(stored: Stored) -> str:
 
 def change_front(stored: Stored) -> str:
     of(stored, "card")["lsi3"] = {"S": "F#zzz"}
-    return "lsi3 is 'F#zzz'"
+    return "lsi3 is some front"
 
 
 def change_deck_of_card(stored: Stored) -> str:
@@ -348,3 +351,96 @@ def test_nothing_is_written_over_what_a_later_release_may_have_packed(
     _, left = repair(learner_id=maria.id, now=now())
     assert [fault.lasting for fault in left] == [True]
     assert studied == before
+
+
+# --- The commands ---------------------------------------------------------------------------------
+
+
+def told_by(command: str, *arguments: str) -> str:
+    said = io.StringIO()
+    call_command(command, *arguments, stdout=said)
+    return said.getvalue()
+
+
+@pytest.fixture
+def registered(maria: Caller) -> Caller:
+    """Maria, whom the list of accounts has too."""
+    account = Account.of(maria.id)
+    assert account is not None
+    Address(
+        f"EMAIL#{account.email}", Address.SK, owner="", lease_until=0, learner_id=maria.id
+    ).save()
+    return maria
+
+
+def test_a_card_is_shown_with_its_log(registered: Caller, studied: Stored) -> None:
+    card_id = of(studied, "card", reviewed)["sk"]["S"].removeprefix("CARD#")
+    shown = told_by("show_card", registered.id, card_id)
+    log = registered.get(f"/reviews?cardId={card_id}&limit=100").json()["results"]
+    assert log
+    for entry in log:
+        assert f"{entry['id']} " in shown
+    assert f"rating {log[-1]['rating']}" in shown
+    assert "state review" in shown or "state learning" in shown
+    assert "casa" not in shown
+    with pytest.raises(CommandError, match="has no card"):
+        told_by("show_card", registered.id, "none")
+
+
+def test_a_learner_is_shown_with_all_changes_in_order(registered: Caller, studied: Stored) -> None:
+    account = Account.of(registered.id)
+    assert account is not None
+    shown = told_by("show_learner", account.email)
+    head = Head.of(registered.id)
+    numbers = [
+        int(line.split()[0])
+        for line in shown.splitlines()
+        if line[:2] == "  " and line[2].isdigit()
+    ]
+    assert numbers == [*range(1, int(head.n) + 1)]
+    assert f"HEAD of line {head.line}" in shown
+    assert f"{head.streak_days} in a row" in shown
+    assert "rating good" in shown
+    assert "casa" not in shown
+
+
+def test_what_cannot_be_read_is_no_traceback(registered: Caller, studied: Stored) -> None:
+    garble_head(studied)
+    with pytest.raises(CommandError, match="check_learner"):
+        told_by("show_learner", registered.id)
+    with pytest.raises(CommandError, match="Nobody here is joao"):
+        told_by("show_learner", "joao@example.org")
+
+
+def test_all_learners_are_checked_and_repaired_when_asked(
+    registered: Caller, studied: Stored
+) -> None:
+    change_totals(studied)
+    said = io.StringIO()
+    with pytest.raises(CommandError, match="--repair"):
+        call_command("check_learner", stdout=said)
+    assert f"{registered.id} HEAD: cards is 100" in said.getvalue()
+    assert "(repaired)" not in said.getvalue()
+    assert "(repaired)" in told_by("check_learner", registered.id, "--repair")
+    assert told_by("check_learner") == "Checked: 1. Not as they must be: 0\n"
+
+
+def test_a_check_that_runs_out_of_time_says_where_to_go_on(registered: Caller) -> None:
+    said = told_by("check_learner", "--seconds", "1e-9")
+    assert f"--after {registered.id}" in said
+    assert "Checked: 0" in told_by("check_learner", "--after", registered.id)
+
+
+def test_a_restore_ends_the_line_that_devices_follow(kept: Kept, registered: Caller) -> None:
+    device = Device(registered)
+    device.cursor = kept.device.cursor
+    assert device.ask().status_code == 200
+    told_by("check_learner", registered.id, "--repair")
+    assert device.ask().status_code == 200  # there was nothing to repair
+    told_by("check_learner", registered.id, "--repair", "--new-line")
+    assert gone(device.ask())
+
+
+@pytest.mark.parametrize("raw", ITEMS, ids=lambda raw: raw["kind"]["S"])
+def test_every_kind_of_item_can_be_read_when_it_is_checked(raw: Any) -> None:
+    assert _readable(raw).sk == raw["sk"]["S"]

@@ -224,6 +224,12 @@ def test_pack_covers_every_level_and_several_languages() -> None:
     assert {"en", "es", "fr", "de"} <= {one.language for one in found}
 
 
+@every_scenario
+def test_both_roles_can_be_played(path: Path) -> None:
+    found = script(path)
+    assert {part.role for part in found.parts} == {role.id for role in found.roles}
+
+
 def test_scenarios_are_distinct_and_ordered_by_level() -> None:
     found = [script(path) for path in SCENARIOS]
     for key in ("id", "order", "title", "description"):

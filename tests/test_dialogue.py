@@ -285,6 +285,13 @@ def test_only_the_question_of_a_line_is_asked_again() -> None:
     assert dialogue.reply(script, state, "by card").line == "Thank you. What would you like?"
 
 
+def test_what_happens_is_not_told_again_with_the_question() -> None:
+    raw = broken("parts.0.nodes.0.line", "(A bell rings!) Good morning! (Really?) Bread, yes?")
+    script = dialogue.parse(raw)
+    _, state = dialogue.opening(script, "customer")
+    assert dialogue.reply(script, state, "by card").line == "Thank you. Bread, yes?"
+
+
 def test_node_whose_goal_is_reached_is_passed_over() -> None:
     lines, _ = walk("No bread? Then I am looking.")
     assert lines[-1] == "The bread is fresh. Would you like some?"

@@ -9,7 +9,7 @@ import requests
 from ulid import ULID
 
 from config.ops import cloudformation
-from config.ops.local_aws import scheduler
+from config.ops.management.commands import runserver
 from config.stack import Stack, stack
 from learning.services import file_uploads
 from tests.callers import Caller, make_learner
@@ -81,7 +81,7 @@ def _until_over(caller: Caller, path: str) -> Any:
             QueueUrl=queue_url, AttributeNames=["ApproximateReceiveCount"]
         )
         for message in received.get("Messages", []):
-            scheduler.bring(message, client, queue_url)
+            runserver.bring(message, client, queue_url)
         return caller.get(path).json()["state"] in ("done", "failed")
 
     eventually(is_over)

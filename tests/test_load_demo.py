@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
 from accounts.cognito import users as cognito_users
-from accounts.demo import ADMIN
+from accounts.front import ADMIN
 from accounts.models import Account, Address
 from accounts.services.enrolment import Newcomer, create_verified_user
 from config import aws

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from time_machine import travel
 
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 from config.stack import stack
 from reminders import tasks
 from tests.accounts_helpers import Person, api, sign_up

@@ -56,8 +56,8 @@ def test_who_verifies_at_the_last_moment_stays(maria: Caller, empty_pool: None) 
 
 def unverified_let_go(queues: MemoryQueues) -> int:
     """How many accounts the round of this night has let go."""
-    accounts_tasks.start_deleting_unverified({}, None)
-    return int(result_of("unverified_accounts", queues))
+    accounts_tasks.start_letting_accounts_go({}, None)
+    return int(result_of("accounts_let_go", queues))
 
 
 def result_of(what: str, queues: MemoryQueues) -> int:
@@ -110,8 +110,8 @@ def test_a_round_goes_on_from_run_to_run_and_begins_once_a_night(
         lambda accounts, now: seen.extend(account.learner_id for account in accounts) or 1,
     )
     for _ in range(2):  # a schedule may call twice
-        accounts_tasks.start_deleting_unverified({}, None)
+        accounts_tasks.start_letting_accounts_go({}, None)
     queues.run_on()
     assert seen == [joao.id, maria.id]
-    [night] = Job.newest(Job.SERVICE, "unverified_accounts", limit=5, start=None).items
+    [night] = Job.newest(Job.SERVICE, "accounts_let_go", limit=5, start=None).items
     assert (night.state, night.step, night.done, night.result) == ("done", 1, 2, 2)

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from config import stack
 from config.ops import cloudformation
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 
 pytestmark = pytest.mark.server
 

@@ -134,7 +134,7 @@ ORDERS = {
 CHECK = """
 import sys
 import botocore.exceptions, pynamodb.connection.base as base
-from config.light_pynamodb import with_botocore
+from config.store import with_botocore
 print(len([name for name in sys.modules if name.startswith("botocore.")]))
 with_botocore()
 assert base.ClientError is botocore.exceptions.ClientError

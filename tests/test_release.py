@@ -17,7 +17,7 @@ import requests
 from django.core.management import CommandError, call_command
 
 from config.ops import release
-from config.ops.local_aws.mailbox import Mail
+from config.ops.mails import Mail
 from config.ops.package import Bundle, BundleError, Target, configure
 from tests.bundles import STAGE, Api, Deployment, Learner
 from tests.waiting import PATIENCE_S, eventually

@@ -2,8 +2,19 @@
 
 import re
 
+import pytest
+
+from reminders.emails import study_item
 from tests.callers import Caller
-from tests.reminder_helpers import Mailbox, event_of, prefer, reminder_of, sweep_at, verified
+from tests.reminder_helpers import (
+    Mailbox,
+    event_of,
+    prefer,
+    reminder_of,
+    sweep_at,
+    verified,
+    words_left,
+)
 
 LONG = "https://example.org/" + "x" * 300
 
@@ -50,3 +61,32 @@ def test_the_page_escapes_and_wraps_and_lets_each_text_run_its_own_way(
         r'<a href="([^"]+)"[^>]*>Get no more reminders of events and tasks</a>', html
     )
     assert html.count(link) == 1  # nobody reads such an address
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_translator_gets_every_text_of_a_reminder(maria: Caller, mailbox: Mailbox) -> None:
+    verified(maria)
+    prefer(maria, first_name="1", timezone="Europe/Lisbon")
+    event = event_of(
+        maria,
+        title="2",
+        location="3",
+        startsAt="2030-06-04T02:00:00Z",
+        endsAt="2030-06-05T07:00:00Z",
+        timezone="Asia/Tokyo",
+    )
+    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[0])
+    sweep_at("2030-06-04T02:00:30Z")
+    [letter] = mailbox.letters
+    assert re.search(r"«Where: 3»", letter.text)
+    zones_and_link = {"Europe", "Lisbon", "Asia", "Tokyo", "http", "unsubscribe"}
+    text = re.sub(r"http\S+", "", letter.text)
+    assert words_left(letter.subject + text) - zones_and_link == set()
+
+
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize("due", [1, 7, 100])
+def test_a_translator_gets_the_text_of_a_digest(due: int) -> None:
+    item = study_item(due)
+    assert str(due) in item.subject
+    assert words_left("".join((item.subject, item.title, *item.lines))) == set()

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from config.ops import cloudformation, local_aws
-from config.ops.local_aws.mailbox import mails
+from config.ops.mails import mails
 from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S, eventually
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config import secret_keys
+from config import crypto
 
 HEAVY = {
     "boto3",
@@ -59,6 +59,6 @@ def test_a_stage_without_its_keys_does_not_start(monkeypatch: pytest.MonkeyPatch
     """No process asks AWS for them: 40 questions a second are all that an account has."""
     monkeypatch.delenv("PARLEY_SECRET_KEY", raising=False)
     with pytest.raises(ImproperlyConfigured, match="PARLEY_SECRET_KEY must hold the keys"):
-        secret_keys.secret_keys("prod")
+        crypto.secret_keys("prod")
     monkeypatch.setenv("PARLEY_SECRET_KEY", "new old")
-    assert secret_keys.secret_keys("prod") == ["new", "old"]
+    assert crypto.secret_keys("prod") == ["new", "old"]

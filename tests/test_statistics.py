@@ -125,6 +125,23 @@ def test_the_forecast_has_what_is_due_each_day_and_what_is_overdue_today(maria: 
     assert {on: n for on, n in forecast.items() if n} == {"2026-03-02": 2, "2026-03-05": 2}
 
 
+def test_a_buried_card_is_expected_on_the_day_its_burial_ends(maria: Caller) -> None:
+    """As in the queue; Anki shows it on no day, and tomorrow on that day."""
+    without_fuzz(maria)
+    deck_id = deck_of(maria)
+    shown, buried = card_of(maria, deck_id), card_of(maria, deck_id)
+    for card_id in (shown, buried):
+        review(maria, card_id, "easy", START - 40 * DAY)
+    with time_machine.travel(START, tick=False):
+        Caller(maria.id, access_token(maria.id)).post(f"/flashcards/{buried}/bury")
+    forecast = {each["on"]: each["reviews"] for each in statistics(maria)["forecast"]}
+    assert {on: n for on, n in forecast.items() if n} == {"2026-03-02": 1, "2026-03-03": 1}
+    for day, due in enumerate([[shown], [shown, buried]]):
+        with time_machine.travel(START + day * DAY, tick=False):
+            queue = Caller(maria.id, access_token(maria.id)).get("/flashcards/due").json()
+        assert {due_card["card"]["id"] for due_card in queue["results"]} == set(due)
+
+
 @pytest.mark.parametrize("query", ["?days=0", "?days=367", "?days=x", "?year=2026"])
 def test_a_parameter_that_is_not_valid_is_refused(maria: Caller, query: str) -> None:
     assert maria.get(f"/statistics{query}").status_code == 400

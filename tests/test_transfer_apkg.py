@@ -34,7 +34,7 @@ from learning.transfer import (
     read,
 )
 from learning.transfer.anki.schedule import Days, memory_of_sm2
-from learning.transfer.anki.writer import write_apkg
+from learning.transfer.anki.writer import _data, write_apkg
 from learning.transfer.model import Row
 
 NOW = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
@@ -311,6 +311,21 @@ def test_fsrs_data_is_taken_as_it_is() -> None:
     card = with_card('data=\'{"s": 3.5, "d": 7.25, "dr": 0.9, "lrt": 1700000000}\'')
     assert (card.stability, card.difficulty, card.estimated) == (3.5, 7.25, False)
     assert card.last_review_at == at(1_700_000_000)
+
+
+def test_what_anki_keeps_of_a_card_for_itself_is_kept() -> None:
+    data = '{"pos": 7, "s": 3.5, "d": 7.25, "dr": 0.85, "decay": 0.5, "cd": "{\\"v\\":1}"}'
+    card = with_card(f"data='{data}', flags=11")
+    assert (card.desired_retention, card.decay, card.original_position) == (0.85, 0.5, 7)
+    assert (card.flag, card.custom_data) == (3, '{"v":1}')
+    assert json.loads(_data(card)).items() >= json.loads(data).items()
+
+
+@pytest.mark.parametrize("data", ['{"pos": -1, "cd": 7}', '{"dr": 2, "s": 3, "d": 5, "decay": 9}'])
+def test_what_anki_never_writes_of_a_card_is_left_out(data: str) -> None:
+    card = with_card(f"data='{data}'")
+    assert (card.desired_retention, card.decay, card.original_position) == (None, None, None)
+    assert (card.flag, card.custom_data) == (0, None)
 
 
 @pytest.mark.parametrize(

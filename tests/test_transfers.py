@@ -191,7 +191,7 @@ def test_a_throttled_partition_slows_an_import_down_and_ends_nothing(
     """Local indexes keep a partition at 1,000 write units a second, for as long as it takes."""
     made = started(maria, bucket, as_json(*many(45)))
     first_notes(queues)
-    monkeypatch.setattr("config.store.retrying.WITHIN_S", 0)
+    monkeypatch.setattr("config.store.connection.WITHIN_S", 0)
     refused = 0
 
     def fault(operation: str) -> str | None:

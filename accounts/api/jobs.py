@@ -6,11 +6,10 @@ from rest_framework.response import Response
 
 from accounts.authentication import IsStaff
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import PermissionDenied
 from config.serializers import InstantField, IntegerField, ItemProblemSerializer, Serializer
 from config.store.jobs import Job
-from config.viewsets import Resource
+from config.viewsets import ListQuerySerializer, Resource, page_of
 
 
 class FailedJobSerializer(Serializer):

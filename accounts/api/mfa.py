@@ -67,11 +67,14 @@ def _proved(request: Request) -> dict[str, Any]:
 
 
 class SetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "setupMfa",
         request=OnlyPasswordSerializer,
         answers={200: MfaSetupSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded, MfaAlreadyEnabled, PasswordSignInNeeded],
+        leads_to={"verifyMfaSetup": {}},
     )
     def post(self, request: Request) -> Response:
         """Make a secret for an authenticator app.
@@ -85,6 +88,8 @@ class SetupView(View):
 
 
 class VerifySetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "verifyMfaSetup",
         request=OnlyCodeSerializer,

@@ -81,6 +81,8 @@ class ResetConfirmView(AnonymousView):
 
 
 class ChangePasswordView(View):
+    allowed_without_second_step = True  # who came from Google sets one first
+
     @operation(
         "changePassword",
         request=PasswordChangeSerializer,

@@ -22,7 +22,6 @@ from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import decode_cursor, page_of, paginated_response
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,
@@ -33,7 +32,14 @@ from config.serializers import (
     TextField,
     ZoneField,
 )
-from config.viewsets import View, if_match_version, with_etag
+from config.viewsets import (
+    View,
+    decode_cursor,
+    if_match_version,
+    page_of,
+    paginated_response,
+    with_etag,
+)
 
 NOTHING_SAID = {
     "study_mails": True,

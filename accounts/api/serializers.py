@@ -6,8 +6,8 @@ from typing import Any, get_args
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
+from accounts.models.audit import Action
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH, normalized
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
@@ -97,6 +97,23 @@ class CodeField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(SIX_DIGITS, "Give the six digits.", max_length=32, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return _without_gaps(super().to_internal_value(data))
+
+
+class SignInCodeField(PatternField):
+    """The digits of a mailed sign-in code, with gaps anywhere: the pool decides how many."""
+
+    sample = "12345678"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            rf"{GAP}[0-9](?:{GAP}[0-9]){{5,7}}{GAP}",
+            "Give the digits of the code.",
+            max_length=32,
+            **kwargs,
+        )
 
     def to_internal_value(self, data: Any) -> str:
         return _without_gaps(super().to_internal_value(data))

@@ -1,7 +1,7 @@
 """/users"""
 
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from django.utils.timezone import now
 from rest_framework import serializers
@@ -9,25 +9,25 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.serializers import OnlyPasswordSerializer, StaffActionSerializer
+from accounts.api.serializers import EmailField, OnlyPasswordSerializer, StaffActionSerializer
 from accounts.authentication import (
     IsAdmin,
+    IsStaff,
     StaffReadAdminsWrite,
     caller,
     is_admin,
     staff_member,
 )
 from accounts.cognito.client import InvalidCredentials, NoSuchUser
-from accounts.services import staff
+from accounts.services import invitations, staff
 from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.client_info import client_info_of
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
-from config.viewsets import Resource
+from config.viewsets import ListQuerySerializer, Resource, page_of
 
 
 class UserQuerySerializer(ListQuerySerializer):
@@ -75,6 +75,38 @@ class UserUpdateSerializer(Serializer):
     groups = serializers.ListField(
         child=serializers.ChoiceField(sorted(ROLES)), required=False, max_length=len(ROLES)
     )
+
+
+class InvitationsSerializer(Serializer):
+    """Whom to invite."""
+
+    emails = serializers.ListField(child=EmailField(), min_length=1, max_length=20)
+
+    class Meta:
+        ref_name = "Invitations"
+
+
+class InvitedSerializer(Serializer):
+    """What came of one invitation."""
+
+    email = serializers.CharField()
+    outcome = serializers.ChoiceField(
+        get_args(invitations.Outcome),
+        help_text="`registered`: the owner can sign in already; `waiting`: mailed to, or being "
+        "signed up, within the last minute, so that nothing was done",
+    )
+
+    class Meta:
+        ref_name = "Invited"
+
+
+class InvitedListSerializer(Serializer):
+    """What came of each address."""
+
+    results = InvitedSerializer(many=True)
+
+    class Meta:
+        ref_name = "InvitedList"
 
 
 def user_body(user: User) -> dict[str, Any]:
@@ -163,6 +195,24 @@ class UserViewSet(Resource):
         return Response(status=204 if whole else 202)
 
     @operation(
+        "inviteUsers",
+        request=InvitationsSerializer,
+        answers={200: InvitedListSerializer},
+        raises=[PermissionDenied],
+    )
+    @action(detail=False, methods=["post"], url_path="invitations", permission_classes=(IsStaff,))
+    def invite(self, request: Request) -> Response:
+        """Invite people by mail, for staff.
+
+        Each is mailed a temporary password, by which they sign in (`newPasswordRequired`): the
+        address is proved then, and no limit on sign-ups of a network is in their way. Sent again
+        after a minute, it mails another password to those who have not come in yet.
+        """
+        emails = self.validated_body(InvitationsSerializer)["emails"]
+        invited = invitations.invite(emails, by=staff_member(request), now=now())
+        return Response(InvitedListSerializer({"results": invited}).data)
+
+    @operation(
         "resetUserMfa",
         answers={200: UserSerializer},
         raises=[PermissionDenied, NotFound, CannotChangeYourself, NoSuchUser],
@@ -180,6 +230,6 @@ class UserViewSet(Resource):
     )
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
-        """List what happened to an account, and what its owner did as staff, for admins."""
+        """List the events of an account and the actions of its owner as staff, for admins."""
         view = partial(staff.view_activity, by=staff_member(request), now=now())
         return self.paginated(view, id, serializer_class=StaffActionSerializer)

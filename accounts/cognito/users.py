@@ -67,6 +67,7 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
     `set_password`. Returns the `sub`. Raises UserAlreadyExists.
     """
     names = {"given_name": first_name, "family_name": last_name}
+    told = {name: value for name, value in names.items() if value}
     answer = as_admin(
         "admin_create_user",
         email,
@@ -74,11 +75,14 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
             "UsernameExistsException": UserAlreadyExists,
             "InvalidParameterException": ValidationFailed,
         },
-        UserAttributes=attributes({"email": email, "email_verified": "true", **names}),
+        UserAttributes=attributes({"email": email, "email_verified": "true", **told}),
         MessageAction="SUPPRESS",
     )
-    made = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
-    return str(made["sub"])
+    user_attributes = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
+    return str(user_attributes["sub"])
+
+
+TEMPORARY_PASSWORD_DAYS = 7  # as the template says; after that it is refused
 
 
 def set_temporary_password(username: str, password: str) -> None:
@@ -123,6 +127,7 @@ class PoolUser:
     first_name: str
     last_name: str
     google_ids: frozenset[str] = frozenset()
+    has_second_step: bool = False
     enabled: bool = True
     created_at: datetime | None = None
 
@@ -150,6 +155,7 @@ def _user(described: Mapping[str, Any], pairs: Iterable[Mapping[str, str]]) -> P
             for identity in json.loads(attributes.get("identities", "[]"))
             if identity["providerName"] == GOOGLE
         ),
+        has_second_step=bool(described.get("UserMFASettingList")),
         enabled=bool(described["Enabled"]),
         created_at=described["UserCreateDate"],
     )

@@ -3,14 +3,13 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import DEFAULT_ZONE, Account, Profile, learner_key
-from accounts.models.activity import Activity
+from accounts.models.account import DEFAULT_ZONE, Account, Profile, Synced, learner_key
 from accounts.models.addresses import Address, EmailChange
-from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
+from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
+from accounts.models.limits import Attempts, KnownNetwork, LimitReached
 from accounts.models.mfa import Mfa
-from accounts.models.synced import Synced
-from accounts.models.tokens import IssuedToken, Session
+from accounts.models.tokens import IssuedToken, Session, SignInCode
 
 __all__ = [
     "DEFAULT_ZONE",
@@ -27,6 +26,7 @@ __all__ = [
     "Mfa",
     "Profile",
     "Session",
+    "SignInCode",
     "Synced",
     "learner_key",
 ]

@@ -1,9 +1,10 @@
 """Accounts, profiles and progress of learners."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -16,9 +17,9 @@ from pynamodb.attributes import (
     UTCDateTimeAttribute,
     VersionAttribute,
 )
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
 
@@ -48,7 +49,11 @@ class Account(Item, discriminator="account"):
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
     `deleted_by_staff`: it is not its owner who deletes it.
+    `seen_at` is a sign-in or its renewal, a month before the last one at most. The owner of an
+    account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
+    deleted, as `dormant`.
     `password_changes` names those under way, each with the epoch second of its beginning.
+    `barred_until` is the epoch second until which requests are refused: the day is used up.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -74,6 +79,11 @@ class Account(Item, discriminator="account"):
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     deleted_by_staff = BooleanAttribute(null=True)
+    barred_until = NumberAttribute(null=True)
+    seen_at = UTCDateTimeAttribute(null=True)
+    first_warned_at = UTCDateTimeAttribute(null=True)
+    last_warned_at = UTCDateTimeAttribute(null=True)
+    dormant = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -90,6 +100,7 @@ class Account(Item, discriminator="account"):
             cls.SK,
             email=email,
             sign_up_secret=sign_up_secret,
+            seen_at=now,
             created_at=now,
             gsi1pk="LEARNERS",
             gsi1sk=email,
@@ -310,6 +321,49 @@ class Account(Item, discriminator="account"):
             self, [Account.disabled.set(disabled), valid_after], Account.gsi1pk == "LEARNERS"
         )
 
+    SEEN_GRAIN = timedelta(days=30)
+
+    def seen_writes(self, now: datetime) -> list[Update]:
+        """The write that notes a sign-in, where the last one noted is a month ago, or none.
+
+        It fails for an account that is leaving.
+        """
+        if self.seen_at and now - self.seen_at < self.SEEN_GRAIN and not self.first_warned_at:
+            return []
+        return [Update(self, self._seen(now), Account.gsi1pk == "LEARNERS")]
+
+    @staticmethod
+    def _seen(at: datetime) -> list[Action]:
+        return [
+            Account.seen_at.set(at),
+            Account.first_warned_at.remove(),
+            Account.last_warned_at.remove(),
+        ]
+
+    def note_seen(self, at: datetime) -> None:
+        """Notes that the account was used at an instant. Raises ConditionFailed if it changed."""
+        self.update_attributes(*self._seen(at), condition=self._is_as_it_was())
+
+    def note_warning(self, now: datetime, *, last: bool) -> None:
+        """Notes that the owner was told. Raises ConditionFailed if the account was used since."""
+        told = Account.last_warned_at if last else Account.first_warned_at
+        self.update_attributes(told.set(now), condition=self._is_as_it_was())
+
+    def mark_dormant(self, now: datetime) -> None:
+        """Bars a dormant account for good. Raises ConditionFailed if it was used since."""
+        self.update_attributes(
+            *self._leave(now), Account.dormant.set(True), condition=self._is_as_it_was()
+        )
+
+    def _is_as_it_was(self) -> Condition:
+        """Whether nobody has used the account since it was read, nor shut or left it."""
+        as_it_was: Condition = Account.gsi1pk == "LEARNERS"
+        as_it_was &= Account.disabled == False  # noqa: E712 - makes an expression
+        for attribute in (Account.seen_at, Account.first_warned_at, Account.last_warned_at):
+            value = getattr(self, attribute.attr_name)
+            as_it_was &= attribute == value if value else attribute.does_not_exist()
+        return as_it_was
+
     def finish_enrolment(self) -> None:
         """Notes that our making of the account is complete. Raises ConditionFailed when gone."""
         self.update_attributes(Account.enrolling.remove(), condition=Account.pk.exists())
@@ -336,6 +390,13 @@ class Account(Item, discriminator="account"):
         """The write by which staff bar the account for good, unless it is barred already."""
         actions = [*self._leave(now), Account.deleted_by_staff.set(True)]
         return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    @property
+    def deleted_as(self) -> str:
+        """Why an account is leaving: by its `owner`'s wish, by `staff`, or as `dormant`."""
+        if self.deleted_by_staff:
+            return "staff"
+        return "dormant" if self.dormant else "owner"
 
     def _leave(self, now: datetime) -> list[Action]:
         return [
@@ -367,6 +428,16 @@ class Account(Item, discriminator="account"):
         """Marks of accounts that were deleted before an instant: a query of gsi1."""
         condition = cls.gsi1sk < key_instant(before)
         return cls.query_page(cls.GONE, condition, limit=100, index="gsi1").items
+
+    def bar_until(self, instant: datetime) -> None:
+        """Refuses the learner's requests until an instant. Raises ConditionFailed when gone."""
+        self.update_attributes(
+            Account.barred_until.set(int(instant.timestamp())), condition=Account.pk.exists()
+        )
+
+    def barred_for_s(self, now_s: float) -> int:
+        """The seconds for which the learner's requests are refused, or 0."""
+        return max(0, math.ceil((self.barred_until or 0) - now_s))
 
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
@@ -402,6 +473,17 @@ class AccountCache:
 
 
 account_cache = AccountCache()
+
+
+class Synced(Item):
+    """An item whose changes are numbered by the learner's head; `n` is that of the last one."""
+
+    n = NumberAttribute(null=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it only marks that there was something under its key."""
+        return False
 
 
 class Wish:

@@ -10,9 +10,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models.account import learner_key
 from accounts.study_day import DAY_STARTS_AT_HOUR
-from config.store.items import Item, Page, Raw
-from config.store.packed import PackedAttribute
-from config.store.sizes import item_size
+from config.store.items import Item, PackedAttribute, Page, Raw, item_size
 
 TOTALS = ("cards", "new", "learning", "relearning", "young", "mature", "suspended", "leech")
 NO_LINE = "none"  # of a learner whose head has not been written yet
@@ -72,8 +70,8 @@ class Head(Item, discriminator="head"):
     @classmethod
     def among(cls, learner_id: str, stored: Mapping[tuple[str, str], Item]) -> Self:
         """The learner's head of what was fetched, or the first one there is to write."""
-        found = stored.get(cls.key(learner_id))
-        return found if isinstance(found, cls) else cls(*cls.key(learner_id))
+        head = stored.get(cls.key(learner_id))
+        return head if isinstance(head, cls) else cls(*cls.key(learner_id))
 
     @classmethod
     def of(cls, learner_id: str) -> Self:
@@ -100,8 +98,8 @@ class Head(Item, discriminator="head"):
         """That nobody has written since this copy was read."""
         return Head.n == self.n if self.raw else Head.pk.does_not_exist()
 
-    def take(self, changes: Iterable[list[Any]]) -> None:
-        """Takes changes in, numbered from `n` on."""
+    def add_changes(self, changes: Iterable[list[Any]]) -> None:
+        """Adds changes, numbered from `n` on."""
         if self.line == NO_LINE:
             self.line = secrets.token_hex(4)
         for change in changes:

@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 from accounts.models.account import learner_key
 from config.client_info import ClientInfo
 from config.store.items import Item, Page, Raw, key_instant
-from config.store.transactions import Update
+from config.store.transactions import Delete, Update, transact
 
 
 class IssuedToken(Item, discriminator="issued_token"):
@@ -43,6 +43,35 @@ class IssuedToken(Item, discriminator="issued_token"):
     def of(cls, refresh_token: str) -> Self | None:
         """One consistent read."""
         return cls.get_or_none(cls.key(refresh_token), cls.SK)
+
+
+class SignInCode(Item, discriminator="sign_in_code"):
+    """A sign-in that waits for its mailed code: `CODE#<hash of its token>` / `CODE`.
+
+    There is one for every address that was typed in, with an account or without. `sign_in` is
+    sealed: nobody who reads the table can go on with it.
+    """
+
+    SK = "CODE"
+
+    sign_in = UnicodeAttribute()
+
+    @staticmethod
+    def _key(token: str) -> str:
+        return f"CODE#{hashlib.sha256(token.encode()).hexdigest()}"
+
+    @classmethod
+    def new(cls, token: str, sign_in: str, *, until: datetime) -> Self:
+        return cls(cls._key(token), cls.SK, sign_in=sign_in, expires_at=int(until.timestamp()))
+
+    @classmethod
+    def of(cls, token: str) -> Self | None:
+        """One consistent read."""
+        return cls.get_or_none(cls._key(token), cls.SK)
+
+    def use(self) -> None:
+        """Removes it; of two at once one does. Raises ConditionFailed."""
+        transact(Delete(self, SignInCode.pk.exists()))
 
 
 class Session(Item, discriminator="login_session"):

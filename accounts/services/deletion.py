@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from accounts import audit
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials
-from accounts.models import Account, learner_key
+from accounts.models import Account, audit, learner_key
 from accounts.models.account import account_cache
 from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate
@@ -20,8 +19,8 @@ from config.store.items import (
     Raw,
     json_value,
     raw_partition_page,
+    unpack,
 )
-from config.store.packed import unpack
 
 log = logging.getLogger("parley.accounts")
 

@@ -283,6 +283,6 @@ def unlink(learner: Learner, *, password: str | None, source: ClientInfo, now: d
     try:
         account.begin_unlink()
     except ConditionFailed as error:
-        raise InvalidCredentials from error
+        raise ServiceUnavailable("A Google account is being linked: try in a minute") from error
     account.unlinking = True
     complete_unlink(account, source, now=now)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from accounts import audit
-from accounts.audit import StaffMember
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -26,9 +24,10 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
-from accounts.limits import hit, hit_counters
-from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
+from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa, audit
 from accounts.models.account import account_cache
+from accounts.models.audit import StaffMember
+from accounts.models.limits import hit, hit_counters
 from accounts.services.sessions import SignedIn, complete_sign_in
 from config import aws
 from config.client_info import SYSTEM, ClientInfo
@@ -67,8 +66,10 @@ class Setup:
 
 
 def set_up(account: Account, access_token: str, *, now: datetime) -> Setup:
-    """A fresh secret for a learner who has proved who they are: whoever has an access token alone
-    could shut the owner out by it. It may be asked for again until `enable` has verified one.
+    """Makes a fresh secret for a learner who has given the password.
+
+    With an access token alone, a thief could shut the owner out. The secret may be asked for again
+    until `enable` has verified one.
 
     Raises MfaAlreadyEnabled, PasswordSignInNeeded, TooManyRequests.
     """

@@ -8,9 +8,10 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
 from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD
-from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, KnownNetwork, Profile
+from accounts.models.limits import forget_attempts, hit, hit_address
 from accounts.services.addresses import clear_left_over
+from accounts.services.invitations import invite_again
 from accounts.services.registration import require_strong_password
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate, wait_until_valid
 from accounts.services.unfinished import account_at, password_change, user_name_of
@@ -22,9 +23,9 @@ log = logging.getLogger("parley.accounts")
 
 
 def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
-    """Mails a code to a verified account. The answer is the same without one.
+    """Mails a code to a verified account, or another temporary password to whoever is invited.
 
-    Raises TooManyRequests, for any address.
+    The answer is the same without one. Raises TooManyRequests, for any address.
     """
     hit("mail_source", source.network, now=now)
     hit_address("reset_request", email, source, now=now)
@@ -32,6 +33,8 @@ def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     account = account_at(email, now=now)
     if account is not None and not account.email_verified:  # Cognito would refuse as well
         log.info("nothing to reset")
+        return
+    if account is None and invite_again(email):
         return
     try:
         cognito_users.forgot_password(user_name_of(account, email))

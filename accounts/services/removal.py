@@ -61,8 +61,7 @@ def remove(account: Account, *, now: datetime, tell: bool = True) -> bool:
     if not _empty(account):
         return False
     if tell and account.email_verified:
-        by_staff = bool(account.deleted_by_staff)
-        tell_of_deletion(account.email, by_staff=by_staff, now=now)
+        tell_of_deletion(account.email, account.deleted_as, now=now)
     try:
         _strike(account, _free(account, account.addresses), now)
     except ConditionFailed:

@@ -3,6 +3,7 @@
 Sensitive changes ask for the password once more (`reauthenticate`).
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +12,6 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from accounts import audit
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -19,13 +19,25 @@ from accounts.cognito.client import (
     InvalidRefreshToken,
     MfaSessionExpired,
     RefreshTokenReused,
+    UserAlreadyExists,
 )
 from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
-from accounts.limits import LoginAttempt, hit
-from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
+from accounts.models import (
+    Account,
+    Activity,
+    Address,
+    Head,
+    IssuedToken,
+    KnownNetwork,
+    Mfa,
+    Profile,
+    Session,
+    audit,
+)
 from accounts.models.account import account_cache
-from accounts.services.adoption import adopt
+from accounts.models.limits import LoginAttempt, hit
+from accounts.services.addresses import reserve
 from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
     account_at,
@@ -47,6 +59,8 @@ from config.problems import (
 )
 from config.store.items import ConditionFailed, Page, Raw
 from config.store.transactions import Delete, Put, Write, transact
+
+log = logging.getLogger("parley.accounts")
 
 
 @dataclass(frozen=True)
@@ -145,14 +159,19 @@ def complete_sign_in(
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
     is_known = _is_known_device(owner.id, source)
-    transact(*writes, *_use_writes(tokens, owner, source, now))
+    try:
+        transact(
+            *writes, *_use_writes(tokens, owner, source, now), *learner.account.seen_writes(now)
+        )
+    except ConditionFailed as error:  # the account is leaving, or the session was ended
+        raise InvalidCredentials from error
     if not is_known:
         notify(learner.account.email, "new_device", source, now=now)
     return SignedIn(tokens, learner)
 
 
 def _has_completed_change(account: Account, now: datetime) -> bool:
-    """Completes a change that ends all sessions, where one was cut off; says whether there was."""
+    """Completes a change that ends all sessions, if one was cut off. Returns whether one was."""
     unlinked = complete_unlink(account, SYSTEM, now=now)
     return complete_password_change(account, now=now) or unlinked
 
@@ -183,6 +202,44 @@ def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) 
         transact(Delete(Mfa.at(account.learner_id)))
     audit.record(account.learner_id, "mfa_changed_elsewhere", source, now=now)
     notify(account.email, "mfa_changed_elsewhere", source, now=now)
+
+
+def adopt(sub: str, *, source: ClientInfo, now: datetime) -> bool:
+    """Makes the account and profile of a user of the console, at the first sign-in.
+
+    False if that is impossible.
+
+    The address counts as proved where the pool says so. It is reserved first; account, profile and
+    address are written at once. Cut off before: the next sign-in goes on, after a minute at most.
+    Raises ServiceUnavailable.
+    """
+    user = cognito_users.find_user(sub)
+    if user is None or not user.email or Account.of(sub) is not None:
+        return False
+    try:
+        address = reserve(user.email, now=now)
+    except UserAlreadyExists:
+        log.warning("the address of a user without an account is another account's")
+        return False
+    account = Account.new(sub, email=user.email, now=now)
+    account.email_verified = user.email_verified
+    first_name = user.first_name or user.email.partition("@")[0]
+    profile = Profile.new(sub, first_name=first_name[:100], last_name=user.last_name[:100], now=now)
+    try:
+        transact(
+            address.assign_write(sub),
+            Put(account, Account.pk.does_not_exist()),
+            Put(profile, Profile.pk.does_not_exist()),
+            Put(Head.first_of(sub)),
+            Put(Activity.new(sub, "signed_up", source, now=now)),
+        )
+    except ConditionFailed as error:
+        address.release()
+        raise ServiceUnavailable("The first sign-in took too long: try again") from error
+    except Problem:
+        address.release()
+        raise
+    return True
 
 
 def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
@@ -223,6 +280,8 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
             raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
     writes = list(_use_writes(tokens, owner, source, now))
+    if account is not None:
+        writes += account.seen_writes(now)
     try:
         if writes:
             transact(*writes)

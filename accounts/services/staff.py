@@ -12,13 +12,12 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from accounts import audit
-from accounts.audit import StaffMember
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import NoSuchUser
-from accounts.models import Account, Activity, Address, Profile, learner_key
+from accounts.models import Account, Activity, Address, Profile, audit, learner_key
 from accounts.models.account import account_cache
+from accounts.models.audit import StaffMember
 from accounts.services import mfa
 from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate

@@ -57,7 +57,6 @@ from datetime import datetime
 from django.utils import timezone
 from ulid import ULID
 
-from accounts import audit
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -69,7 +68,7 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.users import EXTERNAL_PROVIDER, UNCONFIRMED
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address, EmailChange, Mfa
+from accounts.models import Account, Activity, Address, EmailChange, Mfa, audit
 from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
@@ -160,9 +159,9 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
 
 
 def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> None:
-    """Gives pool and table the new address of a learner who has proved it, where there is one.
+    """Gives pool and table the new address of a learner, if they have proved one.
 
-    Raises UserAlreadyExists where the pool has given it to a user without an account.
+    Raises UserAlreadyExists if the pool has given it to a user without an account.
     """
     if not account.moving_to:
         return

@@ -18,10 +18,10 @@ import boto3
 from botocore.exceptions import ClientError, WaiterError
 
 from config.aws import error_code
+from config.crypto import new_key
 from config.ops import cloudformation, zappa_template
 from config.ops.local_aws import Progress, silent
 from config.ops.package import Bundle, Target, build, configure, prepare
-from config.secret_keys import new_key
 
 EMBEDDED_HOSTS = ".execute-api.localhost"
 CHECKED = ("/health", "/health/ready")
@@ -266,7 +266,10 @@ def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """Sets what Zappa sets at creation only or not at all, and what needs the API's address."""
+    """Sets throttling, the dead letter queue, the API's own address, and what leads work to it.
+
+    Zappa sets the queue only when it creates the function, and cannot know the address before.
+    """
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
     try:
@@ -410,7 +413,7 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
 
 
 def rotate_secret_key(stage: str, place: Environment) -> None:
-    """Puts a new key before the present ones, which still open what they sealed.
+    """Puts a new key before the present ones, which can still open their seals.
 
     Does nothing while the newest key has not been released: a failed release that is repeated with
     `--rotate-key` rotates once.
@@ -476,11 +479,11 @@ def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[
 def _function(stage: str, place: Environment) -> dict[str, Any] | None:
     """The configuration of the stage's function, or None if there is none."""
     try:
-        found: dict[str, Any] = place.client("lambda").get_function_configuration(
+        configuration: dict[str, Any] = place.client("lambda").get_function_configuration(
             FunctionName=function_name(stage)
         )
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
         return None
-    return found
+    return configuration

@@ -14,11 +14,10 @@ from rest_framework.response import Response
 from accounts.models import learner_key
 from config.http import Renderer
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, IntegerField, QuerySerializer, Serializer
 from config.store.jobs import Job
-from config.viewsets import Resource, accepted
+from config.viewsets import ListQuerySerializer, Resource, accepted, page_of
 from learning.api.serializers import FORMATS, JobSerializer
 from learning.services import exports, file_uploads, transfers
 from learning.services.cards import NoSuchDeck

@@ -13,7 +13,6 @@ from rest_framework.response import Response
 from accounts.models import learner_key
 from config.http import Parser
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -24,7 +23,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.jobs import Job
-from config.viewsets import Resource, accepted
+from config.viewsets import ListQuerySerializer, Resource, accepted, page_of
 from learning import transfer
 from learning.api.serializers import FORMATS, JobSerializer, told_deck, told_note
 from learning.models.transfers import ImportRow

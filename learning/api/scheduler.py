@@ -126,5 +126,5 @@ class OptimizationViewSet(Resource):
         The fit is tried on the newest answers, which it has not seen, and adopted only where it
         predicts them better. It may take minutes: read how it went at the same address.
         """
-        fit = optimization.start_optimization(learner_id=self.learner_id, now=now())
+        fit = optimization.request_optimization(learner_id=self.learner_id, now=now())
         return accepted(request, OptimizationSerializer(fit).data, request.path)

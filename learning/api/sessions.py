@@ -10,7 +10,6 @@ from rest_framework.response import Response
 
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -20,7 +19,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import (
     CardSerializer,
     RoleSerializer,

@@ -9,12 +9,11 @@ from rest_framework.response import Response
 from accounts.authentication import ReadOrLearner
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
-from config.viewsets import Resource, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import DeckSerializer, SlugField
-from learning.models.starters import StarterDeck
+from learning.models.content import StarterDeck
 from learning.services import starters
 
 

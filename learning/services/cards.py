@@ -20,15 +20,14 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
-from learning.models.base import LearnerItem, Tombstone
+from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
-from learning.services.idempotency import same_as, split_id
 from learning.services.progress import totals_with
 from learning.services.study_context import DECK_OPTIONS, put_settings
 
@@ -145,8 +144,8 @@ def new_note(
     learner_id: str, type: str, fields: Mapping[str, Any], now: datetime, *, at: datetime
 ) -> Written:
     """A note that is not stored yet, with its cards, new and due `at`. Raises ValidationFailed."""
-    said = fields if type == "basic" else {**fields, "type": type}
-    note_id, rest, request_digest = split_id(said)
+    creation = fields if type == "basic" else {**fields, "type": type}
+    note_id, rest, request_digest = split_id(creation)
     note = Note(
         *Note.key(learner_id, note_id),
         id=note_id,
@@ -277,8 +276,8 @@ def option_writes(head: Head, stored: Stored, deck: Deck, before: Mapping[str, A
     if after == before:
         return []
     key = Scheduler.key(head.learner_id)
-    found = stored.get(key)
-    scheduler = found if isinstance(found, Scheduler) else Scheduler(*key)
+    present = stored.get(key)
+    scheduler = present if isinstance(present, Scheduler) else Scheduler(*key)
     if deck.closing:
         scheduler.forget_deck(deck.id)
     else:

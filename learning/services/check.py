@@ -18,9 +18,16 @@ from typing import Any
 from accounts.models import Head, Journal, Synced, learner_key
 from accounts.models.head import JOURNAL_DAYS, TOTALS
 from accounts.services.changes import commit
-from config.store.bulk import chunks, delete_keys, read_raws
+from config.store.connection import (
+    WITHIN_S,
+    chunks,
+    delete_keys,
+    pause_between,
+    read_raws,
+    retried,
+    retrying,
+)
 from config.store.items import UNREADABLE, ConditionFailed, Item, Raw, batch_put, raw_partition_page
-from config.store.retrying import WITHIN_S, breathe, retried, retrying
 from config.store.transactions import Delete, Put, Write, attempt
 from learning.cloze import ClozeError
 from learning.days import streak_until
@@ -74,18 +81,18 @@ def check(*, learner_id: str, now: datetime) -> list[Fault]:
 def repair(
     *, learner_id: str, now: datetime, new_line: bool = False
 ) -> tuple[list[Fault], list[Fault]]:
-    """Puts right what is wrong; answers what was found, and what is left of it.
+    """Mends a learner's data. Returns the faults found, and those that are left.
 
     Where anything is written, and with `new_line` in any case, the order of changes begins a new
     line: devices are told to begin anew. Raises ServiceUnavailable.
     """
-    found = _repair_once(learner_id, now, new_line)
-    left = found
+    faults = _repair_once(learner_id, now, new_line)
+    left = faults
     for _ in range(ROUNDS):
         if all(fault.lasting for fault in left):
             break
         left = _repair_once(learner_id, now, new_line=False)
-    return found, left
+    return faults, left
 
 
 @retried(ConditionFailed)
@@ -154,7 +161,7 @@ class _Inspection:
     totals: Counter[str] = field(default_factory=Counter)
 
     def read(self, raws: Iterable[Raw]) -> None:
-        """Takes in what is stored; what has expired counts as gone, removed or not."""
+        """Takes in the stored items. Expired ones count as gone, whether removed or not."""
         for raw in raws:
             sk = raw["sk"]["S"]
             try:
@@ -227,10 +234,10 @@ class _Inspection:
             self._close_gaps(journals, sound, top)
 
     def _take_known(self, changes: Any) -> list[int]:
-        found = [c for c in changes if isinstance(c, list) and c and isinstance(c[0], int)]
-        for change in found:
+        numbered = [c for c in changes if isinstance(c, list) and c and isinstance(c[0], int)]
+        for change in numbered:
             self.known.setdefault(change[0], change)
-        return [change[0] for change in found]
+        return [change[0] for change in numbered]
 
     def _missing(self, sk: str, first: int, last: int) -> None:
         self._fault(sk, f"the numbers {first} to {last} before it are missing")
@@ -534,7 +541,7 @@ class _Inspection:
         writes += map(Delete, self.drops.values())
         for chunk in chunks(writes, AT_ONCE):
             commit(self.head, *chunk)
-            breathe()
+            pause_between()
 
 
 def _readable(raw: Raw) -> Item:
@@ -584,12 +591,13 @@ def _differences(stored: Card, wanted: Card, names: Iterable[str]) -> str:
 def _unequal(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """What is one thing and must be another: `reps is 3, must be 4`."""
     names = [name for name in {**stored, **wanted} if stored.get(name) != wanted.get(name)]
-    return ", ".join(
-        f"{n} is {_said(stored.get(n))}, must be {_said(wanted.get(n))}" for n in names
-    )
+    pairs = ((n, _said(n, stored.get(n)), _said(n, wanted.get(n))) for n in names)
+    return ", ".join(f"{name} is {before}, must be {after}" for name, before, after in pairs)
 
 
-def _said(value: Any) -> str:
+def _said(name: str, value: Any) -> str:
     if value is None:
         return "nothing"
+    if name == "lsi3":  # what is said here may be logged, and the learner's words must not be
+        return "some front"
     return value.isoformat() if isinstance(value, datetime) else repr(value)

@@ -12,14 +12,15 @@ from django.utils.timezone import now
 
 from accounts.models import Head, learner_key
 from accounts.services.changes import commit
-from config.problems import Conflict, NotFound, check_version
+from config.problems import Conflict, NotFound, ServiceUnavailable, check_version
 from config.store import jobs
+from config.store.connection import pause_between, retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.jobs import Job, Place
-from config.store.retrying import breathe, retried, retrying
 from config.store.transactions import Put
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
+from learning.models.log import require_visible
 from learning.services.cards import (
     ROOM,
     NoSuchDeck,
@@ -119,7 +120,10 @@ def run_deletion(job: Job) -> Iterator[Place]:
         if deck := Deck.of(learner_id, deck_id):
             deck.allow_new_cards()
         raise
-    retrying(lambda: _bury_present(learner_id, deck_id), after=ConditionFailed)
+    try:
+        _bury_present(learner_id, deck_id)
+    except ConditionFailed as error:  # it was changed, or a card has come to light
+        raise ServiceUnavailable from error
     yield Place(None, total, total)
 
 
@@ -139,10 +143,16 @@ def _bury_present(learner_id: str, deck_id: str) -> None:
 
 
 def _bury(learner_id: str, deck: Deck, now: datetime) -> None:
-    """Leaves a tombstone in a closed deck's place. Raises ConditionFailed."""
+    """Leaves a tombstone in a closed and cleared deck's place. Raises ConditionFailed.
+
+    A card that was let in before the deck was closed may come to light only now.
+    """
     stored = batch_get(*option_keys(learner_id))
-    unchanged = (Deck.version == deck.version) & Deck.closing.exists()
     head = Head.among(learner_id, stored)
+    require_visible(head, Card)
+    if Card.in_deck(learner_id, deck.id, limit=1).items:
+        raise ConditionFailed
+    unchanged = (Deck.version == deck.version) & Deck.closing.exists()
     options = option_writes(head, stored, deck, own_options(deck))
     commit(head, Put(Tombstone.of(deck, now), unchanged), *options)
 
@@ -168,7 +178,7 @@ def _clearing(
         if keeps_cards:
             raise DeckNotEmpty
         _clear(learner_id, [card.id for card in batch], move_to, now)
-        breathe()
+        pause_between()
         cleared += len(batch)
         yield cleared
 

@@ -15,6 +15,7 @@ from learning.days import due_on
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
+from learning.scheduling import Review as Answer
 from learning.scheduling import Settings, State, replay
 from learning.services.imports import UNTOLD, content_digest, media_text
 from learning.services.study_context import StudyContext
@@ -140,24 +141,32 @@ class Export:
         told: dict[str, Any] = standing if as_it_came else {"interval_days": memory.interval_days}
         new = card.state == "new"
         known = {name: getattr(memory, name) for name in UNTOLD}
+        reviews, retention = self._reviews(card)
         return CardState(
             ordinal=int(card.ordinal),
             state=memory.state.value,
             suspended=card.suspended,
-            buried=card.buried_until is not None and card.buried_until > self.now,
+            buried=card.is_buried(self.now),
             due_at=None if new else card.due_at,
             due_on=None if new else self._due_on(card),
             position=told.get("position") if new else None,
             interval_days=told.get("interval_days", 0),
             estimated=told.get("estimated", False),
+            desired_retention=told.get("desired_retention") if as_it_came else retention,
+            decay=told.get("decay"),
             ease_factor=told.get("ease_factor"),
+            original_position=standing.get("original_position"),
+            flag=standing.get("flag", 0),
+            custom_data=standing.get("custom_data"),
             reps=memory.reps,
             lapses=memory.lapses,
-            reviews=tuple(self._reviews(card)),
+            reviews=reviews,
             **known | dict.fromkeys(told.get("untold", ())),
         )
 
-    def _reviews(self, card: Card) -> Iterator[Review]:
+    def _reviews(self, card: Card) -> tuple[tuple[Review, ...], float | None]:
+        """A card's log as others keep it, and the retention that its last answer aimed at."""
+        reviews, retention = list[Review](), None
         rows = self.log.of(card) if self.log else []
         by_id = {row.id: row for row in rows}
         steps = replay(
@@ -176,7 +185,11 @@ class Export:
                 made_of=row.origin,
             )
             if review:
-                yield review
+                reviews.append(review)
+            if isinstance(change, Answer):
+                in_force = self.settings[change.settings_version].desired_retention
+                retention = change.desired_retention or in_force
+        return tuple(reviews), retention
 
 
 class _Log:
@@ -213,10 +226,10 @@ def _behind(learner_id: str, prefix: str, note_id: str) -> Raw | None:
 
 def _more(item: Deck | Note, *, besides: Collection[str]) -> dict[str, Any]:
     """The learner's own fields that a file has no place of its own for, by the API's names."""
-    said = {name: value for name, value in item.said().items() if name not in besides}
+    fields = {name: value for name, value in item.own_values().items() if name not in besides}
     return {
         wire_name(name): _plain(value)
-        for name, value in said.items()
+        for name, value in fields.items()
         if value not in (None, "", [])
     }
 

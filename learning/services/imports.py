@@ -20,15 +20,15 @@ from typing import Any
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
+from config.store.connection import pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
-from config.store.retrying import breathe, retrying
 from config.store.transactions import Put
 from learning.cloze import Face
+from learning.models.base import digest
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
-from learning.services.idempotency import digest
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
@@ -248,7 +248,7 @@ class Import:
                 raise ConditionFailed
 
         retrying(go_on, after=ConditionFailed)
-        breathe()
+        pause_between()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
@@ -288,7 +288,7 @@ class Import:
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
 
     def _told_of(self, name: str) -> dict[str, Any]:
-        """What the file says of a deck besides, where it is as it may be."""
+        """The file's other fields of a deck, if they are valid."""
         told = self.told.get(name.casefold())
         try:
             return self.check_deck(told.more) if told else {}
@@ -413,7 +413,7 @@ class Import:
         study: StudyContext,
         days: DayCounts,
     ) -> None:
-        """Puts a card where its log leads, with what the file says of it besides."""
+        """Sets a card's memory from its log, and its other state from the file."""
         settings = study.scheduler.settings()
         memory = Memory.new(card.created_at)
         if log:
@@ -442,7 +442,7 @@ class Import:
             if group and full:
                 late += self._write_group(group, study)
                 group, study = {}, self._read_study()
-                breathe()
+                pause_between()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
@@ -595,13 +595,15 @@ def _size_error(source: Source) -> RowError | None:
 
 
 def content_digest(head: Note) -> str:
-    """A digest of what a note says, to tell whether the learner has changed it."""
-    said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
-    return digest({name: value for name, value in said.items() if name in DIGESTED_FIELDS or value})
+    """A digest of a note's content, by which a learner's change is recognised."""
+    content = {n: v for n, v in head.own_values().items() if not n.startswith(("deck", "source"))}
+    return digest(
+        {name: value for name, value in content.items() if name in DIGESTED_FIELDS or value}
+    )
 
 
 def _origin(source: Source) -> dict[str, Any]:
-    """What is kept of a file's note beside what it says."""
+    """The parts of a file's note that are kept beside its content."""
     whole = asdict(source)
     del whole["row"]
     for card in whole["cards"]:
@@ -624,11 +626,16 @@ def _origin(source: Source) -> dict[str, Any]:
 
 
 def _standing(state: CardState, entry: str) -> dict[str, Any]:
-    """What a file says of where a card stands, true as long as `entry` is its last."""
+    """A card's state by the file, which is true as long as `entry` is its last."""
     kept = {
         "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
         "position": state.position,
+        "desired_retention": state.desired_retention,
+        "decay": state.decay,
+        "original_position": state.original_position,
+        "flag": state.flag or None,
+        "custom_data": state.custom_data,
         "estimated": state.estimated or None,
         "untold": [name for name in UNTOLD if getattr(state, name) is None] or None,
     }
@@ -636,7 +643,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
 
 
 def _changes(head: Note, source: Source) -> dict[str, Any]:
-    """What a file says otherwise than a note, provided it was written later."""
+    """The fields in which a file differs from a note, if the file was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at
     if content_digest(head) == origin.get("says"):  # as it came from the file before

@@ -44,7 +44,7 @@ class Retention:
 class Statistics:
     """The forecast is exact up to `forecast_until`: beyond, only the first 1,000 due cards count.
 
-    What is overdue is due today.
+    What is overdue is due today, what is buried on the day its burial ends.
     """
 
     today: date
@@ -72,7 +72,7 @@ def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
     first = today - timedelta(days=max(days, 366) - 1)
     studied = Day.between(head, first, today)
     shown = [day for day in studied if day.on > today - timedelta(days=days)]
-    forecast, until = _forecast(learner_id, study, today)
+    forecast, until = _forecast(learner_id, study, now)
     return Statistics(
         today=today,
         totals={name: int(getattr(head, name)) for name in TOTALS},
@@ -101,15 +101,22 @@ def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
     )
 
 
-def _forecast(learner_id: str, study: StudyContext, today: date) -> tuple[list[DayCount], date]:
+def _forecast(learner_id: str, study: StudyContext, now: datetime) -> tuple[list[DayCount], date]:
     """How many reviews come due on each of the next days, and up to which day that is all."""
+    today = study.calendar.day(now)
     last = today + timedelta(days=FORECAST_DAYS - 1)
     before = study.calendar.end(last) + CLOCK_CHANGE
     page = Card.due_before(learner_id, before=before, limit=FORECAST_CARDS)
-    due = Counter(max(due_on(card.memory, study.calendar), today) for card in page.items)
+    due = Counter(_comes_on(card, study, now) for card in page.items)
     until = max(due) - ONE_DAY if page.next_key and due else last
     counted = [DayCount(today + timedelta(days=n), 0) for n in range(FORECAST_DAYS)]
     return [DayCount(day.on, due[day.on]) for day in counted], max(until, today)
+
+
+def _comes_on(card: Card, study: StudyContext, now: datetime) -> date:
+    """The first of the learner's days, from today on, on which a review is to be studied."""
+    earliest = card.buried_until if card.is_buried(now) and card.buried_until else now
+    return max(due_on(card.memory, study.calendar), study.calendar.day(earliest))
 
 
 def _retention(days: Sequence[Day]) -> Retention:

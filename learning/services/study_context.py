@@ -11,8 +11,8 @@ from accounts.models import DEFAULT_ZONE, Head, Profile, learner_key
 from accounts.services.changes import commit
 from accounts.study_day import StudyCalendar
 from config.problems import check_version
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.base import EPOCH
 from learning.models.scheduler import Scheduler

@@ -15,12 +15,12 @@ from config.store import jobs
 from config.store.items import batch_put
 from config.store.jobs import Job, JobLost, Place
 from learning import transfer
+from learning.models.base import split_id
 from learning.models.cards import Deck
 from learning.models.transfers import ImportRow
 from learning.services import file_uploads
 from learning.services.cards import NoSuchDeck
 from learning.services.exports import Export
-from learning.services.idempotency import split_id
 from learning.services.imports import LIMITS, Check, Import, Report
 from learning.transfer import DeckSource, Note, Rows
 

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 
 from config.problems import Problem
 from learning.cloze import cloze_ordinals
-from learning.shapes import Range
+from learning.shapes import Range, Text
 
 NoteType = Literal["basic", "reversed", "cloze"]
 TEXT_FIELDS = ("front", "back", "phonetic", "example", "notes")
 
+CUSTOM_DATA_CHARS = 100  # as in Anki
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
 
 Ordinal = Annotated[int, Range(0, 998)]
@@ -137,7 +138,8 @@ class CardState:
     `deck` is set only where it differs from the note's. `position` orders new cards, `due_at` is
     for all others; `due_on` says that a card is due on a date, whatever the zone, and is no part of
     our own documents. `estimated` marks stability and difficulty that were derived from an SM-2
-    ease factor, so that a replay of the log may replace them.
+    ease factor, so that a replay of the log may replace them. `desired_retention` and `decay` are
+    those of the last answer; `original_position`, `flag` and `custom_data` are Anki's own.
     """
 
     ordinal: Ordinal
@@ -151,7 +153,12 @@ class CardState:
     stability: Days | None = None
     difficulty: Annotated[float, Range(1, 10)] | None = None
     estimated: bool = False
+    desired_retention: Annotated[float, Range(0, 1)] | None = None
+    decay: Annotated[float, Range(0, 2)] | None = None
     ease_factor: Ease | None = None
+    original_position: Annotated[int, Range(0, 2**31)] | None = None
+    flag: Annotated[int, Range(0, 7)] = 0
+    custom_data: Annotated[str, Text(CUSTOM_DATA_CHARS)] | None = None
     reps: Count = 0
     lapses: Count = 0
     last_review_at: datetime | None = None

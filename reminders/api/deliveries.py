@@ -8,10 +8,9 @@ from rest_framework.response import Response
 
 from accounts.authentication import IsStaff, staff_member
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
-from config.viewsets import Resource, get_or_404
+from config.viewsets import ListQuerySerializer, Resource, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters

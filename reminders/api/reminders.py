@@ -9,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -22,7 +21,7 @@ from config.serializers import (
     optional,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
 from reminders.services import reminders
@@ -133,7 +132,7 @@ class ReminderViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace a reminder; what is left out becomes its default."""
+        """Replace a reminder. A field that is left out gets its default."""
         return self.update_item(reminders.update_reminder, reminder_id=id)
 
     @operation(
@@ -144,7 +143,7 @@ class ReminderViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a reminder. With another timing it starts anew."""
+        """Change the given fields of a reminder. With another timing it starts anew."""
         return self.update_item(reminders.update_reminder, reminder_id=id, partial=True)
 
     @operation("deleteReminder", answers={204: None}, raises=[NotFound], if_match=True)

@@ -157,7 +157,7 @@ class Delivery(Item, discriminator="delivery"):
 
     @property
     def is_settled(self) -> bool:
-        """Whether no mail is owed; what was dismissed is owed where it was promised anew since."""
+        """Whether no mail is owed. A dismissed mail is owed again if it was promised anew."""
         return self.state in SETTLED and not (self.state == SKIPPED and self.reason == DISMISSED)
 
     def conclude(self, state: str, *, now: datetime, reason: str = "") -> None:

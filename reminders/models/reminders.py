@@ -1,6 +1,6 @@
 """What learners want to be mailed, and how far that has come."""
 
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +24,8 @@ from reminders.models.events import Event
 SHARDS = 8
 """How many partitions the due index is spread over. It may grow at any time; before it shrinks, the
 shards that go must be empty. `docs/scaling.md` has the arithmetic."""
+IN_HAND = timedelta(minutes=1)
+"""Longer than a claim lasts: what is claimed stands in the due index at the end of its lease."""
 EVENT, ONCE, STUDY = "event", "once", "study"
 
 
@@ -119,6 +121,10 @@ class Reminder(LearnerItem, discriminator="reminder"):
         """
         actions: list[Action] = [cls.gsi1pk.remove(), cls.gsi1sk.remove(), cls.dead.set(True)]
         return Update(cls(pk, sk), actions, cls.gsi1sk == seen_at)
+
+    def is_in_hand(self, now: datetime) -> bool:
+        """Whether it is due, or a sweeper may have it at this moment."""
+        return bool(self.gsi1sk and self.due_at <= now + IN_HAND)
 
     @property
     def due_at(self) -> datetime:

@@ -121,7 +121,7 @@ def _bounded(entries: list[FeedEvent], today: date) -> list[FeedEvent]:
 
 
 def _days_away(move: Move, today: date) -> int:
-    """How far a moved occurrence is from today, where it is or where it was."""
+    """The days from today to a moved occurrence: to its new place or its old one, the nearer."""
     walls = (move.starts, wall_of(move.key))
     days = (wall.date() if isinstance(wall, datetime) else wall for wall in walls)
     return min(abs((day - today).days) for day in days)

@@ -3,11 +3,11 @@
 import logging
 from datetime import datetime, timedelta
 
-from accounts import audit
-from accounts.audit import StaffMember
+from accounts.models import audit
+from accounts.models.audit import StaffMember
 from config.problems import Conflict, NotFound
+from config.store.connection import retried
 from config.store.items import UNREADABLE, ConditionFailed
-from config.store.retrying import retried
 from config.store.transactions import Put, Write, transact
 from reminders import recurrence as recurrences
 from reminders import timing

@@ -16,11 +16,10 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put, Write, transact
-from learning.models.base import Tombstone
-from learning.services.idempotency import find_existing, split_id
+from learning.models.base import Tombstone, find_existing, split_id
 from reminders import timing
 from reminders.models import (
     DISMISSED,
@@ -268,10 +267,10 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     if reminder.about != EVENT:
         reminder.lsi4 = None
     for name, wire in WIRE_NAMES.items():
-        given = bool(getattr(reminder, name))
-        if name in NEEDED[reminder.about] and not given:
+        is_given = bool(getattr(reminder, name))
+        if name in NEEDED[reminder.about] and not is_given:
             raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
-        if name not in NEEDED[reminder.about] and given and name != "title":
+        if name not in NEEDED[reminder.about] and is_given and name != "title":
             raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from accounts.models import Account, Address, Head, Profile, learner_key
 from accounts.services.changes import commit
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from reminders.models import Delivery, Suppression
 

@@ -78,7 +78,7 @@ class Collection:
         cards = _Groups(
             self._db.execute(
                 "SELECT nid, id, ord, did, type, queue, due, ivl, factor, reps, lapses, odue, odid,"
-                " data FROM cards ORDER BY nid, ord, id"
+                " flags, data FROM cards ORDER BY nid, ord, id"
             )
         )
         logs = _Groups(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, NamedTuple
 
-from learning.transfer.model import MAX_DAYS, CardState, Review
+from learning.transfer.model import CUSTOM_DATA_CHARS, MAX_DAYS, CardState, Review
 
 NEW, LEARNING, REVIEW, RELEARNING = 0, 1, 2, 3
 SUSPENDED = -1
@@ -29,6 +29,7 @@ _LAST_SECOND = 16_725_225_600  # the year 2500
 # FSRS-6's default weights 8, 9 and 10
 _W8, _W9, _W10 = 1.8722, 0.1666, 0.796
 _SM2_RETENTION = 0.9
+FSRS6_DECAY = 0.154  # of the default weights
 _DEFAULT_EASE = 2.5
 
 
@@ -94,6 +95,7 @@ class CardRow(NamedTuple):
     lapses: int
     odue: int
     odid: int
+    flags: int
     data: str
 
 
@@ -127,6 +129,7 @@ def card_state(row: CardRow, ordinal: int, days: Days, reviews: Sequence[Review]
     estimated = kind != NEW and interval_days > 0 and not (stability and difficulty)
     if estimated:
         stability, difficulty = memory_of_sm2(ease or _DEFAULT_EASE, interval_days)
+    position, decay = _number(data, "pos", 0, 2**31), _number(data, "decay", 0, 2)
     known = bool(stability and difficulty) and kind != NEW
     return CardState(
         ordinal=ordinal,
@@ -140,7 +143,12 @@ def card_state(row: CardRow, ordinal: int, days: Days, reviews: Sequence[Review]
         stability=stability if known else None,
         difficulty=difficulty if known else None,
         estimated=estimated,
+        desired_retention=_number(data, "dr", 0, 1) if known else None,
+        decay=decay if known and decay != FSRS6_DECAY else None,
         ease_factor=ease,
+        original_position=int(position) if position is not None else None,
+        flag=row.flags & 7,
+        custom_data=_custom(data),
         reps=min(max(row.reps, 0), 10**6),
         lapses=min(max(row.lapses, 0), 10**6),
         last_review_at=_last_review(kind, data, reviews, due_at, interval_days),
@@ -229,6 +237,12 @@ def _number(data: dict[str, Any], key: str, least: float, most: float) -> float 
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         return None
     return float(value)
+
+
+def _custom(data: dict[str, Any]) -> str | None:
+    """What scripts of the learner's own keep with a card."""
+    text = data.get("cd")
+    return text if isinstance(text, str) and 0 < len(text) <= CUSTOM_DATA_CHARS else None
 
 
 def _last_review(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from learning.cloze import cloze_ordinals
-from learning.transfer.anki.schedule import Days
+from learning.transfer.anki.schedule import FSRS6_DECAY, Days
 from learning.transfer.markup import html_of_text
 from learning.transfer.model import CardState, Note, Review
 
@@ -52,7 +52,6 @@ _NOTE_TYPES = {"basic": 1767225600001, "reversed": 1767225600002, "cloze": 17672
 _NOTE_TYPES_MOD = 1767225600
 _DEFAULT_DECK = "Default"
 _DEFAULT_EASE = 2500
-_FSRS6_DECAY = 0.154
 _TYPES = {"new": 0, "learning": 1, "review": 2, "relearning": 3}
 _PHASES = {"learning": 0, "review": 1, "relearning": 2, "early": 3}
 _SIDES = ("phonetic", "example", "notes")
@@ -146,10 +145,11 @@ class _Writer:
             queue = -1 if card.suspended else -2
         learns = card.state in ("learning", "relearning")
         self._db.execute(
-            "INSERT INTO cards VALUES (?, ?, ?, ?, ?, -1, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?)",
+            "INSERT INTO cards VALUES (?, ?, ?, ?, ?, -1, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
             (
                 id_, note_id, deck_id, card.ordinal, self._now_s, _TYPES[card.state], queue, due,
-                card.interval_days, _ease(card), card.reps, card.lapses, int(learns), _data(card),
+                card.interval_days, _ease(card), card.reps, card.lapses, int(learns),
+                card.flag, _data(card),
             ),
         )  # fmt: skip
         self._db.executemany(
@@ -220,9 +220,15 @@ def _ease(card: CardState) -> int:
 def _data(card: CardState) -> str:
     """The FSRS state of a card as JSON; an estimate is left to Anki, which makes the same one."""
     data: dict[str, Any] = {}
+    if card.original_position is not None:
+        data["pos"] = card.original_position
     if card.stability and card.difficulty and not card.estimated:
-        data = {"s": round(card.stability, 4), "d": round(card.difficulty, 3)}
-        data["decay"] = _FSRS6_DECAY
+        data |= {"s": round(card.stability, 4), "d": round(card.difficulty, 3)}
+        if card.desired_retention:
+            data["dr"] = round(card.desired_retention, 2)
+        data["decay"] = card.decay or FSRS6_DECAY
+    if card.custom_data:
+        data["cd"] = card.custom_data
     if card.last_review_at:
         data["lrt"] = int(card.last_review_at.timestamp())
     return json.dumps(data, separators=(",", ":"))

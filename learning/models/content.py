@@ -1,4 +1,8 @@
-"""Scenarios: what the catalogue shows, the draft that staff edit, the revisions learners play."""
+"""Published content: scenarios, and decks that a learner copies.
+
+Of a scenario there are the entry of the catalogue, the draft that staff edit, and the revisions
+that learners play.
+"""
 
 import functools
 import operator
@@ -15,7 +19,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from config.store.items import Item, Page, Raw
-from learning.search_text import base_letters
+from learning.search_syntax import base_letters
 
 DRAFT, PUBLISHED, ARCHIVED = STATUSES = ("draft", "published", "archived")
 SUMMARY = ("title", "context", "description", "level", "language")
@@ -154,3 +158,42 @@ class Usage(Item, discriminator="usage"):
     def count_session(cls, scenario_id: str) -> None:
         """Counts one more session: one blind write."""
         cls(*cls.key(scenario_id)).update_attributes(cls.kind.set(cls), cls.sessions.add(1))
+
+
+class StarterDeck(Item, discriminator="starter"):
+    """What is shown of a starter deck: `STARTER#<id>` / `META`.
+
+    gsi1: `STARTERS` / `<level>#<id>`. `digest` is that of the file it was loaded from.
+    """
+
+    SK = "META"
+
+    id = UnicodeAttribute()
+    name = UnicodeAttribute()
+    description = UnicodeAttribute()
+    level = UnicodeAttribute()
+    language = UnicodeAttribute()
+    translation = UnicodeAttribute()
+    card_count = NumberAttribute()
+    digest = UnicodeAttribute()
+
+    @classmethod
+    def key(cls, starter_id: str) -> tuple[str, str]:
+        return f"STARTER#{starter_id}", cls.SK
+
+    @classmethod
+    def all(cls, *, limit: int, start: Raw | None) -> "Page[StarterDeck]":
+        """One page by level and id."""
+        return cls.query_page("STARTERS", index="gsi1", limit=limit, start=start)
+
+
+class StarterCards(Item, discriminator="starter_cards"):
+    """The cards of a starter deck, as fields of cards: `STARTER#<id>` / `CARDS`."""
+
+    SK = "CARDS"
+
+    cards = JSONAttribute()
+
+    @classmethod
+    def key(cls, starter_id: str) -> tuple[str, str]:
+        return f"STARTER#{starter_id}", cls.SK

@@ -1,7 +1,8 @@
-"""The audit trail."""
+"""The audit trail of accounts and of staff actions."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
 from ulid import ULID
@@ -9,13 +10,14 @@ from ulid import ULID
 from accounts.models.account import learner_key
 from config.client_info import ClientInfo
 from config.store.items import Item, Page, Raw
+from config.store.transactions import Put, Write
 
 
 class Activity(Item, discriminator="activity"):
     """A line of a trail, kept for half a year: `LEARNER#<sub>` / `ACTIVITY#<ulid>`.
 
     What staff write for everyone has a trail too: `TRAIL#<target>` / `ACTIVITY#<ulid>`.
-    `action` is an `accounts.audit.Action`; `actor` is the staff member who did it, empty
+    `action` is an `Action`; `actor` is the staff member who did it, empty
     for the learner; `target` is what a staff member did it to, as an address in the API without
     its first slash, in their own trail alone; `ip` and `agent` are where it came from.
     """
@@ -82,3 +84,72 @@ class Activity(Item, discriminator="activity"):
         return cls.query_page(
             cls.trail_key(target), condition, limit=limit, start=start, descending=True
         )
+
+
+Action = Literal[
+    "signed_up",
+    "email_verified",
+    "signed_in",
+    "sign_in_failed",
+    "locked_out",
+    "mfa_failed",
+    "backup_code_used",
+    "refresh_token_reused",
+    "signed_out_everywhere",
+    "session_ended",
+    "mfa_enabled",
+    "mfa_disabled",
+    "mfa_changed_elsewhere",
+    "mfa_reset",
+    "backup_codes_renewed",
+    "password_changed",
+    "password_reset",
+    "password_change_cut_off",
+    "email_change_requested",
+    "email_changed",
+    "google_linked",
+    "google_unlinked",
+    "exported",
+    "disabled",
+    "enabled",
+    "groups_changed",
+    "account_deleted",
+    "invited",
+    "user_viewed",
+    "activity_viewed",
+    "users_listed",
+    "scenario_created",
+    "scenario_changed",
+    "scenario_published",
+    "scenario_archived",
+    "scenario_deleted",
+    "scenarios_reordered",
+    "delivery_retried",
+]
+
+
+@dataclass(frozen=True)
+class StaffMember:
+    """A member of staff at work, and the source of the request."""
+
+    id: str
+    source: ClientInfo
+
+
+def record(
+    learner_id: str, action: Action, source: ClientInfo, *, now: datetime, actor: str = ""
+) -> None:
+    """Adds a line to a learner's trail; `actor` is the member of staff who did it, if any."""
+    Activity.new(learner_id, action, source, now=now, actor=actor).put()
+
+
+def staff_action(by: StaffMember, action: Action, target: str, *, now: datetime) -> list[Write]:
+    """The writes that record what staff did, for the transaction that does it.
+
+    `target` is the thing's address in the API, `scenarios/coffee-to-take-away`. One line goes into
+    the member's own trail, one into the thing's, which stays when the member leaves.
+    """
+    return [
+        Put(Activity.new(by.id, action, by.source, now=now, target=target)),
+        Put(Activity.for_target(target, action, now=now, actor=by.id)),
+    ]

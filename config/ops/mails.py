@@ -1,11 +1,17 @@
-"""The mails of a local run at `/mails`: a list, and a page for each.
+"""The mails that the embedded SES and Cognito hold instead of sending them, and their pages.
 
-No stage has these pages: nothing there can read a mail that it has sent.
+`/mails` has a list, and a page for each. No stage has these pages: nothing there can read a mail
+that it has sent.
 """
 
+import json
 import re
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import wraps
+from html import unescape
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -14,9 +20,69 @@ from django.urls import get_script_prefix, path
 from django.views.decorators.http import require_safe
 
 from config.http import PAGE_POLICY
-from config.ops.local_aws.mailbox import Mail, mails
 from config.problems import NotFound, Problem, ServiceUnavailable
 from config.stack import StackUnknown, stack
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail as its readers see it. `id` is SES's.
+
+    `headers` are those that the sender added, such as List-Unsubscribe. `html` may be empty.
+    """
+
+    id: str
+    sender: str
+    to: tuple[str, ...]
+    subject: str
+    text: str
+    sent_at: datetime
+    html: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def code(self) -> str | None:
+        """The code of six or eight digits in the mail, if there is one."""
+        match = re.search(r"\b\d{6}(?:\d\d)?\b", self.text)
+        return match.group() if match else None
+
+
+def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
+    """All mails, or those to one address in any letter case. Oldest first. Raises OSError."""
+    url = f"{endpoint_url}/_ministack/ses/messages"
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
+        accounts = json.load(answer)["messages"]
+    all_mails = [_from_record(record) for records in accounts.values() for record in records]
+    wanted = to and to.strip().lower()
+    mine = [m for m in all_mails if not wanted or wanted in {address.lower() for address in m.to}]
+    return sorted(mine, key=lambda mail: mail.sent_at)
+
+
+def _from_record(record: Mapping[str, Any]) -> Mail:
+    addresses: list[str] = []
+    for kind in ("To", "CC", "BCC"):
+        addresses += record.get(kind) or []
+    html = record.get("BodyHtml") or ""
+    return Mail(
+        id=record["MessageId"],
+        sender=record["Source"],
+        to=tuple(addresses),
+        subject=record["Subject"],
+        text=record.get("BodyText") or _words(html),
+        sent_at=datetime.fromtimestamp(record["Timestamp"], UTC),
+        html=html,
+        headers={header["Name"]: header["Value"] for header in record.get("Headers", [])},
+    )
+
+
+def _words(html: str) -> str:
+    """The readable words of a mail that has no text part."""
+    body = re.sub(r"(?is)<(style|script|head)\b.*?</\1>", "", html)
+    lines = re.sub(r"(?i)<br\s*/?>|</(p|div|h\d|li|tr)>", "\n", body)
+    return unescape(re.sub(r"<[^>]+>", "", lines)).strip()
+
+
+# --- The pages ------------------------------------------------------------------------------------
 
 View = Callable[..., HttpResponse]
 
@@ -91,10 +157,10 @@ def _with_links_beside(html: str) -> str:
 
 def _mail(mail_id: str) -> Mail:
     """One mail. Raises NotFound, ServiceUnavailable."""
-    found = next((mail for mail in _sent() if mail.id == mail_id), None)
-    if found is None:
+    mail = next((one for one in _sent() if one.id == mail_id), None)
+    if mail is None:
         raise NotFound("There is no such mail")
-    return found
+    return mail
 
 
 def _sent() -> list[Mail]:
