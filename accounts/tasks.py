@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.timezone import now
 
 from accounts.models import Account
+from accounts.services import reconciliation
 from accounts.services.dormancy import let_dormant_go
 from accounts.services.removal import delete_unverified, resume_deletions
 from config.store import jobs
@@ -53,3 +54,17 @@ def let_accounts_go(job: Job) -> Iterator[Place]:
         return delete_unverified(accounts, now=at) + let_dormant_go(accounts, now=at)
 
     return for_each_account(job, visit)
+
+
+def start_reconciling(_event: Any, _context: Any) -> None:
+    """Nightly: starts the comparison of pool and table."""
+    start_round("reconciliation")
+
+
+def reconcile(job: Job) -> Iterator[Place]:
+    """Compares pool and table. The round has its own place, at which the next night goes on."""
+    pages = int(job.done)
+    while not reconciliation.reconcile(goes_on=pages > 0, now=now(), within_s=0):
+        pages += 1
+        yield Place(pages, pages)
+    yield Place(None, pages + 1)

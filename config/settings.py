@@ -197,8 +197,9 @@ WORK = {
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "reconciliation": "accounts.tasks.reconcile",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
-    "deck_deletion": "learning.services.deck_deletion.run_deletion",
+    "deck_deletion": "learning.tasks.delete_deck",
     "export": "learning.tasks.run_export",
     "import": "learning.tasks.run_import",
 }

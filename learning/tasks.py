@@ -5,11 +5,12 @@ from typing import Any
 
 from django.utils.timezone import now
 
+from accounts.models.limits import charged
 from accounts.tasks import for_each_account, start_round
 from config.store.jobs import Job, Place
 from config.work import Message
 from learning.api.serializers import told_deck, told_note
-from learning.services import transfers
+from learning.services import deck_deletion, transfers
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
@@ -17,7 +18,8 @@ from learning.services.optimization import optimize as optimize_weights
 def optimize(message: Message) -> None:
     """Fits the weights of the learner whom the message names as `learnerId`."""
     if not message.is_given_up:
-        optimize_weights(learner_id=message.payload["learnerId"], now=now())
+        with charged(message.payload["learnerId"]):
+            optimize_weights(learner_id=message.payload["learnerId"], now=now())
 
 
 def start_nightly_fits(_event: Any, _context: Any) -> None:
@@ -34,9 +36,25 @@ def fit_nightly_batch(job: Job) -> Iterator[Place]:
 
 def run_import(job: Job) -> Iterator[Place]:
     """Takes in the file that a learner has uploaded."""
-    return transfers.run_import(job, check_deck=told_deck, check_note=told_note)
+    steps = transfers.run_import(job, check_deck=told_deck, check_note=told_note)
+    return _charged(job, steps)
 
 
 def run_export(job: Job) -> Iterator[Place]:
     """Writes the file that a learner has asked for."""
-    return transfers.run_export(job)
+    return _charged(job, transfers.run_export(job))
+
+
+def delete_deck(job: Job) -> Iterator[Place]:
+    """Moves or removes the cards of a deck, then the deck."""
+    return _charged(job, deck_deletion.run_deletion(job))
+
+
+def _charged(job: Job, steps: Iterator[Place]) -> Iterator[Place]:
+    """Adds each step to the day of the learner whose job it is."""
+    while True:
+        with charged(job.owner_id):
+            place = next(steps, None)
+        if place is None:
+            return
+        yield place

@@ -38,6 +38,7 @@ CONDITIONS: dict[str, list[float]] = {
     "LatePromptWork": [301],
     "SweepLag": [121],
     "FailedMails": [1] * 5,
+    "Disagreements": [1],
     "GivenUpReminders": [1],
     "TableReadThrottles": [4, 6],
     "TableWriteThrottles": [4, 6],

@@ -200,6 +200,7 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert len(variables["PARLEY_SECRET_KEY"]) >= 50
     assert variables["PARLEY_CLIENT_SECRET"]
     assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"]
+    assert float(variables["PARLEY_DAY_USD"]) == 2
     assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
 
@@ -239,7 +240,7 @@ def test_long_work_is_done_by_way_of_its_queue(api: Api, ana: Learner) -> None:
     assert begun["status"] == "running"
 
     def ended() -> bool:
-        found = api.send("GET", "/scheduler/optimize", token=ana.token).json()
-        return bool(found["status"] == "tooFew")
+        optimization = api.send("GET", "/scheduler/optimize", token=ana.token).json()
+        return bool(optimization["status"] == "tooFew")
 
     eventually(ended)

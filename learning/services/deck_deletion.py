@@ -14,7 +14,7 @@ from accounts.models import Head, learner_key
 from accounts.services.changes import commit
 from config.problems import Conflict, NotFound, ServiceUnavailable, check_version
 from config.store import jobs
-from config.store.connection import pause_between, retried
+from config.store.connection import in_turn, pause_between, retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.jobs import Job, Place
 from config.store.transactions import Put
@@ -186,7 +186,7 @@ def _clearing(
 def _clear(learner_id: str, card_ids: Sequence[str], move_to: str | None, now: datetime) -> None:
     """Moves or removes the notes of some cards; one reviewed meanwhile comes with the next ones."""
     for group in groups_of(whole_notes(learner_id, card_ids), ROOM):
-        with suppress(ConditionFailed):
+        with suppress(ConditionFailed), in_turn(learner_id):
             _clear_group(learner_id, group, move_to, now)
 
 

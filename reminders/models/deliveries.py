@@ -11,7 +11,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from accounts.models import learner_key
+from accounts.models import OfLearner, learner_key
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Put, Update
 from reminders import timing
@@ -24,7 +24,7 @@ DISMISSED = "dismissed"
 STATES = [SENDING, SENT, RETRYING, SKIPPED, DEAD, UNCONFIRMED, RETRIED]
 
 
-class Delivery(Item, discriminator="delivery"):
+class Delivery(OfLearner, discriminator="delivery"):
     """The record of one mail that a reminder owed: `DELIVERY#<reminder id>#<promise of the due>`.
 
     The key lets one mail go out for an occurrence at an instant; moved, it is promised anew.
@@ -139,10 +139,6 @@ class Delivery(Item, discriminator="delivery"):
             return None
         learner_id, reminder_id, key = delivery_id.split(".")
         return cls.get_or_none(learner_key(learner_id), f"{cls.PREFIX}{reminder_id}#{key}")
-
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
 
     @property
     def id(self) -> str:
