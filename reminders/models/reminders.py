@@ -261,7 +261,7 @@ def shard_of(learner_id: str) -> int:
 
 
 class ShardLease(Item, discriminator="shard_lease"):
-    """The run that goes on with a shard under backlog: `SHARD#<number>` / `CHAIN`.
+    """That a shard's backlog is being shared out: `SHARD#<number>` / `CHAIN`.
 
     There is one at a time: `holder` names it, and it has the shard until `until`.
     """
