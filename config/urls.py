@@ -52,6 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "changes",
         "deliveries",
         "events",
+        "mail-actions",
         "reminders",
         "unsubscribe",
     ),
