@@ -18,6 +18,7 @@ from tests.test_convergence import (
     CARDS,
     NOW,
     START,
+    Versions,
     deliveries,
     entry_of,
     memory,
@@ -48,7 +49,7 @@ class FormerStore:
     rows: dict[str, tuple[str, Entry]] = field(default_factory=dict)
 
     def take(self, sent: Submission) -> None:
-        entry, card = entry_of(sent), self.cards[sent.card_id]
+        entry, card = entry_of(sent, Versions()), self.cards[sent.card_id]
         if sent.id in self.rows:
             return
         self.rows[sent.id] = sent.card_id, entry
