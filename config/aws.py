@@ -56,6 +56,7 @@ THROTTLES = frozenset(
         "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "ThrottledException",
         "Throttling",
         "ThrottlingError",
