@@ -50,9 +50,10 @@ EXPRESSIONS = (
     "ConditionExpression",
     "FilterExpression",
     "KeyConditionExpression",
+    "ProjectionExpression",
     "UpdateExpression",
 )
-UNKNOWN = {"ProjectionExpression", "AttributesToGet", "Expected", "KeyConditions", "ScanFilter"}
+UNKNOWN = {"AttributesToGet", "Expected", "KeyConditions", "ScanFilter"}
 LOST = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
 
 
@@ -194,7 +195,7 @@ class MemoryTable:
             matching = [item for item in found if condition(text)(item, given)]
         answer: Answer = {"Count": len(matching), "ScannedCount": len(found)}
         if body.get("Select") != "COUNT":
-            answer["Items"] = [_copy(item) for item in matching]
+            answer["Items"] = [_wanted(body, item, given) for item in matching]
         if last:
             answer["LastEvaluatedKey"] = _copy(last)
         return answer | _spent(body, self.name, _read_units(size, body))
@@ -310,6 +311,15 @@ class MemoryTable:
         if wrong := used ^ {*names, *values}:
             raise Invalid(f"Not both used and defined in expressions: {wrong}")
         return names | {name: stored(value) for name, value in values.items()}
+
+
+def _wanted(body: Body, item: Raw, given: Answer) -> Raw:
+    """The attributes of an item that a query asks for, by default all."""
+    text = body.get("ProjectionExpression")
+    if text is None:
+        return _copy(item)
+    names = {str(given.get(word.strip(), word.strip())) for word in text.split(",")}
+    return {name: value for name, value in _copy(item).items() if name in names}
 
 
 @cache

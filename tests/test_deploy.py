@@ -200,6 +200,7 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert len(variables["PARLEY_SECRET_KEY"]) >= 50
     assert variables["PARLEY_CLIENT_SECRET"]
     assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"]
+    assert float(variables["PARLEY_DAY_USD"]) == 2
     assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
 

@@ -9,6 +9,7 @@ from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
 from accounts.models.limits import Attempts, KnownNetwork, LimitReached
 from accounts.models.sign_in import IssuedToken, Mfa, Session, SignInCode
+from accounts.models.reconciliation import Reconciliation
 
 __all__ = [
     "DEFAULT_ZONE",
@@ -25,6 +26,7 @@ __all__ = [
     "Mfa",
     "OfLearner",
     "Profile",
+    "Reconciliation",
     "Session",
     "SignInCode",
     "Synced",

@@ -56,6 +56,8 @@ class Account(OfLearner, discriminator="account"):
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `relinked_from`: the pool that the learner was linked to when the one before was lost, and their
+    id in that one.
     `deleted_by_staff`: it is not its owner who deletes it.
     `seen_at` is a sign-in or its renewal, a month before the last one at most. The owner of an
     account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
@@ -87,6 +89,7 @@ class Account(OfLearner, discriminator="account"):
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     deleted_by_staff = BooleanAttribute(null=True)
+    relinked_from = UnicodeAttribute(null=True)
     barred_until = NumberAttribute(null=True)
     seen_at = UTCDateTimeAttribute(null=True)
     first_warned_at = UTCDateTimeAttribute(null=True)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
-from config.store.connection import chunks, pause_between, retried
+from config.store.connection import chunks, in_turn, pause_between, retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, Write
 from learning.models.cards import Card, Deck, DeckCopy, Note
@@ -67,7 +67,8 @@ def create_cards(
             new_note(learner_id, "basic", fields, now, at=at)[1][0]
             for fields, at in zip(chunk, instants, strict=True)
         ]
-        results += _create_group(learner_id, cards)
+        with in_turn(learner_id):
+            results += _create_group(learner_id, cards)
     return results
 
 
@@ -137,7 +138,8 @@ def duplicate_deck(
             return deck
         page = Card.in_deck(learner_id, deck_id, limit=COPY_CHUNK, start=copy.up_to)
         for group in groups_of(_copies(learner_id, page.items, deck, now), ROOM):
-            _copy(learner_id, group, deck)
+            with in_turn(learner_id):
+                _copy(learner_id, group, deck)
             pause_between()
         copy.done, copy.up_to = page.next_key is None, page.next_key
         copy.put()

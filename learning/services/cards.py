@@ -22,7 +22,7 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.store.connection import pause_between, retried
+from config.store.connection import in_turn, pause_between, retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
@@ -200,7 +200,7 @@ def _clear_all(
 def _clear(learner_id: str, card_ids: Sequence[str], move_to: str | None, now: datetime) -> None:
     """Moves or removes the notes of some cards; one reviewed meanwhile comes with the next ones."""
     for group in groups_of(whole_notes(learner_id, card_ids), ROOM):
-        with suppress(ConditionFailed):
+        with suppress(ConditionFailed), in_turn(learner_id):
             _clear_group(learner_id, group, move_to, now)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
-from config.store.connection import pause_between, retrying
+from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put
 from learning.cloze import Face
@@ -221,7 +221,8 @@ class _Import:
             if left[0]:
                 raise ConditionFailed
 
-        retrying(go_on, after=ConditionFailed)
+        with in_turn(self.learner_id):
+            retrying(go_on, after=ConditionFailed)
         pause_between()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
