@@ -492,19 +492,24 @@ class Synced(OfLearner):
         """Whether it only marks that there was something under its key."""
         return False
 
+    @property
+    def learner_id(self) -> str:
+        return str(self.pk.partition("#")[2])
+
 
 class Wish:
-    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+    """Something that learners are mailed by default or not: what they wish else is in `wishes`."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, default: bool) -> None:
+        self.name, self.default = name, default
 
     def __get__(self, profile: Any, owner: Any = None) -> bool:
-        return profile is not None and self.name in (profile.wishes or ())
+        is_named = profile is not None and self.name in (profile.wishes or ())
+        return is_named != self.default
 
     def __set__(self, profile: Any, wished: bool) -> None:
         others = set(profile.wishes or ()) - {self.name}
-        profile.wishes = (others | {self.name} if wished else others) or None
+        profile.wishes = (others | {self.name} if wished != self.default else others) or None
 
 
 class Profile(Synced, discriminator="profile"):
@@ -535,7 +540,9 @@ class Profile(Synced, discriminator="profile"):
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
     wishes = UnicodeSetAttribute(null=True)
-    early_mails = Wish("early")
+    early_mails = Wish("early", default=False)
+    report_mails = Wish("no_reports", default=True)
+    streak_mails = Wish("no_streaks", default=True)
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
