@@ -72,6 +72,7 @@ TAGS = {
     "events": "What takes place, once or by a rule",
     "reminders": "What is mailed, and when",
     "calendar": "The feed for calendar programs",
+    "mail-actions": "Done and later, from a mail; no sign-in",
     "unsubscribe": "The link in each mail; no sign-in",
     "users": "Accounts, for staff",
     "deliveries": "Mails that were given up, for staff",
@@ -85,7 +86,7 @@ GROUPS = {
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
-    "Plan": ["events", "reminders", "calendar", "unsubscribe"],
+    "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
     "Staff and operation": ["users", "deliveries", "health"],
 }
 

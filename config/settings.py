@@ -88,6 +88,8 @@ CSRF_FAILURE_VIEW = "accounts.browse.login.csrf_failure"
 # The address of the service, for links in mails: scheduled work has no request to take it from.
 _here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", _here).rstrip("/")
+# The web app that learners use, for links in mails; without it they have none into it.
+FRONTEND_URL = os.environ.get("PARLEY_FRONTEND_URL", "").rstrip("/")
 
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
@@ -144,6 +146,7 @@ SPECTACULAR_SETTINGS = {
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
+        "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",

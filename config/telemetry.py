@@ -40,7 +40,15 @@ class JsonFormatter(logging.Formatter):
 
 
 NAMESPACE = "Parley"
-Name = Literal["MailsFailed", "MailsSent", "RemindersGivenUp", "Reviews", "SignUps", "SweepLag"]
+Name = Literal[
+    "Disagreements",
+    "MailsFailed",
+    "MailsSent",
+    "RemindersGivenUp",
+    "Reviews",
+    "SignUps",
+    "SweepLag",
+]
 
 
 def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "Count") -> None:

@@ -13,6 +13,7 @@ from accounts.models.limits import DayMeter, cost_of
 from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR
 from config.telemetry import Call
+from learning import tasks
 from tests.callers import Caller, access_token
 
 EVENING = datetime.now(UTC).replace(hour=21, minute=0, second=0, microsecond=0)
@@ -90,6 +91,15 @@ def test_a_learner_who_is_gone_is_not_charged_with_an_error(maria: Caller, setti
 def test_fits_are_five_a_day(maria: Caller) -> None:
     answers = [maria.post("/scheduler/optimize").status_code for _ in range(6)]
     assert answers == [202] * 5 + [429]
+
+
+def test_a_fit_is_counted_when_it_is_over(maria: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: dict[str, float] = {}
+    monkeypatch.setattr(
+        limits.day_meter, "add", lambda learner_id, cost, now: counted.update({learner_id: cost})
+    )
+    tasks.optimize({"learnerId": maria.id}, None)
+    assert counted[maria.id] > cost_of([], 0, 0)
 
 
 def test_the_prices_are_those_of_the_estimates() -> None:

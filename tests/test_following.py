@@ -55,8 +55,8 @@ def test_together_both_take_place_when_the_whole_did(maria: Caller, rrule: str) 
 
 
 def test_whole_days_are_split_by_the_day(maria: Caller) -> None:
-    made = maria.makes("/events", {"title": "Férias", "startsOn": "2030-06-03", **DAYS})
-    rest = split(maria, made, occurrence="20300606", title="Mais férias")
+    event = maria.makes("/events", {"title": "Férias", "startsOn": "2030-06-03", **DAYS})
+    rest = split(maria, event, occurrence="20300606", title="Mais férias")
     shown = maria.get(WINDOW).json()["results"]
     firsts = [(each["startsOn"], each["title"]) for each in shown]
     assert firsts[2:4] == [("2030-06-05", "Férias"), ("2030-06-06", "Mais férias")]

@@ -258,9 +258,9 @@ def test_no_two_paths_have_one_name() -> None:
 
 
 def test_the_open_routes_can_be_listed() -> None:
-    said = io.StringIO()
-    call_command("open_routes", stdout=said)
-    lines = said.getvalue().splitlines()
+    output = io.StringIO()
+    call_command("open_routes", stdout=output)
+    lines = output.getvalue().splitlines()
     assert "POST       /auth/login" in lines
     assert not [line for line in lines if "/decks" in line]
 

@@ -44,6 +44,8 @@ from config.viewsets import (
 NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
+    "report_mails": True,
+    "streak_mails": True,
     "quiet_hours": None,
     "early_mails": False,
 }

@@ -9,13 +9,14 @@ their attempts counted apart. What a request costs is counted when it is over.
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
+from django.utils import timezone
 from pynamodb.attributes import NumberAttribute
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
@@ -27,7 +28,7 @@ from config.problems import Problem, ServiceUnavailable, TooManyRequests
 from config.store.connection import connection
 from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
 from config.store.transactions import Delete, transact
-from config.telemetry import Call
+from config.telemetry import Call, calls
 
 log = logging.getLogger("parley.accounts")
 
@@ -437,3 +438,15 @@ class DayMeter:
 
 
 day_meter = DayMeter()
+
+
+@contextmanager
+def charged(learner_id: str) -> Iterator[None]:
+    """Adds to a learner's day what is done for them apart from a request, once it is over."""
+    made: list[Call] = []
+    begun, token = time.monotonic(), calls.set(made)
+    try:
+        yield
+    finally:
+        calls.reset(token)
+        day_meter.add(learner_id, cost_of(made, time.monotonic() - begun, 0), now=timezone.now())

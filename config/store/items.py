@@ -213,19 +213,6 @@ class Item(Model):
             if not (start := page.next_key):
                 return items
 
-    @classmethod
-    def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
-        """How many items match, counted up to `limit`, without reading more."""
-        answer = connection().query(
-            pk,
-            range_key_condition=condition,
-            index_name=index,
-            limit=limit,
-            select="COUNT",
-            consistent_read=True,
-        )
-        return int(answer["Count"])
-
     def put(self, condition: Condition | None = None) -> None:
         """Writes the whole item, provided its version is still the one read; and `condition`.
 

@@ -74,10 +74,6 @@ class Kept(Synced):
             on_unreadable=on_unreadable,
         )
 
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
-
 
 class LearnerItem(Kept):
     """A thing of a learner's. `request_digest` is the `digest` of the request that made it."""

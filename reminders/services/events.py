@@ -241,7 +241,7 @@ def _split(
     _assign(rest, changes, before=rest.recurrence)
     _set_recurrence(event, parts[0])
     event.updated_at = now
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     if any(reminder.is_in_hand(now) for reminder in reminders):
         raise ReminderDue
     copies = [_copy_for(reminder, rest, whole, quiet, now) for reminder in reminders]
