@@ -5,11 +5,13 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.utils.timezone import now
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
@@ -17,7 +19,8 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
-from config.problems import BEARER, PermissionDenied
+from config.problems import BEARER, PermissionDenied, TooManyRequests
+from config.telemetry import Call
 
 if TYPE_CHECKING:
     from accounts.models import Account
@@ -58,7 +61,8 @@ class SecondStepRequired(PermissionDenied):
 def authenticate(token: str) -> Learner:
     """The learner of an access token.
 
-    Raises InvalidToken, also when the account bars the token; ServiceUnavailable.
+    Raises InvalidToken, also when the account bars the token; TooManyRequests when its day is used
+    up; ServiceUnavailable.
     """
     from accounts.models.account import account_cache  # DRF loads this with any view, /health too
 
@@ -66,6 +70,8 @@ def authenticate(token: str) -> Learner:
     account = account_cache.of(learner.id)
     if account is None or _is_refused(account, learner):
         raise InvalidToken
+    if wait_s := account.barred_for_s(time.time()):
+        raise TooManyRequests("This account has used all that one day allows", retry_after_s=wait_s)
     if not settings.STAFF_SECOND_STEP or not learner.groups or account.mfa_enabled:
         return learner
     account_cache.forget(learner.id)  # it may just have been turned on, in another process
@@ -95,6 +101,7 @@ class BearerAuthentication(BaseAuthentication):
             return None
         token = bearer(header)
         learner = authenticate(token)
+        request._request.charge = partial(_charge, learner.id)  # type: ignore[attr-defined]
         view = (request.parser_context or {}).get("view")
         if learner.lacks_second_step and not allowed_without_second_step(view):
             raise SecondStepRequired
@@ -104,18 +111,25 @@ class BearerAuthentication(BaseAuthentication):
         return BEARER
 
 
+def _charge(learner_id: str, calls: Iterable[Call], took_s: float, sent_bytes: int) -> None:
+    """Adds what a request has cost to the learner's day."""
+    from accounts.models.limits import cost_of, day_meter
+
+    day_meter.add(learner_id, cost_of(calls, took_s, sent_bytes), now=now())
+
+
 # --- Permissions ----------------------------------------------------------------------------------
 
 STAFF = frozenset({"staff", "admin"})
 
 
 def is_staff(request: Request) -> bool:
-    """Whether the caller is in one of the groups of our own people."""
+    """Whether the caller is one of our own people."""
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
 
 
 def is_admin(request: Request) -> bool:
-    """Whether the caller is one of those who change accounts."""
+    """Whether the caller may change accounts."""
     return "admin" in getattr(request.user, "groups", ())
 
 

@@ -157,6 +157,14 @@ def tell_of_deletion(email: str, why: str, *, now: datetime) -> None:
         log.exception("a notice was not sent", extra={"fields": {"notice": "account_deleted"}})
 
 
+def tell_of_renewal(email: str) -> None:
+    """Tells a learner to set a password anew. A mail that cannot be sent stops nothing."""
+    try:
+        mail.send("accounts/mail/renewal.txt", {}, to=email, tags={"mail": "renewal"})
+    except ServiceUnavailable:
+        log.exception("a notice was not sent", extra={"fields": {"notice": "renewal"}})
+
+
 def send_invitation(email: str, password: str, *, days: int) -> None:
     """Mails a temporary password to whom we invite. Raises ServiceUnavailable."""
     context = {"email": email, "password": password, "days": days}

@@ -8,10 +8,11 @@ from typing import Any
 from django.utils.timezone import now
 
 from accounts.models import Account
+from accounts.services import reconciliation
 from accounts.services.dormancy import let_dormant_go
 from accounts.services.removal import delete_unverified, resume_deletions
 from config import aws
-from config.store.items import Raw
+from config.store.items import ConditionFailed, Raw
 
 log = logging.getLogger("parley.accounts")
 
@@ -65,3 +66,20 @@ def let_accounts_go(event: Mapping[str, Any], _context: Any) -> int:
         start=event.get("start"),
         generation=int(event.get("generation", 0)),
     )
+
+
+def reconcile(event: Mapping[str, Any], _context: Any) -> bool:
+    """Nightly: compares pool and table; False when another invocation goes on.
+
+    The round stores where it stands, so that one that was cut off goes on the next night.
+    """
+    generation = int(event.get("generation", 0))
+    try:
+        if reconciliation.reconcile(goes_on=generation > 0, now=now(), within_s=WITHIN_S):
+            return True
+    except ConditionFailed:
+        log.info("another run goes on with the round")
+        return False
+    if generation < aws.LONGEST_CHAIN:
+        aws.invoke_async("accounts.tasks.reconcile", generation=generation + 1)
+    return False

@@ -150,11 +150,11 @@ def uses_own_client(where: Stack) -> bool:
 
 def _keys() -> Keys | None:
     """The keys that Lambda gives a function. They are read anew each time, as botocore does."""
-    found = os.environ
-    if "AWS_ACCESS_KEY_ID" not in found or "AWS_SECRET_ACCESS_KEY" not in found:
+    environment = os.environ
+    if "AWS_ACCESS_KEY_ID" not in environment or "AWS_SECRET_ACCESS_KEY" not in environment:
         return None
-    token = found.get("AWS_SESSION_TOKEN", "")
-    return Keys(found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], token)
+    token = environment.get("AWS_SESSION_TOKEN", "")
+    return Keys(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], token)
 
 
 def _local_keys() -> Keys:

@@ -8,10 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from config.operations import operation
 from config.problems import ServiceUnavailable
 from config.serializers import Serializer
 from config.stack import stack
-from config.viewsets import operation
 
 
 class HealthSerializer(Serializer):

@@ -1,4 +1,4 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.viewsets`).
+"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
 
 People read it, and generators of clients: each error answer lists exactly the codes that may come,
 each shape has examples, and what may be left out is not required.
@@ -18,9 +18,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.fields import empty
 
 from config.formats import ULID_OR_UUID
+from config.operations import Operation
 from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
-from config.viewsets import Operation
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
@@ -72,6 +72,7 @@ TAGS = {
     "events": "What takes place, once or by a rule",
     "reminders": "What is mailed, and when",
     "calendar": "The feed for calendar programs",
+    "mail-actions": "Done and later, from a mail; no sign-in",
     "unsubscribe": "The link in each mail; no sign-in",
     "users": "Accounts, for staff",
     "deliveries": "Mails that were given up, for staff",
@@ -85,7 +86,7 @@ GROUPS = {
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
-    "Plan": ["events", "reminders", "calendar", "unsubscribe"],
+    "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
     "Staff and operation": ["users", "deliveries", "health"],
 }
 
@@ -179,10 +180,10 @@ class Schema(AutoSchema):
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
         if direction == "response":  # what may be left out of a request is in every answer
-            given = {
+            with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
             }
-            named = given & schema["properties"].keys()
+            named = with_default & schema["properties"].keys()
             schema["required"] = sorted(named.union(schema.get("required", [])))
         return schema
 

@@ -88,12 +88,22 @@ CSRF_FAILURE_VIEW = "accounts.browse.login.csrf_failure"
 # The address of the service, for links in mails: scheduled work has no request to take it from.
 _here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", _here).rstrip("/")
+# The web app that learners use, for links in mails; without it they have none into it.
+FRONTEND_URL = os.environ.get("PARLEY_FRONTEND_URL", "").rstrip("/")
 
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
+CORS_EXPOSE_HEADERS = [
+    "content-disposition",
+    "etag",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
+    "x-request-id",
+]
 CORS_PREFLIGHT_MAX_AGE = 7200
 
 REST_FRAMEWORK = {
@@ -136,6 +146,7 @@ SPECTACULAR_SETTINGS = {
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
+        "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
@@ -219,6 +230,7 @@ LIMITS = {
     "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
+    "fit": (5, 86_400),  # of one learner's scheduler
     "invite_address": (1, 60),  # invitations of one address
     "invite_staff": (1000, 86400),  # … by one member of staff
     "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
@@ -230,5 +242,7 @@ for _limit in _words("PARLEY_LIMITS"):
     _name, _, _numbers = _limit.partition("=")
     _times, _, _within = _numbers.partition("/")
     LIMITS[_name] = (int(_times), int(_within))
+# What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
+DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

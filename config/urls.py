@@ -50,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "changes",
         "deliveries",
         "events",
+        "mail-actions",
         "reminders",
         "unsubscribe",
     ),

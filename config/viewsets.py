@@ -1,11 +1,7 @@
-"""The bases of the views: operations, validated input, pages, versions by `If-Match`.
-
-Kept apart from drf-spectacular, which answers of the API do not need and which takes long to load.
-"""
+"""The bases of the views: validated input, the caller's id, pages, versions by `If-Match`."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
@@ -20,88 +16,13 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
-from config import problems
 from config.formats import ULID_OR_UUID
 from config.http import PassThroughRenderer
-from config.problems import NotFound, Problem, ValidationFailed
+from config.problems import NotFound, ValidationFailed
 from config.serializers import IntegerField, QuerySerializer, Serializer, TextField, validated_body
 from config.store.items import Page, Raw
 
 T = TypeVar("T")
-
-
-# --- Operations, as the OpenAPI document describes them (`config.openapi`) ------------------------
-
-V = TypeVar("V", bound=Callable[..., Any])
-
-ALWAYS = (problems.NotAcceptable, problems.TooManyRequests, problems.ServiceUnavailable)
-WITH_BODY = (
-    problems.ValidationFailed,
-    problems.MalformedRequest,
-    problems.PayloadTooLarge,
-    problems.UnsupportedMediaType,
-)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One method on one path. `answers` maps a status (or status and media type) to a serializer.
-
-    `leads_to` has operations that go on with what a success answered: {operation id: {field of
-    its body: field of the answer}}, in wire names.
-    """
-
-    id: str
-    answers: Mapping[Any, Any]
-    request: Any
-    query: type[QuerySerializer] | None
-    problems: tuple[type[Problem], ...]
-    public: bool
-    if_match: bool
-    leads_to: Mapping[str, Mapping[str, str]]
-
-
-def operation(
-    operation_id: str,
-    *,
-    answers: Mapping[Any, Any],
-    request: Any = None,
-    query: type[QuerySerializer] | None = None,
-    raises: Iterable[type[Problem]] = (),
-    public: bool = False,
-    if_match: bool = False,
-    leads_to: Mapping[str, Mapping[str, str]] | None = None,
-) -> Callable[[V], V]:
-    """Describes a view's method: what it takes, what it answers, which problems it may raise.
-
-    Problems that follow from the request's shape are added: 400 where there is anything to
-    validate, 401 unless `public`, 412 with `if_match`, 413 and 415 with a body.
-    """
-    kinds = [*raises, *ALWAYS]
-    if request is not None:
-        kinds += WITH_BODY
-    if query is not None or if_match:
-        kinds.append(problems.ValidationFailed)
-    if not public:
-        kinds.append(problems.NotAuthenticated)
-    if if_match:
-        kinds.append(problems.PreconditionFailed)
-    metadata = Operation(
-        operation_id,
-        answers,
-        request,
-        query,
-        tuple(dict.fromkeys(kinds)),
-        public,
-        if_match,
-        leads_to or {},
-    )
-
-    def describe(method: V) -> V:
-        method.operation = metadata  # type: ignore[attr-defined]
-        return method
-
-    return describe
 
 
 # --- Pages of a list, each with the address of the next one ---------------------------------------

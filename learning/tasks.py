@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.timezone import now
 
+from accounts.models.limits import charged
 from accounts.tasks import for_each_account
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
@@ -12,7 +13,8 @@ from learning.services.optimization import optimize as optimize_weights
 
 def optimize(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
     """Fits the weights of the learner whom the event names as `learnerId`."""
-    optimize_weights(learner_id=event["learnerId"], now=now())
+    with charged(event["learnerId"]):
+        optimize_weights(learner_id=event["learnerId"], now=now())
 
 
 def fit_nightly_batch(event: Mapping[str, Any], _context: Any) -> int:

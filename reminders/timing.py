@@ -323,6 +323,31 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
     return replace(settled, snoozes=(*others, Snooze(due.occurrence, until)))
 
 
+def finish(reminder: Reminder, progress: Progress, occurrence: str) -> Progress:
+    """The progress with all settled that is still owed for one occurrence."""
+    progress = replace(
+        progress,
+        snoozes=tuple(each for each in progress.snoozes if each.occurrence != occurrence),
+    )
+    if not isinstance(reminder, EventReminder):
+        return progress
+    found = occurrence_named(reminder.recurrence, occurrence)
+    if found is None:
+        return progress
+    announced_at = _announced_at(reminder.recurrence, found)
+    dues = [
+        Due(
+            announced_at - timedelta(minutes=minutes),
+            f"{occurrence}-{minutes}",
+            occurrence,
+            announced_at,
+        )
+        for minutes in reminder.offset_minutes
+    ]
+    ahead = frozenset(due.promise for due in dues if due.at >= progress.done_at)
+    return replace(progress, settled=progress.settled | ahead)
+
+
 def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
     """The dues after the progress, in order."""
     if isinstance(reminder, EventReminder):

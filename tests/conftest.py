@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -15,7 +16,8 @@ from django.urls import clear_script_prefix
 from moto import mock_aws
 
 from accounts.models.account import account_cache
-from config.stack import Stack
+from config import aws
+from config.stack import Stack, stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)
     ana,
@@ -39,6 +41,7 @@ from tests.servers import (  # noqa: F401  (fixtures)
     embedded_home,
     using,
 )
+from tests.template import properties
 from tests.wire import table_client
 
 
@@ -133,6 +136,43 @@ def table(moto_stack: Stack, memory_table: MemoryTable) -> None:
     """An empty table."""
     memory_table.clear()
     account_cache.forget()
+
+
+@pytest.fixture(scope="module")
+def moto_pool(moto_stack: Stack) -> Iterator[Stack]:
+    """A pool beside the table in process."""
+    with new_pool() as found:
+        yield found
+
+
+@contextmanager
+def new_pool() -> Iterator[Stack]:
+    """Another pool of moto's in place of the one before, for a while."""
+    client = aws.client("cognito-idp")
+    made = client.create_user_pool(
+        PoolName="parley",
+        UsernameAttributes=["email"],
+        Policies={"PasswordPolicy": properties("UserPool")["Policies"]["PasswordPolicy"]},
+    )
+    pool_id = made["UserPool"]["Id"]
+    for group in ("staff", "admin"):
+        client.create_group(UserPoolId=pool_id, GroupName=group)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PARLEY_USER_POOL_ID", pool_id)
+            stack.cache_clear()
+            yield stack()
+    finally:
+        stack.cache_clear()
+
+
+@pytest.fixture
+def pool(moto_pool: Stack, table: None) -> Any:
+    """An empty pool and an empty table."""
+    client = aws.client("cognito-idp")
+    for user in client.list_users(UserPoolId=moto_pool.user_pool_id)["Users"]:
+        client.admin_delete_user(UserPoolId=moto_pool.user_pool_id, Username=user["Username"])
+    return client
 
 
 @pytest.fixture

@@ -45,15 +45,17 @@ def event_of(caller: Caller, **fields: Any) -> dict[str, Any]:
         "endsAt": "2030-06-03T19:00:00Z",
         "timezone": "Europe/Lisbon",
     }
-    made: dict[str, Any] = caller.makes("/events", body | fields)
-    return made
+    event: dict[str, Any] = caller.makes("/events", body | fields)
+    return event
 
 
 def reminder_of(caller: Caller, **fields: Any) -> dict[str, Any]:
     """A reminder that the learner made: by default of one instant."""
     body = {"kind": "once", "title": "Ligar à Inês", "at": "2030-06-03T17:00:00Z"}
-    made: dict[str, Any] = caller.makes("/reminders", fields if "kind" in fields else body | fields)
-    return made
+    reminder: dict[str, Any] = caller.makes(
+        "/reminders", fields if "kind" in fields else body | fields
+    )
+    return reminder
 
 
 def sweep_at(instant: str | datetime, **options: Any) -> SweepResult:

@@ -176,7 +176,7 @@ def _indexes() -> dict[str, Index]:
 
 
 def _entry(names: Index, item: Raw | None) -> Raw | None:
-    """What an index holds of an item, None where it has no place there."""
+    """The attributes of an item that an index holds; None if the item is not in the index."""
     if not item or any(name not in item for name in names.keys):
         return None
     return {n: value for n, value in item.items() if names.held is None or n in names.held}

@@ -35,6 +35,7 @@ CONDITIONS: dict[str, list[float]] = {
     "LostEvents": [1],
     "SweepLag": [121],
     "FailedMails": [1] * 5,
+    "Disagreements": [1],
     "GivenUpReminders": [1],
     "TableReadThrottles": [4, 6],
     "TableWriteThrottles": [4, 6],

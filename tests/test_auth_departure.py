@@ -13,6 +13,7 @@ from ulid import ULID
 
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Profile, Session, learner_key
+from accounts.models.account import account_cache
 from accounts.services.dormancy import let_dormant_go
 from accounts.services.email import confirm_email_change
 from accounts.services.removal import remove
@@ -22,6 +23,7 @@ from config.client_info import ClientInfo
 from config.ops.local_aws import exclusive
 from config.problems import ServiceUnavailable
 from config.store import items
+from config.store.connection import put_raws
 from config.store.items import json_value, raw_partition_page
 from tests.accounts_helpers import (
     PASSWORD,
@@ -59,7 +61,7 @@ def left_of(person: Person) -> list[str]:
 
 def sweep(minutes: float) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
-        call_command("sweep_accounts")
+        call_command("accounts", "sweep")
 
 
 def make_cards(person: Person, number: int, text: str = "cão") -> None:
@@ -165,6 +167,24 @@ class TestLeaving:
         assert left_of(deva) != []
         sweep(3)
         assert left_of(deva) == []
+
+    def test_is_made_good_again_where_a_restored_table_has_brought_the_learner_back(self) -> None:
+        dalila, other = sign_up("dalila"), sign_up("eunice")
+        make_cards(dalila, 1)
+        address = Address.of(dalila.email)
+        assert address is not None
+        backup = [*raw_partition_page(learner_key(dalila.id)).items, address.raw]
+        assert leave(dalila).status_code == 204
+        assert subjects_mailed(dalila.email)[-1] == "Your account was deleted"
+        mails = len(subjects_mailed(dalila.email))
+        put_raws(backup)
+        account_cache.forget()
+        assert left_of(dalila) != [Account.SK]
+        call_command("accounts", "reapply-deletions")
+        assert left_of(dalila) == [Account.SK]
+        assert Address.of(dalila.email) is None
+        assert len(subjects_mailed(dalila.email)) == mails
+        assert api.get("/profile", token=other.token).status_code == 200
 
 
 @pytest.mark.server

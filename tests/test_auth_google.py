@@ -15,6 +15,7 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.users import GOOGLE
 from accounts.models import Account, Address
 from accounts.services.google import challenge_of, nonce_of
+from accounts.services.relinking import relink
 from config import aws
 from config.stack import stack
 from tests.accounts_google import REDIRECT, GoogleStub, offer, travel
@@ -375,3 +376,20 @@ def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
     offer(GOOGLE)
     assert found.status_code == 200, found.content
     assert found.json()["user"]["userId"] == bento.id
+
+
+@pytest.mark.usefixtures("google")
+def test_a_learner_from_google_whose_user_was_lost_comes_from_google_again(
+    google: GoogleStub,
+) -> None:
+    email = new_email("carla")
+    google.is_used_by("Carla", email)
+    first = enter(travel().body()).json()
+    account = Account.of(first["user"]["userId"])
+    assert account is not None
+    cognito_users.delete_user(account.user_name)
+    assert relink(account, now=datetime.now(UTC), until=float("inf")) == "linked"
+    again = enter(travel().body())
+    assert again.status_code == 200, again.content
+    assert again.json()["user"]["email"] == email
+    assert again.json()["user"]["userId"] != account.learner_id

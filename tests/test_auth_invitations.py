@@ -25,6 +25,7 @@ from tests.accounts_helpers import (
     problem,
     sign_up,
 )
+from tests.browsers import Browser
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -190,6 +191,18 @@ def test_a_list_out_of_its_bounds_is_named(clerk: Person, emails: Any, field: st
     answer = api.post("/users/invitations", {"emails": emails}, token=clerk.token)
     assert problem(answer) == (400, "VALIDATION_ERROR")
     assert answer.json()["errors"][0]["field"] == field
+
+
+def test_staff_invite_from_their_pages_too(clerk: Person) -> None:
+    browser, email = Browser(), new_email("rosaura")
+    login = browser.get("/browse").headers["Location"]
+    browser.send(browser.form(login, sends="email"), email=clerk.email, password=PASSWORD)
+    page = browser.send(browser.form("/browse/users/invitations", sends="emails"), emails=email)
+    assert page.status_code == 200
+    assert email in page.content.decode()
+    person = browser.get(f"/browse/users/{clerk.id}").content.decode()
+    assert f"/browse/users/{clerk.id}/activity" not in person  # that is for admins
+    assert enter(email, mailed_passwords(email)[0]).status_code == 200
 
 
 def test_learners_invite_nobody() -> None:

@@ -228,9 +228,9 @@ def test_an_address_that_works_again_can_be_let_in(
     reserved = Address.reserve("maria@example.org", owner="sign-up", now=timezone.now())
     transact(reserved.assign_write(maria.id))
     tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
-    said = io.StringIO()
-    call_command("unsuppress", "Maria@example.org", stdout=said)
-    assert "delete-suppressed-destination" in said.getvalue()
+    output = io.StringIO()
+    call_command("unsuppress", "Maria@example.org", stdout=output)
+    assert "delete-suppressed-destination" in output.getvalue()
     sweep_at("2030-06-03T18:00:00Z")
     assert len(mailbox.letters) == 2
     for email in ("maria@example.org", "nobody@example.org"):

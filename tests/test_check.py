@@ -357,9 +357,9 @@ def test_nothing_is_written_over_what_a_later_release_may_have_packed(
 
 
 def told_by(command: str, *arguments: str) -> str:
-    said = io.StringIO()
-    call_command(command, *arguments, stdout=said)
-    return said.getvalue()
+    output = io.StringIO()
+    call_command(command, *arguments, stdout=output)
+    return output.getvalue()
 
 
 @pytest.fixture
@@ -416,18 +416,18 @@ def test_all_learners_are_checked_and_repaired_when_asked(
     registered: Caller, studied: Stored
 ) -> None:
     change_totals(studied)
-    said = io.StringIO()
+    output = io.StringIO()
     with pytest.raises(CommandError, match="--repair"):
-        call_command("check_learner", stdout=said)
-    assert f"{registered.id} HEAD: cards is 100" in said.getvalue()
-    assert "(repaired)" not in said.getvalue()
+        call_command("check_learner", stdout=output)
+    assert f"{registered.id} HEAD: cards is 100" in output.getvalue()
+    assert "(repaired)" not in output.getvalue()
     assert "(repaired)" in told_by("check_learner", registered.id, "--repair")
     assert told_by("check_learner") == "Checked: 1. Not as they must be: 0\n"
 
 
 def test_a_check_that_runs_out_of_time_says_where_to_go_on(registered: Caller) -> None:
-    said = told_by("check_learner", "--seconds", "1e-9")
-    assert f"--after {registered.id}" in said
+    output = told_by("check_learner", "--seconds", "1e-9")
+    assert f"--after {registered.id}" in output
     assert "Checked: 0" in told_by("check_learner", "--after", registered.id)
 
 

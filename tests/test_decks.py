@@ -25,20 +25,20 @@ WHOLE = {
 
 
 def test_a_deck_is_made_read_replaced_and_deleted(maria: Caller) -> None:
-    made = maria.makes("/decks", WHOLE)
-    assert {name: made[name] for name in WHOLE} == WHOLE
-    path = f"/decks/{made['id']}"
-    assert maria.get(path).json() == made
+    deck = maria.makes("/decks", WHOLE)
+    assert {name: deck[name] for name in WHOLE} == WHOLE
+    path = f"/decks/{deck['id']}"
+    assert maria.get(path).json() == deck
     replaced = maria.put(path, {"name": "Português"}).json()
     assert (replaced["description"], replaced["newCardsPerDay"]) == ("", None)
-    assert replaced["version"] == made["version"] + 1
+    assert replaced["version"] == deck["version"] + 1
     assert maria.delete(path).status_code == 204
     assert maria.get(path).status_code == 404
 
 
 def test_what_was_read_can_be_put_back_as_it_is(maria: Caller) -> None:
-    made = maria.makes("/decks", WHOLE)
-    put = maria.put(f"/decks/{made['id']}", made)
+    deck = maria.makes("/decks", WHOLE)
+    put = maria.put(f"/decks/{deck['id']}", deck)
     assert put.status_code == 200, put.content
     assert {name: put.json()[name] for name in WHOLE} == WHOLE
 
@@ -52,8 +52,8 @@ def test_a_deck_sent_again_with_its_id_is_the_same_deck(maria: Caller, made_id: 
 
 
 def test_another_deck_with_the_same_id_is_refused(maria: Caller) -> None:
-    made = maria.makes("/decks", WHOLE | {"id": str(ULID())})
-    answer = maria.post("/decks", {"name": "Outro", "id": made["id"]})
+    deck = maria.makes("/decks", WHOLE | {"id": str(ULID())})
+    answer = maria.post("/decks", {"name": "Outro", "id": deck["id"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "ID_TAKEN")
 
 
@@ -71,9 +71,9 @@ def test_two_learners_may_use_the_same_id(maria: Caller, joao: Caller) -> None:
 
 
 def test_a_change_on_an_old_version_is_refused_and_changes_nothing(maria: Caller) -> None:
-    made = maria.post("/decks", WHOLE)
-    path = f"/decks/{made.json()['id']}"
-    assert made["ETag"] == '"1"'
+    deck = maria.post("/decks", WHOLE)
+    path = f"/decks/{deck.json()['id']}"
+    assert deck["ETag"] == '"1"'
     assert maria.patch(path, {"name": "Um"}, If_Match='"1"').status_code == 200
     for verb, body in (("patch", {"name": "Dois"}), ("put", WHOLE), ("delete", None)):
         answer = maria.send(verb, path, body, If_Match='"1"')

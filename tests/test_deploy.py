@@ -200,6 +200,7 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert len(variables["PARLEY_SECRET_KEY"]) >= 50
     assert variables["PARLEY_CLIENT_SECRET"]
     assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"]
+    assert float(variables["PARLEY_DAY_USD"]) == 2
     assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
 
@@ -224,7 +225,7 @@ def test_a_long_task_runs_in_an_invocation_of_its_own(api: Api, ana: Learner) ->
     assert begun["status"] == "running"
 
     def ended() -> bool:
-        found = api.send("GET", "/scheduler/optimize", token=ana.token).json()
-        return bool(found["status"] == "tooFew")
+        optimization = api.send("GET", "/scheduler/optimize", token=ana.token).json()
+        return bool(optimization["status"] == "tooFew")
 
     eventually(ended)

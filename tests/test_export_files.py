@@ -25,12 +25,12 @@ def rita(embedded_aws: Stack) -> Caller:
 
 def test_a_large_file_is_uploaded_then_imported(rita: Caller) -> None:
     data = as_json(*NOTES)
-    made: dict[str, Any] = rita.makes("/flashcards/uploads", {"sizeBytes": len(data)})
-    assert made["expiresAt"] > datetime.now(UTC).isoformat()
-    body = {"uploadKey": made["uploadKey"]}
+    upload: dict[str, Any] = rita.makes("/flashcards/uploads", {"sizeBytes": len(data)})
+    assert upload["expiresAt"] > datetime.now(UTC).isoformat()
+    body = {"uploadKey": upload["uploadKey"]}
     missing = rita.post("/flashcards/import", body)
     assert (missing.status_code, missing.json()["code"]) == (409, "UNKNOWN_UPLOAD")
-    assert requests.put(made["url"], data=data, timeout=PATIENCE_S).status_code == 200
+    assert requests.put(upload["url"], data=data, timeout=PATIENCE_S).status_code == 200
     answer = rita.post("/flashcards/import", body | {"filename": "notes.json"})
     assert answer.status_code == 200, answer.content
     assert figures(answer.json()) == (4, 0, 0, 0)

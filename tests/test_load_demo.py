@@ -23,9 +23,9 @@ pytestmark = [
 
 def load_demo() -> list[list[str]]:
     """The last two words of each line it prints: address and password."""
-    said = io.StringIO()
-    call_command("load_demo", stdout=said)
-    return [line.split()[-2:] for line in said.getvalue().splitlines()]
+    output = io.StringIO()
+    call_command("load_demo", stdout=output)
+    return [line.split()[-2:] for line in output.getvalue().splitlines()]
 
 
 def signed_in(email: str, password: str) -> Any:

@@ -87,10 +87,10 @@ def test_what_is_read_is_what_was_meant_in_the_readers_zone(ines: Person) -> Non
     assert mail.text.startswith("Hello Inês,")
     assert "Where: Café Ñandú" in mail.text
     assert "Tertúlia às 18h – “ação” 🎉" in mail.html
-    said = io.StringIO()
-    call_command("outbox", ines.email, "--last", stdout=said)
-    assert mail.text in said.getvalue()
-    assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in said.getvalue()
+    output = io.StringIO()
+    call_command("outbox", ines.email, "--last", stdout=output)
+    assert mail.text in output.getvalue()
+    assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in output.getvalue()
 
 
 def test_one_click_without_a_session_stops_the_next_mail_and_a_look_does_not(ines: Person) -> None:

@@ -113,7 +113,7 @@ def test_a_field_that_is_not_valid_is_told_and_leaves_the_rest(maria: Caller) ->
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_field_is_stored_read_and_told(maria: Caller, mood: None, kind: type[Any]) -> None:
-    """Whatever the kind, what is stored is what was set, and devices and exports have it."""
+    """A value that was set is stored, and devices and exports have it, for each kind of item."""
     deck_id = deck_of(maria)
     review(maria, card_of(maria, deck_id))
     maria.patch("/scheduler", {"fuzz": False})

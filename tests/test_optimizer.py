@@ -122,14 +122,14 @@ def test_a_fit_that_is_no_better_is_not_adopted(maria: Caller) -> None:
     # Whoever forgets nothing at the end contradicts what was learned from the beginning.
     newest = [[*log[:-1], reviewed(5000 + n, 200)] for n, log in enumerate(logs)]
     store(maria, newest)
-    found = maria.post("/scheduler/optimize").json()
-    assert found["status"] == "kept"
+    optimization = maria.post("/scheduler/optimize").json()
+    assert optimization["status"] == "kept"
     assert maria.get("/scheduler").json()["version"] == 0
 
 
 def test_a_short_log_is_not_fitted(maria: Caller) -> None:
-    found = maria.post("/scheduler/optimize").json()
-    assert (found["status"], found["settingsVersion"]) == ("tooFew", None)
+    optimization = maria.post("/scheduler/optimize").json()
+    assert (optimization["status"], optimization["settingsVersion"]) == ("tooFew", None)
 
 
 def test_a_fit_on_lambda_is_an_invocation_of_its_own(

@@ -85,6 +85,7 @@ BODIES: dict[str, Any] = {
     "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},
     "replaceEvent": {"title": "Minha", "startsAt": "2030-01-01T00:00:00Z"},
     "replaceReminder": {"kind": "once", "title": "Meu", "at": "2030-01-01T00:00:00Z"},
+    "changeFollowing": {"occurrence": "20300606T190000"},
     "snoozeReminder": {"until": "2030-01-01T00:00:00Z"},
     "reviewFlashcard": {
         "id": str(ULID()),

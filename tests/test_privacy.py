@@ -14,7 +14,7 @@ from accounts.services.mailed_code import LASTS
 from config.ops import cloudformation
 from config.stack import BASE_DIR, stack
 from learning.models.base import TOMBSTONE_S
-from reminders.models.deliveries import Delivery
+from reminders.models import Delivery
 from tests.accounts_helpers import api, log_in, sign_up
 from tests.template import properties
 

@@ -228,12 +228,12 @@ def test_the_command_records_the_local_stack_for_its_owner_alone(
 ) -> None:
     monkeypatch.undo()  # the real template
     monkeypatch.setenv("PARLEY_HOME", str(tmp_path))
-    said = io.StringIO()
-    call_command("provision", "--parameter=MailFrom=post@parley.example", stdout=said)
+    output = io.StringIO()
+    call_command("provision", "--parameter=MailFrom=post@parley.example", stdout=output)
     record = tmp_path / "stack.json"
     assert json.loads(record.read_text())["mail_from"] == "post@parley.example"
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
-    assert "MailFrom = post@parley.example\n" in said.getvalue()
+    assert "MailFrom = post@parley.example\n" in output.getvalue()
 
 
 def test_the_command_applies_a_real_stage_with_ones_own_credentials(
@@ -243,9 +243,9 @@ def test_the_command_applies_a_real_stage_with_ones_own_credentials(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", local_aws.CREDENTIALS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local_aws.CREDENTIALS)
     monkeypatch.setattr(ops_cloudformation, "POLL_S", 0.05)
-    said = io.StringIO()
-    call_command("provision", "--stage=dev", "--region=eu-west-1", stdout=said)
-    assert said.getvalue() == "LogsName = /parley/dev/green\n"
+    output = io.StringIO()
+    call_command("provision", "--stage=dev", "--region=eu-west-1", stdout=output)
+    assert output.getvalue() == "LogsName = /parley/dev/green\n"
 
 
 @pytest.mark.parametrize("text", ["MailFrom", "=parley@example.org"])

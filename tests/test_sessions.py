@@ -20,8 +20,8 @@ COFFEE = "coffee-to-take-away"
 
 
 def of_pack(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((PACK / f"{name}.json").read_text())
-    return found
+    scenario: dict[str, Any] = json.loads((PACK / f"{name}.json").read_text())
+    return scenario
 
 
 def model_answers(name: str, role: str) -> list[str]:

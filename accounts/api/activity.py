@@ -5,7 +5,8 @@ from rest_framework.response import Response
 
 from accounts.api.serializers import ActivitySerializer
 from accounts.models import Activity
-from config.viewsets import ListQuerySerializer, View, operation, page_of
+from config.operations import operation
+from config.viewsets import ListQuerySerializer, View, page_of
 
 
 class ActivityView(View):

@@ -15,7 +15,8 @@ from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlready
 from accounts.services.email import confirm_email_change, request_email_change
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.viewsets import View, operation
+from config.operations import operation
+from config.viewsets import View
 
 
 class NewEmailSerializer(OnlyPasswordSerializer):

@@ -28,8 +28,9 @@ from accounts.services.google import (
 )
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
+from config.operations import operation
 from config.serializers import PatternField, QuerySerializer, Serializer, TextField
-from config.viewsets import AnonymousView, View, operation
+from config.viewsets import AnonymousView, View
 
 
 class RedirectUriField(TextField):

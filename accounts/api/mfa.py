@@ -30,9 +30,10 @@ from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
 from accounts.services.sessions import FreshSignInNeeded, reauthenticate
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer, validated_body
-from config.viewsets import AnonymousView, View, operation
+from config.viewsets import AnonymousView, View
 
 
 @extend_schema_field({"type": "boolean", "const": False})

@@ -22,9 +22,10 @@ from accounts.cognito.client import (
 from accounts.services import password
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, View, operation
+from config.viewsets import AnonymousView, View
 
 
 class ResetConfirmSerializer(Serializer):

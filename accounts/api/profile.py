@@ -21,6 +21,7 @@ from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,
@@ -35,7 +36,6 @@ from config.viewsets import (
     View,
     decode_cursor,
     if_match_version,
-    operation,
     page_of,
     paginated_response,
     with_etag,
@@ -44,6 +44,8 @@ from config.viewsets import (
 NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
+    "report_mails": True,
+    "streak_mails": True,
     "quiet_hours": None,
     "early_mails": False,
 }

@@ -18,8 +18,9 @@ from accounts.api.serializers import (
 from accounts.cognito.client import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.services import registration
 from config.client_info import client_info_of
+from config.operations import operation
 from config.serializers import PatternField, Serializer
-from config.viewsets import AnonymousView, operation
+from config.viewsets import AnonymousView
 
 
 class SignUpSerializer(Serializer):

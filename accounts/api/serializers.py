@@ -199,10 +199,12 @@ class QuietHoursSerializer(Serializer):
 
 
 class NotificationsSerializer(Serializer):
-    """What may be mailed, and when not."""
+    """What may be mailed, and when not. Nothing is, before there is a reminder of that kind."""
 
     study_reminders = BooleanField(source="study_mails", default=True)
     event_reminders = BooleanField(source="event_mails", default=True)
+    reports = BooleanField(source="report_mails", default=True)
+    streak_reminders = BooleanField(source="streak_mails", default=True)
     quiet_hours = QuietHoursSerializer(allow_null=True, default=None)
     before_quiet_hours = BooleanField(
         source="early_mails",

@@ -39,9 +39,10 @@ from accounts.services import mailed_code, mfa, password, sessions
 from accounts.services.mailed_code import MailedCodeNotOffered
 from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, ListQuerySerializer, Resource, View, operation, page_of
+from config.viewsets import AnonymousView, ListQuerySerializer, Resource, View, page_of
 
 
 class MfaRequiredSerializer(Serializer):

@@ -19,14 +19,16 @@ from accounts.authentication import (
     staff_member,
 )
 from accounts.cognito.client import InvalidCredentials, NoSuchUser
-from accounts.services import invitations, staff
+from accounts.models import Reconciliation
+from accounts.services import invitations, reconciliation, staff
 from accounts.services.sessions import FreshSignInNeeded
 from accounts.services.staff import AddressNotProved, CannotChangeYourself, User
 from accounts.tokens import ROLES
 from config.client_info import client_info_of
+from config.operations import operation
 from config.problems import NotFound, PermissionDenied
 from config.serializers import BooleanField, Serializer, TextField
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of
+from config.viewsets import ListQuerySerializer, Resource, page_of
 
 
 class UserQuerySerializer(ListQuerySerializer):
@@ -106,6 +108,43 @@ class InvitedListSerializer(Serializer):
 
     class Meta:
         ref_name = "InvitedList"
+
+
+class DisagreementSerializer(Serializer):
+    """What user pool and table disagree on about one person."""
+
+    user_id = serializers.CharField(source="learner_id")
+    kind = serializers.ChoiceField(get_args(reconciliation.Kind))
+    repaired = serializers.BooleanField()
+
+    class Meta:
+        ref_name = "Disagreement"
+
+
+class ReportSerializer(Serializer):
+    """The last comparison. `total` counts all disagreements, of which the first 100 are listed."""
+
+    begun_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    compared = serializers.IntegerField(help_text="Accounts and users that were looked at")
+    total = serializers.IntegerField()
+    only_reported = serializers.BooleanField(
+        help_text="There were so many that a store was probably restored: nothing was repaired"
+    )
+    results = DisagreementSerializer(many=True)
+
+    class Meta:
+        ref_name = "DisagreementReport"
+
+
+NO_REPORT: dict[str, Any] = {
+    "begun_at": None,
+    "finished_at": None,
+    "compared": 0,
+    "total": 0,
+    "only_reported": False,
+    "results": [],
+}
 
 
 def user_body(user: User) -> dict[str, Any]:
@@ -211,6 +250,12 @@ class UserViewSet(Resource):
         invited = invitations.invite(emails, by=staff_member(request), now=now())
         return Response(InvitedListSerializer({"results": invited}).data)
 
+    @operation("listDisagreements", answers={200: ReportSerializer}, raises=[PermissionDenied])
+    @action(detail=False, permission_classes=(IsAdmin,))
+    def disagreements(self, request: Request) -> Response:
+        """List what the last nightly comparison of user pool and table has found, for admins."""
+        return Response(ReportSerializer(Reconciliation.latest().report or NO_REPORT).data)
+
     @operation(
         "resetUserMfa",
         answers={200: UserSerializer},
@@ -229,6 +274,6 @@ class UserViewSet(Resource):
     )
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
-        """List what happened to an account, and what its owner did as staff, for admins."""
+        """List the events of an account and the actions of its owner as staff, for admins."""
         view = partial(staff.view_activity, by=staff_member(request), now=now())
         return self.paginated(view, id, serializer_class=StaffActionSerializer)

@@ -201,8 +201,8 @@ def client_secret() -> str:
 
 
 def _sign_up_secret() -> str:
-    found = os.environ.get("PARLEY_SIGN_UP_CLIENT_SECRET")
-    return found or _app_client(stack().user_pool_id, stack().sign_up_client_id).secret
+    secret = os.environ.get("PARLEY_SIGN_UP_CLIENT_SECRET")
+    return secret or _app_client(stack().user_pool_id, stack().sign_up_client_id).secret
 
 
 def forget_app_client() -> None:

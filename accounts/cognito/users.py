@@ -78,8 +78,8 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
         UserAttributes=attributes({"email": email, "email_verified": "true", **told}),
         MessageAction="SUPPRESS",
     )
-    made = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
-    return str(made["sub"])
+    user_attributes = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
+    return str(user_attributes["sub"])
 
 
 TEMPORARY_PASSWORD_DAYS = 7  # as the template says; after that it is refused

@@ -3,12 +3,13 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import DEFAULT_ZONE, Account, Profile, Synced, learner_key
+from accounts.models.account import DEFAULT_ZONE, Account, OfLearner, Profile, Synced, learner_key
 from accounts.models.addresses import Address, EmailChange
 from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
 from accounts.models.limits import Attempts, KnownNetwork, LimitReached
 from accounts.models.mfa import Mfa
+from accounts.models.reconciliation import Reconciliation
 from accounts.models.tokens import IssuedToken, Session, SignInCode
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "KnownNetwork",
     "LimitReached",
     "Mfa",
+    "OfLearner",
     "Profile",
+    "Reconciliation",
     "Session",
     "SignInCode",
     "Synced",

@@ -1,5 +1,6 @@
 """Accounts, profiles and progress of learners."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,15 @@ def learner_key(learner_id: str) -> str:
     return f"LEARNER#{learner_id}"
 
 
-class Account(Item, discriminator="account"):
+class OfLearner(Item):
+    """An item in the partition of a learner."""
+
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
+
+
+class Account(OfLearner, discriminator="account"):
     """The state of a learner's account: `LEARNER#<sub>` / `ACCOUNT`.
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
@@ -47,11 +56,14 @@ class Account(Item, discriminator="account"):
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `relinked_from`: the pool that the learner was linked to when the one before was lost, and their
+    id in that one.
     `deleted_by_staff`: it is not its owner who deletes it.
     `seen_at` is a sign-in or its renewal, a month before the last one at most. The owner of an
     account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
     deleted, as `dormant`.
     `password_changes` names those under way, each with the epoch second of its beginning.
+    `barred_until` is the epoch second until which requests are refused: the day is used up.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -77,6 +89,8 @@ class Account(Item, discriminator="account"):
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
     deleted_by_staff = BooleanAttribute(null=True)
+    relinked_from = UnicodeAttribute(null=True)
+    barred_until = NumberAttribute(null=True)
     seen_at = UTCDateTimeAttribute(null=True)
     first_warned_at = UTCDateTimeAttribute(null=True)
     last_warned_at = UTCDateTimeAttribute(null=True)
@@ -107,10 +121,6 @@ class Account(Item, discriminator="account"):
     def at(cls, learner_id: str) -> Self:
         """A handle for changes in place, without reading."""
         return cls(learner_key(learner_id), cls.SK)
-
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
 
     @property
     def user_name(self) -> str:
@@ -426,6 +436,16 @@ class Account(Item, discriminator="account"):
         condition = cls.gsi1sk < key_instant(before)
         return cls.query_page(cls.GONE, condition, limit=100, index="gsi1").items
 
+    def bar_until(self, instant: datetime) -> None:
+        """Refuses the learner's requests until an instant. Raises ConditionFailed when gone."""
+        self.update_attributes(
+            Account.barred_until.set(int(instant.timestamp())), condition=Account.pk.exists()
+        )
+
+    def barred_for_s(self, now_s: float) -> int:
+        """The seconds for which the learner's requests are refused, or 0."""
+        return max(0, math.ceil((self.barred_until or 0) - now_s))
+
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
@@ -462,7 +482,7 @@ class AccountCache:
 account_cache = AccountCache()
 
 
-class Synced(Item):
+class Synced(OfLearner):
     """An item whose changes are numbered by the learner's head; `n` is that of the last one."""
 
     n = NumberAttribute(null=True)
@@ -472,19 +492,24 @@ class Synced(Item):
         """Whether it only marks that there was something under its key."""
         return False
 
+    @property
+    def learner_id(self) -> str:
+        return str(self.pk.partition("#")[2])
+
 
 class Wish:
-    """Something that learners are not mailed unless they say so: its name in `wishes`, or not."""
+    """Something that learners are mailed by default or not: what they wish else is in `wishes`."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, default: bool) -> None:
+        self.name, self.default = name, default
 
     def __get__(self, profile: Any, owner: Any = None) -> bool:
-        return profile is not None and self.name in (profile.wishes or ())
+        is_named = profile is not None and self.name in (profile.wishes or ())
+        return is_named != self.default
 
     def __set__(self, profile: Any, wished: bool) -> None:
         others = set(profile.wishes or ()) - {self.name}
-        profile.wishes = (others | {self.name} if wished else others) or None
+        profile.wishes = (others | {self.name} if wished != self.default else others) or None
 
 
 class Profile(Synced, discriminator="profile"):
@@ -515,7 +540,9 @@ class Profile(Synced, discriminator="profile"):
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
     wishes = UnicodeSetAttribute(null=True)
-    early_mails = Wish("early")
+    early_mails = Wish("early", default=False)
+    report_mails = Wish("no_reports", default=True)
+    streak_mails = Wish("no_streaks", default=True)
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 

@@ -115,6 +115,7 @@ Action = Literal[
     "groups_changed",
     "account_deleted",
     "invited",
+    "relinked",
     "user_viewed",
     "activity_viewed",
     "users_listed",

@@ -1,28 +1,36 @@
-"""Limits on attempts, counted in the table before the attempt is made.
+"""Limits on attempts and on what a learner's day may cost, counted in the table.
 
-Every count is one conditional update, so requests at the same moment cannot pass together. When
-the table does not answer, nothing is tried (fail closed). The numbers are `settings.LIMITS`. The
-networks from which an account was entered have their attempts counted apart.
+Attempts are counted before they are made. Every count is one conditional update, so requests at
+the same moment cannot pass together. When the table does not answer, nothing is tried (fail
+closed). The numbers are `settings.LIMITS`. The networks from which an account was entered have
+their attempts counted apart. What a request costs is counted when it is over.
 """
 
 import hashlib
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
+from django.utils import timezone
 from pynamodb.attributes import NumberAttribute
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from accounts.models.account import Account, account_cache
 from config.client_info import ClientInfo
-from config.problems import ServiceUnavailable, TooManyRequests
+from config.problems import Problem, ServiceUnavailable, TooManyRequests
 from config.store.connection import connection
 from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
 from config.store.transactions import Delete, transact
+from config.telemetry import Call, calls
+
+log = logging.getLogger("parley.accounts")
 
 # --- Counters -------------------------------------------------------------------------------------
 
@@ -112,6 +120,16 @@ class Attempts(Item, discriminator="attempts"):
             self._drop_expired(counters, now_s)
         raise ServiceUnavailable
 
+    def add(self, counter: str, amount: int, *, until: datetime) -> int:
+        """Adds to a counter that has no maximum and lapses at an instant; returns the sum."""
+        actions = [
+            _counter(counter).add(amount),
+            Attempts.expires_at.set(int(until.timestamp())),
+            Attempts.kind.set(Attempts),
+        ]
+        raw = self._change(actions, None)
+        return _number(raw or {}, counter)
+
     def _drop_expired(self, counters: Mapping[str, int], now_s: int) -> None:
         """Removes lapsed counters. Raises LimitReached when these are not lapsed."""
         stored = self.get_or_none(self.pk, self.sk)
@@ -167,7 +185,7 @@ class Attempts(Item, discriminator="attempts"):
             unchanged = (_counter(name) == counted) & (_in_flight(name) == in_flight)
             self._change([_counter(name).set(in_flight)], unchanged)
 
-    def _change(self, actions: Sequence[Action], condition: Condition) -> Raw | None:
+    def _change(self, actions: Sequence[Action], condition: Condition | None) -> Raw | None:
         """The item after one conditional update; None when the condition did not hold."""
         try:
             answer: dict[str, Any] = connection().update_item(
@@ -363,3 +381,72 @@ class LoginAttempt:
         """Nobody knows whether the guess was right: it counts for nothing."""
         self.attempts.settle(*self.counted, failed=False)
         self.source.settle(ALL, failed=False)
+
+
+# --- A learner's day ------------------------------------------------------------------------------
+
+# What AWS charges, in millionths of a dollar: units of the table; a request by API Gateway, Lambda
+# and its log line; a second of the function at 1 GB; a byte to the client (config/ops/prices.json).
+READ_UNIT, WRITE_UNIT, REQUEST, SECOND, BYTE = 0.125, 0.625, 3.9, 13.3334, 0.00009
+
+
+def cost_of(calls: Iterable[Call], took_s: float, sent_bytes: int) -> float:
+    """What a request costs, in millionths of a dollar."""
+    units = sum(call.units * (WRITE_UNIT if call.is_write else READ_UNIT) for call in calls)
+    return REQUEST + units + SECOND * took_s + BYTE * sent_bytes
+
+
+@dataclass
+class DayMeter:
+    """Bars a learner until midnight (UTC) once the day's requests have cost `settings.DAY_USD`.
+
+    Each process keeps what it has counted of a learner until it is a tenth of a cent, and then
+    adds it to the learner's counter in the table. So nearly all learners' days cost no write, and
+    no day can cost more than the limit and, for each process, a tenth of a cent and one request.
+    """
+
+    step: float = 1_000
+    most: int = 10_000
+    _kept: dict[str, float] = field(default_factory=dict)
+
+    def add(self, learner_id: str, cost: float, *, now: datetime) -> None:
+        """Counts what a request has cost, in millionths of a dollar.
+
+        A failure is only logged, since the request has been served.
+        """
+        kept = self._kept.pop(learner_id, 0.0) + cost
+        if kept >= self.step and self._is_told(learner_id, round(kept), now):
+            return
+        if len(self._kept) >= self.most:
+            self._kept.clear()
+        self._kept[learner_id] = kept
+
+    def _is_told(self, learner_id: str, cost: int, now: datetime) -> bool:
+        midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), tzinfo=UTC)
+        counter = Attempts.at("day", f"{learner_id} {now.date()}")
+        try:
+            spent = counter.add("cost", cost, until=midnight)
+        except Problem:
+            log.exception("what a learner's requests have cost was not counted")
+            return False
+        if spent >= settings.DAY_USD * 1_000_000:
+            with suppress(ConditionFailed, Problem):  # gone; else the next step bars
+                Account.at(learner_id).bar_until(midnight)
+                log.warning("a learner's day is used up")
+            account_cache.forget(learner_id)
+        return True
+
+
+day_meter = DayMeter()
+
+
+@contextmanager
+def charged(learner_id: str) -> Iterator[None]:
+    """Adds to a learner's day what is done for them apart from a request, once it is over."""
+    made: list[Call] = []
+    begun, token = time.monotonic(), calls.set(made)
+    try:
+        yield
+    finally:
+        calls.reset(token)
+        day_meter.add(learner_id, cost_of(made, time.monotonic() - begun, 0), now=timezone.now())

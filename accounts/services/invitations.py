@@ -8,7 +8,8 @@ The steps for one address, each harmless when repeated:
    first password already is taken as they are. The line of the trails.
 3. A temporary password is set; an earlier one is void.
 4. It is mailed. Cut off between 3 and 4: the same request sets and mails another one.
-5. The address is free again: the first sign-in makes account, profile and address (`adoption`).
+5. The address is free again: the first sign-in makes account, profile and address
+   (`sessions.adopt`).
 
 An invited person who asks for a reset of the password is mailed another temporary one: the pool
 would mail them no code.

@@ -66,8 +66,10 @@ class Setup:
 
 
 def set_up(account: Account, access_token: str, *, now: datetime) -> Setup:
-    """A fresh secret for a learner who has proved who they are: whoever has an access token alone
-    could shut the owner out by it. It may be asked for again until `enable` has verified one.
+    """Makes a fresh secret for a learner who has given the password.
+
+    With an access token alone, a thief could shut the owner out. The secret may be asked for again
+    until `enable` has verified one.
 
     Raises MfaAlreadyEnabled, PasswordSignInNeeded, TooManyRequests.
     """

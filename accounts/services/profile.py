@@ -70,19 +70,17 @@ def _changed(
     now: datetime,
 ) -> tuple[FullProfile, bool]:
     """The learner's page after the change, and whether they are mailed at other hours now."""
-    found = read_profile(learner_id, groups=groups, now=now)
-    if found is None:
+    page = read_profile(learner_id, groups=groups, now=now)
+    if page is None:
         raise NotFound
-    if expected_version not in (None, int(found.profile.version)):
-        raise PreconditionFailed(
-            f"The profile is at version {found.profile.version}: read it again"
-        )
-    hours, zone = found.profile.mail_hours, found.profile.timezone
+    if expected_version not in (None, int(page.profile.version)):
+        raise PreconditionFailed(f"The profile is at version {page.profile.version}: read it again")
+    hours, zone = page.profile.mail_hours, page.profile.timezone
     if "timezone" in values:
-        found.profile.move_to(values["timezone"], timezone.now())
+        page.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
-        setattr(found.profile, name, value)
-    if found.profile.timezone != zone:
-        found.profile.zone_set_at = now
-    commit(found.head, Put(found.profile, Profile.pk.exists()))
-    return found, found.profile.mail_hours != hours
+        setattr(page.profile, name, value)
+    if page.profile.timezone != zone:
+        page.profile.zone_set_at = now
+    commit(page.head, Put(page.profile, Profile.pk.exists()))
+    return page, page.profile.mail_hours != hours

@@ -146,7 +146,7 @@ def reapply_deletions(*, now: datetime) -> int:
     for learner_ids in _departed():
         keys = [(learner_key(learner_id), Account.SK) for learner_id in learner_ids]
         for account in batch_get(*keys).values():
-            if isinstance(account, Account) and account.gsi1pk != Account.GONE:
+            if isinstance(account, Account) and account.gsi1pk == "LEARNERS":
                 with suppress(ConditionFailed):  # gone at this moment
                     account.mark_for_deletion(now)
                     account_cache.forget(account.learner_id)

@@ -171,7 +171,7 @@ def complete_sign_in(
 
 
 def _has_completed_change(account: Account, now: datetime) -> bool:
-    """Completes a change that ends all sessions, where one was cut off; says whether there was."""
+    """Completes a change that ends all sessions, if one was cut off. Returns whether one was."""
     unlinked = complete_unlink(account, SYSTEM, now=now)
     return complete_password_change(account, now=now) or unlinked
 

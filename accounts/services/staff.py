@@ -23,7 +23,7 @@ from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate
 from accounts.tokens import Learner
 from config.client_info import ClientInfo
-from config.problems import Conflict, NotFound, PermissionDenied
+from config.problems import Conflict, NotFound, ValidationFailed
 from config.store.items import ConditionFailed, Page, Raw, batch_get
 from config.store.transactions import Write, transact
 
@@ -81,17 +81,20 @@ def list_users(
 ) -> Page[Account]:
     """The account with an address; for admins, where there is none, those that begin so.
 
-    The look is in the trails. Raises PermissionDenied.
+    The look is in the trails. Raises ValidationFailed for less than an address.
     """
     email = email.lower()
+    if not is_admin and not email:
+        return Page([], None)  # what a page shows before anybody is looked for
+    if not is_admin and "@" not in email:
+        message = "Give the whole address: only admins see lists."
+        raise ValidationFailed.of("email", "whole_address", message)
     address = Address.of(email) if "@" in email else None
     account = Account.of(address.learner_id) if address and address.learner_id else None
     if account is not None and not account.is_leaving:
         target = f"users/{account.learner_id}"
         transact(*audit.staff_action(by, "user_viewed", target, now=now))
         return Page([account], None)
-    if not is_admin and "@" not in email:
-        raise PermissionDenied("Give the whole address: only admins see lists of accounts.")
     transact(*audit.staff_action(by, "users_listed", "users", now=now))
     return Account.by_email(email, limit=limit, start=start) if is_admin else Page([], None)
 

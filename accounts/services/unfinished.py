@@ -159,9 +159,9 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
 
 
 def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> None:
-    """Gives pool and table the new address of a learner who has proved it, where there is one.
+    """Gives pool and table the new address of a learner, if they have proved one.
 
-    Raises UserAlreadyExists where the pool has given it to a user without an account.
+    Raises UserAlreadyExists if the pool has given it to a user without an account.
     """
     if not account.moving_to:
         return

@@ -157,10 +157,10 @@ def _with_links_beside(html: str) -> str:
 
 def _mail(mail_id: str) -> Mail:
     """One mail. Raises NotFound, ServiceUnavailable."""
-    found = next((mail for mail in _sent() if mail.id == mail_id), None)
-    if found is None:
+    mail = next((one for one in _sent() if one.id == mail_id), None)
+    if mail is None:
         raise NotFound("There is no such mail")
-    return found
+    return mail
 
 
 def _sent() -> list[Mail]:

@@ -138,13 +138,15 @@ def _answer(problem: Problem, origins: list[str]) -> dict[str, Any]:
         # A fixed header cannot choose among several. These answers are the same for all, and no
         # cookie is asked for.
         headers["Access-Control-Allow-Origin"] = origins[0] if len(origins) == 1 else "*"
-        headers["Access-Control-Expose-Headers"] = "retry-after"
+        headers["Access-Control-Expose-Headers"] = "retry-after, www-authenticate, x-request-id"
     occurrence = "$context.requestId"
     body = problem.body() | {"instance": f"urn:uuid:{occurrence}", "requestId": occurrence}
+    values = {name: f"'{value}'" for name, value in headers.items()}
+    values["X-Request-Id"] = "context.requestId"
     return {
         "StatusCode": str(problem.status),
         "ResponseParameters": {
-            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
+            f"gatewayresponse.header.{name}": value for name, value in values.items()
         },
         "body": body,
     }

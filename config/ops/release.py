@@ -262,7 +262,10 @@ def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """Sets what Zappa sets at creation only, what needs the API's address, and throttling."""
+    """Sets throttling, the dead letter queue, and the API's own address.
+
+    Zappa sets the queue only when it creates the function, and cannot know the address before.
+    """
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
     try:
@@ -368,7 +371,7 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
 
 
 def rotate_secret_key(stage: str, place: Environment) -> None:
-    """Puts a new key before the present ones, which still open what they sealed.
+    """Puts a new key before the present ones, which can still open their seals.
 
     Does nothing while the newest key has not been released: a failed release that is repeated with
     `--rotate-key` rotates once.
@@ -433,11 +436,11 @@ def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[
 def _function(stage: str, place: Environment) -> dict[str, Any] | None:
     """The configuration of the stage's function, or None if there is none."""
     try:
-        found: dict[str, Any] = place.client("lambda").get_function_configuration(
+        configuration: dict[str, Any] = place.client("lambda").get_function_configuration(
             FunctionName=function_name(stage)
         )
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
         return None
-    return found
+    return configuration

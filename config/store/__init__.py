@@ -30,16 +30,16 @@ BASE = "pynamodb.connection.base"
 def _load() -> None:
     if BASE in sys.modules or any(f"botocore.{name}" in sys.modules for name in STAND_INS):
         return
-    made = {}
+    modules = {}
     for name, attributes in STAND_INS.items():
-        made[name] = module = ModuleType(f"botocore.{name}")
+        modules[name] = module = ModuleType(f"botocore.{name}")
         vars(module).update(attributes)
         sys.modules[f"botocore.{name}"] = module
         setattr(botocore, name, module)
     try:
         import_module(BASE)
     finally:
-        for name in made:
+        for name in modules:
             del sys.modules[f"botocore.{name}"]
             delattr(botocore, name)
 

@@ -5,8 +5,11 @@ Items are raw here, as DynamoDB writes them; `config.store.items` makes objects 
 
 import functools
 import random
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
@@ -49,39 +52,107 @@ def pause(attempt: int, took_s: float) -> None:
     time.sleep(random.uniform(0, longest_s))  # noqa: S311
 
 
-def retrying(act: Callable[[], T], *, after: type[Exception], within_s: float | None = None) -> T:
-    """What `act` returns, which is called anew as long as it raises `after`.
+def retrying(
+    act: Callable[[], T],
+    *,
+    after: type[Exception],
+    within_s: float | None = None,
+    of: str | None = None,
+) -> T:
+    """Calls `act` again as long as it raises `after`, and returns its result.
 
-    It must read again what it relies on. Raises ServiceUnavailable when the time is over.
+    `act` must read all that it relies on. Threads that write the things `of` the same learner take
+    turns as soon as two of them have met. Raises ServiceUnavailable when the time is over.
     """
     until = time.monotonic() + (WITHIN_S if within_s is None else within_s)
     attempt = 0
-    while True:
-        begun = time.monotonic()
-        try:
-            return act()
-        except after as error:
-            attempt += 1
-            if time.monotonic() > until:
-                message = "Others write the same things at this moment: try again"
-                raise ServiceUnavailable(message) from error
-            pause(attempt, time.monotonic() - begun)
+    with _Turn(of) as turn:
+        if of in _queues:
+            turn.wait(until)
+        while True:
+            begun = time.monotonic()
+            try:
+                return act()
+            except after as error:
+                attempt += 1
+                if time.monotonic() > until:
+                    message = "Others write the same things at this moment: try again"
+                    raise ServiceUnavailable(message) from error
+                if not turn.wait(until):
+                    pause(attempt, time.monotonic() - begun)
+
+
+_queues: dict[str | None, deque[threading.Event]] = {}
+_guard = threading.Lock()
+_own = threading.local()
+
+
+class _Turn:
+    """A thread's place among those that write the same learner's things, first come, first served.
+
+    Each of them alone would only slow down the one that wins. On Lambda a process has one request
+    at a time, and others' requests are met by pauses.
+    """
+
+    def __init__(self, of: str | None) -> None:
+        self.of = of
+        self.place: threading.Event | None = None
+
+    def __enter__(self) -> "_Turn":
+        return self
+
+    def wait(self, until: float) -> bool:
+        """Queues up, once, and waits; whether there was anybody to wait for."""
+        held: set[str] = _own.__dict__.setdefault("held", set())
+        if self.of is None or self.of in held or self.place:
+            return False
+        held.add(self.of)
+        self.place = threading.Event()
+        with _guard:
+            queue = _queues.setdefault(self.of, deque())
+            queue.append(self.place)
+            alone = len(queue) == 1
+        if not alone:
+            self.place.wait(max(0.0, until - time.monotonic()))
+        return not alone
+
+    def __exit__(self, *_: object) -> None:
+        if self.of is None or self.place is None:
+            return
+        _own.held.remove(self.of)
+        with _guard:
+            queue = _queues[self.of]
+            queue.remove(self.place)
+            if queue:
+                queue[0].set()
+            else:
+                del _queues[self.of]
+
+
+@contextmanager
+def in_turn(of: str) -> Iterator[None]:
+    """Has other threads that write a learner's things wait for one that writes much at once."""
+    with _Turn(of) as turn:
+        turn.wait(time.monotonic() + WITHIN_S)
+        yield
 
 
 def retried(after: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Makes a function one that is called anew as long as it raises `after` (see `retrying`)."""
+    """Makes a function that is called again as long as it raises `after` (see `retrying`)."""
 
     def decorate(act: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(act)
         def again(*args: P.args, **kwargs: P.kwargs) -> T:
-            return retrying(functools.partial(act, *args, **kwargs), after=after)
+            named = kwargs.get("learner_id", args[0] if args else None)
+            of = named if isinstance(named, str) else None
+            return retrying(functools.partial(act, *args, **kwargs), after=after, of=of)
 
         return again
 
     return decorate
 
 
-def breathe() -> None:
+def pause_between() -> None:
     """Lets others have their turn between large transactions of one learner."""
     time.sleep(BETWEEN_S)
 
@@ -110,6 +181,8 @@ SCHEMA = {
     ],
     "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
 }
+
+WRITES = frozenset(["BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"])
 
 # What a single write is answered while a transaction holds its item: nothing is written.
 CONFLICT = "TransactionConflictException"
@@ -151,7 +224,8 @@ class _Connection(Connection):
             answer = super()._make_api_call(operation_name, operation_kwargs)
         spent = answer.get("ConsumedCapacity") or []
         for part in [spent] if isinstance(spent, dict) else spent:
-            record_call("", part.get("CapacityUnits", 0.0))
+            is_write = operation_name in WRITES
+            record_call("", part.get("CapacityUnits", 0.0), is_write=is_write)
         return answer
 
 
@@ -195,7 +269,7 @@ def in_batches(
     *,
     within_s: float | None = None,
 ) -> None:
-    """Sends all things, so many at a time; `send` answers what was left out, which is sent again.
+    """Sends all things, `size` at a time. Things that `send` returns were left out: they go again.
 
     Raises ServiceUnavailable when AWS has no room for some of them for too long.
     """
@@ -211,18 +285,18 @@ def in_batches(
 
 
 def read_raws(keys: Iterable[Key]) -> list[Raw]:
-    """The items that exist among keys, each read consistently: a round trip for every 100."""
-    found: list[Raw] = []
+    """Reads the items of the keys, those that exist, consistently: a round trip for every 100."""
+    items: list[Raw] = []
 
     def send(wanted: Sequence[Key]) -> list[Key]:
         named: Any = [{"pk": pk, "sk": sk} for pk, sk in wanted]
         answer = connection().batch_get_item(named, consistent_read=True)
-        found.extend(answer["Responses"].get(stack().table_name, []))
+        items.extend(answer["Responses"].get(stack().table_name, []))
         left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
         return [(key["pk"]["S"], key["sk"]["S"]) for key in left]
 
     in_batches(list(dict.fromkeys(keys)), READ, send)
-    return found
+    return items
 
 
 def put_raws(items: Sequence[Raw]) -> None:

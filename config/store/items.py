@@ -213,19 +213,6 @@ class Item(Model):
             if not (start := page.next_key):
                 return items
 
-    @classmethod
-    def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
-        """How many items match, counted up to `limit`, without reading more."""
-        answer = connection().query(
-            pk,
-            range_key_condition=condition,
-            index_name=index,
-            limit=limit,
-            select="COUNT",
-            consistent_read=True,
-        )
-        return int(answer["Count"])
-
     def put(self, condition: Condition | None = None) -> None:
         """Writes the whole item, provided its version is still the one read; and `condition`.
 
@@ -239,7 +226,7 @@ class Item(Model):
             self.update_local_version_attribute()  # type: ignore[no-untyped-call]
 
     def _was_stored(self) -> bool:
-        """Whether the table holds what was to be written: the answer to our first try got lost."""
+        """Whether the table already holds this item: the answer to our first try got lost."""
         written = self.from_raw_data(self.get_save_kwargs_from_instance()["Item"])
         stored = self.get_or_none(self.pk, self.sk)
         return stored is not None and stored.attribute_values == written.attribute_values

@@ -5,9 +5,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, QuerySerializer, Serializer, TextField
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from learning.api.serializers import DeckSerializer
 from learning.models.cards import Deck
 from learning.services import bulk, cards
@@ -67,7 +68,7 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace what a deck says; what is left out becomes its default."""
+        """Replace a deck. A field that is left out gets its default."""
         return self.update_item(cards.update_deck, deck_id=id)
 
     @operation(
@@ -78,7 +79,7 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a deck."""
+        """Change the given fields of a deck."""
         return self.update_item(cards.update_deck, deck_id=id, partial=True)
 
     @operation(

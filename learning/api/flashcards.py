@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import wire_name
+from config.operations import operation
 from config.problems import IdTaken, NotFound, Problem
 from config.serializers import (
     BooleanField,
@@ -22,7 +23,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, operation, page_of
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,
@@ -219,7 +220,7 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace what a card says; what is left out becomes its default."""
+        """Replace the content of a card. A field that is left out gets its default."""
         return self.update_item(notes.update_card, card_id=id)
 
     @operation(
@@ -230,7 +231,7 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a card, or move it to another deck."""
+        """Change the given fields of a card, or move it to another deck."""
         return self.update_item(notes.update_card, card_id=id, partial=True)
 
     @operation(
@@ -246,7 +247,7 @@ class FlashcardViewSet(ItemViewSet):
     @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
     @action(detail=False)
     def due(self, request: Request) -> Response:
-        """Tell what to study now, in order, and where each answer would take each card.
+        """List the cards to study now, in order, and the result of each possible answer.
 
         First the cards in learning whose step has passed, then the day's reviews beginning with
         the one most likely forgotten, then new cards; within the limits of the learner's day.

@@ -15,6 +15,7 @@ from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
 from config.viewsets import (
@@ -22,7 +23,6 @@ from config.viewsets import (
     ListQuerySerializer,
     decode_cursor,
     if_match_version,
-    operation,
     page_of,
     paginated_response,
     with_etag,
@@ -225,7 +225,7 @@ class ScenarioViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of the draft, for staff."""
+        """Change the given fields of the draft, for staff."""
         return self._change(id, partial=True)
 
     def _change(self, id: str, *, partial: bool) -> Response:

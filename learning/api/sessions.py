@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -18,7 +19,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import (
     CardSerializer,
     RoleSerializer,

@@ -8,9 +8,10 @@ from rest_framework.response import Response
 
 from accounts.authentication import ReadOrLearner
 from config.formats import CEFR_LEVELS
+from config.operations import operation
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
-from config.viewsets import ListQuerySerializer, Resource, operation, page_of, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import DeckSerializer, SlugField
 from learning.models.content import StarterDeck
 from learning.services import starters

@@ -5,8 +5,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.operations import operation
 from config.serializers import IntegerField, NumberField, QuerySerializer, Serializer
-from config.viewsets import Resource, operation
+from config.viewsets import Resource
 from learning.services.statistics import read_statistics
 
 

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.http import Parser, Renderer, as_problem
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import (
     BooleanField,
@@ -23,7 +24,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource, operation
+from config.viewsets import Resource
 from learning import transfer
 from learning.api.serializers import DeckSerializer, NoteSerializer
 from learning.services import exports, file_uploads, imports
@@ -260,12 +261,12 @@ class _ToldDeck(DeckSerializer):
 
 def _checked(shape: type[Serializer], told: Any) -> dict[str, Any]:
     """What a file says in the names of our API, as our fields. Raises ValidationFailed."""
-    found = shape(data=told, partial=True)
+    serializer = shape(data=told, partial=True)
     try:
-        found.is_valid(raise_exception=True)
+        serializer.is_valid(raise_exception=True)
     except ValidationError as error:
         raise as_problem(error) from error
-    return dict(found.validated_data)
+    return dict(serializer.validated_data)
 
 
 class UploadViewSet(Resource):

@@ -74,10 +74,6 @@ class Kept(Synced):
             on_unreadable=on_unreadable,
         )
 
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
-
 
 class LearnerItem(Kept):
     """A thing of a learner's. `request_digest` is the `digest` of the request that made it."""
@@ -89,13 +85,13 @@ class LearnerItem(Kept):
 
     @classmethod
     def own_fields(cls) -> list[str]:
-        """What the learner has set of it, by name: all that is not kept by the store or by us."""
+        """The names of the fields that the learner sets, without those of the store and of ours."""
         technical = {*LearnerItem.get_attributes(), "version", *cls.TECHNICAL}
         return [name for name in cls.get_attributes() if name not in technical]
 
     TECHNICAL: ClassVar[frozenset[str]] = frozenset()
 
-    def said(self) -> dict[str, Any]:
+    def own_values(self) -> dict[str, Any]:
         """The learner's own fields with their values."""
         return {name: getattr(self, name) for name in self.own_fields()}
 
@@ -125,7 +121,7 @@ T = TypeVar("T", bound=LearnerItem)
 
 
 def digest(fields: Mapping[str, Any]) -> str:
-    """What a creation was made from, so that sending it again can be told from another one."""
+    """A digest of the fields of a creation, by which a repeated request is recognised."""
     text = json.dumps(fields, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -138,19 +134,19 @@ def split_id(fields: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
 
 
 def find_existing(item: T) -> T | None:
-    """The stored item where the same request made it; None where there is none.
+    """The stored item, if the same request made it; None if nothing is stored.
 
-    Raises IdTaken where another request did.
+    Raises IdTaken if another request made it.
     """
     stored = Item.get_or_none(item.pk, item.sk)
-    found: T | None = same_as(stored, type(item), item.request_digest)
-    return found
+    existing: T | None = same_as(stored, type(item), item.request_digest)
+    return existing
 
 
 def same_as(present: Item | None, kind: type[Any], request_digest: str) -> Any:
-    """What the same request made before, None where nothing is there.
+    """The item present, if the same request made it; None if there is none.
 
-    Raises IdTaken where another request made it, or it was deleted.
+    Raises IdTaken if another request made it, or if it was deleted.
     """
     if present is None:
         return None

@@ -54,7 +54,7 @@ class Deck(LearnerItem, discriminator="deck"):
     version = VersionAttribute()
 
     def block_new_cards(self) -> bool:
-        """Lets no card enter any more; False where the deck is not what was read."""
+        """Lets no more cards enter. False if the deck has changed since it was read."""
         self.closing = True
         try:
             self.update_silently(Deck.closing.set(True), condition=Deck.version == self.version)
@@ -135,8 +135,8 @@ class Note(LearnerItem, discriminator="note"):
     def of_many(cls, learner_id: str, note_ids: Iterable[str]) -> "dict[str, Note]":
         """The notes that exist among ids."""
         keys = {cls.key(learner_id, note_id) for note_id in note_ids}
-        found = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
-        return {note.id: note for note in found}
+        notes = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
+        return {note.id: note for note in notes}
 
     @classmethod
     def several_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Note]":
@@ -245,16 +245,16 @@ class Card(Kept, discriminator="card"):
         for name in ("id", "note_id", "ordinal"):
             values.pop(name, None)
         own, of_note = self.get_attributes(), Note.get_attributes()
-        said = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
+        content = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
         super().__init__(*args, **values)
-        if said:
+        if content:
             note = Note(
                 *Note.key(self.learner_id, self.note_id),
                 id=self.note_id,
                 deck_id=self.deck_id,
                 created_at=self.created_at,
                 updated_at=self.updated_at,
-                **said,
+                **content,
             )
             self.follow(note)
 
@@ -368,7 +368,7 @@ class Card(Kept, discriminator="card"):
         self.set_index_keys()
 
     def follow(self, note: Note) -> bool:
-        """Takes over what its note says, its deck and its front's place; whether that is news.
+        """Takes over its note's content, deck and place by front. Returns whether anything changed.
 
         In the note's own transactions alone: whoever reads both may have read either before the
         other was changed.
@@ -513,7 +513,7 @@ class Card(Kept, discriminator="card"):
         )
 
     @classmethod
-    def looked_at(
+    def candidates(
         cls,
         learner_id: str,
         condition: Condition,

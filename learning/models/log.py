@@ -246,21 +246,21 @@ class Day(Item, discriminator="day"):
         The head must have been read before.
         """
         ends = (f"{cls.PREFIX}{on.isoformat()}" for on in (first, last))
-        found = cls.query_all(head.pk, cls.sk.between(*ends))
-        return [day for day in cls._with_newest(head, found) if first <= day.on <= last]
+        days = cls.query_all(head.pk, cls.sk.between(*ends))
+        return [day for day in cls._with_newest(head, days) if first <= day.on <= last]
 
     @classmethod
     def all_of(cls, learner_id: str, head: Head | None = None) -> "list[Day]":
         """Every day the learner studied, newest first: one query for some 5,000 of them."""
         head = head or Head.of(learner_id)
-        found = cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
-        return cls._with_newest(head, found)[::-1]
+        days = cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+        return cls._with_newest(head, days)[::-1]
 
     @classmethod
-    def _with_newest(cls, head: Head, found: "Iterable[Day]") -> "list[Day]":
+    def _with_newest(cls, head: Head, stored: "Iterable[Day]") -> "list[Day]":
         """The days of the past and the head's, which supersedes a row of the same day."""
         newest = cls.of_head(head)
-        days = {day.on: day for day in found}
+        days = {day.on: day for day in stored}
         if newest is not None:
             days[newest.on] = newest
         return [days[on] for on in sorted(days)]

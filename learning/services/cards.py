@@ -22,7 +22,7 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.store.connection import breathe, retried
+from config.store.connection import in_turn, pause_between, retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
@@ -193,14 +193,14 @@ def _clear_all(
         if keeps_cards:
             raise DeckNotEmpty
         _clear(learner_id, [card.id for card in batch], move_to, now)
-        breathe()
+        pause_between()
     raise DeletionUnfinished
 
 
 def _clear(learner_id: str, card_ids: Sequence[str], move_to: str | None, now: datetime) -> None:
     """Moves or removes the notes of some cards; one reviewed meanwhile comes with the next ones."""
     for group in groups_of(whole_notes(learner_id, card_ids), ROOM):
-        with suppress(ConditionFailed):
+        with suppress(ConditionFailed), in_turn(learner_id):
             _clear_group(learner_id, group, move_to, now)
 
 
@@ -285,8 +285,8 @@ def new_note(
     learner_id: str, type: str, fields: Mapping[str, Any], now: datetime, *, at: datetime
 ) -> Written:
     """A note that is not stored yet, with its cards, new and due `at`. Raises ValidationFailed."""
-    said = fields if type == "basic" else {**fields, "type": type}
-    note_id, rest, request_digest = split_id(said)
+    creation = fields if type == "basic" else {**fields, "type": type}
+    note_id, rest, request_digest = split_id(creation)
     note = Note(
         *Note.key(learner_id, note_id),
         id=note_id,
@@ -419,8 +419,8 @@ def _option_writes(
     if after == before:
         return []
     key = Scheduler.key(head.learner_id)
-    found = stored.get(key)
-    scheduler = found if isinstance(found, Scheduler) else Scheduler(*key)
+    present = stored.get(key)
+    scheduler = present if isinstance(present, Scheduler) else Scheduler(*key)
     if deck.closing:
         scheduler.forget_deck(deck.id)
     else:

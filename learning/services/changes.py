@@ -65,7 +65,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a device is told, where it goes on from, and whether there is more at once."""
+    """An answer to a device: changes, the cursor to go on from, and whether more are waiting."""
 
     told: list[Told]
     cursor: Cursor
@@ -140,41 +140,43 @@ def _changes_since(
         raise ChangesGone
     if cursor.number == head.n:
         return Changes([], cursor, more=False)
-    found = _after(head, cursor.number, limit, now)
-    if [change[0] for change in found] != [*range(cursor.number + 1, found[-1][0] + 1)]:
+    changes = _after(head, cursor.number, limit, now)
+    if [change[0] for change in changes] != [*range(cursor.number + 1, changes[-1][0] + 1)]:
         raise TornRead
-    last = int(found[-1][0])
+    last = int(changes[-1][0])
     return Changes(
-        _resolved(learner_id, found, missed), replace(cursor, number=last), more=last < int(head.n)
+        _resolved(learner_id, changes, missed),
+        replace(cursor, number=last),
+        more=last < int(head.n),
     )
 
 
 def _after(head: Head, number: int, limit: int, now: datetime) -> list[Change]:
     """The changes after a number, in order. Raises ChangesGone, TornRead."""
-    found: list[Change] = []
+    changes: list[Change] = []
     if number + 1 < head.first:
-        found = _of_journals(head.learner_id, number, limit, now)
-    known = found[-1][0] if found else number
-    found += [change for change in head.changes if change[0] > known]
-    if not found:
+        changes = _of_journals(head.learner_id, number, limit, now)
+    known = changes[-1][0] if changes else number
+    changes += [change for change in head.changes if change[0] > known]
+    if not changes:
         raise TornRead
-    return found[:limit]
+    return changes[:limit]
 
 
 def _of_journals(learner_id: str, number: int, limit: int, now: datetime) -> list[Change]:
     (holding,) = Journal.before(learner_id, number + 2, limit=1).items or (None,)
     if holding is None or _is_over(holding, now):
         raise ChangesGone
-    found = [change for change in holding.changes if change[0] > number]
+    changes = [change for change in holding.changes if change[0] > number]
     first = int(holding.last) + 1
-    while len(found) < limit:
+    while len(changes) < limit:
         page = Journal.since(learner_id, first, limit=JOURNALS)
         for journal in page.items:
-            found += journal.changes
+            changes += journal.changes
             first = int(journal.last) + 1
         if page.next_key is None:
             break
-    return found
+    return changes
 
 
 def _is_over(journal: Journal, now: datetime) -> bool:
@@ -209,8 +211,8 @@ def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) 
         else:
             wanted[sk] = number
             told[sk] = Told(sk, None)
-    found = _read(learner_id, wanted, missed)
-    return [replace(t, item=found[t.sk]) if t.sk in found else t for t in told.values()]
+    items = _read(learner_id, wanted, missed)
+    return [replace(t, item=items[t.sk]) if t.sk in items else t for t in told.values()]
 
 
 def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> dict[str, Item]:
@@ -226,29 +228,29 @@ def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> d
     missed.update(wanted.keys() - stored.keys())
     if any(missed[sk] < GONE_READS for sk in wanted.keys() - stored.keys()):
         raise TornRead
-    found = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
+    items = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
     for sk, item in stored.items():
         if (getattr(item, "n", None) or 0) < wanted[sk]:
             raise TornRead
-    return found
+    return items
 
 
 def entries_by_arrival(
     *, learner_id: str, limit: int, start: Raw | None, now: datetime
 ) -> Page[LogEntry]:
-    """One page of what was studied here in the last 400 days, what came in last first.
+    """One page of the log entries of the last 400 days, in the order of arrival, the newest first.
 
     One read of the head, and a query of journals where it does not have enough.
     """
     before = int(start["n"]["S"]) if start else None
-    found: list[tuple[int, LogEntry]] = []
+    entries: list[tuple[int, LogEntry]] = []
     for change in _backwards(learner_id, before, limit, now):
         if is_entry(change):
-            found.append((change[0], LogEntry.as_told(learner_id, change[1], change[2])))
-        if len(found) > limit:
-            number = found[limit - 1][0]
-            return Page([entry for _, entry in found[:limit]], {"n": {"S": str(number)}})
-    return Page([entry for _, entry in found], None)
+            entries.append((change[0], LogEntry.as_told(learner_id, change[1], change[2])))
+        if len(entries) > limit:
+            number = entries[limit - 1][0]
+            return Page([entry for _, entry in entries[:limit]], {"n": {"S": str(number)}})
+    return Page([entry for _, entry in entries], None)
 
 
 def is_entry(change: Change) -> bool:
@@ -358,8 +360,8 @@ def _create(learner_id: str, change: OfflineChange, now: datetime) -> Result:
         "note": notes.create_note,
     }
     fields = {"id": change.id, **change.fields}
-    made = makers[change.kind](learner_id=learner_id, fields=fields, now=now)
-    item: Any = made[0] if isinstance(made, tuple) else made
+    created = makers[change.kind](learner_id=learner_id, fields=fields, now=now)
+    item: Any = created[0] if isinstance(created, tuple) else created
     made_at = item.written_at if isinstance(item, Card) else item.created_at
     return Result("applied" if made_at == now else "duplicate", item)
 

@@ -20,9 +20,9 @@ from accounts.models.head import JOURNAL_DAYS, TOTALS
 from accounts.services.changes import commit
 from config.store.connection import (
     WITHIN_S,
-    breathe,
     chunks,
     delete_keys,
+    pause_between,
     read_raws,
     retried,
     retrying,
@@ -81,18 +81,18 @@ def check(*, learner_id: str, now: datetime) -> list[Fault]:
 def repair(
     *, learner_id: str, now: datetime, new_line: bool = False
 ) -> tuple[list[Fault], list[Fault]]:
-    """Puts right what is wrong; answers what was found, and what is left of it.
+    """Mends a learner's data. Returns the faults found, and those that are left.
 
     Where anything is written, and with `new_line` in any case, the order of changes begins a new
     line: devices are told to begin anew. Raises ServiceUnavailable.
     """
-    found = _repair_once(learner_id, now, new_line)
-    left = found
+    faults = _repair_once(learner_id, now, new_line)
+    left = faults
     for _ in range(ROUNDS):
         if all(fault.lasting for fault in left):
             break
         left = _repair_once(learner_id, now, new_line=False)
-    return found, left
+    return faults, left
 
 
 @retried(ConditionFailed)
@@ -161,7 +161,7 @@ class _Inspection:
     totals: Counter[str] = field(default_factory=Counter)
 
     def read(self, raws: Iterable[Raw]) -> None:
-        """Takes in what is stored; what has expired counts as gone, removed or not."""
+        """Takes in the stored items. Expired ones count as gone, whether removed or not."""
         for raw in raws:
             sk = raw["sk"]["S"]
             try:
@@ -234,10 +234,10 @@ class _Inspection:
             self._close_gaps(journals, sound, top)
 
     def _take_known(self, changes: Any) -> list[int]:
-        found = [c for c in changes if isinstance(c, list) and c and isinstance(c[0], int)]
-        for change in found:
+        numbered = [c for c in changes if isinstance(c, list) and c and isinstance(c[0], int)]
+        for change in numbered:
             self.known.setdefault(change[0], change)
-        return [change[0] for change in found]
+        return [change[0] for change in numbered]
 
     def _missing(self, sk: str, first: int, last: int) -> None:
         self._fault(sk, f"the numbers {first} to {last} before it are missing")
@@ -541,7 +541,7 @@ class _Inspection:
         writes += map(Delete, self.drops.values())
         for chunk in chunks(writes, AT_ONCE):
             commit(self.head, *chunk)
-            breathe()
+            pause_between()
 
 
 def _readable(raw: Raw) -> Item:

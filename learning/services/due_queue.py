@@ -106,8 +106,8 @@ def day_of(study: StudyContext, today: date) -> Day:
     head = study.head
     if head.day > today.isoformat():
         key = Day.key(head.learner_id, today)
-        found = batch_get(key).get(key)
-        return found if isinstance(found, Day) else Day(*key)
+        day = batch_get(key).get(key)
+        return day if isinstance(day, Day) else Day(*key)
     newest = Day.of_head(head)
     same = newest is not None and newest.on == today
     return newest if same and newest else Day.holding(head.learner_id, today, {})

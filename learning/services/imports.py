@@ -21,7 +21,7 @@ from typing import Any
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
-from config.store.connection import breathe, retrying
+from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put
 from learning.cloze import Face
@@ -221,8 +221,9 @@ class _Import:
             if left[0]:
                 raise ConditionFailed
 
-        retrying(go_on, after=ConditionFailed)
-        breathe()
+        with in_turn(self.learner_id):
+            retrying(go_on, after=ConditionFailed)
+        pause_between()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
@@ -262,7 +263,7 @@ class _Import:
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
 
     def _told_of(self, name: str) -> dict[str, Any]:
-        """What the file says of a deck besides, where it is as it may be."""
+        """The file's other fields of a deck, if they are valid."""
         told = self.told.get(name.casefold())
         try:
             return self.check_deck(told.more) if told else {}
@@ -387,7 +388,7 @@ class _Import:
         study: StudyContext,
         days: DayCounts,
     ) -> None:
-        """Puts a card where its log leads, with what the file says of it besides."""
+        """Sets a card's memory from its log, and its other state from the file."""
         settings = study.scheduler.settings()
         memory = Memory.new(card.created_at)
         if log:
@@ -416,7 +417,7 @@ class _Import:
             if group and full:
                 late += self._write_group(group, study)
                 group, study = {}, self._read_study()
-                breathe()
+                pause_between()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
@@ -557,13 +558,15 @@ def _size_error(source: Source) -> RowError | None:
 
 
 def content_digest(head: Note) -> str:
-    """A digest of what a note says, to tell whether the learner has changed it."""
-    said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
-    return digest({name: value for name, value in said.items() if name in DIGESTED_FIELDS or value})
+    """A digest of a note's content, by which a learner's change is recognised."""
+    content = {n: v for n, v in head.own_values().items() if not n.startswith(("deck", "source"))}
+    return digest(
+        {name: value for name, value in content.items() if name in DIGESTED_FIELDS or value}
+    )
 
 
 def _origin(source: Source) -> dict[str, Any]:
-    """What is kept of a file's note beside what it says."""
+    """The parts of a file's note that are kept beside its content."""
     whole = asdict(source)
     del whole["row"]
     for card in whole["cards"]:
@@ -586,7 +589,7 @@ def _origin(source: Source) -> dict[str, Any]:
 
 
 def _standing(state: CardState, entry: str) -> dict[str, Any]:
-    """What a file says of where a card stands, true as long as `entry` is its last."""
+    """A card's state by the file, which is true as long as `entry` is its last."""
     kept = {
         "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
@@ -603,7 +606,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
 
 
 def _changes(head: Note, source: Source) -> dict[str, Any]:
-    """What a file says otherwise than a note, provided it was written later."""
+    """The fields in which a file differs from a note, if the file was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at
     if content_digest(head) == origin.get("says"):  # as it came from the file before

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from zlib import crc32
 
 from accounts.models import Head, learner_key
+from accounts.models.limits import hit
 from config import aws
 from config.problems import Conflict
 from config.store.items import ConditionFailed, Item, batch_get
@@ -32,6 +33,12 @@ def read_optimization(*, learner_id: str) -> Optimization:
     return Optimization.get_or_none(*key) or Optimization(*key)
 
 
+def request_optimization(*, learner_id: str, now: datetime) -> Optimization:
+    """Begins a fit for a learner who asks for it. Raises TooManyRequests, OptimizationRunning."""
+    hit("fit", learner_id, now=now)
+    return start_optimization(learner_id=learner_id, now=now)
+
+
 def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
     """Begins a fit: on Lambda in an invocation of its own, elsewhere here and now.
 
@@ -55,7 +62,7 @@ def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
 
 
 def fit_next_batch(learner_ids: Iterable[str], *, now: datetime) -> int:
-    """Begins a fit for those whose turn it is today and who have studied since their last one.
+    """Begins a fit for each learner whose turn is today, if they have studied since their last fit.
 
     A turn comes every EVERY_DAYS days, on a day that follows from the id. Returns how many.
     """

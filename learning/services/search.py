@@ -54,7 +54,7 @@ def search_cards(
     index, condition = _index(search, decks, now)
 
     def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
-        return look(
+        return page_of_matches(
             learner_id,
             condition,
             index=index,
@@ -68,17 +68,17 @@ def search_cards(
     if not isinstance(condition, _Due):
         return page(condition, limit, start)
     steps, reviews = condition.steps, condition.reviews
-    found: list[Card] = []
+    cards: list[Card] = []
     if start is None or start[str(index)]["S"] < condition.first_review:
         first = page(steps, limit, start)
         if first.next_key:
             return first
-        found, start = first.items, None
-        if len(found) == limit:
+        cards, start = first.items, None
+        if len(cards) == limit:
             at = {"pk": learner_key(learner_id), "sk": "!", str(index): condition.first_review}
-            return Page(found, {name: {"S": value} for name, value in at.items()})
-    rest = page(reviews, limit - len(found), start)
-    return Page([*found, *rest.items], rest.next_key)
+            return Page(cards, {name: {"S": value} for name, value in at.items()})
+    rest = page(reviews, limit - len(cards), start)
+    return Page([*cards, *rest.items], rest.next_key)
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     if not wanted:
         return {}
     names = {deck.id: deck.name for deck in Deck.all_of(learner_id, limit=DECKS, start=None).items}
-    found = {}
+    deck_ids = {}
     for term in wanted:
         ids = frozenset(_named(term.value, names))
         if not ids:
             raise SearchError(term.position, "You have no such deck.")
-        found[term.value] = ids
-    return found
+        deck_ids[term.value] = ids
+    return deck_ids
 
 
 def _named(typed: str, names: Mapping[str, str]) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _says(card: Card, term: Term) -> bool:
 
 
 def is_tagged(tags: Iterable[str], term: Term) -> bool:
-    """Whether tags are what a `tag:` term asks for, by themselves or by one above them."""
+    """Whether a `tag:` term finds one of the tags, or a tag above it."""
     tags = [tag for tag in tags if tag]
     if term.value == UNTAGGED:
         return (not tags) is not term.negated
@@ -173,7 +173,7 @@ def is_tagged(tags: Iterable[str], term: Term) -> bool:
 
 
 def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Test:
-    """What a term asks of a card's schedule."""
+    """The test that a term makes of a card's schedule."""
     match term.field:
         case "deck":
             wanted = decks[term.value]
@@ -248,7 +248,7 @@ def list_cards(
         index, condition = "lsi2", Card.lsi2.startswith(prefix)
     elif letter:
         index, condition = "lsi1", Card.lsi1.startswith(f"{letter}#")
-    return look(
+    return page_of_matches(
         learner_id,
         condition,
         index=index,
@@ -262,7 +262,7 @@ def list_cards(
     )
 
 
-def look(
+def page_of_matches(
     learner_id: str,
     condition: Condition,
     *,
@@ -277,21 +277,21 @@ def look(
 
     `stands` goes by the schedule alone, `says` by the text, which is read for it.
     """
-    pairs, following = Card.looked_at(learner_id, condition, index=index, limit=read, start=start)
+    pairs, following = Card.candidates(learner_id, condition, index=index, limit=read, start=start)
     pairs = [pair for pair in pairs if stands(pair[0])]
-    found: list[tuple[Card, Raw]] = []
+    matches: list[tuple[Card, Raw]] = []
     if says is None:
-        found = pairs[: limit + 1]
-        _join(learner_id, [card for card, _ in found[:limit]], index)
+        matches = pairs[: limit + 1]
+        _join(learner_id, [card for card, _ in matches[:limit]], index)
     else:
         for chunk in chunks(pairs, JOINED if index else max(read, 1)):
             _join(learner_id, [card for card, _ in chunk], index)
-            found += [pair for pair in chunk if pair[0].note and says(pair[0])]
-            if len(found) > limit:
+            matches += [pair for pair in chunk if pair[0].note and says(pair[0])]
+            if len(matches) > limit:
                 break
-    if len(found) > limit:
-        following = found[limit - 1][1]
-    return Page([card for card, _ in found[:limit] if card.note], following)
+    if len(matches) > limit:
+        following = matches[limit - 1][1]
+    return Page([card for card, _ in matches[:limit] if card.note], following)
 
 
 def _join(learner_id: str, cards: Sequence[Card], index: str | None) -> None:

@@ -6,9 +6,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
+from config.operations import operation
 from config.problems import NotFound
 from config.serializers import BooleanField, InstantField, QuerySerializer, Serializer
-from config.viewsets import PublicView, View, operation
+from config.viewsets import PublicView, View
 from reminders.models import CalendarLink
 from reminders.services import calendar_links
 

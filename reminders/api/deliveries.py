@@ -7,9 +7,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import IsStaff, staff_member
+from config.operations import operation
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
-from config.viewsets import ListQuerySerializer, Resource, get_or_404, operation, page_of
+from config.viewsets import ListQuerySerializer, Resource, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters

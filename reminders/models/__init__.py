@@ -3,37 +3,40 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from reminders.models.deliveries import (
+from reminders.models.events import CalendarLink, Event
+from reminders.models.reminders import (
     DEAD,
+    DIGESTS,
     DISMISSED,
+    EVENT,
+    ONCE,
+    REPORT,
     RETRIED,
     RETRYING,
     SENDING,
     SENT,
+    SHARDS,
     SKIPPED,
     STATES,
+    STREAK,
+    STUDY,
     UNCONFIRMED,
     Delivery,
     MailDay,
-    Suppression,
-)
-from reminders.models.events import CalendarLink, Event
-from reminders.models.reminders import (
-    EVENT,
-    ONCE,
-    SHARDS,
-    STUDY,
     Reminder,
     ShardLease,
+    Suppression,
     quiet_hours_of,
     shard_of,
 )
 
 __all__ = [
     "DEAD",
+    "DIGESTS",
     "DISMISSED",
     "EVENT",
     "ONCE",
+    "REPORT",
     "RETRIED",
     "RETRYING",
     "SENDING",
@@ -41,6 +44,7 @@ __all__ = [
     "SHARDS",
     "SKIPPED",
     "STATES",
+    "STREAK",
     "STUDY",
     "UNCONFIRMED",
     "CalendarLink",

@@ -16,7 +16,7 @@ from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
 from config.store.items import UNREADABLE, batch_get
 from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
-from reminders.models import EVENT, CalendarLink, Event, Reminder
+from reminders.models import EVENT, ONCE, STUDY, CalendarLink, Event, Reminder
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError, wall_of, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
 from reminders.services.events import aside
@@ -90,7 +90,7 @@ def _entries(events: list[Event], reminders: list[Reminder], profile: Profile) -
     entries = [
         partial(_reminder_entry, reminder, zone, profile.zone_set_at)
         for reminder in live
-        if reminder.about != EVENT
+        if reminder.about in (ONCE, STUDY)
     ]
     entries += [partial(_entry, event, offsets.get(event.id, set())) for event in events]
     return list(_showable(entries))
@@ -121,7 +121,7 @@ def _bounded(entries: list[FeedEvent], today: date) -> list[FeedEvent]:
 
 
 def _days_away(move: Move, today: date) -> int:
-    """How far a moved occurrence is from today, where it is or where it was."""
+    """The days from today to a moved occurrence: to its new place or its old one, the nearer."""
     walls = (move.starts, wall_of(move.key))
     days = (wall.date() if isinstance(wall, datetime) else wall for wall in walls)
     return min(abs((day - today).days) for day in days)
@@ -160,7 +160,7 @@ def _reminder_entry(reminder: Reminder, zone: str, zone_set_at: datetime | None)
     changed: dict[str, Any] = {"updated_at": shown_at, "version": sequence}
     if isinstance(rule, StudyReminder):
         starts_on = reminder.created_at.astimezone(ZoneInfo(zone)).date()
-        title = "Study with Parley"
+        title = "Study with Parley" + (f": {reminder.title}" if reminder.title else "")
         return study_event(rule, id=reminder.id, title=title, starts_on=starts_on, **changed)
     wall = reminder.at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, microsecond=0)
     return FeedEvent(

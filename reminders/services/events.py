@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
+from uuid import NAMESPACE_URL, uuid5
 
 from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
@@ -102,6 +103,18 @@ def _create(
     if present:
         return present
     _require_room(learner_id, now)
+    if rest.get("timezone") is None:
+        profile = Profile.of(learner_id)
+        rest["timezone"] = profile.timezone if profile else "UTC"
+    event = draft_event(learner_id, event_id, rest, request_digest, now=now)
+    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
+    return event
+
+
+def draft_event(
+    learner_id: str, event_id: str, fields: Mapping[str, Any], request_digest: str, *, now: datetime
+) -> Event:
+    """A new event that is not stored yet. Raises ValidationFailed."""
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
@@ -109,11 +122,7 @@ def _create(
         created_at=now,
         updated_at=now,
     )
-    if rest.get("timezone") is None:
-        profile = Profile.of(learner_id)
-        rest["timezone"] = profile.timezone if profile else "UTC"
-    _assign(event, rest, before=None)
-    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
+    _assign(event, fields, before=None)
     return event
 
 
@@ -133,9 +142,9 @@ def update_event(
     """
     event, head, quiet = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
-    before, was_over = event.recurrence, _is_over(event, now)
+    before, was_over = event.recurrence, is_over(event, now)
     _assign(event, changes, before=before)
-    if was_over and not _is_over(event, now):
+    if was_over and not is_over(event, now):
         _require_room(learner_id, now)
     event.updated_at = now
     reminders = _reminders_of(event, head)
@@ -145,7 +154,8 @@ def update_event(
     return event
 
 
-def _is_over(event: Event, now: datetime) -> bool:
+def is_over(event: Event, now: datetime) -> bool:
+    """Whether an event is over for good."""
     return event.over_at is not None and event.over_at < now
 
 
@@ -168,6 +178,118 @@ def _follow(
         progress = timing.promise_anew(old_rule, rule, progress, now=now)
         reminder.interrupted = True  # the sweeper shall look for records of these promises
     reminder.advance(progress, rule, quiet=quiet, now=now)
+
+
+class ReminderDue(Conflict):
+    code, title = "REMINDER_DUE", "A reminder of this event is being mailed: ask again in a minute"
+
+
+def split_event(
+    *,
+    learner_id: str,
+    event_id: str,
+    occurrence: str,
+    fields: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Event:
+    """Changes an occurrence of a series and those that follow: they become an event of their own.
+
+    It has the reminders of the series too. The same id and fields again give the same event.
+    Raises NotFound, PreconditionFailed, ValidationFailed, IdTaken, TooManyEvents, ReminderDue.
+    """
+    new_id, changes, request_digest = split_id({**fields, "of": f"{event_id} {occurrence}"})
+    del changes["of"]
+    return _split(
+        learner_id, event_id, new_id, occurrence, changes, request_digest, expected_version, now
+    )
+
+
+@retried(ConditionFailed)
+def _split(
+    learner_id: str,
+    event_id: str,
+    new_id: str,
+    occurrence: str,
+    changes: Mapping[str, Any],
+    request_digest: str,
+    expected_version: int | None,
+    now: datetime,
+) -> Event:
+    present = batch_get(Event.key(learner_id, new_id)).get(Event.key(learner_id, new_id))
+    if made := same_as(present, Event, request_digest):
+        return cast("Event", made)
+    event, head, quiet = _found(learner_id, event_id)
+    check_version(expected_version, int(event.version))
+    whole = event.recurrence
+    parts = recurrences.split_at(whole, occurrence)
+    if parts is None:
+        message = "Name an occurrence of the series after its first."
+        raise ValidationFailed.of("occurrence", "occurrence_unknown", message)
+    _require_room(learner_id, now)
+    rest = Event(
+        *Event.key(learner_id, new_id),
+        id=new_id,
+        request_digest=request_digest,
+        title=event.title,
+        description=event.description,
+        location=event.location,
+        created_at=now,
+        updated_at=now,
+    )
+    _set_recurrence(rest, parts[1])
+    _assign(rest, changes, before=rest.recurrence)
+    _set_recurrence(event, parts[0])
+    event.updated_at = now
+    reminders = _reminders_of(event, head)
+    if any(reminder.is_in_hand(now) for reminder in reminders):
+        raise ReminderDue
+    copies = [_copy_for(reminder, rest, whole, quiet, now) for reminder in reminders]
+    for reminder in reminders:
+        _follow(reminder, event, whole, quiet, now)
+    commit(
+        head,
+        Put(event),
+        Put(rest, Event.pk.does_not_exist()),
+        *(reminder.write() for reminder in (*reminders, *copies)),
+    )
+    return rest
+
+
+def _set_recurrence(event: Event, recurrence: Recurrence) -> None:
+    measured = recurrences.measured(recurrence)
+    event.set_recurrence(measured)
+
+
+def _copy_for(
+    reminder: Reminder,
+    event: Event,
+    before: Recurrence,
+    quiet: timing.QuietHours | None,
+    now: datetime,
+) -> Reminder:
+    """A reminder of another event like this one, with what was settled ahead of the occurrences."""
+    own_id = str(uuid5(NAMESPACE_URL, f"{event.id}#{reminder.id}"))
+    copy = Reminder(
+        *Reminder.key(reminder.learner_id, own_id),
+        id=own_id,
+        request_digest="",
+        about=reminder.about,
+        title=reminder.title,
+        note=reminder.note,
+        event_id=event.id,
+        offset_minutes=list(reminder.offset_minutes),
+        paused=reminder.paused,
+        snoozes=list(reminder.snoozes),
+        settled=list(reminder.settled) if reminder.settled else None,
+        done_at=reminder.done_at,
+        done_key=reminder.done_key,
+        lsi4=f"{Reminder.OF}{event.id}#{own_id}",
+        created_at=now,
+        updated_at=now,
+    )
+    _follow(copy, event, before, quiet, now)
+    return copy
 
 
 @retried(ConditionFailed)

@@ -20,12 +20,17 @@ from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put, Write, transact
 from learning.models.base import Tombstone, find_existing, split_id
+from learning.models.cards import Deck
+from learning.services.cards import NoSuchDeck
+from learning.services.scenarios import UnknownScenario, read_scenario
 from reminders import timing
 from reminders.models import (
     DISMISSED,
     EVENT,
     ONCE,
+    REPORT,
     SKIPPED,
+    STREAK,
     STUDY,
     Delivery,
     Event,
@@ -65,9 +70,17 @@ NEEDED = {
     EVENT: {"event_id": "eventId", "offset_minutes": "offsetMinutes"},
     ONCE: {"at": "at", "title": "title"},
     STUDY: {"weekdays": "weekdays", "local_time": "localTime"},
+    REPORT: {"weekdays": "weekdays", "local_time": "localTime"},
+    STREAK: {"weekdays": "weekdays", "local_time": "localTime"},
 }
+# What a kind may have besides.
+ALLOWED = {STUDY: {"deck_id", "scenario_id"}}
 TIMING = frozenset({"about", "event_id", "offset_minutes", "at", "weekdays", "local_time"})
-WIRE_NAMES = {name: wire for names in NEEDED.values() for name, wire in names.items()}
+WIRE_NAMES = {
+    **{name: wire for names in NEEDED.values() for name, wire in names.items()},
+    "deck_id": "deckId",
+    "scenario_id": "scenarioId",
+}
 
 
 def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Reminder:
@@ -100,6 +113,7 @@ def _create(
         raise
     if made := find_existing(reminder):
         return made
+    _name_after_its_subject(reminder)
     _require_room(learner_id)
     _place_and_write(reminder, lambda _: reminder.progress, now)
     return reminder
@@ -133,6 +147,8 @@ def update_reminder(
         # Only what was dismissed ahead has to be compared with the old timing.
         old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
         _assign(reminder, changes)
+        if {"deck_id", "scenario_id"} & changes.keys():
+            _name_after_its_subject(reminder)
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
@@ -195,6 +211,19 @@ def snooze(
         commit(Head.of(learner_id), reminder.write())
 
     return _changed(learner_id, reminder_id, put_off)
+
+
+def finish(*, learner_id: str, reminder_id: str, occurrence: str, now: datetime) -> Reminder:
+    """Drops all further mails about one occurrence. Raises NotFound."""
+
+    def settle(reminder: Reminder) -> None:
+        timetable = timetable_of(reminder)
+        if timetable.rule:
+            progress = timing.finish(timetable.rule, reminder.progress, occurrence)
+            timetable.advance(reminder, progress, now=now)
+            commit(Head.of(learner_id), reminder.write())
+
+    return _changed(learner_id, reminder_id, settle)
 
 
 def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
@@ -267,11 +296,33 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     if reminder.about != EVENT:
         reminder.lsi4 = None
     for name, wire in WIRE_NAMES.items():
-        given = bool(getattr(reminder, name))
-        if name in NEEDED[reminder.about] and not given:
+        is_given = bool(getattr(reminder, name))
+        if name in NEEDED[reminder.about] and not is_given:
             raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
-        if name not in NEEDED[reminder.about] and given and name != "title":
+        allowed = {"title", *NEEDED[reminder.about], *ALLOWED.get(reminder.about, ())}
+        if name not in allowed and is_given:
             raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")
+    if reminder.deck_id and reminder.scenario_id:
+        raise ValidationFailed.of("scenarioId", "contradiction", "It is about a deck already.")
+
+
+def _name_after_its_subject(reminder: Reminder) -> None:
+    """Gives a reminder about a deck or a scenario that one's name, unless it has a title.
+
+    Raises NoSuchDeck, UnknownScenario.
+    """
+    name = ""
+    if reminder.deck_id:
+        deck = Deck.of(reminder.learner_id, reminder.deck_id)
+        if deck is None:
+            raise NoSuchDeck.at("deckId")
+        name = deck.name
+    if reminder.scenario_id:
+        try:
+            name = read_scenario(reminder.scenario_id, for_staff=False).scenario.title
+        except NotFound as error:
+            raise UnknownScenario.at("scenarioId") from error
+    reminder.title = reminder.title or name[:200]
 
 
 def _check_timing(reminder: Reminder, now: datetime) -> None:

@@ -108,22 +108,28 @@ def _stays_full(learner_id: str, bounced: Sequence[Delivery], now: datetime) -> 
 
 
 # The kind of mail that a link stops → the preferences that it turns off.
-PREFERENCES = {
+PREFERENCES: dict[str, tuple[str, ...]] = {
     "study": ("study_mails",),
     "events": ("event_mails",),
-    "all": ("study_mails", "event_mails"),
+    "reports": ("report_mails",),
+    "streaks": ("streak_mails",),
 }
+PREFERENCES["all"] = tuple(name for names in PREFERENCES.values() for name in names)
 
 
 @retried(ConditionFailed)
 def unsubscribe(*, learner_id: str, kind: str) -> None:
-    """Turns off the preferences for a kind of mail; repeating it, or a deleted account, is fine."""
+    """Turns off the preferences for a kind of mail, or for several, joined by `+`.
+
+    Repeating it, or a deleted account, is fine.
+    """
     key = learner_key(learner_id), Profile.SK
     stored = batch_get(key, Head.key(learner_id))
     profile = stored.get(key)
     if not isinstance(profile, Profile):
         return
-    if any(getattr(profile, name) for name in PREFERENCES[kind]):
-        for name in PREFERENCES[kind]:
+    names = [name for each in kind.split("+") for name in PREFERENCES[each]]
+    if any(getattr(profile, name) for name in names):
+        for name in names:
             setattr(profile, name, False)
         commit(Head.among(learner_id, stored), Put(profile, Profile.pk.exists()))
