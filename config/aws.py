@@ -55,6 +55,7 @@ THROTTLES = frozenset(
         "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "ThrottledException",
         "Throttling",
         "ThrottlingError",

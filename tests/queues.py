@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
+import botocore.session
 import time_machine
+from botocore.validate import ParamValidator
 from django.utils.timezone import now
 
 from config.aws_json import AwsJson
@@ -23,6 +26,18 @@ from tests.template import properties
 from tests.wire import answer_of, operation_of, refusal, replaced
 
 MANY = 1000
+
+
+@cache
+def _model() -> Any:
+    return botocore.session.get_session().get_service_model("sqs")
+
+
+def check_shape(operation: str, request: Any) -> None:
+    """Fails a request that is not as AWS describes it, in botocore's data."""
+    shape = _model().operation_model(operation).input_shape
+    faults = ParamValidator().validate(request, shape)
+    assert not faults.has_errors(), faults.generate_report()
 
 
 @dataclass
@@ -63,6 +78,7 @@ class MemoryQueues:
     def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Answers a request as AWS does."""
         operation = operation_of(headers)
+        check_shape(operation, json.loads(body))
         if code := self.fault(operation):
             return refusal(code)
         answer: dict[str, Any] = getattr(self, operation)(json.loads(body))

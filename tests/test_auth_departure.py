@@ -116,6 +116,7 @@ class TestLeaving:
     @pytest.mark.parametrize(
         ("service", "operation"),
         [
+            ("s3", "PutObject"),
             ("cognito-idp", "AdminUserGlobalSignOut"),
             ("dynamodb", "BatchWriteItem"),
             ("cognito-idp", "AdminDeleteUser"),
@@ -257,6 +258,8 @@ def test_a_binary_attribute_is_not_told() -> None:
         json_value({"B": b"secret"})
 
 
+@pytest.mark.server
+@pytest.mark.usefixtures("embedded_aws")
 def test_an_account_that_nobody_uses_is_told_twice_and_goes_like_any_other() -> None:
     irene = sign_up("irene")
     at = datetime.now(UTC) + timedelta(days=settings.DORMANT_AFTER_DAYS)

@@ -442,8 +442,8 @@ class Import:
             full = weight + note.weight > ROOM or size + note.bytes > TRANSACTION_BYTES
             if group and full:
                 late += self._write_group(group, study)
-                group, study = {}, self._read_study()
                 pause_between()
+                group, study = {}, self._read_study()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
