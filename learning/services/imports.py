@@ -83,10 +83,12 @@ class Report:
     next_offset: int | None = None
 
     def add_error(self, error: RowError) -> None:
-        """Counts a row that is left out; the first hundred are told one by one."""
+        """Counts a row that is left out; a hundred are told one by one, those first."""
         self.failed += error.fatal
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append(error)
+        self.errors.append(error)
+        if len(self.errors) > MAX_ERRORS:
+            lesser = [each for each in self.errors if not each.fatal] or [error]
+            self.errors.remove(lesser[-1])
 
 
 def import_notes(
