@@ -2,6 +2,8 @@
 
     python anki_oracle.py make FOLDER           packages in every format, with what is in them
     python anki_oracle.py read FOLDER PACKAGE…  imports one after the other, and what is then there
+    python anki_oracle.py show FOLDER FILE      what is in a package or a collection of somebody's
+    python anki_oracle.py pack FOLDER FILE OUT  the same; packs the whole collection
     python anki_oracle.py find FOLDER TAGS Q…   the tags (as JSON) of the notes that searches find
     python anki_oracle.py csv FOLDER FILE…      the notes of text files: front, back and tags
     python anki_oracle.py cloze FOLDER TEXT…    the cards of cloze texts: ordinal, question, answer
@@ -14,9 +16,11 @@ import json
 import re
 import sys
 import zipfile
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from anki._backend import RustBackend
 from anki.collection import (
     Collection,
     ExportAnkiPackageOptions,
@@ -30,6 +34,8 @@ DAY_S = 86_400
 
 
 def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
+    if command in ("show", "pack"):
+        return shown_file(Path(folder), *map(Path, packages))
     collection = Collection(str(Path(folder, "collection.anki2")))
     try:
         if command == "find":
@@ -61,6 +67,30 @@ def make(collection: Collection, folder: str) -> dict[str, Any]:
         first.writestr("collection.anki2", second.read("collection.anki21"))
         first.writestr("media", second.read("media"))
     return {"notes": notes(collection)}
+
+
+def shown_file(folder: Path, file: Path, out: Path | None = None) -> dict[str, Any]:
+    """The notes of a file, as Anki has them once it is opened."""
+    path = folder / "collection.anki2"
+    if file.suffix == ".anki2":
+        path.write_bytes(file.read_bytes())
+    if file.suffix == ".colpkg":
+        (folder / "media").mkdir()
+        RustBackend().import_collection_package(
+            col_path=str(path), backup_path=str(file),
+            media_folder=str(folder / "media"), media_db=str(folder / "media.db"),
+        )  # fmt: skip
+    collection = Collection(str(path))
+    try:
+        if file.suffix == ".apkg":
+            return read(collection, str(file))
+        collection.fix_integrity()  # fills in last reviews, as Anki does now and then
+        document = {"notes": notes(collection)}
+        if out:
+            collection.export_collection_package(str(out), include_media=False, legacy=False)
+        return document
+    finally:
+        collection.close()
 
 
 def found(
@@ -238,14 +268,19 @@ def card(collection: Collection, id_: int) -> dict[str, Any]:
         (row["odue"] or row["due"]) if row["odid"] else row["due"],
         row["odid"] or row["did"],
     )
+    due_on = None
+    today = collection.sched.day_cutoff - DAY_S
     if row["type"] != 0 and due < 1_000_000_000:  # a day: when Anki begins it
-        today = collection.sched.day_cutoff - DAY_S
         due = today + (due - collection.sched.today) * DAY_S
-    data = json.loads(values[-1])
+    if row["type"] != 0:
+        days = (due - today) // DAY_S
+        due_on = str(datetime.fromtimestamp(today).date() + timedelta(days=days))  # noqa: DTZ006
+    data = json.loads(values[-1] or "{}")
     log = "SELECT id, ease, ivl, lastIvl, factor, time, type FROM revlog WHERE cid = ? ORDER BY id"
     return {
         "deck": collection.decks.name(home),
         "due": due,
+        "due_on": due_on,
         "suspended": row["queue"] == -1,
         "buried": row["queue"] < -1,
         "memory": {key: data.get(key) for key in ("s", "d", "dr", "decay", "lrt", "pos", "cd")},

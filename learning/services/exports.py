@@ -21,6 +21,7 @@ from learning.services.imports import UNTOLD, content_digest, media_text
 from learning.services.study_context import StudyContext
 from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
+from learning.transfer.anki.schedule import FSRS6_DECAY
 from learning.transfer.history import review_of
 
 PAGE = 500
@@ -149,7 +150,7 @@ class _Export:
             interval_days=told.get("interval_days", 0),
             estimated=told.get("estimated", False),
             desired_retention=told.get("desired_retention") if as_it_came else retention,
-            decay=told.get("decay"),
+            decay=told.get("decay") if as_it_came else FSRS6_DECAY,
             ease_factor=told.get("ease_factor"),
             original_position=standing.get("original_position"),
             flag=standing.get("flag", 0),

@@ -199,6 +199,8 @@ _KEPT = {
     "duration_ms": 0,
     "interval_s": 0,
     "previous_interval_s": 0,
+    "days_in_s": False,
+    "previous_days_in_s": False,
     "phase": "review",
     "ease_factor": None,
 }

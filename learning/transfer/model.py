@@ -73,7 +73,7 @@ class Limits:
     notes: int = 50_000
     reviews: int = 1_000_000
     id_chars: int = 200
-    front_chars: int = 2_000
+    front_chars: int = 10_000
     back_chars: int = 20_000
     phonetic_chars: int = 200
     example_chars: int = 2_000
@@ -118,6 +118,7 @@ class Review:
 
     `practice` is an answer that left the schedule alone; `reset` and `reschedule` have no rating
     (1 again to 4 easy). Intervals are in seconds: what the entry set, and what stood before.
+    `days_in_s`: Anki has these whole days in seconds as well, as of a learning step.
     """
 
     id: str
@@ -127,6 +128,8 @@ class Review:
     duration_ms: Annotated[int, Range(0, 86_400_000)] = 0
     interval_s: Seconds = 0
     previous_interval_s: Seconds = 0
+    days_in_s: bool = False
+    previous_days_in_s: bool = False
     phase: Literal["learning", "review", "relearning", "early"] = "review"
     ease_factor: Ease | None = None
 

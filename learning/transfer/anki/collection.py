@@ -62,12 +62,19 @@ class Collection:
         config = self._config() if tabled else _object(row[2])
         self.old_scheduler = as_int(config.get("schedVer", 1)) < 2
         self.days = Days.of(
-            as_int(row[1]),
-            as_int(config["creationOffset"]) if "creationOffset" in config else None,
-            as_int(config.get("rollover", 4)),
+            as_int(row[1]), self._minutes_west(config), as_int(config.get("rollover", 4))
         )
         self.kinds = self._tabled_kinds() if tabled else _kinds(_object(row[3]))
         self._decks = self._tabled_decks() if tabled else _decks(_object(row[4]))
+
+    def _minutes_west(self, config: dict[str, Any]) -> int | None:
+        """Where the days of the collection are counted: where it was made, if it tells.
+
+        The second scheduler counted them where it was last opened, the first by the hour of `crt`.
+        """
+        names = ("creationOffset",) if self.old_scheduler else ("creationOffset", "localOffset")
+        told = (as_int(config[name]) for name in names if config.get(name) is not None)
+        return next(told, None)
 
     def count(self, table: str) -> int:
         """The rows of one of the four tables."""
@@ -116,7 +123,7 @@ class Collection:
 
     def _config(self) -> dict[str, Any]:
         rows = self._db.execute("SELECT key, val FROM config")
-        wanted = ("schedVer", "creationOffset", "rollover")
+        wanted = ("schedVer", "creationOffset", "localOffset", "rollover")
         return {key: _json(value) for key, value in rows if key in wanted}
 
     def _tabled_decks(self) -> dict[int, str]:

@@ -144,7 +144,7 @@ def card_state(row: CardRow, ordinal: int, days: Days, reviews: Sequence[Review]
         difficulty=difficulty if known else None,
         estimated=estimated,
         desired_retention=_number(data, "dr", 0, 1) if known else None,
-        decay=decay if known and decay != FSRS6_DECAY else None,
+        decay=decay if known else None,
         ease_factor=ease,
         original_position=int(position) if position is not None else None,
         flag=row.flags & 7,
@@ -188,6 +188,8 @@ def review(row: ReviewRow, *, old_scheduler: bool = False) -> Review | None:
         duration_ms=min(max(row.time, 0), 86_400_000),
         interval_s=_seconds(row.ivl),
         previous_interval_s=_seconds(row.last_ivl),
+        days_in_s=_days_in_s(row.ivl),
+        previous_days_in_s=_days_in_s(row.last_ivl),
         phase=PHASES[row.type] if 0 <= row.type < len(PHASES) else "review",
         ease_factor=row.factor / 1000 if 0 < row.factor <= 100_000 else None,
     )
@@ -204,6 +206,11 @@ def _kind(row: ReviewRow) -> Literal["review", "practice", "reset", "reschedule"
 def _seconds(interval: int) -> int:
     """Anki counts intervals in days above zero and in seconds below it."""
     return min(interval * 86_400 if interval > 0 else -interval, MAX_DAYS * 86_400)
+
+
+def _days_in_s(interval: int) -> bool:
+    """Whether whole days are told in seconds, as of a learning step."""
+    return interval < 0 and interval % 86_400 == 0
 
 
 def _type(row: CardRow) -> int:

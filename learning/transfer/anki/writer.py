@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from learning.cloze import cloze_ordinals
-from learning.transfer.anki.schedule import FSRS6_DECAY, Days
+from learning.transfer.anki.schedule import Days
 from learning.transfer.markup import html_of_text
 from learning.transfer.model import CardState, Note, Review
 
@@ -166,7 +166,8 @@ class _Writer:
         day = self._days.number(card.due_on or self._days.day_of(due_at))
         if card.state == "review":
             return day, 2
-        if card.due_on or due_at == self._days.start(day):
+        held = card.suspended or card.buried  # Anki counts no days of such cards on their way in
+        if not held and (card.due_on or due_at == self._days.start(day)):
             return day, 3
         return int(due_at.timestamp()), 1
 
@@ -226,7 +227,8 @@ def _data(card: CardState) -> str:
         data |= {"s": round(card.stability, 4), "d": round(card.difficulty, 3)}
         if card.desired_retention:
             data["dr"] = round(card.desired_retention, 2)
-        data["decay"] = card.decay or FSRS6_DECAY
+        if card.decay:
+            data["decay"] = card.decay
     if card.custom_data:
         data["cd"] = card.custom_data
     if card.last_review_at:
@@ -246,13 +248,16 @@ def _log(entry: Review) -> tuple[int, ...]:
         kind, factor = 4, factor or _DEFAULT_EASE
     elif kind == _PHASES["early"]:
         factor = factor or _DEFAULT_EASE
-    intervals = _interval(entry.interval_s), _interval(entry.previous_interval_s)
+    intervals = (
+        _interval(entry.interval_s, days_in_s=entry.days_in_s),
+        _interval(entry.previous_interval_s, days_in_s=entry.previous_days_in_s),
+    )
     return entry.rating or 0, *intervals, factor, entry.duration_ms, kind
 
 
-def _interval(seconds: int) -> int:
+def _interval(seconds: int, *, days_in_s: bool) -> int:
     """Whole days as they are, all else as negative seconds while those fit Anki's 32 bits."""
-    whole_days = seconds >= 86_400 and (seconds % 86_400 == 0 or seconds >= 2**31)
+    whole_days = seconds >= 2**31 or (seconds >= 86_400 and seconds % 86_400 == 0 and not days_in_s)
     return seconds // 86_400 if whole_days else -seconds
 
 
