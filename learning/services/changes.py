@@ -275,8 +275,7 @@ def _backwards(learner_id: str, before: int | None, limit: int, now: datetime) -
             return
 
 
-# --- The other way: what a device did while it was offline, each change for itself ----------------
-
+# --- Changes that a device made offline, each for itself ------------------------------------------
 
 Kind = Literal["deck", "note", "card"]
 Action = Literal["create", "update", "delete"]

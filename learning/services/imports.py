@@ -88,10 +88,12 @@ class Report:
     most_errors: int | None = MAX_ERRORS
 
     def add_error(self, error: RowError) -> None:
-        """Tells of a row, and counts one that is left out."""
+        """Counts a row that is left out; where only so many are told, those come first."""
         self.failed += error.fatal
-        if self.most_errors is None or len(self.errors) < self.most_errors:
-            self.errors.append(error)
+        self.errors.append(error)
+        if self.most_errors is not None and len(self.errors) > self.most_errors:
+            lesser = [each for each in self.errors if not each.fatal] or [error]
+            self.errors.remove(lesser[-1])
 
     def figures(self) -> dict[str, int]:
         """What a later run goes on counting from."""
@@ -442,8 +444,8 @@ class Import:
             full = weight + note.weight > ROOM or size + note.bytes > TRANSACTION_BYTES
             if group and full:
                 late += self._write_group(group, study)
-                group, study = {}, self._read_study()
                 pause_between()
+                group, study = {}, self._read_study()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
