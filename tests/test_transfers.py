@@ -117,6 +117,19 @@ def test_an_import_tells_of_every_row_page_by_page(
     }
 
 
+def test_devices_are_told_of_the_notes_and_not_of_the_work(
+    maria: Caller, bucket: Any, queues: MemoryQueues
+) -> None:
+    started(maria, bucket, b"front;back;deck\nsol;sun;D\nlua;;D\n")
+    queues.run_on()
+    told, path, more = [], "/changes", True
+    while more:
+        page = maria.get(path).json()
+        told += [change["kind"] for change in page["results"]]
+        path, more = f"/changes?since={page['cursor']}", page["more"]
+    assert set(told) == {"card", "deck", "note", "profile"}
+
+
 def killing(at: int) -> Any:
     writes = 0
 
