@@ -6,7 +6,6 @@ boto3: it loads faster, and boto3's resources are not needed. The stack's KMS ke
 at rest.
 """
 
-import json
 import logging
 import os
 import re
@@ -277,22 +276,3 @@ def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
         code = error_code(error)
         log.error("refused", extra={"fields": {"operation": operation, "code": code}})
         raise UpstreamFailed from error
-
-
-def invoke_async(task: str, **arguments: Any) -> bool:
-    """Starts a task, e.g. `learning.tasks.optimize`, in the deployed function. Does not wait.
-
-    The arguments become part of its event. Returns False in local runs and tests, which have no
-    function. Raises ClientError, ServiceUnavailable.
-    """
-    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    if function is None:
-        return False
-    call(
-        "lambda",
-        "invoke",
-        FunctionName=function,
-        InvocationType="Event",
-        Payload=json.dumps({"command": task, **arguments}).encode(),
-    )
-    return True

@@ -196,7 +196,11 @@ WORK = {
         "job": "config.store.jobs.go_on",
         "optimize": "learning.tasks.optimize",
     },
-    "prompt": {},
+    "prompt": {
+        "due_shard": "reminders.tasks.share_out",
+        "due_page": "reminders.tasks.send_due_of_page",
+        "due_end": "reminders.tasks.end_sharing",
+    },
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",

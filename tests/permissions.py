@@ -30,7 +30,6 @@ ACTIONS = {
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     },
-    ("lambda", "Invoke"): {"lambda:InvokeFunction"},
     ("s3", "HeadObject"): {"s3:GetObject"},
     ("s3", "ListObjectsV2"): {"s3:ListBucket"},
     ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},

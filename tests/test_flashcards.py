@@ -190,7 +190,7 @@ def test_a_cursor_is_of_no_use_in_another_list_or_to_another_learner(
         ("deckId", "x", "invalid"),
         ("deckId", None, "null"),
         ("front", "", "blank"),
-        ("front", "f" * 2001, "max_length"),
+        ("front", "f" * 10_001, "max_length"),
         ("back", "b" * 20_001, "max_length"),
         ("back", ["house"], "invalid"),
         ("phonetic", "p" * 201, "max_length"),

@@ -299,7 +299,9 @@ def test_a_script_sees_the_same_of_either_refusal(origins: str, settings: Any) -
     origin = origins.split()[0]
     answer = Client().get("/decks", headers={"Origin": origin})
     by_function = seen_by_a_script(through_the_gateway(answer.headers))
-    parameters = public_routes.answers(origins)["UNAUTHORIZED"]["ResponseParameters"]
+    gate = public_routes.answers(origins)["UNAUTHORIZED"]
+    parameters = gate["ResponseParameters"]
+    assert all(re.fullmatch("'[^']+'", value) for value in parameters.values())
     by_gate = seen_by_a_script(
         {name.rpartition(".")[2]: value.strip("'") for name, value in parameters.items()}
     )
@@ -307,4 +309,6 @@ def test_a_script_sees_the_same_of_either_refusal(origins: str, settings: Any) -
     challenge = by_function.pop("x-amzn-remapped-www-authenticate")
     assert challenge == by_gate["www-authenticate"] == 'Bearer realm="parley"'
     assert by_function["content-type"] == by_gate["content-type"] == "application/problem+json"
-    assert {"x-request-id"} <= by_function.keys() & by_gate.keys()
+    assert by_function["x-request-id"] == answer.json()["requestId"]
+    assert gate["body"].keys() == answer.json().keys()
+    assert gate["body"]["code"] == answer.json()["code"] == "NOT_AUTHENTICATED"

@@ -396,6 +396,15 @@ def test_settings_may_change_while_a_log_is_added_to(
     assert card["stability"] == 30.5
 
 
+def test_rows_that_are_left_out_are_told_before_what_others_lose(maria: Caller) -> None:
+    tag = "t" * 201
+    lines = [f"f{n};b{n};{tag}" for n in range(120)]
+    data = "\n".join(["front;back;tags", *lines, ";nothing;a", *lines]).encode()
+    body = report(maria, data, deckId=deck_of(maria), dryRun="true")
+    assert (body["failed"], len(body["errors"])) == (1, 100)
+    assert [error["row"] for error in body["errors"] if error["fatal"]] == [122]
+
+
 def test_a_learners_own_text_gives_way_only_to_a_newer_file(maria: Caller) -> None:
     note = Note("g", front="a", back="b", deck="D", modified_at=NOW - DAY)
     report(maria, as_json(note))

@@ -139,7 +139,7 @@ def test_one_card_of_several_is_not_changed_alone(maria: Caller, verb: str) -> N
         ({"type": "basic"}, "back", "blank"),
         ({"type": "basic", "back": "\u2066"}, "back", "blank"),
         ({"type": "picture"}, "type", "invalid_choice"),
-        ({"front": "x" * 2001}, "front", "max_length"),
+        ({"front": "x" * 10_001}, "front", "max_length"),
         ({"surprise": 1}, "surprise", "unknown_field"),
     ],
 )

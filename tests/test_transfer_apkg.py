@@ -33,7 +33,7 @@ from learning.transfer import (
     RowError,
     read,
 )
-from learning.transfer.anki.schedule import Days, memory_of_sm2
+from learning.transfer.anki.schedule import Days, ReviewRow, memory_of_sm2, review
 from learning.transfer.anki.writer import _data, write_apkg
 from learning.transfer.model import Row
 
@@ -83,6 +83,13 @@ def changed(data: bytes, *statements: str) -> bytes:
         connection.close()
         content["collection.anki21"] = path.read_bytes()
     return zipped(content)
+
+
+def query(data: bytes, sql: str) -> list[tuple[Any, ...]]:
+    """What stands in a package of ours."""
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(members(data)["collection.anki21"])
+    return connection.execute(sql).fetchall()
 
 
 def latest(data: bytes) -> bytes:
@@ -321,6 +328,39 @@ def test_what_anki_keeps_of_a_card_for_itself_is_kept() -> None:
     assert json.loads(_data(card)).items() >= json.loads(data).items()
 
 
+@pytest.mark.parametrize("held", ["suspended", "buried"])
+def test_a_held_card_in_learning_is_due_at_an_instant(held: str) -> None:
+    """Of such cards Anki does not move a number of days to the collection they come into."""
+    card = CardState(0, state="learning", due_at=DAYS.start(100), due_on=DAYS.on(100))
+    data = packed([replace(CASA, cards=(replace(card, **{held: True}),))])  # type: ignore[arg-type]
+    [(kind, due)] = query(data, "SELECT type, due FROM cards")
+    assert (kind, at(due)) == (1, card.due_at)
+
+
+def test_days_that_are_told_in_seconds_go_out_in_seconds() -> None:
+    lines = [(-86_400, -600), (1, -86_400), (3, -259_200)]
+    reviews = tuple(
+        review(ReviewRow(n + 1, 3, ivl, last, 2500, 0, 0)) for n, (ivl, last) in enumerate(lines)
+    )
+    card = CardState(0, state="review", due_at=DAYS.start(9), reviews=reviews)  # type: ignore[arg-type]
+    data = packed([replace(CASA, cards=(card,))])
+    assert query(data, "SELECT ivl, lastIvl FROM revlog ORDER BY id") == lines
+    assert note(data).cards[0].reviews == reviews
+
+
+def test_a_collection_without_its_makers_offset_counts_days_where_it_was_last_open() -> None:
+    """Made at 18:00 UTC by who lives in London; by the hour alone it would be of the Pacific."""
+    london = {"schedVer": 2, "rollover": 4, "localOffset": 0}
+    first = {"schedVer": 1, "rollover": 4, "localOffset": 0}
+    card = CardState(0, state="review", due_at=DAYS.start(100), interval_days=10)
+    data = packed([replace(CASA, cards=(card,))])
+    days = []
+    for config in (london, first):
+        made = f"UPDATE col SET crt = 1629568800, conf = '{json.dumps(config)}'"  # 2021-08-21 18:00
+        days.append(note(changed(data, made, "UPDATE cards SET due = 10")).cards[0].due_on)
+    assert days == [date(2021, 8, 31), date(2021, 9, 1)]
+
+
 @pytest.mark.parametrize("data", ['{"pos": -1, "cd": 7}', '{"dr": 2, "s": 3, "d": 5, "decay": 9}'])
 def test_what_anki_never_writes_of_a_card_is_left_out(data: str) -> None:
     card = with_card(f"data='{data}'")
@@ -504,6 +544,25 @@ def test_note_types_are_laid_onto_ours_by_their_templates(
     names = ("type", "front", "back", "phonetic", "example", "notes")
     assert [getattr(found, n) for n in names] == [getattr(expected, n) for n in names]
     assert [card.ordinal for card in found.cards] == list(range(len(ordinals)))
+
+
+SPANISH = ("{{Picture}}", "{{FrontSide}}{{Spanish}}")
+ENGLISH = ("{{#English}}{{English}}{{/English}}", "{{FrontSide}}{{Portuguese}}")
+
+
+def test_a_note_that_lacks_what_the_first_template_asks_goes_by_its_own_cards() -> None:
+    kind = kind_of(["Picture", "Spanish", "English", "Portuguese"], SPANISH, ENGLISH)
+    [found] = converted(kind, ["", "", "people", "pessoas"], (1,))
+    assert isinstance(found, Note)
+    assert (found.front, found.back, found.type) == ("people", "pessoas", "basic")
+    assert [card.ordinal for card in found.cards] == [0]
+
+
+def test_a_note_that_no_template_asks_of_is_reported() -> None:
+    kind = kind_of(["Picture", "Spanish", "English", "Portuguese"], SPANISH, ENGLISH)
+    [error] = converted(kind, ["", "", "", "pessoas"], (0,))
+    assert isinstance(error, RowError)
+    assert (error.field, error.code) == ("front", "REQUIRED")
 
 
 def test_cards_of_further_templates_are_reported() -> None:

@@ -63,7 +63,6 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
-    "lambda": ("Invoke",),
     "s3": ("GetObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("SendEmail",),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),

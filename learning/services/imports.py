@@ -88,10 +88,12 @@ class Report:
     most_errors: int | None = MAX_ERRORS
 
     def add_error(self, error: RowError) -> None:
-        """Tells of a row, and counts one that is left out."""
+        """Counts a row that is left out; where only so many are told, those come first."""
         self.failed += error.fatal
-        if self.most_errors is None or len(self.errors) < self.most_errors:
-            self.errors.append(error)
+        self.errors.append(error)
+        if self.most_errors is not None and len(self.errors) > self.most_errors:
+            lesser = [each for each in self.errors if not each.fatal] or [error]
+            self.errors.remove(lesser[-1])
 
     def figures(self) -> dict[str, int]:
         """What a later run goes on counting from."""

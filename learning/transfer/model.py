@@ -73,7 +73,7 @@ class Limits:
     notes: int = 50_000
     reviews: int = 1_000_000
     id_chars: int = 200
-    front_chars: int = 2_000
+    front_chars: int = 10_000
     back_chars: int = 20_000
     phonetic_chars: int = 200
     example_chars: int = 2_000

@@ -16,6 +16,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from accounts.models import OfLearner, Profile, learner_key
+from config.store.connection import connection
 from config.store.items import ConditionFailed, Item, OnUnreadable, Page, Raw, key_instant
 from config.store.transactions import Check, Delete, Put, Update, transact
 from learning.models.base import LearnerItem
@@ -25,6 +26,8 @@ from reminders.models.events import Event
 SHARDS = 8
 """How many partitions the due index is spread over. It may grow at any time; before it shrinks, the
 shards that go must be empty. `docs/scaling.md` has the arithmetic."""
+AHEAD = 10
+"""Pages whose places are read at once, when a shard is shared out."""
 IN_HAND = timedelta(minutes=1)
 """Longer than a claim lasts: what is claimed stands in the due index at the end of its lease."""
 EVENT, ONCE, STUDY, REPORT, STREAK = "event", "once", "study", "report", "streak"
@@ -120,6 +123,26 @@ class Reminder(LearnerItem, discriminator="reminder"):
             start=start,
             on_unreadable=on_unreadable,
         )
+
+    @classmethod
+    def due_spans(
+        cls, shard: int, *, by: datetime, page: int, start: Raw | None
+    ) -> tuple[list[tuple[str, str]], Raw | None]:
+        """The first and the last place of each page of a shard's due reminders, and where to go on.
+
+        One query of up to a megabyte of gsi1; nothing is read apart.
+        """
+        answer = connection().query(
+            f"DUE#{shard}",
+            range_key_condition=cls.gsi1sk <= f"{key_instant(by)}~",
+            index_name="gsi1",
+            attributes_to_get=["gsi1sk"],
+            limit=AHEAD * page,
+            exclusive_start_key=start,
+        )
+        places = [item["gsi1sk"]["S"] for item in answer["Items"]]
+        pages = [places[first : first + page] for first in range(0, len(places), page)]
+        return [(each[0], each[-1]) for each in pages], answer.get("LastEvaluatedKey")
 
     @classmethod
     def quarantine_write(cls, pk: str, sk: str, *, seen_at: str) -> Update:
@@ -238,7 +261,7 @@ def shard_of(learner_id: str) -> int:
 
 
 class ShardLease(Item, discriminator="shard_lease"):
-    """The run that goes on with a shard under backlog: `SHARD#<number>` / `CHAIN`.
+    """That a shard's backlog is being shared out: `SHARD#<number>` / `CHAIN`.
 
     There is one at a time: `holder` names it, and it has the shard until `until`.
     """

@@ -42,6 +42,13 @@ class SweepResult:
     counts: Counter[str] = field(default_factory=Counter)
     unfinished: set[int] = field(default_factory=set)
     lag_s: float = 0.0
+    is_overloaded: bool = False
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something due was left because SES, the table or the time had no room for it."""
+        waits = self.counts["late"] or self.counts["busy"]
+        return bool(self.is_overloaded or self.unfinished or waits)
 
     def record_lag(self, seen: Sequence[Reminder], at: datetime) -> None:
         """Notes the lag of a page of due reminders, the longest waiting first."""
@@ -81,6 +88,7 @@ def sweep(
                 finished = True
             if not finished:
                 result.unfinished.add(shard)
+    result.is_overloaded = full.is_set()
     if given_up := result.counts[DEAD] + result.counts[QUARANTINED]:
         telemetry.emit("RemindersGivenUp", given_up)
     log.info("swept", extra={"fields": {**result.counts, "unfinished": sorted(result.unfinished)}})

@@ -5,7 +5,7 @@ of a learner's own making comes through too.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from learning.cloze import cloze_ordinals
@@ -40,7 +40,8 @@ class NoteKind:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where each field of a note type goes; `reverse` is the template that asks for the front.
+    """Where each field of a note type goes; `first` is the template whose card is the note's first,
+    `reverse` the one that asks for the front.
 
     A slot is one of our text fields, "" for a field that only switches cards on; `labelled` fields
     are on no card, so that their name goes before their text.
@@ -51,23 +52,34 @@ class Plan:
     labelled: frozenset[int]
     names: tuple[str, ...]
     reverse: int | None
+    first: int = 0
 
 
-def plan(kind: NoteKind) -> Plan:
-    """How notes of this type become ours."""
-    first = kind.templates[0] if kind.templates else Template("", "")
+def plan(kind: NoteKind, number: int = 0) -> Plan:
+    """How notes of this type become ours, by one of its templates."""
+    first = kind.templates[number] if kind.templates else Template("", "")
     asked = _shown(first.question, kind, question=True) or list(range(min(1, len(kind.fields))))
     answered = [i for i in _shown(first.answer, kind) if i not in asked]
     if kind.cloze:
         asked = _shown(first.question, kind, only="cloze") or asked
         answered = [i for i in _shown(first.answer, kind) if i not in asked]
-    reverse = None if kind.cloze else _reverse(kind, asked[:1])
+    reverse = None if kind.cloze else _reverse(kind, number, asked[:1])
     slots = _slots(kind, asked, answered, reverse)
     on_cards = {i for t in kind.templates for i in _shown(t.question + t.answer, kind)}
     labelled = frozenset(i for i, slot in slots.items() if slot == "notes" and i not in on_cards)
     labelled -= {i for i in labelled if _named(kind.fields[i]) == "notes"}
     order = tuple(slots[i] for i in range(len(kind.fields)))
-    return Plan(kind.cloze, order, labelled, kind.fields, reverse)
+    return Plan(kind.cloze, order, labelled, kind.fields, reverse, number)
+
+
+def plans(kind: NoteKind) -> Iterator[Plan]:
+    """How notes of this type become ours: by the first template, else by the others.
+
+    A note may lack all that a template asks: then it has no card of that one.
+    """
+    yield plan(kind)
+    for number in range(1, 1 if kind.cloze else len(kind.templates)):
+        yield plan(kind, number)
 
 
 def _slots(
@@ -107,8 +119,10 @@ def _back(
     return next(iter([*plainly, *answered, *others]), -1)
 
 
-def _reverse(kind: NoteKind, front: Sequence[int]) -> int | None:
-    for number, template in enumerate(kind.templates[1:], 1):
+def _reverse(kind: NoteKind, first: int, front: Sequence[int]) -> int | None:
+    for number, template in enumerate(kind.templates):
+        if number == first:
+            continue
         asked = _shown(template.question, kind, question=True)
         answered = _shown(template.answer, kind)
         if asked and not set(front) & set(asked) and set(front) & set(answered):
@@ -166,6 +180,6 @@ def ordinals(plan: Plan, front: str, present: Sequence[int]) -> tuple[NoteType, 
         return "cloze", {number: number for number in present if number in shown}
     if plan.reverse is not None and plan.reverse in present:
         return "reversed", {
-            number: i for i, number in enumerate((0, plan.reverse)) if number in present
+            number: i for i, number in enumerate((plan.first, plan.reverse)) if number in present
         }
-    return "basic", {0: 0} if 0 in present else {}
+    return "basic", {plan.first: 0} if plan.first in present else {}

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from learning.transfer.anki.collection import AnkiNote, Collection, open_collection
-from learning.transfer.anki.notetypes import IMAGE_OCCLUSION, Plan, ordinals, plan, texts
+from learning.transfer.anki.notetypes import IMAGE_OCCLUSION, Plan, ordinals, plans, texts
 from learning.transfer.anki.package import unpack
 from learning.transfer.anki.schedule import card_state, instant, review
 from learning.transfer.model import (
     LIMITS,
     CardState,
     Limits,
+    Media,
     Note,
     Row,
     RowError,
@@ -30,13 +31,13 @@ def read_apkg(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
         if package.media_files:
             message = f"{package.media_files} media files were left out; their names are kept."
             yield RowError(0, "media", "MEDIA_NOT_READ", message, fatal=False)
-        plans = {id_: plan(kind) for id_, kind in collection.kinds.items()}
+        ways = {id_: list(plans(kind)) for id_, kind in collection.kinds.items()}
         for row, source in enumerate(collection.notes(), 1):
-            yield from _rows(source, row, collection, plans, limits)
+            yield from _rows(source, row, collection, ways, limits)
 
 
 def _rows(
-    source: AnkiNote, row: int, collection: Collection, plans: dict[int, Plan], limits: Limits
+    source: AnkiNote, row: int, collection: Collection, ways: dict[int, list[Plan]], limits: Limits
 ) -> Iterator[Row]:
     kind = collection.kinds.get(source.kind_id)
     if kind is None:
@@ -49,7 +50,7 @@ def _rows(
         message = f"A field has more than {limits.html_chars} characters of HTML."
         yield RowError(row, "front", "TOO_LONG", message)
         return
-    note, dropped = _note(source, plans[source.kind_id], collection)
+    note, dropped = _note(source, ways[source.kind_id], collection)
     results = list(checked(note, row, limits, needs_back=False))
     if dropped and isinstance(results[-1], Note):
         message = f"{dropped} cards have no counterpart among our types of notes."
@@ -57,10 +58,22 @@ def _rows(
     yield from results
 
 
-def _note(source: AnkiNote, plan: Plan, collection: Collection) -> tuple[Note, int]:
+def _laid_out(
+    source: AnkiNote, ways: list[Plan], present: list[int]
+) -> tuple[Plan, dict[str, str], tuple[Media, ...]]:
+    """The texts and media of a note by the first template that asks something and has a card."""
+    for plan in ways:
+        values, media = texts(plan, source.values)
+        asks = values["front"] or any(item.field == "front" for item in media)
+        if asks and (not present or {plan.first, plan.reverse}.intersection(present)):
+            return plan, values, media
+    return ways[0], *texts(ways[0], source.values)
+
+
+def _note(source: AnkiNote, ways: list[Plan], collection: Collection) -> tuple[Note, int]:
     """The note, and how many of its cards it had to leave behind."""
-    values, media = texts(plan, source.values)
     present = sorted({card.ordinal for card in source.cards})
+    plan, values, media = _laid_out(source, ways, present)
     note_type, kept = ordinals(plan, values["front"], present)
     decks: dict[int, str] = {}
     states: dict[int, CardState] = {}
