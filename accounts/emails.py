@@ -29,7 +29,7 @@ IF_IT_WAS_NOT_YOU = _(
 
 @dataclass(frozen=True)
 class Notice:
-    """The texts of a notice; `advice` says what to do where it was somebody else."""
+    """The texts of a notice. `advice` is for owners who did not do it themselves."""
 
     subject: "StrPromise"
     sentence: "StrPromise"

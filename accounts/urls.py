@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from accounts.api.activity import ActivityView
 from accounts.api.email import ChangeEmailView, ConfirmEmailView
 from accounts.api.google import AuthorizeView, LinkView, TokenView
+from accounts.api.jobs import FailedJobViewSet
 from accounts.api.mfa import BackupCodesView, DisableView, SetupView, VerifySetupView, VerifyView
 from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetRequestView
 from accounts.api.profile import ExportView, ProfileView
@@ -23,6 +24,7 @@ from accounts.api.sessions import (
 from accounts.api.users import UserViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("jobs", FailedJobViewSet, "job")
 router.register("users", UserViewSet, "user")
 router.register("auth/sessions", LoginSessionViewSet, "login-session")
 

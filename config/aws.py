@@ -3,7 +3,7 @@
 A client of our own (`config.aws_json`) makes most calls. `PARLEY_AWS_CLIENT=botocore` chooses
 botocore for all of them; `own` skips the checks of `uses_own_client`. botocore is used without
 boto3: it loads faster, and boto3's resources are not needed. The stack's KMS key encrypts secrets
-at rest. Long work is given to another invocation of our own function.
+at rest.
 """
 
 import json
@@ -46,11 +46,6 @@ RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES has no request token: a mail that is sent again after a lost answer arrives twice.
 RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
-# So many invocations of our function may start each other: a round of 40 s each over all accounts
-# takes less than five hours. AWS would stop a chain after 16 ("Lambda recursive loop detection").
-# A release allows longer ones, so we end them by ourselves.
-LONGEST_CHAIN = 400
-
 # So many threads may call at once. With botocore's ten, each further call would open a connection.
 CONNECTIONS = 50
 
@@ -61,6 +56,7 @@ THROTTLES = frozenset(
         "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "ThrottledException",
         "Throttling",
         "ThrottlingError",
@@ -71,7 +67,7 @@ THROTTLES = frozenset(
 
 
 # The services that a start and a learner's requests call: service → target and protocol version.
-OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0")}
+OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "sqs": ("AmazonSQS", "1.0")}
 
 CLIENT_SETTING = "PARLEY_AWS_CLIENT"
 # Variables that would lead botocore to another address or another way of calling.

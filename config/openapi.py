@@ -62,6 +62,8 @@ TAGS = {
     "decks": "Sets of cards with limits of their own",
     "changes": "What has changed since a device was here last, and what it changed offline",
     "flashcards": "What is studied: cards, the queue, reviews one by one, files in and out",
+    "exports": "Files given out, however large",
+    "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
@@ -75,6 +77,7 @@ TAGS = {
     "mail-actions": "Done and later, from a mail; no sign-in",
     "unsubscribe": "The link in each mail; no sign-in",
     "users": "Accounts, for staff",
+    "jobs": "Long work that was given up, for staff",
     "deliveries": "Mails that were given up, for staff",
     "health": "For monitors; no sign-in",
 }
@@ -82,12 +85,12 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
     "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
-    "Staff and operation": ["users", "deliveries", "health"],
+    "Staff and operation": ["users", "deliveries", "jobs", "health"],
 }
 
 IF_MATCH = OpenApiParameter(
@@ -101,7 +104,11 @@ IF_MATCH = OpenApiParameter(
 LOCATION = {"Location": {"schema": {"type": "string", "format": "uri"}}}
 WAIT = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
 SCHEME = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-HEADERS = {302: LOCATION, 303: LOCATION, 401: SCHEME, 429: WAIT, 502: WAIT, 503: WAIT, 504: WAIT}
+HEADERS = {
+    **dict.fromkeys((202, 302, 303), LOCATION),
+    **dict.fromkeys((429, 502, 503, 504), WAIT),
+    401: SCHEME,
+}
 ENTITY_TAG = {"description": "The version, for If-Match", "schema": {"type": "string"}}
 
 

@@ -143,6 +143,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "JobState": "config.store.jobs.STATES",
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
@@ -187,6 +188,24 @@ LOGGING: dict[str, Any] = {
 if not OPS:  # the formatter of local runs is there
     for _part in ("filters", "formatters", "handlers"):
         del LOGGING[_part]["terminal"]
+
+# Long work (`config.work`): the kinds of message, by the queue in which they wait, each with the
+# function that does it; and the kinds of job (`config.store.jobs`).
+WORK = {
+    "work": {
+        "job": "config.store.jobs.go_on",
+        "optimize": "learning.tasks.optimize",
+    },
+    "prompt": {},
+}
+JOBS = {
+    "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "reconciliation": "accounts.tasks.reconcile",
+    "nightly_fits": "learning.tasks.fit_nightly_batch",
+    "deck_deletion": "learning.tasks.delete_deck",
+    "export": "learning.tasks.run_export",
+    "import": "learning.tasks.run_import",
+}
 
 # The task for the messages of SNS: SES's events about mails.
 MESSAGE_TASK = "reminders.tasks.handle_ses_event"

@@ -196,6 +196,13 @@ def get_or_404(item: T | None) -> T:
     return item
 
 
+def accepted(request: Request, data: Any, path: str) -> Response:
+    """202 with something that goes on by itself, and where to read how far it has come."""
+    response = Response(data, status.HTTP_202_ACCEPTED)
+    response["Location"] = request.build_absolute_uri(path)
+    return response
+
+
 ENTITY_TAG = re.compile(r'("?)(\d{1,15})\1', re.ASCII)  # proxies drop the quotes at times
 
 

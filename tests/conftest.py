@@ -17,6 +17,7 @@ from moto import mock_aws
 
 from accounts.models.account import account_cache
 from config import aws
+from config.aws import own
 from config.stack import Stack, stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)
@@ -33,6 +34,7 @@ from tests.callers import Caller, make_learner
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
+from tests.queues import MemoryQueues
 from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
@@ -123,18 +125,29 @@ def memory_table() -> MemoryTable:
 
 
 @pytest.fixture(scope="module")
-def moto_stack(memory_table: MemoryTable) -> Iterator[Stack]:
+def memory_queues() -> MemoryQueues:
+    """The queues of `moto_stack`."""
+    return MemoryQueues()
+
+
+@pytest.fixture(scope="module")
+def moto_stack(memory_table: MemoryTable, memory_queues: MemoryQueues) -> Iterator[Stack]:
     """AWS in process; making a client anew for each test would take longer than the tests."""
     names = {each.name: f"{each.name}-of-tests" for each in fields(Stack)}
+    names["transfer_bucket"] = "transfers-of-tests"  # S3 takes no underscore
     found = Stack(**names | {"region": "eu-west-1", "endpoint_url": None})
     with mock_aws(), using(found), memory_table.answering(table_client()):
-        yield found
+        queue_client = own("sqs")
+        assert queue_client is not None
+        with memory_queues.answering(queue_client):
+            yield found
 
 
 @pytest.fixture
-def table(moto_stack: Stack, memory_table: MemoryTable) -> None:
+def table(moto_stack: Stack, memory_table: MemoryTable, memory_queues: MemoryQueues) -> None:
     """An empty table."""
     memory_table.clear()
+    memory_queues.clear()
     account_cache.forget()
 
 
@@ -173,6 +186,12 @@ def pool(moto_pool: Stack, table: None) -> Any:
     for user in client.list_users(UserPoolId=moto_pool.user_pool_id)["Users"]:
         client.admin_delete_user(UserPoolId=moto_pool.user_pool_id, Username=user["Username"])
     return client
+
+
+@pytest.fixture
+def queues(table: None, memory_queues: MemoryQueues) -> MemoryQueues:
+    """The queues of long work, empty."""
+    return memory_queues
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ class TestLeaving:
     @pytest.mark.parametrize(
         ("service", "operation"),
         [
+            ("s3", "PutObject"),
             ("cognito-idp", "AdminUserGlobalSignOut"),
             ("dynamodb", "BatchWriteItem"),
             ("cognito-idp", "AdminDeleteUser"),

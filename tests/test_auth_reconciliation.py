@@ -20,11 +20,13 @@ from accounts.models import Account, Address, Profile, Reconciliation, learner_k
 from accounts.models.account import account_cache
 from accounts.services import reconciliation
 from accounts.services.reconciliation import MOST, reconcile
-from config import aws
+from config import work
 from config.store.items import ConditionFailed
+from config.store.jobs import Job
 from tests.callers import Caller, make_learner
 from tests.crashes import Crash, answer_lost, crash_before
 from tests.memory_table import MemoryTable
+from tests.queues import MemoryQueues
 from tests.test_auth_crashes import FIRST, STEP
 
 LATER = timedelta(hours=2)  # what was begun before has ended by now
@@ -493,30 +495,20 @@ def test_of_two_runs_at_once_one_goes_on(pool: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(reconciliation.PHASES, "accounts", overtaken)
     with pytest.raises(ConditionFailed):
         reconcile(goes_on=False, now=now(), within_s=WHOLE)
-    monkeypatch.setitem(reconciliation.PHASES, "accounts", overtaken)
-    assert tasks.reconcile({}, None) is False
 
 
-def test_the_night_goes_on_in_another_invocation_until_the_round_is_whole(
-    pool: Any, monkeypatch: pytest.MonkeyPatch
+def test_the_night_goes_on_in_another_run_until_the_round_is_whole(
+    pool: Any, queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "WITHIN_S", 0)
-    sent: list[dict[str, Any]] = []
-
-    def begin(task: str, **event: Any) -> bool:
-        sent.append({"command": task, **event})
-        return True
-
-    monkeypatch.setattr(aws, "invoke_async", begin)
+    monkeypatch.setattr(work, "WITHIN_S", 0)
     make_person("katia")
-    assert tasks.reconcile({}, None) is False
-    while not tasks.reconcile(sent[-1], None):
-        pass
-    assert [event["generation"] for event in sent] == list(range(1, len(sent) + 1))
-    assert {event["command"] for event in sent} == {"accounts.tasks.reconcile"}
-    finished = Reconciliation.latest().report
-    assert tasks.reconcile(sent[-1], None) is True  # a late one begins no other round
-    assert Reconciliation.latest().report == finished
+    for _ in range(2):  # a schedule may call twice
+        tasks.start_reconciling({}, None)
+    queues.run_on()
+    [night] = Job.newest(Job.SERVICE, "reconciliation", limit=2, start=None).items
+    assert (night.state, night.done) == ("done", night.step + 1)
+    assert night.done >= 3
+    assert Reconciliation.latest().phase == Reconciliation.DONE
 
 
 # --- Who is told ---------------------------------------------------------------------------------

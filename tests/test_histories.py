@@ -1,4 +1,4 @@
-"""Ten histories by name, in which a read sees a part, or what is stored is not of one moment.
+"""Ten histories by name: a read sees a part of a write, or the items are of different moments.
 
 AWS shows a transaction item by item; a restore, an export and DynamoDB's own deletions take no
 transactions at all. Each history ends where the log leads, and every device where the table is.
@@ -133,7 +133,7 @@ def test_4_what_was_edited_and_deleted_is_made_again(memory: TornTable, seed: in
 @patiently
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_5_a_device_is_away_longer_than_a_tombstone_lives(memory: TornTable, limit: int) -> None:
-    """The head still tells of a deletion whose tombstone is gone, and whose id is made again."""
+    """The head still tells of a deletion; its tombstone is gone, and its id was made again."""
     learner_id = begin(memory)
     for which in (1, 3):
         act(learner_id, ("create", which, 0))

@@ -10,11 +10,10 @@ from pynamodb.attributes import UnicodeAttribute
 from accounts.models import Profile
 from config.serializers import TextField
 from config.store.items import Item
-from learning.api import transfer
 from learning.api.decks import NewDeckSerializer
 from learning.api.flashcards import NewCardSerializer
 from learning.api.notes import NewNoteSerializer, NoteSerializer, WrittenNoteSerializer
-from learning.api.serializers import CardSerializer, DeckSerializer
+from learning.api.serializers import CardSerializer, DeckSerializer, ToldDeckSerializer
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.practice import Session, Turn
@@ -50,7 +49,7 @@ def written_mood(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = (
         DeckSerializer,
         NewDeckSerializer,
-        transfer._ToldDeck,
+        ToldDeckSerializer,
         CardSerializer,
         NewCardSerializer,
         NoteSerializer,

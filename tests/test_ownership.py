@@ -12,8 +12,9 @@ from django.utils.timezone import now
 from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
-from accounts.models import Session
+from accounts.models import Session, learner_key
 from config.client_info import ClientInfo
+from config.store import jobs
 from config.store.transactions import transact
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
@@ -46,7 +47,7 @@ def some_id(operation: Operation) -> str:
 
 PRIVATE = [each for each in operations() if each[2].get("security")]
 # What is the same for everyone: staff look after it, learners only read or copy it.
-COMMON = {"deliveries", "scenarios", "starter-decks", "users"}
+COMMON = {"deliveries", "jobs", "scenarios", "starter-decks", "users"}
 STAFF = [
     each
     for each in PRIVATE
@@ -67,12 +68,21 @@ def login_session_of(owner: Caller) -> str:
     return session.id
 
 
+def job_of(owner: Caller, what: str) -> str:
+    job = jobs.start(
+        learner_key(owner.id), what, id=str(ULID()), given={"digest": "", "format": "csv"}
+    )
+    return str(job.id)
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "auth": login_session_of,
     "decks": deck_of,
     "events": lambda owner: str(event_of(owner)["id"]),
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
+    "exports": lambda owner: job_of(owner, "export"),
+    "imports": lambda owner: job_of(owner, "import"),
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,
     "reminders": lambda owner: str(reminder_of(owner)["id"]),

@@ -7,6 +7,7 @@ says nothing of a missing stack.
 
 import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ OUTPUTS = {
     "SignUpClientId": "sign-ups",
     "RequestsPerSecond": "500",
     "RequestsAtOnce": "1000",
+    "WorkQueueArn": "arn:aws:sqs:eu-west-1:1:work",
+    "WorkAtOnce": "2",
+    "PromptQueueArn": "arn:aws:sqs:eu-west-1:1:prompt",
+    "PromptAtOnce": "4",
 }
 RULES = {"send_due", "sweep_accounts"}
 
@@ -52,6 +57,7 @@ class Aws:
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
     recursion: str = ""
+    mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: str = "first"
     cut_after: int | None = None
     endpoint_url: None = None
@@ -120,6 +126,43 @@ class Aws:
         self.get_function_configuration(FunctionName)
         self.change(recursion=RecursiveLoop)
 
+    def list_event_source_mappings(self, EventSourceArn: str) -> Any:  # noqa: N803
+        found = self.mappings.get(EventSourceArn)
+        answer = {"EventSourceMappings": [dict(found)] if found else []}
+        if found and found["State"] == "Deleting":
+            self.mappings = {
+                arn: one for arn, one in self.mappings.items() if arn != EventSourceArn
+            }
+        elif found:
+            found["State"] = "Enabled"  # AWS goes on without us
+        return answer
+
+    def create_event_source_mapping(
+        self,
+        FunctionName: str,  # noqa: N803
+        EventSourceArn: str,  # noqa: N803
+        **values: Any,
+    ) -> None:
+        self.get_function_configuration(FunctionName)
+        if EventSourceArn in self.mappings:
+            raise refusal("ResourceConflictException", "the mapping exists already")
+        arn = f"arn:aws:lambda:eu-west-1:1:function:{FunctionName}"
+        made = {"UUID": EventSourceArn, "FunctionArn": arn, "State": "Creating", **values}
+        self.change(mappings=self.mappings | {EventSourceArn: made})
+
+    def update_event_source_mapping(self, UUID: str, Enabled: bool, **values: Any) -> None:  # noqa: N803
+        self._mapping_at_rest(UUID).update(values | {"State": "Updating"})
+        self.change()
+
+    def delete_event_source_mapping(self, UUID: str) -> None:  # noqa: N803
+        self._mapping_at_rest(UUID)["State"] = "Deleting"
+        self.change()
+
+    def _mapping_at_rest(self, uuid: str) -> dict[str, Any]:
+        if self.mappings[uuid]["State"].endswith("ing"):
+            raise refusal("ResourceInUseException", "the mapping is being changed")
+        return self.mappings[uuid]
+
     def get_waiter(self, name: str) -> "Aws":
         return self
 
@@ -186,6 +229,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     found = Aws(tmp_path)
     monkeypatch.setattr(cloudformation, "POLL_S", 0)
     monkeypatch.setattr(release, "CHECK_WITHIN_S", 0)
+    monkeypatch.setattr(release, "CHECK_EVERY_S", 0)
     monkeypatch.setattr(release, "configure", lambda *_, **__: None)
     monkeypatch.setattr(
         release, "_answer", lambda *_: "200" if found.code.startswith("good") else "500"
@@ -211,7 +255,7 @@ def cuts(aws: Aws, begin: Mapping[str, Any], act: Callable[[], None]) -> int:
     """Cuts the act after each of its changes in turn, and repeats it. Returns their number."""
     number = 0
     while True:
-        vars(aws).update(begin)
+        vars(aws).update(deepcopy(begin))
         aws.cut_after = number
         try:
             act()
@@ -236,8 +280,14 @@ def assert_whole(aws: Aws) -> None:
         assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"] == "of sign-ups"
         assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2
+        for queue, at_once in (("work", 2), ("prompt", 4)):
+            mapping = aws.mappings[f"arn:aws:sqs:eu-west-1:1:{queue}"]
+            assert mapping["ScalingConfig"] == {"MaximumConcurrency": at_once}
+            assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert mapping["BatchSize"] == 1
     else:
         assert (aws.stack, aws.rules) == ("", set())
+        assert all(mapping["State"] == "Deleting" for mapping in aws.mappings.values())
 
 
 EMPTY: dict[str, Any] = {
@@ -246,6 +296,7 @@ EMPTY: dict[str, Any] = {
     "rules": set(),
     "stack": "",
     "staged": False,
+    "mappings": {},
 }
 OLD: dict[str, Any] = EMPTY | {
     "code": "good 1",
@@ -282,8 +333,26 @@ def test_a_rollback_that_was_cut_ends_with_the_next_good_version(aws: Aws) -> No
 
 
 def test_an_undeploy_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
-    assert cuts(aws, OLD, lambda: removes(aws)) == 3
+    vars(aws).update(deepcopy(OLD))
+    releases(aws, "good 1")
+    whole = OLD | {"mappings": aws.mappings}
+    assert cuts(aws, whole, lambda: removes(aws)) == 5
     assert (aws.code, aws.stack) == ("", "")
+
+
+def test_a_stage_that_wants_other_limits_has_them_after_its_next_release(aws: Aws) -> None:
+    vars(aws).update(OLD)
+    releases(aws, "good 1")
+    before = aws.cut_after = 99
+    releases(aws, "good 2")
+    unchanged = before - aws.cut_after
+    for mapping in aws.mappings.values():
+        mapping["ScalingConfig"] = {"MaximumConcurrency": 50}
+    before = aws.cut_after = 99
+    releases(aws, "good 3")
+    assert before - aws.cut_after == unchanged + 2
+    aws.cut_after = None
+    assert_whole(aws)
 
 
 @pytest.mark.parametrize("status", sorted(cloudformation.UNUSABLE))

@@ -11,6 +11,11 @@ from config.store.connection import retried, retrying
 from tests.waiting import PATIENCE_S
 
 
+@pytest.fixture(autouse=True)
+def nobody_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_met", {})
+
+
 class Lost(Exception):
     """Somebody else was first."""
 
@@ -64,6 +69,28 @@ def test_another_learner_waits_for_nobody() -> None:
         done.set()
         running.result(PATIENCE_S)
     assert module._queues == {}
+
+
+def test_who_has_met_others_holds_back_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the winner goes on at once, and wins again over all who pause."""
+    pauses: list[int] = []
+    monkeypatch.setattr(module, "pause", lambda attempt, _: pauses.append(attempt))
+    failures = [Lost, Lost]
+
+    @retried(Lost)
+    def write(learner_id: str) -> None:
+        if failures:
+            raise failures.pop()
+
+    write("maria")
+    assert pauses == [1, 2]
+    write("maria")
+    assert pauses == [1, 2, 2]
+    write("joao")
+    assert pauses == [1, 2, 2]
+    monkeypatch.setattr(module, "_met", {"maria": (0.0, 2, 0.1)})  # long ago
+    write("maria")
+    assert pauses == [1, 2, 2]
 
 
 def test_what_is_called_within_a_turn_has_the_turn() -> None:

@@ -25,9 +25,11 @@ OWN = {
     "Key.Arn": f"arn:aws:kms:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
     "Logs": "/aws/lambda/parley-api-dev",
     "MailConfiguration": "parley-dev",
+    "PromptQueue.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-PromptQueue-1",
     "Stage": "dev",
     "Table.Arn": f"arn:aws:dynamodb:{ACCOUNT}:table/parley-dev-Table-1",
     "TransferBucket.Arn": "arn:aws:s3:::parley-dev-transfer",
+    "WorkQueue.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-WorkQueue-1",
     "UserPool.Arn": f"arn:aws:cognito-idp:{ACCOUNT}:userpool/eu-central-1_AbCdEfGhI",
 }
 NAMES = OWN | {

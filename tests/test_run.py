@@ -247,7 +247,7 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     assert "ana@example.org" in mail
 
 
-def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
+def test_reminders_that_fall_due_are_mailed_each_minute_and_long_work_is_done(
     start: Callable[..., Run], home: Path
 ) -> None:
     first = start()
@@ -256,13 +256,23 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
     second.wait_until_ready()
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
     login = requests.post(f"{first.url}/auth/login", json=account, timeout=PATIENCE_S)
+    headers = {"Authorization": f"Bearer {login.json()['accessToken']}"}
     made = requests.post(
         f"{first.url}/reminders",
         json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(10):%Y-%m-%dT%H:%M:%SZ}"},
-        headers={"Authorization": f"Bearer {login.json()['accessToken']}"},
+        headers=headers,
         timeout=PATIENCE_S,
     )
     assert made.status_code == 201, made.text
+    fit = f"{first.url}/scheduler/optimize"
+    asked = requests.post(fit, headers=headers, timeout=PATIENCE_S)
+    assert (asked.status_code, asked.json()["status"]) == (202, "running")
+
+    def fitted() -> bool:
+        found = requests.get(fit, headers=headers, timeout=PATIENCE_S).json()
+        return bool(found["status"] == "tooFew")
+
+    eventually(fitted)
 
     def found() -> list[str]:
         with local_aws.running(home) as endpoint_url:

@@ -15,13 +15,8 @@ from learning.models.cards import Card, Deck
 from learning.models.log import LogEntry, TornRead
 from learning.scheduling import Rating
 from learning.services import notes, review
-from learning.services.cards import (
-    DeckNotEmpty,
-    NoSuchDeck,
-    create_card,
-    create_deck,
-    delete_deck,
-)
+from learning.services.cards import NoSuchDeck, create_card, create_deck
+from learning.services.deck_deletion import DeckNotEmpty, delete_deck
 from learning.services.imports import import_notes
 from learning.services.review import Submission, submit
 from learning.transfer import Note

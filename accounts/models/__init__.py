@@ -8,9 +8,8 @@ from accounts.models.addresses import Address, EmailChange
 from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
 from accounts.models.limits import Attempts, KnownNetwork, LimitReached
-from accounts.models.mfa import Mfa
 from accounts.models.reconciliation import Reconciliation
-from accounts.models.tokens import IssuedToken, Session, SignInCode
+from accounts.models.sign_in import IssuedToken, Mfa, Session, SignInCode
 
 __all__ = [
     "DEFAULT_ZONE",

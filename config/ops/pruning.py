@@ -66,6 +66,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "lambda": ("Invoke",),
     "s3": ("GetObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("SendEmail",),
+    "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
 }
 
 DROPPED = (

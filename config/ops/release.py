@@ -1,4 +1,4 @@
-"""Releases a stage to AWS and removes it: stack, key, package, function, schedules, check.
+"""Releases a stage to AWS and removes it: stack, key, package, function, schedules, queues, check.
 
 Every step looks at the present state first, so that an interrupted release can be repeated.
 """
@@ -27,9 +27,12 @@ EMBEDDED_HOSTS = ".execute-api.localhost"
 CHECKED = ("/health", "/health/ready")
 CHECK_WITHIN_S = 60
 CHECK_EVERY_S = 2.0
+MAPPED_WITHIN_S = 120
 # Links to unsubscribe last 400 days, those to a calendar and backup codes for years. With so many
 # keys, a stage that rotates them twice a year keeps them for five.
 KEPT_KEYS = 10
+# The outputs of the stack with the queues of long work, and how many runs may work them off.
+QUEUES = {"WorkQueueArn": "WorkAtOnce", "PromptQueueArn": "PromptAtOnce"}
 
 
 class ReleaseError(RuntimeError):
@@ -107,7 +110,7 @@ def deploy(
     first = {**mail_identity(stage, place, parameters), **_without(parameters, watching)}
     outputs = cloudformation.apply(client, stage=stage, parameters=first, progress=progress)
     if place.endpoint_url:
-        _let_the_embedded_ses_send(place, outputs)
+        _widen_the_embedded_role(place, outputs)
     ensure_secret_key(stage, place, progress)
     if package:
         bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
@@ -128,9 +131,10 @@ def deploy(
     return place.address(api, stage)[0]
 
 
-def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -> None:
-    """Allows all sending: the embedded SES asks IAM about more resources than AWS does."""
-    statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
+def _widen_the_embedded_role(place: Environment, outputs: Mapping[str, str]) -> None:
+    """Allows what the embedded AWS alone asks IAM about, of SES and of SQS."""
+    actions = ["ses:SendEmail", "sqs:SendMessageBatch"]  # AWS: the latter is sqs:SendMessage
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     place.client("iam").put_role_policy(
         RoleName=outputs["RoleArn"].rpartition("/")[2],
         PolicyName="embedded",
@@ -262,7 +266,7 @@ def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """Sets throttling, the dead letter queue, and the API's own address.
+    """Sets throttling, the dead letter queue, the API's own address, and what leads work to it.
 
     Zappa sets the queue only when it creates the function, and cannot know the address before.
     """
@@ -279,9 +283,10 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
         updated.wait(FunctionName=name)
     except WaiterError as error:
         raise ReleaseError(f"{name}: {error}") from error
-    if place.endpoint_url is None:  # the embedded AWS does not know it
-        # Our chains of invocations end by `config.aws.LONGEST_CHAIN`.
-        client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    # The function sends itself messages. Our chains of them end by `config.store.jobs.MOST_STEPS`.
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    for queue, at_once in QUEUES.items():
+        let_work_in(client, name, outputs[queue], at_once=int(outputs[at_once]))
     limits = {"rateLimit": "RequestsPerSecond", "burstLimit": "RequestsAtOnce"}
     place.client("apigateway").update_stage(
         restApiId=api_id(stage, place),
@@ -291,6 +296,43 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
             for limit, output in limits.items()
         ],
     )
+
+
+def let_work_in(client: Any, name: str, queue_arn: str, *, at_once: int) -> None:
+    """Lets the function take a queue's messages, one in a run and so many runs at once.
+
+    Zappa would make the mapping anew with each update, and knows no limit. Raises ReleaseError.
+    """
+    wanted = {
+        "BatchSize": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": at_once},
+    }
+    mapping = _settled_mapping(client, name, queue_arn)
+    if mapping is None:
+        client.create_event_source_mapping(FunctionName=name, EventSourceArn=queue_arn, **wanted)
+    elif mapping["State"] != "Enabled" or any(mapping.get(key) != wanted[key] for key in wanted):
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True, **wanted)
+
+
+def _settled_mapping(client: Any, name: str, queue_arn: str) -> dict[str, Any] | None:
+    """The mapping of a queue to the function, once no change of it is under way."""
+    deadline = time.monotonic() + MAPPED_WITHIN_S
+    while True:
+        found = client.list_event_source_mappings(EventSourceArn=queue_arn)["EventSourceMappings"]
+        ours = [each for each in found if each["FunctionArn"].endswith(f":function:{name}")]
+        if not ours or not ours[0]["State"].endswith("ing"):  # Creating, Updating, Deleting …
+            return ours[0] if ours else None
+        if time.monotonic() > deadline:
+            raise ReleaseError(f"{name}: the mapping of {queue_arn} stays {ours[0]['State']}")
+        Event().wait(CHECK_EVERY_S)
+
+
+def _keep_work_out(client: Any, name: str, outputs: Mapping[str, str]) -> None:
+    """Removes what leads the queues' messages to the function. They wait for the next release."""
+    for queue in QUEUES:
+        if mapping := _settled_mapping(client, name, outputs[queue]):
+            client.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
 def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -410,8 +452,9 @@ def remove(
     outputs: Mapping[str, str],
     progress: Progress = silent,
 ) -> None:
-    """Runs Zappa's undeploy with the settings of a bundle. Raises BundleError."""
+    """Removes what a release has made. Raises BundleError, ReleaseError."""
     name = function_name(stage)
+    _keep_work_out(place.client("lambda"), name, outputs)
     if _function(stage, place) is None:  # Zappa removes it last, and would stumble over its lack
         place.client("cloudformation").delete_stack(StackName=name)
         cloudformation.usable(place.client("cloudformation"), name, progress)

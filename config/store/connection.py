@@ -44,6 +44,8 @@ Raw = dict[str, dict[str, Any]]
 WITHIN_S = 20.0  # of trying, well within API Gateway's 29: eight devices at once wait for it
 LONGEST_S = 1.0
 BETWEEN_S = 0.1
+MET_S = 5.0
+MET_MOST = 1_000
 
 
 def pause(attempt: int, took_s: float) -> None:
@@ -69,10 +71,14 @@ def retrying(
     with _Turn(of) as turn:
         if of in _queues:
             turn.wait(until)
+        else:
+            _hold_back(of)
         while True:
             begun = time.monotonic()
             try:
-                return act()
+                result = act()
+                _note_others(of, attempt, time.monotonic() - begun)
+                return result
             except after as error:
                 attempt += 1
                 if time.monotonic() > until:
@@ -80,6 +86,31 @@ def retrying(
                     raise ServiceUnavailable(message) from error
                 if not turn.wait(until):
                     pause(attempt, time.monotonic() - begun)
+
+
+# Whose things others wrote too a moment ago: until when that counts, and how long it took.
+_met: dict[str, tuple[float, int, float]] = {}
+
+
+def _note_others(of: str | None, attempt: int, took_s: float) -> None:
+    if of is not None and attempt:
+        if len(_met) > MET_MOST:
+            _met.clear()
+        _met[of] = time.monotonic() + MET_S, attempt, took_s
+
+
+def _hold_back(of: str | None) -> None:
+    """Pauses before a write where the last one has met others.
+
+    Else who wins goes on at once, and wins again: those who pause would meet it for ever.
+    """
+    if of is None or of not in _met or of in _own.__dict__.get("held", ()):
+        return
+    until, attempt, took_s = _met[of]
+    if time.monotonic() > until:
+        _met.pop(of, None)
+    else:
+        pause(attempt, took_s)
 
 
 _queues: dict[str | None, deque[threading.Event]] = {}

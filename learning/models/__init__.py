@@ -9,6 +9,7 @@ from learning.models.content import Draft, Revision, Scenario, StarterCards, Sta
 from learning.models.log import Day, LogEntry
 from learning.models.practice import Session, Turn
 from learning.models.scheduler import Optimization, Scheduler
+from learning.models.transfers import ImportRow
 
 __all__ = [
     "Card",
@@ -16,6 +17,7 @@ __all__ = [
     "Deck",
     "DeckCopy",
     "Draft",
+    "ImportRow",
     "LogEntry",
     "Note",
     "Optimization",

@@ -26,7 +26,7 @@ from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead
 from learning.models.practice import Session, Turn
 from learning.models.scheduler import Scheduler
-from learning.services import cards, notes
+from learning.services import cards, deck_deletion, notes
 
 Change = list[Any]
 # Where synced things lie, in the order in which a device is first told of them.
@@ -275,8 +275,7 @@ def _backwards(learner_id: str, before: int | None, limit: int, now: datetime) -
             return
 
 
-# --- The other way: what a device did while it was offline, each change for itself ----------------
-
+# --- Changes that a device made offline, each for itself ------------------------------------------
 
 Kind = Literal["deck", "note", "card"]
 Action = Literal["create", "update", "delete"]
@@ -388,7 +387,7 @@ def _delete(learner_id: str, change: OfflineChange, now: datetime) -> Result:
     }
     if change.kind == "deck":
         fields = {"delete_cards": False, "move_to": None, **change.fields}
-        cards.delete_deck(deck_id=change.id, **how, **fields)
+        deck_deletion.delete_deck(deck_id=change.id, **how, **fields)
     elif change.kind == "card":
         notes.delete_card(card_id=change.id, **how)
     else:

@@ -1,4 +1,4 @@
-"""Prints in which order a learner's things have changed, and what is counted with it."""
+"""Prints a learner's changes in their order, and the counters beside them."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping

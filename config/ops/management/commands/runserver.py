@@ -1,6 +1,7 @@
 """Django's runserver, which starts its own AWS in local runs."""
 
 import io
+import logging
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.management import CommandError, call_command, get_commands
 from django.core.management.commands import runserver
@@ -25,6 +26,9 @@ from config.ops import cloudformation, local_aws
 from config.ops.steps import Steps
 from config.problems import UpstreamFailed
 from config.stack import BASE_DIR
+from config.work import work_off
+
+log = logging.getLogger("parley.work")
 
 SWEEP = ["send_due", "--verbosity=0"]
 ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
@@ -57,8 +61,8 @@ class Command(runserver.Command):
     """`manage.py runserver` reloads on changes. SIGINT and SIGTERM end all that it started.
 
     The first process listens, keeps the embedded AWS, and has due reminders mailed each minute.
-    Its child answers requests. A new child replaces it whenever a file changes; requests that
-    come meanwhile wait.
+    Its child answers requests and does long work. A new child replaces it whenever a file changes;
+    requests that come meanwhile wait.
     """
 
     help = "Run Parley on 127.0.0.1, in local runs with its embedded AWS and demo content."
@@ -86,6 +90,8 @@ class Command(runserver.Command):
     def inner_run(self, *args: Any, **options: Any) -> None:
         if not options["skip_checks"]:
             self.check()
+        if settings.STAGE == "local":
+            work_off_queues()
         super().inner_run(*args, **options | {"skip_checks": True})
 
     def on_bind(self, server_port: int) -> None:
@@ -247,3 +253,52 @@ def _run(command: Sequence[str], environment: Mapping[str, str], ended: threadin
                 deadline = min(deadline, time.monotonic() + STOP_WITHIN_S)
         process.kill()
         return f"manage.py {' '.join(command)} took too long and was ended"
+
+
+# --- Long work of local runs, in place of the mappings of SQS -------------------------------------
+
+
+WAIT_FOR_MESSAGES_S = 10
+
+
+def work_off_queues() -> None:
+    """Lets threads of this process do the long work that the queues ask for, until it ends.
+
+    They die with the process, as a run of Lambda's may: what they have begun comes again.
+    """
+    threading.Thread(target=_work_off_all, daemon=True).start()
+
+
+def _work_off_all() -> None:
+    where = stack.stack()
+    client = cloudformation.local_client("sqs", str(where.endpoint_url))
+    prompt = [client, where.prompt_queue_url]
+    threading.Thread(target=_work_off, args=prompt, daemon=True).start()
+    _work_off(client, where.work_queue_url)
+
+
+def _work_off(client: Any, queue_url: str) -> None:
+    while True:
+        try:
+            received = client.receive_message(
+                QueueUrl=queue_url,
+                WaitTimeSeconds=WAIT_FOR_MESSAGES_S,
+                AttributeNames=["ApproximateReceiveCount"],
+            )
+            for message in received.get("Messages", []):
+                bring(message, client, queue_url)
+        except (BotoCoreError, ClientError):  # the engine is gone, or the stack is made anew
+            log.debug("a queue of the embedded AWS does not answer", exc_info=True)
+            time.sleep(1)
+
+
+def bring(message: Mapping[str, Any], client: Any, queue_url: str) -> None:
+    """Brings a message to the service as Lambda does, and deletes it unless it failed."""
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+    }
+    if not work_off({"Records": [record]}, None)["batchItemFailures"]:
+        client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])

@@ -1,37 +1,35 @@
-"""Notes in and out as files."""
+"""Notes in from files: at once, or by imports that work by themselves."""
 
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
-from django.http import HttpResponse
 from django.utils.timezone import now
-from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
-from rest_framework.exceptions import ValidationError
+from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.http import Parser, Renderer, as_problem
+from accounts.models import learner_key
+from config.http import Parser
 from config.operations import operation
-from config.problems import NotFound
+from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
     IdField,
     InstantField,
     IntegerField,
-    QuerySerializer,
     Serializer,
     TextField,
 )
-from config.viewsets import Resource
+from config.store.jobs import Job
+from config.viewsets import ListQuerySerializer, Resource, accepted, page_of
 from learning import transfer
-from learning.api.serializers import DeckSerializer, NoteSerializer
-from learning.services import exports, file_uploads, imports
+from learning.api.serializers import FORMATS, JobSerializer, told_deck, told_note
+from learning.models.transfers import ImportRow
+from learning.services import file_uploads, imports, transfers
 from learning.services.cards import NoSuchDeck
 from learning.services.imports import LIMITS, MAX_ERRORS
-
-FORMATS = ["csv", "json", "apkg"]
 
 
 class ColumnsField(TextField):
@@ -53,20 +51,15 @@ class ColumnsField(TextField):
         return names
 
 
-class _ImportSerializer(Serializer):
+class _SourceSerializer(Serializer):
+    """How a file is to be taken in."""
+
     format = serializers.ChoiceField(
         FORMATS, required=False, help_text="By default told by the content"
     )
     deck_id = IdField(required=False, help_text="Takes the notes that name no deck")
-    dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
     restore_deleted = BooleanField(
         default=False, help_text="Bring back notes that you have deleted, as new ones"
-    )
-    offset = IntegerField(
-        min_value=0,
-        max_value=1_000_000,
-        default=0,
-        help_text="The `nextOffset` of the answer before",
     )
     separator = serializers.ChoiceField(
         list(transfer.SEPARATORS), required=False, help_text="Of a text file; else found out"
@@ -82,6 +75,16 @@ class _ImportSerializer(Serializer):
     columns = ColumnsField(required=False)
     html = BooleanField(
         allow_null=True, default=None, help_text="Whether the cells of a text file are HTML"
+    )
+
+
+class _ImportSerializer(_SourceSerializer):
+    dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
+    offset = IntegerField(
+        min_value=0,
+        max_value=1_000_000,
+        default=0,
+        help_text="The `nextOffset` of the answer before",
     )
 
 
@@ -161,11 +164,6 @@ class ReportSerializer(Serializer):
     )
 
 
-class ExportQuerySerializer(QuerySerializer):
-    format = serializers.ChoiceField(FORMATS)
-    deck_id = IdField(required=False)
-
-
 class NewUploadSerializer(Serializer):
     size_bytes = IntegerField(min_value=1, max_value=LIMITS.file_bytes)
 
@@ -178,11 +176,6 @@ class UploadSerializer(Serializer):
     expires_at = InstantField()
 
 
-MEDIA_TYPES = {
-    "csv": "text/csv; charset=utf-8",
-    "json": "application/json",
-    "apkg": "application/zip",
-}
 TEXT_OPTIONS = ("separator", "encoding", "header", "columns", "html")
 REFUSALS = [
     transfer.FileRefused,
@@ -194,13 +187,7 @@ REFUSALS = [
 ]
 
 
-class AnyRenderer(Renderer):
-    """Lets a client ask for any type of file; problems are JSON all the same."""
-
-    media_type = "*/*"
-
-
-class ImportViewSet(Resource):
+class FileImportViewSet(Resource):
     parser_classes = [MultiPartParser, Parser]
 
     @operation(
@@ -246,27 +233,11 @@ class ImportViewSet(Resource):
             restore_deleted=fields["restore_deleted"],
             offset=fields["offset"],
             now=now(),
-            check_deck=lambda told: _checked(_ToldDeck, told),
-            check_note=lambda told: _checked(NoteSerializer, told),
+            check_deck=told_deck,
+            check_note=told_note,
         )
         shown = TextPreviewSerializer(preview).data if preview else None
         return Response({**ReportSerializer(report).data, "preview": shown})
-
-
-class _ToldDeck(DeckSerializer):
-    """A deck as a file tells it, by its name alone in another place."""
-
-    name = None  # type: ignore[assignment]
-
-
-def _checked(shape: type[Serializer], told: Any) -> dict[str, Any]:
-    """What a file says in the names of our API, as our fields. Raises ValidationFailed."""
-    serializer = shape(data=told, partial=True)
-    try:
-        serializer.is_valid(raise_exception=True)
-    except ValidationError as error:
-        raise as_problem(error) from error
-    return dict(serializer.validated_data)
 
 
 class UploadViewSet(Resource):
@@ -287,43 +258,85 @@ class UploadViewSet(Resource):
         return Response(UploadSerializer(upload).data, status.HTTP_201_CREATED)
 
 
-class ExportViewSet(Resource):
-    renderer_classes = [AnyRenderer]
+class NewImportSerializer(_SourceSerializer):
+    """A file that was uploaded before, to be taken in without further requests."""
+
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
+    upload_key = IdField(help_text="As `POST /flashcards/uploads` gave it")
+    filename = TextField(max_length=255, default="", allow_blank=True)
+
+
+class FiguresSerializer(Serializer):
+    """What has become of the notes so far."""
+
+    imported = IntegerField(default=0)
+    updated = IntegerField(default=0)
+    skipped = IntegerField(default=0)
+    failed = IntegerField(default=0)
+
+
+class ImportSerializer(JobSerializer):
+    """An import at work. `done` and `total` count notes and remarks of the file."""
+
+    filename = serializers.SerializerMethodField()
+    report = serializers.SerializerMethodField()
+
+    def get_filename(self, job: Any) -> str:
+        return str(job.given.get("filename", ""))
+
+    @extend_schema_field(FiguresSerializer)
+    def get_report(self, job: Any) -> dict[str, int]:
+        names = ("imported", "updated", "skipped", "failed")
+        return {name: (job.result or {}).get(name, 0) for name in names}
+
+
+class ImportViewSet(Resource):
+    @operation("listImports", query=ListQuerySerializer, answers={200: page_of(ImportSerializer)})
+    def list(self, request: Request) -> Response:
+        """List the imports that work by themselves, the latest first."""
+        owner = learner_key(self.learner_id)
+        return self.paginated(
+            Job.newest, owner, transfers.IMPORT, serializer_class=ImportSerializer
+        )
 
     @operation(
-        "exportFlashcards",
-        query=ExportQuerySerializer,
-        answers={
-            (200, "text/csv"): OpenApiTypes.BINARY,
-            (200, "application/zip"): OpenApiTypes.BINARY,
-            (200, "application/json"): OpenApiTypes.OBJECT,
-            303: None,
-        },
+        "startImport",
+        request=NewImportSerializer,
+        answers={202: ImportSerializer},
+        raises=[IdTaken, NoSuchDeck, file_uploads.NoSuchUpload, transfers.TooManyJobs],
+    )
+    def create(self, request: Request) -> Response:
+        """Start an import of an uploaded file, which then works by itself.
+
+        Read at `Location` how far it has come. A busy table slows it down; it goes on where it
+        was. Try the file with `dryRun` before (`POST /flashcards/import`).
+        """
+        fields = self.validated_body(NewImportSerializer)
+        job = transfers.start_import(learner_id=self.learner_id, fields=fields)
+        return accepted(request, ImportSerializer(job).data, f"{request.path}/{job.id}")
+
+    @operation("getImport", answers={200: ImportSerializer}, raises=[NotFound])
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Read how far an import has come."""
+        job = transfers.read_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
+        return Response(ImportSerializer(job).data)
+
+    @operation(
+        "listImportRows",
+        query=ListQuerySerializer,
+        answers={200: page_of(RowErrorSerializer)},
         raises=[NotFound],
     )
-    def retrieve(self, request: Request) -> HttpResponse:
-        """Export the notes of one deck or of all as a file.
+    @action(detail=True, methods=["get"])
+    def rows(self, request: Request, id: str) -> Response:
+        """List what an import has to say of the file's rows, in their order."""
+        transfers.read_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
+        return self.paginated(
+            ImportRow.of_import, self.learner_id, id, serializer_class=RowErrorSerializer
+        )
 
-        CSV has what was written; JSON and Anki packages have schedule and history as well. A file
-        that is too large for an answer is found at the address that 303 leads to, for 15 minutes.
-        """
-        query, at = self.validated_query(ExportQuerySerializer), now()
-        format = query["format"]
-        filename, media_type = f"parley-{at:%Y-%m-%d}.{format}", MEDIA_TYPES[format]
-        with TemporaryFile() as file:
-            exports.export_notes(
-                learner_id=self.learner_id,
-                format=format,
-                deck_id=query.get("deck_id"),
-                target=file,
-                now=at,
-            )
-            if file.tell() > file_uploads.ANSWER_BYTES:
-                url = file_uploads.presign_download(
-                    learner_id=self.learner_id, file=file, filename=filename, media_type=media_type
-                )
-                return HttpResponse(status=303, headers={"Location": url})
-            file.seek(0)
-            answer = HttpResponse(file.read(), content_type=media_type)
-        answer["Content-Disposition"] = f'attachment; filename="{filename}"'
-        return answer
+    @operation("cancelImport", answers={204: None}, raises=[NotFound])
+    def destroy(self, request: Request, id: str) -> Response:
+        """Cancel an import. What has come in stays; one that has ended is left as it is."""
+        transfers.cancel_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id, now=now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
