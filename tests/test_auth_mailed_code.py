@@ -374,6 +374,18 @@ def test_a_user_for_whom_cognito_has_other_ways_alone_is_mailed_nothing(cognito:
         cognito_sessions.mail_code("ana")
 
 
+@pytest.mark.parametrize("code", ["LimitExceededException", "UserNotFoundException"])
+def test_a_refusal_of_cognitos_tells_nobody_that_there_is_an_account(
+    cognito: Stubber, code: str
+) -> None:
+    cognito.add_client_error("admin_initiate_auth", code)
+    with pytest.raises(CodeNotMailed):
+        cognito_sessions.mail_code("ana")
+    cognito.add_client_error("admin_respond_to_auth_challenge", code)
+    with pytest.raises(InvalidCode):
+        cognito_sessions.answer_mailed_code(username="ana", session=SESSION, code="12345678")
+
+
 def test_a_second_step_that_cognito_wants_after_the_code_is_no_sign_in(cognito: Stubber) -> None:
     answer = {"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": SESSION}
     cognito.add_response("admin_respond_to_auth_challenge", answer)

@@ -1,6 +1,8 @@
 """Mails: one template makes three parts, and a refusal of SES is a problem."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from accounts.emails import (
 from config import aws
 from config.client_info import SYSTEM, ClientInfo
 from config.mail import MailRefused, send
-from config.stack import Stack, stack
+from config.stack import BASE_DIR, Stack, stack
 from tests.reminder_helpers import words_left
 
 NOW = datetime(2026, 3, 1, 21, 5, tzinfo=UTC)
@@ -176,3 +178,14 @@ def test_a_translator_gets_every_text_of_a_code(stub: Stubber) -> None:
     send_code("ana@example.org", "042137", minutes=15)
     content = asked["Content"]["Simple"]
     assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+MAIL_TEMPLATES = sorted(BASE_DIR.glob("*/templates/*/mail/*.txt"))
+
+
+@pytest.mark.parametrize("path", MAIL_TEMPLATES, ids=lambda path: path.name)
+def test_no_template_of_a_mail_has_words_outside_of_a_translation(path: Path) -> None:
+    text = path.read_text()
+    text = re.sub(r"{% blocktranslate.*?{% endblocktranslate %}", "", text, flags=re.DOTALL)
+    text = re.sub(r"{%.*?%}|{{.*?}}|<[^>]*>", "", text, flags=re.DOTALL)
+    assert re.findall(r"[A-Za-z]{2,}", text) == []

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from accounts.cognito.client import (
     INVALID_CODES,
+    PER_USER_LIMITS,
     EmailNotVerified,
     Errors,
     InvalidCode,
@@ -113,14 +114,18 @@ class CodeNotMailed(Conflict):
     """The pool mails no sign-in code to this user. Shown to nobody."""
 
 
+NOT_MAILED = (*PER_USER_LIMITS, "CodeDeliveryFailureException")
+
+
 def mail_code(username: str) -> str:
     """Lets Cognito mail a code to a user; returns the session that the code belongs to.
 
-    Raises CodeNotMailed for users who are unknown, disabled, not confirmed, or of Google's.
+    Raises CodeNotMailed for users who are unknown, disabled, not confirmed, or of Google's, and
+    where Cognito mails them no more at the moment.
     """
     answer = call(
         "admin_initiate_auth",
-        dict.fromkeys(BAD_CREDENTIALS, CodeNotMailed),
+        dict.fromkeys((*BAD_CREDENTIALS, *NOT_MAILED), CodeNotMailed),
         UserPoolId=stack().user_pool_id,
         ClientId=stack().client_id,
         AuthFlow="USER_AUTH",
@@ -144,6 +149,7 @@ def answer_mailed_code(*, username: str, session: str, code: str) -> Tokens:
         "admin_respond_to_auth_challenge",
         {
             **INVALID_CODES,
+            **dict.fromkeys(PER_USER_LIMITS, InvalidCode),
             "PasswordResetRequiredException": InvalidCode,
             "UserNotConfirmedException": InvalidCode,
         },
