@@ -1,5 +1,15 @@
-from config import item_apps
+"""How Django knows our apps: without models of its own to load at start-up."""
+
+from django.apps import AppConfig
 
 
-class AccountsConfig(item_apps.ItemsConfig):
+class ItemsConfig(AppConfig):
+    """An app whose `models` are items of the table, loaded by the routes that use them."""
+
+    def import_models(self) -> None:
+        self.models = {}
+
+
+class AccountsConfig(ItemsConfig):
     name = "accounts"
+    default = True  # the other class here is no app

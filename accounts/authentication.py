@@ -5,29 +5,30 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.utils.timezone import now
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.tokens import InvalidToken, bearer
+from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
-from config.problems import BEARER
+from config.problems import BEARER, PermissionDenied, TooManyRequests
+from config.telemetry import Call
 
 if TYPE_CHECKING:
-    from accounts.audit import StaffMember
-    from accounts.bearer import Learner
+    from accounts.models import Account
+    from accounts.models.audit import StaffMember
 
 
-def caller(request: Request) -> "Learner":
+def caller(request: Request) -> Learner:
     """The learner of a request whose view wants one. Raises InvalidToken."""
-    from accounts.bearer import Learner
-
     user: object = request.user
     if not isinstance(user, Learner):
         raise InvalidToken
@@ -36,9 +37,14 @@ def caller(request: Request) -> "Learner":
 
 def staff_member(request: Request) -> "StaffMember":
     """The caller as a member of staff, for a view that lets in nobody else."""
-    from accounts.audit import StaffMember
+    from accounts.models.audit import StaffMember
 
     return StaffMember(caller(request).id, client_info_of(request.META))
+
+
+def allowed_without_second_step(view: Any) -> bool:
+    """Whether staff may use a view before they have set up the second step that they need."""
+    return bool(getattr(view, "allowed_without_second_step", False))
 
 
 def raw_token(request: Request) -> str:
@@ -46,20 +52,70 @@ def raw_token(request: Request) -> str:
     return str(request.auth)
 
 
-class BearerAuthentication(BaseAuthentication):
-    """DRF's hook. No header: anonymous. Anything but one valid access token: 401."""
+class SecondStepRequired(PermissionDenied):
+    """Not for views that say `allowed_without_second_step`: those that lead to one."""
 
-    def authenticate(self, request: Request) -> "tuple[Learner, str] | None":
+    code, title = "SECOND_STEP_REQUIRED", "Staff need a second step here: set it up first"
+
+
+def authenticate(token: str) -> Learner:
+    """The learner of an access token.
+
+    Raises InvalidToken, also when the account bars the token; TooManyRequests when its day is used
+    up; ServiceUnavailable.
+    """
+    from accounts.models.account import account_cache  # DRF loads this with any view, /health too
+
+    learner = verify_access_token(token)
+    account = account_cache.of(learner.id)
+    if account is None or _is_refused(account, learner):
+        raise InvalidToken
+    if wait_s := account.barred_for_s(time.time()):
+        raise TooManyRequests("This account has used all that one day allows", retry_after_s=wait_s)
+    if not settings.STAFF_SECOND_STEP or not learner.groups or account.mfa_enabled:
+        return learner
+    account_cache.forget(learner.id)  # it may just have been turned on, in another process
+    account = account_cache.of(learner.id)
+    return replace(learner, lacks_second_step=account is None or not account.mfa_enabled)
+
+
+def _is_refused(account: "Account", learner: Learner) -> bool:
+    return (
+        account.disabled
+        or bool(account.unlinking)
+        or bool(account.cut_off_password_changes(time.time()))
+        or learner.issued_at < account.tokens_valid_after
+        or account.is_session_ended(learner.session)
+    )
+
+
+class BearerAuthentication(BaseAuthentication):
+    """DRF's hook. No header: anonymous. Anything but one valid access token: 401.
+
+    Raises SecondStepRequired for staff who have to set up their second step first.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Learner, str] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
         token = bearer(header)
-        from accounts.bearer import authenticate  # DRF loads this class with any view, /health too
-
-        return authenticate(token), token
+        learner = authenticate(token)
+        request._request.charge = partial(_charge, learner.id)  # type: ignore[attr-defined]
+        view = (request.parser_context or {}).get("view")
+        if learner.lacks_second_step and not allowed_without_second_step(view):
+            raise SecondStepRequired
+        return learner, token
 
     def authenticate_header(self, request: Request) -> str:
         return BEARER
+
+
+def _charge(learner_id: str, calls: Iterable[Call], took_s: float, sent_bytes: int) -> None:
+    """Adds what a request has cost to the learner's day."""
+    from accounts.models.limits import cost_of, day_meter
+
+    day_meter.add(learner_id, cost_of(calls, took_s, sent_bytes), now=now())
 
 
 # --- Permissions ----------------------------------------------------------------------------------
@@ -68,8 +124,13 @@ STAFF = frozenset({"staff", "admin"})
 
 
 def is_staff(request: Request) -> bool:
-    """Whether the caller is in one of the groups of our own people."""
+    """Whether the caller is one of our own people."""
     return not STAFF.isdisjoint(getattr(request.user, "groups", ()))
+
+
+def is_admin(request: Request) -> bool:
+    """Whether the caller may change accounts."""
+    return "admin" in getattr(request.user, "groups", ())
 
 
 class IsStaff(BasePermission):
@@ -83,7 +144,7 @@ class IsAdmin(BasePermission):
     """Admins alone."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class StaffReadAdminsWrite(BasePermission):
@@ -92,7 +153,7 @@ class StaffReadAdminsWrite(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS:
             return is_staff(request)
-        return "admin" in getattr(request.user, "groups", ())
+        return is_admin(request)
 
 
 class IsLearner(BasePermission):
@@ -125,8 +186,8 @@ class Buckets:
     """A bucket of tokens for each caller: `burst` at most, refilled by `per_s` each second.
 
     Kept by each process for itself, approximate and free: it protects the process from a client
-    that runs wild. What must hold over all processes is counted in the table (`accounts.limits`);
-    floods are for API Gateway and WAF.
+    that runs wild. What must hold over all processes is counted in the table
+    (`accounts.models.limits`); floods are for API Gateway and WAF.
     """
 
     per_s: float

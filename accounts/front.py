@@ -3,6 +3,7 @@
 It asks for no sign-in and sets no cookie. A deployed stage shows only what is public anyway.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +13,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.demo import DEMO_ACCOUNTS, PASSWORD
 from config.http import Renderer
+
+# A local run offers these accounts, and only a local run: their password is public.
+PASSWORD = "parley-demo-1"  # noqa: S105  (printed at the start of every local run)
+
+
+@dataclass(frozen=True)
+class DemoAccount:
+    """One account: `role` is the word people are told; `groups` are Cognito's."""
+
+    role: str
+    email: str
+    first_name: str
+    last_name: str = "Demo"
+    groups: frozenset[str] = frozenset()
+
+
+LEARNER = DemoAccount("learner", "learner@parley.example", "Lucía")
+STAFF = DemoAccount("staff", "staff@parley.example", "Stefan", groups=frozenset({"staff"}))
+ADMIN = DemoAccount("admin", "admin@parley.example", "Amina", groups=frozenset({"admin"}))
+DEMO_ACCOUNTS = (LEARNER, STAFF, ADMIN)
 
 # What the JSON names: the parts for programs, by the words of their paths.
 LINKS = ("docs", "redoc", "schema", "health")

@@ -2,5 +2,5 @@
 
 from django.dispatch import Signal
 
-# A learner lives by another clock: `learner_id`.
-zone_changed = Signal()
+# A learner lives by another clock, or is to be mailed at other hours: `learner_id`.
+mail_hours_changed = Signal()

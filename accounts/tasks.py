@@ -1,48 +1,39 @@
-"""What runs by the clock (entry points of scheduled events), and how it visits all accounts."""
+"""What runs by the clock (entry points of scheduled events), and the rounds over all accounts."""
 
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from accounts.models import Account
-from accounts.services.removal import delete_unverified, resume_deletions
-from config import aws
-from config.clock import now
-from config.store.items import Raw
+from django.utils.timezone import now
 
-log = logging.getLogger("parley.accounts")
+from accounts.models import Account
+from accounts.services import reconciliation
+from accounts.services.dormancy import let_dormant_go
+from accounts.services.removal import delete_unverified, resume_deletions
+from config.store import jobs
+from config.store.jobs import Job, Place
 
 PAGE = 100
-WITHIN_S = 40  # the function has a minute
 
 
-def for_each_account(
-    visit: Callable[[Sequence[Account]], int],
-    *,
-    task: str,
-    start: Raw | None = None,
-    generation: int = 0,
-) -> int:
-    """Visits every account, in the order of their addresses; returns the sum of what visits say.
+def start_round(what: str) -> None:
+    """Starts a job of the service's own, once a day: events of a schedule may come twice."""
+    jobs.start(Job.SERVICE, what, id=now().date().isoformat(), given={})
 
-    Reads one query of 100 a page. When time is up, `task` goes on in another invocation, with the
-    place as `start` and the invocations so far as `generation` in its event.
+
+def for_each_account(job: Job, visit: Callable[[Sequence[Account]], int]) -> Iterator[Place]:
+    """Visits every account in the order of their addresses, a query of 100 at a time.
+
+    The job's result is the sum of what the visits return.
     """
-    done, began = 0, time.monotonic()
+    done, total, start = int(job.done), int(job.result or 0), job.cursor
     while True:
         page = Account.by_email("", limit=PAGE, start=start)
-        done += visit(page.items)
-        start = page.next_key
+        total += visit(page.items)
+        done, start = done + len(page.items), page.next_key
         if start is None:
-            return done
-        if time.monotonic() - began <= WITHIN_S:
-            continue
-        if generation >= aws.LONGEST_CHAIN:
-            log.error("a round over the accounts does not end", extra={"fields": {"task": task}})
-            return done
-        if aws.invoke_async(task, start=start, generation=generation + 1):
-            return done
+            yield Place(None, done, done, total)
+            return
+        yield Place(start, done, result=total)
 
 
 def sweep_accounts(_event: Any, _context: Any) -> int:
@@ -50,11 +41,30 @@ def sweep_accounts(_event: Any, _context: Any) -> int:
     return resume_deletions(now=now())
 
 
-def delete_unverified_accounts(event: Mapping[str, Any], _context: Any) -> int:
-    """Nightly: lets accounts go that nobody has verified; returns how many."""
-    return for_each_account(
-        lambda accounts: delete_unverified(accounts, now=now()),
-        task="accounts.tasks.delete_unverified_accounts",
-        start=event.get("start"),
-        generation=int(event.get("generation", 0)),
-    )
+def start_letting_accounts_go(_event: Any, _context: Any) -> None:
+    """Nightly: starts the round that lets accounts go that nobody has verified, or uses."""
+    start_round("accounts_let_go")
+
+
+def let_accounts_go(job: Job) -> Iterator[Place]:
+    """Lets accounts go that nobody has verified, or uses; the job's result is how many were met."""
+
+    def visit(accounts: Sequence[Account]) -> int:
+        at = now()
+        return delete_unverified(accounts, now=at) + let_dormant_go(accounts, now=at)
+
+    return for_each_account(job, visit)
+
+
+def start_reconciling(_event: Any, _context: Any) -> None:
+    """Nightly: starts the comparison of pool and table."""
+    start_round("reconciliation")
+
+
+def reconcile(job: Job) -> Iterator[Place]:
+    """Compares pool and table. The round has its own place, at which the next night goes on."""
+    pages = int(job.done)
+    while not reconciliation.reconcile(goes_on=pages > 0, now=now(), within_s=0):
+        pages += 1
+        yield Place(pages, pages)
+    yield Place(None, pages + 1)

@@ -1,5 +1,8 @@
 """Verifies access tokens (RFC 8725, JWT best current practices; AWS, "Verifying JWTs").
 
+Django and API Gateway verify them by the same rules. For the gateway's sake nothing here loads
+Django or AWS's clients.
+
 python-jose checks the signature alone, with one key and one algorithm chosen by us. Its own
 choices are not relied on: it lets a missing `exp` pass, ignores `crit`, takes any key of a set
 for an unknown `kid`, and verifies HS256 with a public key when the algorithms are left open.
@@ -10,17 +13,22 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from http.client import HTTPException
 from threading import Lock
 from typing import Any
 
+from config import https
 from config.formats import unique_members
 from config.problems import NotAuthenticated, ServiceUnavailable
+from config.stack import stack
 
 ALGORITHM = "RS256"
 HEADER_NAMES = frozenset({"alg", "kid", "typ"})  # so crit, jku, jwk, x5u and their like are out
 MAX_LENGTH = 8 * 1024
 LEEWAY_S = 30
 REFETCH_AFTER_S = 60
+KEYS_TIMEOUT_S = 3.0
 
 ROLES = frozenset({"staff", "admin"})  # Cognito makes groups of its own, one for each provider
 
@@ -32,17 +40,19 @@ class InvalidToken(NotAuthenticated):
 
 
 @dataclass(frozen=True)
-class Claims:
-    """Claims of a verified access token: instants are epoch seconds, groups are of ROLES.
+class Learner:
+    """The owner of an access token. Instants are epoch seconds, groups are of ROLES.
 
-    `session` is what all tokens of one sign-in share, Cognito's `origin_jti`.
+    `id` is Cognito's `sub`. All tokens of one sign-in share `session`, Cognito's `origin_jti`.
+    `lacks_second_step`: they are staff, who need one here, and can do nothing but set it up.
     """
 
-    sub: str
+    id: str
     groups: frozenset[str]
     issued_at: int
     authenticated_at: int
-    session: str
+    session: str = ""
+    lacks_second_step: bool = False
 
 
 @dataclass
@@ -107,12 +117,12 @@ def verify(
     issuer: str,
     client_ids: Collection[str],
     now: float,
-) -> Claims:
-    """The claims of a valid access token at the instant `now` (epoch seconds).
+) -> Learner:
+    """The owner of a valid access token at the instant `now` (epoch seconds).
 
     Raises InvalidToken, whatever is wrong; ServiceUnavailable when no key is known.
     """
-    return _claims(_verified_content(token, keys), issuer, client_ids, now)
+    return _learner(_verified_content(token, keys), issuer, client_ids, now)
 
 
 @dataclass(frozen=True)
@@ -191,11 +201,11 @@ def _verified_content(token: str, keys: KeySet) -> dict[str, Any]:
     return _signed(token, keys.key(kid))
 
 
-def unverified_claims(token: str) -> Claims:
-    """The claims of a token that the pool itself has just handed to us."""
+def owner_of(token: str) -> Learner:
+    """The owner of a token that the pool itself has just handed to us."""
     claims = _object(token.split(".")[1])
-    return Claims(
-        sub=str(claims["sub"]),
+    return Learner(
+        id=str(claims["sub"]),
         groups=ROLES.intersection(claims.get("cognito:groups", [])),
         issued_at=int(claims["iat"]),
         authenticated_at=int(claims.get("auth_time", claims["iat"])),
@@ -213,9 +223,9 @@ def _signed(token: str, key: Jwk) -> dict[str, Any]:
     return _object(token.split(".")[1])
 
 
-def _claims(
+def _learner(
     claims: Mapping[str, Any], issuer: str, client_ids: Collection[str], now: float
-) -> Claims:
+) -> Learner:
     exp, iat = _instant(claims, "exp"), _instant(claims, "iat")
     nbf = _instant(claims, "nbf") if "nbf" in claims else iat
     sub, groups = claims.get("sub"), claims.get("cognito:groups", [])
@@ -235,7 +245,7 @@ def _claims(
     if not sound:
         raise InvalidToken
     authenticated_at = _instant(claims, "auth_time") if "auth_time" in claims else iat
-    return Claims(str(sub), ROLES.intersection(groups), iat, authenticated_at, str(session))
+    return Learner(str(sub), ROLES.intersection(groups), iat, authenticated_at, str(session))
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> int:
@@ -256,3 +266,66 @@ def _object(part: str) -> dict[str, Any]:
     if not isinstance(members, dict):
         raise InvalidToken
     return members
+
+
+# --- Our own pool ---------------------------------------------------------------------------------
+
+
+def fetch_keys() -> dict[str, Any]:
+    """The pool's JWKS. Raises ServiceUnavailable."""
+    where = stack()
+    base = where.endpoint_url or f"https://cognito-idp.{where.region}.amazonaws.com"
+    url = f"{base}/{where.user_pool_id}/.well-known/jwks.json"
+    failure: Exception | None = None
+    for _ in range(2):
+        try:
+            answer = https.fetch("GET", url, timeout_s=KEYS_TIMEOUT_S)
+            if answer.status == 200:
+                key_set: dict[str, Any] = json.loads(answer.body)
+                return key_set
+        except (OSError, HTTPException, ValueError) as error:
+            failure = error
+    raise ServiceUnavailable("The keys of the user pool cannot be read") from failure
+
+
+@cache
+def _key_set(_issuer: str) -> KeySet:
+    return KeySet(fetch_keys)
+
+
+def key_set() -> KeySet:
+    """The keys of the pool, kept in this process."""
+    return _key_set(stack().issuer)
+
+
+def verify_access_token(token: str) -> Learner:
+    """The owner of an access token of our own pool. Raises InvalidToken, ServiceUnavailable."""
+    where = stack()
+    return verify(
+        token, key_set(), issuer=where.issuer, client_ids=(where.client_id,), now=time.time()
+    )
+
+
+def authorize(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """Answers API Gateway whether a token opens the paths of the API's stage (Lambda authorizer).
+
+    Django verifies the token again by itself, and whether the account bars it: no table is read
+    here.
+
+    API Gateway keeps the answer for the token and asks it about the paths that come next, so it
+    names more than `methodArn`, and nothing of other stages and APIs. A bad token is denied rather
+    than raised about: denials are kept too, and are no error of the function's. Raises
+    ServiceUnavailable when the pool's keys cannot be read.
+    """
+    try:
+        who, effect = verify_access_token(bearer(event["authorizationToken"])).id, "Allow"
+    except InvalidToken:
+        who, effect = "nobody", "Deny"
+    api, stage, *_ = event["methodArn"].split("/")
+    statement = {
+        "Effect": effect,
+        "Action": "execute-api:Invoke",
+        "Resource": f"{api}/{stage}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    return {"principalId": who, "policyDocument": policy}

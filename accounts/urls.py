@@ -6,21 +6,25 @@ from rest_framework.routers import SimpleRouter
 from accounts.api.activity import ActivityView
 from accounts.api.email import ChangeEmailView, ConfirmEmailView
 from accounts.api.google import AuthorizeView, LinkView, TokenView
+from accounts.api.jobs import FailedJobViewSet
 from accounts.api.mfa import BackupCodesView, DisableView, SetupView, VerifySetupView, VerifyView
 from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetRequestView
 from accounts.api.profile import ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
 from accounts.api.sessions import (
     FirstPasswordView,
+    LoginByCodeView,
     LoginSessionViewSet,
     LoginView,
     LogoutEverywhereView,
     LogoutView,
+    MailedCodeView,
     RefreshView,
 )
 from accounts.api.users import UserViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("jobs", FailedJobViewSet, "job")
 router.register("users", UserViewSet, "user")
 router.register("auth/sessions", LoginSessionViewSet, "login-session")
 
@@ -31,6 +35,8 @@ urlpatterns = [
     path("auth/verify-email/resend", ResendView.as_view()),
     path("auth/login", LoginView.as_view()),
     path("auth/login/new-password", FirstPasswordView.as_view()),
+    path("auth/login/code", MailedCodeView.as_view()),
+    path("auth/login/code/verify", LoginByCodeView.as_view()),
     path("auth/refresh", RefreshView.as_view()),
     path("auth/logout", LogoutView.as_view()),
     path("auth/logout-everywhere", LogoutEverywhereView.as_view()),

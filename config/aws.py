@@ -3,10 +3,9 @@
 A client of our own (`config.aws_json`) makes most calls. `PARLEY_AWS_CLIENT=botocore` chooses
 botocore for all of them; `own` skips the checks of `uses_own_client`. botocore is used without
 boto3: it loads faster, and boto3's resources are not needed. The stack's KMS key encrypts secrets
-at rest. Long work is given to another invocation of our own function.
+at rest.
 """
 
-import json
 import logging
 import os
 import re
@@ -46,11 +45,6 @@ RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES has no request token: a mail that is sent again after a lost answer arrives twice.
 RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
 
-# So many invocations of our function may start each other: a round of 40 s each over all accounts
-# takes less than five hours. AWS would stop a chain after 16 ("Lambda recursive loop detection").
-# A release allows longer ones, so we end them by ourselves.
-LONGEST_CHAIN = 400
-
 # So many threads may call at once. With botocore's ten, each further call would open a connection.
 CONNECTIONS = 50
 
@@ -61,6 +55,7 @@ THROTTLES = frozenset(
         "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "ThrottledException",
         "Throttling",
         "ThrottlingError",
@@ -71,7 +66,7 @@ THROTTLES = frozenset(
 
 
 # The services that a start and a learner's requests call: service → target and protocol version.
-OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
+OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "sqs": ("AmazonSQS", "1.0")}
 
 CLIENT_SETTING = "PARLEY_AWS_CLIENT"
 # Variables that would lead botocore to another address or another way of calling.
@@ -150,11 +145,11 @@ def uses_own_client(where: Stack) -> bool:
 
 def _keys() -> Keys | None:
     """The keys that Lambda gives a function. They are read anew each time, as botocore does."""
-    found = os.environ
-    if "AWS_ACCESS_KEY_ID" not in found or "AWS_SECRET_ACCESS_KEY" not in found:
+    environment = os.environ
+    if "AWS_ACCESS_KEY_ID" not in environment or "AWS_SECRET_ACCESS_KEY" not in environment:
         return None
-    token = found.get("AWS_SESSION_TOKEN", "")
-    return Keys(found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], token)
+    token = environment.get("AWS_SESSION_TOKEN", "")
+    return Keys(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], token)
 
 
 def _local_keys() -> Keys:
@@ -169,7 +164,7 @@ def _configuration() -> Path:
 @cache
 def session() -> "Session":
     """The one botocore session. The embedded AWS of local runs accepts any credentials."""
-    import config.light_pynamodb  # noqa: F401 - no stand-in of another thread may reach us
+    import config.store  # noqa: F401 - no stand-in of another thread may reach us
 
     # isort: split
     from botocore.session import get_session
@@ -281,22 +276,3 @@ def _call_kms(operation: str, owner: str, **arguments: Any) -> dict[str, Any]:
         code = error_code(error)
         log.error("refused", extra={"fields": {"operation": operation, "code": code}})
         raise UpstreamFailed from error
-
-
-def invoke_async(task: str, **arguments: Any) -> bool:
-    """Starts a task, e.g. `learning.tasks.optimize`, in the deployed function. Does not wait.
-
-    The arguments become part of its event. Returns False in local runs and tests, which have no
-    function. Raises ClientError, ServiceUnavailable.
-    """
-    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    if function is None:
-        return False
-    call(
-        "lambda",
-        "invoke",
-        FunctionName=function,
-        InvocationType="Event",
-        Payload=json.dumps({"command": task, **arguments}).encode(),
-    )
-    return True

@@ -1,4 +1,4 @@
-"""AWS's services that speak JSON by POST (DynamoDB, SSM), called by the standard library alone.
+"""AWS's services that speak JSON by POST (DynamoDB), called by the standard library alone.
 
 botocore adds 200 ms to a start and 3 ms to a call; this adds 30 ms and 0.6 ms. It behaves as
 botocore does in its standard retry mode, with the same exceptions and the same dictionaries. The
@@ -170,15 +170,15 @@ class AwsJson:
             failure: Exception
             try:
                 answer = self.send(body, self._headers(operation, body))
-                found = self._response(answer, tries)
+                response = self._response(answer, tries)
             except LOST as error:
                 failure, pause_s, price = error, PAUSE_S, COST
             else:
                 if answer.status < 300:
                     self._pay(-cost)
-                    return found
-                failure = ClientError(cast(Any, found), operation)
-                pause_s, price = self._price(answer, found["Error"]["Code"])
+                    return response
+                failure = ClientError(cast(Any, response), operation)
+                pause_s, price = self._price(answer, response["Error"]["Code"])
             tries += 1
             if price < 0 or tries >= self.tries or not self._pay(price):
                 raise failure
@@ -322,10 +322,10 @@ def _parsed(answer: Answer) -> Json:
     body = answer.body
     if answer.headers.get("content-encoding") == "gzip":
         body = zlib.decompress(body, 16 + zlib.MAX_WBITS)
-    found = json.loads(body or b"{}")
-    if not isinstance(found, dict):
+    content = json.loads(body or b"{}")
+    if not isinstance(content, dict):
         raise ValueError("no object")
-    return _with_bytes(found) if _BYTES.search(body) else found
+    return _with_bytes(content) if _BYTES.search(body) else content
 
 
 def _with_bytes(value: Any) -> Any:

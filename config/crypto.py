@@ -1,7 +1,8 @@
-"""Values that leave us and come back unread and unchanged, and texts known by their fingerprint.
+"""Our secret keys, what they seal, and the fingerprints that they make.
 
-Keys are derived from `SECRET_KEY`, one for each purpose; `SECRET_KEY_FALLBACKS` go on opening what
-they closed. AES-256-GCM (NIST SP 800-38D) with random nonces: good for 2³² seals under one key.
+A sealed text leaves us and comes back unread and unchanged. Keys are derived from `SECRET_KEY`, one
+for each purpose; `SECRET_KEY_FALLBACKS` go on opening what they closed. AES-256-GCM (NIST SP
+800-38D) with random nonces: good for 2³² seals under one key.
 """
 
 import base64
@@ -9,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,6 +18,9 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from config.stack import home
 
 NONCE_LENGTH = 12
 
@@ -78,3 +83,48 @@ def fingerprints(purpose: str, text: str) -> Iterator[str]:
     """The fingerprints a text may have been stored under, the present key's first."""
     for key in _keys(purpose):
         yield hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+# --- Where the keys come from: the environment, or the file of a local run ------------------------
+
+
+KEYS_VARIABLE = "PARLEY_SECRET_KEY"
+
+
+def secret_keys(stage: str) -> list[str]:
+    """The keys of a stage, the newest first. The older ones still open what they sealed.
+
+    Raises ImproperlyConfigured if a stage other than `local` has no key, or if the file of a local
+    run cannot be made or read.
+    """
+    if given := os.environ.get(KEYS_VARIABLE):
+        return given.split()
+    if stage == "local":
+        return [_of_local_run()]
+    raise ImproperlyConfigured(f"{KEYS_VARIABLE} must hold the keys (50 characters or more each)")
+
+
+def new_key() -> str:
+    """A new random key."""
+    return secrets.token_urlsafe(50)
+
+
+def _of_local_run() -> str:
+    path = home() / "secret-key"
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.touch(mode=0o600)
+            draft.write_text(new_key())
+            draft.replace(path)
+        key = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"the state folder {path.parent} cannot be used: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError:
+        key = ""
+    if not key:
+        raise ImproperlyConfigured(f"{path} holds no key: remove it, and a new one is made")
+    return key

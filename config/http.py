@@ -215,8 +215,11 @@ class RequestMiddleware:
         finally:
             calls.reset(token)
             deadline.reset(until)
+        took_s = time.monotonic() - started
         self._head(request, response)
-        self._log(request, response, aws_calls, time.monotonic() - started)
+        self._log(request, response, aws_calls, took_s)
+        if charge := getattr(request, "charge", None):  # whoever authenticates the caller sets it
+            charge(aws_calls, took_s, len(getattr(response, "content", b"")))
         return response
 
     def _head(self, request: HttpRequest, response: HttpResponse) -> None:

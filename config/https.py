@@ -50,18 +50,18 @@ def widen(host: str) -> None:
 
 
 def _whole_bundle() -> Path:
-    found = find_spec("botocore")  # this does not load it
-    if found is None or found.origin is None:
+    module = find_spec("botocore")  # this does not load it
+    if module is None or module.origin is None:
         raise FileNotFoundError("botocore's bundle of certificates is missing")
-    return Path(found.origin).with_name("cacert.pem")
+    return Path(module.origin).with_name("cacert.pem")
 
 
 @cache
 def tls_context(file: Path) -> ssl.SSLContext:
     """The TLS context that trusts the roots of a file. It is made once."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.load_verify_locations(file)
-    return made
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(file)
+    return context
 
 
 def connected(
@@ -72,14 +72,14 @@ def connected(
     A certificate for which Amazon's roots do not vouch is tried against botocore's whole bundle.
     """
     try:
-        made = _opened(url, connect_timeout_s, bundle())
+        connection = _opened(url, connect_timeout_s, bundle())
     except ssl.SSLCertVerificationError:
         if not may_widen():
             raise
-        made = _opened(url, connect_timeout_s, _whole_bundle())
+        connection = _opened(url, connect_timeout_s, _whole_bundle())
         widen(str(urlsplit(url).hostname))
-    made.sock.settimeout(read_timeout_s)
-    return made
+    connection.sock.settimeout(read_timeout_s)
+    return connection
 
 
 def _opened(url: str, timeout_s: float, trusted: Path) -> http.client.HTTPConnection:

@@ -1,10 +1,10 @@
 """Lambda's entry: HTTP goes to Django, and API Gateway's question to the authorizer.
 
-SNS's messages go to our own task. Zappa's handler would find the task by the topic's name, which a
-package that was made for no stage in particular does not have, and would run any function that a
-message names. All other events (schedules, commands) go to Zappa's handler, which loads boto3 and
-werkzeug. No request needs those two. This module loads all that requests need, since it runs in
-Lambda's INIT phase, which has a whole processor.
+SQS's messages go to `config.work`, and SNS's to our own task. Zappa's handler would find the tasks
+by the names of queue and topic, which a package that was made for no stage in particular does not
+have, and would run any function that a message names. All other events (schedules, commands) go to
+Zappa's handler, which loads boto3 and werkzeug. No request needs those two. This module loads all
+that requests need, since it runs in Lambda's INIT phase, which has a whole processor.
 """
 
 import gc
@@ -110,8 +110,11 @@ def lambda_handler(event: Event, context: Any) -> Any:
         return _http({**event, "path": path}, context)
     if event.get("type") == "TOKEN" and "methodArn" in event:
         return _authorizer()(event, context)
-    if _is_message(event):
-        return import_string(settings.MESSAGE_TASK)(event, context)
+    match _source_of(event):
+        case "aws:sqs":
+            return import_string("config.work.work_off")(event, context)
+        case "aws:sns":
+            return import_string(settings.MESSAGE_TASK)(event, context)
     if "raw_command" in event:
         raise CommandRefused("raw Python")
     from zappa.handler import lambda_handler as zappa_handler
@@ -127,9 +130,10 @@ def _authorizer() -> Callable[[Event, Any], Any]:
     return function
 
 
-def _is_message(event: Event) -> bool:
-    """Whether SNS sends the event. Its topics all lead to one task."""
-    return any("Sns" in record for record in event.get("Records", []))
+def _source_of(event: Event) -> str:
+    """The service that an event's messages come from, e.g. `aws:sqs`; nothing for other events."""
+    record: dict[str, Any] = next(iter(event.get("Records", [])), {})
+    return str(record.get("eventSource") or record.get("EventSource") or "")
 
 
 _start = {"cold": True}

@@ -31,7 +31,8 @@ Flashcards scheduled by memory science, role-play practice, reminders.
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
-again.
+again. Where a stage wants staff to have a second step, those without one are answered 403
+`SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -61,6 +62,8 @@ TAGS = {
     "decks": "Sets of cards with limits of their own",
     "changes": "What has changed since a device was here last, and what it changed offline",
     "flashcards": "What is studied: cards, the queue, reviews one by one, files in and out",
+    "exports": "Files given out, however large",
+    "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
@@ -71,8 +74,10 @@ TAGS = {
     "events": "What takes place, once or by a rule",
     "reminders": "What is mailed, and when",
     "calendar": "The feed for calendar programs",
+    "mail-actions": "Done and later, from a mail; no sign-in",
     "unsubscribe": "The link in each mail; no sign-in",
     "users": "Accounts, for staff",
+    "jobs": "Long work that was given up, for staff",
     "deliveries": "Mails that were given up, for staff",
     "health": "For monitors; no sign-in",
 }
@@ -80,12 +85,12 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
-    "Plan": ["events", "reminders", "calendar", "unsubscribe"],
-    "Staff and operation": ["users", "deliveries", "health"],
+    "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
+    "Staff and operation": ["users", "deliveries", "jobs", "health"],
 }
 
 IF_MATCH = OpenApiParameter(
@@ -99,7 +104,11 @@ IF_MATCH = OpenApiParameter(
 LOCATION = {"Location": {"schema": {"type": "string", "format": "uri"}}}
 WAIT = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
 SCHEME = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-HEADERS = {302: LOCATION, 303: LOCATION, 401: SCHEME, 429: WAIT, 502: WAIT, 503: WAIT, 504: WAIT}
+HEADERS = {
+    **dict.fromkeys((202, 302, 303), LOCATION),
+    **dict.fromkeys((429, 502, 503, 504), WAIT),
+    401: SCHEME,
+}
 ENTITY_TAG = {"description": "The version, for If-Match", "schema": {"type": "string"}}
 
 
@@ -110,7 +119,7 @@ def _id(pattern: str) -> OpenApiParameter:
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
-    return {"operationId": operation_id, "requestBody": body}
+    return {"operationId": operation_id, **({"requestBody": body} if body else {})}
 
 
 class Schema(AutoSchema):
@@ -178,10 +187,10 @@ class Schema(AutoSchema):
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
         if direction == "response":  # what may be left out of a request is in every answer
-            given = {
+            with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
             }
-            named = given & schema["properties"].keys()
+            named = with_default & schema["properties"].keys()
             schema["required"] = sorted(named.union(schema.get("required", [])))
         return schema
 
@@ -192,7 +201,7 @@ class Schema(AutoSchema):
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False  # a list's answer is an object with its results (`config.pagination`)
+        return False  # a list's answer is an object with its results (`config.viewsets`)
 
     def get_filter_backends(self) -> list[Any]:
         return []

@@ -1,6 +1,7 @@
 """`@operation` describes a view's method for the OpenAPI document (`config.openapi` reads it).
 
-Kept apart from drf-spectacular, which answers of the API do not need and which takes long to load.
+Kept apart from drf-spectacular, which answers of the API do not need and which takes long to load,
+and from the other bases of the views, which load the table: `/health` needs neither.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from config.secret_keys import secret_keys
+from config.crypto import secret_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STAGE = os.environ.get("PARLEY_STAGE", "local")
@@ -88,12 +88,22 @@ CSRF_FAILURE_VIEW = "accounts.browse.login.csrf_failure"
 # The address of the service, for links in mails: scheduled work has no request to take it from.
 _here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 PUBLIC_URL = os.environ.get("PARLEY_PUBLIC_URL", _here).rstrip("/")
+# The web app that learners use, for links in mails; without it they have none into it.
+FRONTEND_URL = os.environ.get("PARLEY_FRONTEND_URL", "").rstrip("/")
 
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
+CORS_EXPOSE_HEADERS = [
+    "content-disposition",
+    "etag",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
+    "x-request-id",
+]
 CORS_PREFLIGHT_MAX_AGE = 7200
 
 REST_FRAMEWORK = {
@@ -133,12 +143,14 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "JobState": "config.store.jobs.STATES",
         "CardState": "learning.api.serializers.STATES",
         "DeliveryState": "reminders.models.STATES",
         "ReminderKind": "reminders.api.reminders.KINDS",
+        "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
-        "ScenarioStatus": "learning.models.scenarios.STATUSES",
+        "ScenarioStatus": "learning.models.content.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -177,8 +189,41 @@ if not OPS:  # the formatter of local runs is there
     for _part in ("filters", "formatters", "handlers"):
         del LOGGING[_part]["terminal"]
 
+# Long work (`config.work`): the kinds of message, by the queue in which they wait, each with the
+# function that does it; and the kinds of job (`config.store.jobs`).
+WORK = {
+    "work": {
+        "job": "config.store.jobs.go_on",
+        "optimize": "learning.tasks.optimize",
+    },
+    "prompt": {
+        "due_shard": "reminders.tasks.share_out",
+        "due_page": "reminders.tasks.send_due_of_page",
+        "due_end": "reminders.tasks.end_sharing",
+    },
+}
+JOBS = {
+    "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "reconciliation": "accounts.tasks.reconcile",
+    "nightly_fits": "learning.tasks.fit_nightly_batch",
+    "deck_deletion": "learning.tasks.delete_deck",
+    "export": "learning.tasks.run_export",
+    "import": "learning.tasks.run_import",
+}
+
 # The task for the messages of SNS: SES's events about mails.
 MESSAGE_TASK = "reminders.tasks.handle_ses_event"
+
+# Whether a mailed code lets in who has no second step (the pool's part: MailedCodeSignIn in
+# config/ops/infrastructure.yaml, which the local pool has).
+_local = "true" if STAGE == "local" else "false"
+MAILED_CODE_SIGN_IN = os.environ.get("PARLEY_MAILED_CODE_SIGN_IN", _local) == "true"
+
+# Whether staff without a second step can do nothing but set it up.
+STAFF_SECOND_STEP = os.environ.get("PARLEY_STAFF_SECOND_STEP") == "true"
+
+# Days after the last sign-in (give or take a month) until an account is deleted; 0 is never.
+DORMANT_AFTER_DAYS = int(os.environ.get("PARLEY_DORMANT_AFTER_DAYS", "1095"))
 
 # Seconds an access token still works after its learner was disabled or signed out everywhere.
 ACCOUNT_STATE_CACHE_S = 30
@@ -208,11 +253,19 @@ LIMITS = {
     "reset_confirm_here": (5, 3600),  # … from one source
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
+    "fit": (5, 86_400),  # of one learner's scheduler
+    "invite_address": (1, 60),  # invitations of one address
+    "invite_staff": (1000, 86400),  # … by one member of staff
+    "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
+    "sign_in_code_here": (3, 3600),  # … from one source
+    "sign_in_code_guess": (5, 900),  # guesses at one of them
     "mail_source": (60, 3600),  # mails and codes from one source
 }
 for _limit in _words("PARLEY_LIMITS"):
     _name, _, _numbers = _limit.partition("=")
     _times, _, _within = _numbers.partition("/")
     LIMITS[_name] = (int(_times), int(_within))
+# What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
+DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

@@ -25,11 +25,14 @@ class Stack:
     table_name: str
     user_pool_id: str
     client_id: str
+    sign_up_client_id: str
     hosted_domain: str
     key_id: str
     mail_from: str
     configuration_set: str
     transfer_bucket: str
+    work_queue_url: str
+    prompt_queue_url: str
     endpoint_url: str | None = None
 
     @property

@@ -40,7 +40,15 @@ class JsonFormatter(logging.Formatter):
 
 
 NAMESPACE = "Parley"
-Name = Literal["MailsFailed", "MailsSent", "RemindersGivenUp", "Reviews", "SignUps", "SweepLag"]
+Name = Literal[
+    "Disagreements",
+    "MailsFailed",
+    "MailsSent",
+    "RemindersGivenUp",
+    "Reviews",
+    "SignUps",
+    "SweepLag",
+]
 
 
 def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "Count") -> None:
@@ -61,10 +69,14 @@ def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "C
 
 @dataclass(frozen=True)
 class Call:
-    """One answered call. `units` are DynamoDB's capacity units; other services have 0."""
+    """One answered call. `units` are DynamoDB's capacity units; other services have 0.
+
+    A unit that is written costs five times one that is read.
+    """
 
     operation: str
     units: float = 0.0
+    is_write: bool = False
 
 
 calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
@@ -73,7 +85,7 @@ calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-def record_call(operation: str, units: float = 0.0) -> None:
+def record_call(operation: str, units: float = 0.0, *, is_write: bool = False) -> None:
     """Adds a call to the list of the present request, if there is one."""
     if (recorded := calls.get()) is not None:
-        recorded.append(Call(operation, units))
+        recorded.append(Call(operation, units, is_write))

@@ -29,11 +29,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("health/ready", ReadyView.as_view()),
     lazy_include("config.documentation", "schema", "docs", "redoc"),
-    lazy_include("accounts.urls", "auth", "profile", "users"),
+    lazy_include("accounts.urls", "auth", "jobs", "profile", "users"),
     lazy_include(
         "learning.urls",
         "decks",
+        "exports",
         "flashcards",
+        "imports",
         "notes",
         "reviews",
         "scenarios",
@@ -50,13 +52,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "changes",
         "deliveries",
         "events",
+        "mail-actions",
         "reminders",
         "unsubscribe",
     ),
 ]
 
 if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports
-    urlpatterns.append(lazy_include("config.ops.mail_pages", "mails"))
+    urlpatterns.append(lazy_include("config.ops.mails", "mails"))
 
 handler400 = "config.http.bad_request"
 handler404 = "config.http.not_found"

@@ -2,25 +2,87 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
 
-from rest_framework import status
+from django.core import signing
+from django.utils.timezone import now
+from rest_framework import serializers, status
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
-from config.clock import now
 from config.formats import ULID_OR_UUID
 from config.http import PassThroughRenderer
-from config.pagination import ListQuerySerializer, decode_cursor, paginated_response
 from config.problems import NotFound, ValidationFailed
-from config.serializers import QuerySerializer, Serializer, validated_body
-from config.store.items import Page
+from config.serializers import IntegerField, QuerySerializer, Serializer, TextField, validated_body
+from config.store.items import Page, Raw
 
 T = TypeVar("T")
+
+
+# --- Pages of a list, each with the address of the next one ---------------------------------------
+
+
+class ListQuerySerializer(QuerySerializer):
+    """The parameters of every list."""
+
+    limit = IntegerField(min_value=1, max_value=100, default=50, help_text="Results per page")
+    cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
+
+
+def _signer(request: Request) -> signing.Signer:
+    """Signs for one learner and one query: a cursor is of no use anywhere else."""
+    query = sorted(
+        (name, value)
+        for name, value in request.query_params.items()
+        if name not in ("cursor", "limit")
+    )
+    owner = getattr(request.user, "id", "")
+    return signing.Signer(salt=repr(("cursor", owner, request.path_info, query)))
+
+
+def decode_cursor(request: Request, cursor: str | None) -> Raw | None:
+    """Decodes where a page begins. Raises ValidationFailed for a cursor of another list."""
+    if cursor is None:
+        return None
+    try:
+        keys = _signer(request).unsign_object(cursor)
+    except (signing.BadSignature, ValueError) as error:
+        raise ValidationFailed.of(
+            "cursor", "invalid_cursor", "This cursor does not belong to this list."
+        ) from error
+    return {name: {"S": value} for name, value in keys.items()}
+
+
+def paginated_response(
+    request: Request, page: Page[Any], serializer_class: type[Serializer], **context: Any
+) -> Response:
+    """`{"results": […], "next": …}`; `next` is null on the last page."""
+    following = None
+    if page.next_key:
+        cursor = _signer(request).sign_object({k: v["S"] for k, v in page.next_key.items()})
+        following = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+    results = serializer_class(page.items, many=True, context={"request": request, **context}).data
+    return Response({"results": results, "next": following})
+
+
+@cache  # one component of the schema, however many routes answer it
+def page_of(serializer_class: type[Serializer]) -> type[Serializer]:
+    """The serializer of a list's answer, for the schema."""
+    name = f"{serializer_class.__name__.removesuffix('Serializer')}ListSerializer"
+    fields = {
+        "results": serializer_class(many=True),
+        "next": serializers.URLField(allow_null=True, help_text="Address of the next page"),
+    }
+    return type(name, (Serializer,), fields)
+
+
+# --- Views ----------------------------------------------------------------------------------------
 
 
 class View(APIView):
@@ -132,6 +194,13 @@ def get_or_404(item: T | None) -> T:
     if item is None:
         raise NotFound
     return item
+
+
+def accepted(request: Request, data: Any, path: str) -> Response:
+    """202 with something that goes on by itself, and where to read how far it has come."""
+    response = Response(data, status.HTTP_202_ACCEPTED)
+    response["Location"] = request.build_absolute_uri(path)
+    return response
 
 
 ENTITY_TAG = re.compile(r'("?)(\d{1,15})\1', re.ASCII)  # proxies drop the quotes at times

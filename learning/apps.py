@@ -1,5 +1,5 @@
-from config import item_apps
+from accounts import apps
 
 
-class LearningConfig(item_apps.ItemsConfig):
+class LearningConfig(apps.ItemsConfig):
     name = "learning"

@@ -371,17 +371,11 @@ def retrievability(memory: Memory, at: datetime, weights: Weights) -> float:
     return recall(memory.stability, max(0, (at - memory.last_review_at).days), weights)
 
 
-def is_leech(lapses: int, threshold: int = 8) -> bool:
-    """Whether this very lapse calls for action: at the threshold, then every half of it.
+def leech_level(lapses: int, threshold: int) -> int:
+    """How often lapses have called for action: at the threshold, then at every half of it.
 
     A threshold of 0 never does.
     """
-    half = math.ceil(threshold / 2)
-    return 0 < threshold <= lapses and (lapses - threshold) % half == 0
-
-
-def leech_level(lapses: int, threshold: int) -> int:
-    """How often `is_leech` has been true on the way to so many lapses."""
     if not 0 < threshold <= lapses:
         return 0
     return 1 + (lapses - threshold) // math.ceil(threshold / 2)

@@ -160,13 +160,13 @@ def _decode_fields(kind: type, value: Any, leaves: Leaves, path: str) -> Any:
     if unknown := sorted(value.keys() - shape.keys()):
         name = "".join(filter(str.isprintable, unknown[0]))[:50]
         raise ShapeError(join(path, name), "UNKNOWN_FIELD", "There is no such field.")
-    given = {}
+    decoded = {}
     for key, field in shape.items():
         if key in value:
-            given[field.name] = _decode_field(field, value[key], leaves, join(path, key))
+            decoded[field.name] = _decode_field(field, value[key], leaves, join(path, key))
         elif field.required:
             raise ShapeError(join(path, key), "REQUIRED", "The field is missing.")
-    return kind(**given)
+    return kind(**decoded)
 
 
 def _decode_field(field: FieldShape, value: Any, leaves: Leaves, path: str) -> Any:

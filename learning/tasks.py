@@ -1,24 +1,60 @@
-"""What learning does outside requests. Called by Lambda with `(event, context)`."""
+"""What learning does outside requests: by the clock, or asked for by a message."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from accounts.tasks import for_each_account
-from config.clock import now
+from django.utils.timezone import now
+
+from accounts.models.limits import charged
+from accounts.tasks import for_each_account, start_round
+from config.store.jobs import Job, Place
+from config.work import Message
+from learning.api.serializers import told_deck, told_note
+from learning.services import deck_deletion, transfers
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
 
-def optimize(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
-    """Fits the weights of the learner whom the event names as `learnerId`."""
-    optimize_weights(learner_id=event["learnerId"], now=now())
+def optimize(message: Message) -> None:
+    """Fits the weights of the learner whom the message names as `learnerId`."""
+    if not message.is_given_up:
+        with charged(message.payload["learnerId"]):
+            optimize_weights(learner_id=message.payload["learnerId"], now=now())
 
 
-def fit_nightly_batch(event: Mapping[str, Any], _context: Any) -> int:
-    """Nightly: begins the fits of those learners whose turn it is; returns how many."""
+def start_nightly_fits(_event: Any, _context: Any) -> None:
+    """Nightly: starts the round that fits the schedulers of those whose turn it is."""
+    start_round("nightly_fits")
+
+
+def fit_nightly_batch(job: Job) -> Iterator[Place]:
+    """Begins the fits of those learners whose turn it is; the job's result is how many."""
     return for_each_account(
-        lambda accounts: fit_next_batch((account.learner_id for account in accounts), now=now()),
-        task="learning.tasks.fit_nightly_batch",
-        start=event.get("start"),
-        generation=int(event.get("generation", 0)),
+        job, lambda accounts: fit_next_batch((a.learner_id for a in accounts), now=now())
     )
+
+
+def run_import(job: Job) -> Iterator[Place]:
+    """Takes in the file that a learner has uploaded."""
+    steps = transfers.run_import(job, check_deck=told_deck, check_note=told_note)
+    return _charged(job, steps)
+
+
+def run_export(job: Job) -> Iterator[Place]:
+    """Writes the file that a learner has asked for."""
+    return _charged(job, transfers.run_export(job))
+
+
+def delete_deck(job: Job) -> Iterator[Place]:
+    """Moves or removes the cards of a deck, then the deck."""
+    return _charged(job, deck_deletion.run_deletion(job))
+
+
+def _charged(job: Job, steps: Iterator[Place]) -> Iterator[Place]:
+    """Adds each step to the day of the learner whose job it is."""
+    while True:
+        with charged(job.owner_id):
+            place = next(steps, None)
+        if place is None:
+            return
+        yield place

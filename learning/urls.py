@@ -4,7 +4,9 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from learning.api.decks import DeckViewSet
+from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
+from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.notes import NoteViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
@@ -12,11 +14,12 @@ from learning.api.scheduler import OptimizationViewSet, SchedulerViewSet
 from learning.api.sessions import SessionViewSet
 from learning.api.starters import StarterDeckViewSet
 from learning.api.statistics import StatisticsViewSet
-from learning.api.transfer import ExportViewSet, ImportViewSet, UploadViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("decks", DeckViewSet, "deck")
 router.register("flashcards", FlashcardViewSet, "flashcard")
+router.register("exports", ExportViewSet, "export")
+router.register("imports", ImportViewSet, "import")
 router.register("notes", NoteViewSet, "note")
 router.register("reviews", ReviewViewSet, "review")
 router.register("scenarios", ScenarioViewSet, "scenario")
@@ -24,9 +27,9 @@ router.register("sessions", SessionViewSet, "session")
 router.register("starter-decks", StarterDeckViewSet, "starter-deck")
 
 urlpatterns = [
-    path("flashcards/import", ImportViewSet.as_view({"post": "create"})),
+    path("flashcards/import", FileImportViewSet.as_view({"post": "create"})),
     path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
-    path("flashcards/export", ExportViewSet.as_view({"get": "retrieve"})),
+    path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),
     path("scheduler/optimize", OptimizationViewSet.as_view({"get": "retrieve", "post": "create"})),

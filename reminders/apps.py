@@ -1,19 +1,21 @@
 from typing import Any
 
-from config import item_apps
+from accounts import apps
 
 
-class RemindersConfig(item_apps.ItemsConfig):
+class RemindersConfig(apps.ItemsConfig):
     name = "reminders"
 
     def ready(self) -> None:
-        from accounts.signals import zone_changed
+        from accounts.signals import mail_hours_changed
 
-        zone_changed.connect(_follow)
+        mail_hours_changed.connect(_follow)
 
 
 def _follow(learner_id: str, **_: Any) -> None:
-    """Moves the reminders that go by the profile's clock."""
-    from reminders.services.reminders import follow_zone
+    """Moves the reminders to the profile's clock and quiet hours."""
+    from django.utils.timezone import now
 
-    follow_zone(learner_id=learner_id)
+    from reminders.services.reminders import follow_profile
+
+    follow_profile(learner_id=learner_id, now=now())

@@ -1,4 +1,7 @@
-"""The text of reminder mails, and the links that stop them."""
+"""All that reminder mails say, the addresses in them, and what the holder of one may do.
+
+The sentences are marked for translation (gettext); the templates have none but these.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,19 +10,32 @@ from zoneinfo import ZoneInfo
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from django.conf import settings
+from django.utils.dateformat import format as date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from config import mail
 from config.crypto import InvalidSeal, seal, unseal
 from config.problems import ServiceUnavailable
-from reminders.models import EVENT, STUDY, Event, Reminder
+from learning.services.statistics import Week
+from reminders.models import EVENT, REPORT, STREAK, STUDY, Event, Reminder
 from reminders.recurrence import Occurrence, occurrence_named
 from reminders.rrule import DAY
 
 TEMPLATE = "reminders/mail/reminder.txt"
 MANY = 100  # the study queue counts no further
-UNSUBSCRIBE = "unsubscribe"
+UNSUBSCRIBE, ANSWER = "unsubscribe", "answer"
 # Long enough for anyone who opens the mail late; later mails carry newer links.
 LINK_WORKS = timedelta(days=400)
+ANSWER_WORKS = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An address in a mail, and what stands for it."""
+
+    text: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -30,24 +46,74 @@ class MailItem:
     subject: str
     title: str
     lines: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
-def study_item(due_cards: int) -> MailItem:
+def study_item(reminder: Reminder, due_cards: int) -> MailItem:
     """A digest of the cards to study; MANY means that many or more."""
-    if due_cards == 1:
-        text = "1 card is due"
-    else:
-        text = f"{due_cards}{' or more' if due_cards >= MANY else ''} cards are due"
-    return MailItem(STUDY, text, text, ("A few minutes now keep them from being forgotten.",))
+    text = ngettext("%(count)d card is due", "%(count)d cards are due", due_cards)
+    if due_cards >= MANY:
+        text = _("%(count)d or more cards are due")
+    text %= {"count": due_cards}
+    path = "/study"
+    if reminder.deck_id:
+        text, path = f"{reminder.title}: {text}", f"/study?deck={reminder.deck_id}"
+    why = _("A few minutes now keep them from being forgotten.")
+    return MailItem(STUDY, text, text, (why,), _into_app(_("Study now"), path))
 
 
-def one_off_item(reminder: Reminder) -> MailItem:
-    """A one-off reminder as the learner wrote it."""
-    return MailItem(reminder.about, reminder.title, reminder.title, _lines(reminder.note))
+def scenario_item(reminder: Reminder) -> MailItem:
+    """An invitation to practise a scenario."""
+    title = _("Time to practise: %(title)s") % {"title": reminder.title}
+    links = _into_app(_("Practise now"), f"/scenarios/{reminder.scenario_id}")
+    return MailItem(STUDY, title, title, _lines(reminder.note), links)
 
 
-def event_item(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) -> MailItem:
-    """One occurrence of an event, in the reader's zone."""
+def report_item(week: Week) -> MailItem:
+    """How a learner's last seven days went."""
+    title = _("Your week with Parley")
+    studied = ngettext("%(count)d card", "%(count)d cards", week.reviews) % {"count": week.reviews}
+    days = ngettext("on %(count)d day", "on %(count)d days", week.days) % {"count": week.days}
+    minutes = ngettext("%(count)d minute", "%(count)d minutes", week.minutes)
+    lines = [f"{studied} {days}, {minutes % {'count': week.minutes}}"]
+    if week.remembered is not None:
+        percent = round(100 * week.remembered)
+        lines.append(_("You remembered %(percent)d %% of what you knew.") % {"percent": percent})
+    if week.streak_days > 1:
+        lines.append(_("Days of study in a row: %(count)d") % {"count": week.streak_days})
+    if week.hard:
+        lines.append(_("Hard for you: %(cards)s") % {"cards": ", ".join(map(_short, week.hard))})
+    subject = f"{title}: {studied}"
+    return MailItem(REPORT, subject, title, tuple(lines), _into_app(_("See more"), "/statistics"))
+
+
+def streak_item(days: int) -> MailItem:
+    """That a streak ends with this day."""
+    title = ngettext(
+        "Your streak of %(count)d day ends tonight",
+        "Your streak of %(count)d days ends tonight",
+        days,
+    ) % {"count": days}
+    return MailItem(
+        STREAK, title, title, (_("One card keeps it."),), _into_app(_("Study now"), "/study")
+    )
+
+
+def one_off_item(reminder: Reminder, *, answer: str) -> MailItem:
+    """A one-off reminder as the learner wrote it; `answer` is where it can be answered."""
+    return MailItem(
+        reminder.about,
+        reminder.title,
+        reminder.title,
+        _lines(reminder.note),
+        (Link(_("Done, or later"), answer),),
+    )
+
+
+def event_item(
+    reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo, answer: str
+) -> MailItem:
+    """One occurrence of an event, in the reader's zone; `answer` is where it can be answered."""
     occurrence = occurrence_named(event.recurrence, key)
     when = day = ""
     if occurrence:
@@ -55,10 +121,25 @@ def event_item(reminder: Reminder, event: Event, key: str, *, zone: ZoneInfo) ->
         elsewhere = _elsewhere(occurrence, event.timezone, zone)
         when = f"{when}{elsewhere}"
     subject = f"{event.title}: {day}" if day else event.title
-    where = f"Where: {event.location}" if event.location else ""
+    where = _("Where: %(place)s") % {"place": event.location} if event.location else ""
     return MailItem(
-        EVENT, subject, event.title, _lines(when, where, reminder.note, event.description)
+        EVENT,
+        subject,
+        event.title,
+        _lines(when, where, reminder.note, event.description),
+        (*_into_app(_("Open"), f"/events/{event.id}"), Link(_("Done, or later"), answer)),
     )
+
+
+def _into_app(text: str, path: str) -> tuple[Link, ...]:
+    """A link into the web app, if there is one."""
+    return (Link(text, f"{settings.FRONTEND_URL}{path}"),) if settings.FRONTEND_URL else ()
+
+
+def _short(text: str) -> str:
+    """A card's front, as far as a line has room for it."""
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def _lines(*texts: str) -> tuple[str, ...]:
@@ -76,16 +157,21 @@ def _when(occurrence: Occurrence, zone: ZoneInfo) -> str:
     starts = _local(occurrence, zone)
     if not isinstance(starts, datetime):
         last = starts + (occurrence.ends_at - occurrence.starts_at + DAY / 2) // DAY * DAY - DAY
-        return _day(starts) if last == starts else f"{_day(starts)} to {_day(last)}"
+        return _day(starts) if last == starts else _span(starts, last)
     ends = occurrence.ends_at.astimezone(zone)
     text = _day(starts)
     if ends > starts:
-        text += f"–{ends:%H:%M}" if ends.date() == starts.date() else f" to {_day(ends)}"
+        same_day = ends.date() == starts.date()
+        text = f"{text}–{ends:%H:%M}" if same_day else _span(starts, ends)
     return f"{text} ({zone.key})"
 
 
+def _span(first: date, last: date) -> str:
+    return _("%(first)s to %(last)s") % {"first": _day(first), "last": _day(last)}
+
+
 def _day(at: date | datetime) -> str:
-    text = f"{at:%A} {at.day} {at:%B %Y}"
+    text = date_format(at, "l j F Y")
     return f"{text}, {at:%H:%M}" if isinstance(at, datetime) else text
 
 
@@ -95,7 +181,9 @@ def _elsewhere(occurrence: Occurrence, name: str, zone: ZoneInfo) -> str:
         return ""
     there = occurrence.starts_at.astimezone(ZoneInfo(name))
     here = occurrence.starts_at.astimezone(zone)
-    return "" if there.utcoffset() == here.utcoffset() else f"; {_day(there)} in {name}"
+    if there.utcoffset() == here.utcoffset():
+        return ""
+    return "; " + _("%(when)s in %(zone)s") % {"when": _day(there), "zone": name}
 
 
 # --- Sending ------------------------------------------------------------------------------------
@@ -115,23 +203,28 @@ def send(
     SES's events about the mail carry `learner` and `mail_id`. Raises ServiceUnavailable;
     `certainly_unsent` tells whether the mail may have gone out.
     """
-    kinds = {"study" if entry.about == STUDY else "events" for entry in entries}
-    kind = kinds.pop() if len(kinds) == 1 else "all"
-    url = f"{settings.PUBLIC_URL}/unsubscribe/{unsubscribe_token(learner_id, kind, now=now)}"
-    several = f"{len(entries)} reminders"
+    kinds = sorted({GROUPS.get(entry.about, "events") for entry in entries})
+    stops = [
+        Link(
+            _("Get no more %(kind)s") % {"kind": kind_name(kind)}, _stop_url(learner_id, kind, now)
+        )
+        for kind in kinds
+    ]
+    all_url = stops[0].url if len(stops) == 1 else _stop_url(learner_id, "+".join(kinds), now)
+    several = _("%(count)d reminders") % {"count": len(entries)}
     context = {
         "subject": entries[0].subject if len(entries) == 1 else several,
-        "name": name,
+        "hello": _("Hello %(name)s,") % {"name": name},
         "entries": entries,
-        "kind": KINDS[kind],
-        "unsubscribe_url": url,
+        "why": _("You have asked Parley for this."),
+        "stops": stops,
     }
     return mail.send(
         TEMPLATE,
         context,
         to=to,
         headers={
-            "List-Unsubscribe": f"<{url}>",
+            "List-Unsubscribe": f"<{all_url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",  # RFC 8058
         },
         tags={"mail": "reminder", "learner": learner_id, "mail_id": mail_id},
@@ -146,12 +239,24 @@ def certainly_unsent(error: ServiceUnavailable) -> bool:
 
 # --- Unsubscribing ------------------------------------------------------------------------------
 
-# The kind of mail that a link stops → its name for readers.
-KINDS = {
-    "study": "study reminders",
-    "events": "reminders of events and tasks",
-    "all": "reminders",
-}
+# Kind of reminder → the kind of mail that a link stops; of all others `events`.
+GROUPS = {STUDY: "study", REPORT: "reports", STREAK: "streaks"}
+
+
+def kind_name(kind: str) -> str:
+    """What readers call a kind of mail, or several kinds joined by `+`."""
+    names = {
+        "study": _("study reminders"),
+        "events": _("reminders of events and tasks"),
+        "reports": _("weekly reports"),
+        "streaks": _("reminders of your streak"),
+        "all": _("reminders"),
+    }
+    return _(" and ").join(names[each] for each in kind.split("+"))
+
+
+def _stop_url(learner_id: str, kind: str, now: datetime) -> str:
+    return f"{settings.PUBLIC_URL}/unsubscribe/{unsubscribe_token(learner_id, kind, now=now)}"
 
 
 def unsubscribe_token(learner_id: str, kind: str, *, now: datetime) -> str:
@@ -166,3 +271,32 @@ def subscription_of(token: str, *, now: datetime) -> tuple[str, str] | None:
     except InvalidSeal:
         return None
     return str(values["learner"]), str(values["kind"])
+
+
+# --- Answering ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answerable:
+    """What a mail told of, which its holder may say is done or put off, and nothing else."""
+
+    learner_id: str
+    reminder_id: str
+    occurrence: str
+
+
+def answer_url(reminder: Reminder, occurrence: str, *, now: datetime) -> str:
+    """The address of the page where one occurrence of a reminder can be answered."""
+    values = {"learner": reminder.learner_id, "reminder": reminder.id, "occurrence": occurrence}
+    token = seal(ANSWER, values, until=now + ANSWER_WORKS)
+    return f"{settings.PUBLIC_URL}/mail-actions/{token}"
+
+
+def answerable_of(token: str, *, now: datetime) -> Answerable | None:
+    """What the holder of a token may answer; None if the token is invalid."""
+    try:
+        values = unseal(ANSWER, token, now=now)
+    except InvalidSeal:
+        return None
+    names = ("learner", "reminder", "occurrence")
+    return Answerable(*(str(values[name]) for name in names))

@@ -220,6 +220,50 @@ def without_orphans(recurrence: Recurrence) -> Recurrence:
     return replace(recurrence, skipped=recurrence.skipped & known, moved=moved)
 
 
+def split_at(recurrence: Recurrence, key: str) -> tuple[Recurrence, Recurrence] | None:
+    """The series up to an occurrence of its rule, and from that on; None if it is not a later one.
+
+    Each has the exceptions of its own occurrences, and COUNT what is left of it. Neither is
+    measured.
+    """
+    occurrence = _by_rule(recurrence, key)
+    if occurrence is None or recurrence.rule is None or key <= key_of(recurrence.starts):
+        return None
+    rule = parse_rule(recurrence.rule)
+    earlier = sum(
+        1 for each in _regular(recurrence, recurrence.first_on, _day_of(key)) if each.key < key
+    )
+    if not earlier:
+        return None
+    original = wall_of(key)
+    parts = [p for p in recurrence.rule.split(";") if p.partition("=")[0] != "COUNT"]
+    rest = ";".join([*parts, f"COUNT={rule.count - earlier}"] if rule.count else parts)
+    if isinstance(original, datetime):
+        last = instant_of(original, zone_named(recurrence.zone)) - timedelta(seconds=1)
+        until = f"UNTIL={last:%Y%m%dT%H%M%SZ}"
+    else:
+        until = f"UNTIL={original - DAY:%Y%m%d}"
+    begun = ";".join([*(p for p in parts if p.partition("=")[0] != "UNTIL"), until])
+    before = replace(
+        recurrence,
+        rule=begun,
+        skipped=frozenset(each for each in recurrence.skipped if each < key),
+        moved=tuple(move for move in recurrence.moved if move.key < key),
+    )
+    after = replace(
+        recurrence,
+        starts=original,
+        rule=rest,
+        skipped=recurrence.skipped - before.skipped,
+        moved=tuple(move for move in recurrence.moved if move.key >= key),
+    )
+    return before, after
+
+
+def _day_of(key: str) -> date:
+    return date.fromisoformat(key[:8])
+
+
 def key_of(wall: date | datetime) -> str:
     """The key of the occurrence with this original start."""
     return wall.strftime("%Y%m%dT%H%M%S" if isinstance(wall, datetime) else "%Y%m%d")
@@ -244,6 +288,32 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 # --- Validating ---------------------------------------------------------------------------------
+
+
+def over_at(recurrence: Recurrence) -> datetime | None:
+    """When an event is over for good; None if it never is."""
+    rule = parse_rule(recurrence.rule) if recurrence.rule else None
+    moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
+    ends = [_bound(move, recurrence.moved) for move in moves]
+    until = rule.until if rule else None
+    on = until.date() if isinstance(until, datetime) else until or recurrence.ends_on
+    if on and on.year > LAST_YEAR:  # as exporters write "for ever"
+        return None
+    if on:
+        ends.append(datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + recurrence.duration)
+    elif rule:
+        return None
+    else:
+        ends.append(_bound(recurrence, ()))
+    return max(ends)
+
+
+def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
+    """An instant by which a single occurrence is over, in any zone."""
+    longest = max([single.duration, *(move.duration or single.duration for move in moves)])
+    starts = single.starts
+    on = starts.date() if isinstance(starts, datetime) else starts
+    return datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + longest
 
 
 def validate(recurrence: Recurrence) -> Recurrence:
@@ -308,8 +378,8 @@ def validate_exceptions(recurrence: Recurrence) -> None:
     """Raises ExceptionInvalidError for what a measured recurrence does not have."""
     keys = [*recurrence.skipped, *(move.key for move in recurrence.moved)]
     if len(keys) > MAX_EXCEPTIONS:
-        said = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
-        raise ExceptionInvalidError(said, field="moved" if recurrence.moved else "skipped")
+        message = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
+        raise ExceptionInvalidError(message, field="moved" if recurrence.moved else "skipped")
     known = known_keys(recurrence, keys)
     if not recurrence.skipped <= known:
         raise ExceptionInvalidError(_NO_OCCURRENCE, field="skipped")
@@ -320,8 +390,8 @@ def validate_exceptions(recurrence: Recurrence) -> None:
             raise ExceptionInvalidError(_NO_OCCURRENCE, field=field)
         free -= {move.key}
         if isinstance(move.starts, datetime) == recurrence.all_day:
-            said = "An occurrence is moved to a date or time like its own."
-            raise ExceptionInvalidError(said, field=field)
+            message = "An occurrence is moved to a date or time like its own."
+            raise ExceptionInvalidError(message, field=field)
         try:
             _validate_wall(move.starts)
             if move.duration is not None:

@@ -1,4 +1,4 @@
-"""The entry points that Zappa calls by the clock, or for an event of SES.
+"""What Zappa calls by the clock or for an event of SES, and the work on a backlog.
 
 Zappa repeats a call that raises TypeError, and EventBridge and SNS deliver at least once: so each
 entry point takes exactly `(event, context)`, catches its own errors, and may run twice.
@@ -7,18 +7,21 @@ entry point takes exactly `(event, context)`, catches its own errors, and may ru
 import json
 import logging
 import os
-from datetime import timedelta
+import random
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+from django.utils.timezone import now
 from ulid import ULID
 
-from config import aws, telemetry
-from config.clock import now
+from config import telemetry
 from config.problems import ServiceUnavailable
-from reminders.models import SHARDS, ShardLease
+from config.work import Message, enqueue, enqueue_all
+from reminders.models import SHARDS, Reminder, ShardLease
 from reminders.services.suppressions import handle_event
-from reminders.services.sweep import SweepResult, sweep
+from reminders.services.sweep import PAGE, SweepResult, sweep
 
 log = logging.getLogger("parley.reminders")
 
@@ -28,18 +31,19 @@ SPARE_S = 8.0
 after its lease."""
 WITHIN_S = 45.0
 """How long a run takes where nothing limits it: it is over before the next minute begins."""
-LEASE = timedelta(minutes=2)
-"""How long a run has its shard: longer than it lasts, and the wait until it is started. If it dies,
-the minutes go on meanwhile, a page each."""
-MAX_GENERATIONS = 10
-"""How many runs of one shard may follow each other; the next minute goes on anyway."""
+LEASE = timedelta(minutes=20)
+"""How long a shard's backlog may take: so long the minutes share out no other one of it. The
+message that stands behind those of the pages gives it back before."""
+AGAIN_S = 20, 60
+"""After so long a page is taken up again that SES or the table had no room for."""
+MOST_AGAIN = 30
 
 
 def send_due(_event: Any, context: Any) -> dict[str, Any]:
     """Mails the due reminders, each minute; returns the counts.
 
-    It takes one page of each shard; a shard with more goes on at once in a run of its own, unless
-    one from an earlier minute still does.
+    It takes one page of each shard; a shard with more is shared out to runs of the queue, unless
+    that of an earlier minute is still under way.
     """
     deployed = _function_name() is not None
     done = _run(range(SHARDS), context, pages=1 if deployed else None)
@@ -49,25 +53,58 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
         telemetry.emit("SweepLag", done.lag_s, unit="Seconds")
     for shard in done.unfinished if deployed else ():
         if holder := _take(shard):
-            _continue_async(shard, holder, generation=1)
+            _ask(shard, "due_shard", {"holder": holder, "by": now().isoformat()})
     return {**done.counts, "unfinished": sorted(done.unfinished)}
 
 
-def send_due_of_shard(event: Any, context: Any) -> dict[str, Any]:
-    """Continues one shard (`event["shard"]`) until it is finished or the time is up.
+def share_out(message: Message) -> None:
+    """Asks for a run for each page of what is due in a shard, whose lease `holder` has.
 
-    `event["holder"]` has the shard's lease, which this run takes over: called twice, one goes on.
+    Called twice, one goes on. A run that dies leaves the rest to a minute after the lease.
     """
-    shard, generation = int(event["shard"]), int(event["generation"])
-    holder = _take(shard, after=str(event["holder"]))
-    if holder is None:
-        return {"unfinished": [shard]}
-    done = _run([shard], context, pages=None) or SweepResult()
-    if done.unfinished and generation < MAX_GENERATIONS:
-        _continue_async(shard, holder, generation=generation + 1)
-    else:
-        ShardLease.give_back(shard, holder=holder)
-    return {**done.counts, "unfinished": sorted(done.unfinished)}
+    shard, by = int(message.payload["shard"]), datetime.fromisoformat(message.payload["by"])
+    holder = _take(shard, after=str(message.payload["holder"]))
+    if holder is None or message.is_given_up:
+        return
+    start = message.payload.get("start")
+    while True:
+        spans, start = Reminder.due_spans(shard, by=by, page=PAGE, start=start)
+        pages = [{"shard": shard, "first": first, "last": last} for first, last in spans]
+        enqueue_all("due_page", pages)
+        if start is None:
+            enqueue("due_end", {"shard": shard, "holder": holder})
+            return
+        if time.monotonic() > message.until:
+            rest = {"shard": shard, "holder": holder, "by": by.isoformat(), "start": start}
+            enqueue("due_shard", rest)
+            return
+
+
+def send_due_of_page(message: Message) -> None:
+    """Mails what is due in a page of a shard, if it has not been mailed since.
+
+    What SES or the table had no room for is taken up again a little later.
+    """
+    if message.is_given_up:  # the minutes go on with what is left
+        return
+    payload = message.payload
+    done = sweep(
+        now=now(),
+        within_s=message.until - time.monotonic(),
+        threads=THREADS,
+        shards=[int(payload["shard"])],
+        span=(payload["first"], payload["last"]),
+    )
+    again = int(payload.get("again", 0)) + 1
+    if done.is_incomplete and again <= MOST_AGAIN:
+        pause_s = random.uniform(*AGAIN_S)  # noqa: S311
+        enqueue("due_page", {**payload, "again": again}, delay_s=pause_s)
+
+
+def end_sharing(message: Message) -> None:
+    """Lets the next minute share out the shard again: the pages before this message are done."""
+    payload = message.payload
+    ShardLease.give_back(int(payload["shard"]), holder=str(payload["holder"]))
 
 
 def handle_ses_event(event: Any, _context: Any) -> int:
@@ -108,12 +145,10 @@ def _take(shard: int, *, after: str | None = None) -> str | None:
     return holder if taken else None
 
 
-def _continue_async(shard: int, holder: str, *, generation: int) -> None:
-    """Starts another run for one shard, whose lease `holder` has."""
+def _ask(shard: int, kind: str, payload: dict[str, Any]) -> None:
+    """Asks for the run that shares a shard out, whose lease the payload's holder has."""
     try:
-        aws.invoke_async(
-            "reminders.tasks.send_due_of_shard", shard=shard, holder=holder, generation=generation
-        )
+        enqueue(kind, {"shard": shard, **payload})
     except (ClientError, ServiceUnavailable):
-        log.exception("a shard cannot continue now; the next minute does")
-        ShardLease.give_back(shard, holder=holder)
+        log.exception("a shard cannot be shared out now; the next minute does")
+        ShardLease.give_back(shard, holder=payload["holder"])

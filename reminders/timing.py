@@ -1,8 +1,8 @@
 """When a reminder is due, held, missed, snoozed, retried or given up.
 
 The sweep asks in this order: `catch_up` selects the overdue that are worth a mail, `release_at`
-says whether quiet hours hold it, `retry_at` says when to try again, and `next_due` gives the place
-in the due index afterwards. Nothing here knows the table or the clock.
+says whether quiet hours hold it, `retry_at` says when to try again, and `look_ahead` gives the
+place in the due index afterwards. Nothing here knows the table or the clock.
 """
 
 import heapq
@@ -37,6 +37,12 @@ LOOK_BACK = timedelta(days=30)
 longer than the longest offset, so none of it can still be worth a mail."""
 MAX_SNOOZE = timedelta(days=30)
 MAX_SNOOZES = 20
+EARLY = timedelta(minutes=10)
+"""How long before quiet hours begin the sweep has to mail what cannot wait for their end."""
+QUIET_REACH = DAY + 2 * EARLY + timedelta(hours=2)
+"""No mail is moved further by quiet hours, which last less than a day of 25 hours."""
+MAX_LOOKED_AT = 400
+"""Dues looked at for one that quiet hours let pass: those of a daily reminder in a year."""
 MAX_AHEAD = 500
 """Settled dues ahead, dismissed one by one, that an edit keeps so."""
 MAX_ATTEMPTS = 8
@@ -149,11 +155,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """No mail from `starts` to `ends` on the zone's clock, over midnight if `ends` is earlier."""
+    """No mail from `starts` to `ends` on the zone's clock, over midnight if `ends` is earlier.
+
+    What would be held until its event is over is skipped, or mailed `early`: before they begin.
+    """
 
     starts: time
     ends: time
     zone: str
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +202,60 @@ def next_due(reminder: Reminder, progress: Progress) -> Due | None:
     regular = next(_regular(reminder, progress), None)
     owed = [*_snoozed(reminder, progress), *([regular] if regular else [])]
     return min(owed, key=_order, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """When the sweep has to look at a reminder, and when its next mail goes out, if any does."""
+
+    check_at: datetime
+    mail_at: datetime | None
+
+
+def look_ahead(
+    reminder: Reminder, progress: Progress, *, quiet: QuietHours | None, now: datetime
+) -> Ahead | None:
+    """What comes next of a reminder by the quiet hours; None if it is done.
+
+    Of a reminder that quiet hours always swallow, no mail is ahead.
+    """
+    checks: list[datetime] = []
+    mails: list[datetime] = []
+    owed = heapq.merge(
+        _regular(reminder, progress), sorted(_snoozed(reminder, progress), key=_order), key=_order
+    )
+    for due in islice(owed, MAX_LOOKED_AT):
+        if mails and due.at - QUIET_REACH > min(mails):
+            break
+        mail_at = mailed_at(due, quiet, now=now)
+        checks.append(min(due.at, mail_at or due.at))
+        mails += [mail_at] if mail_at else []
+    return Ahead(min(checks), min(mails, default=None)) if checks else None
+
+
+def mailed_at(due: Due, quiet: QuietHours | None, *, now: datetime) -> datetime | None:
+    """When a due is mailed by the quiet hours; None if they leave no time for it."""
+    if not _is_swallowed(due, quiet):
+        return release_at(due.at, quiet)
+    span = _early_span(due, quiet)
+    return max(span[0], min(now, due.at)) if span and now < span[1] else None
+
+
+def _is_swallowed(due: Due, quiet: QuietHours | None) -> bool:
+    """Whether quiet hours would hold a due until its event is over."""
+    return bool(due.over_at and release_at(due.at, quiet) > max(due.at, due.over_at))
+
+
+def _early_span(due: Due, quiet: QuietHours | None) -> tuple[datetime, datetime] | None:
+    """From when until when a swallowed due can be mailed early; None if it is to be skipped."""
+    if quiet is None or not quiet.early:
+        return None
+    zone = zone_named(quiet.zone)
+    local = due.at.astimezone(zone)
+    began_on = local.date() if local.time() >= quiet.starts else local.date() - DAY
+    begins_at = instant_of(datetime.combine(began_on, quiet.starts), zone)
+    opens_at = begins_at - EARLY
+    return (opens_at, begins_at) if release_at(opens_at, quiet) == opens_at else None
 
 
 def advance(progress: Progress, due: Due) -> Progress:
@@ -257,6 +321,31 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
     if len(others) >= MAX_SNOOZES:
         raise SnoozeInvalidError(f"At most {MAX_SNOOZES} occurrences are snoozed at a time.")
     return replace(settled, snoozes=(*others, Snooze(due.occurrence, until)))
+
+
+def finish(reminder: Reminder, progress: Progress, occurrence: str) -> Progress:
+    """The progress with all settled that is still owed for one occurrence."""
+    progress = replace(
+        progress,
+        snoozes=tuple(each for each in progress.snoozes if each.occurrence != occurrence),
+    )
+    if not isinstance(reminder, EventReminder):
+        return progress
+    found = occurrence_named(reminder.recurrence, occurrence)
+    if found is None:
+        return progress
+    announced_at = _announced_at(reminder.recurrence, found)
+    dues = [
+        Due(
+            announced_at - timedelta(minutes=minutes),
+            f"{occurrence}-{minutes}",
+            occurrence,
+            announced_at,
+        )
+        for minutes in reminder.offset_minutes
+    ]
+    ahead = frozenset(due.promise for due in dues if due.at >= progress.done_at)
+    return replace(progress, settled=progress.settled | ahead)
 
 
 def _regular(reminder: Reminder, progress: Progress) -> Iterator[Due]:
@@ -371,20 +460,22 @@ def catch_up(
 
     After an outage only the latest reminder of each occurrence and the latest digest are still
     worth a mail, and none past its grace; nor is one that quiet hours hold until its event is
-    over. It looks back no further than LOOK_BACK.
+    over, unless it can go out before they begin. It looks back no further than LOOK_BACK.
     """
     if not isinstance(reminder, OneOff):
         progress = replace(progress, done_at=max(progress.done_at, now - LOOK_BACK))
-    regular = takewhile(lambda due: due.at <= now, _regular(reminder, progress))
-    snoozed = (due for due in _snoozed(reminder, progress) if due.at <= now)
-    overdue = sorted([*regular, *snoozed], key=_order)
+    until = now + QUIET_REACH if quiet and quiet.early else now
+    regular = takewhile(lambda due: due.at <= until, _regular(reminder, progress))
+    snoozed = (due for due in _snoozed(reminder, progress) if due.at <= until)
+    near = sorted([*regular, *snoozed], key=_order)
+    overdue = [due for due in near if due.at <= now or _is_mailed_early(due, quiet, now)]
     latest = {_subject(reminder, due): due for due in overdue}
     send, dropped = [], []
     for due in overdue:
-        progress = advance(progress, due)
+        progress = advance(progress, due) if due.at <= now else _settle_early(progress, due)
         if latest[_subject(reminder, due)] is not due:
             dropped.append(Dropped(due, "superseded"))
-        elif due.over_at and release_at(due.at, quiet) > max(due.at, due.over_at):
+        elif due.at <= now and _is_swallowed(due, quiet):
             dropped.append(Dropped(due, "quiet_hours"))
         elif now > _deadline(due, quiet):
             dropped.append(Dropped(due, "missed"))
@@ -393,6 +484,18 @@ def catch_up(
     # Snoozes of deleted occurrences were not among the overdue; they go too.
     ahead = tuple(each for each in progress.snoozes if each.until > now)
     return CatchUp(tuple(send), tuple(dropped), replace(progress, snoozes=ahead))
+
+
+def _is_mailed_early(due: Due, quiet: QuietHours | None, now: datetime) -> bool:
+    span = _early_span(due, quiet) if _is_swallowed(due, quiet) else None
+    return bool(span and span[0] <= now < span[1])
+
+
+def _settle_early(progress: Progress, due: Due) -> Progress:
+    """The progress once a due is settled before its instant; others may still come before it."""
+    if due.snoozed:
+        return advance(progress, due)
+    return replace(progress, settled=progress.settled | {due.promise})
 
 
 def _subject(reminder: Reminder, due: Due) -> str:

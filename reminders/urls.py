@@ -7,6 +7,7 @@ from reminders.api.calendar import CalendarAddressView, CalendarFeedView, Calend
 from reminders.api.changes import ChangeViewSet
 from reminders.api.deliveries import FailedDeliveryViewSet
 from reminders.api.events import EventViewSet
+from reminders.api.mail_actions import MailActionView
 from reminders.api.reminders import ReminderViewSet
 from reminders.api.unsubscribe import UnsubscribeView
 
@@ -21,5 +22,6 @@ urlpatterns = [
     path("calendar", CalendarAddressView.as_view()),
     path("calendar/rotate", CalendarRotationView.as_view()),
     path("calendar/<str:token>.ics", CalendarFeedView.as_view()),
+    path("mail-actions/<str:token>", MailActionView.as_view()),
     path("unsubscribe/<str:token>", UnsubscribeView.as_view()),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from django.test import Client
 
 from config.aws_json import AwsJson
-from config.ops.local_aws.mailbox import mails
+from config.ops.mails import mails
 from config.stack import stack
 from tests.wire import replaced, sending, telling
 

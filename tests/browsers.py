@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.test import Client
+from django.utils import timezone
 
 from accounts.browse import guard, sessions
 from accounts.cognito.sessions import Tokens
 from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn
-from config import clock
 from tests.callers import Caller, access_token
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -139,8 +139,8 @@ def signed_in(caller: Caller, *, expires_in_s: int = 3600, **token: Any) -> Brow
 def cookie_of(caller: Caller, *, expires_in_s: int = 3600, **token: Any) -> str:
     """The cookie of a new session."""
     groups = frozenset(token.pop("groups", ("staff",)))
-    found = read_profile(caller.id, groups=groups, now=clock.now())
+    found = read_profile(caller.id, groups=groups, now=timezone.now())
     assert found is not None
     access = access_token(caller.id, groups=tuple(groups), **token)
     tokens = Tokens(access, "id-token", REFRESH_TOKEN, expires_in_s)
-    return sessions.begin(SignedIn(tokens, found), now=clock.now())
+    return sessions.begin(SignedIn(tokens, found), now=timezone.now())

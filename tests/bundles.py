@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from config.ops import cloudformation, local_aws, release
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 from config.ops.package import Bundle, Target
 from config.stack import BASE_DIR
 from tests.accounts_helpers import PASSWORD, new_email

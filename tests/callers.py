@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
+from django.utils.timezone import now
 from jose import jwk, jwt
 
 from accounts.models import Account, Profile, learner_key
-from accounts.verification import fetch_keys, key_set
-from config import clock
+from accounts.tokens import fetch_keys, key_set
 from config.stack import stack
 
 
@@ -99,15 +99,15 @@ def _with_ours() -> dict[str, Any]:
 
 def make_learner(name: str, *, timezone: str = "UTC", groups: tuple[str, ...] = ()) -> Caller:
     """A learner with an account and a profile, signed in."""
-    learner_id, now = str(uuid4()), clock.now()
-    Account.new(learner_id, email=f"{name}@example.org", now=now).create()
+    learner_id, created_at = str(uuid4()), now()
+    Account.new(learner_id, email=f"{name}@example.org", now=created_at).create()
     Profile(
         learner_key(learner_id),
         Profile.SK,
         first_name=name.title(),
         last_name="Silva",
         timezone=timezone,
-        created_at=now,
+        created_at=created_at,
     ).create()
     accept_our_tokens()
     return Caller(learner_id, access_token(learner_id, groups=groups))

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -14,8 +15,10 @@ from django.test.client import ClientHandler
 from django.urls import clear_script_prefix
 from moto import mock_aws
 
-from accounts.bearer import account_cache
-from config.stack import Stack
+from accounts.models.account import account_cache
+from config import aws
+from config.aws import own
+from config.stack import Stack, stack
 from tests.accounts_google import google, google_alone  # noqa: F401  (fixtures)
 from tests.bundles import (  # noqa: F401  (fixtures)
     ana,
@@ -31,7 +34,8 @@ from tests.callers import Caller, make_learner
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.permissions import calls_watched
-from tests.reminder_helpers import mailbox  # noqa: F401  (fixture)
+from tests.queues import MemoryQueues
+from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)
 from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local,
     dynamodb_local_url,
@@ -39,6 +43,7 @@ from tests.servers import (  # noqa: F401  (fixtures)
     embedded_home,
     using,
 )
+from tests.template import properties
 from tests.wire import table_client
 
 
@@ -120,19 +125,73 @@ def memory_table() -> MemoryTable:
 
 
 @pytest.fixture(scope="module")
-def moto_stack(memory_table: MemoryTable) -> Iterator[Stack]:
+def memory_queues() -> MemoryQueues:
+    """The queues of `moto_stack`."""
+    return MemoryQueues()
+
+
+@pytest.fixture(scope="module")
+def moto_stack(memory_table: MemoryTable, memory_queues: MemoryQueues) -> Iterator[Stack]:
     """AWS in process; making a client anew for each test would take longer than the tests."""
     names = {each.name: f"{each.name}-of-tests" for each in fields(Stack)}
+    names["transfer_bucket"] = "transfers-of-tests"  # S3 takes no underscore
     found = Stack(**names | {"region": "eu-west-1", "endpoint_url": None})
     with mock_aws(), using(found), memory_table.answering(table_client()):
-        yield found
+        queue_client = own("sqs")
+        assert queue_client is not None
+        with memory_queues.answering(queue_client):
+            yield found
 
 
 @pytest.fixture
-def table(moto_stack: Stack, memory_table: MemoryTable) -> None:
+def table(moto_stack: Stack, memory_table: MemoryTable, memory_queues: MemoryQueues) -> None:
     """An empty table."""
     memory_table.clear()
+    memory_queues.clear()
     account_cache.forget()
+
+
+@pytest.fixture(scope="module")
+def moto_pool(moto_stack: Stack) -> Iterator[Stack]:
+    """A pool beside the table in process."""
+    with new_pool() as found:
+        yield found
+
+
+@contextmanager
+def new_pool() -> Iterator[Stack]:
+    """Another pool of moto's in place of the one before, for a while."""
+    client = aws.client("cognito-idp")
+    made = client.create_user_pool(
+        PoolName="parley",
+        UsernameAttributes=["email"],
+        Policies={"PasswordPolicy": properties("UserPool")["Policies"]["PasswordPolicy"]},
+    )
+    pool_id = made["UserPool"]["Id"]
+    for group in ("staff", "admin"):
+        client.create_group(UserPoolId=pool_id, GroupName=group)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PARLEY_USER_POOL_ID", pool_id)
+            stack.cache_clear()
+            yield stack()
+    finally:
+        stack.cache_clear()
+
+
+@pytest.fixture
+def pool(moto_pool: Stack, table: None) -> Any:
+    """An empty pool and an empty table."""
+    client = aws.client("cognito-idp")
+    for user in client.list_users(UserPoolId=moto_pool.user_pool_id)["Users"]:
+        client.admin_delete_user(UserPoolId=moto_pool.user_pool_id, Username=user["Username"])
+    return client
+
+
+@pytest.fixture
+def queues(table: None, memory_queues: MemoryQueues) -> MemoryQueues:
+    """The queues of long work, empty."""
+    return memory_queues
 
 
 @pytest.fixture
@@ -149,7 +208,7 @@ def joao(table: None) -> Caller:
 def no_rests() -> Iterator[None]:
     """Large transactions leave no room for others between them: there are none."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("config.store.retrying.BETWEEN_S", 0)
+        patch.setattr("config.store.connection.BETWEEN_S", 0)
         yield
 
 

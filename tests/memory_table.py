@@ -50,9 +50,10 @@ EXPRESSIONS = (
     "ConditionExpression",
     "FilterExpression",
     "KeyConditionExpression",
+    "ProjectionExpression",
     "UpdateExpression",
 )
-UNKNOWN = {"ProjectionExpression", "AttributesToGet", "Expected", "KeyConditions", "ScanFilter"}
+UNKNOWN = {"AttributesToGet", "Expected", "KeyConditions", "ScanFilter"}
 LOST = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
 
 
@@ -80,7 +81,7 @@ class MemoryTable:
         self.fault: Fault = lambda operation: None
 
     def remember(self) -> Callable[[], None]:
-        """What puts the present items into the table again, where many tests begin with them."""
+        """Returns a function that puts the present items back, for tests that begin with them."""
         kept = _copy(self.items)
 
         def restore() -> None:
@@ -141,7 +142,7 @@ class MemoryTable:
         return answer | _spent(body, self.name, units, listed=True)
 
     def Query(self, body: Body) -> Answer:  # noqa: N802
-        given = self._understood(body)
+        placeholders = self._understood(body)
         index = body.get("IndexName")
         if index not in INDEXES:
             raise Invalid(f"The table does not have the specified index: {index}")
@@ -151,9 +152,9 @@ class MemoryTable:
         order = (INDEXES[index][1], "pk", "sk")
         found = [
             item
-            for partition in self._partitions(index, given)
+            for partition in self._partitions(index, placeholders)
             for item in partition.values()
-            if all(name in item for name in order) and chosen(item, given)
+            if all(name in item for name in order) and chosen(item, placeholders)
         ]
         backwards = not body.get("ScanIndexForward", True)
         found.sort(key=lambda item: [item[name]["S"] for name in order], reverse=backwards)
@@ -166,7 +167,7 @@ class MemoryTable:
                 and (at < after) == backwards
             ]
         shown = [projected(index, item) for item in found]
-        return self._page(body, shown, given, {*KEYS, *INDEXES[index]})
+        return self._page(body, shown, placeholders, {*KEYS, *INDEXES[index]})
 
     def _partitions(self, index: str | None, given: Answer) -> list[dict[str, Raw]]:
         if index == "gsi1":
@@ -175,11 +176,11 @@ class MemoryTable:
         return [self.items[text] for text in texts if text in self.items]
 
     def Scan(self, body: Body) -> Answer:  # noqa: N802
-        given = self._understood(body)
+        placeholders = self._understood(body)
         found = [item for _, held in sorted(self.items.items()) for _, item in sorted(held.items())]
         if start := body.get("ExclusiveStartKey"):
             found = [item for item in found if self._key(item) > self._key(start)]
-        return self._page(body, found, given, set(KEYS))
+        return self._page(body, found, placeholders, set(KEYS))
 
     def _page(self, body: Body, found: list[Raw], given: Answer, keys: set[str]) -> Answer:
         """As many items as `Limit` and a megabyte hold, and of these the ones that match."""
@@ -194,7 +195,7 @@ class MemoryTable:
             matching = [item for item in found if condition(text)(item, given)]
         answer: Answer = {"Count": len(matching), "ScannedCount": len(found)}
         if body.get("Select") != "COUNT":
-            answer["Items"] = [_copy(item) for item in matching]
+            answer["Items"] = [_wanted(body, item, given) for item in matching]
         if last:
             answer["LastEvaluatedKey"] = _copy(last)
         return answer | _spent(body, self.name, _read_units(size, body))
@@ -262,16 +263,16 @@ class MemoryTable:
 
     def _outcome(self, verb: str, body: Body) -> tuple[Key, Raw | None, bool, Raw | None]:
         """A write's key, the item before, whether its condition holds, and the item after."""
-        given = self._understood(body)
+        placeholders = self._understood(body)
         item = {name: stored(value) for name, value in body.get("Item", {}).items()}
         key = self._key(item) if item else self._exact(body["Key"])
         before = self._find(key)
         text = body.get("ConditionExpression")
-        if text and not condition(text)(before or {}, given):
+        if text and not condition(text)(before or {}, placeholders):
             return key, before, False, before
         if verb == "Update":
             item = before or {name: dict(value) for name, value in body["Key"].items()}
-            item = updated(body["UpdateExpression"], item, given, keys=KEYS)
+            item = updated(body["UpdateExpression"], item, placeholders, keys=KEYS)
         elif verb == "ConditionCheck":
             item = before or {}
         return key, before, True, _checked(item) or None
@@ -299,7 +300,7 @@ class MemoryTable:
         return self._key(key)
 
     def _understood(self, body: Body) -> Answer:
-        """What the request's placeholders stand for, all of which must be used and defined."""
+        """The meanings of a request's placeholders. Each of them must be used and defined."""
         if body["TableName"] != self.name:
             raise _Refused("ResourceNotFoundException", "Requested resource not found")
         if refused := UNKNOWN & body.keys():
@@ -310,6 +311,15 @@ class MemoryTable:
         if wrong := used ^ {*names, *values}:
             raise Invalid(f"Not both used and defined in expressions: {wrong}")
         return names | {name: stored(value) for name, value in values.items()}
+
+
+def _wanted(body: Body, item: Raw, given: Answer) -> Raw:
+    """The attributes of an item that a query asks for, by default all."""
+    text = body.get("ProjectionExpression")
+    if text is None:
+        return _copy(item)
+    names = {str(given.get(word.strip(), word.strip())) for word in text.split(",")}
+    return {name: value for name, value in _copy(item).items() if name in names}
 
 
 @cache

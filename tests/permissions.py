@@ -30,8 +30,9 @@ ACTIONS = {
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     },
-    ("lambda", "Invoke"): {"lambda:InvokeFunction"},
     ("s3", "HeadObject"): {"s3:GetObject"},
+    ("s3", "ListObjectsV2"): {"s3:ListBucket"},
+    ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},
 }
 ADVICE = (
     "Lambda knows no {service} {operation}: add it to OPERATIONS in config/ops/pruning.py, "

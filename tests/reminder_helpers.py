@@ -1,6 +1,7 @@
 """Helpers for tests of reminders: things to be reminded of, sweeps, a mailbox."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from django.utils import translation
 
 from accounts.models import Account, Profile
 from config import aws
@@ -43,15 +45,17 @@ def event_of(caller: Caller, **fields: Any) -> dict[str, Any]:
         "endsAt": "2030-06-03T19:00:00Z",
         "timezone": "Europe/Lisbon",
     }
-    made: dict[str, Any] = caller.makes("/events", body | fields)
-    return made
+    event: dict[str, Any] = caller.makes("/events", body | fields)
+    return event
 
 
 def reminder_of(caller: Caller, **fields: Any) -> dict[str, Any]:
     """A reminder that the learner made: by default of one instant."""
     body = {"kind": "once", "title": "Ligar à Inês", "at": "2030-06-03T17:00:00Z"}
-    made: dict[str, Any] = caller.makes("/reminders", fields if "kind" in fields else body | fields)
-    return made
+    reminder: dict[str, Any] = caller.makes(
+        "/reminders", fields if "kind" in fields else body | fields
+    )
+    return reminder
 
 
 def sweep_at(instant: str | datetime, **options: Any) -> SweepResult:
@@ -126,3 +130,24 @@ def mailbox(table: None) -> Iterator[Mailbox]:
     events.register("before-call.sesv2.SendEmail", box.take)
     yield box
     events.unregister("before-call.sesv2.SendEmail", box.take)
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each text of a mail that a translator would get stands between guillemets."""
+
+    def mark(text: str) -> str:
+        return f"«{text}»" if text.strip() else text
+
+    def mark_number(one: str, many: str, number: int) -> str:
+        return mark(one if number == 1 else many)
+
+    monkeypatch.setattr(translation._trans, "gettext", mark)
+    monkeypatch.setattr(translation._trans, "ngettext", mark_number)
+
+
+def words_left(text: str) -> set[str]:
+    """The words of a mail that no translator would get."""
+    while "«" in text:  # one may stand in another, as a month does
+        text = re.sub(r"«[^«»]*»", " ", text)
+    return set(re.findall(r"[A-Za-z]{2,}", text)) - {"Parley"}

@@ -18,7 +18,7 @@ from typing import Any
 
 from config.https import Answer
 from config.stack import stack
-from config.store.sizes import item_size
+from config.store.items import item_size
 from tests.template import table_definition
 from tests.wire import Headers, Send, operation_of, sending, table_client
 
@@ -176,7 +176,7 @@ def _indexes() -> dict[str, Index]:
 
 
 def _entry(names: Index, item: Raw | None) -> Raw | None:
-    """What an index holds of an item, None where it has no place there."""
+    """The attributes of an item that an index holds; None if the item is not in the index."""
     if not item or any(name not in item for name in names.keys):
         return None
     return {n: value for n, value in item.items() if names.held is None or n in names.held}

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from accounts import verification
+from accounts import tokens
 from accounts.cognito import sessions
 from accounts.services import removal
 from config import aws, http, stack
@@ -59,7 +59,7 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
     one call after the other, and takes long over some of them where the processors are busy."""
     for module in (aws, connection, sessions):
         patch.setattr(module, "READ_TIMEOUT_S", PATIENCE_S)
-    patch.setattr(verification, "KEYS_TIMEOUT_S", PATIENCE_S)
+    patch.setattr(tokens, "KEYS_TIMEOUT_S", PATIENCE_S)
     for module in (removal, imports):
         patch.setattr(module, "WITHIN_S", PATIENCE_S)
     patch.setattr(http, "ANSWER_WITHIN_S", 4 * PATIENCE_S)

@@ -4,9 +4,10 @@
 {"ses": the address that stands in for SES's, "threads": of each sweeper, "waves": [{"at": when,
 "sweepers": [null or [moment, number]]}]}. Each wave's sweepers begin at once; the next wave comes
 when all are over. One with a moment gets SIGKILL when it reaches it for the number-th time:
-`claimed`, `begun` (recorded, not yet sent) or `sent` (SES's answer is there). The table is that of
-the environment. The answer has, for each wave and sweeper, {"code": the exit code, and unless it
-was killed "calls" and "units"}.
+`claimed`, `read` (the recipients are), `begun` (recorded, not yet sent), `sent` (SES's answer is
+there) or `recorded` (and so is the answer). The table is that of the environment. The answer has,
+for each wave and sweeper, {"code": the exit code, and unless it was killed "calls", "units",
+"seconds" and "cpu_s"}.
 """
 
 import json
@@ -14,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from multiprocessing import Barrier
-from threading import Thread
+from threading import Thread, local
 from typing import Any
 
 import django
@@ -33,11 +35,12 @@ from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S
 from tests.wire import Headers, operation_of, table_client, units_of
 
-MOMENTS = {
-    "claimed": "UpdateItem",  # of the table; the others are events of botocore's
+CALLS = {"UpdateItem": "claimed", "BatchGetItem": "read"}  # of the table
+EVENTS = {  # of botocore
     "begun": "before-send.sesv2.SendEmail",
     "sent": "after-call.sesv2.SendEmail",
 }
+MOMENTS = ("claimed", "read", "begun", "sent", "recorded")
 OUTBOUND = "/v2/email/outbound-emails"
 
 
@@ -145,7 +148,7 @@ def clients() -> tuple[Any, AwsJson]:
 def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> dict[str, Any]:
     from reminders.services.sweep import sweep
 
-    calls, units = count(), Counter[str]()
+    calls, units, this_thread = count(), Counter[str](), local()
 
     def redirect(request: Any, **_: Any) -> None:
         request.url = plan["ses"]
@@ -154,25 +157,36 @@ def run(plan: dict[str, Any], at: str, dies: list[Any] | None, gate: Any) -> dic
     mails.meta.events.register_last("before-send.sesv2.SendEmail", redirect)
     moment, number = dies or ("", 0)
     kill = killer(number)
-    if moment in ("begun", "sent"):
-        mails.meta.events.register_first(MOMENTS[moment], kill)
+    if moment in EVENTS:
+        mails.meta.events.register_first(EVENTS[moment], kill)
+
+    def note_answer(**_: Any) -> None:
+        this_thread.is_answered = True
+
+    mails.meta.events.register_last(EVENTS["sent"], note_answer)
     send = table.send
 
     def measured(body: bytes, headers: Headers) -> Answer:
         next(calls)
         answer, operation = send(body, headers), operation_of(headers)
         units[operation] += units_of(answer)
+        reached = CALLS.get(operation)
+        if operation == "TransactWriteItems" and getattr(this_thread, "is_answered", False):
+            reached, this_thread.is_answered = "recorded", False
         # One that is refused is a claim that another sweeper has got.
-        if operation == MOMENTS.get(moment) and answer.status == 200:
+        if reached == moment and answer.status == 200:
             kill()
         return answer
 
     vars(table)["send"] = measured
     gate.wait()
+    began_s, cpu_s = time.monotonic(), time.process_time()
     sweep(now=datetime.fromisoformat(at), within_s=PATIENCE_S, threads=plan["threads"])
     return {
         "calls": next(calls),
         "units": units,
+        "seconds": time.monotonic() - began_s,
+        "cpu_s": time.process_time() - cpu_s,
     }
 
 

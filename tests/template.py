@@ -9,10 +9,15 @@ from config.ops import cloudformation
 
 
 class Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """YAML with CloudFormation's functions left as they are: nothing read here needs them."""
+    """YAML with CloudFormation's functions left as they are written: `!Ref Table`."""
 
 
-Loader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suffix}")
+def _function(loader: Any, suffix: str, node: yaml.Node) -> str:
+    written = node.value if isinstance(node, yaml.ScalarNode) else ""
+    return f"!{suffix} {written}".rstrip()
+
+
+Loader.add_multi_constructor("!", _function)
 
 
 @cache

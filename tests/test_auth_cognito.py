@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from accounts.cognito import client as cognito_client
 from accounts.cognito import users
@@ -13,7 +14,7 @@ from config.ops.pruning import OPERATIONS
 from config.problems import Problem
 from config.stack import BASE_DIR, Stack
 
-CALL = re.compile(r'\b(?:call|as_admin|as_client)\(\s*"(\w+)"')
+CALL = re.compile(r'\b(?:call|as_admin|as_client|as_sign_up_client)\(\s*"(\w+)"')
 EITHER = re.compile(r'"(admin_\w+)" if \w+ else "(admin_\w+)"')
 
 
@@ -40,8 +41,10 @@ def test_a_deployed_process_asks_nobody_for_the_app_clients_secret(
 ) -> None:
     """Many cold starts at once would use up the pool's quota of descriptions."""
     monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
-    monkeypatch.setattr(cognito_client, "app_client", lambda: pytest.fail("Cognito was asked"))
+    monkeypatch.setenv("PARLEY_SIGN_UP_CLIENT_SECRET", "of sign-ups")
+    monkeypatch.setattr(cognito_client, "_app_client", lambda *_: pytest.fail("Cognito was asked"))
     assert cognito_client.client_secret() == "of the app"
+    assert cognito_client._sign_up_secret() == "of sign-ups"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_a_user_whose_code_was_not_mailed_is_removed(
     monkeypatch: pytest.MonkeyPatch, moto_stack: Stack, code: str, status: int
 ) -> None:
     """Cognito has made the user by then: who tries again would find the address taken."""
-    monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
+    monkeypatch.setenv("PARLEY_SIGN_UP_CLIENT_SECRET", "of sign-ups")
     called: list[str] = []
 
     class Pool:
@@ -68,3 +71,17 @@ def test_a_user_whose_code_was_not_mailed_is_removed(
         users.sign_up(email="a@b.example", password="x" * 12, first_name="Ana", last_name="Sá")
     assert raised.value.status == status
     assert called == ["sign_up", "admin_delete_user"]
+
+
+def test_a_pool_that_takes_no_sign_ups_is_told_by_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, moto_stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that the probe knows it, and says which setting is wrong."""
+    monkeypatch.setenv("PARLEY_SIGN_UP_CLIENT_SECRET", "of sign-ups")
+    with Stubber(aws.client("cognito-idp")) as stub:
+        stub.add_client_error("sign_up", "NotAuthorizedException", "unauthorized attribute", 400)
+        with pytest.raises(cognito_client.SignUpRefused) as raised:
+            users.sign_up(email="a@b.example", password="x" * 12, first_name="Ana", last_name="Sá")
+    assert (raised.value.status, raised.value.code) == (502, "SIGN_UP_REFUSED")
+    [line] = [record for record in caplog.records if record.name == "parley.cognito"]
+    assert line.__dict__["fields"] == {"operation": "sign_up", "code": "NotAuthorizedException"}

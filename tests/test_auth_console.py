@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.utils import timezone
 
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
+from accounts.services.relinking import relink
 from accounts.services.removal import UNVERIFIED_FOR, delete_unverified
-from config import aws, clock
+from config import aws
 from config.stack import Stack, stack
 from tests.accounts_helpers import (
     PASSWORD,
@@ -21,6 +23,7 @@ from tests.accounts_helpers import (
     post_sign_up,
     problem,
     sign_up,
+    subjects_mailed,
     verify_email,
 )
 from tests.browsers import Browser
@@ -75,7 +78,9 @@ class TestAUserWhoIsInvited:
         user = entered.json()["user"]
         assert (user["userId"], user["email"], user["emailVerified"]) == (sub, email, True)
         assert (user["firstName"], user["groups"]) == ("Adelina", ["staff"])
-        assert api.get("/users?limit=1", token=entered.json()["accessToken"]).status_code == 200
+        assert (
+            api.get(f"/users?email={email}", token=entered.json()["accessToken"]).status_code == 200
+        )
         assert log_in(email, NEW).json()["user"]["userId"] == sub
         assert problem(choose(challenge["sessionToken"])) == (401, "MFA_SESSION_EXPIRED")
         assert problem(post_sign_up(email)) == (409, "USER_ALREADY_EXISTS")
@@ -184,7 +189,25 @@ def test_an_account_that_was_confirmed_in_the_console_outlives_its_first_week() 
         UserPoolId=stack().user_pool_id, Username=subs[0]
     )
     accounts = [account for sub in subs if (account := Account.of(sub))]
-    later = clock.now() + UNVERIFIED_FOR * 2
+    later = timezone.now() + UNVERIFIED_FOR * 2
     assert delete_unverified(accounts, now=later) == 1
     left = [account.is_leaving for sub in subs if (account := Account.of(sub))]
     assert left == [False, True]
+
+
+def test_a_learner_whose_user_was_made_anew_sets_a_password_by_the_mailed_code() -> None:
+    bruno = sign_up("bruno")
+    deck = api.post("/decks", {"name": "Meu"}, token=bruno.token).json()["id"]
+    cognito_users.delete_user(bruno.id)
+    account = Account.of(bruno.id)
+    assert account is not None
+    assert relink(account, now=timezone.now(), until=float("inf")) == "linked"
+    assert subjects_mailed(bruno.email)[-1] == "Please set your password anew"
+    assert log_in(bruno.email).status_code == 401
+    api.post("/auth/password/reset-request", {"email": bruno.email})
+    body = {"email": bruno.email, "code": mailed_code(bruno.email), "newPassword": NEW}
+    assert api.post("/auth/password/reset-confirm", body).status_code == 200
+    answer = log_in(bruno.email, NEW).json()
+    assert answer["user"]["userId"] != bruno.id
+    decks = api.get("/decks", token=answer["accessToken"]).json()["results"]
+    assert [each["id"] for each in decks] == [deck]

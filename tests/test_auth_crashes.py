@@ -15,11 +15,16 @@ from typing import Any
 import pyotp
 import pytest
 import time_machine
+from django.conf import settings
 
 from accounts import tokens
-from accounts.bearer import account_cache
 from accounts.cognito import users as cognito_users
-from accounts.models import Account, Address
+from accounts.models import Account, Address, Session
+from accounts.models.account import account_cache
+from accounts.services.dormancy import let_dormant_go
+from accounts.services.removal import remove
+from accounts.tokens import owner_of
+from config.problems import ServiceUnavailable
 from config.stack import Stack
 from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (
@@ -35,6 +40,7 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.crashes import Crash, answer_lost, crash_before
+from tests.test_auth_invitations import mailed_passwords
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -289,6 +295,23 @@ def test_change_of_an_address_that_a_stranger_claimed(cut_off: CutOff, told: lis
     assert told[-1] > 15 - STEP
 
 
+def enter_by_code(person: Person) -> Any:
+    asked = api.post("/auth/login/code", {"email": person.email})
+    if asked.status_code != 200:
+        return asked
+    body = {"sessionToken": asked.json()["sessionToken"], "code": mailed_code(person.email)}
+    return api.post("/auth/login/code/verify", body)
+
+
+def test_sign_in_by_a_mailed_code(cut_off: CutOff, told: list[int]) -> None:
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("hermano"), enter_by_code):
+        entered = enter_by_code(person)
+        assert entered.status_code == 200, (calls, entered.content)
+        assert entered.json()["user"]["userId"] == person.id, calls
+        assert is_whole(person.email), calls
+    assert told[-1] > 15 - STEP
+
+
 @dataclass
 class SecondStep:
     """Whatever secret the app of a person has, and the backup codes that were shown."""
@@ -417,6 +440,67 @@ def test_link_of_a_google_account(cut_off: CutOff, told: list[int], google: Goog
     assert told[-1] > 6 - STEP
 
 
+def test_google_account_unlinked(cut_off: CutOff, told: list[int], google: GoogleStub) -> None:
+    def begin() -> Person:
+        person = sign_up("mariana")
+        google.is_used_by("Mariana", new_email("mariana.of.google"))
+        body = travel().body(password=PASSWORD)
+        assert api.post("/auth/google/link", body, token=person.token).status_code == 204
+        return person
+
+    def unlink(person: Person, token: str | None = None) -> Any:
+        body = {"password": PASSWORD}
+        return api.delete("/auth/google/link", body, token=token or person.token)
+
+    for person, calls in cut_off_points(cut_off, told, begin, unlink):
+        body = log_in(person.email).json()
+        if "google" in body["user"]["signInMethods"]:
+            assert unlink(person, body["accessToken"]).status_code == 204, calls
+        assert is_signed_out(person), calls
+        entered = api.post("/auth/google/token", travel().body()).json()
+        assert entered.get("user", {}).get("userId") != person.id, calls
+        assert is_whole(person.email), calls
+        assert log_in(person.email).json()["user"]["signInMethods"] == ["password"], calls
+        assert "Google sign-in was removed" in subjects_mailed(person.email), calls
+    assert told[-1] > 8 - STEP
+
+
+@dataclass
+class Newcomer:
+    """A learner who came from Google, with the access token of that sign-in."""
+
+    email: str
+    id: str
+    token: str
+
+    def set_password(self) -> Any:
+        return api.post("/auth/password/change", {"newPassword": NEW}, token=self.token)
+
+    def enter_by_google(self) -> Any:
+        return api.post("/auth/google/token", travel().body())
+
+
+def test_first_password_of_a_learner_from_google(
+    cut_off: CutOff, told: list[int], google: GoogleStub
+) -> None:
+    def begin() -> Newcomer:
+        email = new_email("otavia")
+        google.is_used_by("Otávia", email)
+        body = api.post("/auth/google/token", travel().body()).json()
+        return Newcomer(email, body["user"]["userId"], body["accessToken"])
+
+    for newcomer, calls in cut_off_points(cut_off, told, begin, Newcomer.set_password):
+        if log_in(newcomer.email, NEW).status_code != 200:
+            newcomer.token = newcomer.enter_by_google().json()["accessToken"]
+            assert newcomer.set_password().status_code == 200, calls
+        by_password = log_in(newcomer.email, NEW).json()
+        assert by_password["user"]["userId"] == newcomer.id, calls
+        assert by_password["user"]["signInMethods"] == ["password", "google"], calls
+        assert newcomer.enter_by_google().json()["user"]["userId"] == newcomer.id, calls
+        assert TOLD_OF_PASSWORDS & set(subjects_mailed(newcomer.email)), calls
+    assert told[-1] > 8 - STEP
+
+
 @pytest.fixture(scope="module")
 def admin(embedded_aws: Stack) -> Person:
     person = sign_up("amalia")
@@ -447,6 +531,44 @@ def test_what_an_admin_does(cut_off: CutOff, told: list[int], admin: Person) -> 
     assert told[-1] > 20 - STEP
 
 
+def test_the_end_of_an_account_that_nobody_uses(cut_off: CutOff, told: list[int]) -> None:
+    def begin() -> Person:
+        person = sign_up("narcisa")
+        seen_at = datetime.now(UTC) - timedelta(days=settings.DORMANT_AFTER_DAYS + 1)
+        Account.at(person.id).update_attributes(
+            Account.seen_at.set(seen_at),
+            Account.first_warned_at.set(seen_at + timedelta(days=1035)),
+            Account.last_warned_at.set(seen_at + timedelta(days=1081)),
+        )
+        session = owner_of(person.token).session
+        Session.at(person.id, session).update_attributes(Session.lsi4.remove())  # it has lapsed
+        return person
+
+    def end(person: Person) -> None:
+        with suppress(ServiceUnavailable):  # an answer is lost: the next round or sweep goes on
+            account = Account.of(person.id)
+            assert account is not None
+            let_dormant_go([account], now=datetime.now(UTC))
+            account = Account.of(person.id)
+            if account is not None and account.is_leaving:
+                remove(account, now=datetime.now(UTC))
+
+    for person, calls in cut_off_points(cut_off, told, begin, end):
+        account = Account.of(person.id)
+        assert account is not None
+        if not account.disabled:  # it comes to use before the round has barred it
+            assert is_whole(person.email), calls
+            end(person)
+            assert is_whole(person.email), calls
+            continue
+        assert is_out(person.email, PASSWORD), calls
+        if account.is_leaving:
+            assert remove(account, now=datetime.now(UTC)), calls
+        assert post_sign_up(person.email, NEW).status_code == 201, calls
+        assert "Your account was deleted" in subjects_mailed(person.email), calls
+    assert told[-1] > 8 - STEP
+
+
 def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
     def leave(person: Person, token: str | None = None) -> Any:
         return api.delete("/profile", {"password": PASSWORD}, token=token or person.token)
@@ -464,3 +586,49 @@ def test_a_departure(cut_off: CutOff, told: list[int]) -> None:
         gone = Account.of(person.id)
         assert gone is None or gone.disabled, calls
     assert told[-1] > 8 - STEP
+
+
+def test_a_deletion_by_an_admin(cut_off: CutOff, told: list[int], admin: Person) -> None:
+    def remove(person: Person) -> Any:
+        return api.delete(f"/users/{person.id}", {"password": PASSWORD}, token=admin.token)
+
+    for person, calls in cut_off_points(cut_off, told, lambda: sign_up("otilia"), remove):
+        assert remove(person).status_code in (204, 404), calls
+        assert is_out(person.email, PASSWORD), calls
+        assert is_signed_out(person), calls
+        assert "Your account was deleted" in subjects_mailed(person.email), calls
+        again = post_sign_up(person.email, NEW)
+        assert again.status_code == 201, (calls, again.content)
+        assert verify_email(person.email, again.json()["verificationToken"]).status_code == 200
+        assert is_whole(person.email, NEW), calls
+    assert told[-1] > 10 - STEP
+
+
+def test_an_invitation_over_a_strangers_claim(
+    cut_off: CutOff, told: list[int], admin: Person
+) -> None:
+    def invite(email: str) -> Any:
+        return api.post("/users/invitations", {"emails": [email]}, token=admin.token)
+
+    def enter(email: str) -> Any:
+        challenge = log_in(email, mailed_passwords(email)[-1]).json()
+        body = {"sessionToken": challenge.get("sessionToken", "none"), "newPassword": PASSWORD}
+        return api.post("/auth/login/new-password", body)
+
+    def invite_and_enter(email: str) -> None:
+        invite(email)
+        if mailed_passwords(email):
+            enter(email)
+
+    def begin() -> str:
+        return claim("palmira", STRANGERS).email
+
+    for email, calls in cut_off_points(cut_off, told, begin, invite_and_enter):
+        assert is_out(email), calls
+        if log_in(email).status_code != 200:
+            [result] = invite(email).json()["results"]
+            assert result["outcome"] in ("invited", "registered"), calls
+            assert enter(email).status_code == 200, calls
+        assert is_whole(email), calls
+        assert is_out(email), calls
+    assert told[-1] > 25 - STEP

@@ -7,18 +7,23 @@ from typing import Any
 import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
+from django.conf import settings
 from django.core.management import call_command
 from ulid import ULID
 
-from accounts.bearer import Learner
 from accounts.cognito import users as cognito_users
-from accounts.models import Account, Address, Profile, learner_key
+from accounts.models import Account, Address, Profile, Session, learner_key
+from accounts.models.account import account_cache
+from accounts.services.dormancy import let_dormant_go
 from accounts.services.email import confirm_email_change
+from accounts.services.removal import remove
+from accounts.tokens import Learner, owner_of
 from config import aws
 from config.client_info import ClientInfo
 from config.ops.local_aws import exclusive
 from config.problems import ServiceUnavailable
 from config.store import items
+from config.store.connection import put_raws
 from config.store.items import json_value, raw_partition_page
 from tests.accounts_helpers import (
     PASSWORD,
@@ -32,6 +37,7 @@ from tests.accounts_helpers import (
     post_sign_up,
     problem,
     sign_up,
+    subjects_mailed,
 )
 from tests.servers import shared_folder
 
@@ -55,7 +61,7 @@ def left_of(person: Person) -> list[str]:
 
 def sweep(minutes: float) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
-        call_command("sweep_accounts")
+        call_command("accounts", "sweep")
 
 
 def make_cards(person: Person, number: int, text: str = "cão") -> None:
@@ -110,6 +116,7 @@ class TestLeaving:
     @pytest.mark.parametrize(
         ("service", "operation"),
         [
+            ("s3", "PutObject"),
             ("cognito-idp", "AdminUserGlobalSignOut"),
             ("dynamodb", "BatchWriteItem"),
             ("cognito-idp", "AdminDeleteUser"),
@@ -161,6 +168,24 @@ class TestLeaving:
         assert left_of(deva) != []
         sweep(3)
         assert left_of(deva) == []
+
+    def test_is_made_good_again_where_a_restored_table_has_brought_the_learner_back(self) -> None:
+        dalila, other = sign_up("dalila"), sign_up("eunice")
+        make_cards(dalila, 1)
+        address = Address.of(dalila.email)
+        assert address is not None
+        backup = [*raw_partition_page(learner_key(dalila.id)).items, address.raw]
+        assert leave(dalila).status_code == 204
+        assert subjects_mailed(dalila.email)[-1] == "Your account was deleted"
+        mails = len(subjects_mailed(dalila.email))
+        put_raws(backup)
+        account_cache.forget()
+        assert left_of(dalila) != [Account.SK]
+        call_command("accounts", "reapply-deletions")
+        assert left_of(dalila) == [Account.SK]
+        assert Address.of(dalila.email) is None
+        assert len(subjects_mailed(dalila.email)) == mails
+        assert api.get("/profile", token=other.token).status_code == 200
 
 
 @pytest.mark.server
@@ -231,3 +256,27 @@ def test_a_stored_attribute_is_told_as_json(stored: dict[str, Any], value: Any) 
 def test_a_binary_attribute_is_not_told() -> None:
     with pytest.raises(ValueError, match="B"):
         json_value({"B": b"secret"})
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("embedded_aws")
+def test_an_account_that_nobody_uses_is_told_twice_and_goes_like_any_other() -> None:
+    irene = sign_up("irene")
+    at = datetime.now(UTC) + timedelta(days=settings.DORMANT_AFTER_DAYS)
+    session = Session.at(irene.id, owner_of(irene.token).session)
+    session.update_attributes(Session.lsi4.remove())  # it has lapsed by then
+    for later in (timedelta(), timedelta(days=46), timedelta(days=60)):
+        account = Account.of(irene.id)
+        assert account is not None
+        assert let_dormant_go([account], now=at + later) == 1
+    account = Account.of(irene.id)
+    assert account is not None
+    assert remove(account, now=at)
+    assert subjects_mailed(irene.email)[-3:] == [
+        "Your Parley account will be deleted",
+        "Your Parley account will be deleted",
+        "Your account was deleted",
+    ]
+    assert log_in(irene.email).status_code == 401
+    assert cognito_users.find_user(irene.id) is None
+    assert post_sign_up(irene.email).status_code == 201

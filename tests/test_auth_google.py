@@ -15,6 +15,7 @@ from accounts.cognito import users as cognito_users
 from accounts.cognito.users import GOOGLE
 from accounts.models import Account, Address
 from accounts.services.google import challenge_of, nonce_of
+from accounts.services.relinking import relink
 from config import aws
 from config.stack import stack
 from tests.accounts_google import REDIRECT, GoogleStub, offer, travel
@@ -23,6 +24,7 @@ from tests.accounts_helpers import (
     Person,
     api,
     log_in,
+    mailed_code,
     new_email,
     problem,
     sign_up,
@@ -42,6 +44,25 @@ def enter(body: dict[str, Any]) -> Any:
 
 def link(person: Person, body: dict[str, Any]) -> Any:
     return api.post("/auth/google/link", body, token=person.token)
+
+
+def unlink(token: str, password: str | None = None) -> Any:
+    body = {} if password is None else {"password": password}
+    return api.delete("/auth/google/link", body, token=token)
+
+
+def set_password(token: str, password: str) -> Any:
+    """The answer to a first password of a learner who has none."""
+    return api.post("/auth/password/change", {"newPassword": password}, token=token)
+
+
+def methods(token: str) -> list[str]:
+    found: list[str] = api.get("/profile", token=token).json()["signInMethods"]
+    return found
+
+
+def actions(token: str) -> list[str]:
+    return [line["action"] for line in api.get("/auth/activity", token=token).json()["results"]]
 
 
 def authorize(**changes: str) -> Any:
@@ -216,9 +237,6 @@ def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleSt
     google.is_used_by("Zulmira", new_email("zulmira"))
     body = enter(travel().body()).json()
     token = body["accessToken"]
-    change = {"currentPassword": "any-password", "newPassword": "quatro-ventos-9"}
-    answer = api.post("/auth/password/change", change, token=token)
-    assert problem(answer) == (409, "NO_PASSWORD")
     user_name = cognito_users.find_sub(f"Google_{google.person['sub']}")
     assert user_name == body["user"]["userId"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
@@ -227,6 +245,94 @@ def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleSt
     assert api.delete("/profile", {}, token=token).status_code == 204
     assert cognito_users.find_sub(f"Google_{google.person['sub']}") is None
     assert enter(travel().body()).json()["user"]["userId"] != body["user"]["userId"]
+
+
+def test_a_linked_google_account_is_shown_and_unlinked_with_the_password(
+    google: GoogleStub,
+) -> None:
+    carmo = sign_up("carmo")
+    google.is_used_by("Carmo", carmo.email)
+    assert methods(carmo.token) == ["password"]
+    assert link(carmo, travel().body(password=PASSWORD)).status_code == 204
+    assert methods(carmo.token) == ["password", "google"]
+    by_google = enter(travel().body()).json()
+    assert problem(unlink(carmo.token)) == (400, "VALIDATION_ERROR")
+    assert problem(unlink(carmo.token, "not-the-password")) == (401, "INVALID_CREDENTIALS")
+    assert unlink(carmo.token, PASSWORD).status_code == 204
+    assert api.get("/profile", token=by_google["accessToken"]).status_code == 401
+    refresh = {"refreshToken": by_google["refreshToken"]}
+    assert api.post("/auth/refresh", refresh).status_code == 401
+    assert problem(enter(travel().body())) == (409, "ACCOUNT_EXISTS")
+    assert "Google sign-in was removed" in subjects_mailed(carmo.email)
+    token = log_in(carmo.email).json()["accessToken"]
+    assert methods(token) == ["password"]
+    assert "google_unlinked" in actions(token)
+    assert unlink(token, PASSWORD).status_code == 204  # nothing is linked
+    assert api.get("/profile", token=token).status_code == 200
+    again = api.post("/auth/google/link", travel().body(password=PASSWORD), token=token)
+    assert again.status_code == 204
+    assert enter(travel().body()).json()["user"]["userId"] == carmo.id
+
+
+def test_a_link_that_the_table_does_not_know_is_shown_after_the_next_sign_in(
+    google: GoogleStub,
+) -> None:
+    dalila = sign_up("dalila")
+    google.is_used_by("Dalila", dalila.email)
+    cognito_users.link_google(dalila.id, google.person["sub"])
+    assert methods(dalila.token) == ["password"]
+    entered = enter(travel().body()).json()
+    assert entered["user"]["userId"] == dalila.id
+    assert methods(entered["accessToken"]) == ["password", "google"]
+
+
+def test_google_is_unlinked_only_once_a_learner_without_a_password_has_set_one(
+    google: GoogleStub,
+) -> None:
+    email = new_email("elvira")
+    google.is_used_by("Elvira", email)
+    body = enter(travel().body()).json()
+    token, learner_id = body["accessToken"], body["user"]["userId"]
+    assert methods(token) == ["google"]
+    refused = unlink(token)
+    assert problem(refused) == (409, "ONLY_WAY_IN")
+    assert "set a password first" in refused.json()["title"]
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
+        late = set_password(token, "quatro-ventos-9")
+    assert problem(late) == (403, "FRESH_SIGN_IN_NEEDED")
+    assert set_password(token, "quatro-ventos-9").status_code == 200
+    assert api.get("/profile", token=token).status_code == 401
+    token = log_in(email, "quatro-ventos-9").json()["accessToken"]
+    assert methods(token) == ["password", "google"]
+    assert problem(set_password(token, "cinco-mares-8")) == (400, "VALIDATION_ERROR")
+    assert enter(travel().body()).json()["user"]["userId"] == learner_id
+    assert unlink(token, "quatro-ventos-9").status_code == 204
+    assert problem(enter(travel().body())) == (403, "GOOGLE_NOT_LINKED")
+    token = log_in(email, "quatro-ventos-9").json()["accessToken"]
+    assert methods(token) == ["password"]
+    back = travel().body(password="quatro-ventos-9")
+    assert api.post("/auth/google/link", back, token=token).status_code == 204
+    assert enter(travel().body()).json()["user"]["userId"] == learner_id
+
+
+def test_no_password_lets_in_a_learner_who_has_none(google: GoogleStub) -> None:
+    email = new_email("gaspar")
+    google.is_used_by("Gaspar", email)
+    enter(travel().body())
+    cognito_users.set_email(f"{GOOGLE}_{google.person['sub']}", email)  # a first password, cut off
+    assert problem(log_in(email)) == (401, "INVALID_CREDENTIALS")
+
+
+def test_who_came_by_google_and_set_a_password_may_reset_it_by_mail(google: GoogleStub) -> None:
+    email = new_email("firmino")
+    google.is_used_by("Firmino", email)
+    body = enter(travel().body()).json()
+    assert set_password(body["accessToken"], "quatro-ventos-9").status_code == 200
+    assert api.post("/auth/password/reset-request", {"email": email}).status_code == 200
+    reset = {"email": email, "code": mailed_code(email), "newPassword": "cinco-mares-8"}
+    assert api.post("/auth/password/reset-confirm", reset).status_code == 200
+    assert log_in(email, "quatro-ventos-9").status_code == 401
+    assert log_in(email, "cinco-mares-8").json()["user"]["userId"] == body["user"]["userId"]
 
 
 def test_a_disabled_learner_cannot_come_in_by_google_either(google: GoogleStub) -> None:
@@ -270,3 +376,20 @@ def test_the_pools_own_page_ends_in_the_same_place(google: GoogleStub) -> None:
     offer(GOOGLE)
     assert found.status_code == 200, found.content
     assert found.json()["user"]["userId"] == bento.id
+
+
+@pytest.mark.usefixtures("google")
+def test_a_learner_from_google_whose_user_was_lost_comes_from_google_again(
+    google: GoogleStub,
+) -> None:
+    email = new_email("carla")
+    google.is_used_by("Carla", email)
+    first = enter(travel().body()).json()
+    account = Account.of(first["user"]["userId"])
+    assert account is not None
+    cognito_users.delete_user(account.user_name)
+    assert relink(account, now=datetime.now(UTC), until=float("inf")) == "linked"
+    again = enter(travel().body())
+    assert again.status_code == 200, again.content
+    assert again.json()["user"]["email"] == email
+    assert again.json()["user"]["userId"] != account.learner_id

@@ -12,7 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from accounts.cognito import client as cognito_client
-from accounts.limits import LoginAttempt
+from accounts.models.limits import LoginAttempt
 from config import aws
 from config.client_info import ClientInfo
 from config.stack import stack

@@ -128,6 +128,10 @@ def test_a_sign_in_begun_with_an_old_password_does_not_complete() -> None:
     assert api.post("/auth/password/reset-confirm", reset | {"code": code}).status_code == 200
     assert problem(verify(session, aida.code)) == (401, "MFA_SESSION_EXPIRED")
     assert problem(verify(session, aida.codes[0])) == (401, "MFA_SESSION_EXPIRED")
+    anew = log_in(aida.person.email, "garca-3-ver").json()["sessionToken"]
+    assert verify(anew, aida.codes[0]).status_code == 200  # nobody got in by it before
+    again = log_in(aida.person.email, "garca-3-ver").json()["sessionToken"]
+    assert problem(verify(again, aida.codes[0])) == WRONG
 
 
 def test_a_sign_in_begun_before_all_sessions_were_ended_does_not_complete() -> None:

@@ -11,11 +11,11 @@ import pytest
 import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials
 from accounts.models import Account, Address
+from accounts.models.account import account_cache
 from config import aws
 from config.store import items
 from tests.accounts_helpers import (

@@ -1,14 +1,17 @@
 """`/auth/sessions`: where one is signed in, and ending that; the notice of a new device."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from accounts.cognito import users as cognito_users
+from accounts.models import Account
 from config.client_info import ClientInfo
 from tests.accounts_helpers import (
     Person,
     api,
+    before_call,
     log_in,
     new_ip,
     problem,
@@ -16,6 +19,7 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.browsers import Browser
+from tests.wire import table_client
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -152,3 +156,32 @@ def test_staff_end_a_session_of_theirs_in_the_browser() -> None:
     done = browser.send(end)
     assert done.headers["Location"] == "/browse/auth/sessions#done"
     assert refresh(person.refresh_token).status_code == 401
+
+
+@pytest.mark.parametrize("way", ["sign-in", "renewal"])
+def test_a_use_after_a_month_is_noted_and_ends_all_warnings(way: str) -> None:
+    uli = sign_up("uli")
+    long_ago = datetime.now(UTC) - timedelta(days=1081)
+    Account.at(uli.id).update_attributes(
+        Account.seen_at.set(long_ago), Account.first_warned_at.set(long_ago)
+    )
+    answer = log_in(uli.email) if way == "sign-in" else refresh(uli.refresh_token)
+    assert answer.status_code == 200
+    account = Account.of(uli.id)
+    assert account is not None
+    assert datetime.now(UTC) - account.seen_at < timedelta(minutes=1)
+    assert account.first_warned_at is None
+
+
+def test_a_sign_in_while_the_account_is_barred_is_refused() -> None:
+    vasco = sign_up("vasco")
+    account = Account.of(vasco.id)
+    assert account is not None
+    account.update_attributes(Account.seen_at.set(account.seen_at - timedelta(days=1095)))
+
+    def bar() -> None:
+        Account.at(vasco.id).mark_for_deletion(datetime.now(UTC))
+
+    with before_call(table_client(), "TransactWriteItems", bar):
+        refused = log_in(vasco.email)
+    assert problem(refused) == (401, "INVALID_CREDENTIALS")

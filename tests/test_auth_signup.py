@@ -1,12 +1,15 @@
 """POST /auth/signup and the code that proves the address, against the embedded user pool."""
 
+import base64
+import hashlib
+import hmac
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
@@ -36,11 +39,13 @@ def store() -> Any:
 
 
 def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:
-    """Cognito refuses any other attribute, even the address. The embedded pool accepts it."""
-    pool, sent = aws.client("cognito-idp"), []
+    """Cognito refuses any other attribute, and perhaps the address, which it takes from the user
+    name. The embedded pool accepts all."""
+    pool, sent, client_ids = aws.client("cognito-idp"), ["email"], []
 
     def note(params: dict[str, Any], **_: Any) -> None:
         sent.extend(pair["Name"] for pair in params["UserAttributes"])
+        client_ids.append(params["ClientId"])
 
     event = "provide-client-params.cognito-idp.SignUp"
     pool.meta.events.register(event, note)
@@ -48,10 +53,32 @@ def test_a_sign_up_sends_only_what_the_app_client_may_write() -> None:
         assert post_sign_up(new_email("sara")).status_code == 201
     finally:
         pool.meta.events.unregister(event, note)
-    where = {"UserPoolId": stack().user_pool_id, "ClientId": stack().client_id}
+    [client_id] = client_ids
+    where = {"UserPoolId": stack().user_pool_id, "ClientId": client_id}
     client = pool.describe_user_pool_client(**where)["UserPoolClient"]
-    assert sent
+    assert len(sent) > 1
     assert set(sent) <= set(client["WriteAttributes"])
+
+
+def test_the_app_client_of_sign_ups_signs_nobody_in() -> None:
+    maria = sign_up("maria")
+    pool, where = aws.client("cognito-idp"), stack()
+    asked = {"UserPoolId": where.user_pool_id, "ClientId": where.sign_up_client_id}
+    client = pool.describe_user_pool_client(**asked)["UserPoolClient"]
+    message = f"{maria.email}{where.sign_up_client_id}".encode()
+    digest = hmac.new(client["ClientSecret"].encode(), message, hashlib.sha256).digest()
+    answers = {
+        "USERNAME": maria.email,
+        "PASSWORD": PASSWORD,
+        "SRP_A": "1",
+        "SECRET_HASH": base64.b64encode(digest).decode(),
+    }
+    for flow in ("USER_PASSWORD_AUTH", "USER_SRP_AUTH", "ADMIN_USER_PASSWORD_AUTH"):
+        admin = flow.startswith("ADMIN")
+        ask = pool.admin_initiate_auth if admin else pool.initiate_auth
+        pool_id = {"UserPoolId": where.user_pool_id} if admin else {}
+        with pytest.raises(ClientError, match="not enabled for th"):
+            ask(ClientId=where.sign_up_client_id, AuthFlow=flow, AuthParameters=answers, **pool_id)
 
 
 def test_a_learner_signs_up_verifies_and_signs_in() -> None:

@@ -1,15 +1,18 @@
 """/users: staff see and change accounts, and learners may not."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pyotp
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
-from accounts.models import Activity
+from accounts.cognito.users import members_of
+from accounts.models import Account, Activity, Address, learner_key
 from config import aws
 from config.stack import Stack
+from config.store.items import raw_partition_page
 from tests.accounts_helpers import (
     PASSWORD,
     Person,
@@ -23,6 +26,8 @@ from tests.accounts_helpers import (
     sign_up,
     subjects_mailed,
 )
+from tests.browsers import Browser
+from tests.wire import table_client
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -71,22 +76,74 @@ def test_learners_see_nobody_and_staff_change_nobody(clerk: Person) -> None:
     assert problem(api.get("/users")) == (401, "NOT_AUTHENTICATED")
 
 
-def test_staff_find_a_learner_by_the_beginning_of_the_address(clerk: Person) -> None:
+def find(email: str, by: Person) -> Any:
+    query = urlencode({"email": email} if email else {})
+    return api.get(f"/users?{query}", token=by.token)
+
+
+def test_staff_find_a_learner_by_the_whole_address_alone(clerk: Person, admin: Person) -> None:
     eliza = sign_up("eliza")
-    start = eliza.email.partition("@")[0].upper()
-    found = api.get(f"/users?email={start}", token=clerk.token).json()
+    found = find(eliza.email.upper(), clerk).json()
     assert [row["id"] for row in found["results"]] == [eliza.id]
     assert found["next"] is None
     row = user(eliza, clerk).json()
     assert (row["email"], row["firstName"], row["groups"]) == (eliza.email, "Eliza", [])
+    beginning = eliza.email.partition("@")[0]
+    refused = find(beginning, clerk)
+    assert problem(refused) == (400, "VALIDATION_ERROR")
+    assert [error["field"] for error in refused.json()["errors"]] == ["email"]
+    for nobody in ("", f"{beginning}@", eliza.email.removesuffix("g"), new_email("eliza")):
+        assert find(nobody, clerk).json() == {"results": [], "next": None}
+    assert [row["id"] for row in find(beginning, admin).json()["results"]] == [eliza.id]
 
 
-def test_the_list_is_paged_by_address(clerk: Person) -> None:
+def deeds(member: Person) -> list[tuple[str, str]]:
+    """What a member of staff did, by their own trail, the latest first."""
+    own = api.get("/auth/activity?limit=20", token=member.token).json()["results"]
+    return [(line["action"], line["target"]) for line in own if line["target"]]
+
+
+def test_every_look_at_a_learner_is_in_both_trails(admin: Person, clerk: Person) -> None:
+    elias = sign_up("elias")
+    target = f"users/{elias.id}"
+    looks = [
+        (clerk, lambda: find(elias.email, clerk), ("user_viewed", target)),
+        (clerk, lambda: user(elias, clerk), ("user_viewed", target)),
+        (clerk, lambda: find(new_email("nobody"), clerk), ("users_listed", "users")),
+        (admin, lambda: find("", admin), ("users_listed", "users")),
+        (
+            admin,
+            lambda: api.get(f"/{target}/activity", token=admin.token),
+            ("activity_viewed", target),
+        ),
+    ]
+    for member, look, line in looks:
+        before = deeds(member)[:10]
+        assert look().status_code == 200
+        assert deeds(member)[:11] == [line, *before]
+    seen = api.get("/auth/activity", token=elias.token).json()["results"]
+    of_staff = [line["action"] for line in seen if line["byStaff"]]
+    assert of_staff == ["activity_viewed", "user_viewed", "user_viewed"]
+
+
+def test_a_look_that_cannot_be_written_down_shows_nothing(clerk: Person) -> None:
+    elisa = sign_up("elisa")
+
+    def down() -> None:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    with before_call(table_client(), "TransactWriteItems", down):
+        for answer in (find(elisa.email, clerk), user(elisa, clerk)):
+            assert problem(answer) == (503, "SERVICE_UNAVAILABLE")
+            assert elisa.email not in answer.content.decode()
+
+
+def test_the_list_of_admins_is_paged_by_address(admin: Person) -> None:
     people = sorted(sign_up(f"pagina{n}").email for n in range(3))
     seen: list[str] = []
     address = "/users?email=pagina&limit=2"
     while address:
-        body = api.get(address, token=clerk.token).json()
+        body = api.get(address, token=admin.token).json()
         assert len(body["results"]) <= 2
         seen += [row["email"] for row in body["results"]]
         address = body["next"]
@@ -121,7 +178,7 @@ def test_a_change_of_groups_counts_at_once(admin: Person) -> None:
     assert change(graca, admin, groups=["staff"]).json()["groups"] == ["staff"]
     assert problem(api.get("/users", token=graca.token)) == (401, "NOT_AUTHENTICATED")
     token = log_in(graca.email).json()["accessToken"]
-    assert api.get("/users?limit=1", token=token).status_code == 200
+    assert api.get(f"/users?email={graca.email}", token=token).status_code == 200
     assert change(graca, admin, groups=[]).json()["groups"] == []
     assert problem(api.get("/users", token=token)) == (401, "NOT_AUTHENTICATED")
 
@@ -166,7 +223,7 @@ def test_what_an_admin_did_is_in_their_own_trail_too_and_for_admins_to_read(
     path = f"/users/{raul.id}/activity"
     lines = api.get(path, token=admin.token).json()["results"]
     by_admin = [line for line in lines if line["actor"] == admin.id]
-    assert {line["action"] for line in by_admin} == {"disabled", "groups_changed"}
+    assert [line["action"] for line in by_admin] == ["groups_changed", "disabled"]
     assert {line["ip"] for line in by_admin} == {""}  # where staff sit is no learner's business
     assert [line["actor"] for line in lines if line["action"] == "signed_up"] == [""]
     assert problem(api.get(path, token=clerk.token)) == DENIED
@@ -261,6 +318,78 @@ def test_a_field_out_of_its_bounds_is_named(admin: Person, field: str, value: An
     answer = change(sign_up("jaime"), admin, **{field: value})
     assert problem(answer) == (400, "VALIDATION_ERROR")
     assert answer.json()["errors"][0]["field"].startswith(field)
+
+
+def remove(person: Person, by: Person, password: str | None = PASSWORD) -> Any:
+    body = {} if password is None else {"password": password}
+    return api.delete(f"/users/{person.id}", body, token=by.token)
+
+
+class TestADeletionByAnAdmin:
+    def test_takes_the_account_with_all_that_is_in_it_and_tells_the_learner(
+        self, admin: Person
+    ) -> None:
+        leonor = sign_up("leonor")
+        assert api.post("/decks", {"name": "Meu"}, token=leonor.token).status_code == 201
+        assert remove(leonor, admin).status_code == 204
+        assert problem(api.get("/profile", token=leonor.token)) == (401, "NOT_AUTHENTICATED")
+        assert problem(log_in(leonor.email)) == (401, "INVALID_CREDENTIALS")
+        assert cognito_users.find_user(leonor.id) is None
+        assert Address.of(leonor.email) is None
+        left = raw_partition_page(learner_key(leonor.id)).items
+        assert [item["sk"]["S"] for item in left] == [Account.SK]
+        assert subjects_mailed(leonor.email)[-1] == "Your account was deleted"
+        assert deeds(admin)[0] == ("account_deleted", f"users/{leonor.id}")
+        assert problem(remove(leonor, admin)) == (404, "NOT_FOUND")
+        assert post_sign_up(leonor.email).status_code == 201
+
+    def test_takes_the_admins_own_password(self, admin: Person) -> None:
+        livia = sign_up("livia")
+        assert problem(remove(livia, admin, "not-the-password")) == (401, "INVALID_CREDENTIALS")
+        assert problem(remove(livia, admin, None)) == (400, "VALIDATION_ERROR")
+        assert api.get("/profile", token=livia.token).status_code == 200
+
+    def test_is_for_admins_and_not_for_their_own_account(
+        self, admin: Person, clerk: Person
+    ) -> None:
+        lucas = sign_up("lucas")
+        assert problem(remove(lucas, clerk)) == DENIED
+        assert problem(remove(lucas, lucas)) == DENIED
+        assert problem(remove(admin, admin)) == (409, "CANNOT_CHANGE_YOURSELF")
+
+    def test_takes_an_account_whose_user_was_deleted_in_the_console(self, admin: Person) -> None:
+        luisa = sign_up("luisa")
+        cognito_users.delete_user(luisa.id)
+        assert remove(luisa, admin).status_code == 204
+        assert Address.of(luisa.email) is None
+
+    def test_is_had_at_the_staff_pages_too(self, admin: Person) -> None:
+        lidia = sign_up("lidia")
+        browser = Browser()
+        login = browser.get("/browse").headers["Location"]
+        browser.send(browser.form(login, sends="email"), email=admin.email, password=PASSWORD)
+        form = browser.form(f"/browse/users/{lidia.id}", sends="password")
+        assert browser.send(form, password=PASSWORD).status_code == 303
+        assert problem(user(lidia, admin)) == (404, "NOT_FOUND")
+
+
+def test_the_only_admin_who_can_sign_in_cannot_leave(
+    admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marta, nadir = employ("marta", "admin"), employ("nadir", "admin")
+    everybody = cognito_users.members_of("admin")
+    others = {member.sub for member in everybody} - {marta.id, nadir.id}
+    monkeypatch.setattr(  # other tests have admins of their own
+        cognito_users,
+        "members_of",
+        lambda group: [m for m in members_of(group) if m.sub not in others],
+    )
+    assert change(nadir, marta, disabled=True).status_code == 200
+    leave = {"password": PASSWORD}
+    assert problem(api.delete("/profile", leave, token=marta.token)) == (409, "LAST_ADMIN")
+    assert api.get("/profile", token=marta.token).status_code == 200
+    assert change(nadir, marta, disabled=False).status_code == 200
+    assert api.delete("/profile", leave, token=marta.token).status_code == 204
 
 
 def test_a_learner_who_has_left_is_in_no_list(clerk: Person) -> None:

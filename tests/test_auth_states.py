@@ -3,8 +3,8 @@
 import pytest
 
 from accounts.authentication import Buckets
-from accounts.bearer import AccountCache, account_cache
 from accounts.models import Account
+from accounts.models.account import AccountCache, account_cache
 from config.client_info import ClientInfo, client_info_of
 from tests.accounts_helpers import Person, api, log_in, problem, sign_up
 

@@ -3,16 +3,30 @@
 import gzip
 import io
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
+from accounts.models import Account, learner_key
+from accounts.models.account import account_cache
 from config.ops import backup, cloudformation
 from config.stack import Stack
+from config.store import connection
+from config.store.items import delete_partition
+from learning.services.check import Fault, repair
+from tests.callers import Caller, make_learner
+from tests.reminder_helpers import reminder_of
+from tests.servers import using
 from tests.template import table_definition
+from tests.test_changes import Device, fresh, gone
+from tests.test_flashcards import card_of, deck_of
+from tests.test_reviews import review
 
 pytestmark = pytest.mark.server
 
@@ -104,6 +118,100 @@ def test_a_head_that_is_put_back_begins_another_line(
     assert there | {"line": HEAD["line"]} == HEAD
 
 
+@pytest.fixture
+def maria(dynamodb_local: Stack) -> Caller:
+    account_cache.forget()
+    return make_learner("maria", timezone="Europe/Lisbon")
+
+
+def put_back(
+    client: Any, where: Stack, path: Path, maria: Caller
+) -> tuple[list[Fault], list[Fault]]:
+    backup.put_back(client, where.table_name, path, told, maria.id)
+    return repair(learner_id=maria.id, now=now(), new_line=True)
+
+
+def test_a_learner_gets_back_what_is_gone_and_keeps_what_came_since(
+    maria: Caller, client: Any, dynamodb_local: Stack, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.jsonl.gz"
+    deck = deck_of(maria)
+    casa, mesa = card_of(maria, deck, "casa"), card_of(maria, deck, "mesa")
+    review(maria, casa, "easy")
+    reminder = reminder_of(maria)
+    device = Device(maria)
+    device.sync()
+    backup.export_table(client, dynamodb_local.table_name, path, told)
+    review(maria, casa, "good")
+    maria.delete(f"/decks/{deck}?cards=delete")
+    since = card_of(maria, deck_of(maria), "since")
+    maria.patch(f"/reminders/{reminder['id']}", {"title": "Ligar ao João"})
+    email = maria.get("/profile").json()["email"]
+    found, left = put_back(client, dynamodb_local, path, maria)
+    assert found
+    assert left == []
+    assert maria.get(f"/flashcards/{casa}").json()["reps"] == 2  # the later review counts
+    assert maria.get(f"/flashcards/{mesa}").json()["state"] == "new"
+    assert maria.get(f"/flashcards/{since}").status_code == 200
+    assert maria.get(f"/reminders/{reminder['id']}").json()["title"] == "Ligar ao João"
+    assert maria.get("/profile").json()["email"] == email
+    assert gone(device.ask())
+    assert device.sync() == fresh(maria)
+
+
+def test_of_a_learner_whose_things_are_all_lost_the_head_comes_back_too(
+    maria: Caller, client: Any, dynamodb_local: Stack, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.jsonl.gz"
+    card = card_of(maria, deck_of(maria))
+    for n in range(12):
+        review(maria, card, at=now() - timedelta(days=n))
+    device = Device(maria)
+    before = device.sync()
+    backup.export_table(client, dynamodb_local.table_name, path, told)
+    delete_partition(learner_key(maria.id), keep=[Account.SK], within_s=60)
+    found, left = put_back(client, dynamodb_local, path, maria)
+    assert (found, left) == ([], [])
+    assert gone(device.ask())
+    assert device.sync() == before
+
+
+def test_nobody_comes_back_who_has_left(
+    maria: Caller, client: Any, dynamodb_local: Stack, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.jsonl.gz"
+    deck_of(maria)
+    backup.export_table(client, dynamodb_local.table_name, path, told)
+    Account.at(maria.id).mark_for_deletion(now())
+    delete_partition(learner_key(maria.id), keep=[Account.SK], within_s=60)
+    assert backup.put_back(client, dynamodb_local.table_name, path, told) == 0
+
+
+def test_a_torn_copy_is_made_whole_when_it_is_put_into_a_table(
+    maria: Caller, client: Any, dynamodb_local: Stack, empty: str, tmp_path: Path
+) -> None:
+    """A copy reads while others write: of a review it may have the row and not the card."""
+    path = tmp_path / "table.jsonl.gz"
+    card = card_of(maria, deck_of(maria))
+    review(maria, card)
+    device = Device(maria)
+    device.sync()
+    before = {
+        sk: item for (_, sk), item in content(client, dynamodb_local.table_name).items()
+        if sk == "HEAD" or sk.startswith("CARD#")
+    }  # fmt: skip
+    review(maria, card, "easy")
+    backup._put(client, dynamodb_local.table_name, [*before.values()])
+    backup.export_table(client, dynamodb_local.table_name, path, told)
+    backup.import_table(client, empty, path, told)
+    with using(replace(dynamodb_local, table_name=empty)):
+        found, left = repair(learner_id=maria.id, now=now())
+        assert any("entries is 1, must be 2" in str(fault) for fault in found)
+        assert left == []
+        assert maria.get(f"/flashcards/{card}").json()["reps"] == 2
+        assert gone(device.ask())
+
+
 def test_an_interrupted_copy_goes_on_where_it_was(
     client: Any, full: str, empty: str, tmp_path: Path
 ) -> None:
@@ -150,7 +258,7 @@ def test_throttling_is_told_when_it_does_not_end(tmp_path: Path) -> None:
     busy = mock.Mock()
     busy.batch_write_item.side_effect = lambda **sent: {"UnprocessedItems": sent["RequestItems"]}
     with (
-        mock.patch.object(backup, "TRIES", 2),
+        mock.patch.object(connection, "WITHIN_S", 0),
         pytest.raises(backup.BackupError, match="throttled"),
     ):
         backup._put(busy, "table", [EVERY_KIND])
@@ -163,6 +271,22 @@ def test_the_commands_copy_the_table_of_a_local_run(embedded_aws: Stack, tmp_pat
     again = io.StringIO()
     call_command("export_table", str(path), stdout=again, stderr=io.StringIO())
     assert again.getvalue() == said.getvalue()
+
+
+def test_what_was_put_back_by_the_command_is_checked(embedded_aws: Stack, tmp_path: Path) -> None:
+    path, said = tmp_path / "table.jsonl.gz", io.StringIO()
+    account_cache.forget()
+    maria = make_learner("maria", timezone="Europe/Lisbon")
+    deck = deck_of(maria)
+    device = Device(maria)
+    device.sync()
+    call_command("export_table", str(path), stdout=io.StringIO(), stderr=io.StringIO())
+    maria.delete(f"/decks/{deck}")
+    options = ["--over", "--learner", maria.id]
+    call_command("import_table", str(path), *options, stdout=said, stderr=io.StringIO())
+    assert said.getvalue().endswith("Checked: 1. Not as they must be: 0\n")
+    assert maria.get(f"/decks/{deck}").status_code == 200
+    assert gone(device.ask())
 
 
 def test_the_import_command_tells_why_it_refuses(embedded_aws: Stack, tmp_path: Path) -> None:

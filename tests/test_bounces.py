@@ -4,15 +4,17 @@ import copy
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
+from time_machine import travel
 from ulid import ULID
 
 from accounts.models import Account, Address
-from config import clock
 from config.store.transactions import transact
 from reminders import tasks
 from tests.callers import Caller
@@ -223,12 +225,12 @@ def test_another_address_is_mailed_again(mailbox: Mailbox, maria: Caller, letter
 def test_an_address_that_works_again_can_be_let_in(
     mailbox: Mailbox, maria: Caller, letter: Letter
 ) -> None:
-    reserved = Address.reserve("maria@example.org", owner="sign-up", now=clock.now())
+    reserved = Address.reserve("maria@example.org", owner="sign-up", now=timezone.now())
     transact(reserved.assign_write(maria.id))
     tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
-    said = io.StringIO()
-    call_command("unsuppress", "Maria@example.org", stdout=said)
-    assert "delete-suppressed-destination" in said.getvalue()
+    output = io.StringIO()
+    call_command("unsuppress", "Maria@example.org", stdout=output)
+    assert "delete-suppressed-destination" in output.getvalue()
     sweep_at("2030-06-03T18:00:00Z")
     assert len(mailbox.letters) == 2
     for email in ("maria@example.org", "nobody@example.org"):
@@ -273,3 +275,44 @@ def test_the_bounce_of_either_copy_of_a_mail_suppresses(
     letter = mailbox.letters[copy_number]
     assert len(mailbox.letters) == 2
     assert tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
+
+
+def full_for_days(maria: Caller, mailbox: Mailbox, arrived: set[int], *, every: int = 2) -> int:
+    """A mail every so many days, of which those not in `arrived` meet a full mailbox; returns how
+    many mails went out of eight."""
+    first = datetime(2030, 6, 1, 12, tzinfo=UTC)
+    for number in range(8):
+        reminder_of(maria, at=(first + timedelta(days=every * number)).isoformat())
+    for number in range(8):
+        at, sent = first + timedelta(days=every * number), len(mailbox.letters)
+        sweep_at(at)
+        if len(mailbox.letters) > sent and number not in arrived:
+            with travel(at + timedelta(minutes=5), tick=False):
+                tasks.handle_ses_event(by_sns(about(mailbox.letters[-1], bounce=TRANSIENT)), None)
+    return len(mailbox.letters)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "every", "mails"),
+    [(set(), 2, 5), ({3}, 2, 8), ({0}, 2, 6), (set(), 4, 8)],
+    ids=["five in a row", "one arrived between", "after one that arrived", "over a longer time"],
+)
+def test_five_mails_to_a_full_mailbox_within_a_fortnight_end_mails(
+    maria: Caller, mailbox: Mailbox, arrived: set[int], every: int, mails: int
+) -> None:
+    assert full_for_days(verified(maria), mailbox, arrived, every=every) == mails
+
+
+def test_a_bounce_that_is_told_twice_counts_once(maria: Caller, mailbox: Mailbox) -> None:
+    for hour in range(5):
+        reminder_of(verified(maria), at=f"2030-06-03T{17 + hour}:00:00Z")
+    sweep_at("2030-06-03T17:00:00Z")
+    event = by_sns(*[about(mailbox.letters[0], bounce=TRANSIENT)] * 6)
+    with travel("2030-06-03T17:05:00Z", tick=False):
+        assert tasks.handle_ses_event(event, None) == 0
+    bounced = [
+        delivery["bouncedAt"]
+        for reminder in maria.get("/reminders").json()["results"]
+        for delivery in deliveries_of(maria, reminder)
+    ]
+    assert bounced == ["2030-06-03T17:05:00Z"]

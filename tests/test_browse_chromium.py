@@ -133,8 +133,8 @@ EXPECTED = re.compile(r"/browse/\S* .*400 \(Bad Request\)|image 'https://cdn\.re
 
 def complaints(chromium: Chrome) -> list[Any]:
     """The warnings of the browser's console: blocked by the policy, not found, failed."""
-    said = [entry for entry in chromium.get_log("browser") if entry["level"] != "INFO"]
-    return [entry for entry in said if not EXPECTED.search(entry["message"])]
+    console = [entry for entry in chromium.get_log("browser") if entry["level"] != "INFO"]
+    return [entry for entry in console if not EXPECTED.search(entry["message"])]
 
 
 def sign_in(chromium: Chrome, service: str, path: str = "/browse") -> None:

@@ -1,5 +1,7 @@
 """The login page of `/browse/`, against the embedded user pool."""
 
+import re
+import secrets
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -144,6 +146,22 @@ def test_the_second_step_is_asked_for_and_takes_app_and_backup_codes() -> None:
     assert browser.form_of(outdated, sends="email")
 
 
+def test_staff_who_need_a_second_step_are_walked_through_its_set_up(settings: Any) -> None:
+    person, browser = staff("valdemar"), Browser()
+    settings.STAFF_SECOND_STEP = True
+    assert enter(browser, person.email).status_code == 303
+    led = browser.get("/browse").headers["Location"]
+    made = browser.send(browser.form(led, sends="password"), password=PASSWORD)
+    [secret] = re.findall(r"&quot;secret&quot;: &quot;([A-Z2-7]+)&quot;", text(made))
+    [onward] = re.findall(r'href="([^"]+)" title="Turn the second step on"', text(made))
+    code = pyotp.TOTP(secret).now()
+    done = browser.send(browser.form(onward, sends="code"), code=code)
+    assert done.status_code == 200
+    assert "backupCodes" in text(done)
+    assert browser.get("/browse").status_code == 200
+    assert api.get("/users", token=person.token).status_code == 403  # a token without the group
+
+
 def _signed_out(second_step: Any, browser: Browser) -> Any:
     browser.send(browser.form("/browse", sends="/browse/logout"))
     return second_step()
@@ -238,6 +256,53 @@ def test_google_lets_staff_in_and_no_one_else(google: GoogleStub) -> None:
     entered = browser.get(return_from(google, browser), **LOCAL)
     assert (entered.status_code, entered.headers["Location"]) == (303, "/browse/decks")
     assert browser.get("/browse/decks").status_code == 200
+
+
+def lost_form(browser: Browser, path: str, **fields: str) -> Any:
+    """The login page that a form leads to whose session has ended."""
+    form = browser.form(path, sends=next(iter(fields)))
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    sent = browser.send(form, **fields)
+    assert sent.status_code == 307
+    return browser.client.post(sent.headers["Location"], form.values | fields, **LOCAL)
+
+
+@pytest.fixture
+def zita(google: GoogleStub) -> Browser:
+    """A member of staff who signed in with Google."""
+    browser = Browser()
+    google.is_used_by("Zita", new_email("zita"))
+    browser.get(return_from(google, browser), **LOCAL)
+    cognito_users.add_to_group(f"{GOOGLE}_{google.person['sub']}", "staff")
+    assert browser.get(return_from(google, browser), **LOCAL).status_code == 303
+    return browser
+
+
+def test_a_form_comes_back_after_a_sign_in_with_google_too(
+    google: GoogleStub, zita: Browser
+) -> None:
+    login = lost_form(zita, "/browse/decks", name="Verbos <irregulares>")
+    assert "it comes back when you have signed in." in text(login)
+    back = zita.get(return_from(google, zita), **LOCAL)
+    assert back.status_code == 200
+    made = zita.send(zita.form_of(back, sends="name"))
+    assert made.status_code == 303
+    assert "Verbos &lt;irregulares&gt;" in text(zita.get(made.headers["Location"]))
+    again = zita.get(return_from(google, zita), **LOCAL)
+    assert again.status_code == 303  # it is given back once
+
+
+def test_a_form_of_another_page_does_not_come_back(google: GoogleStub, zita: Browser) -> None:
+    lost_form(zita, "/browse/decks", name="Verbos")
+    entered = zita.get(return_from(google, zita, "/browse/notes"), **LOCAL)
+    assert (entered.status_code, entered.headers["Location"]) == (303, "/browse/notes")
+
+
+def test_a_form_too_long_for_the_way_over_google_says_so(zita: Browser) -> None:
+    noise = "".join(secrets.token_hex(40) for _ in range(200))
+    login = lost_form(zita, "/browse/decks", name="Verbos", description=noise)
+    assert "too long for the way over Google" in text(login)
+    assert not any(name.startswith("parley-kept") for name in login.cookies)
 
 
 def test_a_return_that_began_elsewhere_lets_no_one_in(google: GoogleStub) -> None:

@@ -8,16 +8,16 @@ import pytest
 import time_machine
 from botocore.stub import Stubber
 from django.test import Client
+from django.utils import timezone
 
-from accounts import bearer
-from accounts.bearer import account_cache
+from accounts import authentication
 from accounts.browse import guard, sessions
 from accounts.browse.sessions import BrowserSession
 from accounts.cognito.client import AppClient
 from accounts.models import Account, learner_key
-from accounts.tokens import Claims
-from accounts.verification import verify_access_token
-from config import aws, clock
+from accounts.models.account import account_cache
+from accounts.tokens import Learner, verify_access_token
+from config import aws
 from config.stack import stack
 from tests.browsers import REFRESH_TOKEN, Browser, cookie_of, signed_in
 from tests.callers import Caller, access_token, make_learner
@@ -105,11 +105,11 @@ def test_a_page_verifies_the_token_once(
 ) -> None:
     verified = []
 
-    def verify(token: str) -> Claims:
+    def verify(token: str) -> Learner:
         verified.append(token)
         return verify_access_token(token)
 
-    monkeypatch.setattr(bearer, "verify_access_token", verify)
+    monkeypatch.setattr(authentication, "verify_access_token", verify)
     assert browser.get(path).status_code == 200
     assert len(verified) == 1
 
@@ -151,7 +151,7 @@ def test_no_token_can_be_read_in_the_table(stefan: Caller, browser: Browser) -> 
     stored = str(session.serialize())
     assert REFRESH_TOKEN not in stored
     assert stefan.token.split(".")[1] not in stored
-    lasts_s = session.expires_at - clock.now().timestamp()
+    lasts_s = session.expires_at - timezone.now().timestamp()
     assert timedelta(hours=11, minutes=59) < timedelta(seconds=lasts_s) <= sessions.LASTS
 
 
@@ -198,7 +198,7 @@ def test_a_disabled_account_is_out_at_once_and_its_session_ends(
 def test_signing_out_everywhere_ends_the_session_too(
     cognito: Stubber, stefan: Caller, browser: Browser
 ) -> None:
-    Account.at(stefan.id).void_tokens(clock.now())
+    Account.at(stefan.id).void_tokens(timezone.now())
     will_revoke(cognito)
     assert is_sent_to_login(browser.get("/browse"))
     assert kept(stefan) == []
@@ -211,7 +211,7 @@ def test_an_access_token_that_ends_is_renewed_behind_the_scenes(
     will_refresh(cognito, stefan, RefreshToken="rotated")
     assert browser.get("/browse").status_code == 200
     assert browser.get("/browse").status_code == 200  # without asking again
-    with time_machine.travel(clock.now() + timedelta(minutes=59, seconds=45)):
+    with time_machine.travel(timezone.now() + timedelta(minutes=59, seconds=45)):
         will_refresh(cognito, stefan, "rotated")
         assert browser.get("/browse").status_code == 200
 
@@ -233,7 +233,9 @@ def test_two_tabs_that_renew_at_once_end_up_with_the_same_tokens(
     will_refresh(cognito, stefan, RefreshToken="of this tab")
     assert browser.get("/browse").status_code == 200
     (session,) = kept(stefan)
-    assert sessions._StoredTokens.opened(session, clock.now()).refresh_token == "of the other tab"
+    assert (
+        sessions._StoredTokens.opened(session, timezone.now()).refresh_token == "of the other tab"
+    )
 
 
 @pytest.mark.parametrize("error", ["NotAuthorizedException", "UserNotFoundException"])
@@ -256,7 +258,7 @@ def test_a_busy_pool_is_said_and_the_session_stays(cognito: Stubber, stefan: Cal
 def test_a_session_that_nobody_uses_ends_before_the_day_does(
     cognito: Stubber, stefan: Caller
 ) -> None:
-    with time_machine.travel(clock.now() - timedelta(hours=2, minutes=1)):
+    with time_machine.travel(timezone.now() - timedelta(hours=2, minutes=1)):
         browser = signed_in(stefan)
     will_revoke(cognito)
     assert is_sent_to_login(browser.get("/browse"))
@@ -264,7 +266,7 @@ def test_a_session_that_nobody_uses_ends_before_the_day_does(
 
 
 def test_no_session_outlasts_the_working_day(stefan: Caller) -> None:
-    with time_machine.travel(clock.now() - sessions.LASTS - timedelta(seconds=1)):
+    with time_machine.travel(timezone.now() - sessions.LASTS - timedelta(seconds=1)):
         browser = signed_in(stefan, expires_in_s=14 * 3600)
     assert is_sent_to_login(browser.get("/browse"))
 

@@ -76,8 +76,8 @@ def test_another_calendar_expands_to_our_own_occurrences(maria: Caller) -> None:
 
 
 def test_all_day_events_and_alarms_are_in_the_feed(maria: Caller) -> None:
-    made = maria.makes("/events", {"title": "Férias", "startsOn": "2030-08-01"})
-    reminder_of(maria, kind="event", eventId=made["id"], offsetMinutes=[1440])
+    event = maria.makes("/events", {"title": "Férias", "startsOn": "2030-08-01"})
+    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[1440])
     [component] = parsed(feed_of(address_of(maria)).content).vevent_list
     assert component.dtstart.value.isoformat() == "2030-08-01"
     assert component.valarm.trigger.value == timedelta(hours=-15)
@@ -158,7 +158,7 @@ def test_no_number_of_past_one_offs_displaces_the_study_plan(maria: Caller) -> N
 
 
 def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None:
-    made = event_of(maria)
+    event = event_of(maria)
     path = address_of(maria)
     first = feed_of(path)
     assert first["Content-Type"] == "text/calendar; charset=utf-8"
@@ -168,14 +168,14 @@ def test_ids_stay_and_the_tag_changes_with_the_data_alone(maria: Caller) -> None
     for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
         again = STRANGER.get(path, headers={"If-None-Match": known})
         assert (again.status_code, again.content, again["ETag"]) == (304, b"", tag)
-    maria.patch(f"/events/{made['id']}", {"title": "Outra"})
+    maria.patch(f"/events/{event['id']}", {"title": "Outra"})
     changed = STRANGER.get(path, headers={"If-None-Match": tag})
     assert (changed.status_code, changed["ETag"] != tag) == (200, True)
     uids = [
         [each.uid.value for each in parsed(answer.content).vevent_list]
         for answer in (first, changed)
     ]
-    assert uids[0] == uids[1] == [f"{made['id']}@parley"]
+    assert uids[0] == uids[1] == [f"{event['id']}@parley"]
 
 
 def test_a_new_address_voids_the_old_one_and_none_is_left_in_the_end(maria: Caller) -> None:
@@ -189,9 +189,9 @@ def test_a_new_address_voids_the_old_one_and_none_is_left_in_the_end(maria: Call
 
 def test_a_learner_learns_whether_there_is_an_address_and_makes_the_first(maria: Caller) -> None:
     assert maria.get("/calendar").json() == {"madeAt": None}
-    made = maria.post("/calendar")
-    assert made.status_code == 201, made.content
-    path = urlsplit(made.json()["url"]).path
+    calendar = maria.post("/calendar")
+    assert calendar.status_code == 201, calendar.content
+    path = urlsplit(calendar.json()["url"]).path
     assert STRANGER.get(path).status_code == 200
     assert maria.get("/calendar").json()["madeAt"]
     again = maria.post("/calendar")
@@ -250,3 +250,56 @@ def test_lines_are_folded_at_75_bytes(maria: Caller, text: str) -> None:
     event_of(maria, title=text)
     body = feed_of(address_of(maria)).content
     assert max(map(len, body.split(b"\r\n"))) <= 75
+
+
+def told(path: str) -> tuple[int, str]:
+    """SEQUENCE and LAST-MODIFIED of the only entry."""
+    [entry] = parsed(feed_of(path).content).vevent_list
+    return int(entry.sequence.value), entry.last_modified.value
+
+
+def test_whatever_a_calendar_shows_anew_it_is_told_of(maria: Caller) -> None:
+    with travel("2030-01-01T12:00:00Z", tick=False) as clock:
+        again = Caller(maria.id, access_token(maria.id))
+        made, path = event_of(again), address_of(again)
+        other = event_of(again, title="Outra")
+        again.delete(f"/events/{other['id']}")
+        before = told(path)
+        body = {"kind": "event", "eventId": made["id"], "offsetMinutes": [10]}
+        reminder_path = f"/reminders/{reminder_of(again, **body)['id']}"
+        changes: list[Any] = [
+            lambda: again.patch(reminder_path, {"offsetMinutes": [20]}),
+            lambda: again.patch(reminder_path, {"paused": True}),
+            lambda: again.delete(reminder_path),
+            lambda: again.patch(f"/events/{made['id']}", {"timezone": "Asia/Tokyo"}),
+        ]
+        for change in changes:
+            clock.shift(1)
+            answer = change()
+            assert answer.status_code < 300, answer.content
+            after = told(path)
+            assert after > before
+            before = after
+        assert again.get(f"/events/{made['id']}").json()["version"] == 2
+
+
+def test_a_study_plan_in_another_zone_is_told_as_changed(maria: Caller) -> None:
+    with travel("2030-01-01T12:00:00Z", tick=False) as clock:
+        again = Caller(maria.id, access_token(maria.id))
+        path = address_of(again)
+        reminder_of(again, kind="study", weekdays=[0], localTime="07:30")
+        before = told(path)
+        clock.shift(1)
+        again.patch("/profile", {"timezone": "Asia/Tokyo"})
+        assert told(path) > before
+
+
+def test_a_feed_can_be_had_without_alarms(maria: Caller) -> None:
+    event = event_of(maria)
+    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    reminder_of(maria)
+    path = address_of(maria)
+    assert feed_of(path).content.count(b"BEGIN:VALARM") == 2
+    assert b"VALARM" not in feed_of(f"{path}?alarms=false").content
+    answer = STRANGER.get(f"{path}?alarms=perhaps")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "alarms")

@@ -187,7 +187,7 @@ def test_a_cursor_of_anothers_or_of_nobodys_is_400(maria: Caller, joao: Caller) 
 def test_a_change_that_cannot_be_found_whole_is_not_told_half(
     maria: Caller, memory_table: MemoryTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.store.retrying.WITHIN_S", 0.0)
+    monkeypatch.setattr("config.store.connection.WITHIN_S", 0.0)
     deck_id = deck_of(maria)
     device = Device(maria)
     device.sync()

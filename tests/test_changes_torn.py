@@ -4,10 +4,9 @@ They poll in the midst of transactions, lose answers, ask again, begin anew; in 
 what is stored, and so does a device that begins only then.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from accounts.services.changes import commit
 from config.problems import Problem, ServiceUnavailable
-from config.store import retrying
+from config.store import connection
 from config.store.items import ConditionFailed
 from learning.models.cards import Card
 from learning.models.log import LogEntry
@@ -25,6 +24,7 @@ from learning.scheduling import Rating
 from learning.services import cards, notes, review
 from learning.services.changes import ChangesGone as Gone
 from learning.services.changes import Cursor, Told, changes_since, first_changes
+from learning.services.check import check
 from learning.services.review import Submission
 from tests.examples import tried
 from tests.test_convergence import (
@@ -52,8 +52,8 @@ def memory_table() -> TornTable:
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
-    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.0)
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
 
 
 @dataclass
@@ -61,11 +61,12 @@ class Device:
     learner_id: str
     limit: int
     cursor: Cursor | None = None
+    now: datetime = NOW
     held: dict[str, Any] = field(default_factory=dict)
 
     def poll(self, *, lost: bool = False) -> bool:
         """Asks once; whether there is more. What gets lost on the way is asked for again."""
-        how: dict[str, Any] = {"learner_id": self.learner_id, "limit": self.limit, "now": NOW}
+        how: dict[str, Any] = {"learner_id": self.learner_id, "limit": self.limit, "now": self.now}
         try:
             if self.cursor is None or self.cursor.prefix is not None:
                 found = first_changes(cursor=self.cursor, **how)
@@ -108,6 +109,17 @@ STEPS = st.tuples(
     st.integers(0, 3),
     st.integers(0, 400),
 )
+
+
+def begin(memory: TornTable, seed: int = 0) -> str:
+    """A learner with decks alone, in a table that commits in an order of its own."""
+    learner_id = str(uuid4())
+    memory.clear()
+    memory.order.seed(seed)
+    for deck_id in DECKS:
+        fields = {"id": deck_id, "name": "Português"}
+        cards.create_deck(learner_id=learner_id, fields=fields, now=NOW)
+    return learner_id
 
 
 def act(learner_id: str, step: Step) -> Any:
@@ -156,12 +168,7 @@ def test_three_devices_end_where_the_table_is(
     seed: int,
     limits: tuple[int, int, int],
 ) -> None:
-    learner_id = str(uuid4())
-    memory.clear()
-    memory.order.seed(seed)
-    for deck_id in DECKS:
-        fields = {"id": deck_id, "name": "Português"}
-        cards.create_deck(learner_id=learner_id, fields=fields, now=NOW)
+    learner_id = begin(memory, seed)
     devices = [Device(learner_id, limit) for limit in limits]
     waiting, busy = list(meanwhile), [False]
 
@@ -187,52 +194,7 @@ def test_three_devices_end_where_the_table_is(
     whole = Device(learner_id, 1_000).sync()
     for device in devices:
         assert device.sync() == whole
-
-
-def history(*steps: Step) -> Callable[[str], None]:
-    def run(learner_id: str) -> None:
-        for step in steps:
-            act(learner_id, step)
-
-    return run
-
-
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize(
-    "steps",
-    [
-        history(("create", 1, 0), ("edit", 1, 1), ("delete", 1, 0)),
-        history(("create", 0, 0), ("review", 0, 3), ("edit", 0, 1), ("review", 0, 2)),
-        history(("create", 1, 0), *(("review", 1, n) for n in range(12)), ("undo", 1, 50)),
-    ],
-    ids=["edited and deleted", "a first call between head and card", "journals spill"],
-)
-def test_a_device_that_polls_after_every_item_is_in_step(
-    memory: TornTable,
-    steps: Callable[[str], None],
-    seed: int,
-) -> None:
-    learner_id = str(uuid4())
-    memory.clear()
-    for deck_id in DECKS:
-        fields = {"id": deck_id, "name": "Português"}
-        cards.create_deck(learner_id=learner_id, fields=fields, now=NOW)
-    memory.order.seed(seed)
-    device = Device(learner_id, 5)
-    newcomers: list[Device] = []
-
-    def between() -> None:
-        device.poll()
-        newcomers.append(Device(learner_id, 50))
-        newcomers[-1].poll()
-
-    memory.between = between
-    steps(learner_id)
-    memory.between = lambda: None
-    whole = Device(learner_id, 1_000).sync()
-    assert device.sync() == whole
-    for newcomer in newcomers:
-        assert newcomer.sync() == whole
+    assert check(learner_id=learner_id, now=NOW) == []
 
 
 @pytest.mark.parametrize("seed", range(10))

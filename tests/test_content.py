@@ -69,11 +69,11 @@ def test_scenario_is_named_as_its_file(path: Path) -> None:
 
 @every_scenario
 def test_scenario_is_rich_enough_to_teach_with(path: Path) -> None:
-    found = script(path)
-    assert len(found.phrases) >= 6
-    assert len(found.mistakes) >= 3
-    assert len(found.notes) >= 80
-    for part in found.parts:
+    scenario = script(path)
+    assert len(scenario.phrases) >= 6
+    assert len(scenario.mistakes) >= 3
+    assert len(scenario.notes) >= 80
+    for part in scenario.parts:
         assert len(part.nodes) >= 6
         assert sum(len(node.branches) >= 2 for node in part.nodes) >= 2
         assert all(len(n.hints) >= 2 for n in part.nodes if n.branches)
@@ -81,9 +81,9 @@ def test_scenario_is_rich_enough_to_teach_with(path: Path) -> None:
 
 @every_scenario
 def test_model_answers_reach_every_goal_and_the_end(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        state = play(found, part, dialogue.rehearsal(found, part.role))
+    scenario = script(path)
+    for part in scenario.parts:
+        state = play(scenario, part, dialogue.rehearsal(scenario, part.role))
         assert set(state["goals"]) == {goal.id for goal in part.goals}
         assert state["ended"]
         assert state["missed"] == 0
@@ -91,9 +91,9 @@ def test_model_answers_reach_every_goal_and_the_end(path: Path) -> None:
 
 @every_scenario
 def test_model_answers_score_well_and_without_correction(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        scores = dialogue.score(found, part.role, dialogue.rehearsal(found, part.role))
+    scenario = script(path)
+    for part in scenario.parts:
+        scores = dialogue.score(scenario, part.role, dialogue.rehearsal(scenario, part.role))
         assert scores.goals.value == scores.grammar.value == 100
         assert scores.fluency.value >= 75
         assert scores.vocabulary.value >= 75
@@ -101,23 +101,23 @@ def test_model_answers_score_well_and_without_correction(path: Path) -> None:
 
 @every_scenario
 def test_model_answers_are_recognised_without_accents_in_capitals(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        answers = [disguised(text) for text in dialogue.rehearsal(found, part.role)]
-        state = play(found, part, answers)
+    scenario = script(path)
+    for part in scenario.parts:
+        answers = [disguised(text) for text in dialogue.rehearsal(scenario, part.role)]
+        state = play(scenario, part, answers)
         assert state["ended"]
         assert state["missed"] == 0
 
 
 @every_scenario
 def test_every_branch_is_taken_by_its_example(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        _, start = dialogue.opening(found, part.role)
+    scenario = script(path)
+    for part in scenario.parts:
+        _, start = dialogue.opening(scenario, part.role)
         for node in part.nodes:
             for branch in node.branches:
                 state = dialogue.State(**{**start, "node": node.id})
-                answer = dialogue.reply(found, state, branch.example)
+                answer = dialogue.reply(scenario, state, branch.example)
                 assert answer.state["missed"] == 0
                 assert answer.line.startswith(branch.say)
                 assert branch.goal is None or branch.goal in answer.goals
@@ -125,12 +125,14 @@ def test_every_branch_is_taken_by_its_example(path: Path) -> None:
 
 @every_scenario
 def test_every_goal_is_reached_by_each_of_its_phrases(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        _, state = dialogue.opening(found, part.role)
+    scenario = script(path)
+    for part in scenario.parts:
+        _, state = dialogue.opening(scenario, part.role)
         for goal in part.goals:
             for phrase in goal.cues.phrases:
-                assert goal.id in dialogue.reply(found, state, sample(phrase.source)).goals, phrase
+                assert goal.id in dialogue.reply(scenario, state, sample(phrase.source)).goals, (
+                    phrase
+                )
 
 
 @every_scenario
@@ -149,32 +151,32 @@ def test_texts_are_free_of_stray_spaces(path: Path) -> None:
 
 @every_scenario
 def test_every_mistake_is_found_and_put_right(path: Path) -> None:
-    found = script(path)
-    for mistake in found.mistakes:
+    scenario = script(path)
+    for mistake in scenario.mistakes:
         for wrong in mistake.cues.phrases:
-            said = sample(wrong.source)
-            corrections = dialogue.corrections(found, said)
+            phrase = sample(wrong.source)
+            corrections = dialogue.corrections(scenario, phrase)
             assert corrections, wrong
             again = corrections[0].sentence
-            assert mistake.cues.find(Text.of(again, found.language)) is None, again
+            assert mistake.cues.find(Text.of(again, scenario.language)) is None, again
 
 
 @every_scenario
 @tried(15)
 @given(data=st.data())
 def test_whatever_is_said_the_dialogue_ends(path: Path, data: st.DataObject) -> None:
-    found = script(path)
-    part = data.draw(st.sampled_from(found.parts))
+    scenario = script(path)
+    part = data.draw(st.sampled_from(scenario.parts))
     known = [b.example for node in part.nodes for b in node.branches]
-    _, state = dialogue.opening(found, part.role)
+    _, state = dialogue.opening(scenario, part.role)
     turns: list[str] = []
     while not state["ended"]:
         turns.append(data.draw(st.sampled_from(known) | st.text(max_size=80)))
-        reply = dialogue.reply(found, state, turns[-1])
+        reply = dialogue.reply(scenario, state, turns[-1])
         assert reply.line
         state = reply.state
     assert len(turns) <= dialogue.TURN_LIMIT
-    scores = dialogue.score(found, part.role, turns)
+    scores = dialogue.score(scenario, part.role, turns)
     for score in (scores.vocabulary, scores.grammar, scores.fluency, scores.goals):
         assert 0 <= score.value <= 100
         assert all(0 <= evidence.turn < len(turns) for evidence in score.evidence)
@@ -182,12 +184,12 @@ def test_whatever_is_said_the_dialogue_ends(path: Path, data: st.DataObject) -> 
 
 @every_scenario
 def test_silence_comes_to_an_end_with_a_different_line_each_time(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        line, state = dialogue.opening(found, part.role)
+    scenario = script(path)
+    for part in scenario.parts:
+        line, state = dialogue.opening(scenario, part.role)
         lines = [line]
         while not state["ended"]:
-            line, state, _, _ = dialogue.reply(found, state, "")
+            line, state, _, _ = dialogue.reply(scenario, state, "")
             lines.append(line)
         assert len(lines) == len(set(lines))
         assert state["turn"] < dialogue.TURN_LIMIT
@@ -202,18 +204,18 @@ def test_learners_who_do_not_keep_to_the_script_are_answered_as_before(path: Pat
 
 @every_scenario
 def test_every_goal_is_answered_wherever_it_is_said(path: Path) -> None:
-    found = script(path)
-    for part in found.parts:
-        _, start = dialogue.opening(found, part.role)
+    scenario = script(path)
+    for part in scenario.parts:
+        _, start = dialogue.opening(scenario, part.role)
         for node in part.nodes:
             if not node.branches:
                 continue
             state = dialogue.State(**{**start, "node": node.id})
             for goal in part.goals:
-                said = sample(goal.phrases[0].source)
-                reply = dialogue.reply(found, state, said)
-                assert reply.state["missed"] == 0, (node.id, said)
-                assert reply.line not in node.fallback.lines, (node.id, said)
+                phrase = sample(goal.phrases[0].source)
+                reply = dialogue.reply(scenario, state, phrase)
+                assert reply.state["missed"] == 0, (node.id, phrase)
+                assert reply.line not in node.fallback.lines, (node.id, phrase)
 
 
 def test_pack_covers_every_level_and_several_languages() -> None:
@@ -226,8 +228,8 @@ def test_pack_covers_every_level_and_several_languages() -> None:
 
 @every_scenario
 def test_both_roles_can_be_played(path: Path) -> None:
-    found = script(path)
-    assert {part.role for part in found.parts} == {role.id for role in found.roles}
+    scenario = script(path)
+    assert {part.role for part in scenario.parts} == {role.id for role in scenario.roles}
 
 
 def test_scenarios_are_distinct_and_ordered_by_level() -> None:

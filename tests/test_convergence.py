@@ -111,7 +111,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Submission], list[list[Submission]
 
 @st.composite
 def timelines(draw: st.DrawFn) -> tuple[list[Submission], list[Change], list[list[Submission]]]:
-    """What a device has made, when settings changed, and what had come in before each change.
+    """A device's entries, the changes of settings, and the entries that came in before each change.
 
     A review comes in at its instant or later, as late as the last one of all.
     """
@@ -256,7 +256,7 @@ def wanted(made: list[Submission], changes: Iterable[Change] = ()) -> dict[str, 
 def held_back(
     cards: dict[str, Memory], last_answers: dict[str, datetime], versions: Versions
 ) -> dict[str, Any]:
-    """Who is a leech, who is suspended for it, and who is buried for today by whom."""
+    """The leeches, the leeches that are suspended, and the cards buried today with their burier."""
     by = {id_: versions.at(at) for id_, at in last_answers.items()}
     leeches = {id_ for id_, each in by.items() if cards[id_].lapses >= each.leech_threshold}
     suspended = {id_ for id_ in leeches if by[id_].leech_action == "suspend"}

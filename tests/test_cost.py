@@ -86,6 +86,6 @@ def test_a_million_learners_cost_no_more_each_than_a_hundred() -> None:
 
 
 def test_the_docs_have_the_tables_as_they_are_now() -> None:
-    said = io.StringIO()
-    call_command("estimate_cost", stdout=said)
-    assert said.getvalue().strip() in (BASE_DIR / "docs" / "cost.md").read_text()
+    output = io.StringIO()
+    call_command("estimate_cost", stdout=output)
+    assert output.getvalue().strip() in (BASE_DIR / "docs" / "cost.md").read_text()

@@ -36,9 +36,9 @@ MOST_CALLS = 60  # of one run of the command, many times more than it makes
 
 
 def create_staff(*arguments: str) -> str:
-    said = StringIO()
-    call_command("create_staff", *arguments, stdout=said)
-    return said.getvalue()
+    output = StringIO()
+    call_command("create_staff", *arguments, stdout=output)
+    return output.getvalue()
 
 
 def pool() -> Any:
@@ -80,10 +80,10 @@ def browse_login(email: str, password: str) -> Any:
 def test_a_stranger_who_signed_up_first_does_not_become_admin() -> None:
     email, stranger = squat("boss")
     strangers_code = mailed_code(email)
-    said = create_staff(email, "--admin")
-    assert "that account is removed" in said
-    assert f"{email} is admin." in said
-    assert "code to set a password was mailed" in said
+    output = create_staff(email, "--admin")
+    assert "that account is removed" in output
+    assert f"{email} is admin." in output
+    assert "code to set a password was mailed" in output
     assert problem(log_in(email, STRANGERS)) == (401, "INVALID_CREDENTIALS")
     assert b"/browse" not in browse_login(email, STRANGERS).headers.get("Location", "").encode()
     verify = api.post("/auth/verify-email", {"email": email, "code": strangers_code})
@@ -207,9 +207,9 @@ def test_a_second_run_changes_and_mails_nothing() -> None:
     assert address.learner_id is not None
     set_password(email)
     mails = subjects_mailed(email)
-    said = create_staff(email)
-    assert f"{email} is staff." in said
-    assert "was mailed" not in said
+    output = create_staff(email)
+    assert f"{email} is staff." in output
+    assert "was mailed" not in output
     assert subjects_mailed(email) == mails
     answer = log_in(email).json()
     assert answer["user"]["userId"] == address.learner_id

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import time_machine
 from ulid import ULID
 
-from learning.services import bulk, cards
+from config import work
+from learning.services import bulk, deck_deletion
 from tests.callers import Caller
+from tests.memory_table import MemoryTable
+from tests.queues import MemoryQueues
 from tests.test_flashcards import card_of, deck_of
 from tests.wire import sending, telling
 
@@ -25,20 +30,20 @@ WHOLE = {
 
 
 def test_a_deck_is_made_read_replaced_and_deleted(maria: Caller) -> None:
-    made = maria.makes("/decks", WHOLE)
-    assert {name: made[name] for name in WHOLE} == WHOLE
-    path = f"/decks/{made['id']}"
-    assert maria.get(path).json() == made
+    deck = maria.makes("/decks", WHOLE)
+    assert {name: deck[name] for name in WHOLE} == WHOLE
+    path = f"/decks/{deck['id']}"
+    assert maria.get(path).json() == deck
     replaced = maria.put(path, {"name": "Português"}).json()
     assert (replaced["description"], replaced["newCardsPerDay"]) == ("", None)
-    assert replaced["version"] == made["version"] + 1
+    assert replaced["version"] == deck["version"] + 1
     assert maria.delete(path).status_code == 204
     assert maria.get(path).status_code == 404
 
 
 def test_what_was_read_can_be_put_back_as_it_is(maria: Caller) -> None:
-    made = maria.makes("/decks", WHOLE)
-    put = maria.put(f"/decks/{made['id']}", made)
+    deck = maria.makes("/decks", WHOLE)
+    put = maria.put(f"/decks/{deck['id']}", deck)
     assert put.status_code == 200, put.content
     assert {name: put.json()[name] for name in WHOLE} == WHOLE
 
@@ -52,8 +57,8 @@ def test_a_deck_sent_again_with_its_id_is_the_same_deck(maria: Caller, made_id: 
 
 
 def test_another_deck_with_the_same_id_is_refused(maria: Caller) -> None:
-    made = maria.makes("/decks", WHOLE | {"id": str(ULID())})
-    answer = maria.post("/decks", {"name": "Outro", "id": made["id"]})
+    deck = maria.makes("/decks", WHOLE | {"id": str(ULID())})
+    answer = maria.post("/decks", {"name": "Outro", "id": deck["id"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "ID_TAKEN")
 
 
@@ -71,9 +76,9 @@ def test_two_learners_may_use_the_same_id(maria: Caller, joao: Caller) -> None:
 
 
 def test_a_change_on_an_old_version_is_refused_and_changes_nothing(maria: Caller) -> None:
-    made = maria.post("/decks", WHOLE)
-    path = f"/decks/{made.json()['id']}"
-    assert made["ETag"] == '"1"'
+    deck = maria.post("/decks", WHOLE)
+    path = f"/decks/{deck.json()['id']}"
+    assert deck["ETag"] == '"1"'
     assert maria.patch(path, {"name": "Um"}, If_Match='"1"').status_code == 200
     for verb, body in (("patch", {"name": "Dois"}), ("put", WHOLE), ("delete", None)):
         answer = maria.send(verb, path, body, If_Match='"1"')
@@ -191,35 +196,115 @@ def test_a_deck_deleted_twice_at_once_is_deleted(maria: Caller, number: int) -> 
     assert maria.get(f"/decks/{deck_id}").status_code == 404
 
 
-def test_a_deletion_beyond_one_request_goes_on_when_sent_again(
-    maria: Caller, monkeypatch: pytest.MonkeyPatch
+def left(caller: Caller) -> list[str]:
+    """The fronts of all cards: a page may be short where tombstones lie."""
+    fronts, path = list[str](), "/flashcards?limit=100"
+    while path:
+        page = caller.get(path).json()
+        fronts += [card["front"] for card in page["results"]]
+        path = page["next"]
+    return fronts
+
+
+def test_a_large_deck_is_deleted_apart_with_progress(
+    maria: Caller, queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cards, "DELETE_BUDGET", 50)
+    monkeypatch.setattr(work, "WITHIN_S", 0)
     deck_id, kept = deck_of(maria), deck_of(maria)
-    many_cards(maria, deck_id, 60)
+    many_cards(maria, deck_id, 160)
     card_of(maria, kept, "mesa")
     path = f"/decks/{deck_id}?cards=delete"
     tag = maria.get(f"/decks/{deck_id}")["ETag"]
     first = maria.delete(path, If_Match=tag)
-    assert (first.status_code, first.json()["code"]) == (503, "DELETION_UNFINISHED")
-    assert int(first["Retry-After"]) > 0
+    assert (first.status_code, first.json()["state"]) == (202, "queued")
+    assert first["Location"].endswith(f"/decks/{deck_id}/deletion")
     refused = maria.post("/flashcards", {"deckId": deck_id, "front": "sol", "back": "sun"})
     assert refused.json()["code"] == "UNKNOWN_DECK"  # nothing comes in meanwhile
-    assert maria.delete(path, If_Match=tag).status_code == 204
-    left = maria.get("/flashcards?limit=100").json()["results"]
-    assert [card["front"] for card in left] == ["mesa"]
+    queues.deliver(queues.visible[0])
+    assert maria.delete(path, If_Match=tag).status_code == 202  # it is the same one
+    assert maria.delete(f"/decks/{deck_id}").status_code == 202  # which nobody takes back
+    going = maria.get(f"/decks/{deck_id}/deletion").json()
+    assert (going["state"], going["done"], going["total"]) == ("queued", 25, 60)
+    queues.run_on()
+    over = maria.get(f"/decks/{deck_id}/deletion").json()
+    assert (over["state"], over["done"], over["total"]) == ("done", 60, 60)
+    assert left(maria) == ["mesa"]
     assert maria.get("/statistics").json()["totals"]["cards"] == 1
+    assert maria.get(f"/decks/{deck_id}").status_code == 404
+    assert maria.delete(path).status_code == 404
 
 
-def test_an_unfinished_deletion_is_taken_back_by_a_refused_one(
-    maria: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cards, "DELETE_BUDGET", 25)
+def test_a_deck_of_a_hundred_cards_is_deleted_at_once(maria: Caller, queues: MemoryQueues) -> None:
     deck_id = deck_of(maria)
-    many_cards(maria, deck_id, 30)
-    assert maria.delete(f"/decks/{deck_id}?cards=delete").status_code == 503
-    assert maria.delete(f"/decks/{deck_id}").json()["code"] == "DECK_NOT_EMPTY"
+    many_cards(maria, deck_id, deck_deletion.AT_ONCE)
+    assert maria.delete(f"/decks/{deck_id}?cards=delete").status_code == 204
+    assert queues.messages == []
+    assert maria.get(f"/decks/{deck_id}/deletion").status_code == 404
+
+
+class Dead(BaseException):
+    """The process was killed."""
+
+
+def test_a_deletion_whose_process_is_killed_at_any_write_goes_on(
+    maria: Caller,
+    queues: MemoryQueues,
+    memory_table: MemoryTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work, "WITHIN_S", 0)
+    monkeypatch.setattr(deck_deletion, "AT_ONCE", 2)
+    monkeypatch.setattr(deck_deletion, "BATCH", 2)
+    deck_id, kept = deck_of(maria), deck_of(maria)
+    many_cards(maria, deck_id, 6)
+    assert maria.delete(f"/decks/{deck_id}?moveTo={kept}").status_code == 202
+    restore, waiting = memory_table.remember(), [*queues.messages]
+    killed, died = 0, True
+    while died:
+        memory_table.clear()
+        restore()
+        queues.messages = [replace(message) for message in waiting]
+        writes, died = [0], False
+
+        def kill(operation: str, at: int = killed + 1, writes: list[int] = writes) -> None:
+            writes[0] += operation in ("TransactWriteItems", "UpdateItem", "PutItem")
+            if writes[0] == at:
+                writes[0] += 1
+                raise Dead
+
+        with sending(telling(kill)):
+            while queues.messages:
+                at = min(message.visible_at for message in queues.messages)
+                with time_machine.travel(at):
+                    try:
+                        for message in queues.visible[:1]:
+                            queues.deliver(message)
+                    except Dead:
+                        died = True
+        assert maria.get(f"/decks/{deck_id}/deletion").json()["state"] == "done", killed
+        found = maria.get("/flashcards?limit=100").json()["results"]
+        assert {card["deckId"] for card in found} == {kept}, killed
+        assert len(found) == 6, killed
+        assert maria.get(f"/decks/{deck_id}").status_code == 404
+        killed += died
+    assert killed > 8
+
+
+def test_a_deck_whose_cards_find_no_other_deck_any_more_is_open_again(
+    maria: Caller, queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deck_deletion, "AT_ONCE", 25)
+    deck_id, other = deck_of(maria), deck_of(maria)
+    many_cards(maria, deck_id, 40)
+    assert maria.delete(f"/decks/{deck_id}?moveTo={other}").status_code == 202
+    assert maria.delete(f"/decks/{other}?cards=delete").status_code == 204
+    queues.run_on()
+    over = maria.get(f"/decks/{deck_id}/deletion").json()
+    assert (over["state"], over["problem"]["code"]) == ("failed", "UNKNOWN_DECK")
     card_of(maria, deck_id, "sol")
+    monkeypatch.setattr(deck_deletion, "AT_ONCE", 1)
+    assert maria.delete(f"/decks/{deck_id}?cards=delete").status_code == 204  # 16 are one batch
+    assert left(maria) == []
 
 
 def test_a_copy_beyond_one_request_goes_on_when_sent_again(

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from config import clock
 from reminders import timing
 from reminders.models import DEAD, SENT, Delivery, Reminder
 from tests.browsers import signed_in
@@ -22,7 +22,7 @@ def delivery_of(caller: Caller, state: str) -> Delivery:
     made = reminder_of(caller)
     reminder = Reminder.of(caller.id, made["id"])
     assert reminder is not None
-    at = clock.now() - timedelta(hours=2)
+    at = timezone.now() - timedelta(hours=2)
     delivery = Delivery.of(reminder, timing.Due(at, "20300603T170000Z", "", at), state, now=at)
     delivery.conclude(state, reason="SERVICE_UNAVAILABLE" if state == DEAD else "", now=at)
     delivery.put()

@@ -197,11 +197,27 @@ def test_the_function_has_the_stages_limits_and_role(api: Api, outputs: dict[str
     assert found["DeadLetterConfig"] == {"TargetArn": outputs["DeadLetterQueueArn"]}
     assert (found["MemorySize"], found["Timeout"]) == (1024, 60)
     variables = found["Environment"]["Variables"]
-    assert variables["PARLEY_SECRET_KEY_PARAMETER"] == "/parley/dev/secret-key"
     assert len(variables["PARLEY_SECRET_KEY"]) >= 50
     assert variables["PARLEY_CLIENT_SECRET"]
+    assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"]
+    assert float(variables["PARLEY_DAY_USD"]) == 2
     assert found["KMSKeyArn"] == outputs["KeyArn"]
     assert variables["PARLEY_PUBLIC_URL"] == f"http://{api.headers['Host']}/dev"
+
+
+def test_the_queues_lead_to_the_function_and_leave_runs_to_the_api(
+    api: Api, outputs: dict[str, str]
+) -> None:
+    client = api.place.client("lambda")
+    for queue, at_once in release.QUEUES.items():
+        [mapping] = client.list_event_source_mappings(EventSourceArn=outputs[queue])[
+            "EventSourceMappings"
+        ]
+        assert mapping["ScalingConfig"]["MaximumConcurrency"] == int(outputs[at_once])
+        assert mapping["BatchSize"] == 1
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    allowed = client.get_function_recursion_config(FunctionName=release.function_name(STAGE))
+    assert allowed["RecursiveLoop"] == "Allow"
 
 
 def test_a_function_can_be_invoked_by_name_and_raw_code_cannot(api: Api) -> None:
@@ -219,12 +235,12 @@ def test_management_commands_run_in_the_function(api: Api) -> None:
     assert len(api.send("GET", "/scenarios").json()["results"]) > 20
 
 
-def test_a_long_task_runs_in_an_invocation_of_its_own(api: Api, ana: Learner) -> None:
+def test_long_work_is_done_by_way_of_its_queue(api: Api, ana: Learner) -> None:
     begun = api.post("/scheduler/optimize", token=ana.token, status=202)
     assert begun["status"] == "running"
 
     def ended() -> bool:
-        found = api.send("GET", "/scheduler/optimize", token=ana.token).json()
-        return bool(found["status"] == "tooFew")
+        optimization = api.send("GET", "/scheduler/optimize", token=ana.token).json()
+        return bool(optimization["status"] == "tooFew")
 
     eventually(ended)

@@ -140,9 +140,9 @@ def test_fractions_of_a_second_are_taken_wherever_an_instant_is(
     window = f"after=2030-06-03T18:00:00{fraction}Z&before=2030-06-09T18:00:00{fraction}Z"
     assert maria.get(f"/events/occurrences?{window}").status_code == 200
     once = {"kind": "once", "title": "Ligar à Inês", "at": f"2035-06-03T18:00:00{fraction}Z"}
-    made = maria.makes("/reminders", once)
+    reminder = maria.makes("/reminders", once)
     snooze = {"until": f"2035-06-04T18:00:00{fraction}Z"}
-    assert maria.post(f"/reminders/{made['id']}/snooze", snooze).status_code in (200, 400)
+    assert maria.post(f"/reminders/{reminder['id']}/snooze", snooze).status_code in (200, 400)
 
 
 @pytest.mark.parametrize("name", ["startsAt", "endsAt"])

@@ -49,11 +49,11 @@ def shown(caller: Caller, after: str, before: str, **query: str) -> list[dict[st
 
 
 def test_an_event_is_made_read_replaced_and_deleted(maria: Caller) -> None:
-    made = maria.makes("/events", WHOLE)
-    assert {name: made[name] for name in WHOLE} == WHOLE
-    path = f"/events/{made['id']}"
-    assert maria.get(path).json() == made
-    put = maria.put(path, made)
+    event = maria.makes("/events", WHOLE)
+    assert {name: event[name] for name in WHOLE} == WHOLE
+    path = f"/events/{event['id']}"
+    assert maria.get(path).json() == event
+    put = maria.put(path, event)
     assert put.status_code == 200, put.content
     assert {name: put.json()[name] for name in WHOLE} == WHOLE
     replaced = maria.put(path, {"title": "Férias", "startsOn": "2030-08-01"}).json()
@@ -72,8 +72,8 @@ def test_an_event_sent_again_with_its_id_is_the_same_event(maria: Caller) -> Non
 
 
 def test_an_event_keeps_the_clock_of_the_profile_where_it_names_none(maria: Caller) -> None:
-    made = maria.makes("/events", {"title": "Ler", "startsAt": "2030-01-01T08:00:00Z"})
-    assert (made["timezone"], made["endsAt"]) == ("Europe/Lisbon", "2030-01-01T08:00:00Z")
+    event = maria.makes("/events", {"title": "Ler", "startsAt": "2030-01-01T08:00:00Z"})
+    assert (event["timezone"], event["endsAt"]) == ("Europe/Lisbon", "2030-01-01T08:00:00Z")
 
 
 def test_a_window_shows_events_in_order_and_in_pages(maria: Caller) -> None:
@@ -122,8 +122,8 @@ def test_a_time_that_the_clock_jumps_over_is_moved_past_the_gap(maria: Caller) -
 def test_another_start_keeps_the_duration_and_drops_exceptions_without_occurrence(
     maria: Caller,
 ) -> None:
-    made = maria.makes("/events", WHOLE)
-    path = f"/events/{made['id']}"
+    event = maria.makes("/events", WHOLE)
+    path = f"/events/{event['id']}"
     moved = maria.patch(path, {"startsAt": "2030-06-10T18:00:00Z"}).json()
     assert moved["endsAt"] == "2030-06-10T19:30:00Z"
     assert (moved["skipped"], len(moved["moved"])) == (["20300610T190000"], 1)
@@ -223,30 +223,30 @@ def test_a_zone_that_is_none_is_refused(maria: Caller, zone: str) -> None:
 
 
 def test_milliseconds_of_a_clients_clock_are_left_out(maria: Caller) -> None:
-    made = event_of(maria, startsAt="2030-06-03T18:00:00.123Z", endsAt="2030-06-03T19:00:00.456Z")
-    assert (made["startsAt"], made["endsAt"]) == ("2030-06-03T18:00:00Z", "2030-06-03T19:00:00Z")
+    event = event_of(maria, startsAt="2030-06-03T18:00:00.123Z", endsAt="2030-06-03T19:00:00.456Z")
+    assert (event["startsAt"], event["endsAt"]) == ("2030-06-03T18:00:00Z", "2030-06-03T19:00:00Z")
 
 
 @pytest.mark.parametrize("until", ["99991231T235959Z", "99991231T000000Z", "24000101T000000Z"])
 def test_until_may_say_for_ever(maria: Caller, until: str) -> None:
-    made = event_of(maria, rrule=f"FREQ=YEARLY;UNTIL={until}")
+    event = event_of(maria, rrule=f"FREQ=YEARLY;UNTIL={until}")
     found = shown(maria, "2050-01-01T00:00:00Z", "2051-01-01T00:00:00Z")
-    assert [each["eventId"] for each in found] == [made["id"]]
+    assert [each["eventId"] for each in found] == [event["id"]]
 
 
 def test_a_patch_says_which_occurrence_it_moves(maria: Caller) -> None:
-    made = event_of(maria, rrule="FREQ=DAILY;COUNT=3")
-    answer = maria.patch(f"/events/{made['id']}", {"moved": [{"startsAt": MOVED["startsAt"]}]})
+    event = event_of(maria, rrule="FREQ=DAILY;COUNT=3")
+    answer = maria.patch(f"/events/{event['id']}", {"moved": [{"startsAt": MOVED["startsAt"]}]})
     assert answer.status_code == 400
     (error,) = answer.json()["errors"]
     assert (error["field"], error["code"]) == ("moved.0.occurrence", "required")
 
 
 def test_the_first_of_two_equal_times_is_taken(maria: Caller) -> None:
-    made = event_of(
+    event = event_of(
         maria, timezone="America/New_York", startsAt="2027-11-07T05:30:00Z", endsAt=None
     )
-    assert made["startsAt"] == "2027-11-07T05:30:00Z"
+    assert event["startsAt"] == "2027-11-07T05:30:00Z"
 
 
 @pytest.mark.parametrize("query", ["before=2020-01-01T00:00:00Z", "after=2030-01-01T00:00:00Z"])
@@ -293,8 +293,8 @@ def test_an_event_that_is_over_comes_back_only_where_there_is_room(
 
 def past_events(caller: Caller, number: int, *, day: str) -> None:
     """Single events of a day that is over, an hour each, written past the API."""
-    made = event_of(caller, startsAt=f"{day}T08:00:00Z", endsAt=f"{day}T09:00:00Z")
-    stored = Event.of(caller.id, made["id"])
+    event = event_of(caller, startsAt=f"{day}T08:00:00Z", endsAt=f"{day}T09:00:00Z")
+    stored = Event.of(caller.id, event["id"])
     assert stored is not None
     copies = []
     for _ in range(number - 1):

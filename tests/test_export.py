@@ -149,7 +149,7 @@ def test_an_upload_is_offered_for_its_size_alone(maria: Caller) -> None:
     refused = maria.post("/flashcards/uploads", {"sizeBytes": 300 * 2**20})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "max_value")
     assert maria.post("/flashcards/uploads", {"sizeBytes": 0}).status_code == 400
-    made = maria.makes("/flashcards/uploads", {"sizeBytes": 12_345})
-    assert "SignedHeaders=content-length%3Bhost" in made["url"]
-    assert f"/uploads/{maria.id}/{made['uploadKey']}" in made["url"]
-    assert aws.client("s3").meta.region_name in made["url"].partition("?")[0]
+    upload = maria.makes("/flashcards/uploads", {"sizeBytes": 12_345})
+    assert "SignedHeaders=content-length%3Bhost" in upload["url"]
+    assert f"/uploads/{maria.id}/{upload['uploadKey']}" in upload["url"]
+    assert aws.client("s3").meta.region_name in upload["url"].partition("?")[0]

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from django.utils.timezone import now
 from ulid import ULID
 
-from accounts.limits import hit
 from accounts.models import Attempts, Profile
+from accounts.models.limits import hit
 from config import aws, http
 from config.aws_json import AwsJson
-from config.clock import now
 from config.https import Answer
 from config.problems import ServiceUnavailable, UpstreamFailed
-from config.store import connection, retrying
+from config.store import connection
 from config.store.items import ConditionFailed, batch_get
 from learning.models.cards import Deck
 from tests.callers import Caller
@@ -135,8 +135,8 @@ def failing(fault: Fault, *, of: str, times: int = sys.maxsize) -> Iterator[list
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "pause", lambda *_: None)
-    monkeypatch.setattr(retrying, "WITHIN_S", 0.1)
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.1)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -159,7 +159,7 @@ def test_a_table_that_fails_is_a_problem_with_a_hint(
 def test_a_conflict_that_passes_is_not_seen(
     maria: Caller, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrying, "WITHIN_S", 20.0)
+    monkeypatch.setattr(connection, "WITHIN_S", 20.0)
     maria.post("/calendar/rotate")
     with failing(conflict, of=operation, times=3) as called:
         answer = REQUESTS[operation](maria)

@@ -45,14 +45,14 @@ WHOLE = {
 
 
 def test_a_card_is_made_read_changed_and_deleted(maria: Caller) -> None:
-    made = maria.makes("/flashcards", WHOLE | {"deckId": deck_of(maria)})
-    assert {name: made[name] for name in WHOLE} == WHOLE
-    assert (made["state"], made["noteId"], made["ordinal"]) == ("new", made["id"], 0)
-    assert (made["reps"], made["stability"], made["suspended"]) == (0, None, False)
-    path = f"/flashcards/{made['id']}"
-    assert maria.get(path).json() == made
+    card = maria.makes("/flashcards", WHOLE | {"deckId": deck_of(maria)})
+    assert {name: card[name] for name in WHOLE} == WHOLE
+    assert (card["state"], card["noteId"], card["ordinal"]) == ("new", card["id"], 0)
+    assert (card["reps"], card["stability"], card["suspended"]) == (0, None, False)
+    path = f"/flashcards/{card['id']}"
+    assert maria.get(path).json() == card
     changed = maria.patch(path, {"back": "house, home"}).json()
-    assert changed == made | {
+    assert changed == card | {
         "back": "house, home",
         "version": 2,
         "updatedAt": changed["updatedAt"],
@@ -64,10 +64,10 @@ def test_a_card_is_made_read_changed_and_deleted(maria: Caller) -> None:
 
 def test_put_gives_what_is_left_out_its_default(maria: Caller) -> None:
     deck_id = deck_of(maria)
-    made = maria.makes("/flashcards", WHOLE | {"deckId": deck_id})
+    card = maria.makes("/flashcards", WHOLE | {"deckId": deck_id})
     body = {"deckId": deck_id, "front": "casa", "back": "house"}
-    replaced = maria.put(f"/flashcards/{made['id']}", body).json()
-    assert (replaced["tags"], replaced["phonetic"], replaced["dueAt"]) == ([], None, made["dueAt"])
+    replaced = maria.put(f"/flashcards/{card['id']}", body).json()
+    assert (replaced["tags"], replaced["phonetic"], replaced["dueAt"]) == ([], None, card["dueAt"])
 
 
 @pytest.mark.parametrize("made_id", [str(ULID()), str(uuid4())], ids=["ulid", "uuid"])

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import set_script_prefix
 
-from accounts.demo import DEMO_ACCOUNTS, PASSWORD
+from accounts.front import DEMO_ACCOUNTS, PASSWORD
 from config import lambda_handler
 from tests.benchmarks.cold_start import ENVIRONMENT
 from tests.gateway import GATEWAY_HOST, OWN_HOST, event
@@ -110,7 +110,7 @@ def test_a_stage_has_no_mails_and_loads_nothing_that_reads_them() -> None:
     assert done.returncode == 0, done.stderr
     statuses, modules = done.stdout.splitlines()[-2:]
     assert statuses == "200 404 404 404 404"
-    heavy = {"pynamodb", "botocore", "drf_spectacular.openapi", "config.ops.mail_pages"}
+    heavy = {"pynamodb", "botocore", "drf_spectacular.openapi", "config.ops.mails"}
     assert not heavy & set(modules.split())
     assert not [name for name in modules.split() if name.startswith("config.ops.local_aws")]
 

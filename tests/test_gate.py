@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 import yaml
 from django.core.management import call_command
 from django.http import HttpResponse
+from django.test import Client
 from django.urls import path
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.verification import authorize, key_set
+from accounts.tokens import authorize, key_set
 from config import lambda_handler
 from config.ops import public_routes, zappa_template
 from config.problems import ServiceUnavailable
@@ -81,7 +83,7 @@ def test_without_the_pools_keys_nobody_is_judged(
 
 
 def test_the_authorizer_is_cheap_and_can_call_nothing_that_a_role_allows() -> None:
-    load = "import sys, accounts.verification; print(*sys.modules)"
+    load = "import sys, accounts.tokens; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=True)
     assert HEAVY & set(done.stdout.split()) == set()
 
@@ -256,9 +258,9 @@ def test_no_two_paths_have_one_name() -> None:
 
 
 def test_the_open_routes_can_be_listed() -> None:
-    said = io.StringIO()
-    call_command("open_routes", stdout=said)
-    lines = said.getvalue().splitlines()
+    output = io.StringIO()
+    call_command("open_routes", stdout=output)
+    lines = output.getvalue().splitlines()
     assert "POST       /auth/login" in lines
     assert not [line for line in lines if "/decks" in line]
 
@@ -272,3 +274,41 @@ def test_the_gate_knows_a_token_by_a_pattern_that_every_engine_reads_alike() -> 
         assert re.fullmatch(pattern, f"{scheme} e30.e30.c2ln")
     for refused in ("Basic e30.e30.c2ln", "Bearer e30.e30", "Bearere30.e30.c2ln", "Bearer"):
         assert not re.fullmatch(pattern, refused)
+
+
+def seen_by_a_script(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a page of another origin may read of an answer (WHATWG Fetch: "CORS-safelisted")."""
+    found = {name.lower(): value for name, value in headers.items()}
+    exposed = found.get("access-control-expose-headers", "").lower().split(", ")
+    always = ("cache-control", "content-language", "content-length", "content-type", "expires")
+    return {name: found[name] for name in (*always, *exposed) if name in found}
+
+
+def through_the_gateway(headers: Mapping[str, str]) -> dict[str, str]:
+    """The function's headers as API Gateway hands them on (AWS: "Important notes")."""
+    remapped = {"WWW-Authenticate": "x-amzn-Remapped-WWW-Authenticate"}
+    return {remapped.get(name, name): value for name, value in headers.items()}
+
+
+@pytest.mark.parametrize(
+    "origins", ["https://app.parley.example", "https://a.example https://b.example"]
+)
+def test_a_script_sees_the_same_of_either_refusal(origins: str, settings: Any) -> None:
+    """Of the gate's own 401, and of the function's, whose challenge API Gateway renames."""
+    settings.CORS_ALLOWED_ORIGINS = origins.split()
+    origin = origins.split()[0]
+    answer = Client().get("/decks", headers={"Origin": origin})
+    by_function = seen_by_a_script(through_the_gateway(answer.headers))
+    gate = public_routes.answers(origins)["UNAUTHORIZED"]
+    parameters = gate["ResponseParameters"]
+    assert all(re.fullmatch("'[^']+'", value) for value in parameters.values())
+    by_gate = seen_by_a_script(
+        {name.rpartition(".")[2]: value.strip("'") for name, value in parameters.items()}
+    )
+    assert answer.status_code == 401
+    challenge = by_function.pop("x-amzn-remapped-www-authenticate")
+    assert challenge == by_gate["www-authenticate"] == 'Bearer realm="parley"'
+    assert by_function["content-type"] == by_gate["content-type"] == "application/problem+json"
+    assert by_function["x-request-id"] == answer.json()["requestId"]
+    assert gate["body"].keys() == answer.json().keys()
+    assert gate["body"]["code"] == answer.json()["code"] == "NOT_AUTHENTICATED"

@@ -10,7 +10,7 @@ import botocore
 import pytest
 from botocore.exceptions import SSLError
 
-from accounts.verification import fetch_keys
+from accounts.tokens import fetch_keys
 from config import aws, https
 from config.https import AMAZON_ROOTS, BUNDLE
 from config.problems import ServiceUnavailable
@@ -144,7 +144,7 @@ def test_a_redirect_is_not_followed(known: Server) -> None:
 def pool(known: Server, moto_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Server:
     """A server that stands in for the user pool."""
     there = Stack(**vars(moto_stack) | {"endpoint_url": known.url})
-    monkeypatch.setattr("accounts.verification.stack", lambda: there)
+    monkeypatch.setattr("accounts.tokens.stack", lambda: there)
     return known
 
 

@@ -593,7 +593,7 @@ def test_two_imports_at_once_make_each_note_once(maria: Caller) -> None:
     """The second finds the notes that the first writes between its read and its write."""
     notes = [Note(f"g{n}", front=f"f{n}", back="b", deck="D", cards=(studied(),)) for n in range(3)]
     deck_of(maria, name="D")
-    run = imports._Import(maria.id, None, False, NOW)
+    run = imports.Import(maria.id, None, False, NOW)
     write, raced = run._write_notes, []
 
     def late(new: Any, study: Any) -> list[str]:

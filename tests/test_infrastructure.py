@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from accounts.services.mailed_code import LASTS
 from config.ops import cloudformation
-from config.stack import Stack
+from config.stack import BASE_DIR, Stack
 from config.store import items
 from config.store.connection import SCHEMA
 
@@ -167,8 +168,40 @@ def test_the_outputs_fill_the_stack_that_the_service_reads(template: Any) -> Non
 def test_no_one_but_the_backend_can_use_the_app_client(template: Any) -> None:
     client = template["Resources"]["Client"]["Properties"]
     assert client["GenerateSecret"] is True
-    assert client["ExplicitAuthFlows"] == ["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+    only, both = (
+        ["ALLOW_ADMIN_USER_PASSWORD_AUTH"],
+        ["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_USER_AUTH"],
+    )
+    assert client["ExplicitAuthFlows"] == {"Fn::If": ["MailsSignInCodes", both, only]}
     assert "email" not in client["WriteAttributes"]
+    assert client["PreventUserExistenceErrors"] == "ENABLED"
+
+
+def test_the_pool_mails_sign_in_codes_only_where_a_stage_wants_it(template: Any) -> None:
+    assert template["Parameters"]["MailedCodeSignIn"]["Default"] == "false"
+    pool = template["Resources"]["UserPool"]["Properties"]
+    both = {"AllowedFirstAuthFactors": ["PASSWORD", "EMAIL_OTP"]}
+    policy = {"Fn::If": ["MailsSignInCodes", both, {"Ref": "AWS::NoValue"}]}
+    assert pool["Policies"]["SignInPolicy"] == policy
+    assert pool["UserPoolTier"] == "ESSENTIALS"
+    message = pool["EmailAuthenticationMessage"]["Fn::If"]
+    assert message[0] == "MailsSignInCodes"
+    assert "{####}" in message[1]
+    minutes = template["Resources"]["Client"]["Properties"]["AuthSessionValidity"]["Fn::If"]
+    assert minutes == ["MailsSignInCodes", LASTS.seconds // 60, 3]
+    settings = json.loads((BASE_DIR / "zappa_settings.json").read_text())["base"]
+    variables = settings["aws_environment_variables"]
+    assert variables["PARLEY_MAILED_CODE_SIGN_IN"] == "${MailedCodeSignIn}"
+    assert variables["PARLEY_STAFF_SECOND_STEP"] == "${StaffSecondStep}"
+
+
+def test_the_client_that_may_write_the_address_has_no_way_to_a_token(template: Any) -> None:
+    """Its access tokens could change the address. Without any flow stated, SRP would be allowed."""
+    client = template["Resources"]["SignUpClient"]["Properties"]
+    assert "email" in client["WriteAttributes"]
+    assert client["GenerateSecret"] is True
+    assert client["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
+    assert client["AllowedOAuthFlowsUserPoolClient"] is False
     assert client["PreventUserExistenceErrors"] == "ENABLED"
 
 

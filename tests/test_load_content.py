@@ -25,9 +25,9 @@ TRAVEL = json.loads((CONTENT / "decks" / "spanish-a1-travel.json").read_text())
 
 
 def load() -> list[str]:
-    said = io.StringIO()
-    call_command("load_content", stdout=said)
-    return said.getvalue().splitlines()
+    output = io.StringIO()
+    call_command("load_content", stdout=output)
+    return output.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")

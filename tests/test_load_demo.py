@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
 from accounts.cognito import users as cognito_users
-from accounts.demo import ADMIN
+from accounts.front import ADMIN
 from accounts.models import Account, Address
 from accounts.services.enrolment import Newcomer, create_verified_user
 from config import aws
-from config.clock import now
 from tests.accounts_helpers import PASSWORD, api, before_call, log_in, new_email, post_sign_up
 
 pytestmark = [
@@ -23,9 +23,9 @@ pytestmark = [
 
 def load_demo() -> list[list[str]]:
     """The last two words of each line it prints: address and password."""
-    said = io.StringIO()
-    call_command("load_demo", stdout=said)
-    return [line.split()[-2:] for line in said.getvalue().splitlines()]
+    output = io.StringIO()
+    call_command("load_demo", stdout=output)
+    return [line.split()[-2:] for line in output.getvalue().splitlines()]
 
 
 def signed_in(email: str, password: str) -> Any:

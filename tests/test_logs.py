@@ -74,15 +74,15 @@ def test_no_line_holds_the_tokens_of_an_address(
 ) -> None:
     record = record_of(caplog, path)
     for formatter in (JsonFormatter(), TerminalFormatter()):
-        said = formatter.format(record)
-        assert TOKEN not in said
-        assert "c2Vjcg" not in said
+        line = formatter.format(record)
+        assert TOKEN not in line
+        assert "c2Vjcg" not in line
 
 
 def test_a_path_in_a_line_cannot_steer_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
-    said = TerminalFormatter().format(record_of(caplog, "/decks/%1b%5b2J%0aGET"))
-    assert said.isprintable()
-    assert "GET /decks/�[2J�GET 404" in said
+    line = TerminalFormatter().format(record_of(caplog, "/decks/%1b%5b2J%0aGET"))
+    assert line.isprintable()
+    assert "GET /decks/�[2J�GET 404" in line
 
 
 def test_a_learners_line_tells_them_apart_and_says_no_more(
@@ -90,10 +90,10 @@ def test_a_learners_line_tells_them_apart_and_says_no_more(
 ) -> None:
     with caplog.at_level(logging.INFO, "parley.http"):
         maria.get("/decks")
-    said = TerminalFormatter().format(caplog.records[-1])
-    assert " GET /decks 200 " in said
-    assert " learner " in said
-    assert maria.id not in said
+    line = TerminalFormatter().format(caplog.records[-1])
+    assert " GET /decks 200 " in line
+    assert " learner " in line
+    assert maria.id not in line
 
 
 def test_colours_are_for_terminals_whose_user_wants_them(

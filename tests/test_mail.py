@@ -1,16 +1,28 @@
 """Mails: one template makes three parts, and a refusal of SES is a problem."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 
-from accounts.emails import NOTICES, notify, send_code
+from accounts.emails import (
+    DELETED,
+    NOTICES,
+    Notice,
+    notify,
+    send_code,
+    send_invitation,
+    tell_of_deletion,
+    warn_of_deletion,
+)
 from config import aws
 from config.client_info import SYSTEM, ClientInfo
 from config.mail import MailRefused, send
-from config.stack import Stack, stack
+from config.stack import BASE_DIR, Stack, stack
+from tests.reminder_helpers import words_left
 
 NOW = datetime(2026, 3, 1, 21, 5, tzinfo=UTC)
 pytestmark = pytest.mark.usefixtures("moto_stack")
@@ -61,7 +73,7 @@ def test_what_is_put_into_a_page_is_escaped_and_into_a_text_is_not(stub: Stubber
 
 def test_a_subject_has_one_line(stub: Stubber) -> None:
     asked = sent(stub)
-    context = {"subject": "One\r\nBcc: all@example.org", "what": "x", "at": NOW, "ip": ""}
+    context = {"notice": Notice("One\r\nBcc: all@example.org", "x"), "at": NOW, "from": ""}
     send("accounts/mail/notice.txt", context, to="ana@example.org")
     subject = asked["Content"]["Simple"]["Subject"]["Data"]
     assert subject == "One Bcc: all@example.org"
@@ -71,7 +83,7 @@ def test_headers_and_tags_go_along(stub: Stubber) -> None:
     asked = sent(stub)
     send(
         "accounts/mail/notice.txt",
-        {"subject": "s", "what": "w", "at": NOW, "ip": ""},
+        {"notice": Notice("s", "w"), "at": NOW, "from": ""},
         to="ana@example.org",
         headers={"List-Unsubscribe": "<https://api.parley.example/u>"},
         tags={"mail": "notice"},
@@ -87,7 +99,7 @@ def test_every_notice_tells_what_when_and_from_where(stub: Stubber, what: str) -
     asked = sent(stub)
     notify("ana@example.org", what, ClientInfo("203.0.113.7"), now=NOW)
     text = asked["Content"]["Simple"]["Body"]["Text"]["Data"]
-    assert NOTICES[what][1] in text
+    assert str(NOTICES[what].sentence) in text
     assert "1 March 2026, 21:05 UTC" in text
     assert "203.0.113.7" in text
 
@@ -112,3 +124,68 @@ def test_a_code_that_ses_refuses_is_503(stub: Stubber, code: str) -> None:
     stub.add_client_error("send_email", code)
     with pytest.raises(MailRefused):
         send_code("ana@example.org", "042137", minutes=15)
+
+
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize("what", NOTICES)
+def test_a_translator_gets_every_text_of_a_notice(stub: Stubber, what: str) -> None:
+    asked = sent(stub)
+    notify("ana@example.org", what, ClientInfo("203.0.113.7"), now=NOW)
+    content = asked["Content"]["Simple"]
+    assert "«" in content["Subject"]["Data"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize("why", DELETED)
+def test_a_translator_gets_every_text_of_a_deletion(stub: Stubber, why: str) -> None:
+    asked = sent(stub)
+    tell_of_deletion("ana@example.org", why, now=NOW)
+    content = asked["Content"]["Simple"]
+    assert str(DELETED[why]) in content["Body"]["Text"]["Data"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_translator_gets_every_text_of_a_warning(stub: Stubber) -> None:
+    asked = sent(stub)
+    warn_of_deletion("ana@example.org", seen_at=NOW, ends_at=NOW)
+    content = asked["Content"]["Simple"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+def test_a_warning_says_since_when_and_until_when(stub: Stubber) -> None:
+    asked = sent(stub)
+    end = datetime(2029, 2, 28, tzinfo=UTC)
+    warn_of_deletion("ana@example.org", seen_at=NOW, ends_at=end)
+    text = asked["Content"]["Simple"]["Body"]["Text"]["Data"]
+    assert "since March 2026" in text
+    assert "on 28 February 2029" in text
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_translator_gets_every_text_of_an_invitation(stub: Stubber) -> None:
+    asked = sent(stub)
+    send_invitation("ana@example.org", "corvo-azul-7", days=7)
+    content = asked["Content"]["Simple"]
+    assert "corvo-azul-7" in content["Body"]["Text"]["Data"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_translator_gets_every_text_of_a_code(stub: Stubber) -> None:
+    asked = sent(stub)
+    send_code("ana@example.org", "042137", minutes=15)
+    content = asked["Content"]["Simple"]
+    assert words_left(content["Subject"]["Data"] + content["Body"]["Text"]["Data"]) == set()
+
+
+MAIL_TEMPLATES = sorted(BASE_DIR.glob("*/templates/*/mail/*.txt"))
+
+
+@pytest.mark.parametrize("path", MAIL_TEMPLATES, ids=lambda path: path.name)
+def test_no_template_of_a_mail_has_words_outside_of_a_translation(path: Path) -> None:
+    text = path.read_text()
+    text = re.sub(r"{% blocktranslate.*?{% endblocktranslate %}", "", text, flags=re.DOTALL)
+    text = re.sub(r"{%.*?%}|{{.*?}}|<[^>]*>", "", text, flags=re.DOTALL)
+    assert re.findall(r"[A-Za-z]{2,}", text) == []

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 from time_machine import travel
 
-from config import clock
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 from config.stack import stack
 from reminders import tasks
 from tests.accounts_helpers import Person, api, sign_up
@@ -57,7 +57,7 @@ def sweep_at(instant: datetime) -> dict[str, Any]:
 
 def next_event(person: Person) -> tuple[dict[str, Any], datetime]:
     """An event each day at 18:30 in New York, with a reminder two hours before; the first one's."""
-    starts_at = (clock.now() + DAY).replace(hour=22, minute=30, second=0, microsecond=0)
+    starts_at = (timezone.now() + DAY).replace(hour=22, minute=30, second=0, microsecond=0)
     event = makes(
         person,
         "/events",
@@ -87,10 +87,10 @@ def test_what_is_read_is_what_was_meant_in_the_readers_zone(ines: Person) -> Non
     assert mail.text.startswith("Hello Inês,")
     assert "Where: Café Ñandú" in mail.text
     assert "Tertúlia às 18h – “ação” 🎉" in mail.html
-    said = io.StringIO()
-    call_command("outbox", ines.email, "--last", stdout=said)
-    assert mail.text in said.getvalue()
-    assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in said.getvalue()
+    output = io.StringIO()
+    call_command("outbox", ines.email, "--last", stdout=output)
+    assert mail.text in output.getvalue()
+    assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in output.getvalue()
 
 
 def test_one_click_without_a_session_stops_the_next_mail_and_a_look_does_not(ines: Person) -> None:

@@ -9,7 +9,7 @@ from django.utils.html import escape
 
 from config import stack
 from config.ops import cloudformation
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 
 pytestmark = pytest.mark.server
 

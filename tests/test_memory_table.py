@@ -246,6 +246,7 @@ def queries() -> list[Call]:
         {"Limit": 5, "ScanIndexForward": False},
         {"Limit": 11},
         {"Select": "COUNT", "Limit": 4},
+        {"ProjectionExpression": "#sk, #lsi1"},
         {"FilterExpression": "contains(#lsi1, :two)"},
         {"FilterExpression": "attribute_exists(#lsi1)", "Limit": 4},
         {"KeyConditionExpression": "#pk = :pk AND begins_with(#sk, :card)"},

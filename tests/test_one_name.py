@@ -10,11 +10,10 @@ from pynamodb.attributes import UnicodeAttribute
 from accounts.models import Profile
 from config.serializers import TextField
 from config.store.items import Item
-from learning.api import transfer
 from learning.api.decks import NewDeckSerializer
 from learning.api.flashcards import NewCardSerializer
 from learning.api.notes import NewNoteSerializer, NoteSerializer, WrittenNoteSerializer
-from learning.api.serializers import CardSerializer, DeckSerializer
+from learning.api.serializers import CardSerializer, DeckSerializer, ToldDeckSerializer
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.models.practice import Session, Turn
@@ -50,7 +49,7 @@ def written_mood(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = (
         DeckSerializer,
         NewDeckSerializer,
-        transfer._ToldDeck,
+        ToldDeckSerializer,
         CardSerializer,
         NewCardSerializer,
         NoteSerializer,
@@ -113,7 +112,7 @@ def test_a_field_that_is_not_valid_is_told_and_leaves_the_rest(maria: Caller) ->
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_field_is_stored_read_and_told(maria: Caller, mood: None, kind: type[Any]) -> None:
-    """Whatever the kind, what is stored is what was set, and devices and exports have it."""
+    """A value that was set is stored, and devices and exports have it, for each kind of item."""
     deck_id = deck_of(maria)
     review(maria, card_of(maria, deck_id))
     maria.patch("/scheduler", {"fuzz": False})

@@ -1,15 +1,13 @@
 """POST /scheduler/optimize, and the fit itself."""
 
-import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import log
 from typing import Any
 
 import pytest
 
-from config import aws
-from learning import tasks
 from learning.fsrs import DEFAULT_WEIGHTS, WEIGHT_RANGES, first_memory, next_memory, recall
 from learning.models.log import LogEntry
 from learning.models.scheduler import Scheduler
@@ -17,6 +15,7 @@ from learning.optimizer import TooFewAnswers, fit, histories, log_loss
 from learning.scheduling import Baseline, Memory, Rating, Reset, Review, Void
 from learning.services.optimization import PATIENCE, read_optimization
 from tests.callers import Caller
+from tests.queues import MemoryQueues
 
 START = datetime(2026, 1, 1, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -96,16 +95,24 @@ def test_a_history_begins_when_a_card_is_new_and_leaves_out_what_was_undone() ->
     assert histories([a, b, baseline, c]) == [[a, b]]
 
 
+def optimized(caller: Caller, queues: MemoryQueues) -> Any:
+    """How a fit went that the learner asked for."""
+    answer = caller.post("/scheduler/optimize")
+    assert answer.status_code == 202, answer.content
+    queues.run()
+    return caller.get("/scheduler/optimize").json()
+
+
 # --- Over HTTP ---------------------------------------------------------------------------------
 
 
-def test_better_weights_are_adopted_and_the_former_ones_kept(maria: Caller) -> None:
+def test_better_weights_are_adopted_and_the_former_ones_kept(
+    maria: Caller, queues: MemoryQueues
+) -> None:
     store(maria, studied_by(FORGETFUL))
     maria.patch("/scheduler", {"fuzz": False})
     assert maria.get("/scheduler/optimize").json()["status"] == "never"
-    answer = maria.post("/scheduler/optimize")
-    assert answer.status_code == 202, answer.content
-    found = answer.json()
+    found = optimized(maria, queues)
     assert (found["status"], found["settingsVersion"]) == ("adopted", 2)
     assert found["lossAfter"] < found["lossBefore"]
     assert maria.get("/scheduler/optimize").json() == found
@@ -117,57 +124,47 @@ def test_better_weights_are_adopted_and_the_former_ones_kept(maria: Caller) -> N
     assert former.settings().weights == DEFAULT_WEIGHTS
 
 
-def test_a_fit_that_is_no_better_is_not_adopted(maria: Caller) -> None:
+def test_a_fit_that_is_no_better_is_not_adopted(maria: Caller, queues: MemoryQueues) -> None:
     logs = studied_by(FORGETFUL)
     # Whoever forgets nothing at the end contradicts what was learned from the beginning.
     newest = [[*log[:-1], reviewed(5000 + n, 200)] for n, log in enumerate(logs)]
     store(maria, newest)
-    found = maria.post("/scheduler/optimize").json()
+    found = optimized(maria, queues)
     assert found["status"] == "kept"
     assert maria.get("/scheduler").json()["version"] == 0
 
 
-def test_a_short_log_is_not_fitted(maria: Caller) -> None:
-    found = maria.post("/scheduler/optimize").json()
+def test_a_short_log_is_not_fitted(maria: Caller, queues: MemoryQueues) -> None:
+    found = optimized(maria, queues)
     assert (found["status"], found["settingsVersion"]) == ("tooFew", None)
 
 
-def test_a_fit_on_lambda_is_an_invocation_of_its_own(
-    maria: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[dict[str, Any]] = []
-
-    def invoked(model: Any, params: Any, **_: Any) -> Any:
-        sent.append({"path": params["url_path"], **params["headers"], "body": params["body"]})
-        return type("Answer", (), {"status_code": 202}), {"StatusCode": 202}
-
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
-    events = aws.client("lambda").meta.events
-    events.register("before-call.lambda.Invoke", invoked)
-    try:
-        answer = maria.post("/scheduler/optimize")
-        again = maria.post("/scheduler/optimize")
-    finally:
-        events.unregister("before-call.lambda.Invoke", invoked)
+def test_a_fit_is_done_apart_and_once(maria: Caller, queues: MemoryQueues) -> None:
+    answer = maria.post("/scheduler/optimize")
+    again = maria.post("/scheduler/optimize")
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     assert (again.status_code, again.json()["code"]) == (409, "OPTIMIZATION_RUNNING")
-    (call,) = sent
-    assert "parley-api-dev" in call["path"]
-    assert call["X-Amz-Invocation-Type"] == "Event"
-    event = json.loads(call["body"])
-    assert event == {"command": "learning.tasks.optimize", "learnerId": maria.id}
-    tasks.optimize(event, None)
-    assert maria.get("/scheduler/optimize").json()["status"] == "tooFew"
+    [message] = queues.messages
+    assert message.content == {"kind": "optimize", "payload": {"learnerId": maria.id}}
+    twin = replace(message)
+    queues.run()
+    found = maria.get("/scheduler/optimize").json()
+    assert found["status"] == "tooFew"
+    queues.messages.append(twin)
+    queues.run()
+    assert maria.get("/scheduler/optimize").json() == found
 
 
-def test_a_fit_that_died_may_be_started_again(maria: Caller) -> None:
+def test_a_fit_that_died_may_be_started_again(maria: Caller, queues: MemoryQueues) -> None:
     stuck = read_optimization(learner_id=maria.id)
     stuck.status, stuck.started_at = "running", datetime.now(UTC) - PATIENCE - DAY
     stuck.put()
-    assert maria.post("/scheduler/optimize").json()["status"] == "tooFew"
+    assert optimized(maria, queues)["status"] == "tooFew"
 
 
-def test_another_learners_log_teaches_nothing(maria: Caller, joao: Caller) -> None:
+def test_another_learners_log_teaches_nothing(
+    maria: Caller, joao: Caller, queues: MemoryQueues
+) -> None:
     store(maria, studied_by(FORGETFUL))
-    assert joao.post("/scheduler/optimize").json()["status"] == "tooFew"
+    assert optimized(joao, queues)["status"] == "tooFew"
     assert maria.get("/scheduler/optimize").json()["status"] == "never"

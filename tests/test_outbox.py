@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from config import stack
 from config.ops import cloudformation
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 
 pytestmark = pytest.mark.server
 
@@ -44,9 +44,9 @@ def sent(embedded_aws: stack.Stack) -> str:
 @pytest.fixture
 def outbox(sent: str) -> Any:
     def show(*arguments: str) -> str:
-        said = io.StringIO()
-        call_command("outbox", *arguments, stdout=said)
-        return said.getvalue()
+        output = io.StringIO()
+        call_command("outbox", *arguments, stdout=output)
+        return output.getvalue()
 
     return show
 

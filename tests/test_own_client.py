@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.client import BaseClient
@@ -106,7 +105,6 @@ def test_a_setting_that_names_no_client_is_refused(
 
 def test_only_what_is_on_the_way_of_a_learner_has_a_client_of_ours(moto_stack: Stack) -> None:
     assert isinstance(aws.own("dynamodb"), AwsJson)
-    assert isinstance(aws.own("ssm"), AwsJson)
     assert aws.own("kms") is None
     assert connection().connection.client is aws.own("dynamodb")
 
@@ -136,7 +134,7 @@ ORDERS = {
 CHECK = """
 import sys
 import botocore.exceptions, pynamodb.connection.base as base
-from config.light_pynamodb import with_botocore
+from config.store import with_botocore
 print(len([name for name in sys.modules if name.startswith("botocore.")]))
 with_botocore()
 assert base.ClientError is botocore.exceptions.ClientError
@@ -174,7 +172,7 @@ import sys
 import django
 django.setup()
 from django.urls import get_resolver
-import accounts.authentication, accounts.verification, config.lambda_handler
+import accounts.authentication, accounts.tokens, config.lambda_handler
 for part in get_resolver().url_patterns:
     if str(getattr(part, "urlconf_name", "")).startswith("learning"):
         part.url_patterns
@@ -197,26 +195,3 @@ print(*sys.modules)
     loaded = set(done.stdout.split())
     assert "pynamodb.connection.base" in loaded
     assert not {"boto3", "botocore.client", "botocore.session", "botocore.auth"} & loaded
-
-
-def test_the_secret_key_is_read_by_our_own_client(
-    moto_stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from config import secret_keys
-    from tests.wire import Headers, answer_of, operation_of, replaced
-
-    asked: list[Any] = []
-
-    def send(body: bytes, headers: Headers) -> Any:
-        asked.append((operation_of(headers), body))
-        return answer_of(200, {"Parameter": {"Name": "/parley/dev/secret-key", "Value": "a b"}})
-
-    ssm = aws.own("ssm")
-    assert ssm is not None
-    monkeypatch.delenv("PARLEY_SECRET_KEY", raising=False)
-    monkeypatch.setenv(secret_keys.PARAMETER, "/parley/dev/secret-key")
-    with replaced(ssm, send=send):
-        assert secret_keys.secret_keys("dev") == ["a", "b"]
-    assert asked == [
-        ("GetParameter", b'{"Name": "/parley/dev/secret-key", "WithDecryption": true}')
-    ]

@@ -8,15 +8,16 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
-from accounts.models import Session
+from accounts.models import Session, learner_key
 from config.client_info import ClientInfo
-from config.clock import now
+from config.store import jobs
 from config.store.transactions import transact
 from learning.services import scenarios
-from tests.callers import Caller
+from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
 from tests.test_sessions import COFFEE, of_pack
@@ -46,7 +47,7 @@ def some_id(operation: Operation) -> str:
 
 PRIVATE = [each for each in operations() if each[2].get("security")]
 # What is the same for everyone: staff look after it, learners only read or copy it.
-COMMON = {"deliveries", "scenarios", "starter-decks", "users"}
+COMMON = {"deliveries", "jobs", "scenarios", "starter-decks", "users"}
 STAFF = [
     each
     for each in PRIVATE
@@ -67,12 +68,21 @@ def login_session_of(owner: Caller) -> str:
     return session.id
 
 
+def job_of(owner: Caller, what: str) -> str:
+    job = jobs.start(
+        learner_key(owner.id), what, id=str(ULID()), given={"digest": "", "format": "csv"}
+    )
+    return str(job.id)
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "auth": login_session_of,
     "decks": deck_of,
     "events": lambda owner: str(event_of(owner)["id"]),
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
+    "exports": lambda owner: job_of(owner, "export"),
+    "imports": lambda owner: job_of(owner, "import"),
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,
     "reminders": lambda owner: str(reminder_of(owner)["id"]),
@@ -85,6 +95,7 @@ BODIES: dict[str, Any] = {
     "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},
     "replaceEvent": {"title": "Minha", "startsAt": "2030-01-01T00:00:00Z"},
     "replaceReminder": {"kind": "once", "title": "Meu", "at": "2030-01-01T00:00:00Z"},
+    "changeFollowing": {"occurrence": "20300606T190000"},
     "snoozeReminder": {"until": "2030-01-01T00:00:00Z"},
     "reviewFlashcard": {
         "id": str(ULID()),
@@ -120,6 +131,15 @@ def test_what_another_learner_has_is_404(operation: Operation, maria: Caller, jo
     assert answer.status_code == 404, f"{answer.content!r}: give {said['operationId']} a BODY?"
     there = maria.get("/auth/sessions" if kind == "auth" else f"/{kind}/{own}")
     assert (there.status_code, own in there.content.decode()) == (200, True)
+
+
+def test_staff_and_admins_see_nothing_that_a_learner_has_made(maria: Caller, table: None) -> None:
+    own = {kind: make(maria) for kind, make in MAKERS.items()}
+    member = make_learner("amalia", groups=("staff", "admin"))
+    for verb, path, said in OF_ONE:
+        body = BODIES.get(said["operationId"], {} if "requestBody" in said else None)
+        answer = member.send(verb, path.replace("{id}", own[path.split("/")[1]]), body)
+        assert answer.status_code == 404, (verb, path)
 
 
 @pytest.mark.parametrize("operation", STAFF, ids=lambda each: f"{each[0]} {each[1]}")

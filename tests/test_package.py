@@ -13,7 +13,8 @@ import pytest
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
-from config.ops import pruning
+from config.ops import package, pruning
+from config.ops.local_aws import silent
 from config.ops.package import NOT_ON_LAMBDA, Bundle, BundleError, Target, runtime_requirements
 from config.stack import BASE_DIR
 from tests.benchmarks.cold_start import ENVIRONMENT
@@ -195,3 +196,8 @@ def test_every_library_has_a_wheel_for_lambdas_python_and_processor() -> None:
         if not any(parse_wheel_filename(wheel)[3] & fitting for wheel in wheels)
     ]
     assert without == []
+
+
+def test_a_python_that_cannot_be_found_is_told_with_what_to_do() -> None:
+    with pytest.raises(BundleError, match=r"(?s)3\.99.*docs/operations\.md, 'Lambda's Python'"):
+        package._tools("3.99", silent)

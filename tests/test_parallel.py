@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from accounts.bearer import account_cache
+from accounts.models.account import account_cache
 from config.stack import Stack
 from learning.models.log import Day, LogEntry
 from tests.callers import Caller, make_learner

@@ -11,7 +11,7 @@ import pytest
 import requests
 from ulid import ULID
 
-from accounts.bearer import account_cache
+from accounts.models.account import account_cache
 from config.stack import Stack
 from config.wsgi import application
 from learning.days import streak_until

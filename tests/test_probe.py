@@ -194,11 +194,11 @@ def aws_refuses(code: str, message: str = "no") -> ClientError:
 
 
 def test_a_good_stage_passes_every_step(stage: Stage) -> None:
-    found = lines(stage)
-    assert {line.state for line in found.values()} == {"ok"}, [*map(str, found.values())]
-    assert len(found) == 18
-    assert "silent until it happens" in found["alarms"].answer
-    assert not found["alarms"].advice
+    lines_told = lines(stage)
+    assert {line.state for line in lines_told.values()} == {"ok"}, [*map(str, lines_told.values())]
+    assert len(lines_told) == 18
+    assert "silent until it happens" in lines_told["alarms"].answer
+    assert not lines_told["alarms"].advice
 
 
 def test_what_was_made_is_removed(stage: Stage) -> None:
@@ -212,16 +212,16 @@ def test_what_was_made_is_removed(stage: Stage) -> None:
 
 def test_what_was_made_is_removed_after_a_failure_too(stage: Stage) -> None:
     stage.answers["POST /auth/login"] = (503, {"code": "SERVICE_UNAVAILABLE"})
-    found = lines(stage)
-    assert found["log in"].state == "failed"
-    assert found["study"].state == "skipped"
-    assert (found["clean up"].state, "admin_delete_user" in stage.calls) == ("ok", True)
+    lines_told = lines(stage)
+    assert lines_told["log in"].state == "failed"
+    assert lines_told["study"].state == "skipped"
+    assert (lines_told["clean up"].state, "admin_delete_user" in stage.calls) == ("ok", True)
 
 
 @pytest.mark.parametrize(
     ("request_", "answer", "step", "advice"),
     [
-        ("POST /auth/signup", (502, {"code": "UPSTREAM_FAILED"}), "sign up", "WriteAttributes"),
+        ("POST /auth/signup", (502, {"code": "SIGN_UP_REFUSED"}), "sign up", "may write email"),
         ("POST /auth/signup", (429, {"code": "TOO_MANY_REQUESTS"}), "sign up", "wait an hour"),
         ("POST /auth/login", (503, {"code": "SERVICE_UNAVAILABLE"}), "log in", "quota"),
         ("POST /auth/refresh", (503, {"code": "SERVICE_UNAVAILABLE"}), "refresh", "quota"),
@@ -236,9 +236,9 @@ def test_a_refusal_of_the_api_is_told_with_what_to_do(
     stage: Stage, request_: str, answer: tuple[int, Any], step: str, advice: str
 ) -> None:
     stage.answers[request_] = answer
-    found = failed(stage)
-    assert advice in found[step].advice
-    assert found[step].advice
+    failures = failed(stage)
+    assert advice in failures[step].advice
+    assert failures[step].advice
 
 
 @pytest.mark.parametrize(
@@ -267,9 +267,9 @@ def test_a_refusal_of_aws_is_told_with_what_to_do(
 def test_a_gate_that_lets_anybody_in_is_told(stage: Stage) -> None:
     stage.open = True
     stage.answers["GET /decks"] = (200, {})
-    found = failed(stage)
-    assert "authorizer" in found["gate: bad token"].advice
-    assert found["gate: no token"]
+    failures = failed(stage)
+    assert "authorizer" in failures["gate: bad token"].advice
+    assert failures["gate: no token"]
 
 
 def test_answers_that_a_browser_may_not_read_are_told(stage: Stage) -> None:
@@ -324,12 +324,12 @@ def test_the_probe_passes_on_the_embedded_stage(
 ) -> None:
     for name, value in place.process_variables().items():
         monkeypatch.setenv(name, value)
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        call_command("probe", STAGE, "--json", stdout=said)
+        call_command("probe", STAGE, "--json", stdout=output)
     except CommandError as error:
-        pytest.fail(f"{error}\n{said.getvalue()}")
-    states = {line["step"]: line["state"] for line in json.loads(said.getvalue())}
+        pytest.fail(f"{error}\n{output.getvalue()}")
+    states = {line["step"]: line["state"] for line in json.loads(output.getvalue())}
     skipped = {step for step, state in states.items() if state == "skipped"}
     assert skipped == {"mail: sandbox", "mail events", "alarms"}
     assert {state for step, state in states.items() if step not in skipped} == {"ok"}

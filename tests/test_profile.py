@@ -27,6 +27,9 @@ WHOLE = {
         "studyReminders": False,
         "eventReminders": True,
         "quietHours": {"starts": "22:00", "ends": "07:30"},
+        "reports": False,
+        "streakReminders": True,
+        "beforeQuietHours": True,
     },
 }
 
@@ -65,6 +68,9 @@ def test_put_gives_what_is_left_out_its_default(ana: Person) -> None:
         "studyReminders": True,
         "eventReminders": True,
         "quietHours": None,
+        "reports": True,
+        "streakReminders": True,
+        "beforeQuietHours": False,
     }
 
 

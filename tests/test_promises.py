@@ -129,8 +129,8 @@ def test_a_one_off_dismissed_moved_away_and_back_is_mailed(maria: Caller, mailbo
 
 
 def study(maria: Caller, local_time: str) -> str:
-    made = reminder_of(maria, kind="study", weekdays=list(range(7)), localTime=local_time)
-    return f"/reminders/{made['id']}"
+    reminder = reminder_of(maria, kind="study", weekdays=list(range(7)), localTime=local_time)
+    return f"/reminders/{reminder['id']}"
 
 
 EIGHT = datetime.fromisoformat("2026-12-01T08:00:00+00:00")

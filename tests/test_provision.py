@@ -81,6 +81,11 @@ def retention(client: Any, stage: str) -> str:
     return str(values["Retention"])
 
 
+def remove(client: Any, stage: str) -> None:
+    client.delete_stack(StackName=f"parley-{stage}")
+    assert ops_cloudformation.usable(client, f"parley-{stage}", interval_s=0.05) is None
+
+
 def test_a_repeated_run_changes_nothing(cloudformation: Any, template: Path) -> None:
     outputs, told = apply(cloudformation, "twice")
     assert outputs == {"LogsName": "/parley/twice/green"}
@@ -121,29 +126,49 @@ def test_a_failed_creation_can_be_tried_again(cloudformation: Any, template: Pat
     assert "parley-retried: removing what a failed creation left" in told
 
 
+@pytest.mark.parametrize("gone", ["first", "second"])
 def test_two_stages_share_a_mail_domain_and_either_goes_without_the_other(
-    embedded_aws: Stack, cloudformation: Any
+    embedded_aws: Stack, cloudformation: Any, gone: str
 ) -> None:
-    """The embedded SES would take a second identity of a domain: each stack says what it owns."""
     session = boto3.Session(
         local_aws.CREDENTIALS, local_aws.CREDENTIALS, region_name=ops_cloudformation.LOCAL_REGION
     )
     place = release.Environment(session, embedded_aws.endpoint_url)
-    mail = {"MailFrom": "parley@shared.example"}
-    owners = []
+    domain = f"without-{gone}.example"
+    mail = {"MailFrom": f"parley@{domain}"}
+
+    def provision(stage: str, **parameters: str) -> dict[str, str]:
+        return ops_cloudformation.apply(
+            cloudformation, stage=stage, parameters=mail | parameters, interval_s=0.05
+        )
+
+    stages, owners = {}, []
     for stage in ("first", "second"):
         owns = release.mail_identity(stage, place, mail)
         owners.append(owns["OwnsMailIdentity"])
-        ops_cloudformation.apply(
-            cloudformation, stage=stage, parameters=mail | owns, interval_s=0.05
-        )
+        stages[stage] = provision(stage, **owns)
         assert release.mail_identity(stage, place, mail) in ({}, owns)  # a repeated release
     assert owners == ["true", "false"]
-    for stage in ("second", "first"):
-        cloudformation.delete_stack(StackName=f"parley-{stage}")
-        assert ops_cloudformation.usable(cloudformation, f"parley-{stage}", interval_s=0.05) is None
-        assert place.client("sesv2").get_email_identity(EmailIdentity="shared.example")
-    assert release.mail_identity("first", place, mail) == {"OwnsMailIdentity": "false"}
+    with pytest.raises(ProvisioningError, match=f"MailIdentity CREATE_FAILED.*'{domain}' already"):
+        provision("third", OwnsMailIdentity="true")
+
+    remove(cloudformation, "third")
+    remove(cloudformation, gone)
+    [left] = stages.keys() - {gone}
+    provision(left, **release.mail_identity(left, place, mail))
+    place.client("sesv2").send_email(
+        FromEmailAddress=stages[left]["MailFrom"],
+        Destination={"ToAddresses": ["ana@example.org"]},
+        Content={"Simple": {"Subject": {"Data": "Olá"}, "Body": {"Text": {"Data": "Olá"}}}},
+        ConfigurationSetName=stages[left]["ConfigurationSet"],
+    )
+    table = place.client("dynamodb").describe_table(TableName=stages[left]["TableName"])
+    assert table["Table"]["TableStatus"] == "ACTIVE"
+    place.client("kms").describe_key(KeyId=stages[left]["KeyId"])
+    assert place.client("cognito-idp").describe_user_pool(UserPoolId=stages[left]["UserPoolId"])
+    assert place.client("sesv2").get_email_identity(EmailIdentity=domain)
+    assert release.mail_identity(gone, place, mail) == {"OwnsMailIdentity": "false"}
+    remove(cloudformation, left)
 
 
 def test_a_failed_update_is_told_and_the_stack_goes_on(cloudformation: Any, template: Path) -> None:
@@ -203,12 +228,12 @@ def test_the_command_records_the_local_stack_for_its_owner_alone(
 ) -> None:
     monkeypatch.undo()  # the real template
     monkeypatch.setenv("PARLEY_HOME", str(tmp_path))
-    said = io.StringIO()
-    call_command("provision", "--parameter=MailFrom=post@parley.example", stdout=said)
+    output = io.StringIO()
+    call_command("provision", "--parameter=MailFrom=post@parley.example", stdout=output)
     record = tmp_path / "stack.json"
     assert json.loads(record.read_text())["mail_from"] == "post@parley.example"
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
-    assert "MailFrom = post@parley.example\n" in said.getvalue()
+    assert "MailFrom = post@parley.example\n" in output.getvalue()
 
 
 def test_the_command_applies_a_real_stage_with_ones_own_credentials(
@@ -218,9 +243,9 @@ def test_the_command_applies_a_real_stage_with_ones_own_credentials(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", local_aws.CREDENTIALS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local_aws.CREDENTIALS)
     monkeypatch.setattr(ops_cloudformation, "POLL_S", 0.05)
-    said = io.StringIO()
-    call_command("provision", "--stage=dev", "--region=eu-west-1", stdout=said)
-    assert said.getvalue() == "LogsName = /parley/dev/green\n"
+    output = io.StringIO()
+    call_command("provision", "--stage=dev", "--region=eu-west-1", stdout=output)
+    assert output.getvalue() == "LogsName = /parley/dev/green\n"
 
 
 @pytest.mark.parametrize("text", ["MailFrom", "=parley@example.org"])

@@ -10,7 +10,7 @@ from uuid import uuid4
 from hypothesis import given
 
 from learning.models.cards import Card
-from learning.scheduling import Entry, Memory, Settings, Void, apply, fold
+from learning.scheduling import Entry, Memory, Void, apply, fold
 from learning.services.review import Submission, submit
 from tests.examples import tried
 from tests.memory_table import MemoryTable
@@ -18,6 +18,7 @@ from tests.test_convergence import (
     CARDS,
     NOW,
     START,
+    Versions,
     deliveries,
     entry_of,
     memory,
@@ -25,7 +26,8 @@ from tests.test_convergence import (
 )
 
 __all__ = ["memory"]  # a fixture
-VERSIONS = {0: Settings()}
+VERSIONS = Versions()
+SETTINGS = {int(each.number): each.settings() for each in VERSIONS}
 
 
 @dataclass
@@ -48,16 +50,16 @@ class FormerStore:
     rows: dict[str, tuple[str, Entry]] = field(default_factory=dict)
 
     def take(self, sent: Submission) -> None:
-        entry, card = entry_of(sent), self.cards[sent.card_id]
+        entry, card = entry_of(sent, VERSIONS), self.cards[sent.card_id]
         if sent.id in self.rows:
             return
         self.rows[sent.id] = sent.card_id, entry
         follows = card.last_entry is None or entry.order > card.last_entry
         if follows and not card.early_void and not isinstance(entry, Void):
-            card.memory = apply(card.memory, entry, settings=VERSIONS, seed=card.id)
+            card.memory = apply(card.memory, entry, settings=SETTINGS, seed=card.id)
         else:
             log = [each for card_id, each in self.rows.values() if card_id == card.id]
-            card.memory = fold(log, created_at=START, settings=VERSIONS, seed=card.id)
+            card.memory = fold(log, created_at=START, settings=SETTINGS, seed=card.id)
             ids = {each.id for each in log}
             voids = [each for each in log if isinstance(each, Void)]
             card.early_void = any(void.target_id not in ids for void in voids)

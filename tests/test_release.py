@@ -17,7 +17,7 @@ import requests
 from django.core.management import CommandError, call_command
 
 from config.ops import release
-from config.ops.local_aws.mailbox import Mail
+from config.ops.mails import Mail
 from config.ops.package import Bundle, BundleError, Target, configure
 from tests.bundles import STAGE, Api, Deployment, Learner
 from tests.waiting import PATIENCE_S, eventually
@@ -32,10 +32,10 @@ def as_deployer(place: release.Environment, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_dry_run_tells_and_changes_nothing(api: Api, as_deployer: None) -> None:
-    said = io.StringIO()
-    call_command("deploy", STAGE, "--dry-run", stdout=said)
-    assert "parley-dev: nothing to change\n" in said.getvalue()
-    assert "parley-api-dev: update" in said.getvalue()
+    output = io.StringIO()
+    call_command("deploy", STAGE, "--dry-run", stdout=output)
+    assert "parley-dev: nothing to change\n" in output.getvalue()
+    assert "parley-api-dev: update" in output.getvalue()
 
 
 def test_a_new_key_goes_before_the_old_one(api: Api) -> None:
@@ -84,10 +84,10 @@ def test_a_broken_version_gives_way_to_the_one_before(
 def test_a_package_that_was_made_before_is_released_again(
     api: Api, deployment: Deployment, bundle: Bundle
 ) -> None:
-    said = deployment.make("deploy", f"--package {bundle.zip}")
-    assert "parley-dev: nothing to change" in said
-    assert "Packaging" not in said
-    assert f"dev answers at {api.base}" in said
+    output = deployment.make("deploy", f"--package {bundle.zip}")
+    assert "parley-dev: nothing to change" in output
+    assert "Packaging" not in output
+    assert f"dev answers at {api.base}" in output
 
 
 def test_the_schedule_mails_the_reminder(api: Api, ana: Learner, reminder: Any) -> None:

@@ -5,7 +5,9 @@ stack in progress takes no update, one whose creation failed never takes any, an
 says nothing of a missing stack.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from config.ops import cloudformation, release
+from config.ops import cloudformation, release, zappa_template
 from config.ops.package import Bundle, BundleError, Target
 from tests.template import Loader
 
@@ -22,11 +24,15 @@ NAME = "parley-api-dev"
 OUTPUTS = {
     "ApiDomain": "api.parley.example",
     "DeadLetterQueueArn": "arn:aws:sqs:eu-west-1:1:dead",
-    "KeyArn": "arn:aws:kms:eu-west-1:1:key/k",
     "UserPoolId": "pool",
     "ClientId": "app",
+    "SignUpClientId": "sign-ups",
     "RequestsPerSecond": "500",
     "RequestsAtOnce": "1000",
+    "WorkQueueArn": "arn:aws:sqs:eu-west-1:1:work",
+    "WorkAtOnce": "2",
+    "PromptQueueArn": "arn:aws:sqs:eu-west-1:1:prompt",
+    "PromptAtOnce": "4",
 }
 RULES = {"send_due", "sweep_accounts"}
 
@@ -51,6 +57,7 @@ class Aws:
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
     recursion: str = ""
+    mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: str = "first"
     cut_after: int | None = None
     endpoint_url: None = None
@@ -69,9 +76,10 @@ class Aws:
         return f"https://{domain}"
 
     def change(self, **values: Any) -> None:
-        """Makes a change, after which the release may end."""
+        """Makes a change, after which the release may end. No function is ever without its keys."""
         for name, value in values.items():
             setattr(self, name, value)
+        assert not self.code or self.configuration["Environment"]["Variables"]["PARLEY_SECRET_KEY"]
         if self.cut_after is not None:
             self.cut_after -= 1
             if self.cut_after < 0:
@@ -112,11 +120,48 @@ class Aws:
         self.change(code="", configuration={})
 
     def update_function_configuration(self, FunctionName: str, **values: Any) -> None:  # noqa: N803
-        self.change(configuration=values)
+        self.change(configuration=self.configuration | values)
 
     def put_function_recursion_config(self, FunctionName: str, RecursiveLoop: str) -> None:  # noqa: N803
         self.get_function_configuration(FunctionName)
         self.change(recursion=RecursiveLoop)
+
+    def list_event_source_mappings(self, EventSourceArn: str) -> Any:  # noqa: N803
+        found = self.mappings.get(EventSourceArn)
+        answer = {"EventSourceMappings": [dict(found)] if found else []}
+        if found and found["State"] == "Deleting":
+            self.mappings = {
+                arn: one for arn, one in self.mappings.items() if arn != EventSourceArn
+            }
+        elif found:
+            found["State"] = "Enabled"  # AWS goes on without us
+        return answer
+
+    def create_event_source_mapping(
+        self,
+        FunctionName: str,  # noqa: N803
+        EventSourceArn: str,  # noqa: N803
+        **values: Any,
+    ) -> None:
+        self.get_function_configuration(FunctionName)
+        if EventSourceArn in self.mappings:
+            raise refusal("ResourceConflictException", "the mapping exists already")
+        arn = f"arn:aws:lambda:eu-west-1:1:function:{FunctionName}"
+        made = {"UUID": EventSourceArn, "FunctionArn": arn, "State": "Creating", **values}
+        self.change(mappings=self.mappings | {EventSourceArn: made})
+
+    def update_event_source_mapping(self, UUID: str, Enabled: bool, **values: Any) -> None:  # noqa: N803
+        self._mapping_at_rest(UUID).update(values | {"State": "Updating"})
+        self.change()
+
+    def delete_event_source_mapping(self, UUID: str) -> None:  # noqa: N803
+        self._mapping_at_rest(UUID)["State"] = "Deleting"
+        self.change()
+
+    def _mapping_at_rest(self, uuid: str) -> dict[str, Any]:
+        if self.mappings[uuid]["State"].endswith("ing"):
+            raise refusal("ResourceInUseException", "the mapping is being changed")
+        return self.mappings[uuid]
 
     def get_waiter(self, name: str) -> "Aws":
         return self
@@ -131,8 +176,8 @@ class Aws:
     def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
         self.change(keys=Value)
 
-    def describe_user_pool_client(self, **_: str) -> Any:
-        return {"UserPoolClient": {"ClientSecret": "of the app"}}
+    def describe_user_pool_client(self, ClientId: str, **_: str) -> Any:  # noqa: N803
+        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}"}}
 
     # API Gateway
     def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
@@ -148,8 +193,11 @@ class ZappaBundle(Bundle):
 
     aws: Aws
 
-    def run_zappa(self, command: str, stage: str, *options: str, **_: str) -> str:
+    def run_zappa(self, command: str, stage: str, *options: str, **environment: str) -> str:
         aws = self.aws
+        secrets = json.loads(environment.get(zappa_template.SECRETS, "{}"))
+        known = aws.configuration.get("Environment", {}).get("Variables", {})  # Zappa keeps them
+        configuration = aws.configuration | {"Environment": {"Variables": known | secrets}}
         if command == "undeploy":
             aws.change(stack="", staged=False)
             aws.change(rules=set())
@@ -158,10 +206,11 @@ class ZappaBundle(Bundle):
         if command == "deploy":
             if aws.code:
                 raise BundleError("This application is already deployed")
-            aws.change(code=Path(options[1]).read_text())
+            aws.change(code=Path(options[1]).read_text(), configuration=configuration)
         else:
             aws.get_function_configuration(NAME)
             aws.change(code=Path(options[1]).read_text())
+            aws.change(configuration=configuration)
         aws.change(rules=set())
         aws.change(rules=RULES)
         if not aws.stack and command == "update":
@@ -180,6 +229,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     found = Aws(tmp_path)
     monkeypatch.setattr(cloudformation, "POLL_S", 0)
     monkeypatch.setattr(release, "CHECK_WITHIN_S", 0)
+    monkeypatch.setattr(release, "CHECK_EVERY_S", 0)
     monkeypatch.setattr(release, "configure", lambda *_, **__: None)
     monkeypatch.setattr(
         release, "_answer", lambda *_: "200" if found.code.startswith("good") else "500"
@@ -205,7 +255,7 @@ def cuts(aws: Aws, begin: Mapping[str, Any], act: Callable[[], None]) -> int:
     """Cuts the act after each of its changes in turn, and repeats it. Returns their number."""
     number = 0
     while True:
-        vars(aws).update(begin)
+        vars(aws).update(deepcopy(begin))
         aws.cut_after = number
         try:
             act()
@@ -226,12 +276,18 @@ def assert_whole(aws: Aws) -> None:
         variables = aws.configuration["Environment"]["Variables"]
         assert variables["PARLEY_PUBLIC_URL"] == "https://api.parley.example"
         assert variables["PARLEY_SECRET_KEY"] == aws.keys
-        assert variables["PARLEY_CLIENT_SECRET"] == "of the app"
-        assert aws.configuration["KMSKeyArn"] == OUTPUTS["KeyArn"]
+        assert variables["PARLEY_CLIENT_SECRET"] == "of app"
+        assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"] == "of sign-ups"
         assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2
+        for queue, at_once in (("work", 2), ("prompt", 4)):
+            mapping = aws.mappings[f"arn:aws:sqs:eu-west-1:1:{queue}"]
+            assert mapping["ScalingConfig"] == {"MaximumConcurrency": at_once}
+            assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert mapping["BatchSize"] == 1
     else:
         assert (aws.stack, aws.rules) == ("", set())
+        assert all(mapping["State"] == "Deleting" for mapping in aws.mappings.values())
 
 
 EMPTY: dict[str, Any] = {
@@ -240,9 +296,11 @@ EMPTY: dict[str, Any] = {
     "rules": set(),
     "stack": "",
     "staged": False,
+    "mappings": {},
 }
 OLD: dict[str, Any] = EMPTY | {
     "code": "good 1",
+    "configuration": {"Environment": {"Variables": {"PARLEY_SECRET_KEY": "first"}}},
     "rules": RULES,
     "stack": "CREATE_COMPLETE",
     "staged": True,
@@ -275,13 +333,31 @@ def test_a_rollback_that_was_cut_ends_with_the_next_good_version(aws: Aws) -> No
 
 
 def test_an_undeploy_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
-    assert cuts(aws, OLD, lambda: removes(aws)) == 3
+    vars(aws).update(deepcopy(OLD))
+    releases(aws, "good 1")
+    whole = OLD | {"mappings": aws.mappings}
+    assert cuts(aws, whole, lambda: removes(aws)) == 5
     assert (aws.code, aws.stack) == ("", "")
+
+
+def test_a_stage_that_wants_other_limits_has_them_after_its_next_release(aws: Aws) -> None:
+    vars(aws).update(OLD)
+    releases(aws, "good 1")
+    before = aws.cut_after = 99
+    releases(aws, "good 2")
+    unchanged = before - aws.cut_after
+    for mapping in aws.mappings.values():
+        mapping["ScalingConfig"] = {"MaximumConcurrency": 50}
+    before = aws.cut_after = 99
+    releases(aws, "good 3")
+    assert before - aws.cut_after == unchanged + 2
+    aws.cut_after = None
+    assert_whole(aws)
 
 
 @pytest.mark.parametrize("status", sorted(cloudformation.UNUSABLE))
 def test_an_api_whose_stack_failed_is_made_anew(aws: Aws, status: str) -> None:
-    vars(aws).update(EMPTY | {"code": "good 1", "rules": RULES, "stack": status})
+    vars(aws).update(OLD | {"staged": False, "stack": status})
     releases(aws, "good 2")
     assert_whole(aws)
     assert aws.code == "good 2"

@@ -23,10 +23,10 @@ def next_of(caller: Caller, reminder: dict[str, Any]) -> str | None:
 
 
 def test_a_reminder_is_made_read_replaced_and_deleted(maria: Caller) -> None:
-    made = reminder_of(maria, note="Sobre o livro")
-    path = f"/reminders/{made['id']}"
-    assert maria.get(path).json() == made
-    assert maria.put(path, made).json() | {"updatedAt": "", "version": 1} == made | {
+    reminder = reminder_of(maria, note="Sobre o livro")
+    path = f"/reminders/{reminder['id']}"
+    assert maria.get(path).json() == reminder
+    assert maria.put(path, reminder).json() | {"updatedAt": "", "version": 1} == reminder | {
         "updatedAt": ""
     }
     replaced = maria.put(path, {"kind": "once", "title": "Ler", "at": "2030-06-05T00:00:00Z"})
@@ -198,8 +198,8 @@ def test_a_reminder_moves_to_another_event(maria: Caller) -> None:
 
 def test_what_was_dismissed_does_not_come_back_with_a_pause(maria: Caller) -> None:
     event = event_of(maria, rrule="FREQ=DAILY;COUNT=3")
-    made = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[60])
-    path = f"/reminders/{made['id']}"
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[60])
+    path = f"/reminders/{reminder['id']}"
     dismissed = maria.post(f"{path}/dismiss").json()
     assert dismissed["nextAt"] == "2030-06-04T17:00:00Z"
     assert maria.patch(path, {"paused": True}).json()["nextAt"] is None

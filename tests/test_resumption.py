@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from django.utils.timezone import now
 from ulid import ULID
 
-from config.clock import now
 from learning.services import scenarios
 from tests.callers import Caller
 from tests.memory_table import MemoryTable

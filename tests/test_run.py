@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from config.ops import cloudformation, local_aws
-from config.ops.local_aws.mailbox import mails
+from config.ops.mails import mails
 from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S, eventually
 
@@ -148,8 +148,8 @@ def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
     assert health(first.url) == 200
     send_mail(home, "Amara@example.org", "Your code is 482913.")
     assert first.stop(signal.SIGTERM) == 0
-    said = first.said.read_text()
-    assert said.count(f"Parley is ready at {first.url}\n") == said.count("ready at") == 1
+    output = first.said.read_text()
+    assert output.count(f"Parley is ready at {first.url}\n") == output.count("ready at") == 1
     assert health(first.url) is None
     assert not is_engine_alive(home)
 
@@ -198,8 +198,8 @@ def test_its_request_lines_are_for_people_and_hold_no_secret(start: Callable[...
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
     assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
     eventually(lambda: "/auth/login" in run.said.read_text())
-    said = run.said.read_text()
-    lines = said.partition("Demo admin")[2].splitlines()[1:]
+    output = run.said.read_text()
+    lines = output.partition("Demo admin")[2].splitlines()[1:]
     at = r"\d\d:\d\d:\d\d"
     for line, words in zip(
         lines,
@@ -212,7 +212,7 @@ def test_its_request_lines_are_for_people_and_hold_no_secret(start: Callable[...
         strict=True,
     ):
         assert re.fullmatch(f"{at} {words}", line)
-    assert secret not in said
+    assert secret not in output
     assert account["password"] not in "".join(lines)
 
 
@@ -247,7 +247,7 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     assert "ana@example.org" in mail
 
 
-def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
+def test_reminders_that_fall_due_are_mailed_each_minute_and_long_work_is_done(
     start: Callable[..., Run], home: Path
 ) -> None:
     first = start()
@@ -256,13 +256,23 @@ def test_reminders_that_fall_due_are_mailed_each_minute_with_links_to_this_run(
     second.wait_until_ready()
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
     login = requests.post(f"{first.url}/auth/login", json=account, timeout=PATIENCE_S)
+    headers = {"Authorization": f"Bearer {login.json()['accessToken']}"}
     made = requests.post(
         f"{first.url}/reminders",
         json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(10):%Y-%m-%dT%H:%M:%SZ}"},
-        headers={"Authorization": f"Bearer {login.json()['accessToken']}"},
+        headers=headers,
         timeout=PATIENCE_S,
     )
     assert made.status_code == 201, made.text
+    fit = f"{first.url}/scheduler/optimize"
+    asked = requests.post(fit, headers=headers, timeout=PATIENCE_S)
+    assert (asked.status_code, asked.json()["status"]) == (202, "running")
+
+    def fitted() -> bool:
+        found = requests.get(fit, headers=headers, timeout=PATIENCE_S).json()
+        return bool(found["status"] == "tooFew")
+
+    eventually(fitted)
 
     def found() -> list[str]:
         with local_aws.running(home) as endpoint_url:
@@ -324,8 +334,8 @@ def test_a_second_run_shares_the_aws_and_the_last_one_ends_it(
     first, second = start(), start()
     first.wait_until_ready()
     second.wait_until_ready()
-    said = first.said.read_text() + second.said.read_text()
-    assert len(re.findall("shared: it runs on 127.0.0.1:[0-9]+ already", said)) == 1
+    output = first.said.read_text() + second.said.read_text()
+    assert len(re.findall("shared: it runs on 127.0.0.1:[0-9]+ already", output)) == 1
     assert first.stop(signal.SIGTERM) == 0
     assert is_engine_alive(home)
     assert second.stop(signal.SIGTERM) == 0
@@ -384,9 +394,9 @@ def test_state_without_its_table_is_told_in_words(start: Callable[..., Run], hom
     (home / "aws" / "dynamodb.json").unlink()
     run = start()
     assert run.process.wait(PATIENCE_S) == 1
-    said = run.said.read_text()
-    assert f"the saved state in {home} is not whole" in said
-    assert "Traceback" not in said
+    output = run.said.read_text()
+    assert f"the saved state in {home} is not whole" in output
+    assert "Traceback" not in output
     assert not is_engine_alive(home)
 
 
@@ -396,8 +406,8 @@ def test_a_state_folder_that_is_a_file_is_told_in_words(
     home.touch()
     run = start()
     assert run.process.wait(PATIENCE_S) == 1
-    said = run.said.read_text()
-    assert said == f"ImproperlyConfigured: the state folder {home} cannot be used: File exists\n"
+    output = run.said.read_text()
+    assert output == f"ImproperlyConfigured: the state folder {home} cannot be used: File exists\n"
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\xff\xfe"])

@@ -34,8 +34,8 @@ def once(caller: Caller) -> None:
 
 def event(caller: Caller) -> None:
     at = AT.isoformat()
-    made = event_of(caller, startsAt=at, endsAt=at, rrule="FREQ=DAILY")
-    reminder_of(caller, kind="event", eventId=made["id"], offsetMinutes=[0])
+    event = event_of(caller, startsAt=at, endsAt=at, rrule="FREQ=DAILY")
+    reminder_of(caller, kind="event", eventId=event["id"], offsetMinutes=[0])
 
 
 def study(caller: Caller) -> None:

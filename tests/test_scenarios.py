@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.test import Client
+from django.utils.timezone import now
 
-from config.clock import now
 from config.stack import Stack
 from learning.practice import dialogue
 from learning.services import scenarios
@@ -21,8 +21,8 @@ COFFEE, MARKET = "coffee-to-take-away", "el-mercado"
 
 
 def of_pack(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((PACK / f"{name}.json").read_text())
-    return found
+    scenario: dict[str, Any] = json.loads((PACK / f"{name}.json").read_text())
+    return scenario
 
 
 def anyone(path: str) -> Any:
@@ -43,8 +43,8 @@ def stefan(table: None) -> Caller:
 @pytest.fixture
 def coffee(stefan: Caller) -> dict[str, Any]:
     """A draft."""
-    made: dict[str, Any] = stefan.makes("/scenarios", of_pack(COFFEE))
-    return made
+    scenario: dict[str, Any] = stefan.makes("/scenarios", of_pack(COFFEE))
+    return scenario
 
 
 @pytest.fixture
@@ -304,8 +304,8 @@ def test_sent_again_it_is_the_same_draft_but_another_body_is_409(
 
 
 def test_a_scenario_without_an_id_gets_one(stefan: Caller) -> None:
-    made = stefan.makes("/scenarios", broken("id", None))
-    assert stefan.get(f"/scenarios/{made['id']}").json() == made
+    scenario = stefan.makes("/scenarios", broken("id", None))
+    assert stefan.get(f"/scenarios/{scenario['id']}").json() == scenario
 
 
 def test_a_lost_race_is_412(stefan: Caller, coffee: Any) -> None:

@@ -27,7 +27,7 @@ from learning.scheduling import (
     apply,
     fold,
     fuzz_window,
-    is_leech,
+    leech_level,
     preview,
     retrievability,
     review,
@@ -301,7 +301,8 @@ def test_ratings_are_named_on_the_wire():
     ("threshold", "lapses"), [(8, [8, 12, 16, 20]), (3, [3, 5, 7, 9, 11, 13, 15, 17, 19]), (0, [])]
 )
 def test_a_leech_is_one_at_the_threshold_and_every_half_of_it(threshold, lapses):
-    assert [n for n in range(21) if is_leech(n, threshold)] == lapses
+    levels = [leech_level(n, threshold) for n in range(21)]
+    assert [n for n in range(1, 21) if levels[n] > levels[n - 1]] == lapses
 
 
 # --- Fuzz and easy days ------------------------------------------------------------------------

@@ -7,13 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.utils.timezone import now
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.clock import now
 from learning.models.cards import front_key, front_start
-from learning.search_syntax import MAX_TERMS, Search, SearchError, Term, parse
-from learning.search_text import TextPattern
+from learning.search_syntax import MAX_TERMS, Search, SearchError, Term, TextPattern, parse
 from learning.services import search as service
 from tests.callers import Caller
 from tests.growth import assert_linear

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 from ulid import ULID
 
-from config.clock import now
 from learning.practice import dialogue
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
@@ -20,8 +20,8 @@ COFFEE = "coffee-to-take-away"
 
 
 def of_pack(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((PACK / f"{name}.json").read_text())
-    return found
+    scenario: dict[str, Any] = json.loads((PACK / f"{name}.json").read_text())
+    return scenario
 
 
 def model_answers(name: str, role: str) -> list[str]:

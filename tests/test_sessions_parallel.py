@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.utils.timezone import now
 from ulid import ULID
 
-from accounts.bearer import account_cache
-from config.clock import now
+from accounts.models.account import account_cache
 from config.stack import Stack
 from learning.services import scenarios
 from tests.callers import Caller, make_learner

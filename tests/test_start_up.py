@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import crypto
 
 HEAVY = {
     "boto3",
@@ -50,3 +53,12 @@ def test_health_loads_no_heavy_module(loaded: set[str]) -> None:
 def test_health_loads_no_app(loaded: set[str]) -> None:
     apps = ("accounts.api", "learning.models", "learning.services", "learning.api")
     assert [name for name in sorted(loaded) if name.startswith(apps)] == []
+
+
+def test_a_stage_without_its_keys_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process asks AWS for them: 40 questions a second are all that an account has."""
+    monkeypatch.delenv("PARLEY_SECRET_KEY", raising=False)
+    with pytest.raises(ImproperlyConfigured, match="PARLEY_SECRET_KEY must hold the keys"):
+        crypto.secret_keys("prod")
+    monkeypatch.setenv("PARLEY_SECRET_KEY", "new old")
+    assert crypto.secret_keys("prod") == ["new", "old"]

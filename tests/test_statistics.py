@@ -33,18 +33,18 @@ def totals(caller: Caller) -> dict[str, int]:
 
 
 def test_a_learner_without_cards_has_empty_statistics(maria: Caller) -> None:
-    found = statistics(maria)
-    assert not any(found["totals"].values())
-    assert found["retention"]["week"] == {
+    figures = statistics(maria)
+    assert not any(figures["totals"].values())
+    assert figures["retention"]["week"] == {
         "reviews": 0,
         "remembered": None,
         "expected": None,
         "matureReviews": 0,
         "matureRemembered": None,
     }
-    assert (found["heatmap"], found["streakDays"], found["longestStreakDays"]) == ([], 0, 0)
-    assert len(found["forecast"]) == 30
-    assert (found["today"], found["forecastUntil"]) == ("2026-03-02", "2026-03-31")
+    assert (figures["heatmap"], figures["streakDays"], figures["longestStreakDays"]) == ([], 0, 0)
+    assert len(figures["forecast"]) == 30
+    assert (figures["today"], figures["forecastUntil"]) == ("2026-03-02", "2026-03-31")
 
 
 def test_totals_follow_every_change_of_the_cards(maria: Caller) -> None:
@@ -106,13 +106,13 @@ def test_the_heatmap_the_time_and_the_streaks_are_in_the_learners_days(maria: Ca
         review(maria, card_id, at=START + day * DAY, durationMs=2000)
     # Two in the morning belongs to the day before.
     review(maria, card_id, at=START.replace(hour=2), durationMs=500)
-    found = statistics(maria)
-    assert found["heatmap"][-2:] == [
+    figures = statistics(maria)
+    assert figures["heatmap"][-2:] == [
         {"on": "2026-03-01", "reviews": 2, "durationMs": 2500},
         {"on": "2026-03-02", "reviews": 1, "durationMs": 2000},
     ]
-    assert found["durationMs"] == {"today": 2000, "week": 4500, "month": 10500, "year": 10500}
-    assert (found["streakDays"], found["longestStreakDays"]) == (2, 3)
+    assert figures["durationMs"] == {"today": 2000, "week": 4500, "month": 10500, "year": 10500}
+    assert (figures["streakDays"], figures["longestStreakDays"]) == (2, 3)
     assert len(statistics(maria, query="?days=2")["heatmap"]) == 2
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drf_spectacular.generators import SchemaGenerator
 
-from config.store.items import Item
-from config.store.packed import pack, unpack
+from accounts.browse.sessions import BrowserSession  # noqa: F401  (each kind must be known)
+from config.store.items import Item, PackedAttribute, pack, unpack
 from learning.models.cards import Card
 from learning.models.log import Day
-from reminders.models import Reminder  # noqa: F401  (each kind must be known)
+from reminders.models import Reminder  # noqa: F401  (as above)
 
 SAMPLES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "data" / "stored_items.json").read_text()
@@ -45,10 +46,19 @@ def test_an_item_of_an_earlier_time_is_read_and_given_back(raw: dict[str, Any]) 
     if isinstance(item, Card):
         assert json.loads(stored.pop("m")["S"]) == json.loads(raw["m"]["S"])
         raw = {name: value for name, value in raw.items() if name != "m"}
-    for name, value in raw.items():
-        if "B" in value:
-            assert unpack(stored.pop(name)["B"]) == unpack(value["B"])
-    assert stored == {name: value for name, value in raw.items() if "B" not in value}
+    attributes = item.get_attributes().values()
+    packed = {each.attr_name for each in attributes if isinstance(each, PackedAttribute)}
+    for name in packed & raw.keys():
+        assert unpack(stored.pop(name)["B"]) == unpack(raw[name]["B"])
+    assert stored == {name: value for name, value in raw.items() if name not in packed}
+
+
+def test_each_kind_of_item_has_a_sample() -> None:
+    SchemaGenerator().get_schema(public=True)  # loads all routes
+    attribute: Any = Item.get_attributes()["kind"]
+    classes = attribute.get_registered_subclasses(Item)
+    kinds = {attribute.get_discriminator(each) for each in classes} - {None}
+    assert {raw["kind"]["S"] for raw in ITEMS} == kinds
 
 
 @pytest.mark.parametrize("number", PACKS)

@@ -1,67 +1,151 @@
-"""Under backlog one run at a time goes on with a shard, whoever starts or repeats it."""
+"""A backlog is shared out by pages, each shard once at a time, whoever starts or repeats it."""
 
 from typing import Any
 
 import pytest
 from time_machine import travel
 
-from config import aws
 from reminders import tasks
-from reminders.models import shard_of
+from reminders.models import ShardLease, shard_of
 from reminders.services import sweep
 from tests.callers import Caller
+from tests.queues import MemoryQueues
 from tests.reminder_helpers import Mailbox, reminder_of, verified
 
 AT = "2030-06-03T17:00:30+00:00"
 
 
 @pytest.fixture
-def started(
-    maria: Caller, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> list[dict[str, Any]]:
-    """The runs that were started, as Lambda calls them; a page has a single reminder."""
-    runs: list[dict[str, Any]] = []
+def backlog(
+    maria: Caller, mailbox: Mailbox, queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
+) -> MemoryQueues:
+    """Ten reminders of one shard in a deployed function; a page has a single one."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "parley-api-dev")
-    monkeypatch.setattr(sweep, "PAGE", 1)
+    for module in (sweep, tasks):
+        monkeypatch.setattr(module, "PAGE", 1)
     monkeypatch.setattr(tasks, "THREADS", 1)
-    monkeypatch.setattr(aws, "invoke_async", lambda task, **arguments: runs.append(arguments))
-    for number in range(4):
+    for number in range(10):
         reminder_of(verified(maria), title=f"Coisa {number}")
-    return runs
+    return queues
 
 
-def test_a_backlog_starts_one_chain_a_shard_however_many_minutes_it_lasts(
-    maria: Caller, started: list[dict[str, Any]]
+def kinds(queues: MemoryQueues) -> list[str]:
+    return [message.content["kind"] for message in queues.messages]
+
+
+def titles(mailbox: Mailbox) -> list[str]:
+    return sorted(letter.subject for letter in mailbox.letters)
+
+
+def test_a_backlog_is_mailed_by_a_run_for_each_page(
+    maria: Caller, backlog: MemoryQueues, mailbox: Mailbox
 ) -> None:
     with travel(AT, tick=False):
-        for _ in range(3):
+        assert tasks.send_due({}, None)["claimed"] == 1
+        assert kinds(backlog) == ["due_shard"]
+        backlog.deliver(backlog.messages[0])
+        assert kinds(backlog) == ["due_page"] * 9 + ["due_end"]
+        backlog.run()
+    assert titles(mailbox) == [f"Coisa {number}" for number in range(10)]
+
+
+def test_it_is_shared_out_once_however_many_minutes_it_lasts(
+    maria: Caller, backlog: MemoryQueues
+) -> None:
+    for minute in range(3):
+        with travel(f"2030-06-03T17:0{minute}:30+00:00", tick=False):
             tasks.send_due({}, None)
-    assert [run["shard"] for run in started] == [shard_of(maria.id)]
+    assert kinds(backlog) == ["due_shard"]
+    assert backlog.messages[0].content["payload"]["shard"] == shard_of(maria.id)
 
 
-def test_a_run_that_is_called_twice_goes_on_once(
-    started: list[dict[str, Any]], mailbox: Mailbox
+def test_all_that_comes_twice_is_done_once(backlog: MemoryQueues, mailbox: Mailbox) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        first = backlog.messages[0]
+        for _ in range(2):
+            backlog.deliver(first)
+        assert kinds(backlog).count("due_page") == 9
+        for message in list(backlog.messages):
+            backlog.deliver(message)
+            backlog.deliver(message)
+    assert len(mailbox.letters) == 10
+
+
+def test_a_long_backlog_goes_on_where_the_run_before_ended(
+    backlog: MemoryQueues, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.models.reminders.AHEAD", 2)
+
+    class Short:
+        """What is left of a run that has no time for a second query."""
+
+        def get_remaining_time_in_millis(self) -> int:
+            return 25_000
+
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        backlog.deliver(backlog.messages[0], Short())
+        assert kinds(backlog) == ["due_page"] * 2 + ["due_shard"]
+        backlog.run()
+    assert len(mailbox.letters) == 10
+
+
+def test_the_next_minute_shares_out_again_once_the_pages_are_done(
+    maria: Caller, backlog: MemoryQueues
 ) -> None:
     with travel(AT, tick=False):
         tasks.send_due({}, None)
-        done = [tasks.send_due_of_shard(started[0], None) for _ in range(2)]
-    assert [run.get("claimed", 0) for run in done] == [3, 0]
-    assert len(started) == 1
-
-
-def test_a_chain_that_has_ended_or_died_makes_room_for_the_next(
-    maria: Caller, started: list[dict[str, Any]]
-) -> None:
-    for number in range(4):
+        backlog.run()
+    for number in range(3):
         reminder_of(maria, title=f"Outra {number}", at="2030-06-03T17:01:00Z")
+    with travel("2030-06-03T17:01:30+00:00", tick=False):
+        tasks.send_due({}, None)
+        assert kinds(backlog) == ["due_shard"]
+
+
+def test_a_run_that_never_comes_leaves_the_shard_to_a_later_minute(
+    maria: Caller, backlog: MemoryQueues
+) -> None:
     with travel(AT, tick=False):
         tasks.send_due({}, None)
-        tasks.send_due_of_shard(started[0], None)
-    with travel("2030-06-03T17:01:10+00:00", tick=False):
-        tasks.send_due({}, None)  # its run never comes
-    with travel("2030-06-03T17:02:10+00:00", tick=False):
+        backlog.clear()
+    with travel("2030-06-03T17:20:29+00:00", tick=False):
         tasks.send_due({}, None)
-        assert len(started) == 2
-    with travel("2030-06-03T17:03:40+00:00", tick=False):
+        assert kinds(backlog) == []
+    with travel("2030-06-03T17:20:31+00:00", tick=False):
         tasks.send_due({}, None)
-        assert len(started) == 3
+        assert kinds(backlog) == ["due_shard"]
+
+
+def test_a_page_that_ses_has_no_room_for_comes_up_again_a_little_later(
+    backlog: MemoryQueues, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.sending.PAUSE_S", (0, 0))
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        backlog.deliver(backlog.messages[0])
+        mailbox.refuse = "TooManyRequestsException"
+        tired: Any = type("Tired", (), {"get_remaining_time_in_millis": lambda _: 25_000})()
+        backlog.deliver(backlog.messages[0], tired)
+    [*_, last] = [message for message in backlog.messages if "again" in message.body]
+    assert 20 <= (last.visible_at - last.sent_at).total_seconds() <= 60
+    mailbox.refuse = ""
+    with travel("2030-06-03T17:02:00+00:00", tick=False):
+        backlog.run()
+    assert len(mailbox.letters) == 10
+
+
+def test_without_the_queue_the_shard_is_free_for_the_next_minute(
+    maria: Caller, backlog: MemoryQueues
+) -> None:
+    backlog.fault = lambda operation: "ServiceUnavailable"
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+    assert ShardLease.get_or_none(f"SHARD#{shard_of(maria.id)}", ShardLease.SK) is None
+
+
+def test_a_quiet_minute_asks_for_no_run(maria: Caller, queues: MemoryQueues) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+    assert queues.messages == []

@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from django.test import Client
 
 from config.store.connection import connection
 from config.store.items import Raw
@@ -101,3 +103,55 @@ def test_an_event_that_cannot_be_read_stops_its_own_reminders_alone(
     stored = Reminder.of(maria.id, reminder["id"])
     assert stored is not None
     assert stored.attempts == 1
+
+
+# Stored forms of an event that cannot be read, or not be expanded.
+SPOILED_EVENTS: dict[str, Callable[[Raw], Any]] = {
+    "no JSON": lambda raw: raw.update(moved={"S": "["}),
+    "no move": lambda raw: raw.update(moved={"S": '[{"key": "20300603T190000"}]'}),
+    "no start": lambda raw: raw.update(starts={"S": "yesterday"}),
+    "no zone": lambda raw: raw.update(timezone={"S": "localtime"}),
+    "no rule": lambda raw: raw.update(rrule={"S": "FREQ=NEVER"}),
+    "another type": lambda raw: raw.update(duration_s={"S": "x"}),
+    "no kind": lambda raw: raw.pop("kind"),
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED_EVENTS)
+def test_an_event_that_cannot_be_read_ends_neither_windows_nor_the_feed(
+    maria: Caller, spoiled: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    poison = event_of(maria, title="Veneno")
+    sound = event_of(maria, title="Aula")
+    key = Event.key(maria.id, poison["id"])
+    stored = spoil(key, SPOILED_EVENTS[spoiled])
+    path = urlsplit(maria.makes("/calendar", {})["url"]).path
+    window = "/events/occurrences?after=2030-06-01T00:00:00Z"
+    with caplog.at_level(logging.INFO, logger="parley"):
+        for _ in range(2):
+            answer = maria.get(window)
+            assert answer.status_code == 200, answer.content
+            assert [each["eventId"] for each in answer.json()["results"]] == [sound["id"]]
+            assert b"SUMMARY:Aula" in Client().get(path).content
+            assert maria.get("/reminders").json()["results"] == []
+    said = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    assert [line["RemindersGivenUp"] for line in said if "RemindersGivenUp" in line] == [1]
+    stefan = make_learner("stefan", groups=("staff",))
+    [failed] = stefan.get("/deliveries").json()["results"]
+    assert failed["reason"] == "event_unreadable"
+    retry = f"/deliveries/{failed['id']}/retry"
+    assert stefan.post(retry).json()["code"] == "CANNOT_RETRY"
+    connection().batch_write_item(put_items=[stored])
+    assert stefan.post(retry).status_code == 200
+    assert len(maria.get(window).json()["results"]) == 2
+
+
+def test_what_cannot_be_read_is_missing_from_the_lists_alone(maria: Caller) -> None:
+    poison, sound = event_of(maria), event_of(maria)
+    spoil(Event.key(maria.id, poison["id"]), SPOILED_EVENTS["no JSON"])
+    bad, good = reminder_of(maria), reminder_of(maria)
+    spoil(Reminder.key(maria.id, bad["id"]), SPOILED["no instant"])
+    for path, left in (("/events", sound), ("/reminders", good)):
+        answer = maria.get(path)
+        assert answer.status_code == 200, answer.content
+        assert [each["id"] for each in answer.json()["results"]] == [left["id"]]

@@ -13,6 +13,7 @@ from config import aws
 from config.store.connection import connection
 from config.store.items import raw_partition_page
 from reminders.models import SENT, Delivery, Reminder
+from reminders.services.recipient import read_owners
 from reminders.services.sending import LEASE, SENDING_TAKES, TimeBudget, mail_dues
 from tests.callers import Caller, access_token
 from tests.memory_table import MemoryTable
@@ -162,7 +163,8 @@ def test_what_was_claimed_too_long_ago_is_left_to_the_next_minute(
     assert reminder is not None
     reminder.claim(until=AT + LEASE)
     slow = TimeBudget(AT + LEASE - SENDING_TAKES + SECOND, within_s=60)
-    assert mail_dues([reminder], until=AT + LEASE, budget=slow) == {"late": 1}
+    reading = read_owners([reminder], now=slow.now())
+    assert mail_dues([reminder], reading, until=AT + LEASE, budget=slow) == {"late": 1}
     assert mailbox.letters == []
     sweep_at(AT + MINUTE)
     assert len(mailbox.letters) == 1

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from django.test import Client
 
-from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, google_id_of, verify
-from accounts.verification import key_set
+from accounts.tokens import REFETCH_AFTER_S, InvalidToken, KeySet, google_id_of, key_set, verify
 from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR, Stack
 from tests.servers import using
@@ -24,6 +23,7 @@ from tests.servers import using
 NOW = 1_800_000_000
 ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Parley"
 CLIENT = "backend-client"
+OTHER_CLIENT = "other-client"
 KID = "pool-key-1"
 
 POOL = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -172,7 +172,7 @@ FOREIGN = {
     "iss of another pool": with_claims(iss=ISSUER[:-1]),
     "iss with a slash": with_claims(iss=ISSUER + "/"),
     "iss missing": with_claims(iss=ABSENT),
-    "client of another app": with_claims(client_id="other-client"),
+    "client of another app": with_claims(client_id=OTHER_CLIENT),
     "client missing": with_claims(client_id=ABSENT),
     "client in a list": with_claims(client_id=[CLIENT]),
     "an id token": with_claims(token_use="id", aud=CLIENT, client_id=ABSENT),
@@ -219,10 +219,10 @@ def check(token: str, keys: KeySet) -> Any:
 
 
 def test_a_token_of_the_pool_tells_who_calls(keys: KeySet) -> None:
-    claims = check(GOOD, keys)
-    assert claims.sub == CLAIMS["sub"]
-    assert claims.groups == {"staff"}
-    assert (claims.issued_at, claims.authenticated_at) == (NOW - 60, NOW - 600)
+    learner = check(GOOD, keys)
+    assert learner.id == CLAIMS["sub"]
+    assert learner.groups == {"staff"}
+    assert (learner.issued_at, learner.authenticated_at) == (NOW - 60, NOW - 600)
 
 
 @pytest.mark.parametrize("token", ATTACKS.values(), ids=ATTACKS.keys())
@@ -243,8 +243,8 @@ def test_an_attack_is_refused_without_asking_the_pool(token: str) -> None:
 
 @pytest.mark.parametrize("late_s", [0, 29])
 def test_a_clock_may_be_half_a_minute_off(keys: KeySet, late_s: int) -> None:
-    assert check(with_claims(exp=NOW - late_s), keys).sub == CLAIMS["sub"]
-    assert check(with_claims(iat=NOW + late_s, nbf=NOW + late_s), keys).sub == CLAIMS["sub"]
+    assert check(with_claims(exp=NOW - late_s), keys).id == CLAIMS["sub"]
+    assert check(with_claims(iat=NOW + late_s, nbf=NOW + late_s), keys).id == CLAIMS["sub"]
 
 
 def test_a_hundred_unknown_kids_cause_one_fetch_a_minute() -> None:
@@ -314,6 +314,7 @@ def pool() -> Iterator[None]:
     nothing = {field.name: "none" for field in fields(Stack)}
     region, pool_id = "eu-central-1", ISSUER.rpartition("/")[2]
     ours = {"region": region, "user_pool_id": pool_id, "client_id": CLIENT}
+    ours["sign_up_client_id"] = OTHER_CLIENT  # which nobody should ever get a token of
     with using(Stack(**nothing | ours | {"endpoint_url": "http://127.0.0.1:9"})):
         keys = key_set()
         keys.fetch = lambda: JWKS

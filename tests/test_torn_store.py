@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,13 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.problems import NotFound, ServiceUnavailable
-from config.store import retrying
-from learning.models.cards import Card
+from config.store import connection
+from learning.models.cards import Card, Deck
 from learning.models.log import LogEntry, TornRead
 from learning.scheduling import Rating
 from learning.services import notes, review
-from learning.services.cards import create_card, create_deck
+from learning.services.cards import NoSuchDeck, create_card, create_deck
+from learning.services.deck_deletion import DeckNotEmpty, delete_deck
+from learning.services.imports import import_notes
 from learning.services.review import Submission, submit
+from learning.transfer import Note
+from reminders.models import EVENT, Event, Reminder
+from reminders.services.events import create_event, delete_event
+from reminders.services.reminders import NoSuchEvent, create_reminder
 from tests.examples import tried
 from tests.test_convergence import (
     CARDS,
@@ -26,7 +33,6 @@ from tests.test_convergence import (
     memory,
     put_cards,
     reviewed,
-    voided,
     wanted,
 )
 from tests.torn_table import TornTable
@@ -42,8 +48,8 @@ def memory_table() -> TornTable:
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who meets another gives up at once: the other one waits for them here."""
-    monkeypatch.setattr(retrying, "WITHIN_S", 0.0)
-    monkeypatch.setattr(retrying, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.0)
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
 
 
 def sent(learner_id: str, batch: list[Submission]) -> bool:
@@ -83,36 +89,6 @@ def test_devices_that_read_in_the_midst_of_anothers_write_converge(
         if not sent(learner_id, batch):
             waiting.insert(0, batch)
     assert found(learner_id) == wanted(made)
-
-
-HISTORIES = {
-    "a late entry comes while the newest row is half there": [reviewed(0, 1, "b")],
-    "a repeat comes while its row is half there": [reviewed(0, 3, "c")],
-    "a void folds a log whose newest row is not there": [voided(0, 0, "a")],
-    "another card is studied on the same day": [reviewed(1, 3, "d")],
-    "a day of the past is filled": [reviewed(1, 2, "d")],
-}
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("other", HISTORIES.values(), ids=HISTORIES)
-def test_the_state_is_that_of_the_log_when(
-    memory: TornTable,
-    other: list[Submission],
-    seed: int,
-) -> None:
-    learner_id = str(uuid4())
-    memory.clear()
-    put_cards(learner_id)
-    before, newest = [reviewed(0, 0, "a")], [reviewed(0, 3, "c")]
-    assert sent(learner_id, before)
-    memory.order.seed(seed)
-    memory.between = lambda: sent(learner_id, other)
-    assert sent(learner_id, newest)
-    memory.between = lambda: None
-    assert sent(learner_id, other)
-    made = {each.id: each for each in [*before, *newest, *other]}
-    assert found(learner_id) == wanted([*made.values()])
 
 
 def test_a_log_with_fewer_rows_than_its_card_knows_of_is_not_folded(
@@ -186,3 +162,66 @@ def test_a_card_made_in_the_midst_is_whole_or_not_there(
     assert (card.front, card.version) == ("a", 1)
     assert seen
     assert all(seen)
+
+
+@pytest.mark.parametrize("verb", ["made", "moved", "imported"])
+@pytest.mark.parametrize("seed", range(8))
+def test_no_card_is_left_in_a_deleted_deck(memory: TornTable, seed: int, verb: str) -> None:
+    """One device deletes an empty deck in the midst of another one's putting a card into it."""
+    learner_id = str(uuid4())
+    memory.clear()
+    memory.order.seed(seed)
+    how: dict[str, Any] = {"learner_id": learner_id, "now": NOW}
+    other, deck = (create_deck(fields={"name": name}, **how) for name in ("Galego", "Português"))
+    card = create_card(fields={"deck_id": other.id, "front": "a", "back": "b"}, **how)
+
+    def delete() -> None:
+        with suppress(ServiceUnavailable, DeckNotEmpty, NotFound):
+            delete_deck(
+                deck_id=deck.id, delete_cards=False, move_to=None, expected_version=None, **how
+            )
+
+    memory.between = delete
+    with suppress(ServiceUnavailable, NoSuchDeck):
+        match verb:
+            case "made":
+                create_card(fields={"deck_id": deck.id, "front": "a", "back": "b"}, **how)
+            case "moved":
+                changes = {"deck_id": deck.id}
+                notes.update_note(
+                    note_id=card.note_id, changes=changes, expected_version=None, **how
+                )
+            case _:
+                rows = iter([Note("g1", front="ir", back="to go")])
+                import_notes(rows=rows, deck_id=deck.id, dry_run=False, offset=0, **how)
+    memory.between = lambda: None
+    there = isinstance(Deck.of(learner_id, deck.id), Deck)
+    cards = Card.in_deck(learner_id, deck.id, limit=9).items
+    assert there or not cards
+    if not cards:
+        delete()
+        assert Deck.of(learner_id, deck.id) is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_reminder_is_left_of_a_deleted_event(memory: TornTable, seed: int) -> None:
+    """One device deletes an event in the midst of another one's making a reminder of it."""
+    learner_id = str(uuid4())
+    memory.clear()
+    memory.order.seed(seed)
+    how: dict[str, Any] = {"learner_id": learner_id, "now": NOW}
+    fields = {"title": "Aula", "starts_at": NOW + timedelta(days=9), "timezone": "Europe/Lisbon"}
+    event = create_event(fields=fields, **how)
+
+    def delete() -> None:
+        with suppress(ServiceUnavailable, NotFound):
+            delete_event(event_id=event.id, expected_version=None, **how)
+
+    memory.between = delete
+    of_event = {"about": EVENT, "event_id": event.id, "offset_minutes": [5]}
+    with suppress(ServiceUnavailable, NoSuchEvent):
+        create_reminder(fields=of_event, **how)
+    memory.between = lambda: None
+    delete()
+    assert Event.of(learner_id, event.id) is None
+    assert Reminder.every(learner_id) == []

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 
 from accounts.models import Profile
-from config.clock import now
 from config.crypto import seal
 from reminders.emails import LINK_WORKS, UNSUBSCRIBE, unsubscribe_token
 from tests.callers import Caller

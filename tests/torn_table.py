@@ -3,7 +3,9 @@
 AWS makes all of a transaction or none, but queries and reads of several items are read-committed:
 they may see a part of one that is just being applied (Developer Guide, "Isolation levels"). No
 engine on one machine ever shows that. Here other devices have their turn, in `between`, after each
-item; whoever would write what is being written meets a conflict, as there.
+item. Whoever would write an item that is still to be written, or was only checked and is not let go
+yet, meets a conflict; one that is done may be written again while others are to come, as there
+(Idziorek et al., "Distributed Transactions at Scale in Amazon DynamoDB", USENIX ATC 2023).
 """
 
 from collections.abc import Callable
@@ -61,11 +63,15 @@ class _Slowly:
         table.order.shuffle(waiting)
         table.held |= keys
         try:
-            for number, key in enumerate(waiting):
-                table._set(key, after[key])
-                if number < len(waiting) - 1:
+            while waiting:
+                self._apply(waiting.pop(), after)
+                if waiting:
                     table.between()
         finally:
-            for key in waiting:  # all of it holds, whatever a test does in between
-                table._set(key, after[key])
-            table.held -= keys
+            while waiting:  # all of it holds, whatever a test does in between
+                self._apply(waiting.pop(), after)
+
+    def _apply(self, key: Key, after: dict[Key, Any]) -> None:
+        """Makes one item what it is to be; from here on others may write it."""
+        self.table._set(key, after[key])
+        self.table.held.discard(key)

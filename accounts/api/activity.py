@@ -6,8 +6,7 @@ from rest_framework.response import Response
 from accounts.api.serializers import ActivitySerializer
 from accounts.models import Activity
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
-from config.viewsets import View
+from config.viewsets import ListQuerySerializer, View, page_of
 
 
 class ActivityView(View):

@@ -1,5 +1,6 @@
 """/auth/email"""
 
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +15,6 @@ from accounts.cognito.client import InvalidCode, InvalidCredentials, UserAlready
 from accounts.services.email import confirm_email_change, request_email_change
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.viewsets import View
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.http import HttpResponseRedirect
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.serializers import (
     AFTER_SIGN_IN,
     LoggedInSerializer,
+    OnlyPasswordSerializer,
     PasswordField,
     signed_in_body,
 )
@@ -18,13 +20,14 @@ from accounts.services import google
 from accounts.services.google import (
     AccountExists,
     GoogleEmailNotVerified,
+    GoogleNotLinked,
     GoogleNotOffered,
     GoogleTaken,
+    OnlyWayIn,
     RedirectNotAllowed,
 )
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.serializers import PatternField, QuerySerializer, Serializer, TextField
 from config.viewsets import AnonymousView, View
@@ -93,6 +96,7 @@ class TokenView(AnonymousView):
             InvalidCode,
             InvalidCredentials,
             GoogleEmailNotVerified,
+            GoogleNotLinked,
             AccountExists,
         ],
         public=True,
@@ -127,6 +131,25 @@ class LinkView(View):
         google.link(
             caller(request),
             **{"password": None, **self.validated_body(GoogleLinkSerializer)},
+            source=client_info_of(request.META),
+            now=now(),
+        )
+        return Response(status=204)
+
+    @operation(
+        "unlinkGoogle",
+        request=OnlyPasswordSerializer,
+        answers={204: None},
+        raises=[InvalidCredentials, OnlyWayIn],
+    )
+    def delete(self, request: Request) -> Response:
+        """Let no Google account enter as the caller; all sessions end, this one too.
+
+        A learner who has no password sets one first (`/auth/password/change`).
+        """
+        google.unlink(
+            caller(request),
+            password=self.validated_body(OnlyPasswordSerializer).get("password"),
             source=client_info_of(request.META),
             now=now(),
         )

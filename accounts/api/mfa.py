@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -29,7 +30,6 @@ from accounts.services import mfa
 from accounts.services.mfa import MfaAlreadyEnabled, MfaNotEnabled
 from accounts.services.sessions import FreshSignInNeeded, reauthenticate
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer, validated_body
@@ -67,11 +67,14 @@ def _proved(request: Request) -> dict[str, Any]:
 
 
 class SetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "setupMfa",
         request=OnlyPasswordSerializer,
         answers={200: MfaSetupSerializer},
         raises=[InvalidCredentials, FreshSignInNeeded, MfaAlreadyEnabled, PasswordSignInNeeded],
+        leads_to={"verifyMfaSetup": {}},
     )
     def post(self, request: Request) -> Response:
         """Make a secret for an authenticator app.
@@ -85,6 +88,8 @@ class SetupView(View):
 
 
 class VerifySetupView(View):
+    allowed_without_second_step = True
+
     @operation(
         "verifyMfaSetup",
         request=OnlyCodeSerializer,

@@ -1,5 +1,6 @@
 """/auth/password"""
 
+from django.utils.timezone import now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,11 +13,15 @@ from accounts.api.serializers import (
     PasswordField,
 )
 from accounts.authentication import caller
-from accounts.cognito.client import InvalidCode, InvalidCredentials, WeakPassword
+from accounts.cognito.client import (
+    InvalidCode,
+    InvalidCredentials,
+    UserAlreadyExists,
+    WeakPassword,
+)
 from accounts.services import password
-from accounts.services.password import NoPassword
+from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
 from config.serializers import Serializer
@@ -30,7 +35,10 @@ class ResetConfirmSerializer(Serializer):
 
 
 class PasswordChangeSerializer(Serializer):
-    current_password = PasswordField()
+    """`currentPassword` may be left out only by learners who have none and set their first: a
+    sign-in of the last five minutes will do."""
+
+    current_password = PasswordField(required=False)
     new_password = NewPasswordField()
 
 
@@ -73,17 +81,25 @@ class ResetConfirmView(AnonymousView):
 
 
 class ChangePasswordView(View):
+    allowed_without_second_step = True  # who came from Google sets one first
+
     @operation(
         "changePassword",
         request=PasswordChangeSerializer,
         answers={200: MessageSerializer},
-        raises=[InvalidCredentials, NoPassword, WeakPassword, NotFound],
+        raises=[
+            InvalidCredentials,
+            FreshSignInNeeded,
+            WeakPassword,
+            UserAlreadyExists,
+            NotFound,
+        ],
     )
     def post(self, request: Request) -> Response:
-        """Replace the password; all sessions end, this one too."""
+        """Replace the password, or set the first one; all sessions end, this one too."""
         password.change_password(
             caller(request),
-            **self.validated_body(PasswordChangeSerializer),
+            **{"current_password": None, **self.validated_body(PasswordChangeSerializer)},
             source=client_info_of(request.META),
             now=now(),
         )

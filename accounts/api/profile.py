@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,10 +20,8 @@ from accounts.services import deletion, profile
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
 from config.client_info import client_info_of
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import decode_cursor, page_of, paginated_response
 from config.problems import Conflict, NotFound
 from config.serializers import (
     HttpsUrlField,
@@ -33,12 +32,22 @@ from config.serializers import (
     TextField,
     ZoneField,
 )
-from config.viewsets import View, if_match_version, with_etag
+from config.viewsets import (
+    View,
+    decode_cursor,
+    if_match_version,
+    page_of,
+    paginated_response,
+    with_etag,
+)
 
 NOTHING_SAID = {
     "study_mails": True,
     "event_mails": True,
+    "report_mails": True,
+    "streak_mails": True,
     "quiet_hours": None,
+    "early_mails": False,
 }
 
 
@@ -124,7 +133,7 @@ class ProfileView(View):
         "deleteUser",
         request=OnlyPasswordSerializer,
         answers={204: None, 202: None},
-        raises=[InvalidCredentials, FreshSignInNeeded],
+        raises=[InvalidCredentials, FreshSignInNeeded, deletion.LastAdmin],
     )
     def delete(self, request: Request) -> Response:
         """Remove the caller's account and all that is theirs.

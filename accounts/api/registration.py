@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +18,6 @@ from accounts.api.serializers import (
 from accounts.cognito.client import InvalidCode, UserAlreadyExists, WeakPassword
 from accounts.services import registration
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
 from config.serializers import PatternField, Serializer
 from config.viewsets import AnonymousView

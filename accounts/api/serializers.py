@@ -6,8 +6,8 @@ from typing import Any, get_args
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.audit import Action
 from accounts.cognito.sessions import Tokens
+from accounts.models.audit import Action
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH, normalized
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import SignedIn
@@ -102,6 +102,23 @@ class CodeField(PatternField):
         return _without_gaps(super().to_internal_value(data))
 
 
+class SignInCodeField(PatternField):
+    """The digits of a mailed sign-in code, with gaps anywhere: the pool decides how many."""
+
+    sample = "12345678"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            rf"{GAP}[0-9](?:{GAP}[0-9]){{5,7}}{GAP}",
+            "Give the digits of the code.",
+            max_length=32,
+            **kwargs,
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        return _without_gaps(super().to_internal_value(data))
+
+
 class OpaqueTokenField(PatternField):
     """A token of the pool, which only the pool can read."""
 
@@ -182,11 +199,19 @@ class QuietHoursSerializer(Serializer):
 
 
 class NotificationsSerializer(Serializer):
-    """What may be mailed, and when not."""
+    """What may be mailed, and when not. Nothing is, before there is a reminder of that kind."""
 
     study_reminders = BooleanField(source="study_mails", default=True)
     event_reminders = BooleanField(source="event_mails", default=True)
+    reports = BooleanField(source="report_mails", default=True)
+    streak_reminders = BooleanField(source="streak_mails", default=True)
     quiet_hours = QuietHoursSerializer(allow_null=True, default=None)
+    before_quiet_hours = BooleanField(
+        source="early_mails",
+        default=False,
+        help_text="Whether a reminder that quiet hours would hold until its event is over is "
+        "mailed before they begin; otherwise it is skipped",
+    )
 
     class Meta:
         ref_name = "Notifications"
@@ -215,6 +240,9 @@ class ProfileSerializer(Serializer):
     email = serializers.CharField(source="account.email")
     email_verified = serializers.BooleanField(source="account.email_verified")
     mfa_enabled = serializers.BooleanField(source="account.mfa_enabled")
+    sign_in_methods = serializers.ListField(
+        child=serializers.ChoiceField(["password", "google"]), source="account.sign_in_methods"
+    )
     groups = serializers.ListField(child=serializers.CharField())
     first_name = serializers.CharField(source="profile.first_name")
     last_name = serializers.CharField(source="profile.last_name")

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.utils.timezone import now
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,7 +13,11 @@ from accounts.api.serializers import (
     FirstPasswordSerializer,
     LoggedInSerializer,
     LoginSerializer,
+    MessageSerializer,
+    OnlyEmailSerializer,
     OpaqueTokenField,
+    SealedTokenField,
+    SignInCodeField,
     TokensSerializer,
     TrueField,
     signed_in_body,
@@ -21,6 +26,7 @@ from accounts.api.serializers import (
 from accounts.authentication import caller
 from accounts.cognito.client import (
     EmailNotVerified,
+    InvalidCode,
     InvalidCredentials,
     InvalidRefreshToken,
     MfaSessionExpired,
@@ -29,15 +35,14 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.models import Session
-from accounts.services import mfa, password, sessions
+from accounts.services import mailed_code, mfa, password, sessions
+from accounts.services.mailed_code import MailedCodeNotOffered
 from accounts.services.sessions import SignedIn
 from config.client_info import client_info_of
-from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound
 from config.serializers import Serializer
-from config.viewsets import AnonymousView, Resource, View
+from config.viewsets import AnonymousView, ListQuerySerializer, Resource, View, page_of
 
 
 class MfaRequiredSerializer(Serializer):
@@ -57,6 +62,15 @@ class NewPasswordRequiredSerializer(Serializer):
     session_token = serializers.CharField()
     new_password_required = TrueField()
     token_type = serializers.ChoiceField(["Bearer"])
+
+
+class MailedCodeSerializer(MessageSerializer):
+    session_token = serializers.CharField(help_text="For `/auth/login/code/verify`")
+
+
+class LoginByCodeSerializer(Serializer):
+    session_token = SealedTokenField()
+    code = SignInCodeField()
 
 
 class OnlyRefreshTokenSerializer(Serializer):
@@ -131,6 +145,49 @@ class FirstPasswordView(AnonymousView):
         return _signed_in_or_challenged(result, None, at)
 
 
+class MailedCodeView(AnonymousView):
+    @operation(
+        "requestLoginCode",
+        request=OnlyEmailSerializer,
+        answers={200: MailedCodeSerializer},
+        raises=[MailedCodeNotOffered],
+        public=True,
+        leads_to={"loginByCode": {"sessionToken": "sessionToken"}},
+    )
+    def post(self, request: Request) -> Response:
+        """Mail a code that signs in without the password.
+
+        It lasts ten minutes. The answer is the same whether or not there is an account. Accounts
+        with a second step, or of Google's alone, get a mail that says so in place of a code.
+        """
+        token = mailed_code.request_code(
+            **self.validated_body(OnlyEmailSerializer),
+            source=client_info_of(request.META),
+            now=now(),
+        )
+        message = "If this address has an account, a code is on its way."
+        return Response({"sessionToken": token, "message": message})
+
+
+class LoginByCodeView(AnonymousView):
+    @operation(
+        "loginByCode",
+        request=LoginByCodeSerializer,
+        answers={200: LoggedInSerializer},
+        raises=[MailedCodeNotOffered, InvalidCode],
+        public=True,
+        leads_to=AFTER_SIGN_IN,
+    )
+    def post(self, request: Request) -> Response:
+        """Sign in by the mailed code."""
+        signed_in = mailed_code.sign_in_by_code(
+            **self.validated_body(LoginByCodeSerializer),
+            source=client_info_of(request.META),
+            now=now(),
+        )
+        return Response(signed_in_body(signed_in))
+
+
 class RefreshView(AnonymousView):
     @operation(
         "refreshToken",
@@ -161,6 +218,8 @@ class LogoutView(AnonymousView):
 
 
 class LogoutEverywhereView(View):
+    allowed_without_second_step = True
+
     @operation("logoutEverywhere", answers={204: None}, raises=[NotFound])
     def post(self, request: Request) -> Response:
         """End all sessions of the caller, this one too, within a minute."""

@@ -16,22 +16,27 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_protect
 from rest_framework.request import Request
 
-from accounts.authentication import STAFF, BearerAuthentication
-from accounts.bearer import Learner, authenticate
+from accounts.authentication import (
+    STAFF,
+    BearerAuthentication,
+    allowed_without_second_step,
+    authenticate,
+)
 from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
-from accounts.tokens import InvalidToken
+from accounts.tokens import InvalidToken, Learner
 from config.client_info import client_info_of
-from config.clock import now
 from config.problems import Problem
 
 View = Callable[..., HttpResponse]
 
 COOKIE = "parley-browser"
 METHODS = frozenset({"PUT", "PATCH", "DELETE"})
+SET_UP = "/auth/mfa/setup"  # the page where staff begin who need a second step and have none
 FORM = "parley.form"  # where pages find what was sent: DRF puts the parsed body into its place
 CALLER = "parley.caller"  # the learner and the access token of the session
 # Hidden fields of our forms; the rest of a form is the body.
@@ -69,6 +74,8 @@ def clear_session_cookie(response: HttpResponse, request: HttpRequest) -> None:
 def require_staff_session(view: View) -> View:
     """Lets staff with a session in, all others to the login page; forms need their CSRF token."""
 
+    page = getattr(view, "cls", None)
+
     @csrf_protect  # around a view of DRF itself it would do nothing: those say they are exempt
     @wraps(view, assigned=("__module__", "__name__", "__qualname__", "__doc__"), updated=())
     def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -80,6 +87,8 @@ def require_staff_session(view: View) -> View:
             return problem_page(request, problem)
         if request.method == "GET" and "" in request.GET.values():
             return HttpResponseRedirect(_without_empty_fields(request))
+        if learner.lacks_second_step and not allowed_without_second_step(page):
+            return HttpResponseRedirect(f"{reverse('browse-start')}{SET_UP}", status=303)
         request.META[CALLER] = (learner, token)
         request.user = learner  # type: ignore[assignment]
         _apply_method_override(request)

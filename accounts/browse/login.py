@@ -19,6 +19,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 from django.views.generic import View
@@ -41,7 +42,6 @@ from accounts.services import google, mfa, password
 from accounts.services.profile import read_profile
 from accounts.services.sessions import SignedIn, sign_in
 from config.client_info import client_info_of
-from config.clock import now
 from config.crypto import InvalidSeal, seal, unseal
 from config.http import as_problem
 from config.problems import NotAuthenticated, NotFound, PermissionDenied, Problem
@@ -81,22 +81,60 @@ def _kept_fields(kept: str) -> list[tuple[str, str]]:
         return []
 
 
-def start_browser_session(request: HttpRequest, signed_in: SignedIn, to: str) -> HttpResponse:
+# The form goes to Google and back in cookies: API Gateway takes 10 kB of headers in all.
+KEPT_COOKIES, KEPT_PURPOSE, KEPT_PART = ("parley-kept-1", "parley-kept-2"), "browser form", 3800
+
+
+def _sealed_parts(kept: str, to: str) -> list[str]:
+    """A form as texts of cookies; none if it is too long for them."""
+    sealed = seal(KEPT_PURPOSE, {"form": kept, "to": to}, until=now() + LASTS)
+    parts = [sealed[at : at + KEPT_PART] for at in range(0, len(sealed), KEPT_PART)]
+    return parts if len(parts) <= len(KEPT_COOKIES) else []
+
+
+def _set_kept_cookies(response: HttpResponse, parts: list[str]) -> None:
+    for name, part in zip(KEPT_COOKIES, parts, strict=False):
+        response.set_cookie(
+            guard.cookie_name(name),
+            part,
+            max_age=LASTS,
+            path=reverse("browse-login"),
+            secure=settings.STAGE != "local",
+            httponly=True,
+            samesite="Lax",  # the way back begins at another site
+        )
+
+
+def _form_in_cookies(request: HttpRequest, to: str) -> str:
+    """The form that was sent to this address before the way over Google, if there is one."""
+    sealed = "".join(request.COOKIES.get(guard.cookie_name(name), "") for name in KEPT_COOKIES)
+    try:
+        values = unseal(KEPT_PURPOSE, sealed, now=now())
+    except InvalidSeal:
+        return ""
+    return str(values["form"]) if values["to"] == to else ""
+
+
+def start_browser_session(
+    request: HttpRequest, signed_in: SignedIn, to: str, kept: str
+) -> HttpResponse:
     """Opens a session for the person who has just signed in, in place of the browser's old one.
 
-    Raises StaffOnly.
+    Gives back the form that was `kept`. Raises StaffOnly.
     """
     at = now()
     cookie = sessions.begin(signed_in, now=at)
     sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=at)
     rotate_token(request)
-    kept = _kept_fields(request.POST.get(KEPT, ""))
+    fields = _kept_fields(kept)
     response = (
-        render(request, "browse/kept.html", {"fields": kept, "action": to})
-        if kept
+        render(request, "browse/kept.html", {"fields": fields, "action": to})
+        if fields
         else HttpResponseRedirect(to, status=303)
     )
     guard.set_session_cookie(response, request, cookie)
+    for name in KEPT_COOKIES:
+        response.delete_cookie(guard.cookie_name(name), path=reverse("browse-login"))
     return response
 
 
@@ -142,6 +180,7 @@ def start_google_sign_in(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@csrf_protect  # which sets the cookie for the form that may be given back
 def finish_google_sign_in(request: HttpRequest) -> HttpResponse:
     """Takes the browser back, with a code or without."""
     try:
@@ -172,7 +211,8 @@ def _enter(request: HttpRequest) -> HttpResponse:
         source=client_info_of(request.META),
         now=now(),
     )
-    return start_browser_session(request, signed_in, kept["to"])
+    form = _form_in_cookies(request, kept["to"])
+    return start_browser_session(request, signed_in, kept["to"], form)
 
 
 AUTOCOMPLETE = {
@@ -216,7 +256,8 @@ class LoginView(View):
             if isinstance(result, Challenge):
                 token = mfa.session_token(result, values.get("email"), now=at)
                 return _form(request, VerifyMfaSerializer, token=token)
-            return start_browser_session(request, result, redirect_target(request))
+            kept = request.POST.get(KEPT, "")
+            return start_browser_session(request, result, redirect_target(request), kept)
         except (Problem, ValidationError) as error:
             problem = as_problem(error)
         again = LoginSerializer if isinstance(problem, MfaSessionExpired) else shape
@@ -250,9 +291,12 @@ def _form(
         "faults": form_errors(shown, errors),
         "problem": {"title": problem.title, "detail": problem.detail} if problem else None,
     }
+    google_is_offered = is_offered(request)
+    parts = _sealed_parts(kept, redirect_target(request)) if kept and google_is_offered else []
     context: dict[str, Any] = {
         "form": form,
-        "google": is_offered(request),
+        "google": google_is_offered,
+        "kept_for_google": bool(parts),
         "token": "" if shape is LoginSerializer else token,
         "temporary": shape is FirstPasswordSerializer,
         "next": redirect_target(request),
@@ -263,6 +307,7 @@ def _form(
     )
     if problem and problem.retry_after_s is not None:
         response["Retry-After"] = str(problem.retry_after_s)
+    _set_kept_cookies(response, parts)
     return response
 
 

@@ -56,6 +56,12 @@ class Route:
         title, _, rest = docstring.partition("\n")
         return title.rstrip("."), " ".join(rest.split())
 
+    @property
+    def permission_classes(self) -> Any:
+        """Those of the route's own `@action`, else the view's."""
+        own: dict[str, Any] = getattr(self.pattern.callback, "initkwargs", {})
+        return own.get("permission_classes", self.view.permission_classes)
+
     def allows(self, request: Request, method: str) -> bool:
         """Whether the caller may use a method of the route."""
         asked = request._request.method
@@ -63,7 +69,7 @@ class Route:
         try:
             view: Any = self.view()
             view.action = self.handlers[method]
-            return all(p().has_permission(request, view) for p in self.view.permission_classes)
+            return all(each().has_permission(request, view) for each in self.permission_classes)
         finally:
             request._request.method = asked
 

@@ -14,17 +14,17 @@ from ulid import ULID
 from accounts.authentication import STAFF
 from accounts.cognito.client import InvalidRefreshToken
 from accounts.cognito.sessions import Tokens
-from accounts.models import learner_key
+from accounts.models import OfLearner, learner_key
 from accounts.services import sessions
 from accounts.services.sessions import SignedIn
 from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
 from config.problems import PermissionDenied
-from config.store.items import ConditionFailed, Item
+from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
 
 
-class BrowserSession(Item, discriminator="browser_session"):
+class BrowserSession(OfLearner, discriminator="browser_session"):
     """A member of staff at work in a browser: `LEARNER#<sub>` / `BROWSER#<ulid>`.
 
     In the learner's partition, so that it leaves with them. `tokens` is sealed text; it changes
@@ -48,10 +48,6 @@ class BrowserSession(Item, discriminator="browser_session"):
         """One consistent read; a lapsed session is none."""
         session = cls.get_or_none(learner_key(learner_id), f"{cls.PREFIX}{session_id}")
         return session if session and session.expires_at > now.timestamp() else None
-
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
 
     @property
     def id(self) -> str:

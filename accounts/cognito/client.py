@@ -1,9 +1,11 @@
-"""Calls to the user pool: by the service, as an admin, or as our app client.
+"""Calls to the user pool: by the service, as an admin, or as one of our two app clients.
 
-The app client is confidential. A release gives its secret to the function's environment, encrypted
-by the stack's key; other processes ask Cognito for it once. Cognito allows few such questions a
-second, too few for many cold starts at once. Cognito's errors leave this package as problems of
-ours.
+One client signs users in, and may not write their addresses, since its access tokens may write what
+it may. The other makes and confirms users, may write the address, and signs nobody in.
+
+Both are confidential. A release gives their secrets to the function's environment, encrypted by the
+stack's key; other processes ask Cognito for them once. Cognito allows few such questions a second,
+too few for many cold starts at once. Cognito's errors leave this package as problems of ours.
 """
 
 import base64
@@ -83,6 +85,12 @@ class AlreadyConfirmed(InvalidCode):
     """The address needs no code any more, or an earlier try was heard. Shown as a wrong code."""
 
 
+class SignUpRefused(UpstreamFailed):
+    """The pool or the app client of sign-ups is not set up for them. No sign-up can succeed."""
+
+    code, title = "SIGN_UP_REFUSED", "The user pool takes no sign-ups from us"
+
+
 class WeakPassword(ValidationFailed):
     code, title = "WEAK_PASSWORD", "This password is too easy to guess"
 
@@ -142,12 +150,12 @@ def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
             code = aws.error_code(error)
             if operation in ONCE and error.response["ResponseMetadata"].get("RetryAttempts"):
                 raise ServiceUnavailable("An answer was lost: see whether it is done") from error
-            if problem := errors.get(code):
-                raise problem() from error
-            if code in aws.THROTTLES:
+            if code in aws.THROTTLES - errors.keys():
                 raise
-            log.error("refused", extra={"fields": {"operation": operation, "code": code}})
-            raise UpstreamFailed from error
+            problem = errors.get(code, UpstreamFailed)
+            if issubclass(problem, UpstreamFailed):
+                log.error("refused", extra={"fields": {"operation": operation, "code": code}})
+            raise problem() from error
     return answer
 
 
@@ -183,24 +191,33 @@ def _app_client(user_pool_id: str, client_id: str) -> AppClient:
 
 
 def app_client() -> AppClient:
-    """The app client, asked for once in each process."""
+    """The app client that signs users in, asked for once in each process."""
     return _app_client(stack().user_pool_id, stack().client_id)
 
 
 def client_secret() -> str:
-    """The app client's secret."""
+    """The secret of the app client that signs users in."""
     return os.environ.get("PARLEY_CLIENT_SECRET") or app_client().secret
 
 
+def _sign_up_secret() -> str:
+    secret = os.environ.get("PARLEY_SIGN_UP_CLIENT_SECRET")
+    return secret or _app_client(stack().user_pool_id, stack().sign_up_client_id).secret
+
+
 def forget_app_client() -> None:
-    """Makes the next call ask for the app client again."""
+    """Makes the next call ask for the app clients again."""
     _app_client.cache_clear()
 
 
 def secret_hash(username: str) -> str:
-    """What proves to Cognito that the app client asks (AWS: "Computing secret hash values")."""
-    message = f"{username}{stack().client_id}".encode()
-    digest = hmac.new(client_secret().encode(), message, hashlib.sha256).digest()
+    """What proves to Cognito that the app client of sign-ins asks."""
+    return _secret_hash(username, stack().client_id, client_secret())
+
+
+def _secret_hash(username: str, client_id: str, secret: str) -> str:
+    """Signs a user name as one of our app clients (AWS: "Computing secret hash values")."""
+    digest = hmac.new(secret.encode(), f"{username}{client_id}".encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode()
 
 
@@ -211,6 +228,21 @@ def as_client(operation: str, username: str, errors: Errors, **arguments: Any) -
         {**PER_USER_LIMITS, **errors},
         ClientId=stack().client_id,
         SecretHash=secret_hash(username),
+        Username=username,
+        **arguments,
+    )
+
+
+def as_sign_up_client(
+    operation: str, username: str, errors: Errors, **arguments: Any
+) -> dict[str, Any]:
+    """A call that makes or confirms a user, made as the app client that may write the address."""
+    client_id = stack().sign_up_client_id
+    return call(
+        operation,
+        {**PER_USER_LIMITS, **errors},
+        ClientId=client_id,
+        SecretHash=_secret_hash(username, client_id, _sign_up_secret()),
         Username=username,
         **arguments,
     )

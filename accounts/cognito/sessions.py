@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from accounts.cognito.client import (
+    INVALID_CODES,
+    PER_USER_LIMITS,
     EmailNotVerified,
     Errors,
     InvalidCode,
@@ -30,7 +32,7 @@ from accounts.cognito.client import (
 )
 from config import https
 from config.aws import READ_TIMEOUT_S
-from config.problems import ServiceUnavailable, UpstreamFailed
+from config.problems import Conflict, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 from config.telemetry import record_call
 
@@ -66,6 +68,8 @@ class NewPasswordRequired:
     username: str
 
 
+EMAIL_OTP = "EMAIL_OTP"  # what Cognito calls a mailed code
+
 BAD_CREDENTIALS: Errors = {
     "InvalidParameterException": InvalidCredentials,
     "NotAuthorizedException": InvalidCredentials,
@@ -96,13 +100,72 @@ def sign_in(*, username: str, password: str) -> Tokens | Challenge | NewPassword
     )
     if "AuthenticationResult" in answer:
         return _tokens(answer)
+    # The name behind an address; AWS promises it for SRP alone (AWS: "AdminInitiateAuth").
+    username = answer.get("ChallengeParameters", {}).get("USER_ID_FOR_SRP", username)
     if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
-        username = answer["ChallengeParameters"]["USER_ID_FOR_SRP"]
         return Challenge(username, answer["Session"], begun_at)
     if answer.get("ChallengeName") == "NEW_PASSWORD_REQUIRED":
-        return NewPasswordRequired(answer["ChallengeParameters"]["USER_ID_FOR_SRP"])
+        return NewPasswordRequired(username)
     log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
     raise UpstreamFailed
+
+
+class CodeNotMailed(Conflict):
+    """The pool mails no sign-in code to this user. Shown to nobody."""
+
+
+NOT_MAILED = (*PER_USER_LIMITS, "CodeDeliveryFailureException")
+
+
+def mail_code(username: str) -> str:
+    """Lets Cognito mail a code to a user; returns the session that the code belongs to.
+
+    Raises CodeNotMailed for users who are unknown, disabled, not confirmed, or of Google's, and
+    where Cognito mails them no more at the moment.
+    """
+    answer = call(
+        "admin_initiate_auth",
+        dict.fromkeys((*BAD_CREDENTIALS, *NOT_MAILED), CodeNotMailed),
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        AuthFlow="USER_AUTH",
+        AuthParameters={
+            "USERNAME": username,
+            "PREFERRED_CHALLENGE": EMAIL_OTP,
+            "SECRET_HASH": secret_hash(username),
+        },
+    )
+    if answer.get("ChallengeName") != EMAIL_OTP:  # the user may choose among other ways alone
+        raise CodeNotMailed
+    return str(answer["Session"])
+
+
+def answer_mailed_code(*, username: str, session: str, code: str) -> Tokens:
+    """Signs in by the mailed code.
+
+    Raises InvalidCode, also where Cognito wants a second step after it.
+    """
+    answer = call(
+        "admin_respond_to_auth_challenge",
+        {
+            **INVALID_CODES,
+            **dict.fromkeys(PER_USER_LIMITS, InvalidCode),
+            "PasswordResetRequiredException": InvalidCode,
+            "UserNotConfirmedException": InvalidCode,
+        },
+        UserPoolId=stack().user_pool_id,
+        ClientId=stack().client_id,
+        ChallengeName=EMAIL_OTP,
+        Session=session,
+        ChallengeResponses={
+            "USERNAME": username,
+            "EMAIL_OTP_CODE": code,
+            "SECRET_HASH": secret_hash(username),
+        },
+    )
+    if "AuthenticationResult" not in answer:
+        raise InvalidCode
+    return _tokens(answer)
 
 
 def answer_totp(challenge: Challenge, code: str) -> Tokens:

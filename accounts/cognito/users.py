@@ -1,7 +1,10 @@
 """Users of the pool: their sign-up, groups and addresses, passwords and second step."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from accounts.cognito.client import (
     INVALID_CODES,
@@ -9,11 +12,13 @@ from accounts.cognito.client import (
     InvalidCode,
     NoSuchUser,
     PasswordSignInNeeded,
+    SignUpRefused,
     TooManyAttempts,
     UserAlreadyExists,
     WeakPassword,
     as_admin,
     as_client,
+    as_sign_up_client,
     attributes,
     call,
     set_attributes,
@@ -30,10 +35,10 @@ class _NotDelivered(ServiceUnavailable):
 def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> str:
     """Makes an unconfirmed user, whom Cognito mails a code. Returns the `sub`.
 
-    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable, TooManyAttempts.
+    Raises UserAlreadyExists, WeakPassword, ServiceUnavailable, TooManyAttempts, SignUpRefused.
     """
     try:
-        answer = as_client(
+        answer = as_sign_up_client(
             "sign_up",
             email,
             {
@@ -41,9 +46,10 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> st
                 "InvalidPasswordException": WeakPassword,
                 "InvalidParameterException": ValidationFailed,
                 "CodeDeliveryFailureException": _NotDelivered,
+                "NotAuthorizedException": SignUpRefused,
             },
             Password=password,
-            # Cognito takes the address from the user name; the app client may not write it.
+            # Cognito takes the address from the user name.
             UserAttributes=attributes({"given_name": first_name, "family_name": last_name}),
         )
     except (_NotDelivered, TooManyAttempts):
@@ -61,6 +67,7 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
     `set_password`. Returns the `sub`. Raises UserAlreadyExists.
     """
     names = {"given_name": first_name, "family_name": last_name}
+    told = {name: value for name, value in names.items() if value}
     answer = as_admin(
         "admin_create_user",
         email,
@@ -68,22 +75,30 @@ def create_user(*, email: str, first_name: str, last_name: str) -> str:
             "UsernameExistsException": UserAlreadyExists,
             "InvalidParameterException": ValidationFailed,
         },
-        UserAttributes=attributes({"email": email, "email_verified": "true", **names}),
+        UserAttributes=attributes({"email": email, "email_verified": "true", **told}),
         MessageAction="SUPPRESS",
     )
-    made = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
-    return str(made["sub"])
+    user_attributes = {pair["Name"]: pair["Value"] for pair in answer["User"]["Attributes"]}
+    return str(user_attributes["sub"])
+
+
+TEMPORARY_PASSWORD_DAYS = 7  # as the template says; after that it is refused
+
+
+def set_temporary_password(username: str, password: str) -> None:
+    """Sets a password for one sign-in, at which the user chooses one of their own."""
+    as_admin("admin_set_user_password", username, {}, Password=password, Permanent=False)
 
 
 def confirm_sign_up(*, username: str, code: str) -> None:
     """Confirms the address. Raises InvalidCode, also for unknown users; AlreadyConfirmed."""
     errors = {**INVALID_CODES, "NotAuthorizedException": AlreadyConfirmed}
-    as_client("confirm_sign_up", username, errors, ConfirmationCode=code)
+    as_sign_up_client("confirm_sign_up", username, errors, ConfirmationCode=code)
 
 
 def resend_code(username: str) -> None:
     """Mails the sign-up code again. Raises InvalidCode where there is nothing to confirm."""
-    as_client(
+    as_sign_up_client(
         "resend_confirmation_code",
         username,
         {**INVALID_CODES, "CodeDeliveryFailureException": ServiceUnavailable},
@@ -94,13 +109,15 @@ GOOGLE = "Google"  # what Cognito calls this provider
 
 
 UNCONFIRMED, FORCE_CHANGE_PASSWORD = "UNCONFIRMED", "FORCE_CHANGE_PASSWORD"
+EXTERNAL_PROVIDER = "EXTERNAL_PROVIDER"
 
 
 @dataclass(frozen=True)
 class PoolUser:
     """A user as the pool has them; `status` is Cognito's UserStatus.
 
-    Only a sign-up makes UNCONFIRMED users, only an operator FORCE_CHANGE_PASSWORD.
+    Only a sign-up makes UNCONFIRMED users, only an operator FORCE_CHANGE_PASSWORD; whoever came
+    from Google is EXTERNAL_PROVIDER until they have a password.
     """
 
     sub: str
@@ -110,6 +127,9 @@ class PoolUser:
     first_name: str
     last_name: str
     google_ids: frozenset[str] = frozenset()
+    has_second_step: bool = False
+    enabled: bool = True
+    created_at: datetime | None = None
 
 
 def find_user(username: str) -> PoolUser | None:
@@ -118,10 +138,14 @@ def find_user(username: str) -> PoolUser | None:
         answer = as_admin("admin_get_user", username, {})
     except NoSuchUser:
         return None
-    attributes = {pair["Name"]: pair["Value"] for pair in answer["UserAttributes"]}
+    return _user(answer, answer["UserAttributes"])
+
+
+def _user(described: Mapping[str, Any], pairs: Iterable[Mapping[str, str]]) -> PoolUser:
+    attributes = {pair["Name"]: pair["Value"] for pair in pairs}
     return PoolUser(
         sub=str(attributes["sub"]),
-        status=str(answer["UserStatus"]),
+        status=str(described["UserStatus"]),
         email=attributes.get("email", "").lower(),
         email_verified=attributes.get("email_verified") == "true",
         first_name=attributes.get("given_name", ""),
@@ -131,7 +155,50 @@ def find_user(username: str) -> PoolUser | None:
             for identity in json.loads(attributes.get("identities", "[]"))
             if identity["providerName"] == GOOGLE
         ),
+        has_second_step=bool(described.get("UserMFASettingList")),
+        enabled=bool(described["Enabled"]),
+        created_at=described["UserCreateDate"],
     )
+
+
+class PlaceLost(ServiceUnavailable):
+    """The pool does not know any more where a walk over its users stands."""
+
+
+def list_users(*, limit: int, start: str | None) -> tuple[list[PoolUser], str | None]:
+    """A page of the pool's users, 60 at most, and where the next page starts.
+
+    Raises PlaceLost where `start` has lapsed: Cognito keeps a place for an hour.
+    """
+    more = {} if start is None else {"PaginationToken": start}
+    answer = call(
+        "list_users",
+        {"InvalidParameterException": PlaceLost},
+        UserPoolId=stack().user_pool_id,
+        Limit=limit,
+        **more,
+    )
+    users = [_user(described, described["Attributes"]) for described in answer["Users"]]
+    return users, answer.get("PaginationToken")
+
+
+def members_of(group: str) -> list[PoolUser]:
+    """All users of a group: of staff there are few."""
+    members: list[PoolUser] = []
+    more: dict[str, str] = {}
+    while True:
+        answer = call(
+            "list_users_in_group",
+            {},
+            UserPoolId=stack().user_pool_id,
+            GroupName=group,
+            Limit=60,
+            **more,
+        )
+        members += [_user(described, described["Attributes"]) for described in answer["Users"]]
+        if not answer.get("NextToken"):
+            return members
+        more = {"NextToken": answer["NextToken"]}
 
 
 def find_sub(username: str) -> str | None:
@@ -199,6 +266,20 @@ def link_google(username: str, google_id: str) -> None:
         UserPoolId=stack().user_pool_id,
         DestinationUser={"ProviderName": "Cognito", "ProviderAttributeValue": username},
         SourceUser={
+            "ProviderName": GOOGLE,
+            "ProviderAttributeName": "Cognito_Subject",
+            "ProviderAttributeValue": google_id,
+        },
+    )
+
+
+def unlink_google(google_id: str) -> None:
+    """Lets a Google account enter no more as the user it was linked to, if it was."""
+    call(
+        "admin_disable_provider_for_user",
+        {"ResourceNotFoundException": NoSuchUser, "UserNotFoundException": NoSuchUser},
+        UserPoolId=stack().user_pool_id,
+        User={
             "ProviderName": GOOGLE,
             "ProviderAttributeName": "Cognito_Subject",
             "ProviderAttributeValue": google_id,

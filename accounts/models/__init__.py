@@ -3,14 +3,13 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from accounts.models.account import DEFAULT_ZONE, Account, Profile, learner_key
-from accounts.models.activity import Activity
+from accounts.models.account import DEFAULT_ZONE, Account, OfLearner, Profile, Synced, learner_key
 from accounts.models.addresses import Address, EmailChange
-from accounts.models.attempts import Attempts, KnownNetwork, LimitReached
+from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
-from accounts.models.mfa import Mfa
-from accounts.models.synced import Synced
-from accounts.models.tokens import IssuedToken, Session
+from accounts.models.limits import Attempts, KnownNetwork, LimitReached
+from accounts.models.reconciliation import Reconciliation
+from accounts.models.sign_in import IssuedToken, Mfa, Session, SignInCode
 
 __all__ = [
     "DEFAULT_ZONE",
@@ -25,8 +24,11 @@ __all__ = [
     "KnownNetwork",
     "LimitReached",
     "Mfa",
+    "OfLearner",
     "Profile",
+    "Reconciliation",
     "Session",
+    "SignInCode",
     "Synced",
     "learner_key",
 ]

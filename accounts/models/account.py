@@ -1,9 +1,13 @@
 """Accounts, profiles and progress of learners."""
 
-from collections.abc import Collection, Mapping
-from datetime import datetime
-from typing import Self
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
 
+from django.conf import settings
 from pynamodb.attributes import (
     BooleanAttribute,
     JSONAttribute,
@@ -13,9 +17,9 @@ from pynamodb.attributes import (
     UTCDateTimeAttribute,
     VersionAttribute,
 )
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from accounts.models.synced import Synced
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
 
@@ -28,20 +32,38 @@ def learner_key(learner_id: str) -> str:
     return f"LEARNER#{learner_id}"
 
 
-class Account(Item, discriminator="account"):
+class OfLearner(Item):
+    """An item in the partition of a learner."""
+
+    @property
+    def learner_id(self) -> str:
+        return self.pk.partition("#")[2]
+
+
+class Account(OfLearner, discriminator="account"):
     """The state of a learner's account: `LEARNER#<sub>` / `ACCOUNT`.
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
     the sessions of which some may still be about, each with the epoch second of its end; all that
     began before `sessions_ended_at` have ended.
-    `federated_name` is the pool's name of a learner without a password, who came from Google.
+    `federated_name` is the pool's name of a learner who came from Google; they have a password
+    once `password_set`, and Google enters no more once `google_off`. `google_ids` are the Google
+    accounts that were linked to a learner who came with a password. `unlinking`: Google shall
+    enter no more.
     `enrolling`: we are making the account ourselves, and have not finished.
     `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
+    `relinked_from`: the pool that the learner was linked to when the one before was lost, and their
+    id in that one.
+    `deleted_by_staff`: it is not its owner who deletes it.
+    `seen_at` is a sign-in or its renewal, a month before the last one at most. The owner of an
+    account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
+    deleted, as `dormant`.
     `password_changes` names those under way, each with the epoch second of its beginning.
+    `barred_until` is the epoch second until which requests are refused: the day is used up.
     gsi1: `LEARNERS` / e-mail, the staff's list; `LEAVING` or `GONE` / since when.
     """
 
@@ -56,12 +78,23 @@ class Account(Item, discriminator="account"):
     ended = UnicodeSetAttribute(null=True)
     sessions_ended_at = UTCDateTimeAttribute(null=True)
     federated_name = UnicodeAttribute(null=True)
+    password_set = BooleanAttribute(null=True)
+    google_off = BooleanAttribute(null=True)
+    google_ids = UnicodeSetAttribute(null=True)
+    unlinking = BooleanAttribute(null=True)
     enrolling = BooleanAttribute(null=True)
     sign_up_secret = UnicodeAttribute(null=True)
     proofs = UnicodeSetAttribute(null=True)
     moving_to = UnicodeAttribute(null=True)
     linking = UnicodeAttribute(null=True)
     password_changes = UnicodeSetAttribute(null=True)
+    deleted_by_staff = BooleanAttribute(null=True)
+    relinked_from = UnicodeAttribute(null=True)
+    barred_until = NumberAttribute(null=True)
+    seen_at = UTCDateTimeAttribute(null=True)
+    first_warned_at = UTCDateTimeAttribute(null=True)
+    last_warned_at = UTCDateTimeAttribute(null=True)
+    dormant = BooleanAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -78,6 +111,7 @@ class Account(Item, discriminator="account"):
             cls.SK,
             email=email,
             sign_up_secret=sign_up_secret,
+            seen_at=now,
             created_at=now,
             gsi1pk="LEARNERS",
             gsi1sk=email,
@@ -89,13 +123,21 @@ class Account(Item, discriminator="account"):
         return cls(learner_key(learner_id), cls.SK)
 
     @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
-
-    @property
     def user_name(self) -> str:
         """What the pool calls the learner."""
         return self.federated_name or self.learner_id
+
+    @property
+    def has_password(self) -> bool:
+        return not self.federated_name or bool(self.password_set)
+
+    @property
+    def sign_in_methods(self) -> list[str]:
+        """The ways into the account: `password`, `google`, or both."""
+        came_by_google = bool(self.federated_name) and not self.google_off
+        by_google = (came_by_google or bool(self.google_ids)) and not self.unlinking
+        ways = {"password": self.has_password, "google": by_google}
+        return [way for way, is_open in ways.items() if is_open]
 
     def void_tokens_write(self, now: datetime) -> Update:
         """The write that voids the access tokens of this second and before."""
@@ -163,9 +205,42 @@ class Account(Item, discriminator="account"):
         note = f"{int(now.timestamp())}#{google_id}"
         self.update_attributes(Account.linking.set(note), condition=Account.gsi1pk == "LEARNERS")
 
-    def end_link_write(self) -> Update:
-        """The write that drops the note of a link, if it is still this one."""
-        return Update(self, [Account.linking.remove()], Account.linking == self.linking)
+    def end_link_write(self, google_id: str | None) -> Update:
+        """The write that drops the note of a link, if it is still this one.
+
+        `google_id` is the Google account that enters from now on, None if the link failed.
+        """
+        actions: list[Action] = [Account.linking.remove()]
+        if google_id is not None:
+            actions += [Account.google_off.remove(), *self._google_actions(google_id)]
+        return Update(self, actions, Account.linking == self.linking)
+
+    def _google_actions(self, google_id: str) -> list[Action]:
+        return [] if self.federated_name else [Account.google_ids.add({google_id})]
+
+    def note_google(self, google_id: str) -> None:
+        """Notes a Google account that the pool has linked. Raises ConditionFailed when leaving."""
+        open_account = (Account.gsi1pk == "LEARNERS") & Account.unlinking.does_not_exist()
+        self.update_attributes(Account.google_ids.add({google_id}), condition=open_account)
+
+    def begin_unlink(self) -> None:
+        """Notes that Google shall enter no more. Raises ConditionFailed when leaving."""
+        self.update_attributes(
+            Account.unlinking.set(True),
+            condition=(Account.gsi1pk == "LEARNERS") & Account.linking.does_not_exist(),
+        )
+
+    def end_unlink_write(self, now: datetime) -> Update:
+        """The write that ends all sessions of this second and before, and drops the note."""
+        actions = [
+            Account.unlinking.remove(),
+            Account.google_ids.remove(),
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
+        ]
+        if self.federated_name:
+            actions.append(Account.google_off.set(True))
+        return Update(self, actions, Account.unlinking == True)  # noqa: E712 - an expression
 
     @property
     def addresses(self) -> set[str]:
@@ -188,13 +263,20 @@ class Account(Item, discriminator="account"):
             Account.password_changes.delete({note}), condition=Account.pk.exists()
         )
 
-    def end_password_changes_write(self, notes: Collection[str], now: datetime) -> Update:
-        """The write that ends all sessions of this second and before, and drops the notes."""
+    def end_password_changes_write(
+        self, notes: Collection[str], now: datetime, *, first: bool
+    ) -> Update:
+        """The write that ends all sessions of this second and before, and drops the notes.
+
+        `first`: the password is the first of a learner who came from Google.
+        """
         actions = [
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             Account.sessions_ended_at.set(now),
             Account.password_changes.delete(set(notes)),
         ]
+        if first:
+            actions.append(Account.password_set.set(True))
         return Update(self, actions, Account.pk.exists())
 
     def cut_off_password_changes(self, now_s: float) -> frozenset[str]:
@@ -246,6 +328,49 @@ class Account(Item, discriminator="account"):
             self, [Account.disabled.set(disabled), valid_after], Account.gsi1pk == "LEARNERS"
         )
 
+    SEEN_GRAIN = timedelta(days=30)
+
+    def seen_writes(self, now: datetime) -> list[Update]:
+        """The write that notes a sign-in, where the last one noted is a month ago, or none.
+
+        It fails for an account that is leaving.
+        """
+        if self.seen_at and now - self.seen_at < self.SEEN_GRAIN and not self.first_warned_at:
+            return []
+        return [Update(self, self._seen(now), Account.gsi1pk == "LEARNERS")]
+
+    @staticmethod
+    def _seen(at: datetime) -> list[Action]:
+        return [
+            Account.seen_at.set(at),
+            Account.first_warned_at.remove(),
+            Account.last_warned_at.remove(),
+        ]
+
+    def note_seen(self, at: datetime) -> None:
+        """Notes that the account was used at an instant. Raises ConditionFailed if it changed."""
+        self.update_attributes(*self._seen(at), condition=self._is_as_it_was())
+
+    def note_warning(self, now: datetime, *, last: bool) -> None:
+        """Notes that the owner was told. Raises ConditionFailed if the account was used since."""
+        told = Account.last_warned_at if last else Account.first_warned_at
+        self.update_attributes(told.set(now), condition=self._is_as_it_was())
+
+    def mark_dormant(self, now: datetime) -> None:
+        """Bars a dormant account for good. Raises ConditionFailed if it was used since."""
+        self.update_attributes(
+            *self._leave(now), Account.dormant.set(True), condition=self._is_as_it_was()
+        )
+
+    def _is_as_it_was(self) -> Condition:
+        """Whether nobody has used the account since it was read, nor shut or left it."""
+        as_it_was: Condition = Account.gsi1pk == "LEARNERS"
+        as_it_was &= Account.disabled == False  # noqa: E712 - makes an expression
+        for attribute in (Account.seen_at, Account.first_warned_at, Account.last_warned_at):
+            value = getattr(self, attribute.attr_name)
+            as_it_was &= attribute == value if value else attribute.does_not_exist()
+        return as_it_was
+
     def finish_enrolment(self) -> None:
         """Notes that our making of the account is complete. Raises ConditionFailed when gone."""
         self.update_attributes(Account.enrolling.remove(), condition=Account.pk.exists())
@@ -266,18 +391,34 @@ class Account(Item, discriminator="account"):
         condition = Account.pk.exists() & (Account.gsi1pk != self.GONE)
         if if_unverified:
             condition &= Account.email_verified == False  # noqa: E712 - makes an expression
-        self.update_attributes(
+        self.update_attributes(*self._leave(now), condition=condition)
+
+    def mark_for_deletion_by_staff_write(self, now: datetime) -> Update:
+        """The write by which staff bar the account for good, unless it is barred already."""
+        actions = [*self._leave(now), Account.deleted_by_staff.set(True)]
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
+
+    @property
+    def deleted_as(self) -> str:
+        """Why an account is leaving: by its `owner`'s wish, by `staff`, or as `dormant`."""
+        if self.deleted_by_staff:
+            return "staff"
+        return "dormant" if self.dormant else "owner"
+
+    def _leave(self, now: datetime) -> list[Action]:
+        return [
             Account.disabled.set(True),
             Account.gsi1pk.set(self.LEAVING),
             Account.gsi1sk.set(key_instant(now)),
-            condition=condition,
-        )
+        ]
 
     def anonymised(self, now: datetime) -> list[Action]:
         """The changes that leave of the account a mark that says "gone", for a day at most."""
         return [
             Account.email.set(""),
             Account.federated_name.remove(),
+            Account.google_ids.remove(),
+            Account.linking.remove(),
             Account.moving_to.remove(),
             Account.gsi1pk.set(self.GONE),
             Account.gsi1sk.set(key_instant(now)),
@@ -295,16 +436,88 @@ class Account(Item, discriminator="account"):
         condition = cls.gsi1sk < key_instant(before)
         return cls.query_page(cls.GONE, condition, limit=100, index="gsi1").items
 
+    def bar_until(self, instant: datetime) -> None:
+        """Refuses the learner's requests until an instant. Raises ConditionFailed when gone."""
+        self.update_attributes(
+            Account.barred_until.set(int(instant.timestamp())), condition=Account.pk.exists()
+        )
+
+    def barred_for_s(self, now_s: float) -> int:
+        """The seconds for which the learner's requests are refused, or 0."""
+        return max(0, math.ceil((self.barred_until or 0) - now_s))
+
     def verify_email(self) -> None:
         """Marks the address as the learner's own. Raises ConditionFailed for a deleted account."""
         self.update_attributes(Account.email_verified.set(True), condition=Account.pk.exists())
+
+
+@dataclass
+class AccountCache:
+    """The accounts met lately, each kept for ACCOUNT_STATE_CACHE_S seconds in this process."""
+
+    read: Callable[[str], Account | None] = Account.of
+    clock: Callable[[], float] = time.monotonic
+    most: int = 10_000
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
+
+    def of(self, learner_id: str) -> Account | None:
+        """The account, at most ACCOUNT_STATE_CACHE_S old; None where there is none (any more)."""
+        now = self.clock()
+        until, account = self._known.get(learner_id, (0.0, None))
+        if until <= now:
+            account = self.read(learner_id)
+            if len(self._known) >= self.most:
+                self._known.clear()
+            self._known[learner_id] = (now + settings.ACCOUNT_STATE_CACHE_S, account)
+        return account
+
+    def forget(self, learner_id: str | None = None) -> None:
+        """Makes the next request read the account again (all accounts without an id)."""
+        if learner_id is None:
+            self._known.clear()
+        else:
+            self._known.pop(learner_id, None)
+
+
+account_cache = AccountCache()
+
+
+class Synced(OfLearner):
+    """An item whose changes are numbered by the learner's head; `n` is that of the last one."""
+
+    n = NumberAttribute(null=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it only marks that there was something under its key."""
+        return False
+
+    @property
+    def learner_id(self) -> str:
+        return str(self.pk.partition("#")[2])
+
+
+class Wish:
+    """Something that learners are mailed by default or not: what they wish else is in `wishes`."""
+
+    def __init__(self, name: str, *, default: bool) -> None:
+        self.name, self.default = name, default
+
+    def __get__(self, profile: Any, owner: Any = None) -> bool:
+        is_named = profile is not None and self.name in (profile.wishes or ())
+        return is_named != self.default
+
+    def __set__(self, profile: Any, wished: bool) -> None:
+        others = set(profile.wishes or ()) - {self.name}
+        profile.wishes = (others | {self.name} if wished != self.default else others) or None
 
 
 class Profile(Synced, discriminator="profile"):
     """What a learner says of themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); levels are CEFR's, languages BCP 47's. `former_zones`: where they
+    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
+    over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
     lived before, [until when, zone], newest first.
     """
 
@@ -319,12 +532,17 @@ class Profile(Synced, discriminator="profile"):
     current_level = UnicodeAttribute(null=True)
     target_level = UnicodeAttribute(null=True)
     timezone = UnicodeAttribute(default=DEFAULT_ZONE)
+    zone_set_at = UTCDateTimeAttribute(null=True)
     former_zones = JSONAttribute(null=True)
     daily_goal = NumberAttribute(default=20)
     study_mails = BooleanAttribute(default=True)
     event_mails = BooleanAttribute(default=True)
     quiet_from = UnicodeAttribute(null=True)
     quiet_until = UnicodeAttribute(null=True)
+    wishes = UnicodeSetAttribute(null=True)
+    early_mails = Wish("early", default=False)
+    report_mails = Wish("no_reports", default=True)
+    streak_mails = Wish("no_streaks", default=True)
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 
@@ -348,6 +566,11 @@ class Profile(Synced, discriminator="profile"):
                 break
             zone = former
         return zone
+
+    @property
+    def mail_hours(self) -> tuple[Any, ...]:
+        """All that decides at which hours reminders are mailed."""
+        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
 
     @property
     def quiet_hours(self) -> dict[str, str] | None:

@@ -38,6 +38,10 @@ class Address(Item, discriminator="address"):
     def email(self) -> str:
         return self.pk.partition("#")[2]
 
+    def is_free(self, now: datetime) -> bool:
+        """Whether nobody has the address, and no reservation of it lasts."""
+        return not self.learner_id and self.lease_until <= now.timestamp()
+
     @classmethod
     def reserve(cls, email: str, *, owner: str, now: datetime) -> Self:
         """Takes an address that nobody has. Raises ConditionFailed."""

@@ -8,11 +8,9 @@ from typing import Any, Self
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 
-from accounts.models.account import learner_key
+from accounts.models.account import OfLearner, learner_key
 from accounts.study_day import DAY_STARTS_AT_HOUR
-from config.store.items import Item, Page, Raw
-from config.store.packed import PackedAttribute
-from config.store.sizes import item_size
+from config.store.items import Item, PackedAttribute, Page, Raw, item_size
 
 TOTALS = ("cards", "new", "learning", "relearning", "young", "mature", "suspended", "leech")
 NO_LINE = "none"  # of a learner whose head has not been written yet
@@ -20,7 +18,7 @@ FULL = 1_000  # bytes: above a kilobyte the head costs twice as much with every 
 JOURNAL_DAYS = 400
 
 
-class Head(Item, discriminator="head"):
+class Head(OfLearner, discriminator="head"):
     """One item that every change of a learner's things goes by: `LEARNER#<sub>` / `HEAD`.
 
     `n` is the number of the newest change; whoever writes anything of the learner's raises it in
@@ -72,17 +70,13 @@ class Head(Item, discriminator="head"):
     @classmethod
     def among(cls, learner_id: str, stored: Mapping[tuple[str, str], Item]) -> Self:
         """The learner's head of what was fetched, or the first one there is to write."""
-        found = stored.get(cls.key(learner_id))
-        return found if isinstance(found, cls) else cls(*cls.key(learner_id))
+        head = stored.get(cls.key(learner_id))
+        return head if isinstance(head, cls) else cls(*cls.key(learner_id))
 
     @classmethod
     def of(cls, learner_id: str) -> Self:
         """One consistent read."""
         return cls.get_or_none(*cls.key(learner_id)) or cls(*cls.key(learner_id))
-
-    @property
-    def learner_id(self) -> str:
-        return self.pk.partition("#")[2]
 
     def streak(self, today: date) -> int:
         """The streak that stands on a day: it is lost when the day before had no study."""
@@ -100,8 +94,8 @@ class Head(Item, discriminator="head"):
         """That nobody has written since this copy was read."""
         return Head.n == self.n if self.raw else Head.pk.does_not_exist()
 
-    def take(self, changes: Iterable[list[Any]]) -> None:
-        """Takes changes in, numbered from `n` on."""
+    def add_changes(self, changes: Iterable[list[Any]]) -> None:
+        """Adds changes, numbered from `n` on."""
         if self.line == NO_LINE:
             self.line = secrets.token_hex(4)
         for change in changes:

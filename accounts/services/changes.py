@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Head, Synced
-from config import clock
 from config.store.transactions import Conflicted, Put, Write, attempt
 
 __all__ = ["Conflicted", "commit"]
@@ -20,17 +21,17 @@ def commit(head: Head, *writes: Write, whole: Sequence[str] = ()) -> None:
     unchanged = head.unchanged()
     items = [write.item for write in writes if isinstance(write, Put)]
     for change, item in _changes(items):
-        head.take([change])
+        head.add_changes([change])
         if item is not None:
             item.n = head.n
-    head.take([prefix] for prefix in whole)
-    journal = head.hand_over(clock.now())
+    head.add_changes([prefix] for prefix in whole)
+    journal = head.hand_over(timezone.now())
     more = [Put(journal)] if journal else []
     attempt(Put(head, unchanged), *writes, *more)
 
 
 def _changes(items: Sequence[Any]) -> Iterator[tuple[list[Any], Synced | None]]:
-    """What devices are told, in order, and whose number that is.
+    """The changes that devices are told, in order, each with the item that gets its number.
 
     `[sk]`: read this item; `[sk, 1]`: it is gone; `[sk, entry]`: a line of a log; `[sk, entry, m]`
     with what its card now stands at.

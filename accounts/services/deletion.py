@@ -5,21 +5,22 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from accounts import audit
-from accounts.bearer import Learner, account_cache
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCredentials
-from accounts.models import Account, learner_key
+from accounts.models import Account, audit, learner_key
+from accounts.models.account import account_cache
 from accounts.services.removal import remove
 from accounts.services.sessions import reauthenticate
+from accounts.tokens import Learner
 from config.client_info import ClientInfo
+from config.problems import Conflict
 from config.store.items import (
     Page,
     Raw,
     json_value,
     raw_partition_page,
+    unpack,
 )
-from config.store.packed import unpack
 
 log = logging.getLogger("parley.accounts")
 
@@ -28,6 +29,10 @@ PACKED = frozenset({"head", "journal"})
 TECHNICAL = frozenset(
     {"pk", "sk", "kind", "v", "n", "lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk"}
 )
+
+
+class LastAdmin(Conflict):
+    code, title = "LAST_ADMIN", "You are the only admin: make somebody else one first"
 
 
 def export(learner_id: str, *, start: Raw | None, source: ClientInfo, now: datetime) -> Page[Any]:
@@ -61,15 +66,23 @@ def delete_account(
 
     True when all is gone; False when the rest is left to `resume_deletions`. From the first
     step on nobody can come in any more, and each step may be repeated. Raises
-    InvalidCredentials, FreshSignInNeeded, TooManyRequests.
+    InvalidCredentials, FreshSignInNeeded, TooManyRequests; LastAdmin for the only admin who
+    can sign in.
     """
     try:
         account = reauthenticate(learner, password, source=source, now=now)
     except InvalidCredentials:
         account = _account_without_user(learner)
+    if "admin" in learner.groups and not _has_other_admins(learner):
+        raise LastAdmin
     account.mark_for_deletion(now)
     account_cache.forget(learner.id)
     return remove(account, now=now)
+
+
+def _has_other_admins(learner: Learner) -> bool:
+    admins = cognito_users.members_of("admin")
+    return any(admin.enabled and admin.sub != learner.id for admin in admins)
 
 
 def _account_without_user(learner: Learner) -> Account:

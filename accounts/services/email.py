@@ -4,15 +4,14 @@ import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from accounts import audit
-from accounts.bearer import Learner
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.emails import notify, send_code
-from accounts.limits import hit
-from accounts.models import Account, EmailChange
+from accounts.models import Account, EmailChange, audit
+from accounts.models.limits import hit
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import reauthenticate
 from accounts.services.unfinished import account_at, complete, complete_move
+from accounts.tokens import Learner
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, ValidationFailed

@@ -20,11 +20,10 @@ from datetime import datetime
 
 from ulid import ULID
 
-from accounts import audit
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, UserAlreadyExists
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD, UNCONFIRMED
-from accounts.models import Account, Activity, Address, Profile
+from accounts.models import Account, Activity, Address, Profile, audit
 from accounts.services import registration, removal
 from accounts.services.addresses import clear_left_over
 from accounts.services.unfinished import account_at
@@ -81,18 +80,18 @@ def create_verified_user(
 def _account(person: Newcomer, now: datetime) -> tuple[Account, bool]:
     """The account to go on with, and whether it has replaced another's."""
     address = Address.of(person.email)
-    found = account_at(person.email, now=now)
-    if address and address.learner_id and found is None:
+    existing = account_at(person.email, now=now)
+    if address and address.learner_id and existing is None:
         raise NotEnrolled(f"{person.email} is held for {address.learner_id}, who has no account.")
-    if found is not None and not found.is_leaving and _is_sound(found):
-        return found, False
+    if existing is not None and not existing.is_leaving and _is_sound(existing):
+        return existing, False
     if person.password is not None:
         names = person.first_name, person.last_name
         registration.require_strong_password(person.password, person.email, *names)
-    reserved = _reserve(person.email, in_place_of=found, now=now)
+    reserved = _reserve(person.email, in_place_of=existing, now=now)
     try:
         account = _make(person, reserved, now)
-        return account, found is not None and not found.email_verified
+        return account, existing is not None and not existing.email_verified
     except NotEnrolled:
         reserved.release()
         raise

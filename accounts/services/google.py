@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from accounts.bearer import Learner
 from accounts.cognito import client as cognito_client
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
@@ -23,10 +22,9 @@ from accounts.cognito.users import GOOGLE
 from accounts.models import Account, Activity, Address, Head, Profile
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate
-from accounts.services.unfinished import complete_link
-from accounts.tokens import Identity, InvalidToken, verify_identity
-from accounts.verification import key_set
-from config.client_info import ClientInfo
+from accounts.services.unfinished import complete_link, complete_unlink
+from accounts.tokens import Identity, InvalidToken, Learner, key_set, verify_identity
+from config.client_info import SYSTEM, ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import (
     Conflict,
@@ -61,6 +59,17 @@ class AccountExists(Conflict):
 
 class GoogleTaken(Conflict):
     code, title = "GOOGLE_TAKEN", "This Google account belongs to another learner"
+
+
+class GoogleNotLinked(PermissionDenied):
+    code, title = (
+        "GOOGLE_NOT_LINKED",
+        "This Google account was unlinked: sign in with your password",
+    )
+
+
+class OnlyWayIn(Conflict):
+    code, title = "ONLY_WAY_IN", "Google is the only way into this account: set a password first"
 
 
 @dataclass(frozen=True)
@@ -133,14 +142,42 @@ def complete_google_sign_in(
     """Signs in by a code of the hosted UI; a new Google account becomes a new learner.
 
     Raises GoogleNotOffered, RedirectNotAllowed, InvalidCode, GoogleEmailNotVerified, AccountExists
-    where the address belongs to a learner with a password, InvalidCredentials.
+    where the address belongs to a learner with a password, GoogleNotLinked where the learner has
+    shut Google out, InvalidCredentials.
     """
     entry = _exchange_code(
         code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, now=now
     )
-    if Account.of(entry.identity.sub) is None:
+    account = Account.of(entry.identity.sub)
+    if account is None:
         _register_or_undo(entry.identity, source, now)
+    else:
+        _require_link(account, entry, now)
     return complete_sign_in(entry.tokens, source=source, now=now)
+
+
+def _require_link(account: Account, entry: _GoogleSignIn, now: datetime) -> None:
+    """Raises GoogleNotLinked where the learner has shut Google out, whatever the pool says."""
+    google_id = entry.identity.google_id
+    cut_off = complete_unlink(account, SYSTEM, now=now)
+    if cut_off or account.google_off or not _is_linked(account, google_id):
+        if entry.tokens.refresh_token is not None:
+            cognito_sessions.revoke(entry.tokens.refresh_token)
+        raise GoogleNotLinked
+
+
+def _is_linked(account: Account, google_id: str | None) -> bool:
+    """Whether this Google account enters here; notes a link that only the pool knows."""
+    if google_id is None or account.federated_name or google_id in (account.google_ids or ()):
+        return True
+    user = cognito_users.find_user(account.user_name)
+    if user is None or google_id not in user.google_ids:
+        return False
+    try:
+        account.note_google(google_id)
+    except ConditionFailed:  # unlinked, or leaving, at this moment
+        return False
+    return True
 
 
 def _register_or_undo(identity: Identity, source: ClientInfo, now: datetime) -> None:
@@ -214,14 +251,38 @@ def link(
     identity = entry.identity
     if identity.google_id is None:
         raise InvalidCode
-    if identity.sub == learner.id:
+    is_own = identity.sub == learner.id
+    if is_own and not account.google_off:
         return
-    if account.federated_name or Account.of(identity.sub) is not None:
+    if not is_own and (account.federated_name or Account.of(identity.sub) is not None):
         raise GoogleTaken
     try:
         account.begin_link(identity.google_id, now)
     except ConditionFailed as error:
         raise InvalidCredentials from error
-    cognito_users.delete_user(identity.username)  # Cognito links only who it does not know yet
-    cognito_users.link_google(account.user_name, identity.google_id)
+    if not is_own:
+        cognito_users.delete_user(identity.username)  # Cognito links only who it does not know yet
+        cognito_users.link_google(account.user_name, identity.google_id)
     complete_link(account, source, now=now)
+
+
+def unlink(learner: Learner, *, password: str | None, source: ClientInfo, now: datetime) -> None:
+    """Lets no Google account enter as the learner any more, and ends all sessions.
+
+    The steps stand at `unfinished.complete_unlink`. Harmless where nothing is linked. Raises
+    OnlyWayIn for a learner without a password, InvalidCredentials, TooManyRequests.
+    """
+    account = Account.of(learner.id)
+    if account is not None and not account.has_password:
+        raise OnlyWayIn
+    account = reauthenticate(learner, password, source=source, now=now)
+    user = cognito_users.find_user(account.user_name)
+    linked_in_pool = user is not None and user.google_ids and not account.federated_name
+    if "google" not in account.sign_in_methods and not linked_in_pool:
+        return
+    try:
+        account.begin_unlink()
+    except ConditionFailed as error:
+        raise ServiceUnavailable("A Google account is being linked: try in a minute") from error
+    account.unlinking = True
+    complete_unlink(account, source, now=now)

@@ -7,14 +7,12 @@ phone gives a backup code, we answer Cognito's challenge in their place.
 import base64
 import io
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from accounts import audit
-from accounts.audit import StaffMember
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -26,8 +24,10 @@ from accounts.cognito.client import (
 )
 from accounts.cognito.sessions import Challenge, Tokens
 from accounts.emails import notify
-from accounts.limits import hit, hit_counters
-from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa
+from accounts.models import Account, Activity, Address, Attempts, LimitReached, Mfa, audit
+from accounts.models.account import account_cache
+from accounts.models.audit import StaffMember
+from accounts.models.limits import hit, hit_counters
 from accounts.services.sessions import SignedIn, complete_sign_in
 from config import aws
 from config.client_info import SYSTEM, ClientInfo
@@ -66,8 +66,10 @@ class Setup:
 
 
 def set_up(account: Account, access_token: str, *, now: datetime) -> Setup:
-    """A fresh secret for a learner who has proved who they are: whoever has an access token alone
-    could shut the owner out by it. It may be asked for again until `enable` has verified one.
+    """Makes a fresh secret for a learner who has given the password.
+
+    With an access token alone, a thief could shut the owner out. The secret may be asked for again
+    until `enable` has verified one.
 
     Raises MfaAlreadyEnabled, PasswordSignInNeeded, TooManyRequests.
     """
@@ -227,21 +229,23 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
     session = f"session_{sealed['id']}"
     hit_counters(attempts, {session: "mfa_session", "all": "mfa_account"}, now=now)
     challenge = Challenge(sealed["username"], sealed["session"], sealed.get("begun_at", 0.0))
-    try:
-        if code.isdigit():
-            tokens = _answer_by_app(learner_id, challenge, code, now)
-        else:
-            tokens = _answer_by_backup_code(learner_id, challenge, code, source, now)
-    except InvalidMfaCode:
-        audit.record(learner_id, "mfa_failed", source, now=now)
-        raise
-    except ServiceUnavailable:
-        attempts.refund(session, "all")
-        raise
-    attempts.refund("all", forget=session)
-    return complete_sign_in(
-        tokens, source=source, now=now, by_mfa=True, begun_at=challenge.begun_at
-    )
+    with ExitStack() as spending:  # a backup code is spent where the whole sign-in succeeds
+        try:
+            if code.isdigit():
+                tokens = _answer_by_app(learner_id, challenge, code, now)
+            else:
+                secret = spending.enter_context(_backup_code(learner_id, code, source, now))
+                tokens = _answer_with_own_code(challenge, secret, now)
+        except InvalidMfaCode:
+            audit.record(learner_id, "mfa_failed", source, now=now)
+            raise
+        except ServiceUnavailable:
+            attempts.refund(session, "all")
+            raise
+        attempts.refund("all", forget=session)
+        return complete_sign_in(
+            tokens, source=source, now=now, by_mfa=True, begun_at=challenge.begun_at
+        )
 
 
 def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: datetime) -> Tokens:
@@ -258,17 +262,18 @@ def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: dateti
         raise
 
 
-def _answer_by_backup_code(
-    learner_id: str, challenge: Challenge, code: str, source: ClientInfo, now: datetime
-) -> Tokens:
+@contextmanager
+def _backup_code(learner_id: str, code: str, source: ClientInfo, now: datetime) -> Iterator[str]:
+    """Lends the app's secret for one backup code, which is spent if the block succeeds.
+
+    Of two uses at once one has the code. Raises InvalidMfaCode.
+    """
     stored = Mfa.of(learner_id)
     if stored is None or stored.secret is None:
         raise InvalidMfaCode
     reserved = _reserve(stored, code)
     try:
-        tokens = _answer_with_own_code(
-            challenge, aws.kms_decrypt(stored.secret, owner=learner_id), now
-        )
+        yield aws.kms_decrypt(stored.secret, owner=learner_id)
     except Problem:
         with suppress(ConditionFailed):
             stored.release(reserved)
@@ -277,7 +282,6 @@ def _answer_by_backup_code(
         stored.consume(reserved)
     audit.record(learner_id, "backup_code_used", source, now=now)
     notify(_account(learner_id).email, "backup_code_used", source, now=now)
-    return tokens
 
 
 def _reserve(stored: Mfa, code: str) -> str:

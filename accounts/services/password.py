@@ -3,32 +3,29 @@
 import logging
 from datetime import datetime, timedelta
 
-from accounts.bearer import Learner
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
 from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD
-from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, KnownNetwork, Profile
+from accounts.models.limits import forget_attempts, hit, hit_address
+from accounts.services.addresses import clear_left_over
+from accounts.services.invitations import invite_again
 from accounts.services.registration import require_strong_password
 from accounts.services.sessions import SignedIn, complete_sign_in, reauthenticate, wait_until_valid
 from accounts.services.unfinished import account_at, password_change, user_name_of
+from accounts.tokens import Learner
 from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
-from config.problems import Conflict
 
 log = logging.getLogger("parley.accounts")
 
 
-class NoPassword(Conflict):
-    code, title = "NO_PASSWORD", "This account is entered with Google and has no password"
-
-
 def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
-    """Mails a code to a verified account. The answer is the same without one.
+    """Mails a code to a verified account, or another temporary password to whoever is invited.
 
-    Raises TooManyRequests, for any address.
+    The answer is the same without one. Raises TooManyRequests, for any address.
     """
     hit("mail_source", source.network, now=now)
     hit_address("reset_request", email, source, now=now)
@@ -36,6 +33,8 @@ def request_reset(*, email: str, source: ClientInfo, now: datetime) -> None:
     account = account_at(email, now=now)
     if account is not None and not account.email_verified:  # Cognito would refuse as well
         log.info("nothing to reset")
+        return
+    if account is None and invite_again(email):
         return
     try:
         cognito_users.forgot_password(user_name_of(account, email))
@@ -55,13 +54,13 @@ def confirm_reset(
     hit("mail_source", source.network, now=now)
     hit_address("reset_confirm", email, source, now=now)
     account = account_at(email, now=now)
-    if account is None or account.is_leaving or account.federated_name:
+    if account is None or account.is_leaving or not account.has_password:
         cognito_users.reset_password(username=email, code=code, password=new_password)
         cognito_sessions.sign_out_everywhere(email)
     else:
         with password_change(account, "password_reset", source, now=now):
             cognito_users.reset_password(
-                username=account.learner_id, code=code, password=new_password
+                username=account.user_name, code=code, password=new_password
             )
     forget_attempts("login", email)
     KnownNetwork.new(email, source.network, now=now).put()
@@ -110,17 +109,26 @@ def set_first_password(
 
 
 def change_password(
-    learner: Learner, *, current_password: str, new_password: str, source: ClientInfo, now: datetime
+    learner: Learner,
+    *,
+    current_password: str | None,
+    new_password: str,
+    source: ClientInfo,
+    now: datetime,
 ) -> None:
-    """Replaces a known password, and ends all sessions.
+    """Replaces a known password, or sets the first one, and ends all sessions.
 
-    Raises InvalidCredentials, WeakPassword, NoPassword, TooManyRequests.
+    Raises InvalidCredentials, FreshSignInNeeded, WeakPassword, TooManyRequests; UserAlreadyExists
+    for a first one where the pool has another user with the address, made in the console.
     """
-    account, profile = Account.of(learner.id), Profile.of(learner.id)
-    if account is not None and account.federated_name:
-        raise NoPassword
-    account = reauthenticate(learner, current_password, source=source, now=now)
+    profile = Profile.of(learner.id)
+    account = reauthenticate(
+        learner, current_password, source=source, now=now, field="currentPassword"
+    )
     names = (profile.first_name, profile.last_name) if profile else ()
     require_strong_password(new_password, account.email, *names, field="newPassword")
+    if not account.has_password:  # the pool knows Google's name of them alone
+        clear_left_over(account.email)
+        cognito_users.set_email(account.user_name, account.email)
     with password_change(account, "password_changed", source, now=now):
         cognito_users.set_password(account.user_name, new_password)

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Account, Head, Profile, learner_key
 from accounts.services.changes import commit
-from accounts.signals import zone_changed
+from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
-from config import clock
 from config.problems import NotFound, PreconditionFailed
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 
 
@@ -56,7 +57,7 @@ def update_profile(
     """
     full_profile, moved = _changed(learner_id, groups, values, expected_version, now)
     if moved:
-        zone_changed.send(Profile, learner_id=learner_id)
+        mail_hours_changed.send(Profile, learner_id=learner_id)
     return full_profile
 
 
@@ -68,18 +69,18 @@ def _changed(
     expected_version: int | None,
     now: datetime,
 ) -> tuple[FullProfile, bool]:
-    """The learner's page after the change, and whether they live in another zone now."""
-    found = read_profile(learner_id, groups=groups, now=now)
-    if found is None:
+    """The learner's page after the change, and whether they are mailed at other hours now."""
+    page = read_profile(learner_id, groups=groups, now=now)
+    if page is None:
         raise NotFound
-    if expected_version not in (None, int(found.profile.version)):
-        raise PreconditionFailed(
-            f"The profile is at version {found.profile.version}: read it again"
-        )
-    zone = found.profile.timezone
+    if expected_version not in (None, int(page.profile.version)):
+        raise PreconditionFailed(f"The profile is at version {page.profile.version}: read it again")
+    hours, zone = page.profile.mail_hours, page.profile.timezone
     if "timezone" in values:
-        found.profile.move_to(values["timezone"], clock.now())
+        page.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
-        setattr(found.profile, name, value)
-    commit(found.head, Put(found.profile, Profile.pk.exists()))
-    return found, found.profile.timezone != zone
+        setattr(page.profile, name, value)
+    if page.profile.timezone != zone:
+        page.profile.zone_set_at = now
+    commit(page.head, Put(page.profile, Profile.pk.exists()))
+    return page, page.profile.mail_hours != hours

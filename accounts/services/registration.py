@@ -17,8 +17,8 @@ from accounts.cognito.client import (
     UserAlreadyExists,
     WeakPassword,
 )
-from accounts.limits import forget_attempts, hit, hit_address
 from accounts.models import Account, Activity, Address, Head, Profile
+from accounts.models.limits import forget_attempts, hit, hit_address
 from accounts.services.addresses import clear_left_over, reserve
 from accounts.services.unfinished import account_at, prove_address, user_name_at
 from config import telemetry

@@ -1,26 +1,32 @@
 """Removing accounts, step by step; each step may be repeated.
 
 1. The account is barred for good: from here on nobody can come in.
-2. All sessions end in the pool. 3. All items but the account's own are deleted. 4. The pool's user
-is deleted. 5. In one write the addresses are free and the account is a mark that says "gone".
+2. The deletion is remembered outside of the table: a backup that is restored would bring the
+learner back. 3. All sessions end in the pool. 4. All items but the account's own are deleted.
+5. The pool's user is deleted. 6. A learner who has proved the address is told by mail. Cut off
+here: another mail tells it again. 7. In one write the addresses are free and the account is a mark
+that says "gone".
 
 Cut off anywhere after 1, a sweep goes on, five minutes later at most; a sign-up with the address
 goes on after a minute.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.users import UNCONFIRMED
-from accounts.models import Account, Address
+from accounts.emails import tell_of_deletion
+from accounts.models import Account, Address, learner_key
+from accounts.models.account import account_cache
 from accounts.services.unfinished import complete_proof
+from config import aws
 from config.problems import ServiceUnavailable
-from config.store.items import ConditionFailed, delete_partition
+from config.stack import stack
+from config.store.items import ConditionFailed, batch_get, delete_partition
 from config.store.transactions import Update, Write, transact
 
 log = logging.getLogger("parley.accounts")
@@ -47,10 +53,15 @@ def make_way(account: Account, *, reservation: Address, now: datetime) -> None:
     _strike(account, [reservation.taken_from(account.learner_id), *_free(account, freed)], now)
 
 
-def remove(account: Account, *, now: datetime) -> bool:
-    """Removes an account that is barred; False when the rest is left to `resume_deletions`."""
+def remove(account: Account, *, now: datetime, tell: bool = True) -> bool:
+    """Removes an account that is barred; False when the rest is left to `resume_deletions`.
+
+    `tell`: whether a mail tells its owner, if the address was proved.
+    """
     if not _empty(account):
         return False
+    if tell and account.email_verified:
+        tell_of_deletion(account.email, account.deleted_as, now=now)
     try:
         _strike(account, _free(account, account.addresses), now)
     except ConditionFailed:
@@ -60,6 +71,7 @@ def remove(account: Account, *, now: datetime) -> bool:
 
 def _empty(account: Account) -> bool:
     """Removes all but the account item and the address; False when time ran out before."""
+    _remember(account.learner_id)
     cognito_sessions.sign_out_everywhere(account.user_name)
     if not delete_partition(account.pk, keep={Account.SK}, within_s=WITHIN_S):
         return False
@@ -113,3 +125,41 @@ def resume_deletions(*, now: datetime) -> int:
     for account in Account.deleted_before(before=now - SWEEP_AFTER):
         done += delete_partition(account.pk, within_s=WITHIN_S)
     return done
+
+
+DEPARTED = "departed/"  # where the bucket remembers deletions, for longer than backups go back
+
+
+def _remember(learner_id: str) -> None:
+    """Remembers a deletion outside of the table; nothing but the learner's id is kept."""
+    key = f"{DEPARTED}{learner_id}"
+    aws.call("s3", "put_object", Bucket=stack().transfer_bucket, Key=key, Body=b"")
+
+
+def reapply_deletions(*, now: datetime) -> int:
+    """Deletes again those whom a restored table has brought back; returns how many.
+
+    A learner's id never comes back by itself: whoever was deleted once and is in the table was
+    restored. Harmless at any time. Cut off: the next run goes on; what has begun is the sweep's.
+    """
+    done = 0
+    for learner_ids in _departed():
+        keys = [(learner_key(learner_id), Account.SK) for learner_id in learner_ids]
+        for account in batch_get(*keys).values():
+            if isinstance(account, Account) and account.gsi1pk == "LEARNERS":
+                with suppress(ConditionFailed):  # gone at this moment
+                    account.mark_for_deletion(now)
+                    account_cache.forget(account.learner_id)
+                    done += remove(account, now=now, tell=False)
+    return done
+
+
+def _departed() -> Iterator[list[str]]:
+    """The ids of all whose deletion the bucket remembers, up to a thousand at a time."""
+    more = {"Bucket": stack().transfer_bucket, "Prefix": DEPARTED}
+    while True:
+        page = aws.call("s3", "list_objects_v2", **more)
+        yield [entry["Key"].removeprefix(DEPARTED) for entry in page.get("Contents", ())]
+        if not page.get("IsTruncated"):
+            return
+        more["ContinuationToken"] = page["NextContinuationToken"]

@@ -3,14 +3,15 @@
 Sensitive changes ask for the password once more (`reauthenticate`).
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from accounts import audit
-from accounts.bearer import Learner, account_cache
+from django.utils import timezone
+
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import (
@@ -18,12 +19,25 @@ from accounts.cognito.client import (
     InvalidRefreshToken,
     MfaSessionExpired,
     RefreshTokenReused,
+    UserAlreadyExists,
 )
 from accounts.cognito.sessions import Challenge, NewPasswordRequired, Tokens
 from accounts.emails import notify
-from accounts.limits import LoginAttempt, hit
-from accounts.models import Account, Activity, Address, IssuedToken, KnownNetwork, Mfa, Session
-from accounts.services.adoption import adopt
+from accounts.models import (
+    Account,
+    Activity,
+    Address,
+    Head,
+    IssuedToken,
+    KnownNetwork,
+    Mfa,
+    Profile,
+    Session,
+    audit,
+)
+from accounts.models.account import account_cache
+from accounts.models.limits import LoginAttempt, hit
+from accounts.services.addresses import reserve
 from accounts.services.profile import FullProfile, read_profile
 from accounts.services.unfinished import (
     account_at,
@@ -31,11 +45,11 @@ from accounts.services.unfinished import (
     complete_link,
     complete_password_change,
     complete_proof,
+    complete_unlink,
     user_name_of,
 )
-from accounts.tokens import Claims, unverified_claims
-from config import clock
-from config.client_info import ClientInfo
+from accounts.tokens import Learner, owner_of
+from config.client_info import SYSTEM, ClientInfo
 from config.problems import (
     NotFound,
     PermissionDenied,
@@ -45,6 +59,8 @@ from config.problems import (
 )
 from config.store.items import ConditionFailed, Page, Raw
 from config.store.transactions import Delete, Put, Write, transact
+
+log = logging.getLogger("parley.accounts")
 
 
 @dataclass(frozen=True)
@@ -78,11 +94,14 @@ def check_password(
     """
     attempt = LoginAttempt.begin(email, source, now=now)
     try:
+        account = None
         if username is None:
             account = account_at(email, now=now)
             wait_until_valid(account)
             username = user_name_of(account, email)
         result = cognito_sessions.sign_in(username=username, password=password)
+        if account is not None and not account.has_password:  # whatever the pool makes of it
+            raise InvalidCredentials
     except InvalidCredentials:
         attempt.failed()
         _record_failure(attempt, email, source, now)
@@ -117,14 +136,14 @@ def complete_sign_in(
     `begun_at`: the epoch second of the password, where the second step came later. Raises
     MfaSessionExpired when sessions were ended in between: the password may be an old one.
     """
-    claims = unverified_claims(tokens.access_token)  # straight from the pool
-    learner = read_profile(claims.sub, groups=claims.groups, now=now)
-    if learner is None and adopt(claims.sub, source=source, now=now):
-        learner = read_profile(claims.sub, groups=claims.groups, now=now)
+    owner = owner_of(tokens.access_token)  # straight from the pool
+    learner = read_profile(owner.id, groups=owner.groups, now=now)
+    if learner is None and adopt(owner.id, source=source, now=now):
+        learner = read_profile(owner.id, groups=owner.groups, now=now)
     if learner is None or learner.account.disabled:
         raise InvalidCredentials
-    if complete_password_change(learner.account, now=now):
-        raise ServiceUnavailable("A change of the password was cut off: sign in again")
+    if _has_completed_change(learner.account, now):
+        raise ServiceUnavailable("A change of the account was cut off: sign in again")
     complete_link(learner.account, source, now=now)
     if complete_proof(learner.account, now=now):  # by somebody else, at this moment
         raise InvalidCredentials
@@ -136,14 +155,25 @@ def complete_sign_in(
         _sync_mfa(learner.account, on=bool(by_mfa), source=source, now=now)
     tokens = _refreshed_if_void(tokens, tokens.refresh_token, learner.account)
     writes = [
-        Put(Activity.new(claims.sub, "signed_in", source, now=now)),
+        Put(Activity.new(owner.id, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
-    is_known = _is_known_device(claims.sub, source)
-    transact(*writes, *_use_writes(tokens, claims, source, now))
+    is_known = _is_known_device(owner.id, source)
+    try:
+        transact(
+            *writes, *_use_writes(tokens, owner, source, now), *learner.account.seen_writes(now)
+        )
+    except ConditionFailed as error:  # the account is leaving, or the session was ended
+        raise InvalidCredentials from error
     if not is_known:
         notify(learner.account.email, "new_device", source, now=now)
     return SignedIn(tokens, learner)
+
+
+def _has_completed_change(account: Account, now: datetime) -> bool:
+    """Completes a change that ends all sessions, if one was cut off. Returns whether one was."""
+    unlinked = complete_unlink(account, SYSTEM, now=now)
+    return complete_password_change(account, now=now) or unlinked
 
 
 HISTORY = 50  # the sessions that a new one is compared with
@@ -174,9 +204,47 @@ def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) 
     notify(account.email, "mfa_changed_elsewhere", source, now=now)
 
 
+def adopt(sub: str, *, source: ClientInfo, now: datetime) -> bool:
+    """Makes the account and profile of a user of the console, at the first sign-in.
+
+    False if that is impossible.
+
+    The address counts as proved where the pool says so. It is reserved first; account, profile and
+    address are written at once. Cut off before: the next sign-in goes on, after a minute at most.
+    Raises ServiceUnavailable.
+    """
+    user = cognito_users.find_user(sub)
+    if user is None or not user.email or Account.of(sub) is not None:
+        return False
+    try:
+        address = reserve(user.email, now=now)
+    except UserAlreadyExists:
+        log.warning("the address of a user without an account is another account's")
+        return False
+    account = Account.new(sub, email=user.email, now=now)
+    account.email_verified = user.email_verified
+    first_name = user.first_name or user.email.partition("@")[0]
+    profile = Profile.new(sub, first_name=first_name[:100], last_name=user.last_name[:100], now=now)
+    try:
+        transact(
+            address.assign_write(sub),
+            Put(account, Account.pk.does_not_exist()),
+            Put(profile, Profile.pk.does_not_exist()),
+            Put(Head.first_of(sub)),
+            Put(Activity.new(sub, "signed_up", source, now=now)),
+        )
+    except ConditionFailed as error:
+        address.release()
+        raise ServiceUnavailable("The first sign-in took too long: try again") from error
+    except Problem:
+        address.release()
+        raise
+    return True
+
+
 def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
     """The tokens; younger ones when these fall into the second in which all before were voided."""
-    if unverified_claims(tokens.access_token).issued_at >= account.tokens_valid_after:
+    if owner_of(tokens.access_token).issued_at >= account.tokens_valid_after:
         return tokens
     if refresh_token is None:
         raise InvalidCredentials
@@ -205,13 +273,15 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     except RefreshTokenReused:
         _end_stolen(refresh_token, source, now)
         raise
-    claims = unverified_claims(tokens.access_token)
-    account = Account.of(claims.sub)
+    owner = owner_of(tokens.access_token)
+    account = Account.of(owner.id)
     if account is not None:
-        if account.disabled or complete_password_change(account, now=now):
+        if account.disabled or _has_completed_change(account, now):
             raise InvalidRefreshToken
         tokens = _refreshed_if_void(tokens, tokens.refresh_token or refresh_token, account)
-    writes = list(_use_writes(tokens, claims, source, now))
+    writes = list(_use_writes(tokens, owner, source, now))
+    if account is not None:
+        writes += account.seen_writes(now)
     try:
         if writes:
             transact(*writes)
@@ -222,13 +292,13 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
 
 
 def _use_writes(
-    tokens: Tokens, claims: Claims, source: ClientInfo, now: datetime
+    tokens: Tokens, owner: Learner, source: ClientInfo, now: datetime
 ) -> Iterator[Write]:
     """The writes that note whose the tokens are, and the use of their session."""
     if tokens.refresh_token is not None:
-        yield Put(IssuedToken.new(tokens.refresh_token, claims.sub, claims.session, now=now))
-    if claims.session:
-        yield Session.at(claims.sub, claims.session).use_write(source, now)
+        yield Put(IssuedToken.new(tokens.refresh_token, owner.id, owner.session, now=now))
+    if owner.session:
+        yield Session.at(owner.id, owner.session).use_write(source, now)
 
 
 def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
@@ -274,7 +344,7 @@ def end_sessions(learner_id: str) -> None:
     if account is None:
         raise NotFound
     cognito_sessions.sign_out_everywhere(account.user_name)
-    account.void_sessions(clock.now())  # of this moment: a token may just have been renewed
+    account.void_sessions(timezone.now())  # of this moment: a token may just have been renewed
     account_cache.forget(learner_id)
 
 
@@ -309,7 +379,12 @@ class FreshSignInNeeded(PermissionDenied):
 
 
 def reauthenticate(
-    learner: Learner, password: str | None, *, source: ClientInfo, now: datetime
+    learner: Learner,
+    password: str | None,
+    *,
+    source: ClientInfo,
+    now: datetime,
+    field: str = "password",
 ) -> Account:
     """The account of the learner, who has just given their password.
 
@@ -319,14 +394,14 @@ def reauthenticate(
     if account is None:
         raise InvalidCredentials
     complete(account, now=now)
-    if account.federated_name:
+    if not account.has_password:
         if now.timestamp() - learner.authenticated_at > FRESH_S:
             raise FreshSignInNeeded
         return account
     if password is None:
-        raise ValidationFailed.of("password", "required", "Give your password.")
+        raise ValidationFailed.of(field, "required", "Give your password.")
     result = check_password(
-        account.email, password, source=source, now=now, username=account.learner_id
+        account.email, password, source=source, now=now, username=account.user_name
     )
     if isinstance(result, Tokens) and result.refresh_token is not None:
         cognito_sessions.revoke(result.refresh_token)  # nobody will use this session

@@ -38,6 +38,15 @@ completes what the note says; each step may be done twice.
 know yet. 3. The pool links. Cut off before: the same request again goes on. 4. The learner is told
 by mail. 5. In one write the note is dropped and the trail has its line. Cut off after 3: the next
 contact asks the pool and goes on with 4.
+
+**A Google account that is unlinked** (`google.unlink`, `complete_unlink`):
+
+1. The account notes it: Google lets nobody in any more, and no token of the account is good. Cut
+off here or later: the next sign-in or renewal goes on. 2. The pool unlinks. The profile that the
+pool made for a learner who came from Google cannot be unlinked there: of these the table's word
+counts, as every sign-in passes here. 3. The refresh tokens end in the pool: some may be Google's.
+4. The learner is told by mail. Cut off between 4 and 5: another mail tells it again. 5. In one
+write the access tokens are void, the note is dropped, the trail has its line.
 """
 
 import secrets
@@ -45,17 +54,22 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
+from django.utils import timezone
 from ulid import ULID
 
-from accounts import audit
-from accounts.bearer import account_cache
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import REFUSALS, AlreadyConfirmed, InvalidCode, UserAlreadyExists
-from accounts.cognito.users import UNCONFIRMED
+from accounts.cognito.client import (
+    REFUSALS,
+    AlreadyConfirmed,
+    InvalidCode,
+    NoSuchUser,
+    UserAlreadyExists,
+)
+from accounts.cognito.users import EXTERNAL_PROVIDER, UNCONFIRMED
 from accounts.emails import notify
-from accounts.models import Account, Activity, Address, EmailChange, Mfa
-from config import clock
+from accounts.models import Account, Activity, Address, EmailChange, Mfa, audit
+from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
 from config.problems import NotFound
 from config.store.items import ConditionFailed
@@ -78,6 +92,7 @@ def complete(account: Account, *, now: datetime) -> None:
     with suppress(UserAlreadyExists):  # then the account has the address it had
         complete_move(account, SYSTEM, now=now)
     complete_link(account, SYSTEM, now=now)
+    complete_unlink(account, SYSTEM, now=now)
     complete_password_change(account, now=now)
 
 
@@ -88,7 +103,7 @@ def user_name_at(email: str, *, now: datetime) -> str:
 
 def user_name_of(account: Account | None, email: str) -> str:
     """The pool's name of an account: the address for none, or for one without a password."""
-    return email if account is None or account.federated_name else account.learner_id
+    return account.user_name if account is not None and account.has_password else email
 
 
 def prove_address(
@@ -133,7 +148,7 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
         cognito_users.set_mfa(account.learner_id, enabled=False)
         cognito_sessions.sign_out_everywhere(account.learner_id)
         transact(Delete(Mfa.at(account.learner_id)))
-    void_before = 0 if keep_password else int(clock.now().timestamp()) + 1
+    void_before = 0 if keep_password else int(timezone.now().timestamp()) + 1
     with suppress(ConditionFailed):  # the account is gone
         transact(
             account.prove_write(void_before=void_before),
@@ -144,16 +159,16 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
 
 
 def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> None:
-    """Gives pool and table the new address of a learner who has proved it, where there is one.
+    """Gives pool and table the new address of a learner, if they have proved one.
 
-    Raises UserAlreadyExists where the pool has given it to a user without an account.
+    Raises UserAlreadyExists if the pool has given it to a user without an account.
     """
     if not account.moving_to:
         return
     old, new, learner_id = account.email, account.moving_to, account.learner_id
     try:
-        if not account.federated_name:
-            cognito_users.set_email(learner_id, new)
+        if account.has_password:
+            cognito_users.set_email(account.user_name, new)
     except UserAlreadyExists:
         writes: list[Write] = [account.withdraw_move_write(new)]
         if new != old:
@@ -182,16 +197,41 @@ def complete_link(account: Account, source: ClientInfo, *, now: datetime) -> Non
     if not account.linking:
         return
     begun_at, _, google_id = account.linking.partition("#")
-    user = cognito_users.find_user(account.learner_id)
-    writes: list[Write] = [account.end_link_write()]
+    user = cognito_users.find_user(account.user_name)
+    writes: list[Write] = [account.end_link_write(None)]
     if user is not None and google_id in user.google_ids:
         notify(account.email, "google_linked", source, now=now)
-        writes.append(Put(Activity.new(account.learner_id, "google_linked", source, now=now)))
+        line = Activity.new(account.learner_id, "google_linked", source, now=now)
+        writes = [account.end_link_write(google_id), Put(line)]
     elif now.timestamp() - int(begun_at) < account.CUT_OFF_AFTER_S:
         return  # another request may be at it
     with suppress(ConditionFailed):
         transact(*writes)
     account.linking = None
+
+
+def complete_unlink(account: Account, source: ClientInfo, *, now: datetime) -> bool:
+    """Shuts an account to Google and ends all of its sessions; False if that was not noted."""
+    if not account.unlinking:
+        return False
+    if not account.federated_name:
+        user = cognito_users.find_user(account.user_name)
+        for google_id in sorted(user.google_ids if user else ()):
+            with suppress(NoSuchUser):
+                cognito_users.unlink_google(google_id)
+    cognito_sessions.sign_out_everywhere(account.user_name)
+    notify(account.email, "google_unlinked", source, now=now)
+    at = timezone.now()  # a token may just have been renewed
+    with suppress(ConditionFailed):  # another request was faster, or the account is gone
+        transact(
+            account.end_unlink_write(at),
+            Put(Activity.new(account.learner_id, "google_unlinked", source, now=now)),
+        )
+    account.unlinking, account.google_ids = None, None
+    account.google_off = account.google_off or bool(account.federated_name)
+    account.tokens_valid_after = int(at.timestamp()) + 1
+    account_cache.forget(account.learner_id)
+    return True
 
 
 @contextmanager
@@ -235,11 +275,18 @@ def _end_sessions(
 ) -> None:
     cognito_sessions.sign_out_everywhere(account.user_name)
     notify(account.email, notice, source, now=now)
-    at = clock.now()  # a token may just have been renewed
+    first = not account.has_password and _has_password_in_pool(account)
+    at = timezone.now()  # a token may just have been renewed
     with suppress(ConditionFailed):  # the account is gone
         transact(
-            account.end_password_changes_write(notes, at),
+            account.end_password_changes_write(notes, at, first=first),
             Put(Activity.new(account.learner_id, action, source, now=now)),
         )
+    account.password_set = account.password_set or first
     account.tokens_valid_after = int(at.timestamp()) + 1
     account_cache.forget(account.learner_id)
+
+
+def _has_password_in_pool(account: Account) -> bool:
+    user = cognito_users.find_user(account.user_name)
+    return user is not None and user.status != EXTERNAL_PROVIDER

@@ -1,4 +1,4 @@
-"""Copies a whole table into a file and back, and resumes an interrupted copy.
+"""Copies a whole table into a file and back, or what learners had of it, and resumes a copy.
 
 The file holds JSON lines in gzip. Each line is an item in DynamoDB's own notation, so that no
 conversion loses anything. `FILE.state` beside it records the progress. This reads while others
@@ -10,17 +10,27 @@ import gzip
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from threading import Event
 from typing import Any
+
+from config.problems import ServiceUnavailable
+from config.store.connection import WRITE, in_batches
 
 Raw = dict[str, Any]
 Progress = Callable[[int], object]  # called with the number of items done
 
-BATCH = 25  # the limit of BatchWriteItem
-TRIES = 8
+LEARNER = "LEARNER#"
+# What a learner made and studied. How they sign in, what was mailed and the audit trail stay as
+# they are in the table, and so does what they deleted where they have made it again.
+PUT_BACK = {
+    *("profile", "scheduler", "optimization", "deck", "note", "card", "entry"),
+    *("practice_session", "turn", "event"),
+}
+IF_GONE = {"reminder"}  # the sweep may just be mailing another
+# What the check works out anew where there is a head.
+IF_HEADLESS = {"head", "journal", "day"}
 
 
 class BackupError(RuntimeError):
@@ -66,6 +76,52 @@ def import_table(client: Any, table: str, path: Path, progress: Progress) -> int
     return done
 
 
+def put_back(
+    client: Any, table: str, path: Path, progress: Progress, learner_id: str | None = None
+) -> int:
+    """Puts what learners had made over a table in use, of one or all; answers how many items.
+
+    What was made or studied since the copy stays, and nobody comes back who has left. The log only
+    grows, so that what follows from it must be worked out anew afterwards.
+    """
+    done = 0
+    table_in_use = _TableInUse(client, table)
+    wanted = (item for item in read(path) if table_in_use.wants(item, learner_id))
+    for group in _groups(wanted):
+        _put(client, table, [_of_another_line(item) for item in group])
+        done += len(group)
+        progress(done)
+    return done
+
+
+class _TableInUse:
+    """What a table holds already; a file has all of a partition one after the other."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self.client, self.table = client, table
+        self.pk, self.head, self.account = "", "", ""
+
+    def wants(self, item: Raw, learner_id: str | None) -> bool:
+        pk, kind = str(item["pk"]["S"]), item.get("kind", {}).get("S")
+        if not pk.startswith(LEARNER) or learner_id not in (None, pk.removeprefix(LEARNER)):
+            return False
+        if pk != self.pk:
+            self.pk = pk
+            self.head, self.account = self._kind(pk, "HEAD"), self._kind(pk, "ACCOUNT")
+        if not self.account:
+            return False
+        if kind in IF_GONE:
+            return self._kind(pk, item["sk"]["S"]) not in IF_GONE
+        return kind in PUT_BACK or (kind in IF_HEADLESS and not self.head)
+
+    def _kind(self, pk: str, sk: str) -> str:
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
+        item = found.get("Item", {})
+        gone = item.get("gsi1pk", {}).get("S") in ("LEAVING", "GONE")
+        return "" if gone else str(item.get("kind", {}).get("S", ""))
+
+
 def _of_another_line(item: Raw) -> Raw:
     """The item as it is to be put back: of the changes that devices have seen since the copy, a
     learner's head knows nothing, so that its order is another one from here on."""
@@ -86,18 +142,21 @@ def read(path: Path) -> Iterator[Raw]:
 
 def _groups(items: Iterable[Raw]) -> Iterator[list[Raw]]:
     waiting = iter(items)
-    while group := list(islice(waiting, BATCH)):
+    while group := list(islice(waiting, WRITE)):
         yield group
 
 
-def _put(client: Any, table: str, items: list[Raw]) -> None:
-    left: Any = {table: [{"PutRequest": {"Item": item}} for item in items]}
-    for attempt in range(TRIES):
-        left = client.batch_write_item(RequestItems=left).get("UnprocessedItems")
-        if not left:
-            return
-        Event().wait(0.05 * 2**attempt)
-    raise BackupError(f"{table} takes no more items: it is throttled. Run the import again")
+def _put(client: Any, table: str, items: Sequence[Raw]) -> None:
+    def send(wanted: Sequence[Raw]) -> list[Raw]:
+        requests = {table: [{"PutRequest": {"Item": item}} for item in wanted]}
+        left = client.batch_write_item(RequestItems=requests).get("UnprocessedItems") or {}
+        return [each["PutRequest"]["Item"] for each in left.get(table, [])]
+
+    try:
+        in_batches(items, WRITE, send)
+    except ServiceUnavailable as error:
+        message = f"{table} takes no more items: it is throttled. Run the import again"
+        raise BackupError(message) from error
 
 
 def encode(item: Raw) -> str:

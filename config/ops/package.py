@@ -237,7 +237,11 @@ def _tools(python: str, progress: Progress) -> Path:
     mark, state = folder / ".made-from", hashlib.sha256(wanted.encode()).hexdigest()
     if not mark.exists() or mark.read_text() != state:
         progress(f"Installing Zappa into {folder.relative_to(BASE_DIR)}")
-        _run([_uv(), "venv", "--quiet", "--clear", "--python", python, folder])
+        try:
+            _run([_uv(), "venv", "--quiet", "--clear", "--python", python, folder])
+        except BundleError as error:
+            advice = f"Python {python} is needed: docs/operations.md, 'Lambda's Python'"
+            raise BundleError(f"{error}\n{advice}") from error
         requirements = folder / "requirements.txt"
         requirements.write_text(wanted)
         _install(requirements, "--python", folder / "bin" / "python")

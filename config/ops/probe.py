@@ -40,9 +40,10 @@ LISTED_AFTER = "CloudWatch lists a new metric a quarter of an hour after its fir
 ADVICE = [
     (
         "sign up",
-        r"\b502\b",
-        "Cognito refuses SignUp by the app client: see the function's log. NotAuthorizedException "
-        "means that the template's Client needs `email` among its WriteAttributes",
+        r"SIGN_UP_REFUSED",
+        "Cognito takes no sign-ups from the app client `sign-up`: its secret must be that "
+        "of the last release, it may write email, given_name and family_name, and the pool "
+        "must allow self-registration. The template sets all three: release again",
     ),
     ("sign up", r"\b429\b", "your address has signed up too often: wait an hour"),
     (
@@ -115,10 +116,10 @@ class Answer:
     @property
     def body(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.text)
+            content = json.loads(self.text)
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -183,16 +184,16 @@ class Probe:
         except Note as note:
             return Line(step, "note", str(note))
         except Refusal as refusal:
-            said = str(refusal)
+            message = str(refusal)
         except ClientError as error:
-            said = f"{error_code(error)}: {error.response.get('Error', {}).get('Message', '')}"
+            message = f"{error_code(error)}: {error.response.get('Error', {}).get('Message', '')}"
         except BotoCoreError as error:
-            said = str(error)
-        return Line(step, "failed", said, self._advice(step, said))
+            message = str(error)
+        return Line(step, "failed", message, self._advice(step, message))
 
-    def _advice(self, step: str, said: str) -> str:
+    def _advice(self, step: str, message: str) -> str:
         for part, pattern, advice in ADVICE:
-            if part in step and re.search(pattern, said):
+            if part in step and re.search(pattern, message):
                 return advice.replace("STAGE", self.stage)
         return "see docs/operations.md, 'When something is wrong'"
 
@@ -307,10 +308,10 @@ class Probe:
     def study(self) -> str:
         deck = self.api.expect(201, "POST", "/decks", {"name": "Probe"}, token=self.token).body
         card = {"deckId": deck["id"], "front": "casa", "back": "house"}
-        made = self.api.expect(201, "POST", "/flashcards", card, token=self.token).body
+        created = self.api.expect(201, "POST", "/flashcards", card, token=self.token).body
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         review = {"id": str(uuid4()), "rating": "good", "reviewedAt": at}
-        path = f"/flashcards/{made['id']}/reviews"
+        path = f"/flashcards/{created['id']}/reviews"
         self.api.expect(201, "POST", path, review, token=self.token)
         return "a card was made and reviewed"
 
@@ -478,13 +479,13 @@ def _queue_policy(queue: str, topic: str) -> str:
 
 
 def _has_data(client: Any, alarm: Mapping[str, Any]) -> bool:
-    found = client.list_metrics(
+    metrics = client.list_metrics(
         Namespace=alarm["Namespace"],
         MetricName=alarm["MetricName"],
         Dimensions=alarm.get("Dimensions", []),
     )["Metrics"]
     wanted = _dimensions(alarm)
-    return any(_dimensions(metric) == wanted for metric in found)
+    return any(_dimensions(metric) == wanted for metric in metrics)
 
 
 def _dimensions(metric: Mapping[str, Any]) -> set[tuple[str, str]]:

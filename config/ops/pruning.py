@@ -24,6 +24,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "AdminAddUserToGroup",
         "AdminCreateUser",
         "AdminDeleteUser",
+        "AdminDisableProviderForUser",
         "AdminDisableUser",
         "AdminEnableUser",
         "AdminGetUser",
@@ -43,6 +44,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "DescribeUserPoolClient",
         "ForgotPassword",
         "GetTokensFromRefreshToken",
+        "ListUsers",
+        "ListUsersInGroup",
         "ResendConfirmationCode",
         "RevokeToken",
         "SignUp",
@@ -60,10 +63,9 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
-    "lambda": ("Invoke",),
-    "s3": ("GetObject", "PutObject"),
+    "s3": ("GetObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("SendEmail",),
-    "ssm": ("GetParameter",),
+    "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
 }
 
 DROPPED = (

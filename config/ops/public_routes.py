@@ -138,11 +138,12 @@ def _answer(problem: Problem, origins: list[str]) -> dict[str, Any]:
         # A fixed header cannot choose among several. These answers are the same for all, and no
         # cookie is asked for.
         headers["Access-Control-Allow-Origin"] = origins[0] if len(origins) == 1 else "*"
-        headers["Access-Control-Expose-Headers"] = "retry-after"
+        headers["Access-Control-Expose-Headers"] = "retry-after, www-authenticate, x-amzn-requestid"
     occurrence = "$context.requestId"
     body = problem.body() | {"instance": f"urn:uuid:{occurrence}", "requestId": occurrence}
     return {
         "StatusCode": str(problem.status),
+        # Texts as they stand: of the context's variables AWS promises none in a header.
         "ResponseParameters": {
             f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
         },

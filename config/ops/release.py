@@ -1,4 +1,4 @@
-"""Releases a stage to AWS and removes it: stack, key, package, function, schedules, check.
+"""Releases a stage to AWS and removes it: stack, key, package, function, schedules, queues, check.
 
 Every step looks at the present state first, so that an interrupted release can be repeated.
 """
@@ -18,18 +18,21 @@ import boto3
 from botocore.exceptions import ClientError, WaiterError
 
 from config.aws import error_code
-from config.ops import cloudformation
+from config.crypto import new_key
+from config.ops import cloudformation, zappa_template
 from config.ops.local_aws import Progress, silent
 from config.ops.package import Bundle, Target, build, configure, prepare
-from config.secret_keys import new_key
 
 EMBEDDED_HOSTS = ".execute-api.localhost"
 CHECKED = ("/health", "/health/ready")
 CHECK_WITHIN_S = 60
 CHECK_EVERY_S = 2.0
+MAPPED_WITHIN_S = 120
 # Links to unsubscribe last 400 days, those to a calendar and backup codes for years. With so many
 # keys, a stage that rotates them twice a year keeps them for five.
 KEPT_KEYS = 10
+# The outputs of the stack with the queues of long work, and how many runs may work them off.
+QUEUES = {"WorkQueueArn": "WorkAtOnce", "PromptQueueArn": "PromptAtOnce"}
 
 
 class ReleaseError(RuntimeError):
@@ -107,7 +110,7 @@ def deploy(
     first = {**mail_identity(stage, place, parameters), **_without(parameters, watching)}
     outputs = cloudformation.apply(client, stage=stage, parameters=first, progress=progress)
     if place.endpoint_url:
-        _let_the_embedded_ses_send(place, outputs)
+        _widen_the_embedded_role(place, outputs)
     ensure_secret_key(stage, place, progress)
     if package:
         bundle = prepare(stage, target=target, into=into, outputs=outputs, progress=progress)
@@ -128,9 +131,10 @@ def deploy(
     return place.address(api, stage)[0]
 
 
-def _let_the_embedded_ses_send(place: Environment, outputs: Mapping[str, str]) -> None:
-    """Allows all sending: the embedded SES asks IAM about more resources than AWS does."""
-    statement = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*"}
+def _widen_the_embedded_role(place: Environment, outputs: Mapping[str, str]) -> None:
+    """Allows what the embedded AWS alone asks IAM about, of SES and of SQS."""
+    actions = ["ses:SendEmail", "sqs:SendMessageBatch"]  # AWS: the latter is sqs:SendMessage
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     place.client("iam").put_role_policy(
         RoleName=outputs["RoleArn"].rpartition("/")[2],
         PolicyName="embedded",
@@ -202,7 +206,14 @@ def release(
     before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
     public = _public_url(stage, place, outputs) if before else {}
     configure(bundle, stage, values, outputs, variables=public)
-    _run_zappa("update" if before else "deploy", stage, place, bundle, bundle.zip, progress)
+    secrets = _secrets(stage, place, outputs)
+
+    def zappa(command: str, code: Path) -> None:
+        progress(f"{function_name(stage)}: {command}")
+        variables = {**place.process_variables(), zappa_template.SECRETS: json.dumps(secrets)}
+        bundle.run_zappa(command, stage, "--zip", str(code), **variables)
+
+    zappa("update" if before else "deploy", bundle.zip)
     _finish(stage, place, outputs)
     try:
         check(stage, place, progress)
@@ -212,7 +223,7 @@ def release(
                 f"{error}. It is the first version: nothing to go back to"
             ) from error
         progress("Going back to the version before")
-        _run_zappa("update", stage, place, bundle, before, progress)
+        zappa("update", before)
         _finish(stage, place, outputs)
         raise ReleaseError(f"{error}. The version before answers again") from error
 
@@ -241,13 +252,6 @@ def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> d
     return {"PARLEY_PUBLIC_URL": url}
 
 
-def _run_zappa(
-    command: str, stage: str, place: Environment, bundle: Bundle, code: Path, progress: Progress
-) -> None:
-    progress(f"{function_name(stage)}: {command}")
-    bundle.run_zappa(command, stage, "--zip", str(code), **place.process_variables())
-
-
 def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
     """Saves the present code of the function at `path`. Returns None before the first release."""
     try:
@@ -262,25 +266,27 @@ def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """Sets what Zappa sets at creation only, what needs the API's address, and throttling."""
+    """Sets throttling, the dead letter queue, the API's own address, and what leads work to it.
+
+    Zappa sets the queue only when it creates the function, and cannot know the address before.
+    """
     client, name = place.client("lambda"), function_name(stage)
     updated = client.get_waiter("function_updated_v2")
-    added = _public_url(stage, place, outputs) | _secrets(stage, place, outputs)
     try:
         updated.wait(FunctionName=name)
         present = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=name,
             DeadLetterConfig={"TargetArn": outputs["DeadLetterQueueArn"]},
-            Environment={"Variables": present | added},
-            KMSKeyArn=outputs["KeyArn"],
+            Environment={"Variables": present | _public_url(stage, place, outputs)},
         )
         updated.wait(FunctionName=name)
     except WaiterError as error:
         raise ReleaseError(f"{name}: {error}") from error
-    if place.endpoint_url is None:  # the embedded AWS does not know it
-        # Our chains of invocations end by `config.aws.LONGEST_CHAIN`.
-        client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    # The function sends itself messages. Our chains of them end by `config.store.jobs.MOST_STEPS`.
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+    for queue, at_once in QUEUES.items():
+        let_work_in(client, name, outputs[queue], at_once=int(outputs[at_once]))
     limits = {"rateLimit": "RequestsPerSecond", "burstLimit": "RequestsAtOnce"}
     place.client("apigateway").update_stage(
         restApiId=api_id(stage, place),
@@ -292,18 +298,61 @@ def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
     )
 
 
+def let_work_in(client: Any, name: str, queue_arn: str, *, at_once: int) -> None:
+    """Lets the function take a queue's messages, one in a run and so many runs at once.
+
+    Zappa would make the mapping anew with each update, and knows no limit. Raises ReleaseError.
+    """
+    wanted = {
+        "BatchSize": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": at_once},
+    }
+    mapping = _settled_mapping(client, name, queue_arn)
+    if mapping is None:
+        client.create_event_source_mapping(FunctionName=name, EventSourceArn=queue_arn, **wanted)
+    elif mapping["State"] != "Enabled" or any(mapping.get(key) != wanted[key] for key in wanted):
+        client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True, **wanted)
+
+
+def _settled_mapping(client: Any, name: str, queue_arn: str) -> dict[str, Any] | None:
+    """The mapping of a queue to the function, once no change of it is under way."""
+    deadline = time.monotonic() + MAPPED_WITHIN_S
+    while True:
+        found = client.list_event_source_mappings(EventSourceArn=queue_arn)["EventSourceMappings"]
+        ours = [each for each in found if each["FunctionArn"].endswith(f":function:{name}")]
+        if not ours or not ours[0]["State"].endswith("ing"):  # Creating, Updating, Deleting …
+            return ours[0] if ours else None
+        if time.monotonic() > deadline:
+            raise ReleaseError(f"{name}: the mapping of {queue_arn} stays {ours[0]['State']}")
+        Event().wait(CHECK_EVERY_S)
+
+
+def _keep_work_out(client: Any, name: str, outputs: Mapping[str, str]) -> None:
+    """Removes what leads the queues' messages to the function. They wait for the next release."""
+    for queue in QUEUES:
+        if mapping := _settled_mapping(client, name, outputs[queue]):
+            client.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
 def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
     """The function's variables that are secret; Lambda encrypts them by the stack's key.
 
     Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
     second in an account) nor Cognito (a few a second) for them.
     """
-    pool, app = outputs["UserPoolId"], outputs["ClientId"]
-    described = place.client("cognito-idp").describe_user_pool_client(UserPoolId=pool, ClientId=app)
     return {
         "PARLEY_SECRET_KEY": _secret_keys(stage, place),
-        "PARLEY_CLIENT_SECRET": str(described["UserPoolClient"]["ClientSecret"]),
+        "PARLEY_CLIENT_SECRET": _client_secret(place, outputs, "ClientId"),
+        "PARLEY_SIGN_UP_CLIENT_SECRET": _client_secret(place, outputs, "SignUpClientId"),
     }
+
+
+def _client_secret(place: Environment, outputs: Mapping[str, str], output: str) -> str:
+    described = place.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=outputs["UserPoolId"], ClientId=outputs[output]
+    )
+    return str(described["UserPoolClient"]["ClientSecret"])
 
 
 def _secret_keys(stage: str, place: Environment) -> str:
@@ -364,7 +413,7 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
 
 
 def rotate_secret_key(stage: str, place: Environment) -> None:
-    """Puts a new key before the present ones, which still open what they sealed.
+    """Puts a new key before the present ones, which can still open their seals.
 
     Does nothing while the newest key has not been released: a failed release that is repeated with
     `--rotate-key` rotates once.
@@ -403,8 +452,9 @@ def remove(
     outputs: Mapping[str, str],
     progress: Progress = silent,
 ) -> None:
-    """Runs Zappa's undeploy with the settings of a bundle. Raises BundleError."""
+    """Removes what a release has made. Raises BundleError, ReleaseError."""
     name = function_name(stage)
+    _keep_work_out(place.client("lambda"), name, outputs)
     if _function(stage, place) is None:  # Zappa removes it last, and would stumble over its lack
         place.client("cloudformation").delete_stack(StackName=name)
         cloudformation.usable(place.client("cloudformation"), name, progress)
@@ -429,11 +479,11 @@ def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[
 def _function(stage: str, place: Environment) -> dict[str, Any] | None:
     """The configuration of the stage's function, or None if there is none."""
     try:
-        found: dict[str, Any] = place.client("lambda").get_function_configuration(
+        configuration: dict[str, Any] = place.client("lambda").get_function_configuration(
             FunctionName=function_name(stage)
         )
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
         return None
-    return found
+    return configuration

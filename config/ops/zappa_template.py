@@ -1,4 +1,4 @@
-"""Zappa's "settings" callback: adds a resource to the API's template for each open path.
+"""Zappa's "settings" callback: gives the function its secrets, and the API its open paths.
 
 Zappa makes one method for all paths, which asks the authorizer. `gate.json` (see
 `public_routes.py`) lists the additions. Zappa runs this with the standard library alone.
@@ -6,11 +6,13 @@ Zappa makes one method for all paths, which asks the authorizer. `gate.json` (se
 
 import copy
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 PLAN = Path("gate.json")
+SECRETS = "PARLEY_FUNCTION_SECRETS"  # variables of the function, as JSON: no file has them
 # Zappa's own names: the API, the resource of all paths, its method, and the method of `/`.
 API, EVERYTHING, ANY, ROOT_ANY = "Api", "ResourceAnyPathSlashed", "ANY1", "ANY0"
 
@@ -27,7 +29,9 @@ class Template:
 
 
 def complete(cli: Any) -> None:
-    """Completes Zappa's template whenever Zappa makes it."""
+    """Adds the function's secrets, and completes Zappa's template whenever Zappa makes it."""
+    secrets = json.loads(os.environ.get(SECRETS, "{}"))
+    cli.aws_environment_variables = {**cli.aws_environment_variables, **secrets}
     make = cli.zappa.create_stack_template
 
     def made_and_completed(*arguments: Any, **options: Any) -> Template:

@@ -1,11 +1,18 @@
-"""The way to the table: one connection for all kinds of item, and what it does when AWS is busy."""
+"""Calls to the table: one connection for all kinds of item, batches, and trying again.
 
+Items are raw here, as DynamoDB writes them; `config.store.items` makes objects of them.
+"""
+
+import functools
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
-
-# isort: split
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import VerboseClientError
@@ -20,10 +27,168 @@ from config.aws import (
     session,
     translate_aws_errors,
 )
-from config.light_pynamodb import with_botocore
+from config.problems import ServiceUnavailable
 from config.stack import stack
-from config.store.retrying import retrying
+from config.store import with_botocore
 from config.telemetry import record_call
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Key = tuple[str, str]
+Raw = dict[str, dict[str, Any]]
+
+
+# --- Trying again ---------------------------------------------------------------------------------
+
+WITHIN_S = 20.0  # of trying, well within API Gateway's 29: eight devices at once wait for it
+LONGEST_S = 1.0
+BETWEEN_S = 0.1
+MET_S = 5.0
+MET_MOST = 1_000
+
+
+def pause(attempt: int, took_s: float) -> None:
+    """Linear jitter, by how long a try takes: of eight devices at one item each has its turn."""
+    longest_s = min(LONGEST_S, attempt * max(took_s, 0.02))
+    time.sleep(random.uniform(0, longest_s))  # noqa: S311
+
+
+def retrying(
+    act: Callable[[], T],
+    *,
+    after: type[Exception],
+    within_s: float | None = None,
+    of: str | None = None,
+) -> T:
+    """Calls `act` again as long as it raises `after`, and returns its result.
+
+    `act` must read all that it relies on. Threads that write the things `of` the same learner take
+    turns as soon as two of them have met. Raises ServiceUnavailable when the time is over.
+    """
+    until = time.monotonic() + (WITHIN_S if within_s is None else within_s)
+    attempt = 0
+    with _Turn(of) as turn:
+        if of in _queues:
+            turn.wait(until)
+        else:
+            _hold_back(of)
+        while True:
+            begun = time.monotonic()
+            try:
+                result = act()
+                _note_others(of, attempt, time.monotonic() - begun)
+                return result
+            except after as error:
+                attempt += 1
+                if time.monotonic() > until:
+                    message = "Others write the same things at this moment: try again"
+                    raise ServiceUnavailable(message) from error
+                if not turn.wait(until):
+                    pause(attempt, time.monotonic() - begun)
+
+
+# Whose things others wrote too a moment ago: until when that counts, and how long it took.
+_met: dict[str, tuple[float, int, float]] = {}
+
+
+def _note_others(of: str | None, attempt: int, took_s: float) -> None:
+    if of is not None and attempt:
+        if len(_met) > MET_MOST:
+            _met.clear()
+        _met[of] = time.monotonic() + MET_S, attempt, took_s
+
+
+def _hold_back(of: str | None) -> None:
+    """Pauses before a write where the last one has met others.
+
+    Else who wins goes on at once, and wins again: those who pause would meet it for ever.
+    """
+    if of is None or of not in _met or of in _own.__dict__.get("held", ()):
+        return
+    until, attempt, took_s = _met[of]
+    if time.monotonic() > until:
+        _met.pop(of, None)
+    else:
+        pause(attempt, took_s)
+
+
+_queues: dict[str | None, deque[threading.Event]] = {}
+_guard = threading.Lock()
+_own = threading.local()
+
+
+class _Turn:
+    """A thread's place among those that write the same learner's things, first come, first served.
+
+    Each of them alone would only slow down the one that wins. On Lambda a process has one request
+    at a time, and others' requests are met by pauses.
+    """
+
+    def __init__(self, of: str | None) -> None:
+        self.of = of
+        self.place: threading.Event | None = None
+
+    def __enter__(self) -> "_Turn":
+        return self
+
+    def wait(self, until: float) -> bool:
+        """Queues up, once, and waits; whether there was anybody to wait for."""
+        held: set[str] = _own.__dict__.setdefault("held", set())
+        if self.of is None or self.of in held or self.place:
+            return False
+        held.add(self.of)
+        self.place = threading.Event()
+        with _guard:
+            queue = _queues.setdefault(self.of, deque())
+            queue.append(self.place)
+            alone = len(queue) == 1
+        if not alone:
+            self.place.wait(max(0.0, until - time.monotonic()))
+        return not alone
+
+    def __exit__(self, *_: object) -> None:
+        if self.of is None or self.place is None:
+            return
+        _own.held.remove(self.of)
+        with _guard:
+            queue = _queues[self.of]
+            queue.remove(self.place)
+            if queue:
+                queue[0].set()
+            else:
+                del _queues[self.of]
+
+
+@contextmanager
+def in_turn(of: str) -> Iterator[None]:
+    """Has other threads that write a learner's things wait for one that writes much at once."""
+    with _Turn(of) as turn:
+        turn.wait(time.monotonic() + WITHIN_S)
+        yield
+
+
+def retried(after: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Makes a function that is called again as long as it raises `after` (see `retrying`)."""
+
+    def decorate(act: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(act)
+        def again(*args: P.args, **kwargs: P.kwargs) -> T:
+            named = kwargs.get("learner_id", args[0] if args else None)
+            of = named if isinstance(named, str) else None
+            return retrying(functools.partial(act, *args, **kwargs), after=after, of=of)
+
+        return again
+
+    return decorate
+
+
+def pause_between() -> None:
+    """Lets others have their turn between large transactions of one learner."""
+    time.sleep(BETWEEN_S)
+
+
+# --- The connection -------------------------------------------------------------------------------
 
 LOCAL_INDEXES = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5")
 
@@ -47,6 +212,8 @@ SCHEMA = {
     ],
     "GlobalSecondaryIndexes": [{"IndexName": "gsi1", "KeySchema": _keys("gsi1pk", "gsi1sk")}],
 }
+
+WRITES = frozenset(["BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"])
 
 # What a single write is answered while a transaction holds its item: nothing is written.
 CONFLICT = "TransactionConflictException"
@@ -88,7 +255,8 @@ class _Connection(Connection):
             answer = super()._make_api_call(operation_name, operation_kwargs)
         spent = answer.get("ConsumedCapacity") or []
         for part in [spent] if isinstance(spent, dict) else spent:
-            record_call("", part.get("CapacityUnits", 0.0))
+            is_write = operation_name in WRITES
+            record_call("", part.get("CapacityUnits", 0.0), is_write=is_write)
         return answer
 
 
@@ -107,3 +275,89 @@ def connection() -> TableConnection:
     )
     connection_.connection.add_meta_table(MetaTable({"TableName": where.table_name, **SCHEMA}))
     return connection_
+
+
+# --- Batches, without conditions ------------------------------------------------------------------
+
+READ = 100  # AWS: BatchGetItem
+WRITE = 25  # AWS: BatchWriteItem
+
+
+class _LeftOutError(Exception):
+    """AWS had no room for a part of a batch."""
+
+
+def chunks(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The things, so many at a time."""
+    for start in range(0, len(things), size):
+        yield things[start : start + size]
+
+
+def in_batches(
+    things: Sequence[T],
+    size: int,
+    send: Callable[[Sequence[T]], Sequence[T]],
+    *,
+    within_s: float | None = None,
+) -> None:
+    """Sends all things, `size` at a time. Things that `send` returns were left out: they go again.
+
+    Raises ServiceUnavailable when AWS has no room for some of them for too long.
+    """
+    for chunk in chunks(things, size):
+        left = [chunk]
+
+        def again(left: list[Sequence[T]] = left) -> None:
+            left[0] = send(left[0])
+            if left[0]:
+                raise _LeftOutError
+
+        retrying(again, after=_LeftOutError, within_s=within_s)
+
+
+def read_raws(keys: Iterable[Key]) -> list[Raw]:
+    """Reads the items of the keys, those that exist, consistently: a round trip for every 100."""
+    items: list[Raw] = []
+
+    def send(wanted: Sequence[Key]) -> list[Key]:
+        named: Any = [{"pk": pk, "sk": sk} for pk, sk in wanted]
+        answer = connection().batch_get_item(named, consistent_read=True)
+        items.extend(answer["Responses"].get(stack().table_name, []))
+        left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])
+        return [(key["pk"]["S"], key["sk"]["S"]) for key in left]
+
+    in_batches(list(dict.fromkeys(keys)), READ, send)
+    return items
+
+
+def put_raws(items: Sequence[Raw]) -> None:
+    """Writes items whole, not as one: a round trip for every 25, at half a transaction's price."""
+
+    def send(wanted: Sequence[Raw]) -> list[Raw]:
+        answer = connection().batch_write_item(put_items=list(wanted))
+        left = answer.get("UnprocessedItems", {}).get(stack().table_name, [])
+        return [each["PutRequest"]["Item"] for each in left]
+
+    in_batches(items, WRITE, send)
+
+
+def delete_keys(keys: Sequence[Key], *, until: float) -> bool:
+    """Deletes items whatever they hold; False when time (`time.monotonic()`) runs out before."""
+
+    def send(wanted: Sequence[Key]) -> list[Key]:
+        named = [{"pk": pk, "sk": sk} for pk, sk in wanted]
+        answer = connection().batch_write_item(delete_items=named)
+        left = answer.get("UnprocessedItems", {}).get(stack().table_name, [])
+        deleted = [each["DeleteRequest"]["Key"] for each in left]
+        return [(key["pk"]["S"], key["sk"]["S"]) for key in deleted]
+
+    for chunk in chunks(keys, WRITE):
+        if time.monotonic() > until:
+            return False
+        try:
+            in_batches(chunk, WRITE, send, within_s=until - time.monotonic())
+        except ServiceUnavailable as error:
+            if isinstance(error.__cause__, _LeftOutError):
+                return False
+            raise
+    return True

@@ -8,28 +8,31 @@ defined in `config/ops/infrastructure.yaml` alone.
 Below the items stand whole partitions: all that the table knows of a learner, whatever the kinds.
 """
 
-import config.light_pynamodb  # noqa: F401 - before PynamoDB loads botocore's client
-
-# isort: split
+import json
 import time
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 
-from pynamodb.attributes import DiscriminatorAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    Attribute,
+    DiscriminatorAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
 from pynamodb.connection.table import TableConnection
+from pynamodb.constants import BINARY
 from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from config.stack import stack
-from config.store import bulk
-from config.store.bulk import delete_keys
-from config.store.connection import connection
+from config.store.connection import Raw as Raw  # a page begins with a raw key
+from config.store.connection import connection, delete_keys, put_raws, read_raws
 
-Raw = dict[str, dict[str, Any]]
 T = TypeVar("T", bound="Item")
 
 CONDITION_LOST = "ConditionalCheckFailed"
@@ -115,6 +118,9 @@ class Item(Model):
     def open(self) -> None:
         """Takes apart what the item keeps packed; called once it has been read."""
 
+    def set_index_keys(self) -> None:
+        """Sets those index keys that follow from what the item holds."""
+
     def serialize(self, null_check: bool = True) -> Raw:
         """The stored form, with those attributes as they were read that we do not know."""
         known = {attribute.attr_name for attribute in self.get_attributes().values()}
@@ -183,30 +189,29 @@ class Item(Model):
         *,
         index: str | None = None,
         descending: bool = False,
+        matching: Condition | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> list[Self]:
-        """All items that match, for collections that stay small: a Query for each megabyte."""
+        """All items that match, for collections that stay small: a Query for each megabyte.
+
+        `matching` and `on_unreadable` are as in `query_page`.
+        """
         items: list[Self] = []
         start: Raw | None = None
         while True:
             page = cls.query_page(
-                pk, condition, limit=10_000, index=index, start=start, descending=descending
+                pk,
+                condition,
+                limit=10_000,
+                index=index,
+                start=start,
+                descending=descending,
+                matching=matching,
+                on_unreadable=on_unreadable,
             )
             items += page.items
             if not (start := page.next_key):
                 return items
-
-    @classmethod
-    def count_up_to(cls, pk: str, condition: Condition, *, index: str, limit: int) -> int:
-        """How many items match, counted up to `limit`, without reading more."""
-        answer = connection().query(
-            pk,
-            range_key_condition=condition,
-            index_name=index,
-            limit=limit,
-            select="COUNT",
-            consistent_read=True,
-        )
-        return int(answer["Count"])
 
     def put(self, condition: Condition | None = None) -> None:
         """Writes the whole item, provided its version is still the one read; and `condition`.
@@ -221,7 +226,7 @@ class Item(Model):
             self.update_local_version_attribute()  # type: ignore[no-untyped-call]
 
     def _was_stored(self) -> bool:
-        """Whether the table holds what was to be written: the answer to our first try got lost."""
+        """Whether the table already holds this item: the answer to our first try got lost."""
         written = self.from_raw_data(self.get_save_kwargs_from_instance()["Item"])
         stored = self.get_or_none(self.pk, self.sk)
         return stored is not None and stored.attribute_values == written.attribute_values
@@ -265,7 +270,7 @@ def batch_get(
     raise, or go to `on_unreadable`.
     """
     items: dict[tuple[str, str], Item] = {}
-    for raw in bulk.read_raws(keys):
+    for raw in read_raws(keys):
         try:
             items[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw(raw)
         except UNREADABLE:
@@ -280,7 +285,7 @@ def batch_put(items: Sequence[Item]) -> None:
 
     25 in a round trip, at half the price of a transaction.
     """
-    bulk.put_raws([item.serialize() for item in items])
+    put_raws([item.serialize() for item in items])
 
 
 PAGES = 3  # queries, of a megabyte each, for one page of an export: below Lambda's 6 MB
@@ -339,3 +344,73 @@ def json_value(attribute: dict[str, Any]) -> Any:
 
 def _number(text: str) -> int | float:
     return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+# --- Small attributes, and sizes ------------------------------------------------------------------
+
+# The first byte tells how to read the rest. Golden packs of every format stay in the tests.
+PACK_FORMAT = 1
+RAW_DEFLATE = -15  # no header, no checksum: DynamoDB keeps its own
+
+
+def pack(value: Any) -> bytes:
+    """JSON, compact and deflated, behind its format number."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    squeezed = zlib.compressobj(9, zlib.DEFLATED, RAW_DEFLATE, 9)
+    return bytes([PACK_FORMAT]) + squeezed.compress(text) + squeezed.flush()
+
+
+def unpack(packed: bytes) -> Any:
+    """What was packed. Raises ValueError for a format that is not known yet, and for nonsense."""
+    if not packed or packed[0] != PACK_FORMAT:
+        raise ValueError(f"a pack of format {packed[:1].hex()}")
+    try:
+        return json.loads(zlib.decompress(packed[1:], RAW_DEFLATE))
+    except zlib.error as error:
+        raise ValueError("a pack that was cut or changed") from error
+
+
+class PackedAttribute(Attribute[Any]):
+    """Any JSON value, as small as it gets: it is written, and paid for, with every review."""
+
+    attr_type = BINARY
+
+    def serialize(self, value: Any) -> bytes:
+        return pack(value)
+
+    def deserialize(self, value: Any) -> Any:
+        return unpack(value)
+
+
+def item_size(item: Raw) -> int:
+    """Bytes of an item as AWS bills it: names and values in UTF-8.
+
+    AWS: Developer Guide, "DynamoDB item sizes and formats".
+    """
+    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
+
+
+def _value_size(value: dict[str, Any]) -> int:
+    """Bytes of one value."""
+    [(kind, held)] = value.items()
+    match kind:
+        case "S":
+            return len(held.encode())
+        case "N":
+            return _number_bytes(held)
+        case "B":
+            return len(held)
+        case "L":
+            return 3 + sum(1 + _value_size(each) for each in held)
+        case "M":
+            return 3 + len(held) + item_size(held)
+        case "SS" | "NS" | "BS":
+            return sum(_value_size({kind[0]: each}) for each in held)
+    return 1
+
+
+def _number_bytes(text: str) -> int:
+    """A byte for every two significant digits and one more; a minus is another."""
+    mantissa = text.lower().partition("e")[0]
+    digits = mantissa.lstrip("-").replace(".", "").strip("0")
+    return (len(digits) + 1) // 2 + 1 + mantissa.startswith("-")

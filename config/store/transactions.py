@@ -9,9 +9,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from config.aws import THROTTLES, error_code
-from config.store.connection import connection
+from config.store.connection import connection, retrying
 from config.store.items import CONDITION_LOST, ConditionFailed, Item
-from config.store.retrying import retrying
 
 LIMIT = 100  # AWS: TransactWriteItems
 CONFLICTS = THROTTLES | {"TransactionConflict", "TransactionInProgressException"}

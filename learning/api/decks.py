@@ -1,18 +1,25 @@
 """Decks of cards."""
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import IdField, QuerySerializer, Serializer, TextField
-from config.viewsets import ItemViewSet, get_or_404
-from learning.api.serializers import DeckSerializer
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    accepted,
+    get_or_404,
+    if_match_version,
+    page_of,
+)
+from learning.api.serializers import DeckSerializer, JobSerializer
 from learning.models.cards import Deck
-from learning.services import bulk, cards
+from learning.services import bulk, cards, deck_deletion
 
 
 class NewDeckSerializer(DeckSerializer):
@@ -69,7 +76,7 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace what a deck says; what is left out becomes its default."""
+        """Replace a deck. A field that is left out gets its default."""
         return self.update_item(cards.update_deck, deck_id=id)
 
     @operation(
@@ -80,7 +87,7 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a deck."""
+        """Change the given fields of a deck."""
         return self.update_item(cards.update_deck, deck_id=id, partial=True)
 
     @operation(
@@ -107,8 +114,8 @@ class DeckViewSet(ItemViewSet):
     @operation(
         "deleteDeck",
         query=DeckDeletionSerializer,
-        answers={204: None},
-        raises=[NotFound, cards.DeckNotEmpty, cards.NoSuchDeck, cards.DeletionUnfinished],
+        answers={204: None, 202: JobSerializer},
+        raises=[NotFound, deck_deletion.DeckNotEmpty, cards.NoSuchDeck],
         if_match=True,
     )
     def destroy(self, request: Request, id: str) -> Response:
@@ -116,12 +123,25 @@ class DeckViewSet(ItemViewSet):
 
         A deck that has cards needs to be told what becomes of them (409): `moveTo` another deck,
         or `cards=delete`.
-        A very large deck answers 503 with Retry-After: send the same request again to go on.
+        Of a deck with more than a hundred cards this is done apart (202): it takes no more cards,
+        and `Location` tells how far it has come.
         """
         query = self.validated_query(DeckDeletionSerializer)
-        return self.delete_item(
-            cards.delete_deck,
+        job = deck_deletion.delete_deck(
+            learner_id=self.learner_id,
             deck_id=id,
             delete_cards="cards" in query,
             move_to=query.get("move_to"),
+            expected_version=if_match_version(request),
+            now=now(),
         )
+        if job is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return accepted(request, JobSerializer(job).data, f"{request.path}/deletion")
+
+    @operation("getDeckDeletion", answers={200: JobSerializer}, raises=[NotFound])
+    @action(detail=True, methods=["get"])
+    def deletion(self, request: Request, id: str) -> Response:
+        """Read how far the deletion of a large deck has come."""
+        job = get_or_404(deck_deletion.find_deletion(self.learner_id, id))
+        return Response(JobSerializer(job).data)

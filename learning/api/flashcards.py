@@ -2,15 +2,14 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.formats import wire_name
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound, Problem
 from config.serializers import (
     BooleanField,
@@ -24,7 +23,7 @@ from config.serializers import (
     TextField,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,
@@ -36,7 +35,7 @@ from learning.api.serializers import (
 )
 from learning.models.cards import Card
 from learning.scheduling import Rating
-from learning.services import bulk, bury_and_suspend, cards, due_queue, lists, notes, review, search
+from learning.services import bulk, cards, due_queue, notes, review, search
 
 
 class NewCardSerializer(CardSerializer):
@@ -221,7 +220,7 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace what a card says; what is left out becomes its default."""
+        """Replace the content of a card. A field that is left out gets its default."""
         return self.update_item(notes.update_card, card_id=id)
 
     @operation(
@@ -232,7 +231,7 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a card, or move it to another deck."""
+        """Change the given fields of a card, or move it to another deck."""
         return self.update_item(notes.update_card, card_id=id, partial=True)
 
     @operation(
@@ -248,7 +247,7 @@ class FlashcardViewSet(ItemViewSet):
     @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
     @action(detail=False)
     def due(self, request: Request) -> Response:
-        """Tell what to study now, in order, and where each answer would take each card.
+        """List the cards to study now, in order, and the result of each possible answer.
 
         First the cards in learning whose step has passed, then the day's reviews beginning with
         the one most likely forgotten, then new cards; within the limits of the learner's day.
@@ -343,30 +342,30 @@ class FlashcardViewSet(ItemViewSet):
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Take a card out of study until it is unsuspended."""
-        return self.apply(bury_and_suspend.suspend, card_id=id)
+        return self.apply(due_queue.suspend, card_id=id)
 
     @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
         """Take a card back into study, also one that was suspended as a leech."""
-        return self.apply(bury_and_suspend.unsuspend, card_id=id)
+        return self.apply(due_queue.unsuspend, card_id=id)
 
     @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
         """Put a card off until the learner's next day."""
-        return self.apply(bury_and_suspend.bury, card_id=id)
+        return self.apply(due_queue.bury, card_id=id)
 
     @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
         """Show a buried card again."""
-        return self.apply(bury_and_suspend.unbury, card_id=id)
+        return self.apply(due_queue.unbury, card_id=id)
 
 
 def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[Card]:
     if q is None:
-        return lists.list_cards(learner_id=learner_id, **filters)
+        return search.list_cards(learner_id=learner_id, **filters)
     return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
 
 

@@ -8,12 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     IdField,
 )
-from config.viewsets import ItemViewSet, with_etag
+from config.viewsets import ItemViewSet, ListQuerySerializer, page_of, with_etag
 from learning.api.serializers import NOTE_TYPES, CardSerializer, NoteSerializer
 from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
@@ -74,7 +73,7 @@ class NoteViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace what a note says, on all its cards; what is left out becomes its default."""
+        """Replace a note, on all its cards. A field that is left out gets its default."""
         return self.update_item(notes.update_note, note_id=id)
 
     @operation(
@@ -85,7 +84,7 @@ class NoteViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a note, on all its cards.
+        """Change the given fields of a note, on all its cards.
 
         A new cloze makes a card, one that is gone removes its card; brought back, that card is
         where its reviews left it.

@@ -2,17 +2,16 @@
 
 from typing import Any, cast
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import Problem
 from config.serializers import IdField, IntegerField, ItemProblemSerializer, Serializer
 from config.store.items import Page
-from config.viewsets import Resource
+from config.viewsets import ListQuerySerializer, Resource, page_of
 from learning.api.serializers import (
     RATINGS,
     CardIdField,
@@ -58,14 +57,14 @@ class NewEntrySerializer(Serializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         needed = NEEDED[attrs["kind"]]
         for name in filter(None, NEEDED.values()):
-            given = self.fields[name].source in attrs
-            if given != (name == needed):
-                message = "An entry of this kind has no such field." if given else "Needed here."
+            is_given = self.fields[name].source in attrs
+            if is_given != (name == needed):
+                message = "An entry of this kind has no such field." if is_given else "Needed here."
                 raise serializers.ValidationError(
                     {
                         name: [
                             serializers.ErrorDetail(
-                                message, "unknown_field" if given else "required"
+                                message, "unknown_field" if is_given else "required"
                             )
                         ]
                     }

@@ -5,6 +5,7 @@ A script's rules beyond its fields are those of `learning.practice.script`.
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -13,20 +14,26 @@ from rest_framework.response import Response
 from accounts.api.serializers import StaffActionSerializer
 from accounts.authentication import IsStaff, ReadOrStaff, is_staff, staff_member
 from accounts.models import Activity
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
-from config.viewsets import ItemViewSet, if_match_version, with_etag
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    if_match_version,
+    page_of,
+    paginated_response,
+    with_etag,
+)
 from learning.api.serializers import (
     RoleSerializer,
     ScriptLanguageField,
     ShapeSerializer,
     SlugField,
 )
-from learning.models.scenarios import PUBLISHED, STATUSES, SUMMARY, Scenario
+from learning.models.content import PUBLISHED, STATUSES, SUMMARY, Scenario
 from learning.practice.script import Goal, Phrase, Role, Script
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
@@ -218,7 +225,7 @@ class ScenarioViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of the draft, for staff."""
+        """Change the given fields of the draft, for staff."""
         return self._change(id, partial=True)
 
     def _change(self, id: str, *, partial: bool) -> Response:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.formats import wire_name
 from config.operations import operation
 from config.serializers import (
@@ -17,7 +17,7 @@ from config.serializers import (
     NumberField,
     Serializer,
 )
-from config.viewsets import Resource, if_match_version, with_etag
+from config.viewsets import Resource, accepted, if_match_version, with_etag
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.scheduling import INTERVAL_RANGE, MAX_STEPS, RETENTION_RANGE, STEP_RANGE_S
 from learning.services import optimization, study_context
@@ -126,5 +126,5 @@ class OptimizationViewSet(Resource):
         The fit is tried on the newest answers, which it has not seen, and adopted only where it
         predicts them better. It may take minutes: read how it went at the same address.
         """
-        fit = optimization.start_optimization(learner_id=self.learner_id, now=now())
-        return Response(OptimizationSerializer(fit).data, status.HTTP_202_ACCEPTED)
+        fit = optimization.request_optimization(learner_id=self.learner_id, now=now())
+        return accepted(request, OptimizationSerializer(fit).data, request.path)

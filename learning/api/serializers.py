@@ -6,6 +6,7 @@ from typing import Any, ClassVar, get_args, get_origin
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 
 from config.formats import ULID_OR_UUID
 from config.http import as_problem
@@ -15,6 +16,7 @@ from config.serializers import (
     IdField,
     InstantField,
     IntegerField,
+    ItemProblemSerializer,
     LanguageField,
     NumberField,
     PatternField,
@@ -22,6 +24,7 @@ from config.serializers import (
     TextField,
     optional,
 )
+from config.store import jobs
 from learning.models.log import LogEntry
 from learning.practice.script import LANGUAGE, SLUG, Role
 from learning.scheduling import (
@@ -32,6 +35,7 @@ from learning.scheduling import (
 from learning.shapes import Choice, FieldShape, Range, Text, shape_of, unwrap
 from learning.transfer.model import LIMITS
 
+FORMATS = ["csv", "json", "apkg"]
 STATES = [state.value for state in State]
 CARD_ID = rf"(?:{ULID_OR_UUID})(?:\.(?:0|[1-9][0-9]{{0,2}}))?"
 
@@ -306,3 +310,43 @@ class NoteSerializer(Serializer):
     created_at = InstantField(read_only=True)
     updated_at = InstantField(read_only=True)
     version = IntegerField(read_only=True, help_text="For If-Match")
+
+
+class ToldDeckSerializer(DeckSerializer):
+    """A deck as a file tells it, by its name alone in another place."""
+
+    name = None  # type: ignore[assignment]
+
+
+def told_deck(told: Any) -> dict[str, Any]:
+    """What a file says of a deck as fields of ours. Raises ValidationFailed."""
+    return _checked(ToldDeckSerializer, told)
+
+
+def told_note(told: Any) -> dict[str, Any]:
+    """What a file says of a note as fields of ours. Raises ValidationFailed."""
+    return _checked(NoteSerializer, told)
+
+
+def _checked(shape: type[Serializer], told: Any) -> dict[str, Any]:
+    found = shape(data=told, partial=True)
+    try:
+        found.is_valid(raise_exception=True)
+    except ValidationError as error:
+        raise as_problem(error) from error
+    return dict(found.validated_data)
+
+
+class JobSerializer(Serializer):
+    """Work that goes on by itself. `done` of `total` is null until it is known; a job that `failed`
+    says why in `problem`. It is kept for 14 days after its last step."""
+
+    samples = {"state": "running", "done": 240, "total": 1639, "problem": None}
+
+    id = IdField()
+    state = serializers.ChoiceField(jobs.STATES)
+    done = IntegerField()
+    total = IntegerField(allow_null=True)
+    problem = ItemProblemSerializer(allow_null=True)
+    created_at = InstantField()
+    updated_at = InstantField()

@@ -2,15 +2,14 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -20,7 +19,7 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.viewsets import Resource, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import (
     CardSerializer,
     RoleSerializer,

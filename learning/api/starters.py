@@ -1,20 +1,19 @@
 """Starter decks."""
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import ReadOrLearner
-from config.clock import now
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotAuthenticated, NotFound
 from config.serializers import IdField, IntegerField, LanguageField, Serializer, TextField
-from config.viewsets import Resource, with_etag
+from config.viewsets import ListQuerySerializer, Resource, page_of, with_etag
 from learning.api.serializers import DeckSerializer, SlugField
-from learning.models.starters import StarterDeck
+from learning.models.content import StarterDeck
 from learning.services import starters
 
 

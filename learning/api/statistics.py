@@ -1,10 +1,10 @@
 """How study goes."""
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
 from config.serializers import IntegerField, NumberField, QuerySerializer, Serializer
 from config.viewsets import Resource

@@ -5,11 +5,11 @@ All kinds are imported here: a read of several kinds at once must know each.
 
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, DeckCopy, Note
+from learning.models.content import Draft, Revision, Scenario, StarterCards, StarterDeck, Usage
 from learning.models.log import Day, LogEntry
 from learning.models.practice import Session, Turn
-from learning.models.scenarios import Draft, Revision, Scenario, Usage
 from learning.models.scheduler import Optimization, Scheduler
-from learning.models.starters import StarterCards, StarterDeck
+from learning.models.transfers import ImportRow
 
 __all__ = [
     "Card",
@@ -17,6 +17,7 @@ __all__ = [
     "Deck",
     "DeckCopy",
     "Draft",
+    "ImportRow",
     "LogEntry",
     "Note",
     "Optimization",

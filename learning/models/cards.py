@@ -20,14 +20,13 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.store.bulk import read_raws
-from config.store.connection import connection
+from config.store.connection import connection, read_raws
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant
 from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
 from learning.models.base import InstantAttribute, Kept, LearnerItem, instant, micros
 from learning.scheduling import Memory, State
-from learning.search_text import base_letters, decomposed
+from learning.search_syntax import base_letters, decomposed
 
 FRONT_KEY_LENGTH = 80
 TORN_READS = 3
@@ -55,7 +54,7 @@ class Deck(LearnerItem, discriminator="deck"):
     version = VersionAttribute()
 
     def block_new_cards(self) -> bool:
-        """Lets no card enter any more; False where the deck is not what was read."""
+        """Lets no more cards enter. False if the deck has changed since it was read."""
         self.closing = True
         try:
             self.update_silently(Deck.closing.set(True), condition=Deck.version == self.version)
@@ -113,9 +112,11 @@ class Note(LearnerItem, discriminator="note"):
     version = VersionAttribute()
 
     def serialize(self, null_check: bool = True) -> Raw:
-        if self.type != "basic":
-            self.lsi5 = f"{self.PREFIX}{self.id}"
+        self.set_index_keys()
         return super().serialize(null_check)
+
+    def set_index_keys(self) -> None:
+        self.lsi5 = None if self.type == "basic" else f"{self.PREFIX}{self.id}"
 
     def faces(self) -> list[Face]:
         """What its cards ask and answer. Raises ClozeError."""
@@ -134,8 +135,8 @@ class Note(LearnerItem, discriminator="note"):
     def of_many(cls, learner_id: str, note_ids: Iterable[str]) -> "dict[str, Note]":
         """The notes that exist among ids."""
         keys = {cls.key(learner_id, note_id) for note_id in note_ids}
-        found = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
-        return {note.id: note for note in found}
+        notes = (cls.from_raw(raw) for raw in read_raws(sorted(keys)) if raw["kind"]["S"] == "note")
+        return {note.id: note for note in notes}
 
     @classmethod
     def several_of(cls, learner_id: str, *, limit: int, start: Raw | None) -> "Page[Note]":
@@ -244,16 +245,16 @@ class Card(Kept, discriminator="card"):
         for name in ("id", "note_id", "ordinal"):
             values.pop(name, None)
         own, of_note = self.get_attributes(), Note.get_attributes()
-        said = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
+        content = {n: values.pop(n) for n in [*values] if n in of_note and n not in own}
         super().__init__(*args, **values)
-        if said:
+        if content:
             note = Note(
                 *Note.key(self.learner_id, self.note_id),
                 id=self.note_id,
                 deck_id=self.deck_id,
                 created_at=self.created_at,
                 updated_at=self.updated_at,
-                **said,
+                **content,
             )
             self.follow(note)
 
@@ -367,7 +368,7 @@ class Card(Kept, discriminator="card"):
         self.set_index_keys()
 
     def follow(self, note: Note) -> bool:
-        """Takes over what its note says, its deck and its front's place; whether that is news.
+        """Takes over its note's content, deck and place by front. Returns whether anything changed.
 
         In the note's own transactions alone: whoever reads both may have read either before the
         other was changed.
@@ -512,7 +513,7 @@ class Card(Kept, discriminator="card"):
         )
 
     @classmethod
-    def looked_at(
+    def candidates(
         cls,
         learner_id: str,
         condition: Condition,

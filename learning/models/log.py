@@ -9,10 +9,10 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 
-from accounts.models import Head, learner_key
-from config.store.items import ConditionFailed, Item, Page, Raw, json_value, key_instant
+from accounts.models import Head, Journal, learner_key
+from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, json_value, key_instant
 from config.store.transactions import Put, Update
-from learning.models.base import InstantAttribute
+from learning.models.base import InstantAttribute, Kept
 from learning.scheduling import (
     Baseline,
     Entry,
@@ -246,21 +246,37 @@ class Day(Item, discriminator="day"):
         The head must have been read before.
         """
         ends = (f"{cls.PREFIX}{on.isoformat()}" for on in (first, last))
-        found = cls.query_all(head.pk, cls.sk.between(*ends))
-        return [day for day in cls._with_newest(head, found) if first <= day.on <= last]
+        days = cls.query_all(head.pk, cls.sk.between(*ends))
+        return [day for day in cls._with_newest(head, days) if first <= day.on <= last]
 
     @classmethod
     def all_of(cls, learner_id: str, head: Head | None = None) -> "list[Day]":
         """Every day the learner studied, newest first: one query for some 5,000 of them."""
         head = head or Head.of(learner_id)
-        found = cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
-        return cls._with_newest(head, found)[::-1]
+        days = cls.query_all(learner_key(learner_id), cls.sk.startswith(cls.PREFIX))
+        return cls._with_newest(head, days)[::-1]
 
     @classmethod
-    def _with_newest(cls, head: Head, found: "Iterable[Day]") -> "list[Day]":
+    def _with_newest(cls, head: Head, stored: "Iterable[Day]") -> "list[Day]":
         """The days of the past and the head's, which supersedes a row of the same day."""
         newest = cls.of_head(head)
-        days = {day.on: day for day in found}
+        days = {day.on: day for day in stored}
         if newest is not None:
             days[newest.on] = newest
         return [days[on] for on in sorted(days)]
+
+
+def require_visible(head: Head, kind: type[Kept]) -> None:
+    """Raises TornRead as long as an item of a kind that the youngest changes tell of is not there.
+
+    A query may miss an item that a transaction is just writing, though its conditions were judged
+    before. What the head tells of, and the newest journal, takes in all that can be on its way:
+    one query, and one read.
+    """
+    newest = Journal.before(head.learner_id, int(head.n) + 1, limit=1).items
+    changes = [*(newest[0].changes if newest else ()), *head.changes]
+    told = {c[1]: c for c in changes if len(c) > 1 and c[1].startswith(kind.PREFIX)}
+    wanted = {sk: change[0] for sk, change in told.items() if len(change) == 2}
+    stored = batch_get(*((head.pk, sk) for sk in wanted)) if wanted else {}
+    if any((getattr(stored.get((head.pk, sk)), "n", 0) or 0) < n for sk, n in wanted.items()):
+        raise TornRead

@@ -107,7 +107,7 @@ class Session(LearnerItem, discriminator="practice_session"):
 
 
 class Turn(Synced, discriminator="turn"):
-    """What a learner said and what the partner answered: `TURN#<session>#<0001>`.
+    """A learner's line and the partner's answer: `TURN#<session>#<0001>`.
 
     `goals` are those that it reached; `corrections` those of `learning.practice.dialogue`, as JSON.
     """

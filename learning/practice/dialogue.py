@@ -182,11 +182,11 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         heard.add(branch.goal)
     new = tuple(g for g in goals if g in heard and g not in state["goals"])
     reached = [*state["goals"], *new]
-    said = _said_anywhere(script, part, text, branch, new)
-    if said and branch and said.instead:
+    answer = _answer_anywhere(script, part, text, branch, new)
+    if answer and branch and answer.instead:
         branch = None
-    line, to, tries = _next(node, branch, said, state["tries"])
-    if to != node.id or (said and not branch):
+    line, to, tries = _next(node, branch, answer, state["tries"])
+    if to != node.id or (answer and not branch):
         entered = _enter(part, to, reached)
         if entered.id != node.id:
             node, tries = entered, 0
@@ -202,23 +202,23 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         node=node.id,
         tries=tries,
         turn=turn,
-        missed=state["missed"] + (branch is None and said is None),
+        missed=state["missed"] + (branch is None and answer is None),
         goals=reached,
         ended=ended,
     )
     return Reply(line, after, new, corrections(script, learner_text))
 
 
-class _Said(NamedTuple):
+class _Answer(NamedTuple):
     """The line of answers that hold anywhere; `instead` of the branch or before it."""
 
     line: str
     instead: bool
 
 
-def _said_anywhere(
+def _answer_anywhere(
     script: Script, part: Part, text: Text, branch: Branch | None, new: Sequence[str]
-) -> _Said | None:
+) -> _Answer | None:
     """The answers to goals and phrases that the branch does not answer.
 
     Beside a branch these are new goals that its example does not reach, for its line answers the
@@ -226,37 +226,37 @@ def _said_anywhere(
     words by which the branch was recognised.
     """
     goals = {goal.id: goal for goal in part.goals}
-    found = [(answer, match) for answer in part.answers if (match := answer.find(text, goals))]
+    matches = [(answer, match) for answer in part.answers if (match := answer.find(text, goals))]
     if branch is None:
-        lines = [answer.say for answer, _ in found if answer.goal] or [
-            answer.say for answer, _ in found[:1]
+        lines = [answer.say for answer, _ in matches if answer.goal] or [
+            answer.say for answer, _ in matches[:1]
         ]
-        return _Said(" ".join(lines), instead=True) if lines else None
-    longest = max((match.words for answer, match in found if not answer.goal), default=0)
+        return _Answer(" ".join(lines), instead=True) if lines else None
+    longest = max((match.words for answer, match in matches if not answer.goal), default=0)
     if longest > branch_words(branch, goals, text):
-        line = next(answer.say for answer, m in found if not answer.goal and m.words == longest)
-        return _Said(line, instead=True)
+        line = next(answer.say for answer, m in matches if not answer.goal and m.words == longest)
+        return _Answer(line, instead=True)
     skipped = {node.skip for node in part.nodes}
     example = Text.of(branch.example, script.language)
     lines = [
         answer.say
-        for answer, _ in found
+        for answer, _ in matches
         if answer.goal
         and answer.goal in new
         and answer.goal not in (*skipped, branch.goal)
         and not goals[answer.goal].cues.find(example)
     ]
-    return _Said(" ".join(lines), instead=False) if lines else None
+    return _Answer(" ".join(lines), instead=False) if lines else None
 
 
 def _next(
-    node: Node, branch: Branch | None, said: _Said | None, tries: int
+    node: Node, branch: Branch | None, answer: _Answer | None, tries: int
 ) -> tuple[str, str, int]:
     """The partner's line, the node that follows, and how many tries were made there."""
     if branch:
-        return f"{said.line} {branch.say}".strip() if said else branch.say, branch.to, tries
-    if said:
-        return said.line, node.id, tries
+        return f"{answer.line} {branch.say}".strip() if answer else branch.say, branch.to, tries
+    if answer:
+        return answer.line, node.id, tries
     assert node.fallback is not None  # noqa: S101 - only an end has none
     if tries < len(node.fallback.lines):
         return node.fallback.lines[tries], node.id, tries + 1

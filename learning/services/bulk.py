@@ -9,9 +9,8 @@ from uuid import UUID, uuid5
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
-from config.store.bulk import chunks
+from config.store.connection import chunks, in_turn, pause_between, retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import breathe, retried
 from config.store.transactions import Put, Write
 from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.services.cards import (
@@ -61,14 +60,15 @@ def create_cards(
     results: list[ItemResult] = []
     for number, chunk in enumerate(chunks(items, CHUNK)):
         if number:
-            breathe()
+            pause_between()
         # A microsecond apart, they keep their order in the queue.
         instants = [now + timedelta(microseconds=number * CHUNK + n) for n in range(len(chunk))]
         cards = [
             new_note(learner_id, "basic", fields, now, at=at)[1][0]
             for fields, at in zip(chunk, instants, strict=True)
         ]
-        results += _create_group(learner_id, cards)
+        with in_turn(learner_id):
+            results += _create_group(learner_id, cards)
     return results
 
 
@@ -101,7 +101,7 @@ def _validate(
     decks: Mapping[str, tuple[str, str]],
     taken: dict[str, Card],
 ) -> ItemResult:
-    """What is to become of one card, given what is stored and taken before it."""
+    """The result for one card, given the stored items and the cards taken before it."""
     present = taken.get(card.id) or Card.among(learner_id, card.id, stored)
     if present and present.note and present.request_digest == card.request_digest:
         return ItemResult("duplicate", present)
@@ -126,7 +126,7 @@ def duplicate_deck(
     if source is None:
         raise NotFound
     fields = {
-        **source.said(),
+        **source.own_values(),
         "id": copy_id,
         "name": name or source.name,
         "copied_from": deck_id,
@@ -138,8 +138,9 @@ def duplicate_deck(
             return deck
         page = Card.in_deck(learner_id, deck_id, limit=COPY_CHUNK, start=copy.up_to)
         for group in groups_of(_copies(learner_id, page.items, deck, now), ROOM):
-            _copy(learner_id, group, deck)
-            breathe()
+            with in_turn(learner_id):
+                _copy(learner_id, group, deck)
+            pause_between()
         copy.done, copy.up_to = page.next_key is None, page.next_key
         copy.put()
     if not copy.done:
@@ -165,7 +166,7 @@ def _copies(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -
             request_digest=deck.request_digest,
             created_at=now,
             updated_at=now,
-            **note.said() | {"deck_id": deck.id},
+            **note.own_values() | {"deck_id": deck.id},
         )
         faces = copy.faces()
         new = [new_card(copy, face.ordinal, now, due_at=places[note_id]) for face in faces]

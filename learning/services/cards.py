@@ -1,52 +1,40 @@
-"""Decks, and notes that make one card: made, changed without losing a change, removed.
+"""Decks, and notes that make one card: made, and changed without losing a change.
 
 What rules of several kinds need (`open_deck_check`, `delete_write`, `faces`) stands here as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Head
 from accounts.services.changes import commit
-from config import clock
 from config.formats import is_visible
 from config.problems import (
     Conflict,
     FieldError,
     IdTaken,
     NotFound,
-    ServiceUnavailable,
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import breathe, retried
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.cloze import ClozeError, Face
-from learning.models.base import LearnerItem, Tombstone
+from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
-from learning.services.idempotency import same_as, split_id
-from learning.services.progress import totals_with, totals_without
+from learning.services.progress import totals_with
 from learning.services.study_context import DECK_OPTIONS, put_settings
 
-BATCH = 25  # cards looked at at once of a deck that is moved or removed
 ROOM = LIMIT - 4  # writes of a transaction beside head, journal, deck and scheduler
-DELETE_BUDGET = 1_000  # cards in one request: some 8 s, well inside API Gateway's 29 s
 
 Stored = Mapping[tuple[str, str], Item]
 Written = tuple[Note, list[Card]]
-
-
-class DeckNotEmpty(Conflict):
-    code, title = "DECK_NOT_EMPTY", "The deck has cards: say whether to delete or to move them"
-
-
-class DeletionUnfinished(ServiceUnavailable):
-    code, title = "DELETION_UNFINISHED", "The deck has more cards than one request can remove"
 
 
 class CardOfNote(Conflict):
@@ -78,7 +66,7 @@ def _create_deck(
     learner_id: str, deck_id: str, fields: Mapping[str, Any], request_digest: str, now: datetime
 ) -> Deck:
     key = Deck.key(learner_id, deck_id)
-    stored = batch_get(key, *_option_keys(learner_id))
+    stored = batch_get(key, *option_keys(learner_id))
     present: Deck | None = same_as(stored.get(key), Deck, request_digest)
     if present:
         return present
@@ -86,7 +74,7 @@ def _create_deck(
         *key, id=deck_id, request_digest=request_digest, created_at=now, updated_at=now, **fields
     )
     head = Head.among(learner_id, stored)
-    options = _option_writes(head, stored, deck, {})
+    options = option_writes(head, stored, deck, {})
     commit(head, Put(deck, Deck.pk.does_not_exist()), *options)
     return deck
 
@@ -105,121 +93,16 @@ def update_deck(
     Raises NotFound and PreconditionFailed.
     """
     key = Deck.key(learner_id, deck_id)
-    stored = batch_get(key, *_option_keys(learner_id))
+    stored = batch_get(key, *option_keys(learner_id))
     deck = stored.get(key)
     if not isinstance(deck, Deck):
         raise NotFound
     check_version(expected_version, int(deck.version))
-    before = _own_options(deck)
+    before = own_options(deck)
     apply_fields(deck, changes, now)
     head = Head.among(learner_id, stored)
-    commit(head, Put(deck), *_option_writes(head, stored, deck, before))
+    commit(head, Put(deck), *option_writes(head, stored, deck, before))
     return deck
-
-
-def delete_deck(
-    *,
-    learner_id: str,
-    deck_id: str,
-    delete_cards: bool,
-    move_to: str | None,
-    expected_version: int | None,
-    now: datetime,
-) -> None:
-    """Removes a deck; its cards move to another deck, or go with it where that was asked.
-
-    The deck is closed to new cards meanwhile, so that none is left behind: that is no change of
-    its version, and a refusal opens it again. A request that ends midway is sent again and goes
-    on. Raises NotFound, PreconditionFailed, DeckNotEmpty, NoSuchDeck and, beyond 1,000 cards,
-    DeletionUnfinished.
-    """
-    keeps_cards = move_to is None and not delete_cards
-    seen: list[Deck] = []
-
-    @retried(ConditionFailed)
-    def remove() -> None:
-        keys = [Deck.key(learner_id, id_) for id_ in (deck_id, move_to) if id_]
-        stored = batch_get(*keys)
-        deck = stored.get(keys[0])
-        if not isinstance(deck, Deck):
-            if seen:
-                return  # another request has removed it meanwhile
-            raise NotFound
-        seen.append(deck)
-        check_version(expected_version, int(deck.version))
-        try:
-            if move_to is not None and not _takes_cards(stored.get(keys[1]), besides=deck):
-                raise NoSuchDeck.at("moveTo")
-            if keeps_cards and Card.in_deck(learner_id, deck_id, limit=1).items:
-                raise DeckNotEmpty
-            if not deck.block_new_cards():
-                raise ConditionFailed
-            _clear_all(learner_id, deck_id, move_to, now, keeps_cards=keeps_cards)
-        except (DeckNotEmpty, NoSuchDeck):
-            deck.allow_new_cards()
-            raise
-        _bury(learner_id, deck, now)
-
-    remove()
-
-
-def _bury(learner_id: str, deck: Deck, now: datetime) -> None:
-    """Leaves a tombstone in a closed deck's place. Raises ConditionFailed."""
-    stored = batch_get(*_option_keys(learner_id))
-    unchanged = (Deck.version == deck.version) & Deck.closing.exists()
-    head = Head.among(learner_id, stored)
-    options = _option_writes(head, stored, deck, _own_options(deck))
-    commit(head, Put(Tombstone.of(deck, now), unchanged), *options)
-
-
-def _takes_cards(item: Item | None, *, besides: Deck) -> bool:
-    return isinstance(item, Deck) and not item.closing and item.id != besides.id
-
-
-def _clear_all(
-    learner_id: str, deck_id: str, move_to: str | None, now: datetime, *, keeps_cards: bool
-) -> None:
-    """Moves or removes all cards of a closed deck."""
-    for _ in range(DELETE_BUDGET // BATCH):
-        batch = Card.in_deck(learner_id, deck_id, limit=BATCH).items
-        if not batch:
-            return
-        if keeps_cards:
-            raise DeckNotEmpty
-        _clear(learner_id, [card.id for card in batch], move_to, now)
-        breathe()
-    raise DeletionUnfinished
-
-
-def _clear(learner_id: str, card_ids: Sequence[str], move_to: str | None, now: datetime) -> None:
-    """Moves or removes the notes of some cards; one reviewed meanwhile comes with the next ones."""
-    for group in groups_of(whole_notes(learner_id, card_ids), ROOM):
-        with suppress(ConditionFailed):
-            _clear_group(learner_id, group, move_to, now)
-
-
-def _clear_group(
-    learner_id: str, group: Sequence["Whole"], move_to: str | None, now: datetime
-) -> None:
-    keys = [Head.key(learner_id)]
-    if move_to is not None:
-        keys.append(Deck.key(learner_id, move_to))
-    stored = batch_get(*keys)
-    head = Head.among(learner_id, stored)
-    things: list[Card | Note] = [each for whole in group for each in whole.things]
-    cards = [card for whole in group for card in whole.cards]
-    if move_to is None:
-        head.add(totals_without(*cards))
-        commit(head, *(delete_write(each, now) for each in things))
-        return
-    require_deck(learner_id, move_to, stored, field="moveTo")
-    for whole in group:
-        if whole.note:
-            apply_fields(whole.note, {"deck_id": move_to}, now)
-        for card in whole.cards:
-            card.deck_id = move_to
-            card.set_index_keys()
-    commit(head, open_deck_check(learner_id, move_to), *map(Put, things))
 
 
 class Whole:
@@ -231,24 +114,6 @@ class Whole:
     @property
     def things(self) -> list[Card | Note]:
         return [*self.cards, *([self.note] if self.note else [])]
-
-
-def whole_notes(learner_id: str, card_ids: Iterable[str]) -> list[Whole]:
-    """The notes of some cards with all their cards, ready to be written.
-
-    One read, and a query for each note with several cards.
-    """
-    stored = batch_get(*(key for card_id in card_ids for key in Card.keys(learner_id, card_id)))
-    notes = {item.id: item for item in stored.values() if isinstance(item, Note)}
-    cards: dict[str, list[Card]] = {}
-    for item in stored.values():
-        if isinstance(item, Card):
-            cards.setdefault(item.note_id, []).append(item)
-    for note_id, found in cards.items():
-        if found[0].has_siblings:
-            note = notes.get(note_id)
-            cards[note_id] = cards_of(note) if note else Card.of_note(learner_id, note_id)
-    return [Whole(notes.get(note_id), of_note) for note_id, of_note in sorted(cards.items())]
 
 
 def groups_of(wholes: Sequence[Whole], room: int) -> Iterable[list[Whole]]:
@@ -279,8 +144,8 @@ def new_note(
     learner_id: str, type: str, fields: Mapping[str, Any], now: datetime, *, at: datetime
 ) -> Written:
     """A note that is not stored yet, with its cards, new and due `at`. Raises ValidationFailed."""
-    said = fields if type == "basic" else {**fields, "type": type}
-    note_id, rest, request_digest = split_id(said)
+    creation = fields if type == "basic" else {**fields, "type": type}
+    note_id, rest, request_digest = split_id(creation)
     note = Note(
         *Note.key(learner_id, note_id),
         id=note_id,
@@ -393,31 +258,29 @@ def delete_write(item: Card | Deck | Note, now: datetime) -> Put:
 # What a deck has of its own in place of the learner's settings
 
 
-def _own_options(deck: Deck) -> dict[str, Any]:
+def own_options(deck: Deck) -> dict[str, Any]:
     """The options that a deck has of its own."""
     return {name: value for name in DECK_OPTIONS if (value := getattr(deck, name)) is not None}
 
 
-def _option_keys(learner_id: str) -> list[tuple[str, str]]:
+def option_keys(learner_id: str) -> list[tuple[str, str]]:
     return [Head.key(learner_id), Scheduler.key(learner_id)]
 
 
-def _option_writes(
-    head: Head, stored: Stored, deck: Deck, before: Mapping[str, Any]
-) -> list[Write]:
+def option_writes(head: Head, stored: Stored, deck: Deck, before: Mapping[str, Any]) -> list[Write]:
     """The write that brings the scheduler's copy of a deck's options up to date, if need be.
 
     The copy lets a review find them in the same read as everything else.
     """
-    after = {} if deck.closing else _own_options(deck)
+    after = {} if deck.closing else own_options(deck)
     if after == before:
         return []
     key = Scheduler.key(head.learner_id)
-    found = stored.get(key)
-    scheduler = found if isinstance(found, Scheduler) else Scheduler(*key)
+    present = stored.get(key)
+    scheduler = present if isinstance(present, Scheduler) else Scheduler(*key)
     if deck.closing:
         scheduler.forget_deck(deck.id)
     else:
         is_new = deck.version is None
-        scheduler.set_deck_options(deck.id, after, since=None if is_new else clock.now())
+        scheduler.set_deck_options(deck.id, after, since=None if is_new else timezone.now())
     return [put_settings(head, scheduler)]

@@ -3,8 +3,8 @@
 A change is what `accounts.services.changes.commit` has told the head: `[number, sort key]` for an
 item to read, `[number, sort key, 1]` for one that is gone, `[number, sort key, entry]` for a line
 of a log (as `LogEntry.as_told` reads it), with what its card stands at behind it, and `[number,
-prefix]` for much that was written under a prefix at once. The youngest are in the head, the others
-in journals.
+prefix]` for much that was written under a prefix at once; `[number]` has been lost, in a line that
+ended before it could be told. The youngest are in the head, the others in journals.
 
 What is read may be a part of a transaction that is just being applied. So numbers must follow one
 another without a hole, and an item must have the number of its change or a later one: else all is
@@ -12,20 +12,21 @@ read again.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from accounts.models import Head, Journal, Profile, learner_key
-from config.problems import Problem
+from config.problems import IdTaken, NotFound, PreconditionFailed, Problem
+from config.store.connection import retrying
 from config.store.items import Item, Page, Raw, batch_get
-from config.store.retrying import retrying
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead
 from learning.models.practice import Session, Turn
 from learning.models.scheduler import Scheduler
+from learning.services import cards, deck_deletion, notes
 
 Change = list[Any]
 # Where synced things lie, in the order in which a device is first told of them.
@@ -64,7 +65,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a device is told, where it goes on from, and whether there is more at once."""
+    """An answer to a device: changes, the cursor to go on from, and whether more are waiting."""
 
     told: list[Told]
     cursor: Cursor
@@ -139,41 +140,43 @@ def _changes_since(
         raise ChangesGone
     if cursor.number == head.n:
         return Changes([], cursor, more=False)
-    found = _after(head, cursor.number, limit, now)
-    if [change[0] for change in found] != [*range(cursor.number + 1, found[-1][0] + 1)]:
+    changes = _after(head, cursor.number, limit, now)
+    if [change[0] for change in changes] != [*range(cursor.number + 1, changes[-1][0] + 1)]:
         raise TornRead
-    last = int(found[-1][0])
+    last = int(changes[-1][0])
     return Changes(
-        _resolved(learner_id, found, missed), replace(cursor, number=last), more=last < int(head.n)
+        _resolved(learner_id, changes, missed),
+        replace(cursor, number=last),
+        more=last < int(head.n),
     )
 
 
 def _after(head: Head, number: int, limit: int, now: datetime) -> list[Change]:
     """The changes after a number, in order. Raises ChangesGone, TornRead."""
-    found: list[Change] = []
+    changes: list[Change] = []
     if number + 1 < head.first:
-        found = _of_journals(head.learner_id, number, limit, now)
-    known = found[-1][0] if found else number
-    found += [change for change in head.changes if change[0] > known]
-    if not found:
+        changes = _of_journals(head.learner_id, number, limit, now)
+    known = changes[-1][0] if changes else number
+    changes += [change for change in head.changes if change[0] > known]
+    if not changes:
         raise TornRead
-    return found[:limit]
+    return changes[:limit]
 
 
 def _of_journals(learner_id: str, number: int, limit: int, now: datetime) -> list[Change]:
     (holding,) = Journal.before(learner_id, number + 2, limit=1).items or (None,)
     if holding is None or _is_over(holding, now):
         raise ChangesGone
-    found = [change for change in holding.changes if change[0] > number]
+    changes = [change for change in holding.changes if change[0] > number]
     first = int(holding.last) + 1
-    while len(found) < limit:
+    while len(changes) < limit:
         page = Journal.since(learner_id, first, limit=JOURNALS)
         for journal in page.items:
-            found += journal.changes
+            changes += journal.changes
             first = int(journal.last) + 1
         if page.next_key is None:
             break
-    return found
+    return changes
 
 
 def _is_over(journal: Journal, now: datetime) -> bool:
@@ -186,6 +189,8 @@ def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) 
     told: dict[str, Told] = {}
     wanted: dict[str, int] = {}
     for change in changes:
+        if len(change) == 1:
+            continue
         number, sk = change[0], change[1]
         told.pop(sk, None)
         wanted.pop(sk, None)
@@ -206,8 +211,8 @@ def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) 
         else:
             wanted[sk] = number
             told[sk] = Told(sk, None)
-    found = _read(learner_id, wanted, missed)
-    return [replace(t, item=found[t.sk]) if t.sk in found else t for t in told.values()]
+    items = _read(learner_id, wanted, missed)
+    return [replace(t, item=items[t.sk]) if t.sk in items else t for t in told.values()]
 
 
 def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> dict[str, Item]:
@@ -223,29 +228,29 @@ def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> d
     missed.update(wanted.keys() - stored.keys())
     if any(missed[sk] < GONE_READS for sk in wanted.keys() - stored.keys()):
         raise TornRead
-    found = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
+    items = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
     for sk, item in stored.items():
         if (getattr(item, "n", None) or 0) < wanted[sk]:
             raise TornRead
-    return found
+    return items
 
 
 def entries_by_arrival(
     *, learner_id: str, limit: int, start: Raw | None, now: datetime
 ) -> Page[LogEntry]:
-    """One page of what was studied here in the last 400 days, what came in last first.
+    """One page of the log entries of the last 400 days, in the order of arrival, the newest first.
 
     One read of the head, and a query of journals where it does not have enough.
     """
     before = int(start["n"]["S"]) if start else None
-    found: list[tuple[int, LogEntry]] = []
+    entries: list[tuple[int, LogEntry]] = []
     for change in _backwards(learner_id, before, limit, now):
         if is_entry(change):
-            found.append((change[0], LogEntry.as_told(learner_id, change[1], change[2])))
-        if len(found) > limit:
-            number = found[limit - 1][0]
-            return Page([entry for _, entry in found[:limit]], {"n": {"S": str(number)}})
-    return Page([entry for _, entry in found], None)
+            entries.append((change[0], LogEntry.as_told(learner_id, change[1], change[2])))
+        if len(entries) > limit:
+            number = entries[limit - 1][0]
+            return Page([entry for _, entry in entries[:limit]], {"n": {"S": str(number)}})
+    return Page([entry for _, entry in entries], None)
 
 
 def is_entry(change: Change) -> bool:
@@ -268,3 +273,123 @@ def _backwards(learner_id: str, before: int | None, limit: int, now: datetime) -
             yield from (change for change in reversed(journal.changes) if change[0] < before)
         if not (start := page.next_key):
             return
+
+
+# --- Changes that a device made offline, each for itself ------------------------------------------
+
+Kind = Literal["deck", "note", "card"]
+Action = Literal["create", "update", "delete"]
+Status = Literal["applied", "duplicate", "conflict", "rejected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfflineChange:
+    """One change. `base` is the version it was made upon, None for any; a card is a basic note's.
+
+    `fields` are those of the thing, validated; of a deck's deletion `delete_cards` and `move_to`.
+    """
+
+    kind: Kind
+    action: Action
+    id: str
+    base: int | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a change: `conflict` where the thing is at another version, which is `item`.
+
+    A `duplicate` was made before, or has nothing new.
+    """
+
+    status: Status
+    item: Item | None = None
+    problem: Problem | None = None
+
+
+def apply_changes(
+    *, learner_id: str, changes: Sequence[OfflineChange], now: datetime
+) -> list[Result]:
+    """Makes changes in the order given, each or none; sending them again changes nothing more.
+
+    One read and one transaction for each. Raises ServiceUnavailable: what was made by then stays.
+    """
+    return [_apply(learner_id, change, now) for change in changes]
+
+
+def _apply(learner_id: str, change: OfflineChange, now: datetime) -> Result:
+    act = {"create": _create, "update": _update, "delete": _delete}[change.action]
+    try:
+        return act(learner_id, change, now)
+    except (PreconditionFailed, IdTaken) as problem:
+        return _conflict(learner_id, change, problem)
+    except NotFound as problem:
+        gone = change.action == "delete"  # by the same request before, or by another device
+        return Result("duplicate") if gone else Result("rejected", problem=problem)
+    except Problem as problem:
+        if problem.status >= 500:
+            raise
+        return Result("rejected", problem=problem)
+
+
+def _conflict(learner_id: str, change: OfflineChange, problem: Problem) -> Result:
+    stored = _stored(learner_id, change)
+    if stored is None:
+        return Result("rejected", problem=problem)
+    if change.action == "update" and all(
+        getattr(stored, name) == value for name, value in change.fields.items()
+    ):
+        return Result("duplicate", stored)
+    return Result("conflict", stored, problem)
+
+
+def _stored(learner_id: str, change: OfflineChange) -> Item | None:
+    if change.kind == "deck":
+        return Deck.of(learner_id, change.id)
+    if change.kind == "card":
+        return Card.with_text(learner_id, change.id)
+    return Note.of(learner_id, change.id)
+
+
+def _create(learner_id: str, change: OfflineChange, now: datetime) -> Result:
+    makers: dict[Kind, Callable[..., Any]] = {
+        "deck": cards.create_deck,
+        "card": cards.create_card,
+        "note": notes.create_note,
+    }
+    fields = {"id": change.id, **change.fields}
+    created = makers[change.kind](learner_id=learner_id, fields=fields, now=now)
+    item: Any = created[0] if isinstance(created, tuple) else created
+    made_at = item.written_at if isinstance(item, Card) else item.created_at
+    return Result("applied" if made_at == now else "duplicate", item)
+
+
+def _update(learner_id: str, change: OfflineChange, now: datetime) -> Result:
+    how: dict[str, Any] = {
+        "learner_id": learner_id,
+        "changes": change.fields,
+        "expected_version": change.base,
+        "now": now,
+    }
+    if change.kind == "deck":
+        return Result("applied", cards.update_deck(deck_id=change.id, **how))
+    if change.kind == "card":
+        return Result("applied", notes.update_card(card_id=change.id, **how))
+    return Result("applied", notes.update_note(note_id=change.id, **how)[0])
+
+
+def _delete(learner_id: str, change: OfflineChange, now: datetime) -> Result:
+    how: dict[str, Any] = {
+        "learner_id": learner_id,
+        "expected_version": change.base,
+        "now": now,
+    }
+    if change.kind == "deck":
+        fields = {"delete_cards": False, "move_to": None, **change.fields}
+        deck_deletion.delete_deck(deck_id=change.id, **how, **fields)
+    elif change.kind == "card":
+        notes.delete_card(card_id=change.id, **how)
+    else:
+        notes.delete_note(note_id=change.id, **how)
+    return Result("applied")

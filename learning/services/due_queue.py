@@ -1,15 +1,20 @@
-"""What to study now: the queue of the learner's day."""
+"""The queue of the learner's day, and the cards held back from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import ClassVar
 
-from config.store.items import Item, batch_get
+from accounts.services.changes import commit
+from config.problems import NotFound
+from config.store.connection import retried
+from config.store.items import ConditionFailed, Item, batch_get
+from config.store.transactions import Put
 from learning.days import CLOCK_CHANGE, due_on
 from learning.models.cards import Card
-from learning.models.log import Day
-from learning.scheduling import Memory, Settings, preview, retrievability
+from learning.models.log import Day, TornRead
+from learning.scheduling import Memory, Settings, leech_level, preview, retrievability
+from learning.services.progress import totals_with
 from learning.services.study_context import StudyContext
 
 WINDOW = 100  # cards read of each queue, whatever the backlog
@@ -101,8 +106,8 @@ def day_of(study: StudyContext, today: date) -> Day:
     head = study.head
     if head.day > today.isoformat():
         key = Day.key(head.learner_id, today)
-        found = batch_get(key).get(key)
-        return found if isinstance(found, Day) else Day(*key)
+        day = batch_get(key).get(key)
+        return day if isinstance(day, Day) else Day(*key)
     newest = Day.of_head(head)
     same = newest is not None and newest.on == today
     return newest if same and newest else Day.holding(head.learner_id, today, {})
@@ -165,3 +170,75 @@ def _due(card: Card, study: StudyContext, settings: Settings, now: datetime) -> 
     )
     by_name = {rating.wire: memory for rating, memory in answers.items()}
     return DueCard(card, by_name, retrievability(card.memory, now, settings.weights))
+
+
+# --- Cards held back: suspended until further notice, or buried for the day -----------------------
+
+
+def suspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
+    """Takes a card out of study. Raises NotFound."""
+
+    def change(card: Card, _: StudyContext) -> bool:
+        if card.suspended_by == "learner":
+            return False
+        card.suspend("learner")
+        return True
+
+    return _changed(learner_id, card_id, change, now)
+
+
+def unsuspend(*, learner_id: str, card_id: str, now: datetime) -> Card:
+    """Takes a card back into study; a leech stays until its next warning. Raises NotFound."""
+
+    def change(card: Card, study: StudyContext) -> bool:
+        if not card.suspended:
+            return False
+        threshold = int(study.scheduler.leech_threshold)
+        card.unsuspend(forgiven_leech_level=leech_level(int(card.lapses), threshold) or None)
+        return True
+
+    return _changed(learner_id, card_id, change, now)
+
+
+def bury(*, learner_id: str, card_id: str, now: datetime) -> Card:
+    """Puts a card off until the learner's next day. Raises NotFound."""
+
+    def change(card: Card, study: StudyContext) -> bool:
+        until = study.calendar.end(study.calendar.day(now))
+        if (card.buried_until, card.buried_by) == (until, "learner"):
+            return False
+        card.bury(until, "learner")
+        return True
+
+    return _changed(learner_id, card_id, change, now)
+
+
+def unbury(*, learner_id: str, card_id: str, now: datetime) -> Card:
+    """Shows a buried card again. Raises NotFound."""
+
+    def change(card: Card, _: StudyContext) -> bool:
+        if not card.buried_by:
+            return False
+        card.unbury()
+        return True
+
+    return _changed(learner_id, card_id, change, now)
+
+
+@retried(ConditionFailed)
+def _changed(
+    learner_id: str, card_id: str, change: Callable[[Card, StudyContext], bool], now: datetime
+) -> Card:
+    """Changes a card whatever else happens to it: one read, one write where there is a change."""
+    stored = batch_get(*Card.keys(learner_id, card_id), *StudyContext.keys(learner_id))
+    card, study = Card.among(learner_id, card_id, stored), StudyContext.of(learner_id, stored)
+    if card is None:
+        raise NotFound
+    if card.note is None:
+        raise TornRead
+    if change(card, study):
+        card.updated_at = now
+        card.set_index_keys()
+        study.head.add(totals_with(card))
+        commit(study.head, Put(card))
+    return card

@@ -1,6 +1,6 @@
 """All that a learner has made, as notes for a file: read in the order of keys, a page at a time."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import date, datetime
 from itertools import groupby
@@ -42,56 +42,60 @@ def export_notes(
     """
     if deck_id is not None and Deck.of(learner_id, deck_id) is None:
         raise NotFound
-    run = _Export(learner_id, deck_id, now, with_log=format != "csv")
-    if format == "apkg":
-        from learning.transfer.anki.writer import write_apkg  # slow to load
-
-        offset = now.astimezone(ZoneInfo(run.study.calendar.timezone)).utcoffset()
-        write_apkg(
-            run.notes(),
-            target,
-            exported_at=now,
-            minutes_west=-round(offset.total_seconds() / 60) if offset else 0,
-            day_starts_at_hour=run.study.calendar.day_starts_at_hour,
-        )
-        return
-    notes = run.notes()
-    pieces = write_csv(notes) if format == "csv" else write_json(notes, now, run.deck_sources())
-    for piece in pieces:
-        target.write(piece)
+    run = Export(learner_id, deck_id, now, format)
+    run.write((note for _, note in run.notes()), target)
 
 
-class _Export:
+class Export:
     """One run of an export."""
 
-    def __init__(
-        self, learner_id: str, deck_id: str | None, now: datetime, *, with_log: bool
-    ) -> None:
-        self.learner_id, self.deck_id, self.now, self.with_log = learner_id, deck_id, now, with_log
+    def __init__(self, learner_id: str, deck_id: str | None, now: datetime, format: Format) -> None:
+        self.learner_id, self.deck_id, self.now, self.format = learner_id, deck_id, now, format
+        self.with_log = format != "csv"
         pk = learner_key(learner_id)
         self.study = StudyContext.of(learner_id, batch_get(*StudyContext.keys(learner_id)))
+        self.log: _Log | None = None
         self.all_decks = Deck.query_all(pk, Deck.sk.startswith(Deck.PREFIX))
         self.decks = {deck.id: deck.name for deck in self.all_decks}
         self.settings = {0: Settings()}
-        if with_log:
+        if self.with_log:
             versions = Scheduler.query_all(pk, Scheduler.sk.startswith(Scheduler.SK))
             self.settings |= {int(version.number): version.settings() for version in versions}
-        self.log = _Log(learner_id) if with_log else None
+
+    def write(self, notes: Iterable[Source], target: BinaryIO) -> None:
+        """Writes the file of these notes."""
+        if self.format == "apkg":
+            from learning.transfer.anki.writer import write_apkg  # slow to load
+
+            offset = self.now.astimezone(ZoneInfo(self.study.calendar.timezone)).utcoffset()
+            write_apkg(
+                notes,
+                target,
+                exported_at=self.now,
+                minutes_west=-round(offset.total_seconds() / 60) if offset else 0,
+                day_starts_at_hour=self.study.calendar.day_starts_at_hour,
+            )
+            return
+        is_csv = self.format == "csv"
+        pieces = write_csv(notes) if is_csv else write_json(notes, self.now, self.deck_sources())
+        for piece in pieces:
+            target.write(piece)
 
     def deck_sources(self) -> list[DeckSource]:
         """The decks with all that is the learner's own of them."""
         wanted = [deck for deck in self.all_decks if self.deck_id in (None, deck.id)]
         return [DeckSource(deck.name, _more(deck, besides={"name"})) for deck in wanted]
 
-    def notes(self) -> Iterator[Source]:
-        """The notes, each with its cards."""
-        for _, cards in groupby(self._cards(), key=lambda card: card.note_id):
+    def notes(self, *, after: str = "") -> Iterator[tuple[str, Source]]:
+        """The notes behind one, each with its id and its cards, in the order of ids."""
+        self.log = _Log(self.learner_id, after) if self.with_log else None
+        for note_id, cards in groupby(self._cards(after), key=lambda card: card.note_id):
             of_note = list(cards)
             if note := of_note[0].note:
-                yield self._note(note, of_note)
+                yield note_id, self._note(note, of_note)
 
-    def _cards(self) -> Iterator[Card]:
-        start: Raw | None = None
+    def _cards(self, after: str) -> Iterator[Card]:
+        start = _behind(self.learner_id, Card.PREFIX, after)
         while True:
             page = Card.all_of(self.learner_id, limit=PAGE, start=start)
             for card in Card.join_in_order(self.learner_id, page.items):
@@ -192,12 +196,11 @@ class _Export:
 class _Log:
     """The learner's log beside the cards: both are ordered by the card's id."""
 
-    def __init__(self, learner_id: str) -> None:
-        self._rows = self._read(learner_id)
+    def __init__(self, learner_id: str, after: str) -> None:
+        self._rows = self._read(learner_id, _behind(learner_id, LogEntry.PREFIX, after))
         self._next = next(self._rows, None)
 
-    def _read(self, learner_id: str) -> Iterator[LogEntry]:
-        start: Raw | None = None
+    def _read(self, learner_id: str, start: Raw | None) -> Iterator[LogEntry]:
         while True:
             page = LogEntry.by_card(learner_id, limit=PAGE, start=start)
             yield from page.items
@@ -216,12 +219,18 @@ class _Log:
         return sorted(rows, key=LogEntry.sort_key)
 
 
+def _behind(learner_id: str, prefix: str, note_id: str) -> Raw | None:
+    """The key behind all that a note has under a prefix; None where there is no note."""
+    behind = f"{prefix}{note_id}~"  # follows all that ids are made of
+    return {"pk": {"S": learner_key(learner_id)}, "sk": {"S": behind}} if note_id else None
+
+
 def _more(item: Deck | Note, *, besides: Collection[str]) -> dict[str, Any]:
     """The learner's own fields that a file has no place of its own for, by the API's names."""
-    said = {name: value for name, value in item.said().items() if name not in besides}
+    fields = {name: value for name, value in item.own_values().items() if name not in besides}
     return {
         wire_name(name): _plain(value)
-        for name, value in said.items()
+        for name, value in fields.items()
         if value not in (None, "", [])
     }
 

@@ -15,21 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ValidationFailed
+from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
-from config.store.retrying import breathe, retrying
 from config.store.transactions import Put
 from learning.cloze import Face
+from learning.models.base import digest
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
 from learning.scheduling import Memory, leech_level
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
-from learning.services.idempotency import digest
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
@@ -47,6 +46,7 @@ from learning.transfer.history import (
 from learning.transfer.model import TEXT_FIELDS, CardState
 
 LIMITS = Limits()
+STEP_ROWS = 200  # of which some are errors
 CHUNK_NOTES = 20  # with their cards they fit a transaction that others can wait for
 MAX_ERRORS = 100
 MAX_DECKS = 200  # made by one import
@@ -73,22 +73,32 @@ Check = Callable[[Any], dict[str, Any]]
 
 @dataclass
 class Report:
-    """What became of a file's notes. `next_offset` is set where time ran out before the end."""
+    """What became of a file's notes. `next_offset` is set where time ran out before the end.
+
+    Of `errors` the first `most_errors` are told one by one.
+    """
 
     imported: int = 0
     updated: int = 0
     skipped: int = 0
     failed: int = 0
+    decks_made: int = 0
     errors: list[RowError] = field(default_factory=list)
     next_offset: int | None = None
+    most_errors: int | None = MAX_ERRORS
 
     def add_error(self, error: RowError) -> None:
-        """Counts a row that is left out; a hundred are told one by one, those first."""
+        """Counts a row that is left out; where only so many are told, those come first."""
         self.failed += error.fatal
         self.errors.append(error)
-        if len(self.errors) > MAX_ERRORS:
+        if self.most_errors is not None and len(self.errors) > self.most_errors:
             lesser = [each for each in self.errors if not each.fatal] or [error]
             self.errors.remove(lesser[-1])
+
+    def figures(self) -> dict[str, int]:
+        """What a later run goes on counting from."""
+        names = ("imported", "updated", "skipped", "failed", "decks_made")
+        return {name: getattr(self, name) for name in names}
 
 
 def import_notes(
@@ -112,23 +122,13 @@ def import_notes(
     ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what reading the file raises.
     """
     until = time.monotonic() + WITHIN_S
-    run = _Import(
+    run = Import(
         learner_id, deck_id, dry_run, now, check_deck, check_note, restore_deleted=restore_deleted
     )
-    chunk: list[Source] = []
-    seen = 0
-    for seen, row in enumerate(islice(run.notes_of(rows), offset, None), offset + 1):
-        if isinstance(row, RowError):
-            run.report.add_error(row)
-        else:
-            chunk.append(row)
-        if len(chunk) == CHUNK_NOTES:
-            run.import_chunk(chunk)
-            chunk = []
-            if time.monotonic() > until:
-                run.report.next_offset = seen
-                return run.report
-    run.import_chunk(chunk)
+    for seen in run.steps(rows, offset):
+        if time.monotonic() > until:
+            run.report.next_offset = seen
+            break
     return run.report
 
 
@@ -156,8 +156,8 @@ class _NewNote:
         return sum(len(text.encode()) for text in [*texts, *map(str, self.note.tags)])
 
 
-class _Import:
-    """One run of an import."""
+class Import:
+    """One run of an import. It may be the next one of an import with the same `now`."""
 
     def __init__(
         self,
@@ -169,14 +169,14 @@ class _Import:
         check_note: Check = dict,
         *,
         restore_deleted: bool = False,
+        report: Report | None = None,
     ) -> None:
         self.restore_deleted = restore_deleted
         self.check_deck, self.check_note = check_deck, check_note
         self.told: dict[str, DeckSource] = {}
         self.learner_id, self.deck_id, self.dry_run, self.now = learner_id, deck_id, dry_run, now
-        self.report = Report()
+        self.report = report or Report()
         self.seen: set[str] = set()
-        self.decks_made = 0
         open_decks = self._open_decks()
         if deck_id is not None and all(deck.id != deck_id for deck in open_decks):
             raise NoSuchDeck.at("deckId")
@@ -184,7 +184,33 @@ class _Import:
         # New cards come up by their place; a whole hour's parts are alike while a file is resumed.
         self.first_at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 
-    def notes_of(self, rows: Rows) -> Iterator[Source | RowError]:
+    def steps(self, rows: Rows, offset: int) -> Iterator[int]:
+        """Takes a file's notes in from a place on, and tells each place at which it could stop.
+
+        Those before the place are known: what says the same again is skipped. Raises what
+        `import_chunk` raises.
+        """
+        chunk: list[Source] = []
+        reached = offset
+        for seen, row in enumerate(self._notes_of(rows), 1):
+            if seen <= offset:
+                self._pass_over(row)
+                continue
+            if isinstance(row, RowError):
+                self.report.add_error(row)
+            else:
+                chunk.append(row)
+            if len(chunk) == CHUNK_NOTES or seen == reached + STEP_ROWS:
+                self.import_chunk(chunk)
+                chunk, reached = [], seen
+                yield seen
+        self.import_chunk(chunk)
+
+    def _pass_over(self, row: Source | RowError) -> None:
+        if isinstance(row, Source) and not (_size_error(row) or self._no_deck(row)):
+            self.seen.add(id_of(row, row.deck or self.deck_id or ""))
+
+    def _notes_of(self, rows: Rows) -> Iterator[Source | RowError]:
         """The rows that are notes; what a file says of its decks is kept until they are made."""
         for row in rows:
             if isinstance(row, DeckSource):
@@ -223,8 +249,9 @@ class _Import:
             if left[0]:
                 raise ConditionFailed
 
-        retrying(go_on, after=ConditionFailed)
-        breathe()
+        with in_turn(self.learner_id):
+            retrying(go_on, after=ConditionFailed)
+        pause_between()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
         self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
@@ -240,11 +267,11 @@ class _Import:
             return self.deck_id
         key = source.deck.casefold()
         if key not in self.decks:
-            if self.decks_made == MAX_DECKS:
+            if self.report.decks_made == MAX_DECKS:
                 message = f"One import makes at most {MAX_DECKS} decks."
                 self.report.add_error(RowError(source.row, "deck", "TOO_MANY", message))
                 return None
-            self.decks_made += 1
+            self.report.decks_made += 1
             self.decks[key] = (
                 name_based("deck", key) if self.dry_run else self._create_deck(source.deck)
             )
@@ -264,7 +291,7 @@ class _Import:
         return str(create_deck(learner_id=self.learner_id, fields=fields, now=self.now).id)
 
     def _told_of(self, name: str) -> dict[str, Any]:
-        """What the file says of a deck besides, where it is as it may be."""
+        """The file's other fields of a deck, if they are valid."""
         told = self.told.get(name.casefold())
         try:
             return self.check_deck(told.more) if told else {}
@@ -389,7 +416,7 @@ class _Import:
         study: StudyContext,
         days: DayCounts,
     ) -> None:
-        """Puts a card where its log leads, with what the file says of it besides."""
+        """Sets a card's memory from its log, and its other state from the file."""
         settings = study.scheduler.settings()
         memory = Memory.new(card.created_at)
         if log:
@@ -417,8 +444,8 @@ class _Import:
             full = weight + note.weight > ROOM or size + note.bytes > TRANSACTION_BYTES
             if group and full:
                 late += self._write_group(group, study)
+                pause_between()
                 group, study = {}, self._read_study()
-                breathe()
             group[note_id] = note
         return late + (self._write_group(group, study) if group else [])
 
@@ -483,7 +510,7 @@ class _Import:
             changes = _changes(head, source)
             logs = self._new_rows(source, stored, study)
         if not changes and not logs:
-            self.report.skipped += 1
+            self._count_known(head)
             return
         self.report.updated += 1
         if self.dry_run:
@@ -497,6 +524,18 @@ class _Import:
             expected_version=None,
             now=self.now,
         )
+
+    def _count_known(self, head: Note) -> None:
+        """Counts a note of which the file says nothing new.
+
+        What an earlier run of this import did, and died before it could count it, counts the same.
+        """
+        if head.created_at == self.now:
+            self.report.imported += 1
+        elif head.updated_at == self.now:
+            self.report.updated += 1
+        else:
+            self.report.skipped += 1
 
     def _new_rows(
         self, source: Source, stored: Sequence[Item], study: StudyContext
@@ -559,13 +598,15 @@ def _size_error(source: Source) -> RowError | None:
 
 
 def content_digest(head: Note) -> str:
-    """A digest of what a note says, to tell whether the learner has changed it."""
-    said = {n: v for n, v in head.said().items() if not n.startswith(("deck", "source"))}
-    return digest({name: value for name, value in said.items() if name in DIGESTED_FIELDS or value})
+    """A digest of a note's content, by which a learner's change is recognised."""
+    content = {n: v for n, v in head.own_values().items() if not n.startswith(("deck", "source"))}
+    return digest(
+        {name: value for name, value in content.items() if name in DIGESTED_FIELDS or value}
+    )
 
 
 def _origin(source: Source) -> dict[str, Any]:
-    """What is kept of a file's note beside what it says."""
+    """The parts of a file's note that are kept beside its content."""
     whole = asdict(source)
     del whole["row"]
     for card in whole["cards"]:
@@ -588,7 +629,7 @@ def _origin(source: Source) -> dict[str, Any]:
 
 
 def _standing(state: CardState, entry: str) -> dict[str, Any]:
-    """What a file says of where a card stands, true as long as `entry` is its last."""
+    """A card's state by the file, which is true as long as `entry` is its last."""
     kept = {
         "interval_days": state.interval_days or None,
         "ease_factor": state.ease_factor,
@@ -605,7 +646,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
 
 
 def _changes(head: Note, source: Source) -> dict[str, Any]:
-    """What a file says otherwise than a note, provided it was written later."""
+    """The fields in which a file differs from a note, if the file was written later."""
     origin: dict[str, Any] = head.origin or {}
     before: datetime | None = head.updated_at
     if content_digest(head) == origin.get("says"):  # as it came from the file before

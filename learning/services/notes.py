@@ -7,8 +7,8 @@ from typing import Any
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import NotFound, check_version
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put, Write
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note

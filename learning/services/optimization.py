@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from zlib import crc32
 
 from accounts.models import Head, learner_key
-from config import aws
+from accounts.models.limits import hit
 from config.problems import Conflict
 from config.store.items import ConditionFailed, Item, batch_get
+from config.work import enqueue
 from learning.fsrs import DEFAULT_WEIGHTS
 from learning.models.log import LogEntry
 from learning.models.scheduler import Optimization
@@ -16,9 +17,9 @@ from learning.optimizer import History, TooFewAnswers, fit, histories
 from learning.scheduling import Entry
 from learning.services.study_context import read_scheduler, update_scheduler
 
-PATIENCE = timedelta(minutes=15)  # a Lambda lives no longer
+PATIENCE = timedelta(minutes=30)  # as long as a fit that fails is tried again
 PAGE, PAGES = 2_500, 40  # of the log: 100,000 entries at most, the oldest ones
-TASK = "learning.tasks.optimize"
+KIND = "optimize"
 EVERY_DAYS = 28
 
 
@@ -32,11 +33,14 @@ def read_optimization(*, learner_id: str) -> Optimization:
     return Optimization.get_or_none(*key) or Optimization(*key)
 
 
-def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
-    """Begins a fit: on Lambda in an invocation of its own, elsewhere here and now.
+def request_optimization(*, learner_id: str, now: datetime) -> Optimization:
+    """Begins a fit for a learner who asks for it. Raises TooManyRequests, OptimizationRunning."""
+    hit("fit", learner_id, now=now)
+    return start_optimization(learner_id=learner_id, now=now)
 
-    Raises OptimizationRunning.
-    """
+
+def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
+    """Asks for a fit, which is done apart. Raises OptimizationRunning."""
     optimization = read_optimization(learner_id=learner_id)
     if (
         optimization.status == "running"
@@ -49,13 +53,12 @@ def start_optimization(*, learner_id: str, now: datetime) -> Optimization:
         optimization.put()
     except ConditionFailed as error:
         raise OptimizationRunning from error
-    if aws.invoke_async(TASK, learnerId=learner_id):
-        return optimization
-    return optimize(learner_id=learner_id, now=now)
+    enqueue(KIND, {"learnerId": learner_id})
+    return optimization
 
 
 def fit_next_batch(learner_ids: Iterable[str], *, now: datetime) -> int:
-    """Begins a fit for those whose turn it is today and who have studied since their last one.
+    """Begins a fit for each learner whose turn is today, if they have studied since their last fit.
 
     A turn comes every EVERY_DAYS days, on a day that follows from the id. Returns how many.
     """
@@ -88,9 +91,11 @@ def optimize(*, learner_id: str, now: datetime) -> Optimization:
     """Fits the weights to the learner's log and adopts them where they predict better.
 
     They become the next version of the settings; the former ones stay with the entries made under
-    them. Reads up to 100,000 entries, 2,500 a query.
+    them. Reads up to 100,000 entries, 2,500 a query. Done again, it does nothing.
     """
     done = read_optimization(learner_id=learner_id)
+    if done.status not in ("running", "failed"):
+        return done  # asked for once, it has been done
     scheduler = read_scheduler(learner_id=learner_id)
     in_force = tuple(scheduler.weights or DEFAULT_WEIGHTS)
     done.status = "failed"

@@ -11,17 +11,17 @@ from ulid import ULID
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import Conflict, FieldError, IdTaken, NotFound
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
+from learning.models.base import digest
 from learning.models.cards import Card
+from learning.models.content import PUBLISHED, Scenario, Usage
 from learning.models.practice import ABANDONED, ACTIVE, COMPLETED, Session, Turn
-from learning.models.scenarios import PUBLISHED, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Partner, Script
-from learning.search_text import base_letters
+from learning.search_syntax import base_letters
 from learning.services.cards import create_card
-from learning.services.idempotency import digest
 from learning.services.scenarios import UnknownScenario, published_script, read_revision
 
 SCRIPTED = "scripted"

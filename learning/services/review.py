@@ -21,8 +21,8 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get
-from config.store.retrying import retried
 from config.store.transactions import LIMIT, Check, Put, Write
 from learning.days import CLOCK_CHANGE, ONE_DAY, day_counts
 from learning.models.cards import Card
@@ -203,10 +203,16 @@ def log_of_card(*, learner_id: str, card_id: str, limit: int, start: Raw | None)
 def fold_log(
     *, card: Card, rows: Sequence[LogEntry], settings: Mapping[int, Settings]
 ) -> tuple[Memory, DayCounts]:
-    """What a whole log folds to, and what the days gain by it."""
+    """Folds a whole log. Returns the memory, and the counts that the days gain."""
     steps = _folded(card, rows, settings)
     memory = steps[-1].after if steps else Memory.new(card.created_at)
     return memory, _counted(steps, rows, settings)
+
+
+def has_early_void(rows: Sequence[LogEntry]) -> bool:
+    """Whether a log has a void that came in before its target."""
+    ids = {row.id for row in rows}
+    return any(row.entry == "void" and row.target_id not in ids for row in rows)
 
 
 def append_entries(
@@ -265,7 +271,7 @@ def _submit(learner_id: str, submissions: Sequence[Submission], now: datetime) -
 def _submit_once(
     learner_id: str, submissions: Sequence[Submission], now: datetime
 ) -> tuple[list[Outcome], bool]:
-    """What became of the submissions, and whether a card still owes counts to days."""
+    """Submits once. Returns the outcomes, and whether a card still owes counts to days."""
     intake = _ReviewBatch.load(learner_id, submissions, now)
     outcomes = [intake.add(submission) for submission in submissions]
     writes = intake.build_writes()
@@ -385,8 +391,7 @@ class _ReviewBatch:
         steps = _folded(card, log, _settings(self._versions_of(log)))
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
         card.last_entry, card.entries = log[-1].sort_key(), len(log)
-        ids = {row.id for row in log}
-        card.early_void = any(r.entry == "void" and r.target_id not in ids for r in log) or None
+        card.early_void = has_early_void(log) or None
 
     @property
     def has_uncounted_days(self) -> bool:
@@ -394,7 +399,7 @@ class _ReviewBatch:
         return any(card.uncounted_days for card in self.cards.values())
 
     def _move(self, card: Card, rows: Sequence[LogEntry]) -> DayCounts:
-        """Brings a card to what its log with the new rows folds to; answers what days gain."""
+        """Moves a card on by the new rows of its log. Returns the counts that the days gain."""
         follows = rows[0].sort_key() > card.last_entry and not card.early_void
         if follows and not any(row.entry == "void" for row in rows):
             versions = self._versions_of(rows)
@@ -410,9 +415,7 @@ class _ReviewBatch:
             steps = _folded(card, whole, settings)
             gained = _counted(steps, whole, settings)
             add_days(gained, _counted(_folded(card, log, settings), log, settings), times=-1)
-            ids = {row.id for row in whole}
-            early = any(row.entry == "void" and row.target_id not in ids for row in whole)
-            card.early_void = early or None
+            card.early_void = has_early_void(whole) or None
         card.updated_at = self.now
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
         self._mark_leech(card, steps, versions)
@@ -461,7 +464,7 @@ class _ReviewBatch:
         return changed
 
     def _hide_or_free(self, card: Card, note: Sequence[Card]) -> bool:
-        """Buries or unburies a card by what was studied of its note today; whether it did."""
+        """Buries or unburies a card by today's study of its note. Returns whether it did."""
         studied = {
             sibling.id: day for sibling in note if (day := self._studied_today(sibling)) is not None
         }

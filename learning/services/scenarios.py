@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ulid import ULID
 
-from accounts import audit
-from accounts.audit import StaffMember
+from accounts.models import audit
+from accounts.models.audit import StaffMember
 from config.problems import (
     Conflict,
     FieldError,
@@ -19,13 +19,13 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Delete, Put, Write, transact
-from learning.models.scenarios import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
+from learning.models.base import digest
+from learning.models.content import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
-from learning.services.idempotency import digest
 
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB

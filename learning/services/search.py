@@ -1,7 +1,7 @@
-"""Searches carried out: which index serves one, and what is filtered inside its pages."""
+"""Lists of cards and searches: the index that serves one, and what is filtered inside its pages."""
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,18 +10,19 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.problems import ValidationFailed
+from config.store.connection import chunks
 from config.store.items import Page, Raw, key_instant
 from learning.models.cards import FRONT_KEY_LENGTH, Card, Deck, front_start
 from learning.scheduling import State
-from learning.search_syntax import Search, SearchError, Term, parse
-from learning.search_text import TextPattern
-from learning.services.lists import Test, look
+from learning.search_syntax import Search, SearchError, Term, TextPattern, parse
 
 TEXTS = ("front", "tag")  # fields that the text answers, not the schedule
 UNTAGGED = "none"
 ANY = "*"  # as in Anki, those without a tag as well
 READ = 500  # cards looked at for one page of a search, however many there are
+JOINED = 100  # cards whose text is read at once, to see what they say
 DECKS = 1_000  # decks whose names are looked through
+Test = Callable[[Card], bool]
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -54,7 +55,7 @@ def search_cards(
     index, condition = _index(search, decks, now)
 
     def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
-        return look(
+        return page_of_matches(
             learner_id,
             condition,
             index=index,
@@ -68,17 +69,17 @@ def search_cards(
     if not isinstance(condition, _Due):
         return page(condition, limit, start)
     steps, reviews = condition.steps, condition.reviews
-    found: list[Card] = []
+    cards: list[Card] = []
     if start is None or start[str(index)]["S"] < condition.first_review:
         first = page(steps, limit, start)
         if first.next_key:
             return first
-        found, start = first.items, None
-        if len(found) == limit:
+        cards, start = first.items, None
+        if len(cards) == limit:
             at = {"pk": learner_key(learner_id), "sk": "!", str(index): condition.first_review}
-            return Page(found, {name: {"S": value} for name, value in at.items()})
-    rest = page(reviews, limit - len(found), start)
-    return Page([*found, *rest.items], rest.next_key)
+            return Page(cards, {name: {"S": value} for name, value in at.items()})
+    rest = page(reviews, limit - len(cards), start)
+    return Page([*cards, *rest.items], rest.next_key)
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,13 @@ def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     if not wanted:
         return {}
     names = {deck.id: deck.name for deck in Deck.all_of(learner_id, limit=DECKS, start=None).items}
-    found = {}
+    deck_ids = {}
     for term in wanted:
         ids = frozenset(_named(term.value, names))
         if not ids and TextPattern.of(term.value).is_plain:
             raise SearchError(term.position, "You have no such deck.")
-        found[term.value] = ids
-    return found
+        deck_ids[term.value] = ids
+    return deck_ids
 
 
 def _named(typed: str, names: Mapping[str, str]) -> Iterator[str]:
@@ -167,7 +168,7 @@ def _says(card: Card, term: Term) -> bool:
 
 
 def is_tagged(tags: Iterable[str], term: Term) -> bool:
-    """Whether tags are what a `tag:` term asks for, by themselves or by one above them."""
+    """Whether a `tag:` term finds one of the tags, or a tag above it."""
     tags = [tag for tag in tags if tag]
     if term.value == UNTAGGED:
         return (not tags) is not term.negated
@@ -178,7 +179,7 @@ def is_tagged(tags: Iterable[str], term: Term) -> bool:
 
 
 def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Test:
-    """What a term asks of a card's schedule."""
+    """The test that a term makes of a card's schedule."""
     match term.field:
         case "deck":
             wanted = decks[term.value]
@@ -218,3 +219,89 @@ def _is(card: Card, state: str, now: datetime) -> bool:
             return card.buried_until is not None and card.buried_until > now
         case _:
             return card.state == state
+
+
+# --- Lists ----------------------------------------------------------------------------------------
+
+
+def list_cards(
+    *,
+    learner_id: str,
+    deck_id: str | None = None,
+    state: str | None = None,
+    front: str | None = None,
+    tag: str | None = None,
+    suspended: bool | None = None,
+    leech: bool | None = None,
+    limit: int,
+    start: Raw | None,
+) -> Page[Card]:
+    """One page of the learner's cards: by front, by deck and queue, by queue, else by id.
+
+    What the chosen index does not order is narrowed inside the page. One query, and a read of the
+    notes (a query of them where they lie in the same order).
+    """
+    letter = "S" if suspended else {"new": "N", "review": "R"}.get(state or "", "")
+    letter = letter or ("L" if state else "")
+    equal = {"state": state, "suspended": suspended, "leech": leech, "deck_id": deck_id}
+    wanted = {name: value for name, value in equal.items() if value is not None}
+    index, condition = None, Card.sk.startswith(Card.PREFIX)
+    begins = TextPattern.literal(front or "")
+    if front is not None:
+        index, condition = "lsi3", Card.lsi3.startswith(front_start(front))
+    elif deck_id:
+        prefix = f"{deck_id}#{letter}#" if letter else f"{deck_id}#"
+        index, condition = "lsi2", Card.lsi2.startswith(prefix)
+    elif letter:
+        index, condition = "lsi1", Card.lsi1.startswith(f"{letter}#")
+    return page_of_matches(
+        learner_id,
+        condition,
+        index=index,
+        stands=lambda card: all(getattr(card, name) == value for name, value in wanted.items()),
+        says=None
+        if tag is None and begins.is_plain
+        else lambda card: tag in (None, *card.tags) and begins.matches(card.front, whole=False),
+        limit=limit,
+        read=limit + 1,
+        start=start,
+    )
+
+
+def page_of_matches(
+    learner_id: str,
+    condition: Condition,
+    *,
+    index: str | None,
+    stands: Test,
+    says: Test | None,
+    limit: int,
+    read: int,
+    start: Raw | None,
+) -> Page[Card]:
+    """Up to `limit` cards that pass both tests, of the next `read` of an index.
+
+    `stands` goes by the schedule alone, `says` by the text, which is read for it.
+    """
+    pairs, following = Card.candidates(learner_id, condition, index=index, limit=read, start=start)
+    pairs = [pair for pair in pairs if stands(pair[0])]
+    matches: list[tuple[Card, Raw]] = []
+    if says is None:
+        matches = pairs[: limit + 1]
+        _join(learner_id, [card for card, _ in matches[:limit]], index)
+    else:
+        for chunk in chunks(pairs, JOINED if index else max(read, 1)):
+            _join(learner_id, [card for card, _ in chunk], index)
+            matches += [pair for pair in chunk if pair[0].note and says(pair[0])]
+            if len(matches) > limit:
+                break
+    if len(matches) > limit:
+        following = matches[limit - 1][1]
+    return Page([card for card, _ in matches[:limit] if card.note], following)
+
+
+def _join(learner_id: str, cards: Sequence[Card], index: str | None) -> None:
+    if index is None:
+        Card.join_in_order(learner_id, cards)
+    else:
+        Card.join(learner_id, cards)

@@ -10,11 +10,11 @@ from ulid import ULID
 from config.problems import IdTaken, NotFound
 from config.store.items import batch_get
 from config.store.transactions import Put, transact
+from learning.models.base import digest
 from learning.models.cards import Deck
-from learning.models.starters import StarterCards, StarterDeck
+from learning.models.content import StarterCards, StarterDeck
 from learning.services.bulk import create_cards
 from learning.services.cards import NoSuchDeck, create_deck
-from learning.services.idempotency import digest
 
 SHOWN = ("name", "description", "level", "language", "translation")
 CARDS_OF_COPIES = UUID("6f2c3f0e-2f0b-5d0e-9c1b-6a0f4f1d7a55")  # ours; only has to stay the same

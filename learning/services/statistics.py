@@ -101,6 +101,42 @@ def read_statistics(*, learner_id: str, days: int, now: datetime) -> Statistics:
     )
 
 
+@dataclass(frozen=True)
+class Week:
+    """A learner's last seven days. `hard` are fronts of cards that were forgotten most often."""
+
+    reviews: int
+    days: int
+    minutes: int
+    remembered: float | None
+    streak_days: int
+    hard: tuple[str, ...]
+
+
+HARD_CARDS, HARD_LAPSES = 3, 2
+
+
+def read_week(study: StudyContext, *, now: datetime) -> Week:
+    """How the last seven days went: a query of the days, one of cards to come and their notes.
+
+    What is hard is looked for among the hundred cards that come up first: such cards come often.
+    """
+    learner_id, today = study.head.learner_id, study.calendar.day(now)
+    days = Day.between(study.head, today - timedelta(days=6), today)
+    before = study.calendar.end(today + timedelta(days=7))
+    coming = Card.due_before(learner_id, before=before, limit=100).items
+    hard = [card for card in coming if card.memory.lapses >= HARD_LAPSES]
+    hard.sort(key=lambda card: card.memory.lapses, reverse=True)
+    return Week(
+        reviews=sum(day.count_of("reviews") for day in days),
+        days=sum(1 for day in days if day.count_of("reviews")),
+        minutes=round(sum(day.count_of("duration_ms") for day in days) / 60_000),
+        remembered=_retention(days).remembered,
+        streak_days=study.head.streak(today),
+        hard=tuple(card.front for card in Card.join(learner_id, hard[:HARD_CARDS])),
+    )
+
+
 def _forecast(learner_id: str, study: StudyContext, now: datetime) -> tuple[list[DayCount], date]:
     """How many reviews come due on each of the next days, and up to which day that is all."""
     today = study.calendar.day(now)

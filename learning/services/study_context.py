@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
+from django.utils import timezone
+
 from accounts.models import DEFAULT_ZONE, Head, Profile, learner_key
 from accounts.services.changes import commit
 from accounts.study_day import StudyCalendar
-from config import clock
 from config.problems import check_version
+from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from learning.models.base import EPOCH
 from learning.models.scheduler import Scheduler
@@ -109,7 +110,7 @@ def update_scheduler(
         head.day_starts_at_hour = changes["day_starts_at_hour"]
     # After the read: a review that was written before it is of an instant before, by a clock that
     # is right, and one that is written meanwhile makes this change begin again.
-    scheduler.since = max(clock.now(), scheduler.since or EPOCH)
+    scheduler.since = max(timezone.now(), scheduler.since or EPOCH)
     scheduler.number += 1
     commit(head, put_settings(head, scheduler), Put(scheduler.as_version()))
     return scheduler

@@ -13,7 +13,7 @@ from learning.transfer.dialect import (
     EncodingUncertain,
     TextOptions,
 )
-from learning.transfer.document import read_json, write_json
+from learning.transfer.document import pack_notes, read_json, unpack_notes, write_json
 from learning.transfer.model import (
     LIMITS,
     CardState,
@@ -36,7 +36,8 @@ __all__ = [
     "COLUMNS", "ENCODINGS", "LIMITS", "SEPARATORS", "UNREAD", "CardState", "DeckSource",
     "EncodingUncertain", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
     "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "TextOptions",
-    "TextPreview", "detect", "preview", "read", "write_csv", "write_json",
+    "TextPreview", "detect", "pack_notes", "preview", "read", "unpack_notes", "write_csv",
+    "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (

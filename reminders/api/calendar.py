@@ -1,14 +1,14 @@
 """The learner's calendar: its secret address, and the feed behind it."""
 
+from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
-from config.clock import now
 from config.operations import operation
 from config.problems import NotFound
-from config.serializers import InstantField, Serializer
+from config.serializers import BooleanField, InstantField, QuerySerializer, Serializer
 from config.viewsets import PublicView, View
 from reminders.models import CalendarLink
 from reminders.services import calendar_links
@@ -23,9 +23,16 @@ class CalendarSerializer(Serializer):
 CALENDAR = "text/calendar"
 
 
+class CalendarQuerySerializer(QuerySerializer):
+    alarms = BooleanField(
+        default=True, help_text="`false` leaves the alarms out, for who is mailed already"
+    )
+
+
 class CalendarFeedView(PublicView):
     @operation(
         "getCalendar",
+        query=CalendarQuerySerializer,
         answers={(200, CALENDAR): str, 304: None},
         raises=[NotFound],
         public=True,
@@ -36,7 +43,8 @@ class CalendarFeedView(PublicView):
         from reminders.ical import etag
         from reminders.services.calendar_feed import read_calendar
 
-        body = read_calendar(token, now=now())
+        alarms = self.validated_query(CalendarQuerySerializer)["alarms"]
+        body = read_calendar(token, alarms=alarms, now=now())
         if body is None:
             raise NotFound
         tag = etag(body)

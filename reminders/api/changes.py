@@ -1,4 +1,4 @@
-"""What has changed since a device was here last, and what it changed offline meanwhile.
+"""/changes: the changes since a device's last visit, and those that it made offline.
 
 Each thing is shown as its own resource shows it, so this is the one that imports the others.
 """
@@ -7,6 +7,7 @@ from dataclasses import astuple
 from typing import Any, cast
 
 from django.core import signing
+from django.utils.timezone import now
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -15,7 +16,6 @@ from rest_framework.response import Response
 
 from accounts.api.profile import ProfileUpdateSerializer
 from accounts.api.serializers import NotificationsSerializer
-from config.clock import now
 from config.http import as_problem
 from config.operations import operation
 from config.problems import Problem, ValidationFailed
@@ -47,11 +47,13 @@ from learning.services.changes import (
     Changes,
     ChangesGone,
     Cursor,
+    OfflineChange,
+    Result,
     Told,
+    apply_changes,
     changes_since,
     first_changes,
 )
-from learning.services.offline import OfflineChange, Result, apply_changes
 from reminders.api.events import EventSerializer
 from reminders.api.reminders import ReminderSerializer
 
@@ -177,8 +179,10 @@ class ChangesSerializer(Serializer):
 
 
 class OfflineChangeSerializer(Serializer):
-    """`data` is the thing as it is made or what changes of it; of a deck's deletion, what becomes
-    of its cards: `moveTo` or `cards`."""
+    """`data` has the fields of the new thing, or those that change.
+
+    Of a deck's deletion it has `moveTo` or `cards`, for the deck's cards.
+    """
 
     samples = {"kind": "card", "verb": "update", "version": 3, "data": {"back": "home"}}
 
@@ -238,14 +242,14 @@ class ChangeViewSet(Resource):
         how: dict[str, Any] = {"learner_id": self.learner_id, "limit": query["limit"]}
         cursor = self._cursor(query.get("since"))
         if cursor is None or cursor.prefix is not None:
-            found = first_changes(cursor=cursor, now=now(), **how)
+            changes = first_changes(cursor=cursor, now=now(), **how)
         else:
-            found = changes_since(cursor=cursor, now=now(), **how)
-        return Response(self._shown(found))
+            changes = changes_since(cursor=cursor, now=now(), **how)
+        return Response(self._shown(changes))
 
-    def _shown(self, found: Changes) -> Any:
-        cursor = self._signer().sign_object(list(astuple(found.cursor)))
-        body = {"told": found.told, "cursor": cursor, "more": found.more}
+    def _shown(self, changes: Changes) -> Any:
+        cursor = self._signer().sign_object(list(astuple(changes.cursor)))
+        body = {"told": changes.told, "cursor": cursor, "more": changes.more}
         return ChangesSerializer(body).data
 
     def _cursor(self, since: str | None) -> Cursor | None:

@@ -1,17 +1,16 @@
 """Mails that were given up, for staff."""
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import IsStaff, staff_member
-from config.clock import now
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import NotFound, PermissionDenied
 from config.serializers import IdField
-from config.viewsets import Resource, get_or_404
+from config.viewsets import ListQuerySerializer, Resource, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters

@@ -1,16 +1,18 @@
 """Events, and when they take place."""
 
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from rest_framework import serializers
+from django.utils.timezone import now
+from rest_framework import serializers, status
 from rest_framework.decorators import action
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
+from config.http import Parser
 from config.operations import operation
-from config.pagination import ListQuerySerializer, decode_cursor, page_of, paginated_response
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -24,7 +26,15 @@ from config.serializers import (
     ZoneField,
     optional,
 )
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    get_or_404,
+    if_match_version,
+    page_of,
+    paginated_response,
+)
 from reminders.api.serializers import OccurrenceKeyField
 from reminders.models import Event
 from reminders.recurrence import (
@@ -33,7 +43,22 @@ from reminders.recurrence import (
     zone_named,
 )
 from reminders.rrule import DAY, MAX_RULE_LENGTH
-from reminders.services import events
+from reminders.services import event_imports, events
+
+MAX_CALENDAR = 1_000_000
+CALENDAR_SAMPLE = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//Example//EN
+BEGIN:VEVENT
+UID:class-1@example.org
+DTSTAMP:20270101T000000Z
+DTSTART;TZID=Europe/Lisbon:20270104T190000
+DTEND;TZID=Europe/Lisbon:20270104T203000
+RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=10
+SUMMARY:Conversation class
+END:VEVENT
+END:VCALENDAR
+"""
 
 
 class SpanSerializer(Serializer):
@@ -135,6 +160,28 @@ class NewEventSerializer(EventSerializer):
     id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
 
 
+class FollowingSerializer(EventSerializer):
+    """What changes of an occurrence and those that follow it."""
+
+    samples = {
+        "occurrence": "20270125T190000",
+        "location": "Rua das Flores 12",
+    }
+
+    id = IdField(required=False, help_text="Of the new event, made by the client")
+    title = TextField(max_length=200, required=False)
+    occurrence = OccurrenceKeyField(help_text="The first that changes; not the first of all")
+
+    class Meta:
+        ref_name = "Following"
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Requires the occurrence, though all else is as in a PATCH."""
+        if "occurrence" not in attrs:
+            raise serializers.ValidationError({"occurrence": "Say which."}, "required")
+        return attrs
+
+
 class WindowQuerySerializer(ListQuerySerializer):
     after = InstantField(required=False, help_text="From when on, by default from now")
     before = InstantField(required=False, help_text="Until when: by default 31 days, at most 366")
@@ -155,6 +202,79 @@ class EventOccurrenceSerializer(Serializer):
     all_day = BooleanField(source="event.recurrence.all_day")
 
 
+class _ImportSerializer(Serializer):
+    dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
+    with_reminders = BooleanField(default=True, help_text="Make reminders of the alarms")
+
+
+class ImportTextSerializer(_ImportSerializer):
+    """A calendar as text."""
+
+    samples = {"calendar": CALENDAR_SAMPLE}
+
+    calendar = TextField(max_length=MAX_CALENDAR, help_text="iCalendar (RFC 5545)")
+
+    class Meta:
+        ref_name = "CalendarText"
+
+
+class ImportCalendarFileSerializer(_ImportSerializer):
+    """A calendar as a file in UTF-8."""
+
+    file = serializers.FileField(allow_empty_file=True)
+
+    class Meta:
+        ref_name = "CalendarFile"
+
+    def validate_file(self, file: Any) -> str:
+        content = file.read(4 * MAX_CALENDAR + 1)
+        try:
+            text: str = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise serializers.ValidationError("The file is not in UTF-8.", "encoding") from error
+        if len(text) > MAX_CALENDAR:
+            message = f"A calendar has at most {MAX_CALENDAR:,} characters."
+            raise serializers.ValidationError(message, "max_length")
+        return text
+
+
+class RemarkSerializer(Serializer):
+    """Something that was not taken over, or why an event was left out."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+    class Meta:
+        ref_name = "CalendarRemark"
+
+
+class ImportedEventSerializer(Serializer):
+    uid = serializers.CharField(help_text="As the calendar has it")
+    title = serializers.CharField()
+    status = serializers.ChoiceField(event_imports.STATUSES)
+    event_id = serializers.CharField(allow_null=True, help_text="Of yours; null where left out")
+    offset_minutes = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Of its alarms, as in a reminder"
+    )
+    remarks = RemarkSerializer(many=True)
+
+
+class CalendarReportSerializer(Serializer):
+    """What became of a calendar's events. Those that are over are counted only."""
+
+    imported = serializers.IntegerField(source="counts.imported")
+    updated = serializers.IntegerField(source="counts.updated")
+    unchanged = serializers.IntegerField(source="counts.unchanged")
+    left_out = serializers.IntegerField(source="counts.left_out")
+    over = serializers.IntegerField()
+    others = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Tasks, journals and the like, by kind"
+    )
+    events = ImportedEventSerializer(
+        many=True, source="outcomes", help_text=f"The first {event_imports.MAX_SHOWN}"
+    )
+
+
 class EventViewSet(ItemViewSet):
     serializer_class = EventSerializer
     create_serializer_class = NewEventSerializer
@@ -162,7 +282,8 @@ class EventViewSet(ItemViewSet):
     @operation("listEvents", answers={200: page_of(EventSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
         """List the events, each once."""
-        return self.paginated(Event.all_of, self.learner_id, serializer_class=EventSerializer)
+        read = partial(Event.all_of, on_unreadable=events.aside(now()))
+        return self.paginated(read, self.learner_id, serializer_class=EventSerializer)
 
     @operation(
         "listOccurrences",
@@ -193,6 +314,36 @@ class EventViewSet(ItemViewSet):
         """Make an event."""
         return self.create_item(events.create_event)
 
+    @operation(
+        "importEvents",
+        request={
+            "multipart/form-data": ImportCalendarFileSerializer,
+            "application/json": ImportTextSerializer,
+        },
+        answers={200: CalendarReportSerializer},
+    )
+    @action(
+        detail=False, methods=["post"], url_path="import", parser_classes=[MultiPartParser, Parser]
+    )
+    def import_calendar(self, request: Request) -> Response:
+        """Take over the events of another calendar, and its alarms as reminders.
+
+        Sent again, each event is there once, and follows the calendar where that has changed. What
+        events here cannot say is told. Addresses in the calendar are not fetched.
+        """
+        if request.content_type.partition(";")[0] == "multipart/form-data":
+            body = self.validated_body(ImportCalendarFileSerializer)
+        else:
+            body = self.validated_body(ImportTextSerializer)
+        report = event_imports.import_events(
+            learner_id=self.learner_id,
+            text=body["file"] if "file" in body else body["calendar"],
+            dry_run=body["dry_run"],
+            with_reminders=body["with_reminders"],
+            now=now(),
+        )
+        return Response(CalendarReportSerializer(report).data)
+
     @operation("getEvent", answers={200: EventSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
         """Read an event."""
@@ -206,7 +357,7 @@ class EventViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace an event; what is left out becomes its default. Its reminders follow."""
+        """Replace an event. A field that is left out gets its default. Its reminders follow."""
         return self.update_item(events.update_event, event_id=id)
 
     @operation(
@@ -217,11 +368,34 @@ class EventViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of an event. Its reminders follow.
+        """Change the given fields of an event. Its reminders follow.
 
         With another start it lasts as long as before; exceptions stay as far as their occurrences.
         """
         return self.update_item(events.update_event, event_id=id, partial=True)
+
+    @operation(
+        "changeFollowing",
+        request=FollowingSerializer,
+        answers={201: EventSerializer},
+        raises=[NotFound, IdTaken, events.TooManyEvents, events.ReminderDue],
+        if_match=True,
+    )
+    @action(detail=True, methods=["post"])
+    def following(self, request: Request, id: str) -> Response:
+        """Change an occurrence and all that follow: they become an event of their own.
+
+        What is left out stays as it is; the series ends before. Reminders go with both.
+        """
+        fields = self.validated_body(FollowingSerializer, partial=True)
+        return self.apply(
+            events.split_event,
+            status.HTTP_201_CREATED,
+            event_id=id,
+            occurrence=fields.pop("occurrence"),
+            fields=fields,
+            expected_version=if_match_version(request),
+        )
 
     @operation("deleteEvent", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.operations import operation
-from config.pagination import ListQuerySerializer, page_of
 from config.problems import IdTaken, NotFound
 from config.serializers import (
     BooleanField,
@@ -21,14 +21,18 @@ from config.serializers import (
     optional,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, get_or_404
+from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
+from learning.services.cards import NoSuchDeck
+from learning.services.scenarios import UnknownScenario
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
-from reminders.models import EVENT, ONCE, STUDY, Delivery, Reminder
+from reminders.models import EVENT, ONCE, REPORT, STREAK, STUDY, Delivery, Reminder
 from reminders.services import reminders
+from reminders.services.events import aside
 from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
-KINDS = [EVENT, ONCE, STUDY]
+UNKNOWN = [NoSuchEvent, NoSuchDeck, UnknownScenario]
+KINDS = [EVENT, ONCE, STUDY, REPORT, STREAK]
 
 
 class ReminderSerializer(Serializer):
@@ -36,7 +40,10 @@ class ReminderSerializer(Serializer):
 
     `event`: so many minutes before each occurrence of `eventId`. `once`: at an instant. `study`:
     how many cards are due, at a time of the learner's own clock, unless none is or the day's goal
-    is met.
+    is met; with `deckId` those of one deck, with `scenarioId` an invitation to practise. `report`:
+    how the last seven days went, unless nothing was studied. `streak`: that the streak ends today,
+    unless the learner has studied or has none. The last three come less often, and in the end no
+    more, to those who no longer study.
     """
 
     samples = {
@@ -48,6 +55,8 @@ class ReminderSerializer(Serializer):
         "at": None,
         "weekdays": [0, 2, 4],
         "localTime": "18:30",
+        "deckId": None,
+        "scenarioId": None,
         "paused": False,
     }
 
@@ -67,9 +76,15 @@ class ReminderSerializer(Serializer):
         child=IntegerField(min_value=0, max_value=6),
         default=list,
         max_length=7,
-        help_text="Of `study`: 0 is Monday",
+        help_text="Of `study`, `report` and `streak`: 0 is Monday",
     )
-    local_time = optional(LocalTimeField, help_text="Of `study`: time of day in the profile's zone")
+    local_time = optional(
+        LocalTimeField, help_text="Of the same: time of day in the profile's zone"
+    )
+    deck_id = optional(IdField, help_text="Of `study`: about one deck alone")
+    scenario_id = optional(
+        TextField, max_length=64, help_text="Of `study`: about practising one scenario"
+    )
     paused = BooleanField(default=False)
     next_at = InstantField(read_only=True, allow_null=True, help_text="When the next mail is due")
     created_at = InstantField(read_only=True)
@@ -112,7 +127,7 @@ class ReminderViewSet(ItemViewSet):
         "createReminder",
         request=NewReminderSerializer,
         answers={201: ReminderSerializer},
-        raises=[IdTaken, NoSuchEvent, TooManyReminders],
+        raises=[IdTaken, *UNKNOWN, TooManyReminders],
     )
     def create(self, request: Request) -> Response:
         """Make a reminder. Mails go to the learner's own verified address alone."""
@@ -127,22 +142,22 @@ class ReminderViewSet(ItemViewSet):
         "replaceReminder",
         request=ReminderSerializer,
         answers={200: ReminderSerializer},
-        raises=[NotFound, NoSuchEvent, TooManyReminders],
+        raises=[NotFound, *UNKNOWN, TooManyReminders],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace a reminder; what is left out becomes its default."""
+        """Replace a reminder. A field that is left out gets its default."""
         return self.update_item(reminders.update_reminder, reminder_id=id)
 
     @operation(
         "updateReminder",
         request=ReminderSerializer,
         answers={200: ReminderSerializer},
-        raises=[NotFound, NoSuchEvent, TooManyReminders],
+        raises=[NotFound, *UNKNOWN, TooManyReminders],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change what is given of a reminder. With another timing it starts anew."""
+        """Change the given fields of a reminder. With another timing it starts anew."""
         return self.update_item(reminders.update_reminder, reminder_id=id, partial=True)
 
     @operation("deleteReminder", answers={204: None}, raises=[NotFound], if_match=True)
@@ -189,7 +204,7 @@ class ReminderViewSet(ItemViewSet):
 
 def _matching(learner_id: str, *, event_id: str | None = None, **page: Any) -> Page[Reminder]:
     if event_id is None:
-        return Reminder.all_of(learner_id, **page)
+        return Reminder.all_of(learner_id, on_unreadable=aside(now()), **page)
     return Page(Reminder.of_event(learner_id, event_id), None)
 
 

@@ -29,4 +29,5 @@ class DeliverySerializer(Serializer):
     reason = serializers.CharField(help_text="Why it was skipped or has failed, else empty")
     attempts = IntegerField(help_text="Failures so far")
     sent_at = InstantField(allow_null=True)
+    bounced_at = InstantField(allow_null=True, help_text="When it came back: the mailbox was full")
     updated_at = InstantField()

@@ -1,14 +1,14 @@
 """Stopping a kind of mail, for whoever has the link."""
 
 from django.template.loader import render_to_string
+from django.utils.timezone import now
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.clock import now
 from config.operations import operation
 from config.viewsets import PublicView
-from reminders.emails import KINDS, subscription_of
+from reminders.emails import kind_name, subscription_of
 from reminders.services.suppressions import unsubscribe
 
 PAGE = "text/html"
@@ -40,7 +40,7 @@ class UnsubscribeView(PublicView):
 
 def _page(token: str, *, done: bool) -> Response:
     subscription = subscription_of(token[:TOKEN_LENGTH], now=now())
-    what = KINDS[subscription[1]] if subscription else None
+    what = kind_name(subscription[1]) if subscription else None
     page = render_to_string("reminders/unsubscribe.html", {"what": what, "done": done})
     code = status.HTTP_200_OK if subscription else status.HTTP_404_NOT_FOUND
     return Response(page, code, content_type=f"{PAGE}; charset=utf-8")

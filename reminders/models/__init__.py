@@ -3,28 +3,40 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
-from reminders.models.deliveries import (
+from reminders.models.events import CalendarLink, Event
+from reminders.models.reminders import (
     DEAD,
+    DIGESTS,
     DISMISSED,
+    EVENT,
+    ONCE,
+    REPORT,
     RETRIED,
     RETRYING,
     SENDING,
     SENT,
+    SHARDS,
     SKIPPED,
     STATES,
+    STREAK,
+    STUDY,
     UNCONFIRMED,
     Delivery,
     MailDay,
+    Reminder,
+    ShardLease,
     Suppression,
+    quiet_hours_of,
+    shard_of,
 )
-from reminders.models.events import CalendarLink, Event
-from reminders.models.reminders import EVENT, ONCE, SHARDS, STUDY, Reminder, ShardLease, shard_of
 
 __all__ = [
     "DEAD",
+    "DIGESTS",
     "DISMISSED",
     "EVENT",
     "ONCE",
+    "REPORT",
     "RETRIED",
     "RETRYING",
     "SENDING",
@@ -32,6 +44,7 @@ __all__ = [
     "SHARDS",
     "SKIPPED",
     "STATES",
+    "STREAK",
     "STUDY",
     "UNCONFIRMED",
     "CalendarLink",
@@ -41,5 +54,6 @@ __all__ = [
     "Reminder",
     "ShardLease",
     "Suppression",
+    "quiet_hours_of",
     "shard_of",
 ]

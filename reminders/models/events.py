@@ -13,9 +13,10 @@ from pynamodb.attributes import (
 )
 
 from accounts.models import learner_key
-from config.store.items import Item, key_instant
+from config.store.items import Item, OnUnreadable, key_instant
+from config.store.transactions import Update
 from learning.models.base import LearnerItem
-from reminders.recurrence import Move, Recurrence
+from reminders.recurrence import Move, Recurrence, over_at
 
 FOREVER = "9999"
 
@@ -25,7 +26,8 @@ class Event(LearnerItem, discriminator="event"):
 
     `starts` is a wall time of `timezone`, or a date for an all-day event, in ISO 8601; `moved`
     lists {key, starts, duration_s or null}; `begins_on` and, of a rule with COUNT, `ends_on` are
-    the days of its first and last occurrence. lsi4: `EVENT#<instant it is over for good, or 9999>`.
+    the days of its first and last occurrence; `alarms_at` is when its reminders were
+    changed. lsi4: `EVENT#<instant it is over for good, or 9999>`.
     """
 
     PREFIX = "EVENT#"
@@ -41,24 +43,55 @@ class Event(LearnerItem, discriminator="event"):
     ends_on = UnicodeAttribute(null=True)
     skipped: ListAttribute[Any] = ListAttribute(of=UnicodeAttribute, default=list)
     moved = JSONAttribute(default=list)
+    alarms_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
 
     @classmethod
-    def not_over(cls, learner_id: str, *, at: datetime) -> "list[Event]":
+    def not_over(
+        cls, learner_id: str, *, at: datetime, on_unreadable: OnUnreadable | None = None
+    ) -> "list[Event]":
         """All events that are not over at an instant, the soonest to end first."""
         condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+        return cls.query_all(
+            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+        )
 
     @classmethod
     def over(
-        cls, learner_id: str, *, after: datetime, before: datetime, limit: int
+        cls,
+        learner_id: str,
+        *,
+        after: datetime,
+        before: datetime,
+        limit: int,
+        on_unreadable: OnUnreadable | None = None,
     ) -> "list[Event]":
         """Up to `limit` events that ended in a span of time, the last to end first."""
         first, last = (f"{cls.PREFIX}{key_instant(instant)}" for instant in (after, before))
         condition = cls.lsi4.between(first, last)
         return cls.query_page(
-            learner_key(learner_id), condition, index="lsi4", limit=limit, descending=True
+            learner_key(learner_id),
+            condition,
+            index="lsi4",
+            limit=limit,
+            descending=True,
+            on_unreadable=on_unreadable,
         ).items
+
+    @classmethod
+    def alarms_write(cls, learner_id: str, event_id: str, *, now: datetime) -> Update:
+        """The write that notes a change of an event's reminders, if there is such an event.
+
+        Its version stays: the event itself is as it was.
+        """
+        return Update(
+            Item(*cls.key(learner_id, event_id)), [cls.alarms_at.set(now)], cls.kind == cls
+        )
+
+    @property
+    def shown_at(self) -> datetime:
+        """When it changed last as a calendar shows it, alarms included."""
+        return max(self.updated_at, self.alarms_at or self.updated_at)
 
     @property
     def over_at(self) -> datetime | None:
@@ -83,8 +116,8 @@ class Event(LearnerItem, discriminator="event"):
             ends_on=date.fromisoformat(self.ends_on) if self.ends_on else None,
         )
 
-    def set_recurrence(self, recurrence: Recurrence, *, over_at: datetime | None) -> None:
-        """Sets when it takes place and, None for never, when it is over for good."""
+    def set_recurrence(self, recurrence: Recurrence) -> None:
+        """Sets when it takes place, and with it when it is over for good."""
         self.starts = recurrence.starts.isoformat()
         self.timezone = recurrence.zone
         self.duration_s = int(recurrence.duration.total_seconds())
@@ -100,7 +133,11 @@ class Event(LearnerItem, discriminator="event"):
             }
             for move in recurrence.moved
         ]
-        self.lsi4 = f"{self.PREFIX}{key_instant(over_at) if over_at else FOREVER}"
+        self.set_index_keys()
+
+    def set_index_keys(self) -> None:
+        over = over_at(self.recurrence)
+        self.lsi4 = f"{self.PREFIX}{key_instant(over) if over else FOREVER}"
 
 
 def _wall(text: str) -> date | datetime:

@@ -6,7 +6,7 @@ import hmac
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
 from config.crypto import fingerprints
-from config.store.items import batch_get
+from config.store.items import UNREADABLE, batch_get
 from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
-from reminders.models import EVENT, CalendarLink, Event, Reminder
+from reminders.models import EVENT, ONCE, STUDY, CalendarLink, Event, Reminder
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError, wall_of, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
+from reminders.services.events import aside
 from reminders.timing import StudyReminder
 
 log = logging.getLogger("parley.reminders")
@@ -33,9 +34,10 @@ MAX_DESCRIPTIONS = 1_000_000
 """Bytes of descriptions in the feed, which has to pass Lambda whatever the learner writes; those of
 the events that are over go first."""
 NAME = "Parley"
+SEQUENCE_BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def read_calendar(token: str, *, now: datetime) -> bytes | None:
+def read_calendar(token: str, *, alarms: bool = True, now: datetime) -> bytes | None:
     """The feed of an address; None if the address is void: one read, three queries."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -53,11 +55,19 @@ def read_calendar(token: str, *, now: datetime) -> bytes | None:
         return None
     if not isinstance(account, Account) or account.disabled:
         return None
-    events = Event.not_over(learner_id, at=now)
+    events = Event.not_over(learner_id, at=now, on_unreadable=aside(now))
     just_before = now - timedelta.resolution  # both spans include their ends
-    events += Event.over(learner_id, after=now - PAST, before=just_before, limit=MAX_PAST_EVENTS)
-    reminders = _shown(Reminder.every(learner_id), since=now - PAST)
-    entries = _bounded(_entries(events, reminders, profile.timezone), now.date())
+    events += Event.over(
+        learner_id,
+        after=now - PAST,
+        before=just_before,
+        limit=MAX_PAST_EVENTS,
+        on_unreadable=aside(now),
+    )
+    reminders = _shown(Reminder.every(learner_id, on_unreadable=aside(now)), since=now - PAST)
+    entries = _bounded(_entries(events, reminders, profile), now.date())
+    if not alarms:
+        entries = [replace(entry, offset_minutes=()) for entry in entries]
     return feed(name=NAME, events=entries, now=now)
 
 
@@ -68,8 +78,8 @@ def _shown(reminders: list[Reminder], *, since: datetime) -> list[Reminder]:
     return [reminder for reminder in reminders if not reminder.is_over] + over[:MAX_PAST_EVENTS]
 
 
-def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[FeedEvent]:
-    zone = zone if _is_known(zone) else "UTC"
+def _entries(events: list[Event], reminders: list[Reminder], profile: Profile) -> list[FeedEvent]:
+    zone = profile.timezone if _is_known(profile.timezone) else "UTC"
     live = [reminder for reminder in reminders if not reminder.paused]
     offsets: dict[str, set[int]] = {}
     for reminder in live:
@@ -78,7 +88,9 @@ def _entries(events: list[Event], reminders: list[Reminder], zone: str) -> list[
                 map(int, reminder.offset_minutes)
             )
     entries = [
-        partial(_reminder_entry, reminder, zone) for reminder in live if reminder.about != EVENT
+        partial(_reminder_entry, reminder, zone, profile.zone_set_at)
+        for reminder in live
+        if reminder.about in (ONCE, STUDY)
     ]
     entries += [partial(_entry, event, offsets.get(event.id, set())) for event in events]
     return list(_showable(entries))
@@ -88,7 +100,7 @@ def _showable(entries: Iterable[Callable[[], FeedEvent]]) -> Iterator[FeedEvent]
     for entry in entries:
         try:
             yield entry()
-        except UNSHOWABLE:
+        except (*UNSHOWABLE, *UNREADABLE):
             log.exception("an item is left out of a feed")
 
 
@@ -109,7 +121,7 @@ def _bounded(entries: list[FeedEvent], today: date) -> list[FeedEvent]:
 
 
 def _days_away(move: Move, today: date) -> int:
-    """How far a moved occurrence is from today, where it is or where it was."""
+    """The days from today to a moved occurrence: to its new place or its old one, the nearer."""
     walls = (move.starts, wall_of(move.key))
     days = (wall.date() if isinstance(wall, datetime) else wall for wall in walls)
     return min(abs((day - today).days) for day in days)
@@ -128,20 +140,27 @@ def _entry(event: Event, offset_minutes: set[int]) -> FeedEvent:
         event.id,
         event.title,
         event.recurrence,
-        event.updated_at,
-        int(event.version),
+        event.shown_at,
+        _sequence(int(event.version), event.shown_at),
         event.description,
         event.location,
         tuple(sorted(offset_minutes)),
     )
 
 
-def _reminder_entry(reminder: Reminder, zone: str) -> FeedEvent:
+def _sequence(version: int, shown_at: datetime) -> int:
+    """A SEQUENCE that grows with each version, and with what a calendar shows beside them."""
+    return version + (shown_at - SEQUENCE_BEGAN) // timedelta(seconds=1)
+
+
+def _reminder_entry(reminder: Reminder, zone: str, zone_set_at: datetime | None) -> FeedEvent:
     rule = reminder.rule(zone=zone, event=None)
-    changed: dict[str, Any] = {"updated_at": reminder.updated_at, "version": int(reminder.version)}
+    shown_at = max(reminder.updated_at, zone_set_at or reminder.updated_at)
+    sequence = _sequence(int(reminder.version), shown_at)
+    changed: dict[str, Any] = {"updated_at": shown_at, "version": sequence}
     if isinstance(rule, StudyReminder):
         starts_on = reminder.created_at.astimezone(ZoneInfo(zone)).date()
-        title = "Study with Parley"
+        title = "Study with Parley" + (f": {reminder.title}" if reminder.title else "")
         return study_event(rule, id=reminder.id, title=title, starts_on=starts_on, **changed)
     wall = reminder.at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, microsecond=0)
     return FeedEvent(

@@ -3,15 +3,17 @@
 import logging
 from datetime import datetime, timedelta
 
-from accounts import audit
-from accounts.audit import StaffMember
+from accounts.models import audit
+from accounts.models.audit import StaffMember
 from config.problems import Conflict, NotFound
+from config.store.connection import retried
 from config.store.items import UNREADABLE, ConditionFailed
-from config.store.retrying import retried
 from config.store.transactions import Put, Write, transact
+from reminders import recurrence as recurrences
 from reminders import timing
-from reminders.models import DEAD, RETRIED, RETRYING, Delivery, Reminder
-from reminders.services.reminders import rule_of
+from reminders.models import DEAD, RETRIED, RETRYING, Delivery, Event, Reminder
+from reminders.services.events import UNREADABLE_EVENT
+from reminders.services.reminders import timetable_of
 
 log = logging.getLogger("parley.reminders")
 
@@ -87,6 +89,8 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
         raise NotFound
     if delivery.state != DEAD:
         raise NotDead
+    if delivery.reason == UNREADABLE_EVENT:
+        return _file(delivery, by, now)
     try:
         reminder = Reminder.of(delivery.learner_id, delivery.reminder_id)
     except UNREADABLE as error:
@@ -96,10 +100,25 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
     if reminder.paused:
         raise CannotRetry("The learner has paused it")
     _revive(reminder, delivery, now)
+    return _conclude(delivery, by, now, reminder.write())
+
+
+def _file(delivery: Delivery, by: StaffMember, now: datetime) -> Delivery:
+    """Concludes the letter of an event that can be read again; there is no mail to it."""
+    try:
+        event = Event.of(delivery.learner_id, delivery.reminder_id)
+        if event:
+            recurrences.validate(event.recurrence)
+    except UNREADABLE as error:
+        raise CannotRetry("The stored event cannot be read: mend it first") from error
+    return _conclude(delivery, by, now)
+
+
+def _conclude(delivery: Delivery, by: StaffMember, now: datetime, *writes: Write) -> Delivery:
+    delivery_id, unchanged = delivery.id, delivery.unchanged_condition()
     deed = audit.staff_action(by, "delivery_retried", f"deliveries/{delivery_id}", now=now)
-    unchanged = delivery.unchanged_condition()
     delivery.conclude(RETRIED, reason=delivery.reason, now=now)
-    transact(Put(delivery, unchanged), reminder.write(), *deed)
+    transact(Put(delivery, unchanged), *writes, *deed)
     return delivery
 
 
@@ -111,4 +130,4 @@ def _revive(reminder: Reminder, delivery: Delivery, now: datetime) -> None:
             progress = timing.snooze(progress, delivery.due, until=now + SOON, now=now)
         except timing.SnoozeInvalidError as error:
             raise CannotRetry(str(error)) from error
-    reminder.advance(progress, rule_of(reminder))
+    timetable_of(reminder).advance(reminder, progress, now=now)

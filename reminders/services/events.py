@@ -1,23 +1,34 @@
 """Creates, changes and deletes events with their reminders, and lists their occurrences."""
 
 import heapq
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
+from uuid import NAMESPACE_URL, uuid5
 
-from accounts.models import Head, Profile
+from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
+from config import telemetry
 from config.problems import Conflict, NotFound, ValidationFailed, check_version
-from config.store.items import ConditionFailed, Page, Raw, batch_get
-from config.store.retrying import retried
+from config.store.connection import retried
+from config.store.items import (
+    UNREADABLE,
+    ConditionFailed,
+    OnUnreadable,
+    Page,
+    Raw,
+    batch_get,
+)
 from config.store.transactions import Put
-from learning.models.base import Tombstone
-from learning.services.idempotency import same_as, split_id
+from learning.models.base import Tombstone, same_as, split_id
+from learning.models.log import require_visible
 from reminders import recurrence as recurrences
 from reminders import timing
-from reminders.models import Event, Reminder
+from reminders.models import Delivery, Event, Reminder, quiet_hours_of
 from reminders.recurrence import (
     Move,
     Occurrence,
@@ -25,7 +36,9 @@ from reminders.recurrence import (
     instant_of,
     zone_named,
 )
-from reminders.rrule import DAY, LAST_YEAR, RecurrenceError, parse_rule
+from reminders.rrule import DAY, RecurrenceError
+
+log = logging.getLogger("parley.reminders")
 
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, in 4 ms at worst
@@ -34,6 +47,24 @@ MAX_REMINDERS_PER_EVENT = 5
 """Reminders of one event: they are written together with it."""
 WINDOW = timedelta(days=31)
 MAX_WINDOW = timedelta(days=366)
+
+
+UNREADABLE_EVENT = "event_unreadable"
+
+
+def set_aside(pk: str, sk: str, *, now: datetime) -> None:
+    """Shows staff a stored event or reminder that cannot be read, and counts it, once."""
+    log.error("an item cannot be read", extra={"fields": {"pk": pk, "sk": sk}})
+    prefix, _, own_id = sk.partition("#")
+    reason = UNREADABLE_EVENT if f"{prefix}#" == Event.PREFIX else "unreadable"
+    with suppress(ConditionFailed):  # told of already
+        Delivery.letter(pk, own_id, "unreadable", reason, now=now).create()
+        telemetry.emit("RemindersGivenUp")
+
+
+def aside(now: datetime) -> OnUnreadable:
+    """What a read does with the items that it cannot read: it leaves them out."""
+    return lambda raw: set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
 
 
 class TooManyEvents(Conflict):
@@ -71,8 +102,19 @@ def _create(
     present: Event | None = same_as(stored.get(key), Event, request_digest)
     if present:
         return present
-    if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
-        raise TooManyEvents
+    _require_room(learner_id, now)
+    if rest.get("timezone") is None:
+        profile = Profile.of(learner_id)
+        rest["timezone"] = profile.timezone if profile else "UTC"
+    event = draft_event(learner_id, event_id, rest, request_digest, now=now)
+    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
+    return event
+
+
+def draft_event(
+    learner_id: str, event_id: str, fields: Mapping[str, Any], request_digest: str, *, now: datetime
+) -> Event:
+    """A new event that is not stored yet. Raises ValidationFailed."""
     event = Event(
         *Event.key(learner_id, event_id),
         id=event_id,
@@ -80,11 +122,7 @@ def _create(
         created_at=now,
         updated_at=now,
     )
-    if rest.get("timezone") is None:
-        profile = Profile.of(learner_id)
-        rest["timezone"] = profile.timezone if profile else "UTC"
-    _assign(event, rest, before=None)
-    commit(Head.among(learner_id, stored), Put(event, Event.pk.does_not_exist()))
+    _assign(event, fields, before=None)
     return event
 
 
@@ -102,37 +140,156 @@ def update_event(
     Exceptions outside the changes stay if their occurrences do. Raises NotFound,
     PreconditionFailed, ValidationFailed, TooManyEvents for one that was over and is not any more.
     """
-    event, head = _found(learner_id, event_id)
+    event, head, quiet = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
-    before, was_over = event.recurrence, _is_over(event, now)
+    before, was_over = event.recurrence, is_over(event, now)
     _assign(event, changes, before=before)
-    if was_over and not _is_over(event, now):
+    if was_over and not is_over(event, now):
         _require_room(learner_id, now)
     event.updated_at = now
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     for reminder in reminders:
-        _follow(reminder, event, before, now)
+        _follow(reminder, event, before, quiet, now)
     commit(head, Put(event), *(reminder.write() for reminder in reminders))
     return event
 
 
-def _is_over(event: Event, now: datetime) -> bool:
+def is_over(event: Event, now: datetime) -> bool:
+    """Whether an event is over for good."""
     return event.over_at is not None and event.over_at < now
 
 
 def _require_room(learner_id: str, now: datetime) -> None:
-    if len(Event.not_over(learner_id, at=now)) >= MAX_EVENTS:
+    if len(Event.not_over(learner_id, at=now, on_unreadable=aside(now))) >= MAX_EVENTS:
         raise TooManyEvents
 
 
-def _follow(reminder: Reminder, event: Event, before: Recurrence, now: datetime) -> None:
+def _follow(
+    reminder: Reminder,
+    event: Event,
+    before: Recurrence,
+    quiet: timing.QuietHours | None,
+    now: datetime,
+) -> None:
     """Moves a reminder to what its changed event makes due next."""
     progress, rule = reminder.progress, reminder.rule(zone=event.timezone, event=event)
     if isinstance(rule, timing.EventReminder) and rule.recurrence != before:
         old_rule = replace(rule, recurrence=before)
         progress = timing.promise_anew(old_rule, rule, progress, now=now)
         reminder.interrupted = True  # the sweeper shall look for records of these promises
-    reminder.advance(progress, rule)
+    reminder.advance(progress, rule, quiet=quiet, now=now)
+
+
+class ReminderDue(Conflict):
+    code, title = "REMINDER_DUE", "A reminder of this event is being mailed: ask again in a minute"
+
+
+def split_event(
+    *,
+    learner_id: str,
+    event_id: str,
+    occurrence: str,
+    fields: Mapping[str, Any],
+    expected_version: int | None,
+    now: datetime,
+) -> Event:
+    """Changes an occurrence of a series and those that follow: they become an event of their own.
+
+    It has the reminders of the series too. The same id and fields again give the same event.
+    Raises NotFound, PreconditionFailed, ValidationFailed, IdTaken, TooManyEvents, ReminderDue.
+    """
+    new_id, changes, request_digest = split_id({**fields, "of": f"{event_id} {occurrence}"})
+    del changes["of"]
+    return _split(
+        learner_id, event_id, new_id, occurrence, changes, request_digest, expected_version, now
+    )
+
+
+@retried(ConditionFailed)
+def _split(
+    learner_id: str,
+    event_id: str,
+    new_id: str,
+    occurrence: str,
+    changes: Mapping[str, Any],
+    request_digest: str,
+    expected_version: int | None,
+    now: datetime,
+) -> Event:
+    present = batch_get(Event.key(learner_id, new_id)).get(Event.key(learner_id, new_id))
+    if made := same_as(present, Event, request_digest):
+        return cast("Event", made)
+    event, head, quiet = _found(learner_id, event_id)
+    check_version(expected_version, int(event.version))
+    whole = event.recurrence
+    parts = recurrences.split_at(whole, occurrence)
+    if parts is None:
+        message = "Name an occurrence of the series after its first."
+        raise ValidationFailed.of("occurrence", "occurrence_unknown", message)
+    _require_room(learner_id, now)
+    rest = Event(
+        *Event.key(learner_id, new_id),
+        id=new_id,
+        request_digest=request_digest,
+        title=event.title,
+        description=event.description,
+        location=event.location,
+        created_at=now,
+        updated_at=now,
+    )
+    _set_recurrence(rest, parts[1])
+    _assign(rest, changes, before=rest.recurrence)
+    _set_recurrence(event, parts[0])
+    event.updated_at = now
+    reminders = _reminders_of(event, head)
+    if any(reminder.is_in_hand(now) for reminder in reminders):
+        raise ReminderDue
+    copies = [_copy_for(reminder, rest, whole, quiet, now) for reminder in reminders]
+    for reminder in reminders:
+        _follow(reminder, event, whole, quiet, now)
+    commit(
+        head,
+        Put(event),
+        Put(rest, Event.pk.does_not_exist()),
+        *(reminder.write() for reminder in (*reminders, *copies)),
+    )
+    return rest
+
+
+def _set_recurrence(event: Event, recurrence: Recurrence) -> None:
+    measured = recurrences.measured(recurrence)
+    event.set_recurrence(measured)
+
+
+def _copy_for(
+    reminder: Reminder,
+    event: Event,
+    before: Recurrence,
+    quiet: timing.QuietHours | None,
+    now: datetime,
+) -> Reminder:
+    """A reminder of another event like this one, with what was settled ahead of the occurrences."""
+    own_id = str(uuid5(NAMESPACE_URL, f"{event.id}#{reminder.id}"))
+    copy = Reminder(
+        *Reminder.key(reminder.learner_id, own_id),
+        id=own_id,
+        request_digest="",
+        about=reminder.about,
+        title=reminder.title,
+        note=reminder.note,
+        event_id=event.id,
+        offset_minutes=list(reminder.offset_minutes),
+        paused=reminder.paused,
+        snoozes=list(reminder.snoozes),
+        settled=list(reminder.settled) if reminder.settled else None,
+        done_at=reminder.done_at,
+        done_key=reminder.done_key,
+        lsi4=f"{Reminder.OF}{event.id}#{own_id}",
+        created_at=now,
+        updated_at=now,
+    )
+    _follow(copy, event, before, quiet, now)
+    return copy
 
 
 @retried(ConditionFailed)
@@ -140,9 +297,9 @@ def delete_event(
     *, learner_id: str, event_id: str, expected_version: int | None, now: datetime
 ) -> None:
     """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
-    event, head = _found(learner_id, event_id)
+    event, head, _ = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
-    reminders = Reminder.of_event(learner_id, event_id)
+    reminders = _reminders_of(event, head)
     commit(
         head,
         Put(Tombstone.of(event, now), Event.version == event.version),
@@ -153,14 +310,21 @@ def delete_event(
     )
 
 
-def _found(learner_id: str, event_id: str) -> tuple[Event, Head]:
-    """An event and the learner's head: one read. Raises NotFound."""
-    key = Event.key(learner_id, event_id)
-    stored = batch_get(key, Head.key(learner_id))
-    event = stored.get(key)
+def _found(learner_id: str, event_id: str) -> tuple[Event, Head, timing.QuietHours | None]:
+    """An event, the learner's head and their quiet hours: one read. Raises NotFound."""
+    key, profile_key = Event.key(learner_id, event_id), (learner_key(learner_id), Profile.SK)
+    stored = batch_get(key, Head.key(learner_id), profile_key)
+    event, profile = stored.get(key), stored.get(profile_key)
     if not isinstance(event, Event):
         raise NotFound
-    return event, Head.among(learner_id, stored)
+    quiet = quiet_hours_of(profile) if isinstance(profile, Profile) else None
+    return event, Head.among(learner_id, stored), quiet
+
+
+def _reminders_of(event: Event, head: Head) -> list[Reminder]:
+    """An event's reminders, and none is just coming in. Raises TornRead."""
+    require_visible(head, Reminder)
+    return Reminder.of_event(event.learner_id, event.id)
 
 
 @dataclass(frozen=True)
@@ -217,9 +381,8 @@ def occurrences_between(
     if seen:  # whatever follows ends later than the last one began
         after = max(after, seen[0])
     per_event = [
-        _occurrences_of(event, after=after, before=before)
-        for event in Event.not_over(learner_id, at=after)
-        if _may_begin(event, before)
+        _occurrences_of(event, after=after, before=before, now=now)
+        for event in Event.not_over(learner_id, at=after, on_unreadable=aside(now))
     ]
     merged = heapq.merge(*per_event, key=lambda occurrence: occurrence.order)
     occurrences = list(
@@ -235,10 +398,15 @@ def occurrences_between(
 
 
 def _occurrences_of(
-    event: Event, *, after: datetime, before: datetime
+    event: Event, *, after: datetime, before: datetime, now: datetime
 ) -> Iterator[EventOccurrence]:
-    for occurrence in recurrences.overlapping(event.recurrence, after=after, before=before):
-        yield EventOccurrence(event, occurrence)
+    try:
+        if _may_begin(event, before):
+            for each in recurrences.overlapping(event.recurrence, after=after, before=before):
+                yield EventOccurrence(event, each)
+    except UNREADABLE:
+        log.exception("an event cannot be expanded")
+        set_aside(event.pk, event.sk, now=now)
 
 
 def _may_begin(event: Event, before: datetime) -> bool:
@@ -271,7 +439,7 @@ def _assign(event: Event, fields: Mapping[str, Any], *, before: Recurrence | Non
         recurrences.validate_exceptions(recurrence)
     except RecurrenceError as error:
         raise ValidationFailed.of(_field(error.field, all_day), error.code, str(error)) from error
-    event.set_recurrence(recurrence, over_at=_over_at(recurrence))
+    event.set_recurrence(recurrence)
 
 
 def _field(attribute: str, all_day: bool) -> str:
@@ -355,29 +523,3 @@ def _wall_of(instant: datetime, zone: str) -> datetime:
             "startsAt", "ambiguous_time", "The clock shows this time twice: give the first."
         )
     return wall
-
-
-def _over_at(recurrence: Recurrence) -> datetime | None:
-    """When the event is over for good; None if it never is."""
-    rule = parse_rule(recurrence.rule) if recurrence.rule else None
-    moves = [replace(recurrence, starts=m.starts, rule=None, moved=()) for m in recurrence.moved]
-    ends = [_bound(move, recurrence.moved) for move in moves]
-    until = rule.until if rule else None
-    on = until.date() if isinstance(until, datetime) else until or recurrence.ends_on
-    if on and on.year > LAST_YEAR:  # as exporters write "for ever"
-        return None
-    if on:
-        ends.append(datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + recurrence.duration)
-    elif rule:
-        return None
-    else:
-        ends.append(_bound(recurrence, ()))
-    return max(ends)
-
-
-def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
-    """An instant by which a single occurrence is over, in any zone."""
-    longest = max([single.duration, *(move.duration or single.duration for move in moves)])
-    starts = single.starts
-    on = starts.date() if isinstance(starts, datetime) else starts
-    return datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + longest

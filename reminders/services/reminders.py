@@ -1,8 +1,9 @@
 """Creates, changes and snoozes reminders; each write also sets when the sweep checks them next."""
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,13 +16,27 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
-from config.store.transactions import Check, Put
-from learning.models.base import Tombstone
-from learning.services.idempotency import find_existing, split_id
+from config.store.connection import retried
+from config.store.items import ConditionFailed, Item, batch_get
+from config.store.transactions import Put, Write, transact
+from learning.models.base import Tombstone, find_existing, split_id
+from learning.models.cards import Deck
+from learning.services.cards import NoSuchDeck
+from learning.services.scenarios import UnknownScenario, read_scenario
 from reminders import timing
-from reminders.models import DISMISSED, EVENT, ONCE, SKIPPED, STUDY, Delivery, Event, Reminder
+from reminders.models import (
+    DISMISSED,
+    EVENT,
+    ONCE,
+    REPORT,
+    SKIPPED,
+    STREAK,
+    STUDY,
+    Delivery,
+    Event,
+    Reminder,
+    quiet_hours_of,
+)
 from reminders.rrule import RecurrenceError
 from reminders.services.events import MAX_REMINDERS_PER_EVENT
 
@@ -55,9 +70,17 @@ NEEDED = {
     EVENT: {"event_id": "eventId", "offset_minutes": "offsetMinutes"},
     ONCE: {"at": "at", "title": "title"},
     STUDY: {"weekdays": "weekdays", "local_time": "localTime"},
+    REPORT: {"weekdays": "weekdays", "local_time": "localTime"},
+    STREAK: {"weekdays": "weekdays", "local_time": "localTime"},
 }
+# What a kind may have besides.
+ALLOWED = {STUDY: {"deck_id", "scenario_id"}}
 TIMING = frozenset({"about", "event_id", "offset_minutes", "at", "weekdays", "local_time"})
-WIRE_NAMES = {name: wire for names in NEEDED.values() for name, wire in names.items()}
+WIRE_NAMES = {
+    **{name: wire for names in NEEDED.values() for name, wire in names.items()},
+    "deck_id": "deckId",
+    "scenario_id": "scenarioId",
+}
 
 
 def create_reminder(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Reminder:
@@ -90,8 +113,9 @@ def _create(
         raise
     if made := find_existing(reminder):
         return made
+    _name_after_its_subject(reminder)
     _require_room(learner_id)
-    _place_and_write(reminder, lambda _: reminder.progress)
+    _place_and_write(reminder, lambda _: reminder.progress, now)
     return reminder
 
 
@@ -118,10 +142,13 @@ def update_reminder(
     def change(reminder: Reminder) -> None:
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
+        old_event = str(reminder.event_id or "")
         was_over = reminder.is_over
         # Only what was dismissed ahead has to be compared with the old timing.
-        old_rule = rule_of(reminder) if reminder.done_at > now else None
+        old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
         _assign(reminder, changes)
+        if {"deck_id", "scenario_id"} & changes.keys():
+            _name_after_its_subject(reminder)
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
@@ -140,7 +167,7 @@ def update_reminder(
         reminder.version += 1
         reminder.updated_at = now
         reminder.interrupted = bool(reminder.interrupted or restarted)
-        _place_and_write(reminder, progress_by)
+        _place_and_write(reminder, progress_by, now, old_event=old_event)
 
     return _changed(learner_id, reminder_id, change)
 
@@ -154,6 +181,8 @@ def delete_reminder(
         check_version(expected_version, int(reminder.version))
         write = Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
         commit(Head.of(learner_id), write)
+        if reminder.event_id:
+            _note_alarms(learner_id, reminder.event_id, now)
 
     _changed(learner_id, reminder_id, remove)
 
@@ -167,8 +196,8 @@ def snooze(
     """
 
     def put_off(reminder: Reminder) -> None:
-        rule = rule_of(reminder)
-        due = _next(reminder, rule)
+        timetable = timetable_of(reminder)
+        due = _next(reminder, timetable)
         if occurrence and (due is None or due.occurrence != occurrence):
             mailed = Delivery.of_occurrence(reminder, occurrence)
             due = mailed[-1].due if mailed else None
@@ -178,21 +207,34 @@ def snooze(
             progress = timing.snooze(reminder.progress, due, until=until, now=now)
         except timing.SnoozeInvalidError as error:
             raise ValidationFailed.of(error.field, error.code, str(error)) from error
-        reminder.advance(progress, rule)
+        timetable.advance(reminder, progress, now=now)
         commit(Head.of(learner_id), reminder.write())
 
     return _changed(learner_id, reminder_id, put_off)
+
+
+def finish(*, learner_id: str, reminder_id: str, occurrence: str, now: datetime) -> Reminder:
+    """Drops all further mails about one occurrence. Raises NotFound."""
+
+    def settle(reminder: Reminder) -> None:
+        timetable = timetable_of(reminder)
+        if timetable.rule:
+            progress = timing.finish(timetable.rule, reminder.progress, occurrence)
+            timetable.advance(reminder, progress, now=now)
+            commit(Head.of(learner_id), reminder.write())
+
+    return _changed(learner_id, reminder_id, settle)
 
 
 def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
     """Drops the next mail of a reminder; later ones still come. Raises NotFound, NothingDue."""
 
     def drop(reminder: Reminder) -> None:
-        rule = rule_of(reminder)
-        due = _next(reminder, rule)
+        timetable = timetable_of(reminder)
+        due = _next(reminder, timetable)
         if due is None:
             raise NothingDue
-        reminder.advance(timing.advance(reminder.progress, due), rule)
+        timetable.advance(reminder, timing.advance(reminder.progress, due), now=now)
         commit(Head.of(learner_id), reminder.write())
         record = Delivery.of(reminder, due, SKIPPED, now=now)
         record.reason = DISMISSED
@@ -204,20 +246,38 @@ def dismiss(*, learner_id: str, reminder_id: str, now: datetime) -> Reminder:
     return _changed(learner_id, reminder_id, drop)
 
 
-def follow_zone(*, learner_id: str) -> int:
-    """Moves study reminders to the zone of the profile; returns how many there are."""
-    study = [reminder for reminder in Reminder.every(learner_id) if reminder.about == STUDY]
+AT_ONCE = 25
+"""Reminders that are written together."""
 
-    def move(reminder: Reminder) -> None:
-        reminder.advance(reminder.progress, rule_of(reminder))
-        commit(Head.of(learner_id), reminder.write())
 
-    for reminder in study:
-        try:
-            _changed(learner_id, reminder.id, move)
-        except NotFound:
-            continue
-    return len(study)
+def follow_profile(*, learner_id: str, now: datetime) -> int:
+    """Moves reminders to the zone and quiet hours of the profile; returns how many there are."""
+    keys = [
+        (reminder.pk, reminder.sk)
+        for reminder in Reminder.every(learner_id)
+        if not (reminder.is_over or reminder.dead)
+    ]
+    for first in range(0, len(keys), AT_ONCE):
+        _follow(learner_id, keys[first : first + AT_ONCE], now)
+    return len(keys)
+
+
+@retried(ConditionFailed)
+def _follow(learner_id: str, keys: Sequence[tuple[str, str]], now: datetime) -> None:
+    stored = batch_get(*keys, Head.key(learner_id), (learner_key(learner_id), Profile.SK))
+    reminders = [item for item in stored.values() if isinstance(item, Reminder)]
+    events = batch_get(
+        *{Event.key(learner_id, str(each.event_id)) for each in reminders if each.event_id}
+    )
+    writes = []
+    for reminder in reminders:
+        before = reminder.next_at, reminder.gsi1sk
+        timetable = _timetable(reminder, {**stored, **events})
+        timetable.advance(reminder, reminder.progress, now=now)
+        if (reminder.next_at, reminder.gsi1sk) != before:
+            writes.append(reminder.write())
+    if writes:
+        commit(Head.among(learner_id, stored), *writes)
 
 
 @retried(ConditionFailed)
@@ -236,11 +296,33 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     if reminder.about != EVENT:
         reminder.lsi4 = None
     for name, wire in WIRE_NAMES.items():
-        given = bool(getattr(reminder, name))
-        if name in NEEDED[reminder.about] and not given:
+        is_given = bool(getattr(reminder, name))
+        if name in NEEDED[reminder.about] and not is_given:
             raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
-        if name not in NEEDED[reminder.about] and given and name != "title":
+        allowed = {"title", *NEEDED[reminder.about], *ALLOWED.get(reminder.about, ())}
+        if name not in allowed and is_given:
             raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")
+    if reminder.deck_id and reminder.scenario_id:
+        raise ValidationFailed.of("scenarioId", "contradiction", "It is about a deck already.")
+
+
+def _name_after_its_subject(reminder: Reminder) -> None:
+    """Gives a reminder about a deck or a scenario that one's name, unless it has a title.
+
+    Raises NoSuchDeck, UnknownScenario.
+    """
+    name = ""
+    if reminder.deck_id:
+        deck = Deck.of(reminder.learner_id, reminder.deck_id)
+        if deck is None:
+            raise NoSuchDeck.at("deckId")
+        name = deck.name
+    if reminder.scenario_id:
+        try:
+            name = read_scenario(reminder.scenario_id, for_staff=False).scenario.title
+        except NotFound as error:
+            raise UnknownScenario.at("scenarioId") from error
+    reminder.title = reminder.title or name[:200]
 
 
 def _check_timing(reminder: Reminder, now: datetime) -> None:
@@ -249,7 +331,11 @@ def _check_timing(reminder: Reminder, now: datetime) -> None:
 
 
 def _place_and_write(
-    reminder: Reminder, progress_by: Callable[[timing.Reminder | None], timing.Progress]
+    reminder: Reminder,
+    progress_by: Callable[[timing.Reminder | None], timing.Progress],
+    now: datetime,
+    *,
+    old_event: str = "",
 ) -> None:
     """Writes a reminder with its place in the due index, provided that its event exists.
 
@@ -257,44 +343,71 @@ def _place_and_write(
 
     Raises ConditionFailed, NoSuchEvent, TooManyReminders, ValidationFailed.
     """
-    head = Head.of(reminder.learner_id)
-    event, checks = None, []
+    stored = batch_get(*_keys_of_timetable(reminder), Head.key(reminder.learner_id))
+    alarms: list[Write] = []
     if reminder.about == EVENT:
-        event = Event.of(reminder.learner_id, str(reminder.event_id))
-        if event is None:
+        event = stored.get(Event.key(reminder.learner_id, str(reminder.event_id)))
+        if not isinstance(event, Event):
             raise NoSuchEvent.here()
-        checks = [Check(event.pk, event.sk, Event.kind == Event)]
+        alarms.append(Event.alarms_write(reminder.learner_id, event.id, now=now))
         others = Reminder.of_event(reminder.learner_id, event.id)
         if len([other for other in others if other.id != reminder.id]) >= MAX_REMINDERS_PER_EVENT:
             raise TooManyReminders
         reminder.lsi4 = f"{Reminder.OF}{event.id}#{reminder.id}"
-    rule = reminder.rule(zone=_zone(reminder), event=event)
+    timetable = _timetable(reminder, stored)
     try:
-        if rule:
-            timing.validate(rule)
+        if timetable.rule:
+            timing.validate(timetable.rule)
     except (timing.ReminderError, RecurrenceError) as error:
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
-    reminder.advance(progress_by(rule), rule)
-    commit(head, reminder.write(), *checks)
+    timetable.advance(reminder, progress_by(timetable.rule), now=now)
+    commit(Head.among(reminder.learner_id, stored), reminder.write(), *alarms)
+    if old_event and old_event != reminder.event_id:
+        _note_alarms(reminder.learner_id, old_event, now)
 
 
-def rule_of(reminder: Reminder) -> timing.Reminder | None:
-    """The timing rule of a reminder: one read, of its event or of the profile's zone."""
-    event = None
-    if reminder.about == EVENT:
-        event = Event.of(reminder.learner_id, str(reminder.event_id))
-    return reminder.rule(zone=_zone(reminder), event=event)
+def _note_alarms(learner_id: str, event_id: str, now: datetime) -> None:
+    """Notes on an event that it has one reminder less, unless it was deleted meanwhile."""
+    with suppress(ConditionFailed):
+        transact(Event.alarms_write(learner_id, event_id, now=now))
 
 
-def _zone(reminder: Reminder) -> str:
-    """The zone of the profile, which is read for study reminders alone."""
-    if reminder.about != STUDY:
-        return "UTC"
-    key = learner_key(reminder.learner_id), Profile.SK
-    profile = batch_get(key).get(key)
-    return profile.timezone if isinstance(profile, Profile) else "UTC"
+@dataclass(frozen=True)
+class Timetable:
+    """When a reminder is due, None where its event is no more, and when not to mail."""
+
+    rule: timing.Reminder | None
+    quiet: timing.QuietHours | None
+
+    def advance(self, reminder: Reminder, progress: timing.Progress, *, now: datetime) -> None:
+        """Has a reminder take over a progress and wait for what is due next."""
+        reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
 
 
-def _next(reminder: Reminder, rule: timing.Reminder | None) -> timing.Due | None:
-    return timing.next_due(rule, reminder.progress) if rule and not reminder.paused else None
+def timetable_of(reminder: Reminder) -> Timetable:
+    """The timetable of a reminder: one read, of the profile and its event."""
+    return _timetable(reminder, batch_get(*_keys_of_timetable(reminder)))
+
+
+def _keys_of_timetable(reminder: Reminder) -> list[tuple[str, str]]:
+    keys = [(learner_key(reminder.learner_id), Profile.SK)]
+    if reminder.event_id:
+        keys.append(Event.key(reminder.learner_id, str(reminder.event_id)))
+    return keys
+
+
+def _timetable(reminder: Reminder, stored: Mapping[tuple[str, str], Item]) -> Timetable:
+    profile = stored.get((learner_key(reminder.learner_id), Profile.SK))
+    event = stored.get(Event.key(reminder.learner_id, str(reminder.event_id)))
+    known = profile if isinstance(profile, Profile) else None
+    rule = reminder.rule(
+        zone=known.timezone if known else "UTC", event=event if isinstance(event, Event) else None
+    )
+    return Timetable(rule, quiet_hours_of(known) if known else None)
+
+
+def _next(reminder: Reminder, timetable: Timetable) -> timing.Due | None:
+    if timetable.rule is None or reminder.paused:
+        return None
+    return timing.next_due(timetable.rule, reminder.progress)

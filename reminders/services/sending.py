@@ -25,15 +25,27 @@ from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed
 from config.store.transactions import Write, transact
 from reminders import emails, timing
-from reminders.models import DEAD, RETRYING, SENDING, SKIPPED, STUDY, Delivery, MailDay, Reminder
-from reminders.services.claimed import (
+from reminders.models import (
+    DEAD,
+    REPORT,
+    RETRYING,
+    SENDING,
+    SKIPPED,
+    STREAK,
+    STUDY,
+    Delivery,
+    MailDay,
+    Reminder,
+)
+from reminders.services.dead_letters import fail
+from reminders.services.recipient import (
     ClaimedReminder,
     OwedDue,
+    Reading,
+    Recipient,
     claimed_reminder_of,
     remove_settled,
 )
-from reminders.services.dead_letters import fail
-from reminders.services.recipient import Recipient, recipient_of
 
 log = logging.getLogger("parley.reminders")
 
@@ -179,7 +191,7 @@ class Mail:
         now = self.budget.now()
         marks = [delivery.sent_write(message_id, now=now) for delivery in self.deliveries]
         try:
-            transact(*marks, *(claim.advance_write() for claim in remove_settled(self.dues)))
+            transact(*marks, *(claim.advance_write(now=now) for claim in remove_settled(self.dues)))
         except ConditionFailed:
             for mark in marks:  # a reminder was changed meanwhile, but the mail was sent
                 try:
@@ -189,13 +201,14 @@ class Mail:
 
     def _drop(self, reason: str) -> Counter[str]:
         """Settles the deliveries without a mail. Raises ConditionFailed."""
+        now = self.budget.now()
         for owed in self.dues:
-            owed.claim.record(owed.due, SKIPPED, reason, now=self.budget.now())
+            owed.claim.record(owed.due, SKIPPED, reason, now=now)
         for claim in self.claims:
             if claim.left:
                 claim.write_records()
             else:
-                claim.settle()
+                claim.settle(now=now)
         return Counter({SKIPPED: len(self.dues)})
 
     def _fail(self, reason: str, *, for_good: bool) -> Counter[str]:
@@ -221,7 +234,7 @@ class Mail:
                 claim.reminder.schedule_check(at)
                 writes.append(claim.reminder.write())
         given_up = [owed for owed in self.dues if not again_at[owed.claim.reminder.id]]
-        transact(*writes, *(claim.advance_write() for claim in remove_settled(given_up)))
+        transact(*writes, *(claim.advance_write(now=now) for claim in remove_settled(given_up)))
         return counts
 
     def _give_back(self, reason: str) -> None:
@@ -239,11 +252,21 @@ def _mail_id(dues: Sequence[OwedDue]) -> str:
 
 def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:
     """The part of a mail that is about one due."""
-    if claim.reminder.about == STUDY:
-        return emails.study_item(recipient.due_cards)
+    reminder = claim.reminder
+    if reminder.about == REPORT:
+        return emails.report_item(recipient.week)
+    if reminder.about == STREAK:
+        return emails.streak_item(recipient.streak_days)
+    if reminder.scenario_id:
+        return emails.scenario_item(reminder)
+    if reminder.about == STUDY:
+        return emails.study_item(reminder, recipient.due_cards(reminder.deck_id))
+    answer = emails.answer_url(reminder, due.occurrence, now=recipient.read_at)
     if claim.event:
-        return emails.event_item(claim.reminder, claim.event, due.occurrence, zone=recipient.zone)
-    return emails.one_off_item(claim.reminder)
+        return emails.event_item(
+            reminder, claim.event, due.occurrence, zone=recipient.zone, answer=answer
+        )
+    return emails.one_off_item(reminder, answer=answer)
 
 
 def _concluded(owed: OwedDue, begun: Delivery, state: str, reason: str, now: datetime) -> Write:
@@ -258,7 +281,9 @@ MAX_DUES_PER_MAIL = 40
 """They are recorded in one transaction, of at most 100 writes."""
 
 
-def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudget) -> Counter[str]:
+def mail_dues(
+    claimed: Sequence[Reminder], reading: Reading, *, until: datetime, budget: TimeBudget
+) -> Counter[str]:
     """Settles everything that one learner's claimed reminders owe.
 
     Returns how the deliveries ended. A reminder that raises an error is tried again later and
@@ -267,7 +292,7 @@ def mail_dues(claimed: Sequence[Reminder], *, until: datetime, budget: TimeBudge
     """
     counts: Counter[str] = Counter()
     with _isolate_failures(claimed, counts, budget):
-        recipient = recipient_of(claimed, now=budget.now())
+        recipient = reading.recipient(claimed[0].learner_id)
         if recipient is None:
             for reminder in claimed:
                 _retire(reminder)
@@ -316,14 +341,14 @@ def _owed(
         reminder.schedule_check(held_until)
         transact(reminder.write())
         return []
-    if refusal := recipient.refusal(reminder.about):
+    if refusal := recipient.refusal(reminder):
         for due in list(claim.left):
             claim.record(due, SKIPPED, refusal, now=now)
     counts[SKIPPED] += len(claim.records)
     if claim.left:
         claim.write_records()
     else:
-        claim.settle()
+        claim.settle(now=now)
     return [OwedDue(claim, due, _mail_item(claim, due, recipient)) for due in claim.left]
 
 

@@ -2,24 +2,30 @@
 
 import logging
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import Account, Address, Head, Profile, learner_key
 from accounts.services.changes import commit
+from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
-from config.store.retrying import retried
 from config.store.transactions import Put
 from reminders.models import Delivery, Suppression
 
 log = logging.getLogger("parley.reminders")
 
+FULL = "mailbox_full"
+FULL_AFTER, FULL_WITHIN = 5, timedelta(days=14)
+"""So many mails that came back from a full mailbox, none that arrived between them, suppress."""
+HEARD_WITHIN = timedelta(days=1)
+
 ID = re.compile(r"[0-9A-Za-z-]{26,36}")
 
 
 def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
-    """Suppresses an address after a permanent bounce or a complaint; returns how many are new.
+    """Suppresses an address after a permanent bounce, a complaint, or bounces of a mailbox that
+    stays full; returns how many are new.
 
     An event counts only if it names a mail that we sent to this address, by our own id, which
     nobody else can know. Events about other mails, such as codes, are ignored. Raises KeyError,
@@ -41,6 +47,8 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
     addressed = {str(address).lower() for address in mail["destination"]}
     if not known or account is None or account.email.lower() not in addressed:
         log.warning("an event about no mail of ours")
+        return 0
+    if reason == FULL and not _stays_full(learner_id, deliveries, now):
         return 0
     suppression = Suppression(
         learner_key(learner_id),
@@ -75,30 +83,53 @@ def _reason(event: Mapping[str, Any]) -> str | None:
     kind = event.get("eventType") or event.get("notificationType")
     if kind == "Bounce" and event["bounce"]["bounceType"] == "Permanent":
         return "bounce"
-    # RFC 5965: somebody has moved it out of the spam folder.
+    if kind == "Bounce" and event["bounce"].get("bounceSubType") == "MailboxFull":
+        return FULL
     is_praise = kind == "Complaint" and (
         event["complaint"].get("complaintFeedbackType") == "not-spam"
     )
+    # RFC 5965: not-spam says that somebody has moved it out of the spam folder.
     return "complaint" if kind == "Complaint" and not is_praise else None
 
 
+def _stays_full(learner_id: str, bounced: Sequence[Delivery], now: datetime) -> bool:
+    """Notes a bounce of a full mailbox; says whether the last few mails all came back so.
+
+    SES tells of each bounce within a day: a mail of which nothing was heard by then has arrived.
+    """
+    for delivery in bounced:
+        delivery.mark_bounced(now)
+    mails: dict[str, Delivery] = {}
+    for delivery in Delivery.mailed_since(learner_id, now - FULL_WITHIN):
+        if delivery.bounced_at or delivery.sent_at < now - HEARD_WITHIN:
+            mails[str(delivery.mail_id)] = delivery
+    latest = sorted(mails.values(), key=lambda delivery: delivery.sent_at)[-FULL_AFTER:]
+    return len(latest) == FULL_AFTER and all(delivery.bounced_at for delivery in latest)
+
+
 # The kind of mail that a link stops → the preferences that it turns off.
-PREFERENCES = {
+PREFERENCES: dict[str, tuple[str, ...]] = {
     "study": ("study_mails",),
     "events": ("event_mails",),
-    "all": ("study_mails", "event_mails"),
+    "reports": ("report_mails",),
+    "streaks": ("streak_mails",),
 }
+PREFERENCES["all"] = tuple(name for names in PREFERENCES.values() for name in names)
 
 
 @retried(ConditionFailed)
 def unsubscribe(*, learner_id: str, kind: str) -> None:
-    """Turns off the preferences for a kind of mail; repeating it, or a deleted account, is fine."""
+    """Turns off the preferences for a kind of mail, or for several, joined by `+`.
+
+    Repeating it, or a deleted account, is fine.
+    """
     key = learner_key(learner_id), Profile.SK
     stored = batch_get(key, Head.key(learner_id))
     profile = stored.get(key)
     if not isinstance(profile, Profile):
         return
-    if any(getattr(profile, name) for name in PREFERENCES[kind]):
-        for name in PREFERENCES[kind]:
+    names = [name for each in kind.split("+") for name in PREFERENCES[each]]
+    if any(getattr(profile, name) for name in names):
+        for name in names:
             setattr(profile, name, False)
         commit(Head.among(learner_id, stored), Put(profile, Profile.pk.exists()))

@@ -8,11 +8,12 @@ comes up again by itself.
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count, repeat
+from functools import partial
+from itertools import chain, islice
 from threading import Event
 
 from config import telemetry
@@ -20,11 +21,14 @@ from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Raw
 from reminders.models import DEAD, SHARDS, Reminder
 from reminders.services.dead_letters import QUARANTINED, quarantine
+from reminders.services.recipient import Reading, read_owners
 from reminders.services.sending import LEASE, Overloaded, TimeBudget, mail_dues
 
 log = logging.getLogger("parley.reminders")
 
 PAGE = 100
+AT_ONCE = 25
+"""Learners whose reminders one thread claims, and whose items it reads in one round trip."""
 
 
 @dataclass
@@ -38,6 +42,13 @@ class SweepResult:
     counts: Counter[str] = field(default_factory=Counter)
     unfinished: set[int] = field(default_factory=set)
     lag_s: float = 0.0
+    is_overloaded: bool = False
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something due was left because SES, the table or the time had no room for it."""
+        waits = self.counts["late"] or self.counts["busy"]
+        return bool(self.is_overloaded or self.unfinished or waits)
 
     def record_lag(self, seen: Sequence[Reminder], at: datetime) -> None:
         """Notes the lag of a page of due reminders, the longest waiting first."""
@@ -55,65 +66,60 @@ def sweep(
     threads: int,
     shards: Iterable[int] = range(SHARDS),
     pages: int | None = None,
+    span: tuple[str, str] | None = None,
 ) -> SweepResult:
-    """Mails the due reminders of some shards, at most `pages` of each.
+    """Mails the due reminders of some shards, at most `pages` of each, or those of a span of one.
 
     Begins nothing more after `within_s` seconds and reports the shards that are unfinished.
     """
     budget, full, result = TimeBudget(now, within_s), Event(), SweepResult()
     with ThreadPoolExecutor(threads) as pool:
         for shard in shards:
+            found = _pages(shard, budget, span, result)
             try:
-                counts, finished = _sweep_shard(shard, budget, full, pool, pages, result)
+                finished = _sweep_shard(islice(found, pages), budget, full, pool, result)
             except ServiceUnavailable:
                 log.warning("the table is busy: shard %d waits", shard, exc_info=True)
-                counts, finished = Counter(busy=1), False
+                result.counts["busy"] += 1
+                finished = False
             except Exception:
                 log.exception("shard %d waits for the next minute", shard)
-                counts, finished = Counter(busy=1), True
-            result.counts += counts
+                result.counts["busy"] += 1
+                finished = True
             if not finished:
                 result.unfinished.add(shard)
+    result.is_overloaded = full.is_set()
     if given_up := result.counts[DEAD] + result.counts[QUARANTINED]:
         telemetry.emit("RemindersGivenUp", given_up)
     log.info("swept", extra={"fields": {**result.counts, "unfinished": sorted(result.unfinished)}})
     return result
 
 
-def _sweep_shard(
-    shard: int,
-    budget: TimeBudget,
-    full: Event,
-    pool: ThreadPoolExecutor,
-    pages: int | None,
-    result: SweepResult,
-) -> tuple[Counter[str], bool]:
-    """Mails one shard; returns the counts and whether the shard is finished for now.
+def _pages(
+    shard: int, budget: TimeBudget, span: tuple[str, str] | None, result: SweepResult
+) -> Iterator[tuple[list[Reminder], bool]]:
+    """The pages of what is due in a shard, and whether each is the last.
 
-    `full` is set once SES takes no more: the rest then waits for the next minute. Each page begins
-    where the last one ended, because the index lags behind the table and may still show what is
-    done.
+    Each begins where the one before ended, because the index lags behind the table and may still
+    show what is done. What cannot be read is set aside.
     """
-    counts: Counter[str] = Counter()
     start: Raw | None = None
-    for _ in count() if pages is None else range(pages):
-        if budget.is_over or full.is_set():
-            break
+    while not budget.is_over:
         unreadable: list[Raw] = []
         page = Reminder.due(
-            shard, by=budget.now(), limit=PAGE, start=start, on_unreadable=unreadable.append
+            shard,
+            by=budget.now(),
+            limit=PAGE,
+            start=start,
+            span=span,
+            on_unreadable=unreadable.append,
         )
         result.record_lag(page.items, budget.now())
-        counts += _quarantine(unreadable, budget.now())
-        groups = _by_learner(page.items)
-        random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
-        counts += sum(
-            pool.map(_process_learner, groups, repeat(budget), repeat(full)), Counter[str]()
-        )
+        result.counts += _quarantine(unreadable, budget.now())
         start = page.next_key
-        if not start:
-            return counts, full.is_set() or not (counts["late"] or counts["busy"])
-    return counts, full.is_set()
+        yield page.items, start is None
+        if start is None:
+            return
 
 
 def _quarantine(unreadable: Sequence[Raw], now: datetime) -> Counter[str]:
@@ -123,6 +129,35 @@ def _quarantine(unreadable: Sequence[Raw], now: datetime) -> Counter[str]:
     )
 
 
+def _sweep_shard(
+    pages: Iterable[tuple[list[Reminder], bool]],
+    budget: TimeBudget,
+    full: Event,
+    pool: ThreadPoolExecutor,
+    result: SweepResult,
+) -> bool:
+    """Mails the pages of a shard; returns whether the shard is finished for now.
+
+    `full` is set once SES takes no more: the rest then waits for the next minute.
+    """
+    before = result.counts.copy()
+    for page, is_last in pages:
+        groups = _by_learner(page)
+        random.shuffle(groups)  # sweepers that see the same page begin at different ends of it
+        mailed = []
+        for claimed in pool.map(partial(_claim, budget=budget, full=full), _in_hands(groups)):
+            result.counts += claimed.counts
+            mail = partial(_mail, claimed, budget=budget, full=full)
+            mailed.append(pool.map(mail, claimed.groups))
+        result.counts += sum(chain.from_iterable(mailed), Counter[str]())
+        if is_last:
+            waiting = result.counts - before
+            return full.is_set() or not (waiting["late"] or waiting["busy"])
+        if full.is_set():
+            break
+    return full.is_set()
+
+
 def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
     groups: dict[str, list[Reminder]] = {}
     for reminder in reminders:
@@ -130,33 +165,72 @@ def _by_learner(reminders: Sequence[Reminder]) -> list[list[Reminder]]:
     return list(groups.values())
 
 
-def _process_learner(seen: Sequence[Reminder], budget: TimeBudget, full: Event) -> Counter[str]:
-    """Claims one learner's reminders and mails the dues that they owe.
+def _in_hands(groups: Sequence[list[Reminder]]) -> Iterator[Sequence[list[Reminder]]]:
+    for first in range(0, len(groups), AT_ONCE):
+        yield groups[first : first + AT_ONCE]
+
+
+@dataclass
+class Claimed:
+    """Claimed reminders, learner by learner, with what was read of their owners."""
+
+    until: datetime
+    groups: list[list[Reminder]] = field(default_factory=list)
+    reading: Reading | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def _claim(groups: Sequence[list[Reminder]], *, budget: TimeBudget, full: Event) -> Claimed:
+    """Claims the reminders of some learners, each by itself, and reads their owners together.
 
     An error here leaves other learners alone: the claims run out.
     """
+    claimed = Claimed(budget.now() + LEASE)
     if budget.is_over or full.is_set():
-        return Counter(late=len(seen))
-    counts: Counter[str] = Counter()
-    until = budget.now() + LEASE
+        claimed.counts["late"] = sum(map(len, groups))
+        return claimed
+    for group in groups:
+        try:
+            won = [reminder for reminder in group if _is_won(reminder, claimed.until)]
+        except ServiceUnavailable:
+            log.warning("the table is busy: a learner waits", exc_info=True)
+            claimed.counts["busy"] += len(group)
+        except Exception:
+            log.exception("a learner's reminders wait")
+        else:
+            claimed.groups += [won] if won else []
+    reminders = list(chain.from_iterable(claimed.groups))
+    claimed.counts["claimed"] = len(reminders)
     try:
-        claimed = [reminder for reminder in seen if _claim(reminder, until)]
-        counts["claimed"] = len(claimed)
-        if claimed:
-            counts += mail_dues(claimed, until=until, budget=budget)
-    except Overloaded:
-        full.set()
+        claimed.reading = read_owners(reminders, now=budget.now()) if reminders else None
     except ServiceUnavailable:
-        log.warning("the table is busy: a learner waits", exc_info=True)
-        counts["busy"] = len(seen)
-    except Exception:
-        log.exception("a learner's reminders wait")
-    return counts
+        log.warning("the table is busy: some learners wait", exc_info=True)
+        claimed.counts["busy"] += len(reminders)
+        claimed.groups = []
+    return claimed
 
 
-def _claim(reminder: Reminder, until: datetime) -> bool:
+def _is_won(reminder: Reminder, until: datetime) -> bool:
     try:
         reminder.claim(until=until)
     except ConditionFailed:
         return False
     return True
+
+
+def _mail(
+    claimed: Claimed, group: Sequence[Reminder], *, budget: TimeBudget, full: Event
+) -> Counter[str]:
+    """Mails the dues that one learner's claimed reminders owe; an error leaves others alone."""
+    if claimed.reading is None or full.is_set():
+        return Counter(late=len(group))
+    try:
+        return mail_dues(group, claimed.reading, until=claimed.until, budget=budget)
+    except Overloaded:
+        full.set()
+    except ServiceUnavailable:
+        log.warning("the table is busy: a learner waits", exc_info=True)
+        return Counter(busy=len(group))
+    except Exception:
+        log.exception("a learner's reminders wait")
+    return Counter()

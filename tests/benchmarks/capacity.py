@@ -1,7 +1,7 @@
 """What the table costs: units and bytes of each act, by the size of texts and of the collection.
 
-    python -m tests.benchmarks.capacity            all of it, on DynamoDB Local, in some minutes
-    python -m tests.benchmarks.capacity --quick    reviews and cards alone
+    python -m tests.benchmarks.capacity               all of it, on DynamoDB Local, in minutes
+    python -m tests.benchmarks.capacity contention    a part: writes, reads, stored or contention
 
 Writes are counted twice (see `tests.ruler`): as DynamoDB Local doubles them, an upper bound, and by
 AWS's own rule. Fails where a figure is above what is promised.
@@ -80,15 +80,9 @@ def main(arguments: argparse.Namespace) -> int:
     table = Table()
     print(HEADING)
     with running_dynamodb_local() as url:
-        with empty_table(url):
-            _writes(table)
-        if not arguments.quick:
+        for part in arguments.part or PARTS:
             with empty_table(url):
-                _reads(table)
-            with empty_table(url):
-                _stored(table)
-            with empty_table(url):
-                _contention(table)
+                PARTS[part](table)
     return 0 if all(row.holds for row in table.rows) else 1
 
 
@@ -312,7 +306,7 @@ def _slow(waits: list[float]) -> float:
 
 
 def _learner() -> Any:
-    from accounts.bearer import account_cache
+    from accounts.models.account import account_cache
     from tests.callers import make_learner
 
     account_cache.forget()
@@ -386,7 +380,10 @@ def _filling(caller: Any, deck_id: str, n: int) -> Any:
     return card
 
 
+PARTS = {"writes": _writes, "reads": _reads, "stored": _stored, "contention": _contention}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="writes alone")
+    parser.add_argument("part", nargs="*", choices=[[], *PARTS], help="all of them by default")
     sys.exit(main(parser.parse_args()))

@@ -9,16 +9,22 @@ processor time of the sweepers, not the throughput.
 """
 
 import argparse
+import os
 import sys
 from collections import Counter
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from accounts.models import Account, Profile, learner_key
-from config.store.items import Item, batch_put
-from reminders.models import ONCE, Reminder
-from tests.servers import empty_table, running_dynamodb_local
-from tests.sweepers import open_post_office, run_sweepers
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from accounts.models import Account, Profile, learner_key  # noqa: E402
+from config.store.items import Item, batch_put  # noqa: E402
+from reminders.models import ONCE, Reminder  # noqa: E402
+from tests.servers import empty_table, running_dynamodb_local  # noqa: E402
+from tests.sweepers import open_post_office, run_sweepers  # noqa: E402
 
 AT = datetime(2030, 6, 3, 17, tzinfo=UTC)
 

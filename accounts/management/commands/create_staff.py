@@ -4,11 +4,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.timezone import now
 
 from accounts.api.serializers import EmailField
 from accounts.models import Account
 from accounts.services.enrolment import Newcomer, NotEnrolled, create_verified_user
-from config.clock import now
 from config.problems import Problem
 
 

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import runpy
+import secrets
 import signal
 import sys
 import threading
@@ -96,10 +97,83 @@ def verify_confirmed_addresses() -> None:
     cognito._confirm_sign_up = confirm_and_verify
 
 
+def mail_sign_in_codes() -> None:
+    """Let USER_AUTH mail a code that signs in once; ministack 1.5.33 does so at its own page alone.
+
+    A second step of the user is not looked at: our service has to.
+    """
+    cognito: Any = importlib.import_module("ministack.services.cognito")
+    initiate, respond = cognito._admin_initiate_auth, cognito._admin_respond_to_auth_challenge
+    refused = cognito.error_response_json
+
+    def mail_code(data: dict[str, Any]) -> Any:
+        if data.get("AuthFlow") != "USER_AUTH":
+            return initiate(data)
+        pool, client_id = cognito._user_pools[data["UserPoolId"]], data["ClientId"]
+        flows = pool["_clients"][client_id].get("ExplicitAuthFlows", [])
+        if (
+            "ALLOW_USER_AUTH" not in flows
+            or "EMAIL_OTP" not in cognito._available_first_auth_factors(pool)
+        ):
+            return refused("InvalidParameterException", "The flow is not enabled.", 400)
+        user, error = cognito._resolve_user(pool, data["AuthParameters"]["USERNAME"])
+        if error:
+            return cognito._hidden_user_error(pool, client_id, error)
+        if not user.get("Enabled", True) or user["UserStatus"] == "EXTERNAL_PROVIDER":
+            return refused("NotAuthorizedException", "User is disabled.", 400)
+        if user["UserStatus"] == "UNCONFIRMED":
+            return refused("UserNotConfirmedException", "User is not confirmed.", 400)
+        token, session = cognito._create_challenge_session(
+            data["UserPoolId"], client_id, user["Username"]
+        )
+        session["mailed_code"] = f"{secrets.randbelow(10**8):08}"
+        attributes = cognito._attr_list_to_dict(user["Attributes"])
+        cognito._send_email_otp(pool, user["Username"], attributes, session["mailed_code"])
+        return cognito.json_response(
+            {"ChallengeName": "EMAIL_OTP", "Session": token, "ChallengeParameters": {}}
+        )
+
+    def take_code(data: dict[str, Any]) -> Any:
+        if data.get("ChallengeName") != "EMAIL_OTP":
+            return respond(data)
+        session, error = cognito._get_challenge_session(data["Session"])
+        if error or "mailed_code" not in session:
+            return refused("NotAuthorizedException", "Invalid session for the user.", 400)
+        if data["ChallengeResponses"]["EMAIL_OTP_CODE"] != session["mailed_code"]:
+            return refused("CodeMismatchException", "Invalid code.", 400)
+        del cognito._challenge_sessions[data["Session"]]
+        user, _ = cognito._resolve_user(
+            cognito._user_pools[data["UserPoolId"]], session["username"]
+        )
+        result = cognito._build_auth_result(data["UserPoolId"], data["ClientId"], user)
+        return cognito.json_response({"AuthenticationResult": result})
+
+    cognito._admin_initiate_auth, cognito._admin_respond_to_auth_challenge = mail_code, take_code
+
+
+def refuse_second_identities() -> None:
+    """Let a stack make no identity that is there, as CloudFormation and unlike ministack 1.5.33."""
+    ses: Any = importlib.import_module("ministack.services.ses_v2")
+    provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::SES::EmailIdentity"]
+    create = handlers["create"]
+
+    def create_new(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        name = props["EmailIdentity"]
+        if name in ses._identities:
+            kind = "AWS::SES::EmailIdentity"
+            raise ValueError(f"Resource of type '{kind}' with identifier '{name}' already exists.")
+        return create(logical_id, props, stack_name)
+
+    handlers["create"] = create_new
+
+
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
     keep_mails()
     keep_headers()
     verify_confirmed_addresses()
+    mail_sign_in_codes()
+    refuse_second_identities()
     threading.Thread(target=stop_when_unused, args=[users_file], daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

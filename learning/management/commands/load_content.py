@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.utils.timezone import now
 
-from config.clock import now
 from learning.services import scenarios, starters
 
 CONTENT = Path(__file__).parents[2] / "content"

@@ -1,1 +1,0 @@
-"""Anki packages, read and written."""

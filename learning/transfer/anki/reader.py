@@ -51,11 +51,11 @@ def _rows(
         yield RowError(row, "front", "TOO_LONG", message)
         return
     note, dropped = _note(source, ways[source.kind_id], collection)
-    found = list(checked(note, row, limits, needs_back=False))
-    if dropped and isinstance(found[-1], Note):
+    results = list(checked(note, row, limits, needs_back=False))
+    if dropped and isinstance(results[-1], Note):
         message = f"{dropped} cards have no counterpart among our types of notes."
         yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
-    yield from found
+    yield from results
 
 
 def _laid_out(

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.timezone import now
 
-from accounts.demo import DEMO_ACCOUNTS, LEARNER, PASSWORD
+from accounts.front import DEMO_ACCOUNTS, LEARNER, PASSWORD
 from accounts.services.enrolment import Newcomer, NotEnrolled, create_verified_user
-from config.clock import now
 from config.problems import IdTaken
 from learning.services import starters
 from reminders.models import EVENT, STUDY

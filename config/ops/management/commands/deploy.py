@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from config.ops import probe, release
 from config.ops.cloudformation import ProvisioningError
-from config.ops.management.commands.provision import pair
+from config.ops.management.commands.provision import add_parameters, pair
 from config.ops.package import BundleError, Target
 
 
@@ -24,13 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("stage", choices=["dev", "prod"])
         parser.add_argument("--region", help="else your default")
-        parser.add_argument(
-            "--parameter",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="of the template, e.g. MailFrom=parley@example.org; kept until changed",
-        )
+        add_parameters(parser)
         parser.add_argument(
             "--package",
             type=Path,

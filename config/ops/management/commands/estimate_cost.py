@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from config.stack import BASE_DIR
@@ -51,6 +52,16 @@ LOG_BYTES = 420  # our log line of a request, and Lambda's own report
 MEMORY_GB = 1.0
 # Estimates, not measured on AWS: our own part of a request at 0.58 of a processor, and one call.
 OWN_S, ROUND_TRIP_S = 0.012, 0.008
+# What a learner's account can ask for that costs most: units read and written, seconds, bytes sent.
+# Those of exports, fits and searches are estimates by the size of what is read, rather too high.
+DEAREST = (
+    ("GET /flashcards/export, 4.4 MB", 1_500, 0, 3.0, 4_400_000),
+    ("POST /scheduler/optimize, 100,000 entries", 5_000, 10, 60.0, 500),
+    ("POST /reviews, 100 of them", 400, 830, 1.0, 100_000),
+    ("GET /flashcards?q=, 500 cards looked at", 64, 0, 0.2, 100_000),
+    ("GET /statistics, 1,000 cards due", 88, 0, 0.1, 10_000),
+    ("GET /profile", 3, 0, 0.02, 1_000),
+)
 # One sweep a minute, with half a unit for each of eight shards.
 SWEEPS_A_MONTH, SWEEP_S, SWEEP_READS = 43_800, 0.1, 4
 # API Gateway keeps the authorizer's answer for a minute of study.
@@ -125,6 +136,20 @@ class Command(BaseCommand):
         self._row("**all**", [sum(usd.values()) for usd in months])
         totals = zip(months, learners, strict=True)
         self._row("for a learner", [sum(usd.values()) / count for usd, count in totals], 4)
+        self._dearest()
+
+    def _dearest(self) -> None:
+        """What a learner's day may hold of the requests that cost most."""
+        self.stdout.write("\n| the dearest | USD for a thousand | a day at most |\n|---|---:|---:|")
+        for name, reads, writes, seconds, sent in DEAREST:
+            used = {
+                **units_of(Operation(name, 1, reads, writes, 0)),
+                "gb_s": seconds * MEMORY_GB,
+                "transfer_gb": sent / 1e9,
+            }
+            usd = price_of(used, prices())
+            most = settings.LIMITS["fit"][0] if "optimize" in name else settings.DAY_USD / usd
+            self.stdout.write(f"| {name} | {usd * 1e3:,.3f} | {int(most):,} |")
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)

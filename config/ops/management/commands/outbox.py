@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from config import stack
 from config.ops import local_aws
-from config.ops.local_aws.mailbox import Mail, mails
+from config.ops.mails import Mail, mails
 
 
 class Command(BaseCommand):

@@ -27,13 +27,7 @@ class Command(BaseCommand):
             help="local (the embedded AWS, default), dev, prod: the last two with your credentials",
         )
         parser.add_argument("--region", help="AWS region of a real stage (else your default)")
-        parser.add_argument(
-            "--parameter",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="of the template, e.g. MailFrom=parley@example.org; kept until changed",
-        )
+        add_parameters(parser)
 
     def handle(self, *, stage: str, region: str | None, parameter: list[str], **_: Any) -> None:
         parameters = dict(pair(text) for text in parameter)
@@ -66,6 +60,17 @@ class Command(BaseCommand):
 
     def _tell(self, line: str) -> None:
         self.stderr.write(line, self.style.NOTICE)
+
+
+def add_parameters(parser: ArgumentParser) -> None:
+    """Adds `--parameter NAME=VALUE`, which may be given several times."""
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the template, e.g. MailFrom=parley@example.org; kept until changed",
+    )
 
 
 def pair(text: str) -> tuple[str, str]:

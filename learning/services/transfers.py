@@ -1,0 +1,206 @@
+"""Imports and exports that work by themselves: started, looked at, cancelled; and their runs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from io import BytesIO
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import Any
+
+from django.utils.timezone import now
+
+from accounts.models import learner_key
+from config.problems import Conflict, IdTaken, NotFound
+from config.store import jobs
+from config.store.items import batch_put
+from config.store.jobs import Job, JobLost, Place
+from learning import transfer
+from learning.models.base import split_id
+from learning.models.cards import Deck
+from learning.models.transfers import ImportRow
+from learning.services import file_uploads
+from learning.services.cards import NoSuchDeck
+from learning.services.exports import Export
+from learning.services.imports import LIMITS, Check, Import, Report
+from learning.transfer import DeckSource, Note, Rows
+
+IMPORT, EXPORT = "import", "export"
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "apkg": "application/zip",
+}
+PART_NOTES = 500
+FILES_KEPT = timedelta(hours=23)  # of the day that the bucket keeps them
+MOST_AT_ONCE = 3
+LOOKED_AT = 20  # of the latest ones, for those that are still open
+
+
+class TooManyJobs(Conflict):
+    code, title = "TOO_MANY_JOBS", "So many of these are still at work: wait for one, or cancel it"
+
+
+def start_import(*, learner_id: str, fields: Mapping[str, Any]) -> Job:
+    """Starts an import of an upload. Sent again with the same id and fields, it is the same one.
+
+    Raises IdTaken, NoSuchUpload, NoSuchDeck and TooManyJobs.
+    """
+
+    def prepared() -> dict[str, Any]:
+        deck = Deck.of(learner_id, fields["deck_id"]) if fields.get("deck_id") else None
+        if fields.get("deck_id") and (deck is None or deck.closing):
+            raise NoSuchDeck.at("deckId")
+        upload_key = fields["upload_key"]
+        return {"etag": file_uploads.entity_tag(learner_id=learner_id, upload_key=upload_key)}
+
+    return _start(learner_id, IMPORT, fields, prepared)
+
+
+def start_export(*, learner_id: str, fields: Mapping[str, Any]) -> Job:
+    """Starts an export. Sent again with the same id and fields, it is the same one.
+
+    Raises IdTaken, NoSuchDeck and TooManyJobs.
+    """
+
+    def prepared() -> dict[str, Any]:
+        if fields.get("deck_id") and Deck.of(learner_id, fields["deck_id"]) is None:
+            raise NoSuchDeck.at("deckId")
+        return {}
+
+    return _start(learner_id, EXPORT, fields, prepared)
+
+
+def _start(
+    learner_id: str, what: str, fields: Mapping[str, Any], prepared: Callable[[], dict[str, Any]]
+) -> Job:
+    job_id, rest, digest = split_id(fields)
+    owner = learner_key(learner_id)
+    job = Job.of(owner, what, job_id)
+    if job is None:
+        given = {**rest, **prepared(), "digest": digest}
+        latest = Job.newest(owner, what, limit=LOOKED_AT, start=None).items
+        if sum(not other.has_ended for other in latest) >= MOST_AT_ONCE:
+            raise TooManyJobs
+        job = jobs.start(owner, what, id=job_id, given=given)
+    if job.given["digest"] != digest:
+        raise IdTaken
+    return job
+
+
+def read_job(*, learner_id: str, what: str, id: str) -> Job:
+    """One of the learner's jobs. Raises NotFound."""
+    job = Job.of(learner_key(learner_id), what, id)
+    if job is None:
+        raise NotFound
+    return job
+
+
+def cancel_job(*, learner_id: str, what: str, id: str, now: datetime) -> None:
+    """Stops a job, if it has not ended; what it has done stays. Raises NotFound."""
+    job = read_job(learner_id=learner_id, what=what, id=id)
+    try:
+        job.cancel(at=now)
+    except JobLost:
+        return
+
+
+def run_import(job: Job, *, check_deck: Check, check_note: Check) -> Iterator[Place]:
+    """Takes an upload in; its result is the report's figures.
+
+    All that is written says the instant at which the import was started, so that a run which goes
+    on after a dead one can count what that one has done. Raises what reading the file raises.
+    """
+    given, learner_id = job.given, job.owner_id
+    options = transfer.TextOptions(
+        **{name: given.get(name) for name in ("separator", "encoding", "header", "html")},
+        columns=tuple(given["columns"]) if given.get("columns") else None,
+    )
+    source: dict[str, Any] = {
+        "filename": given.get("filename", ""),
+        "format": given.get("format"),
+        "limits": LIMITS,
+        "options": options,
+    }
+    upload = {"upload_key": given["upload_key"], "etag": given["etag"]}
+    with file_uploads.open_upload(learner_id=learner_id, **upload) as file:
+        if job.cursor is None:  # all is read once before anything is written
+            total = _count(transfer.read(file, **source))
+            yield Place(0, 0, total)
+        else:
+            total = int(job.total)
+        run = Import(
+            learner_id,
+            given.get("deck_id"),
+            False,
+            job.created_at,
+            check_deck,
+            check_note,
+            restore_deleted=bool(given.get("restore_deleted")),
+            report=Report(**job.result or {}, most_errors=None),
+        )
+        for seen in run.steps(transfer.read(file, **source), int(job.cursor or 0)):
+            _keep_remarks(job, run.report)
+            yield Place(seen, seen, total, run.report.figures())
+        _keep_remarks(job, run.report)
+        yield Place(None, total, total, run.report.figures())
+
+
+def _count(rows: Rows) -> int:
+    """How many notes and remarks there are. Raises what reading them raises."""
+    return sum(not isinstance(row, DeckSource) for row in rows)
+
+
+def _keep_remarks(job: Job, report: Report) -> None:
+    rows = (ImportRow.new(job.owner_id, job.id, error, now=now()) for error in report.errors)
+    batch_put(list({row.sk: row for row in rows}.values()))
+    report.errors.clear()
+
+
+def run_export(job: Job) -> Iterator[Place]:
+    """Writes a file of the learner's notes; its result is the file's size.
+
+    First the notes are read and kept in parts, which a later run need not read again. The last part
+    of the work makes the file of them.
+    """
+    given = job.given
+    run = Export(job.owner_id, given.get("deck_id"), job.created_at, given["format"])
+    parts, after, done = job.cursor or (0, "", 0)
+    notes = run.notes(after=after) if after is not None else iter(())
+    while part := list(islice(notes, PART_NOTES)):
+        packed = transfer.pack_notes(note for _, note in part)
+        name = _part_name(job, parts)
+        file_uploads.keep(learner_id=job.owner_id, name=name, file=BytesIO(packed))
+        parts, after, done = parts + 1, part[-1][0], done + len(part)
+        yield Place((parts, after, done), done)
+    if after is not None:
+        yield Place((parts, None, done), done, done)
+    with TemporaryFile() as file:
+        run.write(_kept_notes(job, parts), file)
+        size_bytes = file.tell()
+        file_uploads.keep(learner_id=job.owner_id, name=job.id, file=file)
+    yield Place(None, done, done, {"size_bytes": size_bytes})
+
+
+def _part_name(job: Job, number: int) -> str:
+    return f"{job.id}/{number:05}"
+
+
+def _kept_notes(job: Job, parts: int) -> Iterator[Note]:
+    for number in range(parts):
+        name = _part_name(job, number)
+        yield from transfer.unpack_notes(file_uploads.kept(learner_id=job.owner_id, name=name))
+
+
+def export_url(job: Job, *, now: datetime) -> str | None:
+    """A signed address of the file, as long as it is kept."""
+    if job.state != jobs.DONE or job.updated_at < now - FILES_KEPT:
+        return None
+    filename, media_type = exported_as(job.given["format"], job.created_at)
+    return file_uploads.sign(
+        learner_id=job.owner_id, name=job.id, filename=filename, media_type=media_type
+    )
+
+
+def exported_as(format: str, at: datetime) -> tuple[str, str]:
+    """The name of an exported file, and its media type."""
+    return f"parley-{at:%Y-%m-%d}.{format}", MEDIA_TYPES[format]

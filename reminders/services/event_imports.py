@@ -1,0 +1,201 @@
+"""Takes events over from a calendar of others: each once, however often the text is sent."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from accounts.models import Profile
+from config.problems import IdTaken, NotFound, ValidationFailed
+from config.store.items import Item, batch_get
+from learning.models.base import digest
+from reminders.ical_reader import CalendarInvalidError, ReadEvent, Remark, read_calendar_text
+from reminders.models import EVENT, Event, Reminder
+from reminders.services.events import (
+    MAX_EVENTS,
+    TooManyEvents,
+    aside,
+    create_event,
+    draft_event,
+    is_over,
+    update_event,
+)
+from reminders.services.reminders import TooManyReminders, create_reminder, update_reminder
+
+IMPORTED, UPDATED, UNCHANGED, LEFT_OUT = "imported", "updated", "unchanged", "left_out"
+STATUSES = [IMPORTED, UPDATED, UNCHANGED, LEFT_OUT]
+MAX_SHOWN = 300
+TIME_S = 18.0
+"""A request may take 29 s; what there was no time for comes in when the text is sent again."""
+LATE = Remark("no_time_left", "There was no time left for it: send the calendar again.")
+DELETED = Remark("deleted", "You have deleted it since it was imported.")
+OUR_UID = "@parley"
+FULL = Remark("too_many_events", f"You have {MAX_EVENTS} events that are not over yet.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one event of the text; `event_id` is that of ours."""
+
+    uid: str
+    title: str
+    status: str
+    event_id: str | None = None
+    offset_minutes: tuple[int, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of a calendar; `over` counts events that took place before now."""
+
+    counts: dict[str, int]
+    over: int
+    outcomes: list[Outcome]
+    others: dict[str, int]
+
+
+def import_events(
+    *, learner_id: str, text: str, dry_run: bool, with_reminders: bool, now: datetime
+) -> ImportReport:
+    """Takes over the events of a calendar that are not over, and alarms as reminders.
+
+    Raises ValidationFailed for a text that is no calendar. `dry_run` writes nothing.
+    """
+    began_s = time.monotonic()
+    profile = Profile.of(learner_id)
+    try:
+        read = read_calendar_text(text, zone=profile.timezone if profile else "UTC", now=now)
+    except CalendarInvalidError as error:
+        raise ValidationFailed.of("calendar", "calendar_invalid", str(error)) from error
+    outcomes: list[Outcome] = []
+    drafts: list[tuple[ReadEvent, Event]] = []
+    over = 0
+
+    def is_late() -> bool:
+        return time.monotonic() - began_s > TIME_S
+
+    for entry in read.events:
+        drafted = LATE if is_late() else _drafted(learner_id, entry, now)
+        if isinstance(drafted, Remark):
+            outcomes.append(_left_out(entry, drafted))
+        elif is_over(drafted, now):
+            over += 1
+        else:
+            drafts.append((entry, drafted))
+    stored = _stored(learner_id, drafts, now)
+    room = MAX_EVENTS - len(Event.not_over(learner_id, at=now, on_unreadable=aside(now)))
+    for entry, event in drafts:
+        outcome = _planned(entry, event, stored, room)
+        room -= outcome.status == IMPORTED
+        if not dry_run:
+            outcome = (
+                _left_out(entry, LATE) if is_late() else _stored_as(outcome, entry, event, now)
+            )
+        if not dry_run and with_reminders:
+            outcome = _reminded(outcome, event, now)
+        outcomes.append(outcome)
+    counts = {status: sum(each.status == status for each in outcomes) for status in STATUSES}
+    return ImportReport(counts, over, outcomes[:MAX_SHOWN], read.others)
+
+
+def _drafted(learner_id: str, entry: ReadEvent, now: datetime) -> Event | Remark:
+    """The event of an entry, not stored yet, or why there is none."""
+    if entry.refused:
+        return entry.refused
+    own_id = str(uuid5(NAMESPACE_URL, f"ical:{entry.uid}#{entry.part}"))
+    request_digest = digest({**entry.fields, "id": own_id})
+    try:
+        return draft_event(learner_id, own_id, entry.fields, request_digest, now=now)
+    except ValidationFailed as problem:
+        error = problem.errors[0]
+        return Remark(error.code, f"{error.field}: {error.message}")
+
+
+def _stored(
+    learner_id: str, drafts: Iterable[tuple[ReadEvent, Event]], now: datetime
+) -> dict[tuple[str, str], Item]:
+    """What is stored under the ids of the drafts, and of our own events that came back."""
+    keys = {(event.pk, event.sk) for _, event in drafts}
+    keys |= {key for entry, _ in drafts if (key := _own_key(learner_id, entry))}
+    return batch_get(*keys, on_unreadable=aside(now)) if keys else {}
+
+
+def _own_key(learner_id: str, entry: ReadEvent) -> tuple[str, str] | None:
+    """The key of an event or reminder of ours that the learner exported to another calendar."""
+    if not entry.uid.endswith(OUR_UID):
+        return None
+    return Event.key(learner_id, entry.uid.removesuffix(OUR_UID)[:40])
+
+
+def _planned(
+    entry: ReadEvent, event: Event, stored: dict[tuple[str, str], Item], room: int
+) -> Outcome:
+    """What is to become of an entry."""
+    own = stored.get(_own_key(event.learner_id, entry) or ("", ""))
+    if isinstance(own, Event):
+        return _outcome(entry, UNCHANGED, own.id)
+    present = stored.get((event.pk, event.sk))
+    if present is None:
+        return _outcome(entry, IMPORTED, event.id) if room > 0 else _left_out(entry, FULL)
+    if not isinstance(present, Event):
+        return _left_out(entry, DELETED)
+    same = present.request_digest == event.request_digest
+    return _outcome(entry, UNCHANGED if same else UPDATED, event.id)
+
+
+def _outcome(entry: ReadEvent, status: str, event_id: str) -> Outcome:
+    title = str(entry.fields["title"])
+    return Outcome(entry.uid, title, status, event_id, entry.offset_minutes, entry.remarks)
+
+
+def _left_out(entry: ReadEvent, reason: Remark) -> Outcome:
+    title = str(entry.fields.get("title", ""))
+    return Outcome(entry.uid, title, LEFT_OUT, remarks=(reason, *entry.remarks))
+
+
+def _stored_as(outcome: Outcome, entry: ReadEvent, event: Event, now: datetime) -> Outcome:
+    """Makes or changes an event as planned."""
+    try:
+        if outcome.status == IMPORTED:
+            fields = {**entry.fields, "id": event.id}
+            create_event(learner_id=event.learner_id, fields=fields, now=now)
+        elif outcome.status == UPDATED:
+            changes = {**entry.fields, "request_digest": event.request_digest}
+            update_event(
+                learner_id=event.learner_id,
+                event_id=event.id,
+                changes=changes,
+                expected_version=None,
+                now=now,
+            )
+    except TooManyEvents:
+        return _left_out(entry, FULL)
+    except (IdTaken, NotFound):
+        return _left_out(entry, DELETED)
+    return outcome
+
+
+def _reminded(outcome: Outcome, event: Event, now: datetime) -> Outcome:
+    """Gives an event the reminder that its alarms ask for, unless the learner has deleted it."""
+    if outcome.event_id != event.id or not outcome.offset_minutes:
+        return outcome
+    reminder_id = str(uuid5(NAMESPACE_URL, f"alarms:{outcome.event_id}"))
+    offsets = list(outcome.offset_minutes)
+    fields = {"about": EVENT, "event_id": outcome.event_id, "offset_minutes": offsets}
+    try:
+        create_reminder(learner_id=event.learner_id, fields={**fields, "id": reminder_id}, now=now)
+    except TooManyReminders as problem:
+        remark = Remark("alarm_not_kept", problem.title)
+        return replace(outcome, remarks=(*outcome.remarks, remark))
+    except IdTaken:
+        if outcome.status == UPDATED and Reminder.of(event.learner_id, reminder_id):
+            update_reminder(
+                learner_id=event.learner_id,
+                reminder_id=reminder_id,
+                changes={"offset_minutes": offsets},
+                expected_version=None,
+                now=now,
+            )
+    return outcome

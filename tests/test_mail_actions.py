@@ -1,0 +1,95 @@
+"""/mail-actions: done and later, from a mail; looking at the link changes nothing."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from time_machine import travel
+
+from tests.callers import Caller, access_token
+from tests.reminder_helpers import Mailbox, deliveries_of, event_of, reminder_of, sweep_at, verified
+
+STRANGER = Client(enforce_csrf_checks=True)
+AT = "2030-06-03T17:00:00Z"
+
+
+def link_of(mailbox: Mailbox) -> str:
+    [path] = re.findall(r"later: http://[^/]+(/mail-actions/\S+)", mailbox.letters[-1].text)
+    return str(path)
+
+
+def press(path: str, button: str) -> Any:
+    form = "application/x-www-form-urlencoded"
+    return STRANGER.post(path, f"answer={button}", content_type=form)
+
+
+@pytest.fixture
+def maria(maria: Caller) -> Caller:
+    return verified(maria)
+
+
+def test_looking_at_the_link_shows_buttons_and_changes_nothing(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    reminder = reminder_of(maria)
+    sweep_at(AT)
+    before = maria.get(f"/reminders/{reminder['id']}").json()
+    page = STRANGER.get(link_of(mailbox))
+    assert (page.status_code, page["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert page.content.count(b"<button") == 4
+    assert "Ligar à Inês" in page.content.decode()
+    assert STRANGER.head(link_of(mailbox)).status_code == 200
+    assert maria.get(f"/reminders/{reminder['id']}").json() == before
+
+
+def test_later_mails_it_once_more_then(maria: Caller, mailbox: Mailbox) -> None:
+    reminder_of(maria)
+    sweep_at(AT)
+    with travel("2030-06-03T17:10:00Z", tick=False):
+        assert press(link_of(mailbox), "hour").status_code == 200
+    for instant in ("2030-06-03T18:00:00Z", "2030-06-03T18:10:00Z", "2030-06-03T19:10:00Z"):
+        sweep_at(instant)
+    assert len(mailbox.letters) == 2
+
+
+def test_done_drops_what_was_put_off_and_the_later_mails_of_the_occurrence(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    event = event_of(maria, rrule="FREQ=DAILY;COUNT=2")
+    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[60, 10])
+    sweep_at(AT)
+    with travel("2030-06-03T17:05:00Z", tick=False):
+        press(link_of(mailbox), "hour")
+        press(link_of(mailbox), "done")
+    for instant in ("2030-06-03T17:50:00Z", "2030-06-03T18:05:00Z"):
+        sweep_at(instant)
+    assert len(mailbox.letters) == 1
+    sweep_at("2030-06-04T17:00:00Z")
+    assert len(mailbox.letters) == 2
+
+
+@pytest.mark.parametrize("button", ["done", "tomorrow"])
+def test_what_was_deleted_meanwhile_is_told(maria: Caller, mailbox: Mailbox, button: str) -> None:
+    reminder = reminder_of(maria)
+    sweep_at(AT)
+    with travel(AT, tick=False):
+        path = link_of(mailbox)
+        Caller(maria.id, access_token(maria.id)).delete(f"/reminders/{reminder['id']}")
+        page = press(path, button)
+    assert (page.status_code, b"You have deleted" in page.content) == (200, True)
+    assert STRANGER.get(path).status_code == 404
+
+
+def test_no_token_opens_anything_else(maria: Caller, joao: Caller, mailbox: Mailbox) -> None:
+    reminder = reminder_of(maria)
+    sweep_at(AT)
+    path = link_of(mailbox)
+    stop = mailbox.letters[0].unsubscribe_path.rpartition("/")[2]
+    for wrong in ("x", path[14:-2], stop, "A" * 3000):
+        assert STRANGER.get(f"/mail-actions/{wrong}").status_code == 404
+        assert press(f"/mail-actions/{wrong}", "done").status_code == 404
+    assert press(path, "delete").status_code == 400
+    with travel("2030-07-04T17:00:01Z", tick=False):
+        assert STRANGER.get(path).status_code == 404
+    assert len(deliveries_of(maria, reminder)) == 1
