@@ -211,6 +211,16 @@ def test_what_is_no_event_keeps_none_from_being_heard(letter: Letter) -> None:
     assert tasks.handle_ses_event({}, None) == 0
 
 
+def test_the_profile_tells_why_an_address_takes_no_mail(maria: Caller, letter: Letter) -> None:
+    assert maria.get("/profile").json()["mailSuppression"] is None
+    with travel("2030-06-03T17:05:00Z", tick=False):
+        tasks.handle_ses_event(by_sns(about(letter, complaint=COMPLAINT)), None)
+    told = {"reason": "complaint", "at": "2030-06-03T17:05:00Z"}
+    assert maria.get("/profile").json()["mailSuppression"] == told
+    Account.at(maria.id).update_attributes(Account.email.set("maria.silva@example.org"))
+    assert maria.get("/profile").json()["mailSuppression"] is None
+
+
 def test_another_address_is_mailed_again(mailbox: Mailbox, maria: Caller, letter: Letter) -> None:
     assert tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
     Account.at(maria.id).update_attributes(Account.email.set("maria.silva@example.org"))

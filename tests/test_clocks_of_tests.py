@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent
 # What measures growth, what waits, and the tool that puts load on a stage, which is no test.
 MAY_READ_CLOCKS = {
     "growth.py",
+    "sweepers.py",
     "waiting.py",
     "load/accounts.py",
     "benchmarks/capacity.py",

@@ -217,6 +217,16 @@ class NotificationsSerializer(Serializer):
         ref_name = "Notifications"
 
 
+class SuppressionSerializer(Serializer):
+    """Why no reminder is mailed to the address. Another address takes mails again."""
+
+    reason = serializers.ChoiceField(["bounce", "complaint", "mailbox_full"])
+    at = serializers.DateTimeField()
+
+    class Meta:
+        ref_name = "MailSuppression"
+
+
 class ProfileSerializer(Serializer):
     """A learner as they see themselves."""
 
@@ -259,6 +269,7 @@ class ProfileSerializer(Serializer):
     timezone = serializers.CharField(source="profile.timezone")
     daily_goal = serializers.IntegerField(source="profile.daily_goal")
     notifications = NotificationsSerializer(source="profile")
+    mail_suppression = SuppressionSerializer(source="suppression", allow_null=True)
     streak = serializers.IntegerField(help_text="Days of study in a row")
     cards_learned = serializers.IntegerField(source="head.cards_learned")
     created_at = serializers.DateTimeField(source="account.created_at")

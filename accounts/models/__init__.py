@@ -4,7 +4,7 @@ All kinds are imported here: a read of several kinds at once must know each.
 """
 
 from accounts.models.account import DEFAULT_ZONE, Account, OfLearner, Profile, Synced, learner_key
-from accounts.models.addresses import Address, EmailChange
+from accounts.models.addresses import Address, EmailChange, Suppression
 from accounts.models.audit import Activity
 from accounts.models.head import Head, Journal
 from accounts.models.limits import Attempts, KnownNetwork, LimitReached
@@ -29,6 +29,7 @@ __all__ = [
     "Reconciliation",
     "Session",
     "SignInCode",
+    "Suppression",
     "Synced",
     "learner_key",
 ]

@@ -1,9 +1,9 @@
-"""Ownership of e-mail addresses, and pending changes."""
+"""Ownership of e-mail addresses, pending changes, and addresses that take no mail."""
 
 from datetime import datetime
 from typing import Self
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UTCDateTimeAttribute
 
 from accounts.models.account import learner_key
 from config.store.items import ConditionFailed, Item
@@ -114,3 +114,22 @@ class EmailChange(Item, discriminator="email_change"):
             proof=proof,
             expires_at=int(until.timestamp()),
         )
+
+
+class Suppression(Item, discriminator="suppression"):
+    """That the learner's address takes no mail: `SUPPRESSION`.
+
+    `reason` is `bounce`, `complaint` or `mailbox_full`. It says nothing of another address that
+    they may have later.
+    """
+
+    SK = "SUPPRESSION"
+
+    email = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    at = UTCDateTimeAttribute()
+    message_id = UnicodeAttribute()
+
+    def put_once(self) -> None:
+        """Writes it, unless this address is suppressed already. Raises ConditionFailed."""
+        self.put(Suppression.pk.does_not_exist() | (Suppression.email != self.email))

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import Account, Head, Profile, learner_key
+from accounts.models import Account, Head, Profile, Suppression, learner_key
 from accounts.services.changes import commit
 from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
@@ -25,6 +25,7 @@ class FullProfile:
     head: Head
     groups: frozenset[str]
     now: datetime
+    suppression: Suppression | None = None
 
     @property
     def streak(self) -> int:
@@ -36,11 +37,15 @@ class FullProfile:
 def read_profile(learner_id: str, *, groups: frozenset[str], now: datetime) -> FullProfile | None:
     """All of a learner's page in one round trip; None where there is no such account."""
     pk = learner_key(learner_id)
-    items = batch_get((pk, Account.SK), (pk, Profile.SK), (pk, Head.SK))
+    kinds = (Account, Profile, Head, Suppression)
+    items = batch_get(*((pk, kind.SK) for kind in kinds))
     account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
-    return FullProfile(account, profile, Head.among(learner_id, items), groups, now)
+    found = items.get((pk, Suppression.SK))
+    is_of_address = isinstance(found, Suppression) and found.email == account.email
+    suppression = found if isinstance(found, Suppression) and is_of_address else None
+    return FullProfile(account, profile, Head.among(learner_id, items), groups, now, suppression)
 
 
 def update_profile(

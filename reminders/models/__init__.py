@@ -3,6 +3,7 @@
 All kinds are imported here: a read of several kinds at once must know each.
 """
 
+from accounts.models import Suppression
 from reminders.models.events import CalendarLink, Event
 from reminders.models.reminders import (
     DEAD,
@@ -25,7 +26,6 @@ from reminders.models.reminders import (
     MailDay,
     Reminder,
     ShardLease,
-    Suppression,
     quiet_hours_of,
     shard_of,
 )

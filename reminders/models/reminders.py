@@ -508,22 +508,3 @@ class MailDay(Item, discriminator="mail_day"):
         return Update(
             cls(*cls.key(learner_id, on)), actions, cls.sent.does_not_exist() | (cls.sent < most)
         )
-
-
-class Suppression(Item, discriminator="suppression"):
-    """That the learner's address takes no mail: `SUPPRESSION`.
-
-    `reason` is `bounce`, `complaint` or `mailbox_full`. It says nothing of another address that
-    they may have later.
-    """
-
-    SK = "SUPPRESSION"
-
-    email = UnicodeAttribute()
-    reason = UnicodeAttribute()
-    at = UTCDateTimeAttribute()
-    message_id = UnicodeAttribute()
-
-    def put_once(self) -> None:
-        """Writes it, unless this address is suppressed already. Raises ConditionFailed."""
-        self.put(Suppression.pk.does_not_exist() | (Suppression.email != self.email))
