@@ -278,7 +278,7 @@ def subscription_of(token: str, *, now: datetime) -> tuple[str, str] | None:
 
 @dataclass(frozen=True)
 class Answerable:
-    """What a mail told of, which its holder may say is done or put off, and nothing else."""
+    """The occurrence that a mail told of. A holder of the mail may end it or put it off."""
 
     learner_id: str
     reminder_id: str

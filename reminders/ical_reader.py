@@ -99,12 +99,12 @@ def read_calendar_text(text: str, *, zone: str, now: datetime) -> ReadCalendar:
             calendars = Calendar.from_ical(text, multiple=True)
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise CalendarInvalidError("This is not a calendar (iCalendar, RFC 5545).") from error
-    found = [each for each in calendars if each.name == "VCALENDAR"]
-    if not found:
+    calendars = [each for each in calendars if each.name == "VCALENDAR"]
+    if not calendars:
         raise CalendarInvalidError("This is not a calendar: it has no VCALENDAR.")
     readers: list[Iterator[ReadEvent]] = []
     others: Counter[str] = Counter()
-    for calendar in found:
+    for calendar in calendars:
         components = [each for each in calendar.subcomponents if each.name]
         kinds = Counter(str(each.name) for each in components)
         if kinds["VEVENT"] > MAX_COMPONENTS:
@@ -122,13 +122,13 @@ def _zone_of(calendar: Component) -> str:
 
 def _aliases(components: Iterable[Component]) -> dict[str, str]:
     """The zones of ours that the text's own zones are, as far as they say so."""
-    found = [
+    named_zones = [
         (str(each.get("TZID")), _known_zone(str(each.get("X-LIC-LOCATION", ""))))
         for each in components
         if each.name == "VTIMEZONE"
     ]
     known: dict[str, str] = {}
-    for name, zone in found:
+    for name, zone in named_zones:
         if zone:
             known[name] = zone
     return known
@@ -214,8 +214,8 @@ class _Reader:
         if not isinstance(moment, date):
             raise _Refused("no_start", "A start is a date, or a date and a time.")
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            said = f"Times lie between {FIRST_YEAR} and {LAST_YEAR}."
-            raise _Refused("start_invalid", said)
+            message = f"Times lie between {FIRST_YEAR} and {LAST_YEAR}."
+            raise _Refused("start_invalid", message)
         if not isinstance(moment, datetime):
             return moment, self.zone
         moment = moment.replace(microsecond=0)
@@ -307,8 +307,8 @@ def _offsets(component: Component, start: Wall, zone: str) -> tuple[tuple[int, .
     for alarm in component.walk("VALARM"):
         minutes = _minutes_before(alarm, component, start, zone)
         if minutes is None or not 0 <= minutes <= MAX_OFFSET_MINUTES:
-            said = "An alarm is not within the four weeks before its event."
-            remarks.append(Remark("alarm_not_kept", said))
+            message = "An alarm is not within the four weeks before its event."
+            remarks.append(Remark("alarm_not_kept", message))
         elif len(offsets | {minutes}) > MAX_OFFSETS:
             remarks.append(Remark("alarm_not_kept", f"An event has at most {MAX_OFFSETS} alarms."))
         else:
@@ -362,8 +362,8 @@ class _Series:
         named: Any = override["RECURRENCE-ID"]
         try:
             if str(named.params.get("RANGE", "")).upper() == "THISANDFUTURE":
-                said = "RANGE=THISANDFUTURE is not supported."
-                self.remarks.append(Remark("range_not_kept", said))
+                message = "RANGE=THISANDFUTURE is not supported."
+                self.remarks.append(Remark("range_not_kept", message))
                 return
             key = self._key(named.dt, str(named.params.get("TZID", "")))
         except (AttributeError, ValueError, TypeError) as error:
@@ -419,8 +419,8 @@ class _Series:
             if key not in ours and key not in singles and key not in skipped:
                 yield self.reader._single(self.uid, override, part=key)
         if len(singles) > MAX_DATES:
-            said = Remark("dates_not_kept", f"Of an event {MAX_DATES} further dates are kept.")
-            yield ReadEvent(self.uid, "dates", dict(self.fields), refused=said)
+            remark = Remark("dates_not_kept", f"Of an event {MAX_DATES} further dates are kept.")
+            yield ReadEvent(self.uid, "dates", dict(self.fields), refused=remark)
 
     def _rule(self) -> str | None:
         rules = _listed(self.master.get("RRULE"))
@@ -493,9 +493,9 @@ class _Series:
 
         if len(keys) <= MAX_EXCEPTIONS:
             return keys, []
-        said = f"Of an event {MAX_EXCEPTIONS} exceptions are kept, those nearest to today."
+        message = f"Of an event {MAX_EXCEPTIONS} exceptions are kept, those nearest to today."
         nearest = sorted(keys, key=days_away)[:MAX_EXCEPTIONS]
-        return set(nearest), [Remark("exceptions_not_kept", said)]
+        return set(nearest), [Remark("exceptions_not_kept", message)]
 
     def _move(self, key: str, override: Component) -> tuple[dict[str, Any] | None, list[Remark]]:
         """The occurrence as it takes place elsewhere; None if only its texts differ."""
@@ -506,11 +506,11 @@ class _Series:
             return None, [refused.remark]
         remarks = []
         if _texts(override)[0] != self.fields:
-            said = "An occurrence has texts of its own, which are not kept."
-            remarks.append(Remark("occurrence_text_not_kept", said))
+            message = "An occurrence has texts of its own, which are not kept."
+            remarks.append(Remark("occurrence_text_not_kept", message))
         if isinstance(start, datetime) != isinstance(self.start, datetime):
-            said = "An occurrence takes whole days, or a time, unlike the others."
-            return None, [*remarks, Remark("occurrence_not_kept", said)]
+            message = "An occurrence takes whole days, or a time, unlike the others."
+            return None, [*remarks, Remark("occurrence_not_kept", message)]
         same_start = _at(start, zone) == _at(wall_of(key), self.zone)
         if same_start and duration == self.duration:
             return None, remarks

@@ -58,7 +58,7 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
 
 
 def share_out(message: Message) -> None:
-    """Asks for a run for each page of what is due in a shard, whose lease `holder` has.
+    """Asks for a run for each page of a shard's due reminders; `holder` has the shard's lease.
 
     Called twice, one goes on. A run that dies leaves the rest to a minute after the lease.
     """

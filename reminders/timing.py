@@ -331,10 +331,10 @@ def finish(reminder: Reminder, progress: Progress, occurrence: str) -> Progress:
     )
     if not isinstance(reminder, EventReminder):
         return progress
-    found = occurrence_named(reminder.recurrence, occurrence)
-    if found is None:
+    taking_place = occurrence_named(reminder.recurrence, occurrence)
+    if taking_place is None:
         return progress
-    announced_at = _announced_at(reminder.recurrence, found)
+    announced_at = _announced_at(reminder.recurrence, taking_place)
     dues = [
         Due(
             announced_at - timedelta(minutes=minutes),

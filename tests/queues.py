@@ -126,7 +126,7 @@ class MemoryQueues:
             self.messages.remove(message)
 
     def run(self, context: Any = None) -> int:
-        """Delivers what is due, and what that asks for; returns the number of deliveries."""
+        """Delivers all due messages, also those sent meanwhile. Returns their number."""
         for number in range(MANY):
             if not (due := self.visible):
                 return number

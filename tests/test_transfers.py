@@ -392,7 +392,7 @@ def test_an_export_in_many_runs_is_the_file_of_one(
 
 
 def rows_of(data: bytes, format: Any) -> list[Any]:
-    """What a file says, without the instant at which it was written."""
+    """A file's content, without the instant of its writing."""
     return [asdict(row) for row in transfer.read(io.BytesIO(data), format=format)]
 
 

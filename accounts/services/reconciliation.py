@@ -70,7 +70,7 @@ IN_FLIGHT = timedelta(hours=1)  # what is younger may be a journey that is under
 def disagreement(
     account: Account, user: PoolUser | None, address: Address | None, *, now: datetime
 ) -> Kind | None:
-    """What the stores disagree on about an account; the first thing, where there are several."""
+    """The first disagreement of the stores about an account; None if they agree."""
     if account.enrolling:
         return "enrolment_cut_off" if account.created_at < now - IN_FLIGHT else None
     if user is None or user.sub != account.learner_id:
@@ -123,7 +123,7 @@ def _about_the_state(account: Account, user: PoolUser) -> Kind | None:
 
 
 def _about_a_stranger(user: PoolUser, address: Address | None, now: datetime) -> Kind | None:
-    """What is wrong with a user who has no account, if they do not wait for a first sign-in."""
+    """The fault of a user without an account; None for those who wait for a first sign-in."""
     is_young = user.created_at is not None and user.created_at > now - IN_FLIGHT
     if is_young or user.status in (FORCE_CHANGE_PASSWORD, EXTERNAL_PROVIDER):
         return None
@@ -201,7 +201,10 @@ ADOPTED: Kind = "user_without_account"
 
 
 def repair(learner_id: str, *, now: datetime) -> Kind | None:
-    """Repairs what is certain about a person; returns what is left. Raises ServiceUnavailable."""
+    """Makes the certain repairs of a person. Returns the fault that is left.
+
+    Raises ServiceUnavailable.
+    """
     tried: set[str] = set()
     while (kind := _look(learner_id, now)) and kind not in tried:
         tried.add(kind)

@@ -118,7 +118,7 @@ def _mark(old_id: str) -> str:
 
 
 def _has_user(account: Account) -> bool:
-    """Whether the pool has the very user; it is not asked about those who were linked in it."""
+    """Whether the pool has the account's own user. It is not asked about users linked in it."""
     if account.relinked_from and account.relinked_from.startswith(_mark("")):
         return True
     user = cognito_users.find_user(account.user_name)
@@ -239,7 +239,7 @@ def _hand_over_places(old_id: str, new_id: str) -> None:
 
 
 def _hand_over_place(raw: Raw, new_id: str) -> None:
-    """Gives an item's place in the global index to its copy, which is made anew where it is old.
+    """Gives an item's place in the global index to its copy. An old copy is made anew.
 
     A sweep that takes the item at this moment is waited for: its outcome is copied.
     """

@@ -116,8 +116,8 @@ class _TableInUse:
 
     def _kind(self, pk: str, sk: str) -> str:
         key = {"pk": {"S": pk}, "sk": {"S": sk}}
-        found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
-        item = found.get("Item", {})
+        answer = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)
+        item = answer.get("Item", {})
         gone = item.get("gsi1pk", {}).get("S") in ("LEAVING", "GONE")
         return "" if gone else str(item.get("kind", {}).get("S", ""))
 

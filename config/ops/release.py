@@ -319,8 +319,10 @@ def _settled_mapping(client: Any, name: str, queue_arn: str) -> dict[str, Any] |
     """The mapping of a queue to the function, once no change of it is under way."""
     deadline = time.monotonic() + MAPPED_WITHIN_S
     while True:
-        found = client.list_event_source_mappings(EventSourceArn=queue_arn)["EventSourceMappings"]
-        ours = [each for each in found if each["FunctionArn"].endswith(f":function:{name}")]
+        mappings = client.list_event_source_mappings(EventSourceArn=queue_arn)[
+            "EventSourceMappings"
+        ]
+        ours = [each for each in mappings if each["FunctionArn"].endswith(f":function:{name}")]
         if not ours or not ours[0]["State"].endswith("ing"):  # Creating, Updating, Deleting …
             return ours[0] if ours else None
         if time.monotonic() > deadline:

@@ -151,12 +151,12 @@ class Job(Item, discriminator="job"):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more is done, unless staff let what was given up go on."""
+        """Whether the job is over. Staff may still let one that was given up go on."""
         return self.state in (DONE, FAILED, CANCELLED)
 
     @property
     def owner_id(self) -> str:
-        """The id of the learner whose job it is."""
+        """The id of the job's learner."""
         return self.pk.partition("#")[2]
 
     def is_held(self, at: datetime) -> bool:

@@ -329,12 +329,12 @@ def told_note(told: Any) -> dict[str, Any]:
 
 
 def _checked(shape: type[Serializer], told: Any) -> dict[str, Any]:
-    found = shape(data=told, partial=True)
+    serializer = shape(data=told, partial=True)
     try:
-        found.is_valid(raise_exception=True)
+        serializer.is_valid(raise_exception=True)
     except ValidationError as error:
         raise as_problem(error) from error
-    return dict(found.validated_data)
+    return dict(serializer.validated_data)
 
 
 class JobSerializer(Serializer):

@@ -28,8 +28,8 @@ class ImportRow(Item, discriminator="import_row"):
 
     @classmethod
     def new(cls, learner_id: str, import_id: str, error: RowError, *, now: datetime) -> Self:
-        said = f"{error.field} {error.code} {error.message}"
-        digest = sha256(said.encode()).hexdigest()[:12]
+        text = f"{error.field} {error.code} {error.message}"
+        digest = sha256(text.encode()).hexdigest()[:12]
         return cls(
             learner_key(learner_id),
             f"{cls.PREFIX}{import_id}#{error.row:08}#{digest}",

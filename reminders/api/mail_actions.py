@@ -61,7 +61,7 @@ def _answerable(token: str) -> Answerable | None:
 
 
 def _act(answerable: Answerable, action: str) -> str:
-    """Does what a button says; returns what came of it."""
+    """Does a button's action. Returns a sentence about the outcome."""
     at = now()
     who = {"learner_id": answerable.learner_id, "reminder_id": answerable.reminder_id}
     try:

@@ -161,7 +161,7 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was stored of several learners at an instant, and the keys of what cannot be read."""
+    """The stored items of several learners at an instant, and the keys of unreadable ones."""
 
     stored: Stored
     unreadable: frozenset[tuple[str, str]]

@@ -75,9 +75,9 @@ def sweep(
     budget, full, result = TimeBudget(now, within_s), Event(), SweepResult()
     with ThreadPoolExecutor(threads) as pool:
         for shard in shards:
-            found = _pages(shard, budget, span, result)
+            due_pages = _pages(shard, budget, span, result)
             try:
-                finished = _sweep_shard(islice(found, pages), budget, full, pool, result)
+                finished = _sweep_shard(islice(due_pages, pages), budget, full, pool, result)
             except ServiceUnavailable:
                 log.warning("the table is busy: shard %d waits", shard, exc_info=True)
                 result.counts["busy"] += 1
@@ -98,7 +98,7 @@ def sweep(
 def _pages(
     shard: int, budget: TimeBudget, span: tuple[str, str] | None, result: SweepResult
 ) -> Iterator[tuple[list[Reminder], bool]]:
-    """The pages of what is due in a shard, and whether each is the last.
+    """The pages of a shard's due reminders, each with whether it is the last.
 
     Each begins where the one before ended, because the index lags behind the table and may still
     show what is done. What cannot be read is set aside.

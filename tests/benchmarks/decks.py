@@ -83,7 +83,7 @@ def compare(file: Path, zone: str) -> int:
 
 
 def imported(package: Path, zone: str) -> tuple["Caller", Counter[str]]:
-    """A learner who has sent the package until it was through, and what was reported by code."""
+    """A learner who has imported the whole package, and the number of reports of each code."""
     from tests.callers import make_learner
     from tests.test_import import report
 

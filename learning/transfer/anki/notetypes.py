@@ -40,8 +40,10 @@ class NoteKind:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where each field of a note type goes; `first` is the template whose card is the note's first,
-    `reverse` the one that asks for the front.
+    """The place of each field of a note type.
+
+    `first` is the template whose card is the note's first, `reverse` the one that asks for the
+    front.
 
     A slot is one of our text fields, "" for a field that only switches cards on; `labelled` fields
     are on no card, so that their name goes before their text.

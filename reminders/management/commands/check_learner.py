@@ -81,8 +81,8 @@ class Command(BaseCommand):
 def _found(learner_id: str, *, mend: bool, new_line: bool) -> tuple[list[Fault], list[Fault]]:
     if mend:
         return repair(learner_id=learner_id, now=now(), new_line=new_line)
-    found = check(learner_id=learner_id, now=now())
-    return found, found
+    faults = check(learner_id=learner_id, now=now())
+    return faults, faults
 
 
 def _all(after: str | None) -> Iterator[str]:
