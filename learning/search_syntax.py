@@ -39,7 +39,8 @@ class SearchError(ValueError):
 class Term:
     """One condition. `name` and `operator` belong to `prop`; `negated` turns it round.
 
-    The value of `front`, `deck` and `tag` is a text as it was typed: a TextPattern.
+    The value of `front`, `deck` and `tag` is a text as it was typed: a TextPattern. `front` is the
+    whole front, or with the name `start` how it begins.
     """
 
     field: Literal["front", "deck", "tag", "is", "prop"]
@@ -83,19 +84,19 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
     field, value = token["field"], token["value"]
     value = value[1:-1] if value.startswith('"') else value
     negated = bool(token["minus"])
-    if field in (None, "deck", "tag"):
+    if field in (None, "front", "deck", "tag"):
         _check_text(value, start)
     if field is None:
         if not value:
             if negated:
                 raise SearchError(token.start(), "There is nothing to turn round.")
         elif negated:
-            terms.append(Term("front", value, start, negated=True))
+            terms.append(Term("front", value, start, "start", negated=True))
         else:
             words.append(value)
     elif field == "prop":
         terms.append(_property(value, start, negated=negated))
-    elif field in ("deck", "tag", "is"):
+    elif field in ("front", "deck", "tag", "is"):
         if not value:
             raise SearchError(start, f"{field}: needs a value.")
         if field == "is" and value not in IS:
@@ -103,7 +104,7 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
         terms.append(Term(field, value, start, negated=negated))  # type: ignore[arg-type]
     else:
         raise SearchError(
-            token.start("field"), "Give deck:, tag:, is: or prop:, or quote the word."
+            token.start("field"), "Give front:, deck:, tag:, is: or prop:, or quote the word."
         )
     return end
 

@@ -4,7 +4,9 @@
     python anki_oracle.py read FOLDER PACKAGE…  imports one after the other, and what is then there
     python anki_oracle.py show FOLDER FILE      what is in a package or a collection of somebody's
     python anki_oracle.py pack FOLDER FILE OUT  the same; packs the whole collection
-    python anki_oracle.py find FOLDER TAGS Q…   the tags (as JSON) of the notes that searches find
+    python anki_oracle.py find FOLDER NOTES Q…  the fronts of notes (front, deck and tags as JSON)
+                                                that searches find
+    python anki_oracle.py mix FOLDER OUT SEED   packs notes of random note types
     python anki_oracle.py csv FOLDER FILE…      the notes of text files: front, back and tags
     python anki_oracle.py cloze FOLDER TEXT…    the cards of cloze texts: ordinal, question, answer
 
@@ -13,6 +15,7 @@ Prints one JSON document. Nothing of Parley is imported here, and Anki nowhere e
 
 import html
 import json
+import random
 import re
 import sys
 import zipfile
@@ -40,6 +43,8 @@ def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
     try:
         if command == "find":
             return found(collection, json.loads(packages[0]), packages[1:])
+        if command == "mix":
+            return mixed(collection, Path(packages[0]), int(packages[1]))
         if command == "csv":
             return {Path(path).name: text_notes(collection, path) for path in packages}
         if command == "cloze":
@@ -94,17 +99,48 @@ def shown_file(folder: Path, file: Path, out: Path | None = None) -> dict[str, A
 
 
 def found(
-    collection: Collection, tags: list[str], searches: tuple[str, ...]
+    collection: Collection, made: list[tuple[str, str, list[str]]], searches: tuple[str, ...]
 ) -> dict[str, list[str]]:
-    """Makes a note without a tag and one for each, and searches them."""
-    for tag in ["", *tags]:
+    """Makes notes and searches them."""
+    for front, deck, tags in made:
         note = collection.new_note(collection.models.by_name("Basic"))
-        note["Front"], note.tags = f"front of {tag}", [tag] if tag else []
-        collection.add_note(note, collection.decks.id("Tags"))
+        note["Front"], note["Back"], note.tags = front, "x", tags
+        collection.add_note(note, collection.decks.id(deck))
     return {
-        text: sorted(" ".join(collection.get_note(id).tags) for id in collection.find_notes(text))
+        text: sorted(collection.get_note(id)["Front"] for id in collection.find_notes(text))
         for text in searches
     }
+
+
+def mixed(collection: Collection, out: Path, seed: int) -> dict[str, Any]:
+    """Packs notes of many note types, each with fields and templates of its own, some studied."""
+    chance = random.Random(seed)  # noqa: S311 - the same packages each time
+    for number in range(12):
+        kind = collection.models.new(f"Kind {number}")
+        names = [f"Field {n}" for n in range(chance.randint(2, 6))]
+        for name in names:
+            collection.models.add_field(kind, collection.models.new_field(name))
+        for n in range(chance.randint(1, 4)):
+            template = collection.models.new_template(f"Card {n}")
+            asked, told = chance.sample(names, 2)
+            shown = chance.choice(["{{%s}}", "{{#%s}}<b>{{%s}}</b>{{/%s}}"])
+            template["qfmt"] = f"{n} " + shown.replace("%s", asked)
+            template["afmt"] = f"{{{{FrontSide}}}}<hr id=answer>{{{{{told}}}}} n{n}"
+            collection.models.add_template(kind, template)
+        collection.models.add(kind)
+        for n in range(5):
+            note = collection.new_note(collection.models.by_name(f"Kind {number}"))
+            for name in names:
+                empty = name != names[0] and chance.random() < 0.3
+                note[name] = "" if empty else f"{number}-{n} {name} {chance.choice('aß漢é')}"
+            collection.add_note(note, collection.decks.id(f"Deck {chance.randint(0, 2)}"))
+            for card in note.cards():
+                if chance.random() < 0.5:
+                    days = str(chance.randint(0, 400))
+                    collection.sched.set_due_date([card.id], f"{days}!")
+    options = ExportAnkiPackageOptions(with_scheduling=True, with_media=False)
+    collection.export_anki_package(out_path=str(out), options=options, limit=None)
+    return {"notes": notes(collection)}
 
 
 def text_notes(collection: Collection, path: str) -> list[list[Any]]:

@@ -51,7 +51,10 @@ def token(url: str, email: str) -> str:
 
 @pytest.mark.parametrize(
     ("who", "paths"),
-    [("learner@parley.example", "."), ("staff@parley.example", "^/(scenarios|users|deliveries)")],
+    [
+        ("learner@parley.example", "."),
+        ("staff@parley.example", "^/(scenarios|users|deliveries|jobs)"),
+    ],
 )
 def test_the_service_keeps_its_contract(service: str, who: str, paths: str) -> None:
     done = subprocess.run(

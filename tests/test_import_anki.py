@@ -1,10 +1,15 @@
 """Over HTTP and with Anki as the judge: its packages come in whole, and go out as they came."""
 
 # ruff: noqa: F811 - made_by_anki is a fixture
+import json
+import random
+import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from ulid import ULID
@@ -13,6 +18,7 @@ from learning.models.cards import Card
 from learning.models.log import LogEntry
 from learning.scheduling import Settings, fold
 from tests.callers import Caller, make_learner
+from tests.test_flashcards import card_of, deck_of
 from tests.test_import import cards_of, figures, report
 from tests.test_transfer_anki import FORMATS, Made, anki
 from tests.test_transfer_anki import made as made_by_anki  # noqa: F401
@@ -95,3 +101,78 @@ def test_anki_takes_over_what_was_studied_with_us(
     assert theirs["log"][-1][1:3] == [3, studied["intervalDays"]]
     assert theirs["log"][-1][5] == 2500
     assert len(theirs["log"]) == 8
+
+
+@pytest.mark.parametrize("seed", [15, 1639])
+def test_notes_of_many_types_go_through_us_with_the_cards_that_we_have(
+    table: None, tmp_path: Path, seed: int
+) -> None:
+    """Each card that comes in goes out as it was; each that does not is reported."""
+    clara = make_learner("clara")
+    package = tmp_path / "mixed.apkg"
+    theirs = cards_by_place(anki("UTC", "mix", tmp_path, package, str(seed)))
+    body = report(clara, package.read_bytes(), package.name)
+    lost = {error["row"] for error in body["errors"]}
+    assert {error["code"] for error in body["errors"]} <= {"CARDS_DROPPED", "REQUIRED"}
+    out, other = exported(clara, tmp_path / "ours.apkg"), tmp_path / "other"
+    other.mkdir()
+    ours = cards_by_place(anki("UTC", "read", other, out))
+    kept = {place: card | {"ord": None} for place, card in theirs.items()}
+    assert ours
+    for (guid, _), card in ours.items():
+        assert card | {"ord": None} in [kept[place] for place in kept if place[0] == guid]
+    before, after = (Counter(guid for guid, _ in cards) for cards in (theirs, ours))
+    assert len(lost) == sum(after[guid] < count for guid, count in before.items())
+
+
+def cards_by_place(document: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
+    return {
+        (note["guid"], card["ord"]): card for note in document["notes"] for card in note["cards"]
+    }
+
+
+FRONTS = ("casa", "Casa nova", "casal", "mesa", "a*b", "a_b", "axb", "a:b", "um dois", "-x", "x")
+DECKS = ("Line", "Line::Verbs", "Line::Verbs::Ir", "Linear", "Other", "O_her", "Two words")
+TAGS = ("verbo", "verbo::ir", "verbal", "Casa", "Casa::sala", "a*b", "a_b", "axb")
+
+
+def typed(chance: random.Random, words: Sequence[str]) -> str:
+    """One of the words as somebody may type it: in part, with wildcards or with escapes."""
+    word = chance.choice(words)
+    word = chance.choice([str, str.upper, str.lower])(word)
+    escaped = re.sub(r"([*_:\\])", r"\\\1", word)
+    begun = escaped if "\\" in escaped else escaped[: chance.randint(1, len(escaped))]
+    return chance.choice([escaped, word.replace("\\", ""), f"{begun}*", f"*{begun}*", "_" * 3])
+
+
+def search(chance: random.Random) -> str:
+    """A search of one to three terms, some turned round, some quoted."""
+    terms = []
+    for _ in range(chance.randint(1, 3)):
+        field, words = chance.choice([("front", FRONTS), ("deck", DECKS), ("tag", TAGS)])
+        value = chance.choice(["none", "*"]) if field == "tag" and chance.random() < 0.1 else ""
+        value = value or typed(chance, words)
+        quoted = f'"{value}"' if " " in value or chance.random() < 0.2 else value
+        terms.append(f"{chance.choice(['', '', '-'])}{field}:{quoted}")
+    return " ".join(terms)
+
+
+def test_searches_find_what_anki_finds(table: None, tmp_path: Path) -> None:
+    chance = random.Random(2156)  # noqa: S311 - the same searches each time
+    made = [
+        (f"{front}", chance.choice(DECKS), chance.sample(TAGS, chance.randint(0, 2)))
+        for front in FRONTS
+    ]
+    searches = sorted({search(chance) for _ in range(250)})
+    found = anki("UTC", "find", tmp_path, json.dumps(made), *searches)
+    clara = make_learner("clara")
+    decks = {name: deck_of(clara, name=name) for name in DECKS}
+    for front, deck, tags in made:
+        card_of(clara, decks[deck], front, tags=tags)
+    differing = []
+    for text in searches:
+        answer = clara.get(f"/flashcards?{urlencode({'q': text, 'limit': 100})}")
+        ours = sorted(card["front"] for card in answer.json().get("results", []))
+        if answer.status_code != 200 or ours != found[text]:
+            differing.append((text, ours, found[text]))
+    assert not differing, "\n".join(map(str, differing))

@@ -13,6 +13,7 @@ from accounts.services.dormancy import FIRST, LAST
 from accounts.services.mailed_code import LASTS
 from config.ops import cloudformation
 from config.stack import BASE_DIR, stack
+from config.store import jobs
 from learning.models.base import TOMBSTONE_S
 from reminders.models import Delivery
 from tests.accounts_helpers import api, log_in, sign_up
@@ -38,6 +39,7 @@ def row(beginning: str) -> str:
         ("whose a refresh token is", IssuedToken.KEPT_S),
         ("networks", KnownNetwork.KEPT.total_seconds()),
         ("what was mailed", Delivery.KEPT_S),
+        ("long jobs", jobs.KEPT.total_seconds()),
         ("changes for one's devices", JOURNAL_DAYS * DAY_S),
         ("what one has made", TOMBSTONE_S),
     ],

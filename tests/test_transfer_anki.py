@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 
 from learning.cloze import cloze_faces
-from learning.search_syntax import parse
-from learning.services.search import is_tagged
 from learning.transfer import Note, RowError, read
 from learning.transfer.anki.writer import write_apkg
 from learning.transfer.markup import text_of_html
@@ -245,18 +243,3 @@ def test_text_files_give_the_notes_that_anki_reads(tmp_path: Path) -> None:
         assert ours == [[*sides, sorted(tags)] for *sides, tags in found[path.name]], (
             path.read_text()
         )
-
-
-TAGS = ("verbo", "verbo::ir", "verbal", "Casa", "Casa::sala", "a*b", "a_b", "axb")
-SEARCHES = (
-    "tag:verbo", "tag:VERBO", "tag:verbo::*", "tag:verb*", "tag:casa", "tag:casa::sala", "tag:none",
-    "-tag:verbo", "tag:a*b", r"tag:a\*b", "tag:a_b", r"tag:a\_b", "-tag:none tag:*a", "tag:*::*",
-)  # fmt: skip
-
-
-def test_tags_are_found_as_anki_finds_them(tmp_path: Path) -> None:
-    found = anki("UTC", "find", tmp_path, json.dumps(TAGS), *SEARCHES)
-    for text in SEARCHES:
-        terms = parse(text).terms
-        ours = [tag for tag in ("", *TAGS) if all(is_tagged([tag], term) for term in terms)]
-        assert sorted(ours) == found[text], text

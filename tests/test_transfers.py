@@ -117,6 +117,19 @@ def test_an_import_tells_of_every_row_page_by_page(
     }
 
 
+def test_devices_are_told_of_the_notes_and_not_of_the_work(
+    maria: Caller, bucket: Any, queues: MemoryQueues
+) -> None:
+    started(maria, bucket, b"front;back;deck\nsol;sun;D\nlua;;D\n")
+    queues.run_on()
+    told, path, more = [], "/changes", True
+    while more:
+        page = maria.get(path).json()
+        told += [change["kind"] for change in page["results"]]
+        path, more = f"/changes?since={page['cursor']}", page["more"]
+    assert set(told) == {"card", "deck", "note", "profile"}
+
+
 def killing(at: int) -> Any:
     writes = 0
 
@@ -217,11 +230,29 @@ def test_an_import_that_is_cancelled_stops_and_keeps_what_has_come_in(
     made = started(maria, bucket, as_json(*many(50)))
     first_notes(queues)
     for _ in range(2):
-        assert maria.delete(f"/imports/{made['id']}").status_code == 204
+        assert maria.post(f"/imports/{made['id']}/cancel").json()["state"] == "cancelled"
     queues.run_on()
     found = read(maria, made["id"])
     assert (found["state"], found["report"]["imported"]) == ("cancelled", 20)
     assert len(cards_of(maria)) == 20
+
+
+@pytest.mark.parametrize("what", ["imports", "exports"])
+def test_what_is_deleted_stops_and_is_forgotten(
+    maria: Caller, bucket: Any, queues: MemoryQueues, what: str
+) -> None:
+    report(maria, as_json(*many(3)))
+    body = {"format": "csv"}
+    if what == "imports":
+        body = {"uploadKey": uploaded(bucket, maria, as_json(*many(50)))}
+    made = maria.post(f"/{what}", body).json()
+    queues.deliver(queues.visible[0])
+    assert maria.delete(f"/{what}/{made['id']}").status_code == 204
+    assert maria.get(f"/{what}/{made['id']}").status_code == 404
+    assert maria.delete(f"/{what}/{made['id']}").status_code == 404
+    queues.run_on()
+    assert (len(cards_of(maria)), queues.dead) == (3, [])
+    assert maria.get(f"/{what}").json()["results"] == []
 
 
 def test_an_import_of_what_cannot_be_read_says_so(
@@ -283,7 +314,7 @@ def test_three_imports_of_a_learner_may_be_at_work(
     refused = maria.post("/imports", body)
     assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_JOBS")
     started(joao, bucket, WORDS.encode())
-    maria.delete(f"/imports/{made[0]['id']}")
+    maria.post(f"/imports/{made[0]['id']}/cancel")
     assert maria.post("/imports", body).status_code == 202
 
 
@@ -407,7 +438,7 @@ def test_an_export_is_cancelled_and_its_file_forgotten_after_a_day(
     collection: Caller, bucket: Any, queues: MemoryQueues
 ) -> None:
     made = collection.post("/exports", {"format": "csv"}).json()
-    assert collection.delete(f"/exports/{made['id']}").status_code == 204
+    assert collection.post(f"/exports/{made['id']}/cancel").json()["state"] == "cancelled"
     queues.run_on()
     assert collection.get(f"/exports/{made['id']}").json()["state"] == "cancelled"
     found = exported(collection, queues, format="csv")

@@ -8,6 +8,7 @@ from django.utils.timezone import now
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -135,8 +136,17 @@ class ExportViewSet(Resource):
         job = transfers.read_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id)
         return Response(ExportSerializer(job).data)
 
-    @operation("cancelExport", answers={204: None}, raises=[NotFound])
-    def destroy(self, request: Request, id: str) -> Response:
+    @operation("cancelExport", answers={200: ExportSerializer}, raises=[NotFound])
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, id: str) -> Response:
         """Cancel an export. One that has ended is left as it is."""
-        transfers.cancel_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id, now=now())
+        job = transfers.cancel_job(
+            learner_id=self.learner_id, what=transfers.EXPORT, id=id, now=now()
+        )
+        return Response(ExportSerializer(job).data)
+
+    @operation("deleteExport", answers={204: None}, raises=[NotFound])
+    def destroy(self, request: Request, id: str) -> Response:
+        """Forget an export, which stops if it is at work."""
+        transfers.delete_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -335,8 +335,17 @@ class ImportViewSet(Resource):
             ImportRow.of_import, self.learner_id, id, serializer_class=RowErrorSerializer
         )
 
-    @operation("cancelImport", answers={204: None}, raises=[NotFound])
-    def destroy(self, request: Request, id: str) -> Response:
+    @operation("cancelImport", answers={200: ImportSerializer}, raises=[NotFound])
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, id: str) -> Response:
         """Cancel an import. What has come in stays; one that has ended is left as it is."""
-        transfers.cancel_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id, now=now())
+        job = transfers.cancel_job(
+            learner_id=self.learner_id, what=transfers.IMPORT, id=id, now=now()
+        )
+        return Response(ImportSerializer(job).data)
+
+    @operation("deleteImport", answers={204: None}, raises=[NotFound])
+    def destroy(self, request: Request, id: str) -> Response:
+        """Forget an import, which stops if it is at work. What has come in stays."""
+        transfers.delete_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

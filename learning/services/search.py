@@ -18,6 +18,7 @@ from learning.search_syntax import Search, SearchError, Term, TextPattern, parse
 
 TEXTS = ("front", "tag")  # fields that the text answers, not the schedule
 UNTAGGED = "none"
+ANY = "*"  # as in Anki, those without a tag as well
 READ = 500  # cards looked at for one page of a search, however many there are
 JOINED = 100  # cards whose text is read at once, to see what they say
 DECKS = 1_000  # decks whose names are looked through
@@ -50,7 +51,7 @@ def search_cards(
     tests = [_test(term, decks, now) for term in search.terms if term.field not in TEXTS]
     front = TextPattern.of(search.front)
     if not front.is_plain or len(front.start) >= FRONT_KEY_LENGTH:
-        by_text.append(Term("front", search.front, 0))
+        by_text.append(Term("front", search.front, 0, "start"))
     index, condition = _index(search, decks, now)
 
     def page(condition: Condition, limit: int, start: Raw | None) -> Page[Card]:
@@ -93,7 +94,8 @@ class _Due:
 def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     """The ids of the decks that each `deck:` names, by id or by name, with the decks below them.
 
-    A deck of just that name comes before others that only differ in case or accents.
+    A deck of just that name comes before others that only differ in case or accents. A name with
+    wildcards may be that of none.
     """
     wanted = [term for term in search.terms if term.field == "deck"]
     if not wanted:
@@ -102,7 +104,7 @@ def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     deck_ids = {}
     for term in wanted:
         ids = frozenset(_named(term.value, names))
-        if not ids:
+        if not ids and TextPattern.of(term.value).is_plain:
             raise SearchError(term.position, "You have no such deck.")
         deck_ids[term.value] = ids
     return deck_ids
@@ -130,9 +132,10 @@ def _index(
     search: Search, decks: Mapping[str, frozenset[str]], now: datetime
 ) -> tuple[str | None, Condition | _Due]:
     """The index that leaves the least to filter."""
-    if start := TextPattern.of(search.front).start:
-        return "lsi3", Card.lsi3.startswith(front_start(start))
     plain = [term for term in search.terms if not term.negated]
+    fronts = [search.front, *(term.value for term in plain if term.field == "front")]
+    if start := max((TextPattern.of(front).start for front in fronts), key=len):
+        return "lsi3", Card.lsi3.startswith(front_start(start))
     states = [term.value for term in plain if term.field == "is"]
     named = (decks[term.value] for term in plain if term.field == "deck")
     deck = next((only for ids in named if len(ids) == 1 for only in ids), None)
@@ -159,7 +162,8 @@ def _index(
 def _says(card: Card, term: Term) -> bool:
     """What a term asks of a card's text."""
     if term.field == "front":
-        return TextPattern.of(term.value).matches(card.front, whole=False) is not term.negated
+        whole = term.name != "start"
+        return TextPattern.of(term.value).matches(card.front, whole=whole) is not term.negated
     return is_tagged(card.tags, term)
 
 
@@ -168,6 +172,8 @@ def is_tagged(tags: Iterable[str], term: Term) -> bool:
     tags = [tag for tag in tags if tag]
     if term.value == UNTAGGED:
         return (not tags) is not term.negated
+    if term.value == ANY:
+        return not term.negated
     pattern = TextPattern.of(term.value)
     return any(pattern.matches(path) for tag in tags for path in _paths(tag)) is not term.negated
 

@@ -14,6 +14,7 @@ from config.problems import Conflict, IdTaken, NotFound
 from config.store import jobs
 from config.store.items import batch_put
 from config.store.jobs import Job, JobLost, Place
+from config.store.transactions import Delete, transact
 from learning import transfer
 from learning.models.base import split_id
 from learning.models.cards import Deck
@@ -95,13 +96,19 @@ def read_job(*, learner_id: str, what: str, id: str) -> Job:
     return job
 
 
-def cancel_job(*, learner_id: str, what: str, id: str, now: datetime) -> None:
+def cancel_job(*, learner_id: str, what: str, id: str, now: datetime) -> Job:
     """Stops a job, if it has not ended; what it has done stays. Raises NotFound."""
     job = read_job(learner_id=learner_id, what=what, id=id)
     try:
         job.cancel(at=now)
     except JobLost:
-        return
+        return read_job(learner_id=learner_id, what=what, id=id)
+    return job
+
+
+def delete_job(*, learner_id: str, what: str, id: str) -> None:
+    """Stops a job, and forgets it. Raises NotFound."""
+    transact(Delete(read_job(learner_id=learner_id, what=what, id=id)))
 
 
 def run_import(job: Job, *, check_deck: Check, check_note: Check) -> Iterator[Place]:
