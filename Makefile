@@ -62,7 +62,7 @@ contract: setup ## Schemathesis against the running service, as a learner and as
 crashes: setup ## Every journey of accounts, ended at each of its calls to pool or table
 	@PARLEY_EVERY_CRASH=1 $(RUN)pytest -n 2 --dist loadgroup tests/test_auth_crashes.py
 
-test-fast: setup ## What needs no server, in less than half a minute
+test-fast: setup ## What needs no server, in two minutes
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
 
 bench-client: setup ## What our own client of DynamoDB costs beside botocore's

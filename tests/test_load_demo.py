@@ -17,7 +17,7 @@ from tests.accounts_helpers import PASSWORD, api, before_call, log_in, new_email
 pytestmark = [
     pytest.mark.server,
     pytest.mark.usefixtures("embedded_aws"),
-    pytest.mark.xdist_group("demo"),  # one set of accounts
+    pytest.mark.xdist_group("sweeps"),  # one set of accounts, whose reminders a sweep would take
 ]
 
 
