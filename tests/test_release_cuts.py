@@ -58,7 +58,9 @@ class Aws:
     throttling: dict[str, str] = field(default_factory=dict)
     recursion: str = ""
     mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    keys: str = "first"
+    versions_of_keys: list[str] = field(default_factory=lambda: ["first"])
+    released_keys: int = 0
+    answers: set[str] = field(default_factory=lambda: {"good"})
     cut_after: int | None = None
     endpoint_url: None = None
     region: str = "eu-west-1"
@@ -170,11 +172,21 @@ class Aws:
         """The function is ready."""
 
     # SSM, Cognito
-    def get_parameter(self, **_: Any) -> Any:
-        return {"Parameter": {"Value": self.keys}}
+    @property
+    def keys(self) -> str:
+        return self.versions_of_keys[-1]
+
+    def get_parameter(self, Name: str, **_: Any) -> Any:  # noqa: N803
+        version = self.released_keys if ":" in Name else len(self.versions_of_keys)
+        if not version:
+            raise refusal("ParameterVersionNotFound", "no version has this label")
+        return {"Parameter": {"Value": self.versions_of_keys[version - 1], "Version": version}}
 
     def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
-        self.change(keys=Value)
+        self.change(versions_of_keys=[*self.versions_of_keys, Value])
+
+    def label_parameter_version(self, ParameterVersion: int, **_: Any) -> None:  # noqa: N803
+        self.change(released_keys=ParameterVersion)
 
     def describe_user_pool_client(self, ClientId: str, **_: str) -> Any:  # noqa: N803
         return {"UserPoolClient": {"ClientSecret": f"of {ClientId}"}}
@@ -232,7 +244,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setattr(release, "CHECK_EVERY_S", 0)
     monkeypatch.setattr(release, "configure", lambda *_, **__: None)
     monkeypatch.setattr(
-        release, "_answer", lambda *_: "200" if found.code.startswith("good") else "500"
+        release, "_answer", lambda *_: "200" if found.code.split()[0] in found.answers else "500"
     )
     return found
 
@@ -240,14 +252,14 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
 def releases(aws: Aws, code: str) -> None:
     package = aws.folder / "new.zip"
     package.write_text(code)
-    bundle = ZappaBundle(package, aws.folder, aws.folder / "zappa", aws)
+    bundle = ZappaBundle(package, aws.folder / "app", aws.folder / "zappa", aws)
     place: Any = aws
     release.release("dev", place, bundle, OUTPUTS, target=Target.here())
 
 
 def removes(aws: Aws) -> None:
     place: Any = aws
-    bundle = ZappaBundle(aws.folder / "new.zip", aws.folder, aws.folder / "zappa", aws)
+    bundle = ZappaBundle(aws.folder / "new.zip", aws.folder / "app", aws.folder / "zappa", aws)
     release.remove("dev", place, bundle, OUTPUTS)
 
 
@@ -256,6 +268,7 @@ def cuts(aws: Aws, begin: Mapping[str, Any], act: Callable[[], None]) -> int:
     number = 0
     while True:
         vars(aws).update(deepcopy(begin))
+        (aws.folder / "before.zip").unlink(missing_ok=True)
         aws.cut_after = number
         try:
             act()
@@ -332,6 +345,41 @@ def test_a_rollback_that_was_cut_ends_with_the_next_good_version(aws: Aws) -> No
     assert cuts(aws, OLD, act) >= 10
 
 
+def test_a_bad_release_that_was_cut_and_is_repeated_goes_back_to_the_good_version(aws: Aws) -> None:
+    def act() -> None:
+        with pytest.raises(release.ReleaseError, match=r"500\. The version before answers again"):
+            releases(aws, "bad 2")
+        assert aws.code == "good 1"
+
+    assert cuts(aws, OLD, act) >= 10
+
+
+def test_a_bad_version_is_nothing_to_go_back_to(aws: Aws) -> None:
+    """This machine has not seen the version that answered last."""
+    vars(aws).update(deepcopy(OLD) | {"code": "bad 1"})
+    with pytest.raises(release.ReleaseError, match="No version that answers is known"):
+        releases(aws, "bad 2")
+    assert not (aws.folder / "before.zip").exists()
+    releases(aws, "good 3")
+    assert_whole(aws)
+
+
+def test_a_version_before_that_answers_no_more_is_told(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vars(aws).update(deepcopy(OLD))
+    change = Aws.change
+
+    def break_the_stage(self: Aws, **values: Any) -> None:
+        self.answers = set()
+        change(self, **values)
+
+    monkeypatch.setattr(Aws, "change", break_the_stage)
+    with pytest.raises(release.ReleaseError, match=r"does not answer either: .* answers 500"):
+        releases(aws, "good 2")
+    assert aws.code == "good 1"
+
+
 def test_an_undeploy_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
     vars(aws).update(deepcopy(OLD))
     releases(aws, "good 1")
@@ -363,21 +411,46 @@ def test_an_api_whose_stack_failed_is_made_anew(aws: Aws, status: str) -> None:
     assert aws.code == "good 2"
 
 
-def test_a_rotation_that_is_repeated_before_its_release_rotates_once(aws: Aws) -> None:
+def rotates(aws: Aws) -> None:
     place: Any = aws
-    vars(aws).update(OLD)
+    release.rotate_secret_key("dev", place)
+
+
+@pytest.mark.parametrize("code", ["", "bad 2"])
+def test_a_rotation_whose_release_failed_is_repeated_without_another_key(
+    aws: Aws, code: str
+) -> None:
+    """It failed before its release began, or in the check of the new version."""
+    vars(aws).update(deepcopy(OLD))
     releases(aws, "good 1")
-    release.rotate_secret_key("dev", place)
-    release.rotate_secret_key("dev", place)
+    rotates(aws)
+    if code:
+        with pytest.raises(release.ReleaseError, match="answers again"):
+            releases(aws, code)
+    rotates(aws)
     assert len(aws.keys.split()) == 2
-    releases(aws, "good 2")
-    release.rotate_secret_key("dev", place)
+    releases(aws, "good 3")
+    rotates(aws)
     assert len(aws.keys.split()) == 3
+
+
+def test_a_rotation_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    def act() -> None:
+        was_done = aws.released_keys == 2  # cut after its last step, it was whole
+        rotates(aws)
+        releases(aws, "good 2")
+        assert len(aws.keys.split()) == 2 + was_done
+
+    vars(aws).update(deepcopy(OLD))
+    releases(aws, "good 1")
+    begin = OLD | {"versions_of_keys": ["first"], "released_keys": 1, "mappings": aws.mappings}
+    assert cuts(aws, begin, act) >= 6
 
 
 def test_keys_of_years_go_on_opening_what_they_sealed(aws: Aws) -> None:
     place: Any = aws
     vars(aws).update(OLD)
+    releases(aws, "good 0")
     for number in range(12):
         release.rotate_secret_key("dev", place)
         releases(aws, f"good {number}")
