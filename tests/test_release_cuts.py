@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from config.ops import cloudformation, release, zappa_template
 from config.ops.package import Bundle, BundleError, Target
 from tests.template import Loader
+from tests.test_infrastructure import read
 
 NAME = "parley-api-dev"
 OUTPUTS = {
@@ -46,14 +47,48 @@ def refusal(code: str, message: str) -> ClientError:
 
 
 @dataclass
+class Stack:
+    """A stack that AWS works on by itself, and its parameters."""
+
+    status: str
+    given: dict[str, str]
+    looks: int = 3  # until a deletion is done
+
+    def described(self) -> dict[str, Any]:
+        """Its state as AWS tells it. Until the next look, AWS goes on."""
+        described = {
+            "StackStatus": self.status,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value} for key, value in self.given.items()
+            ],
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()],
+        }
+        if self.status != "REVIEW_IN_PROGRESS":
+            self.status = self.status.replace("_IN_PROGRESS", "_COMPLETE")
+        return described
+
+    def changed_by(self, entries: list[dict[str, Any]]) -> dict[str, str]:
+        return {
+            entry["ParameterKey"]: self.given[entry["ParameterKey"]]
+            if entry.get("UsePreviousValue")
+            else entry["ParameterValue"]
+            for entry in entries
+        }
+
+
+@dataclass
 class Aws:
-    """An account's function, schedules and API. `cut_after` so many changes it cuts the release."""
+    """An account's stacks, key, function, schedules and API.
+
+    `cut_after` so many changes it cuts the release.
+    """
 
     folder: Path
     code: str = ""
     configuration: dict[str, Any] = field(default_factory=dict)
     rules: set[str] = field(default_factory=set)
     stack: str = ""
+    stacks: dict[str, Stack] = field(default_factory=dict)
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
     recursion: str = ""
@@ -89,7 +124,15 @@ class Aws:
 
     # CloudFormation
     def describe_stacks(self, StackName: str) -> Any:  # noqa: N803
-        if not self.stack:
+        if StackName in self.stacks:
+            stack = self.stacks[StackName]
+            described = stack.described()
+            if described["StackStatus"] == "DELETE_IN_PROGRESS":
+                stack.status, stack.looks = "DELETE_IN_PROGRESS", stack.looks - 1
+                if not stack.looks:
+                    del self.stacks[StackName]
+            return {"Stacks": [described]}
+        if not self.stack or StackName != NAME:
             raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
         now = self.stack
         self.stack = now.replace("_IN_PROGRESS", "_COMPLETE")  # AWS goes on without us
@@ -97,13 +140,42 @@ class Aws:
             self.stack = ""
         return {"Stacks": [{"StackStatus": now}]}
 
-    def delete_stack(self, StackName: str) -> None:  # noqa: N803
-        self.change(stack="DELETE_IN_PROGRESS" if self.stack else "", staged=False)
+    def create_stack(self, StackName: str, Parameters: list[Any], **_: Any) -> None:  # noqa: N803
+        if StackName in self.stacks:
+            raise refusal("AlreadyExistsException", f"Stack [{StackName}] already exists")
+        made = Stack("CREATE_IN_PROGRESS", Stack("", {}).changed_by(Parameters))
+        self.change(stacks=self.stacks | {StackName: made})
 
-    def describe_stack_resource(self, **_: str) -> Any:
-        if not self.stack:
+    def update_stack(self, StackName: str, Parameters: list[Any], **_: Any) -> None:  # noqa: N803
+        stack = self.stacks[StackName]
+        if not stack.status.endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")):
+            raise refusal("ValidationError", f"Stack is in {stack.status} state")
+        given = stack.changed_by(Parameters)
+        if given == stack.given:
+            raise refusal("ValidationError", "No updates are to be performed.")
+        self.change(stacks=self.stacks | {StackName: Stack("UPDATE_IN_PROGRESS", given)})
+
+    def delete_stack(self, StackName: str) -> None:  # noqa: N803
+        if StackName == NAME:
+            self.change(stack="DELETE_IN_PROGRESS" if self.stack else "", staged=False)
+            return
+        self.stacks[StackName].status = "DELETE_IN_PROGRESS"
+        self.change()
+
+    def describe_stack_resource(self, StackName: str, **_: str) -> Any:  # noqa: N803
+        if not self.stack and StackName == NAME:
             raise refusal("ValidationError", "Stack does not exist")
         return {"StackResourceDetail": {"PhysicalResourceId": "a1"}}
+
+    def get_paginator(self, _: str) -> "Aws":
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        return [{"StackEvents": []}]
+
+    # SES
+    def get_email_identity(self, EmailIdentity: str) -> Any:  # noqa: N803
+        raise refusal("NotFoundException", f"Email identity {EmailIdentity} does not exist")
 
     # Lambda
     def get_function(self, FunctionName: str) -> Any:  # noqa: N803
@@ -182,7 +254,9 @@ class Aws:
             raise refusal("ParameterVersionNotFound", "no version has this label")
         return {"Parameter": {"Value": self.versions_of_keys[version - 1], "Version": version}}
 
-    def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
+    def put_parameter(self, Value: str, Overwrite: bool, **_: Any) -> None:  # noqa: N803
+        if self.versions_of_keys and not Overwrite:
+            raise refusal("ParameterAlreadyExists", "The parameter already exists.")
         self.change(versions_of_keys=[*self.versions_of_keys, Value])
 
     def label_parameter_version(self, ParameterVersion: int, **_: Any) -> None:  # noqa: N803
@@ -243,6 +317,8 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setattr(release, "CHECK_WITHIN_S", 0)
     monkeypatch.setattr(release, "CHECK_EVERY_S", 0)
     monkeypatch.setattr(release, "configure", lambda *_, **__: None)
+    bundle = ZappaBundle(tmp_path / "new.zip", tmp_path / "app", tmp_path / "zappa", found)
+    monkeypatch.setattr(release, "build", lambda *_, **__: bundle)
     monkeypatch.setattr(
         release, "_answer", lambda *_: "200" if found.code.split()[0] in found.answers else "500"
     )
@@ -255,6 +331,14 @@ def releases(aws: Aws, code: str) -> None:
     bundle = ZappaBundle(package, aws.folder / "app", aws.folder / "zappa", aws)
     place: Any = aws
     release.release("dev", place, bundle, OUTPUTS, target=Target.here())
+
+
+def deploys(aws: Aws, code: str, **parameters: str) -> str:
+    """All of a release. The package is there."""
+    package = aws.folder / "new.zip"
+    package.write_text(code)
+    place: Any = aws
+    return release.deploy("dev", place, parameters=parameters, target=Target.here())
 
 
 def removes(aws: Aws) -> None:
@@ -310,6 +394,9 @@ EMPTY: dict[str, Any] = {
     "stack": "",
     "staged": False,
     "mappings": {},
+    "stacks": {},
+    "versions_of_keys": ["first"],
+    "released_keys": 0,
 }
 OLD: dict[str, Any] = EMPTY | {
     "code": "good 1",
@@ -323,6 +410,80 @@ OLD: dict[str, Any] = EMPTY | {
 def test_a_first_release_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
     assert cuts(aws, EMPTY, lambda: releases(aws, "good 1")) >= 7
     assert aws.code == "good 1"
+
+
+WISHES = {"MailFrom": "parley@parley.example", "AlarmMail": "ops@parley.example"}
+
+
+def test_a_whole_first_deployment_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    """From the stack and the key to what watches the stage."""
+
+    def act() -> None:
+        assert deploys(aws, "good 1", **WISHES) == "https://a1.example/dev"
+        assert {name: stack.status for name, stack in aws.stacks.items()} == {
+            "parley-dev": "CREATE_COMPLETE",
+            "parley-dev-watch": "CREATE_COMPLETE",
+        }
+        assert aws.stacks["parley-dev"].given["MailFrom"] == WISHES["MailFrom"]
+        watch = aws.stacks["parley-dev-watch"].given
+        assert (watch["AlarmMail"], watch["ApiId"]) == (WISHES["AlarmMail"], "a1")
+        assert len(aws.keys.split()) == 1
+
+    assert cuts(aws, EMPTY | {"versions_of_keys": []}, act) >= 12
+
+
+@pytest.mark.parametrize("watch", ["", "-watch"])
+@pytest.mark.parametrize(
+    "status",
+    sorted(
+        cloudformation.UNUSABLE - {"REVIEW_IN_PROGRESS"}
+        | {"ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"}
+    ),
+)
+def test_parameters_keep_their_values_after_a_failed_creation(
+    aws: Aws, status: str, watch: str
+) -> None:
+    deploys(aws, "good 1", **WISHES)
+    stack = aws.stacks[f"parley-dev{watch}"]
+    stack.status, before = status, dict(stack.given)
+    deploys(aws, "good 2")
+    made = aws.stacks[f"parley-dev{watch}"]
+    assert made is not stack
+    assert made.given == before
+
+
+def test_the_parameters_of_a_dry_run_are_forgotten(aws: Aws) -> None:
+    vars(aws).update(deepcopy(EMPTY))
+    aws.stacks["parley-dev"] = Stack("REVIEW_IN_PROGRESS", {"MailFrom": "try@parley.example"})
+    deploys(aws, "good 1")
+    assert "MailFrom" not in aws.stacks["parley-dev"].given
+
+
+def test_an_undeployed_stage_is_watched_no_more_until_its_next_release(aws: Aws) -> None:
+    """The alarm of a silent sweep would stay, and the firewall cost on."""
+    deploys(aws, "good 1", Firewall="true", **WISHES)
+    whole = EMPTY | vars(aws)
+    watch = "parley-dev-watch"
+
+    def act() -> None:
+        removes(aws)
+        assert aws.stacks[watch].given["InService"] == "false"
+
+    assert cuts(aws, whole, act) == 6
+    aws.cut_after = None
+    deploys(aws, "good 2")
+    assert aws.stacks[watch].given["InService"] == "true"
+    assert aws.stacks[watch].given["AlarmMail"] == WISHES["AlarmMail"]
+    assert aws.stacks[watch].given["Firewall"] == "true"
+
+
+def test_nothing_that_watches_is_left_out_of_service() -> None:
+    template = read(cloudformation.WATCH_TEMPLATE)
+    kinds = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"}
+    watching = [one for one in template["Resources"].values() if one["Type"] in kinds]
+    assert len(watching) > 18
+    assert {one.get("Condition") for one in watching} == {"IsInService"}
+    assert {"Condition": "IsInService"} in template["Conditions"]["HasFirewall"]["Fn::And"]
 
 
 def test_an_update_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:

@@ -429,7 +429,7 @@ class Probe:
         if self.place.endpoint_url:
             raise Skip("the embedded AWS has no alarms")
         client = self.place.client("cloudwatch")
-        prefix = f"{cloudformation.stack_name(self.stage)}-watch-"
+        prefix = f"{cloudformation.watch_stack_name(self.stage)}-"
         pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
         alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
         if not alarms:

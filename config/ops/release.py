@@ -121,7 +121,7 @@ def deploy(
     release(stage, place, bundle, outputs, target=target, progress=progress)
     api = api_id(stage, place)
     if place.endpoint_url is None:  # the embedded AWS does not know all resources of it
-        values = {**outputs, **parameters, "ApiId": api}
+        values = {**outputs, "InService": "true", **parameters, "ApiId": api}
         cloudformation.apply(
             client,
             stage=stage,
@@ -496,8 +496,9 @@ def remove(
     outputs: Mapping[str, str],
     progress: Progress = silent,
 ) -> None:
-    """Removes what a release has made. Raises BundleError, ReleaseError."""
+    """Removes what a release has made. Raises ProvisioningError, BundleError, ReleaseError."""
     name = function_name(stage)
+    _stop_watching(stage, place, progress)
     _keep_work_out(place.client("lambda"), name, outputs)
     if _function(stage, place) is None:  # Zappa removes it last, and would stumble over its lack
         place.client("cloudformation").delete_stack(StackName=name)
@@ -507,6 +508,22 @@ def remove(
     configure(bundle, stage, {"aws_region": place.region}, outputs)
     progress(f"{name}: undeploy")
     bundle.run_zappa("undeploy", stage, "--yes", **place.process_variables())
+
+
+def _stop_watching(stage: str, place: Environment, progress: Progress) -> None:
+    """Takes alarms, dashboard and firewall away: a silent sweep would else be an alarm for ever.
+
+    The rest of that stack stays, and with it its parameters.
+    """
+    client = place.client("cloudformation")
+    if cloudformation.parameters(client, cloudformation.watch_stack_name(stage)):
+        cloudformation.apply(
+            client,
+            stage=stage,
+            parameters={"InService": "false"},
+            progress=progress,
+            watch=True,
+        )
 
 
 def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:
