@@ -263,7 +263,9 @@ class Aws:
         self.change(released_keys=ParameterVersion)
 
     def describe_user_pool_client(self, ClientId: str, **_: str) -> Any:  # noqa: N803
-        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}"}}
+        urls = ["https://a.example/done", "https://b.example/done"]
+        known = {"CallbackURLs": urls, "SupportedIdentityProviders": ["COGNITO", "Google"]}
+        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}", **known}}
 
     # API Gateway
     def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
@@ -375,6 +377,9 @@ def assert_whole(aws: Aws) -> None:
         assert variables["PARLEY_SECRET_KEY"] == aws.keys
         assert variables["PARLEY_CLIENT_SECRET"] == "of app"
         assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"] == "of sign-ups"
+        urls = "https://a.example/done https://b.example/done"
+        assert variables["PARLEY_CALLBACK_URLS"] == urls
+        assert variables["PARLEY_SIGN_IN_PROVIDERS"] == "COGNITO Google"
         assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2
         for queue, at_once in (("work", 2), ("prompt", 4)):

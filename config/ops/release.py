@@ -361,23 +361,27 @@ def _keep_work_out(client: Any, name: str, outputs: Mapping[str, str]) -> None:
 def _secrets(
     place: Environment, outputs: Mapping[str, str], keys: Mapping[str, Any]
 ) -> dict[str, str]:
-    """The function's variables that are secret; Lambda encrypts them by the stack's key.
+    """The function's variables that are secret, and what it needs to know of its app client.
 
-    Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
-    second in an account) nor Cognito (a few a second) for them.
+    Lambda encrypts them by the stack's key, and decrypts them before our code runs. So a burst of
+    cold starts asks neither SSM (40 a second in an account) nor Cognito (a few a second) for them.
     """
+    client = _app_client(place, outputs, "ClientId")
+    sign_up_client = _app_client(place, outputs, "SignUpClientId")
     return {
         "PARLEY_SECRET_KEY": keys["Value"],
-        "PARLEY_CLIENT_SECRET": _client_secret(place, outputs, "ClientId"),
-        "PARLEY_SIGN_UP_CLIENT_SECRET": _client_secret(place, outputs, "SignUpClientId"),
+        "PARLEY_CLIENT_SECRET": client["ClientSecret"],
+        "PARLEY_CALLBACK_URLS": " ".join(client.get("CallbackURLs", [])),
+        "PARLEY_SIGN_IN_PROVIDERS": " ".join(client.get("SupportedIdentityProviders", [])),
+        "PARLEY_SIGN_UP_CLIENT_SECRET": sign_up_client["ClientSecret"],
     }
 
 
-def _client_secret(place: Environment, outputs: Mapping[str, str], output: str) -> str:
-    described = place.client("cognito-idp").describe_user_pool_client(
+def _app_client(place: Environment, outputs: Mapping[str, str], output: str) -> dict[str, Any]:
+    described: dict[str, Any] = place.client("cognito-idp").describe_user_pool_client(
         UserPoolId=outputs["UserPoolId"], ClientId=outputs[output]
     )
-    return str(described["UserPoolClient"]["ClientSecret"])
+    return dict(described["UserPoolClient"])
 
 
 def _secret_keys(stage: str, place: Environment, label: str = "") -> Mapping[str, Any]:
