@@ -245,7 +245,7 @@ def test_cells_beyond_a_narrow_header_are_reported() -> None:
 @pytest.mark.parametrize(
     ("data", "note", "lost"),
     [
-        ("front,back,,tags\nmar,sea,summer,x", Note(front="mar", back="sea", tags=("x",)), "summer"),
+        ("front,back,,tags\nmar,sea,hot,x", Note(front="mar", back="sea", tags=("x",)), "hot"),
         (",front,back\n0,mar,sea", Note(front="mar", back="sea"), "0"),
         (
             "#separator:Comma\n#columns:Front,Back\n#tags column:5\nmar,sea,summer,,x",
