@@ -236,6 +236,76 @@ def test_learners_who_stray_from_the_topic_reach_no_goal(path: Path) -> None:
         assert play_on(script(path), part, OFF_TOPIC)["goals"] == []
 
 
+def said_at(name: str, role: str, node: str, text: str) -> dialogue.Reply:
+    scenario = script(CONTENT / "scenarios" / f"{name}.json")
+    _, state = dialogue.opening(scenario, role)
+    return dialogue.reply(scenario, dialogue.State(**{**state, "node": node}), text)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "node", "said", "goal"),
+    [
+        ("expert-witness", "expert", "oath", "They showed corrosion.", "correct"),
+        ("reklamation-internet", "kunde", "begruessung", "Ich brauche das Internet.", "problem"),
+        ("reklamation-internet", "kunde", "wann", "Ich arbeite.", "folgen"),
+        ("arzttermin", "patient", "wunsch", "Welcher Termin?", "termin"),
+        ("arzttermin", "patient", "problem", "Ich bin arm.", "beschwerden"),
+        ("asking-the-way", "visitor", "route", "Which bank?", "check"),
+        ("asking-the-way", "visitor", "route", "Left?", "check"),
+        ("au-restaurant", "client", "noix", "J'aime les noix.", "allergie"),
+        ("weekend-plans", "caller", "ring", "Let's meet at two.", "suggest"),
+        ("weekend-plans", "friend", "ring", "See you on Saturday.", "free"),
+        ("giving-difficult-feedback", "team-lead", "start", "Sorry, I'm late.", "specific"),
+        ("at-the-pharmacy", "customer", "counter", "I've had hay fever tablets.", "symptoms"),
+        ("at-the-pharmacy", "customer", "advice", "When should I take them?", "important"),
+        ("new-neighbour", "newcomer", "name", "I'm a nurse.", "name"),
+        ("telling-a-client-about-a-delay", "project-lead", "pick-up", "On the first!", "plan"),
+        ("returning-a-jumper", "customer", "refund", "No, thanks.", "thank"),
+        ("treaty-wording", "delegate", "price", "Who will pay?", "trade"),
+        ("spokesperson-data-leak", "spokesperson", "human", "Trust us.", "compassion"),
+    ],
+)
+def test_a_loose_word_is_no_proof_of_a_goal(
+    name: str, role: str, node: str, said: str, goal: str
+) -> None:
+    assert goal not in said_at(name, role, node, said).goals
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "node", "said", "line"),
+    [
+        ("expert-witness", "expert", "oath", "No.", "You did not? The record will tell."),
+        ("expert-witness", "expert", "oath", "Yes.", "Then you did say so."),
+        ("treaty-wording", "ambassador", "leave", "No.", "Then have a coffee first"),
+        ("treaty-wording", "ambassador", "leave", "After you.", "Nor I."),
+        ("coches-fuera-del-centro", "vecino", "votar", "Sí, siempre que", "Una condición"),
+        ("un-voisin-bruyant", "voisin-du-dessous", "porte", "Comment allez-vous ?", "Très bien"),
+        ("coffee-to-take-away", "customer", "sugar", "Sugar, please.", "Here is your sugar."),
+        ("coffee-to-take-away", "customer", "sugar", "Just milk, please.", "Here is your milk."),
+        ("asking-the-way", "visitor", "cafe", "How far is it?", "It's ten minutes on foot."),
+        ("new-neighbour", "newcomer", "from", "Where is the supermarket?", "The supermarket is"),
+        ("arzttermin", "patient", "seit", "Was muss ich mitbringen?", "Nur Ihre Versicherten"),
+        ("weekend-plans", "friend", "music", "Can you bring some fruit?", "Fruit, all right."),
+        ("at-the-pharmacy", "customer", "cause", "I haven't got a temperature.", "No temperature"),
+        (
+            "lost-bag",
+            "passenger",
+            "found",
+            "I left my backpack on the bus.",
+            "Oh dear, you've lost",
+        ),
+        ("new-neighbour", "newcomer", "goodbye", "No.", "What a pity! Another time."),
+        ("reklamation-internet", "kunde", "bestaetigung", "Nein.", "Kein Problem, dann"),
+        ("reklamation-internet", "berater", "geld", "Was kann ich für Sie tun?", "Es geht um"),
+        ("returning-a-jumper", "customer", "refund", "Great, thank you.", "You're welcome."),
+    ],
+)
+def test_an_answer_gets_the_line_that_fits_it(
+    name: str, role: str, node: str, said: str, line: str
+) -> None:
+    assert said_at(name, role, node, said).line.startswith(line)
+
+
 # Questions that ask for more than the goal that a good answer reaches.
 ASKS_MORE = {
     "ambiguous-ending": {"concede"},

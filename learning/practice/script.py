@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated
 
 from config.formats import CEFR_LEVELS
@@ -354,10 +354,15 @@ def in_another_language(script: Script, text: Text) -> bool:
     if len(unknown) <= 3:
         return False
     for written in _written(script):
-        unknown.difference_update(Text.of(written, script.language).words)
+        unknown -= _words(written, script.language)
         if len(unknown) <= most_unknown:
             return False
     return True
+
+
+@lru_cache(maxsize=4096)  # the texts of some scripts, which are asked about at every turn
+def _words(written: str, language: str) -> frozenset[str]:
+    return frozenset(Text.of(written, language).words)
 
 
 def _written(script: Script) -> Iterable[str]:
