@@ -295,6 +295,7 @@ def test_a_loose_word_is_no_proof_of_a_goal(
             "Oh dear, you've lost",
         ),
         ("new-neighbour", "newcomer", "goodbye", "No.", "What a pity! Another time."),
+        ("new-neighbour", "neighbour", "hello", "I'm Grace. What's your name?", "I'm Leyla."),
         ("reklamation-internet", "kunde", "bestaetigung", "Nein.", "Kein Problem, dann"),
         ("reklamation-internet", "berater", "geld", "Was kann ich für Sie tun?", "Es geht um"),
         ("returning-a-jumper", "customer", "refund", "Great, thank you.", "You're welcome."),
