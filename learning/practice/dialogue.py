@@ -226,13 +226,13 @@ def _answer_anywhere(
 
     Without a branch a goal that was reached before is answered again only when the learner asks,
     and nothing new was said. Beside a branch these are new goals that its example does not reach,
-    for its line answers the others, and that no node is passed over for, unless the learner asks;
-    phrases only count when they are longer than the words by which the branch was recognised.
+    for its line answers the others; phrases only count when they are longer than the words by
+    which the branch was recognised.
     """
     goals = {goal.id: goal for goal in part.goals}
     matches = [(answer, match) for answer in part.answers if (match := answer.find(text, goals))]
-    asked = "?" in text.original
     if branch is None:
+        asked = "?" in text.original
         lines = (
             [answer.say for answer, _ in matches if answer.goal in new]
             or [answer.say for answer, _ in matches if answer.goal and asked]
@@ -243,14 +243,13 @@ def _answer_anywhere(
     if longest > branch_words(branch, goals, text):
         line = next(answer.say for answer, m in matches if not answer.goal and m.words == longest)
         return _Answer(line, instead=True)
-    skipped = {node.skip for node in part.nodes if not asked}
     example = Text.of(branch.example, script.language)
     lines = [
         answer.say
         for answer, _ in matches
         if answer.goal
         and answer.goal in new
-        and answer.goal not in (*skipped, branch.goal)
+        and answer.goal != branch.goal
         and not goals[answer.goal].cues.find(example)
     ]
     return _Answer(" ".join(lines), instead=False) if lines else None
