@@ -171,6 +171,18 @@ class TestAUserWhoIsDeletedThere:
         assert old is not None
         assert old.email == horacio.email
 
+    def test_while_the_address_was_moving_is_stuck_nowhere(self) -> None:
+        ilda, new = sign_up("ilda"), new_email("ilda.nova")
+        Address(f"EMAIL#{new}", Address.SK, owner="t", lease_until=0, learner_id=ilda.id).put()
+        Account.at(ilda.id).update_attributes(Account.moving_to.set(new))
+        cognito_users.delete_user(ilda.id)
+        assert problem(log_in(ilda.email)) == (401, "INVALID_CREDENTIALS")
+        account = Account.of(ilda.id)
+        assert account is not None
+        assert (account.email, account.moving_to) == (new, None)
+        assert api.post("/auth/password/reset-request", {"email": new}).status_code == 200
+        assert post_sign_up(new).status_code == 201
+
     def test_can_take_their_leave_with_the_token_they_have(self) -> None:
         isaura, jonas = sign_up("isaura"), sign_up("jonas")
         cognito_users.delete_user(isaura.id)

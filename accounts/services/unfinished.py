@@ -28,7 +28,8 @@ completes what the note says; each step may be done twice.
 
 1. In one write the new address belongs to the learner too, and the account notes it. Cut off here:
    both addresses sign in; the next contact goes on with 2.
-2. The pool's user gets the new address. It refuses: in one write note and new address are dropped.
+2. The pool's user, if there is one still, gets the new address. It refuses: in one write note and
+   new address are dropped.
 3. The old address is told by mail. Cut off between 3 and 4: another mail tells it again.
 4. In one write the account has the new address, the old one is free, the trail has its line.
 
@@ -117,8 +118,11 @@ def prove_address(
         raise InvalidCode from error
     try:
         cognito_users.confirm_sign_up(username=account.learner_id, code=code)
-    except AlreadyConfirmed:
-        complete_proof(account, now=now)
+    except AlreadyConfirmed:  # by another, whose note says whose the password is: ours does not
+        with suppress(ConditionFailed):
+            account.withdraw_proof(note)
+        if current := Account.of(account.learner_id):
+            complete_proof(current, now=now)
         raise
     except REFUSALS:
         with suppress(ConditionFailed):
@@ -137,7 +141,14 @@ def complete_proof(account: Account, *, now: datetime) -> bool:
     user = cognito_users.find_user(account.learner_id)
     if user is None or user.status == UNCONFIRMED or not user.email_verified:
         return False
-    keep_password = account.is_proved_by_secret()
+    # Read anew: whoever has made the pool confirm the user had noted it before.
+    current = Account.of(account.learner_id)
+    if current is None or current.email_verified or not current.proofs:
+        if current is not None:
+            account.email_verified = current.email_verified
+            account.tokens_valid_after = current.tokens_valid_after
+        return False
+    keep_password = current.is_proved_by_secret()
     _proved(account, SYSTEM, now, keep_password=keep_password)
     return not keep_password
 
@@ -149,7 +160,7 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
         cognito_sessions.sign_out_everywhere(account.learner_id)
         transact(Delete(Mfa.at(account.learner_id)))
     void_before = 0 if keep_password else int(timezone.now().timestamp()) + 1
-    with suppress(ConditionFailed):  # the account is gone
+    with suppress(ConditionFailed):  # the account is gone, or another has completed this
         transact(
             account.prove_write(void_before=void_before),
             Put(Activity.new(account.learner_id, "email_verified", source, now=now)),
@@ -168,7 +179,8 @@ def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> Non
     old, new, learner_id = account.email, account.moving_to, account.learner_id
     try:
         if account.has_password:
-            cognito_users.set_email(account.user_name, new)
+            with suppress(NoSuchUser):  # deleted in the console, or the pool is lost
+                cognito_users.set_email(account.user_name, new)
     except UserAlreadyExists:
         writes: list[Write] = [account.withdraw_move_write(new)]
         if new != old:
