@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -158,7 +158,7 @@ def complete_sign_in(
         Put(Activity.new(owner.id, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
-    is_known = _is_known_device(owner.id, source)
+    is_known = _is_known_device(learner.account, source, now)
     try:
         transact(
             *writes, *_use_writes(tokens, owner, source, now), *learner.account.seen_writes(now)
@@ -179,14 +179,17 @@ def _has_completed_change(account: Account, now: datetime) -> bool:
 HISTORY = 50  # the sessions that a new one is compared with
 
 
-def _is_known_device(learner_id: str, source: ClientInfo) -> bool:
+def _is_known_device(account: Account, source: ClientInfo, now: datetime) -> bool:
     """Whether a session of the last month came from the same kind of device and network.
 
-    The first of all is known too: it is that of the sign-up.
+    The first of all is known too: it is that of the sign-up. In an account that is older than
+    sessions are kept, none left means that all have lapsed.
     """
-    history = Session.history(learner_id, limit=HISTORY)
+    history = Session.history(account.learner_id, limit=HISTORY)
+    if not history:
+        return now - account.created_at < timedelta(seconds=Session.KEPT_S)
     here = (source.device, source.network)
-    return not history or here in {(s.source.device, s.source.network) for s in history}
+    return here in {(s.source.device, s.source.network) for s in history}
 
 
 def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) -> None:
