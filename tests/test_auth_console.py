@@ -85,6 +85,14 @@ class TestAUserWhoIsInvited:
         assert problem(choose(challenge["sessionToken"])) == (401, "MFA_SESSION_EXPIRED")
         assert problem(post_sign_up(email)) == (409, "USER_ALREADY_EXISTS")
 
+    def test_is_not_entered_by_a_password_that_another_has_replaced_meanwhile(self) -> None:
+        email, sub = invite("abilio")
+        stale = log_in(email, TEMPORARY).json()["sessionToken"]
+        cognito_users.set_temporary_password(sub, "provisoria-2")
+        assert problem(choose(stale)) == (401, "MFA_SESSION_EXPIRED")
+        fresh = log_in(email, "provisoria-2").json()["sessionToken"]
+        assert choose(fresh).status_code == 200
+
     def test_has_an_unproved_address_where_the_console_did_not_verify_it(self) -> None:
         email, sub = invite("basilio", verified=False)
         token = choose(log_in(email, TEMPORARY).json()["sessionToken"]).json()["accessToken"]
