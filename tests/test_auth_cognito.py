@@ -1,14 +1,10 @@
 """The package that is deployed knows every call that accounts make."""
 
-import json
 import re
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
-import urllib3
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from botocore.stub import Stubber
 
@@ -19,6 +15,7 @@ from config import aws
 from config.ops.pruning import OPERATIONS
 from config.problems import Problem, ServiceUnavailable
 from config.stack import BASE_DIR, Stack
+from tests.crashes import answer_of_pool
 
 CALL = re.compile(r'\b(?:call|as_admin|as_client|as_sign_up_client)\(\s*"(\w+)"')
 EITHER = re.compile(r'"(admin_\w+)" if \w+ else "(admin_\w+)"')
@@ -84,10 +81,7 @@ def answers(*given: tuple[int, str] | Exception) -> Iterator[Any]:
         if isinstance(answer, Exception):
             yield answer
         else:
-            status, code = answer
-            body = json.dumps({"__type": code, "message": "made by a test"}).encode()
-            raw = urllib3.HTTPResponse(body=BytesIO(body), preload_content=False)
-            yield AWSResponse("https://aws", status, {}, raw)
+            yield answer_of_pool(*answer)
 
 
 LOST = ConnectionClosedError(endpoint_url="https://aws")

@@ -27,7 +27,7 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.browsers import Browser
-from tests.crashes import Crash, answer_lost, crash_before
+from tests.crashes import Crash, answer_lost, crash_before, refusing
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -145,6 +145,16 @@ class TestAUserWhoIsInvited:
         assert entered["user"]["userId"] == eunice.id
         assert api.get("/profile", token=entered["accessToken"]).status_code == 200
         assert problem(api.get("/profile", token=eunice.token)) == (401, "NOT_AUTHENTICATED")
+
+
+@pytest.mark.parametrize("code", ["AliasExistsException", "InvalidParameterException"])
+def test_an_address_that_the_pool_refuses_is_moved_to_no_more(code: str) -> None:
+    hilda, new = sign_up("hilda"), new_email("hilda.nova")
+    Address(f"EMAIL#{new}", Address.SK, owner="t", lease_until=0, learner_id=hilda.id).put()
+    Account.at(hilda.id).update_attributes(Account.moving_to.set(new))
+    with refusing("AdminUpdateUserAttributes", code):
+        assert log_in(hilda.email).json()["user"]["email"] == hilda.email
+    assert Address.of(new) is None
 
 
 class TestAUserWhoIsDeletedThere:

@@ -234,15 +234,18 @@ class Account(OfLearner, discriminator="account"):
             condition=(Account.gsi1pk == "LEARNERS") & Account.linking.does_not_exist(),
         )
 
-    def end_unlink_write(self, now: datetime) -> Update:
-        """The write that ends all sessions of this second and before, and drops the note."""
+    def end_unlink_write(self, now: datetime, *, shut_here: bool) -> Update:
+        """The write that ends all sessions of this second and before, and drops the note.
+
+        `shut_here`: the pool goes on letting Google in, so that our word has to count.
+        """
         actions = [
             Account.unlinking.remove(),
             Account.google_ids.remove(),
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             Account.sessions_ended_at.set(now),
         ]
-        if self.federated_name:
+        if shut_here:
             actions.append(Account.google_off.set(True))
         return Update(self, actions, Account.unlinking == True)  # noqa: E712 - an expression
 

@@ -36,6 +36,7 @@ from accounts.services.unfinished import complete
 from accounts.tokens import ROLES
 from config import telemetry
 from config.client_info import SYSTEM
+from config.problems import ValidationFailed
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, transact
 
@@ -208,7 +209,7 @@ def repair(learner_id: str, *, now: datetime) -> Kind | None:
     tried: set[str] = set()
     while (kind := _look(learner_id, now)) and kind not in tried:
         tried.add(kind)
-        with suppress(ConditionFailed, NoSuchUser, UserAlreadyExists):  # changed at this moment
+        with suppress(ConditionFailed, NoSuchUser, UserAlreadyExists, ValidationFailed):
             account = Account.of(learner_id)
             if kind == ADOPTED:
                 adopt(learner_id, source=SYSTEM, now=now)

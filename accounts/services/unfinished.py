@@ -44,10 +44,11 @@ contact asks the pool and goes on with 4.
 
 1. The account notes it: Google lets nobody in any more, and no token of the account is good. Cut
 off here or later: the next sign-in or renewal goes on. 2. The pool unlinks. The profile that the
-pool made for a learner who came from Google cannot be unlinked there: of these the table's word
-counts, as every sign-in passes here. 3. The refresh tokens end in the pool: some may be Google's.
-4. The learner is told by mail. Cut off between 4 and 5: another mail tells it again. 5. In one
-write the access tokens are void, the note is dropped, the trail has its line.
+pool made for a learner who came from Google cannot be unlinked there: of these, and where the pool
+refuses, the table's word counts, as every sign-in passes here. 3. The refresh tokens end in the
+pool: some may be Google's. 4. The learner is told by mail. Cut off between 4 and 5: another mail
+tells it again. 5. In one write the access tokens are void, the note is dropped, the trail has its
+line.
 """
 
 import secrets
@@ -72,7 +73,7 @@ from accounts.emails import notify
 from accounts.models import Account, Activity, Address, EmailChange, Mfa, audit
 from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
-from config.problems import NotFound
+from config.problems import NotFound, ValidationFailed
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Put, Write, transact
 
@@ -90,7 +91,7 @@ def account_at(email: str, *, now: datetime) -> Account | None:
 def complete(account: Account, *, now: datetime) -> None:
     """Completes all that was cut off with an account. Raises ServiceUnavailable."""
     complete_proof(account, now=now)
-    with suppress(UserAlreadyExists):  # then the account has the address it had
+    with suppress(UserAlreadyExists, ValidationFailed):  # then the account has the address it had
         complete_move(account, SYSTEM, now=now)
     complete_link(account, SYSTEM, now=now)
     complete_unlink(account, SYSTEM, now=now)
@@ -172,7 +173,8 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
 def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> None:
     """Gives pool and table the new address of a learner, if they have proved one.
 
-    Raises UserAlreadyExists if the pool has given it to a user without an account.
+    Raises UserAlreadyExists if the pool has given it to a user without an account,
+    ValidationFailed if the pool takes no such address.
     """
     if not account.moving_to:
         return
@@ -181,7 +183,7 @@ def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> Non
         if account.has_password:
             with suppress(NoSuchUser):  # deleted in the console, or the pool is lost
                 cognito_users.set_email(account.user_name, new)
-    except UserAlreadyExists:
+    except (UserAlreadyExists, ValidationFailed):
         writes: list[Write] = [account.withdraw_move_write(new)]
         if new != old:
             writes.append(Address.at(new).release_write(learner_id))
@@ -226,24 +228,33 @@ def complete_unlink(account: Account, source: ClientInfo, *, now: datetime) -> b
     """Shuts an account to Google and ends all of its sessions; False if that was not noted."""
     if not account.unlinking:
         return False
-    if not account.federated_name:
-        user = cognito_users.find_user(account.user_name)
-        for google_id in sorted(user.google_ids if user else ()):
-            with suppress(NoSuchUser):
-                cognito_users.unlink_google(google_id)
+    shut_here = bool(account.federated_name) or not _unlink_in_pool(account)
     cognito_sessions.sign_out_everywhere(account.user_name)
     notify(account.email, "google_unlinked", source, now=now)
     at = timezone.now()  # a token may just have been renewed
     with suppress(ConditionFailed):  # another request was faster, or the account is gone
         transact(
-            account.end_unlink_write(at),
+            account.end_unlink_write(at, shut_here=shut_here),
             Put(Activity.new(account.learner_id, "google_unlinked", source, now=now)),
         )
     account.unlinking, account.google_ids = None, None
-    account.google_off = account.google_off or bool(account.federated_name)
+    account.google_off = account.google_off or shut_here
     account.tokens_valid_after = int(at.timestamp()) + 1
     account_cache.forget(account.learner_id)
     return True
+
+
+def _unlink_in_pool(account: Account) -> bool:
+    """Unlinks all Google accounts; False where the pool refuses."""
+    user = cognito_users.find_user(account.user_name)
+    is_done = True
+    for google_id in sorted(user.google_ids if user else ()):
+        try:
+            with suppress(NoSuchUser):
+                cognito_users.unlink_google(google_id)
+        except ValidationFailed:
+            is_done = False
+    return is_done
 
 
 @contextmanager
