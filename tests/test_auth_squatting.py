@@ -4,9 +4,12 @@ The attacks are the five classes of Sudhodanan and Paverd, "Pre-hijacked account
 2022).
 """
 
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from botocore.exceptions import EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
@@ -262,6 +265,25 @@ def test_an_account_that_was_confirmed_in_the_console_is_not_replaced_and_proves
     account = Account.of(sub)
     assert account is not None
     assert not account.email_verified
+
+
+def test_a_sign_up_that_is_cut_off_keeps_its_address_for_a_day_and_a_whole_one_for_good() -> None:
+    email = new_email("nadia")
+
+    def die() -> None:
+        raise Crash
+
+    with suppress(Crash), before_call(aws.client("cognito-idp"), "SignUp", die):
+        post_sign_up(email)
+    reserved = Address.of(email)
+    assert reserved is not None
+    assert reserved.learner_id is None
+    assert 0 < reserved.expires_at - reserved.lease_until <= 86_400
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+        claim(email, PASSWORD)
+    held = Address.of(email)
+    assert held is not None
+    assert (bool(held.learner_id), held.expires_at) == (True, None)
 
 
 def test_an_owner_is_not_mailed_codes_without_end() -> None:

@@ -104,7 +104,7 @@ def check_password(
             raise InvalidCredentials
     except InvalidCredentials:
         attempt.failed()
-        _record_failure(attempt, email, source, now)
+        _record_failure(attempt, email, username, source, now)
         raise
     except Problem:  # it is not known to be wrong: the address is not verified, say
         attempt.undo()
@@ -113,9 +113,11 @@ def check_password(
     return result
 
 
-def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: datetime) -> None:
+def _record_failure(
+    attempt: LoginAttempt, email: str, username: str | None, source: ClientInfo, now: datetime
+) -> None:
     if attempt.locks:
-        cognito_users.mirror_failures(email, attempt.failures)
+        cognito_users.mirror_failures(username or email, attempt.failures)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
         action: audit.Action = "locked_out" if attempt.locks else "sign_in_failed"
