@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Session
+from config import aws
 from config.client_info import ClientInfo
 from tests.accounts_helpers import (
     Person,
@@ -118,6 +120,19 @@ def test_a_signed_out_session_is_listed_no_more() -> None:
     other = log_in(rui.email).json()
     api.post("/auth/logout", {"refreshToken": other["refreshToken"]})
     assert [s["current"] for s in sessions(rui.token)] == [True]
+
+
+def test_a_sign_out_that_is_cut_off_before_the_pool_ends_the_session_all_the_same() -> None:
+    ulla = sign_up("ulla")
+
+    def lose() -> None:
+        raise EndpointConnectionError(endpoint_url="https://aws")
+
+    with before_call(aws.client("cognito-idp"), "RevokeToken", lose):
+        cut_off = api.post("/auth/logout", {"refreshToken": ulla.refresh_token})
+    assert problem(cut_off) == (503, "SERVICE_UNAVAILABLE")
+    assert api.get("/profile", token=ulla.token).status_code == 401
+    assert problem(refresh(ulla.refresh_token)) == (401, "INVALID_REFRESH_TOKEN")
 
 
 def test_a_sign_in_with_a_new_device_or_from_a_new_network_is_mailed_once() -> None:

@@ -318,15 +318,15 @@ def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
 def sign_out(*, refresh_token: str, now: datetime) -> None:
     """Ends one session, within a minute its access tokens too (OWASP ASVS 5, 7.4.1).
 
-    A token that is void already is no mistake.
+    A token that is void already is no mistake. The table comes first: cut off before the pool, the
+    session has ended all the same.
     """
-    cognito_sessions.revoke(refresh_token)
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
-    if issued is None or account is None or not issued.session:
-        return
-    with suppress(ConditionFailed):  # ended at this moment by another request, or gone
-        _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+    if issued is not None and account is not None and issued.session:
+        with suppress(ConditionFailed):  # ended at this moment by another request, or gone
+            _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+    cognito_sessions.revoke(refresh_token)
 
 
 def _end_session(account: Account, session: str, now: datetime, *writes: Write) -> None:
