@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
+    EndpointConnectionError,
     HTTPClientError,
     ReadTimeoutError,
     SSLError,
@@ -65,6 +66,10 @@ THROTTLES = frozenset(
 )
 
 
+# What cannot be done twice: the refusal of a second try says nothing of the first.
+ONCE = tuple(f"cognito-identity-provider.Confirm{what}" for what in ("ForgotPassword", "SignUp"))
+
+
 # The services that a start and a learner's requests call: service → target and protocol version.
 OWN_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "sqs": ("AmazonSQS", "1.0")}
 
@@ -101,6 +106,25 @@ def _widen(caught_exception: Exception | None = None, **_: Any) -> None:
     refused = isinstance(caught_exception, SSLError) and "VERIFY_FAILED" in str(caught_exception)
     if refused and https.may_widen():
         https.widen("called by botocore")
+
+
+def _try_once(
+    response: tuple[Any, Mapping[str, Any]] | None = None,
+    caught_exception: Exception | None = None,
+    **_: Any,
+) -> None:
+    """Lets botocore repeat only a try that AWS has not heard, or has refused as one too many.
+
+    Raises ServiceTimeout, ServiceUnavailable: the try may be done, and its answer was lost.
+    """
+    unheard = (ConnectTimeoutError, EndpointConnectionError, SSLError)
+    if caught_exception is not None and not isinstance(caught_exception, unheard):
+        late = isinstance(caught_exception, ReadTimeoutError)
+        raise (ServiceTimeout if late else ServiceUnavailable) from caught_exception
+    if response is None or response[0].status_code < 500:
+        return
+    if response[1].get("Error", {}).get("Code") not in THROTTLES:
+        raise ServiceUnavailable("An answer was lost: see whether it is done")
 
 
 @cache
@@ -174,6 +198,8 @@ def session() -> "Session":
         session_.set_credentials("local", "local")
     session_.register("before-send", _within_deadline)
     session_.register("needs-retry", _widen)
+    for operation in ONCE:
+        session_.register(f"needs-retry.{operation}", _try_once)
     return session_
 
 

@@ -1,9 +1,13 @@
 """A process that ends, or loses an answer, at one of its calls to the pool or the table."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from typing import Any
 
+import urllib3
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 
 from config import aws
@@ -25,6 +29,24 @@ def _listening(event: str, hook: Callable[..., None]) -> Iterator[None]:
         yield
     finally:
         events.unregister(event, hook)
+
+
+def answer_of_pool(status: int, code: str) -> AWSResponse:
+    """An error as the pool answers it."""
+    body = json.dumps({"__type": code, "message": "made by a test"}).encode()
+    raw = urllib3.HTTPResponse(body=BytesIO(body), preload_content=False)
+    return AWSResponse("https://aws", status, {}, raw)
+
+
+@contextmanager
+def refusing(operation: str, code: str) -> Iterator[None]:
+    """Lets the pool refuse each call of an operation."""
+
+    def answer(**_: Any) -> AWSResponse:
+        return answer_of_pool(400, code)
+
+    with _listening(f"before-send.{POOL}.{operation}", answer):
+        yield
 
 
 @contextmanager

@@ -1,18 +1,21 @@
 """The package that is deployed knows every call that accounts make."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from accounts.cognito import client as cognito_client
 from accounts.cognito import users
+from accounts.cognito.client import InvalidCode
 from config import aws
 from config.ops.pruning import OPERATIONS
-from config.problems import Problem
+from config.problems import Problem, ServiceUnavailable
 from config.stack import BASE_DIR, Stack
+from tests.crashes import answer_of_pool
 
 CALL = re.compile(r'\b(?:call|as_admin|as_client|as_sign_up_client)\(\s*"(\w+)"')
 EITHER = re.compile(r'"(admin_\w+)" if \w+ else "(admin_\w+)"')
@@ -85,6 +88,59 @@ def test_a_user_whose_code_was_not_mailed_is_removed_and_nobody_else(
     assert raised.value.status == status
     removed = ["admin_delete_user"] if state == "UNCONFIRMED" else []
     assert called == ["sign_up", *removed]
+
+
+def answers(*given: tuple[int, str] | Exception) -> Iterator[Any]:
+    for answer in given:
+        if isinstance(answer, Exception):
+            yield answer
+        else:
+            yield answer_of_pool(*answer)
+
+
+LOST = ConnectionClosedError(endpoint_url="https://aws")
+THROTTLED, REFUSED = (400, "TooManyRequestsException"), (400, "CodeMismatchException")
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ((REFUSED,), InvalidCode),
+        ((THROTTLED, REFUSED), InvalidCode),
+        ((THROTTLED, THROTTLED, THROTTLED), aws.Throttled),
+        ((EndpointConnectionError(endpoint_url="https://aws"), REFUSED), InvalidCode),
+        ((LOST,), ServiceUnavailable),
+        (((500, "InternalErrorException"),), ServiceUnavailable),
+    ],
+    ids=["refused", "throttled first", "throttled", "unheard first", "lost", "failed"],
+)
+def test_a_code_is_tried_again_only_where_the_pool_has_not_looked_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+    moto_stack: Stack,
+    given: tuple[tuple[int, str] | Exception, ...],
+    problem: type[Problem],
+) -> None:
+    """The refusal of a second try would say nothing of the first."""
+    monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    coming = answers(*given)
+
+    def answer(**_: Any) -> Any:
+        following = next(coming)
+        if isinstance(following, Exception):
+            raise following
+        return following
+
+    events = aws.client("cognito-idp").meta.events
+    name = "before-send.cognito-identity-provider.ConfirmForgotPassword"
+    events.register_first(name, answer)
+    try:
+        with pytest.raises(Problem) as raised:
+            users.reset_password(username="ana", code="123456", password="x" * 12)
+    finally:
+        events.unregister(name, answer)
+    assert type(raised.value) is problem
+    assert next(coming, None) is None
 
 
 def test_a_pool_that_takes_no_sign_ups_is_told_by_a_code_of_its_own(

@@ -27,7 +27,7 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.browsers import Browser
-from tests.crashes import Crash, answer_lost, crash_before
+from tests.crashes import Crash, answer_lost, crash_before, refusing
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
 
@@ -85,6 +85,14 @@ class TestAUserWhoIsInvited:
         assert problem(choose(challenge["sessionToken"])) == (401, "MFA_SESSION_EXPIRED")
         assert problem(post_sign_up(email)) == (409, "USER_ALREADY_EXISTS")
 
+    def test_is_not_entered_by_a_password_that_another_has_replaced_meanwhile(self) -> None:
+        email, sub = invite("abilio")
+        stale = log_in(email, TEMPORARY).json()["sessionToken"]
+        cognito_users.set_temporary_password(sub, "provisoria-2")
+        assert problem(choose(stale)) == (401, "MFA_SESSION_EXPIRED")
+        fresh = log_in(email, "provisoria-2").json()["sessionToken"]
+        assert choose(fresh).status_code == 200
+
     def test_has_an_unproved_address_where_the_console_did_not_verify_it(self) -> None:
         email, sub = invite("basilio", verified=False)
         token = choose(log_in(email, TEMPORARY).json()["sessionToken"]).json()["accessToken"]
@@ -139,6 +147,16 @@ class TestAUserWhoIsInvited:
         assert problem(api.get("/profile", token=eunice.token)) == (401, "NOT_AUTHENTICATED")
 
 
+@pytest.mark.parametrize("code", ["AliasExistsException", "InvalidParameterException"])
+def test_an_address_that_the_pool_refuses_is_moved_to_no_more(code: str) -> None:
+    hilda, new = sign_up("hilda"), new_email("hilda.nova")
+    Address(f"EMAIL#{new}", Address.SK, owner="t", lease_until=0, learner_id=hilda.id).put()
+    Account.at(hilda.id).update_attributes(Account.moving_to.set(new))
+    with refusing("AdminUpdateUserAttributes", code):
+        assert log_in(hilda.email).json()["user"]["email"] == hilda.email
+    assert Address.of(new) is None
+
+
 class TestAUserWhoIsDeletedThere:
     def test_is_shown_to_staff_as_missing_and_can_be_shut(self, admin: Person) -> None:
         fabricio = sign_up("fabricio")
@@ -170,6 +188,18 @@ class TestAUserWhoIsDeletedThere:
         old = Account.of(horacio.id)
         assert old is not None
         assert old.email == horacio.email
+
+    def test_while_the_address_was_moving_is_stuck_nowhere(self) -> None:
+        ilda, new = sign_up("ilda"), new_email("ilda.nova")
+        Address(f"EMAIL#{new}", Address.SK, owner="t", lease_until=0, learner_id=ilda.id).put()
+        Account.at(ilda.id).update_attributes(Account.moving_to.set(new))
+        cognito_users.delete_user(ilda.id)
+        assert problem(log_in(ilda.email)) == (401, "INVALID_CREDENTIALS")
+        account = Account.of(ilda.id)
+        assert account is not None
+        assert (account.email, account.moving_to) == (new, None)
+        assert api.post("/auth/password/reset-request", {"email": new}).status_code == 200
+        assert post_sign_up(new).status_code == 201
 
     def test_can_take_their_leave_with_the_token_they_have(self) -> None:
         isaura, jonas = sign_up("isaura"), sign_up("jonas")

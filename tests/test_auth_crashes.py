@@ -219,6 +219,36 @@ def test_sign_out_everywhere(cut_off: CutOff, told: list[int]) -> None:
     assert told[-1] > 2 - STEP
 
 
+@dataclass
+class TwoSessions:
+    """A person who is signed in twice, and the session that they end."""
+
+    person: Person
+    refresh_token: str
+    id: str
+
+    def end(self) -> Any:
+        return api.delete(f"/auth/sessions/{self.id}", token=self.person.token)
+
+
+def test_end_of_one_session(cut_off: CutOff, told: list[int]) -> None:
+    def begin() -> TwoSessions:
+        person = sign_up("emilia")
+        other = log_in(person.email).json()["refreshToken"]
+        listed = api.get("/auth/sessions", token=person.token).json()["results"]
+        [session_id] = [session["id"] for session in listed if not session["current"]]
+        return TwoSessions(person, other, session_id)
+
+    for sessions, calls in cut_off_points(cut_off, told, begin, TwoSessions.end):
+        assert sessions.end().status_code in (204, 404), calls
+        ended = api.post("/auth/refresh", {"refreshToken": sessions.refresh_token})
+        assert ended.status_code == 401, calls
+        kept = api.post("/auth/refresh", {"refreshToken": sessions.person.refresh_token})
+        assert kept.status_code == 200, calls
+        assert is_whole(sessions.person.email), calls
+    assert told[-1] > 3 - STEP
+
+
 def reset(email: str, password: str = NEW) -> Any:
     api.post("/auth/password/reset-request", {"email": email})
     body = {"email": email, "code": mailed_code(email), "newPassword": password}
@@ -529,6 +559,21 @@ def test_what_an_admin_does(cut_off: CutOff, told: list[int], admin: Person) -> 
         assert is_whole(person.email), calls
         assert log_in(person.email).json()["user"]["groups"] == ["staff"], calls
     assert told[-1] > 20 - STEP
+
+
+def test_second_step_reset_by_staff(cut_off: CutOff, told: list[int], admin: Person) -> None:
+    def reset_by_staff(step: SecondStep) -> Any:
+        return api.post(f"/users/{step.person.id}/reset-mfa", token=admin.token)
+
+    points = cut_off_points(
+        cut_off, told, lambda: with_second_step("noemia"), reset_by_staff, ago=timedelta()
+    )
+    for step, calls in points:
+        if "accessToken" not in log_in(step.person.email).json():
+            assert reset_by_staff(step).status_code == 200, calls
+        assert log_in(step.person.email).json()["user"]["mfaEnabled"] is False, calls
+        assert is_whole(step.person.email), calls
+    assert told[-1] > 5 - STEP
 
 
 def test_the_end_of_an_account_that_nobody_uses(cut_off: CutOff, told: list[int]) -> None:

@@ -15,8 +15,10 @@ from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address, Mfa, Profile, Session, learner_key
 from accounts.models.account import account_cache
 from accounts.services import relinking
+from accounts.services.unfinished import account_at
+from config import aws
 from config.client_info import ClientInfo
-from config.stack import stack
+from config.stack import Stack, stack
 from config.store.items import raw_partition_page
 from config.store.transactions import transact
 from tests.accounts_helpers import (
@@ -48,6 +50,27 @@ SEEN = (
 def lost(pool: Any) -> Iterator[None]:
     """From here on each pool that is made stands in place of the one before."""
     return
+
+
+@pytest.fixture
+def bucket(moto_stack: Stack) -> Iterator[None]:
+    """The bucket that remembers deletions, gone again afterwards."""
+    s3, name = aws.client("s3"), moto_stack.transfer_bucket
+    where = {"LocationConstraint": moto_stack.region}
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):  # another module's
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+        yield
+        for entry in s3.list_objects_v2(Bucket=name)["Contents"]:
+            s3.delete_object(Bucket=name, Key=entry["Key"])
+        s3.delete_bucket(Bucket=name)
+        return
+    yield
+
+
+def new_client(pool_id: str) -> str:
+    """An app client that signs people up."""
+    made = aws.client("cognito-idp").create_user_pool_client(UserPoolId=pool_id, ClientName="t")
+    return str(made["UserPoolClient"]["ClientId"])
 
 
 def make_person(name: str) -> Caller:
@@ -200,6 +223,37 @@ class TestAPoolThatWasLost:
             assert said.startswith(f"0 linked.\n{ana.id}: ")
             assert raw_partition_page(learner_key(ana.id)).items == before
             assert len(anew.get("/decks").json()["results"]) == 1
+
+    def test_ends_the_move_of_an_address_that_was_under_way(self, lost: None) -> None:
+        ana, new = make_person("ana"), "ana.nova@example.org"
+        Address(f"EMAIL#{new}", Address.SK, owner="test", lease_until=0, learner_id=ana.id).put()
+        Account.at(ana.id).update_attributes(Account.moving_to.set(new))
+        with new_pool():
+            account = account_at("ana@example.org", now=now())
+            assert account is not None
+            assert (account.email, account.moving_to) == (new, None)
+            assert relink().linked == 1
+            assert cognito_users.find_sub(new) is not None
+
+    def test_is_given_back_to_the_owner_of_an_address_that_a_stranger_has_claimed(
+        self, lost: None, bucket: None
+    ) -> None:
+        ana = make_person("ana")
+        study(ana)
+        before = seen(ana)
+        with new_pool() as made:
+            strangers = aws.client("cognito-idp").sign_up(
+                ClientId=new_client(made.user_pool_id), Username="ana@example.org", Password=NEW
+            )["UserSub"]
+            Account.new(strangers, email="ana@example.org", now=now()).create()
+            address = Address.at("ana@example.org")
+            address.owner, address.lease_until, address.learner_id = "stranger", 0, strangers
+            address.put()
+            assert relink() == relinking.Relinked(1, (), True)
+            again = relinked("ana@example.org")
+            assert again.id not in (ana.id, strangers)
+            assert cognito_users.find_user(strangers) is None
+            assert seen(again) == before
 
     def test_wants_to_be_named(self, lost: None) -> None:
         with pytest.raises(CommandError, match=stack().user_pool_id):

@@ -30,6 +30,7 @@ from tests.accounts_helpers import (
     sign_up,
     subjects_mailed,
 )
+from tests.crashes import refusing
 from tests.waiting import PATIENCE_S
 
 pytestmark = [
@@ -272,6 +273,20 @@ def test_a_linked_google_account_is_shown_and_unlinked_with_the_password(
     again = api.post("/auth/google/link", travel().body(password=PASSWORD), token=token)
     assert again.status_code == 204
     assert enter(travel().body()).json()["user"]["userId"] == carmo.id
+
+
+def test_google_is_shut_out_also_where_the_pool_refuses_to_unlink(google: GoogleStub) -> None:
+    celina = sign_up("celina")
+    google.is_used_by("Celina", celina.email)
+    assert link(celina, travel().body(password=PASSWORD)).status_code == 204
+    with refusing("AdminDisableProviderForUser", "InvalidParameterException"):
+        assert unlink(celina.token, PASSWORD).status_code == 204
+    assert problem(enter(travel().body())) == (403, "GOOGLE_NOT_LINKED")
+    token = log_in(celina.email).json()["accessToken"]
+    assert methods(token) == ["password"]
+    again = api.post("/auth/google/link", travel().body(password=PASSWORD), token=token)
+    assert again.status_code == 204
+    assert enter(travel().body()).json()["user"]["userId"] == celina.id
 
 
 def test_a_link_that_the_table_does_not_know_is_shown_after_the_next_sign_in(

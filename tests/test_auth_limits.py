@@ -12,6 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from accounts.cognito import client as cognito_client
+from accounts.cognito import users as cognito_users
 from accounts.models.limits import LoginAttempt
 from config import aws
 from config.client_info import ClientInfo
@@ -306,3 +307,11 @@ def test_passwords_stay_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None
     for secret in (PASSWORD, "a-wrong-secret", elsa.refresh_token, elsa.token, elsa.email):
         assert secret not in lines
     assert cognito_client.client_secret() not in lines
+
+
+def test_failures_are_noted_on_the_user_also_where_the_pool_has_another_address() -> None:
+    ines, here = sign_up("ines"), new_ip()
+    cognito_users.set_email(ines.id, new_email("ines.outra"))
+    for _ in range(5):
+        assert log_in(ines.email, "not-the-password", ip=here).status_code == 401
+    assert attribute(ines.id, "custom:failed_logins") == "5"

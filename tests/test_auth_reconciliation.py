@@ -311,6 +311,12 @@ def staff_whom_nobody_has_proved() -> tuple[str, str]:
     return learner.id, "staff_not_proved"
 
 
+def sign_up_confirmed_in_the_console() -> tuple[str, str]:
+    learner = make_person("celina", email_verified=False, sign_up_secret="of the sign-up")
+    set_verified(learner, False)
+    return learner.id, "unproved_account_confirmed"
+
+
 REPORTED = [
     user_deleted_in_the_console,
     user_back_to_unconfirmed,
@@ -320,6 +326,7 @@ REPORTED = [
     enrolment_cut_off,
     sign_up_cut_off,
     staff_whom_nobody_has_proved,
+    sign_up_confirmed_in_the_console,
 ]
 
 
@@ -356,6 +363,7 @@ def test_every_kind_of_disagreement_is_tried_here() -> None:
         "enrolment_cut_off",
         "sign_up_left_over",
         "staff_not_proved",
+        "unproved_account_confirmed",
     }
 
 

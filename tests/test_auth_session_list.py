@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
-from accounts.models import Account
+from accounts.models import Account, Session
+from config import aws
 from config.client_info import ClientInfo
 from tests.accounts_helpers import (
     Person,
@@ -102,11 +104,35 @@ def test_sessions_that_a_new_password_has_ended_are_listed_no_more() -> None:
     assert [s["current"] for s in sessions(token)] == [True]
 
 
+def test_sessions_that_a_shut_account_had_are_listed_no_more_once_it_is_open() -> None:
+    wanda, admin = sign_up("wanda"), sign_up("admin")
+    cognito_users.add_to_group(admin.id, "admin")
+    token = log_in(admin.email).json()["accessToken"]
+    for disabled in (True, False):
+        answer = api.patch(f"/users/{wanda.id}", {"disabled": disabled}, token=token)
+        assert answer.status_code == 200
+    again = log_in(wanda.email).json()["accessToken"]
+    assert [s["current"] for s in sessions(again)] == [True]
+
+
 def test_a_signed_out_session_is_listed_no_more() -> None:
     rui = sign_up("rui")
     other = log_in(rui.email).json()
     api.post("/auth/logout", {"refreshToken": other["refreshToken"]})
     assert [s["current"] for s in sessions(rui.token)] == [True]
+
+
+def test_a_sign_out_that_is_cut_off_before_the_pool_ends_the_session_all_the_same() -> None:
+    ulla = sign_up("ulla")
+
+    def lose() -> None:
+        raise EndpointConnectionError(endpoint_url="https://aws")
+
+    with before_call(aws.client("cognito-idp"), "RevokeToken", lose):
+        cut_off = api.post("/auth/logout", {"refreshToken": ulla.refresh_token})
+    assert problem(cut_off) == (503, "SERVICE_UNAVAILABLE")
+    assert api.get("/profile", token=ulla.token).status_code == 401
+    assert problem(refresh(ulla.refresh_token)) == (401, "INVALID_REFRESH_TOKEN")
 
 
 def test_a_sign_in_with_a_new_device_or_from_a_new_network_is_mailed_once() -> None:
@@ -120,6 +146,17 @@ def test_a_sign_in_with_a_new_device_or_from_a_new_network_is_mailed_once() -> N
     assert subjects_mailed(gaia.email).count(NOTICE) == 1
     log_in(gaia.email, **{"User-Agent": FIREFOX})
     assert subjects_mailed(gaia.email).count(NOTICE) == 2
+
+
+def test_the_first_sign_in_after_all_sessions_have_lapsed_is_mailed() -> None:
+    here = new_ip()
+    zita = sign_up("zita", ip=here)
+    for session in Session.history(zita.id, limit=9):
+        session.delete()
+    long_ago = datetime.now(UTC) - timedelta(weeks=5)
+    Account.at(zita.id).update_attributes(Account.created_at.set(long_ago))
+    assert log_in(zita.email, ip=here).status_code == 200
+    assert subjects_mailed(zita.email).count(NOTICE) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,13 @@ The attacks are the five classes of Sudhodanan and Paverd, "Pre-hijacked account
 2022).
 """
 
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from botocore.exceptions import EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
 from accounts.models import Account, Address
@@ -16,6 +20,7 @@ from tests.accounts_google import GoogleStub, travel
 from tests.accounts_helpers import (
     PASSWORD,
     api,
+    before_call,
     log_in,
     mailed_code,
     new_email,
@@ -86,6 +91,68 @@ def test_a_strangers_secret_is_of_no_use_once_the_code_was_typed() -> None:
     strangers = claim(email, STRANGERS)
     assert verify_email(email).json()["passwordRequired"] is True
     assert problem(verify_email(email, strangers)) == (400, "INVALID_CODE")
+    assert problem(log_in(email, STRANGERS)) == OUT
+
+
+def test_a_wrong_code_that_is_overtaken_by_the_owners_leaves_the_password_alone() -> None:
+    email = new_email("cora")
+    secret = claim(email, PASSWORD)
+    owners: list[int] = []
+
+    def overtake() -> None:
+        if not owners:
+            owners.append(0)
+            owners[0] = verify_email(email, secret).status_code
+
+    with before_call(aws.client("cognito-idp"), "ConfirmSignUp", overtake):
+        wrong = api.post("/auth/verify-email", {"email": email, "code": "000000"})
+    assert (owners, problem(wrong)) == ([200], (400, "INVALID_CODE"))
+    assert log_in(email, PASSWORD).status_code == 200
+
+
+def test_a_stranger_who_is_overtaken_does_not_speak_for_the_owner_who_was_cut_off() -> None:
+    email = new_email("clara")
+    secret = claim(email, STRANGERS)
+    pool = aws.client("cognito-idp")
+    owners: list[int] = []
+
+    def lose() -> None:
+        raise EndpointConnectionError(endpoint_url="https://aws")
+
+    def overtake() -> None:
+        if not owners:
+            owners.append(0)
+            with before_call(pool, "AdminSetUserPassword", lose):
+                owners[0] = verify_email(email).status_code
+
+    with before_call(pool, "ConfirmSignUp", overtake):
+        body = {"email": email, "code": "000000", "verificationToken": secret}
+        wrong = api.post("/auth/verify-email", body)
+    assert (owners, problem(wrong)) == ([503], (400, "INVALID_CODE"))
+    assert problem(log_in(email, STRANGERS)) == OUT
+    assert set_password(email).status_code == 200
+    assert log_in(email, NEW).status_code == 200
+
+
+def test_what_was_read_before_an_owners_proof_does_not_speak_for_the_owner() -> None:
+    email = new_email("cilia")
+    claim(email, STRANGERS)
+    pool = aws.client("cognito-idp")
+    owners: list[int] = []
+
+    def lose() -> None:
+        raise EndpointConnectionError(endpoint_url="https://aws")
+
+    def overtake() -> None:
+        if not owners:
+            owners.append(0)
+            with before_call(pool, "AdminSetUserPassword", lose):
+                owners[0] = verify_email(email).status_code
+
+    Account.at(str(cognito_users.find_sub(email))).begin_proof(Account.BY_SECRET, "strangers")
+    with before_call(pool, "AdminGetUser", overtake):
+        assert problem(log_in(email, STRANGERS)) == OUT
+    assert owners == [503]
     assert problem(log_in(email, STRANGERS)) == OUT
 
 
@@ -198,6 +265,25 @@ def test_an_account_that_was_confirmed_in_the_console_is_not_replaced_and_proves
     account = Account.of(sub)
     assert account is not None
     assert not account.email_verified
+
+
+def test_a_sign_up_that_is_cut_off_keeps_its_address_for_a_day_and_a_whole_one_for_good() -> None:
+    email = new_email("nadia")
+
+    def die() -> None:
+        raise Crash
+
+    with suppress(Crash), before_call(aws.client("cognito-idp"), "SignUp", die):
+        post_sign_up(email)
+    reserved = Address.of(email)
+    assert reserved is not None
+    assert reserved.learner_id is None
+    assert 0 < reserved.expires_at - reserved.lease_until <= 86_400
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+        claim(email, PASSWORD)
+    held = Address.of(email)
+    assert held is not None
+    assert (bool(held.learner_id), held.expires_at) == (True, None)
 
 
 def test_an_owner_is_not_mailed_codes_without_end() -> None:

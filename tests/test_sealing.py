@@ -1,11 +1,14 @@
 """A sealed text opens for its purpose alone, in time, unchanged, and with older keys."""
 
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from accounts.models import KnownNetwork
+from accounts.models.limits import Attempts
 from config.crypto import InvalidSeal, fingerprint, fingerprints, seal, unseal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,6 +35,23 @@ def test_a_seal_ends() -> None:
     assert unseal("test", sealed, now=LATER - timedelta(seconds=1)) == VALUES
     with pytest.raises(InvalidSeal):
         unseal("test", sealed, now=LATER)
+
+
+def test_whom_a_limit_counts_is_nobodys_to_guess_and_known_networks_outlive_a_rotation(
+    settings: Any, table: None
+) -> None:
+    maria, home = "maria@example.org", "203.0.113.7"
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the first key", []
+    counters = Attempts.at("login", maria).pk
+    guess = hashlib.sha256(maria.encode()).hexdigest()[:32]
+    assert guess not in counters
+    KnownNetwork.new(maria, home, now=NOW).put()
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the second key", ["the first key"]
+    assert Attempts.at("login", maria).pk != counters
+    assert KnownNetwork.includes(maria, home, now=NOW)
+    assert not KnownNetwork.includes(maria, "203.0.113.8", now=NOW)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert not KnownNetwork.includes(maria, home, now=NOW)
 
 
 def test_any_changed_character_breaks_it() -> None:

@@ -26,7 +26,6 @@ from config.problems import (
     NotAuthenticated,
     PermissionDenied,
     Problem,
-    ServiceUnavailable,
     TooManyRequests,
     UpstreamFailed,
     ValidationFailed,
@@ -134,8 +133,6 @@ INVALID_CODES: Errors = dict.fromkeys(
 )
 
 
-# What cannot be done twice: the refusal of a second try says nothing of the first.
-ONCE = frozenset({"confirm_forgot_password", "confirm_sign_up"})
 # After these nothing has changed in the pool.
 REFUSALS = (InvalidCode, WeakPassword, TooManyAttempts, aws.Throttled)
 
@@ -148,8 +145,6 @@ def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
             answer: dict[str, Any] = getattr(aws.client("cognito-idp"), operation)(**arguments)
         except ClientError as error:
             code = aws.error_code(error)
-            if operation in ONCE and error.response["ResponseMetadata"].get("RetryAttempts"):
-                raise ServiceUnavailable("An answer was lost: see whether it is done") from error
             if code in aws.THROTTLES - errors.keys():
                 raise
             problem = errors.get(code, UpstreamFailed)

@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
@@ -66,6 +66,7 @@ class NewPasswordRequired:
     """The password was right, but somebody else has chosen it: now one of the user's own."""
 
     username: str
+    password: str = field(repr=False)
 
 
 EMAIL_OTP = "EMAIL_OTP"  # what Cognito calls a mailed code
@@ -105,7 +106,7 @@ def sign_in(*, username: str, password: str) -> Tokens | Challenge | NewPassword
     if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
         return Challenge(username, answer["Session"], begun_at)
     if answer.get("ChallengeName") == "NEW_PASSWORD_REQUIRED":
-        return NewPasswordRequired(username)
+        return NewPasswordRequired(username, password)
     log.error("unknown challenge", extra={"fields": {"challenge": answer.get("ChallengeName")}})
     raise UpstreamFailed
 

@@ -248,11 +248,17 @@ def mirror_failures(username: str, failures: int) -> None:
 
 
 def set_email(username: str, email: str) -> None:
-    """Gives a user another address, proved to us. Raises UserAlreadyExists."""
+    """Gives a user another address, proved to us.
+
+    Raises UserAlreadyExists; ValidationFailed for an address that the pool does not take.
+    """
     set_attributes(
         username,
         {"email": email, "email_verified": "true"},
-        {"AliasExistsException": UserAlreadyExists},
+        {
+            "AliasExistsException": UserAlreadyExists,
+            "InvalidParameterException": ValidationFailed,
+        },
     )
 
 
@@ -277,10 +283,17 @@ def link_google(username: str, google_id: str) -> None:
 
 
 def unlink_google(google_id: str) -> None:
-    """Lets a Google account enter no more as the user it was linked to, if it was."""
+    """Lets a Google account enter no more as the user it was linked to.
+
+    Raises NoSuchUser if it was linked to nobody; ValidationFailed where the pool refuses.
+    """
     call(
         "admin_disable_provider_for_user",
-        {"ResourceNotFoundException": NoSuchUser, "UserNotFoundException": NoSuchUser},
+        {
+            "InvalidParameterException": ValidationFailed,
+            "ResourceNotFoundException": NoSuchUser,
+            "UserNotFoundException": NoSuchUser,
+        },
         UserPoolId=stack().user_pool_id,
         User={
             "ProviderName": GOOGLE,

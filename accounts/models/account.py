@@ -169,7 +169,10 @@ class Account(OfLearner, discriminator="account"):
         return all(note.startswith(f"{self.BY_SECRET}#") for note in self.proofs or ())
 
     def prove_write(self, *, void_before: int = 0) -> Update:
-        """The write that makes the address the learner's own, unless the account is gone."""
+        """The write that makes the address the learner's own, unless the account is gone.
+
+        It is written once: who comes second knows less of whose the password is.
+        """
         actions = [
             Account.email_verified.set(True),
             Account.sign_up_secret.remove(),
@@ -177,7 +180,8 @@ class Account(OfLearner, discriminator="account"):
         ]
         if void_before:
             actions.append(Account.tokens_valid_after.set(void_before))
-        return Update(self, actions, Account.gsi1pk == "LEARNERS")
+        unproved = (Account.gsi1pk == "LEARNERS") & (Account.email_verified == False)  # noqa: E712
+        return Update(self, actions, unproved)
 
     def begin_move_write(self, email: str) -> Update:
         """The write that notes the new address of a learner who is not leaving."""
@@ -230,15 +234,18 @@ class Account(OfLearner, discriminator="account"):
             condition=(Account.gsi1pk == "LEARNERS") & Account.linking.does_not_exist(),
         )
 
-    def end_unlink_write(self, now: datetime) -> Update:
-        """The write that ends all sessions of this second and before, and drops the note."""
+    def end_unlink_write(self, now: datetime, *, shut_here: bool) -> Update:
+        """The write that ends all sessions of this second and before, and drops the note.
+
+        `shut_here`: the pool goes on letting Google in, so that our word has to count.
+        """
         actions = [
             Account.unlinking.remove(),
             Account.google_ids.remove(),
             Account.tokens_valid_after.set(int(now.timestamp()) + 1),
             Account.sessions_ended_at.set(now),
         ]
-        if self.federated_name:
+        if shut_here:
             actions.append(Account.google_off.set(True))
         return Update(self, actions, Account.unlinking == True)  # noqa: E712 - an expression
 
@@ -321,12 +328,14 @@ class Account(OfLearner, discriminator="account"):
     def set_disabled_write(self, disabled: bool, now: datetime) -> Update:
         """The write that shuts the account or opens it, unless it is gone.
 
-        Either voids the access tokens of this second and before: none comes back to life.
+        Either ends all sessions of this second and before: no token comes back to life.
         """
-        valid_after = Account.tokens_valid_after.set(int(now.timestamp()) + 1)
-        return Update(
-            self, [Account.disabled.set(disabled), valid_after], Account.gsi1pk == "LEARNERS"
-        )
+        actions = [
+            Account.disabled.set(disabled),
+            Account.tokens_valid_after.set(int(now.timestamp()) + 1),
+            Account.sessions_ended_at.set(now),
+        ]
+        return Update(self, actions, Account.gsi1pk == "LEARNERS")
 
     SEEN_GRAIN = timedelta(days=30)
 

@@ -14,11 +14,11 @@ class Address(Item, discriminator="address"):
     """Guards that an address belongs to one learner: `EMAIL#<address>` / `EMAIL`.
 
     First reserved by a sign-up (`owner`, until `lease_until`, epoch seconds), then held for good
-    by `learner_id`.
+    by `learner_id`. A reservation that nobody completes is forgotten after a day.
     """
 
     SK = "EMAIL"
-    LEASE_S = 60
+    LEASE_S, KEPT_S = 60, 86_400
 
     owner = UnicodeAttribute()
     lease_until = NumberAttribute()
@@ -59,7 +59,13 @@ class Address(Item, discriminator="address"):
     def reservation(cls, email: str, *, owner: str, now: datetime) -> Self:
         """A reservation that is yet to be written."""
         lease_until = int(now.timestamp()) + cls.LEASE_S
-        return cls(f"EMAIL#{email}", cls.SK, owner=owner, lease_until=lease_until)
+        return cls(
+            f"EMAIL#{email}",
+            cls.SK,
+            owner=owner,
+            lease_until=lease_until,
+            expires_at=lease_until + cls.KEPT_S,
+        )
 
     def taken_from(self, learner_id: str) -> Put:
         """The write that makes of a learner's address a reservation of ours, never free between."""

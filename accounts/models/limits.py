@@ -6,7 +6,6 @@ closed). The numbers are `settings.LIMITS`. The networks from which an account w
 their attempts counted apart. What a request costs is counted when it is over.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from pynamodb.expressions.update import Action
 
 from accounts.models.account import Account, account_cache
 from config.client_info import ClientInfo
+from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, TooManyRequests
 from config.store.connection import connection
 from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
@@ -35,6 +35,8 @@ log = logging.getLogger("parley.accounts")
 # --- Counters -------------------------------------------------------------------------------------
 
 IN_FLIGHT = "_in_flight"
+# Addresses and networks can be guessed: their hashes are keyed.
+WHOM, SHORT = "whom a limit counts", 32
 
 
 def _counter(name: str) -> NumberAttribute:
@@ -81,7 +83,8 @@ class Attempts(Item, discriminator="attempts"):
 
     @staticmethod
     def fingerprint(text: str) -> str:
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        """Of no use without our present key: limits begin anew when the keys are rotated."""
+        return fingerprint(WHOM, text)[:SHORT]
 
     def count_up(
         self,
@@ -215,17 +218,21 @@ class KnownNetwork(Item, discriminator="known_network"):
     @classmethod
     def new(cls, email: str, network: str, *, now: datetime) -> Self:
         until = int((now + cls.KEPT).timestamp())
-        return cls(cls._key(email, network), cls.SK, expires_at=until)
+        return cls(next(cls._keys(email, network)), cls.SK, expires_at=until)
 
     @classmethod
     def includes(cls, email: str, network: str, *, now: datetime) -> bool:
-        """Whether the account with this address was entered from there. One consistent read."""
-        known = cls.get_or_none(cls._key(email, network), cls.SK)
-        return known is not None and known.expires_at > now.timestamp()
+        """Whether the account with this address was entered from there.
+
+        One consistent read, and one more for each older key of ours.
+        """
+        known = (cls.get_or_none(key, cls.SK) for key in cls._keys(email, network))
+        return any(item is not None and item.expires_at > now.timestamp() for item in known)
 
     @staticmethod
-    def _key(email: str, network: str) -> str:
-        return f"KNOWN#{Attempts.fingerprint(f'{email} {network}')}"
+    def _keys(email: str, network: str) -> Iterator[str]:
+        for whom in fingerprints(WHOM, f"{email} {network}"):
+            yield f"KNOWN#{whom[:SHORT]}"
 
 
 # --- Limits ---------------------------------------------------------------------------------------

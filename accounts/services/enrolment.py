@@ -204,7 +204,7 @@ def _complete(account: Account, person: Newcomer) -> bool:
     code_due = person.password is None
     if code_due:
         try:
-            cognito_users.forgot_password(person.email)
+            cognito_users.forgot_password(account.user_name)
         except InvalidCode as error:
             raise NotEnrolled(
                 f"{person.email} is enrolled, but the pool mails them no code to set a password: "

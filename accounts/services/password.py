@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.client import InvalidCode, MfaSessionExpired, TooManyAttempts
+from accounts.cognito.client import (
+    InvalidCode,
+    InvalidCredentials,
+    MfaSessionExpired,
+    PasswordResetRequired,
+    TooManyAttempts,
+)
 from accounts.cognito.sessions import Challenge, NewPasswordRequired
 from accounts.cognito.users import FORCE_CHANGE_PASSWORD
 from accounts.models import Account, KnownNetwork, Profile
@@ -71,8 +77,8 @@ CHALLENGE_LASTS = timedelta(minutes=3)
 
 
 def first_password_token(challenge: NewPasswordRequired, *, now: datetime) -> str:
-    """The challenge as a text that only we can read: it stands for the temporary password."""
-    values = {"username": challenge.username}
+    """The challenge as a text that only we can read: it holds the temporary password."""
+    values = {"username": challenge.username, "password": challenge.password}
     return seal(FIRST_PASSWORD, values, until=now + CHALLENGE_LASTS)
 
 
@@ -85,12 +91,13 @@ def set_first_password(
     ago; WeakPassword, InvalidCredentials.
     """
     try:
-        username = unseal(FIRST_PASSWORD, session_token, now=now)["username"]
+        sealed = unseal(FIRST_PASSWORD, session_token, now=now)
     except InvalidSeal as error:
         raise MfaSessionExpired from error
-    user = cognito_users.find_user(username)
+    user = cognito_users.find_user(sealed["username"])
     if user is None or user.status != FORCE_CHANGE_PASSWORD:
         raise MfaSessionExpired
+    _require_temporary_password(user.sub, sealed["password"])
     names = (user.first_name, user.last_name)
     require_strong_password(new_password, user.email, *names, field="newPassword")
     account = Account.of(user.sub)
@@ -106,6 +113,16 @@ def set_first_password(
     if isinstance(result, Challenge):
         return result
     return complete_sign_in(result, source=source, now=now, by_mfa=False)
+
+
+def _require_temporary_password(username: str, password: str) -> None:
+    """Raises MfaSessionExpired where another password was mailed meanwhile."""
+    try:
+        result = cognito_sessions.sign_in(username=username, password=password)
+    except (InvalidCredentials, PasswordResetRequired) as error:
+        raise MfaSessionExpired from error
+    if not isinstance(result, NewPasswordRequired):
+        raise MfaSessionExpired
 
 
 def change_password(

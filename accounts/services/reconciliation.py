@@ -36,6 +36,7 @@ from accounts.services.unfinished import complete
 from accounts.tokens import ROLES
 from config import telemetry
 from config.client_info import SYSTEM
+from config.problems import ValidationFailed
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, transact
 
@@ -57,6 +58,7 @@ Kind = Literal[
     "enrolment_cut_off",
     "sign_up_left_over",
     "staff_not_proved",
+    "unproved_account_confirmed",
 ]
 
 MOST = 20
@@ -107,8 +109,11 @@ def _about_the_proof(account: Account, user: PoolUser) -> Kind | None:
     if account.federated_name:  # Google's claims are no address of the pool's user
         return None
     if not account.email_verified:
-        in_pool = user.status != UNCONFIRMED and user.email_verified
-        return "proved_in_pool" if in_pool and user.email == account.email else None
+        if user.status == UNCONFIRMED:
+            return None
+        if user.email_verified:
+            return "proved_in_pool" if user.email == account.email else None
+        return "unproved_account_confirmed" if account.sign_up_secret else None
     if user.status == UNCONFIRMED:
         return "user_unconfirmed"
     if user.email == account.email:
@@ -208,7 +213,7 @@ def repair(learner_id: str, *, now: datetime) -> Kind | None:
     tried: set[str] = set()
     while (kind := _look(learner_id, now)) and kind not in tried:
         tried.add(kind)
-        with suppress(ConditionFailed, NoSuchUser, UserAlreadyExists):  # changed at this moment
+        with suppress(ConditionFailed, NoSuchUser, UserAlreadyExists, ValidationFailed):
             account = Account.of(learner_id)
             if kind == ADOPTED:
                 adopt(learner_id, source=SYSTEM, now=now)

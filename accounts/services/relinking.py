@@ -6,7 +6,7 @@ pool:
 
 1. The pool makes a user with the address, verified, whose password nobody knows; the Google
    accounts that entered are linked. Where the address was proved anew in the new pool, its account
-   is the one to go on with, provided that nothing has been made in it.
+   is the one to go on with, provided that nothing has been made in it; a claim makes way.
 2. All items but those of sign-ins are copied to the user's partition, without their places in
    the global index, so that nothing is due twice. A copy that was cut off goes on at its last item.
 3. In one write the new account is there, with the head, and the addresses are its own.
@@ -24,10 +24,12 @@ from datetime import datetime
 from typing import Literal
 
 from accounts.cognito import users as cognito_users
+from accounts.cognito.client import UserAlreadyExists
 from accounts.cognito.users import UNCONFIRMED
 from accounts.emails import tell_of_renewal
 from accounts.models import Account, Activity, Address, Head, Profile, learner_key
-from accounts.services.addresses import clear_left_over
+from accounts.services import removal
+from accounts.services.addresses import clear_left_over, reserve
 from config.client_info import SYSTEM
 from config.stack import stack
 from config.store.connection import put_raws, read_raws
@@ -92,6 +94,12 @@ def relink(account: Account, *, now: datetime, until: float) -> Outcome:
     address = Address.of(account.email)
     successor = Account.of(address.learner_id) if address and address.learner_id else None
     if successor is not None and successor.learner_id == account.learner_id:
+        successor = None
+    if successor is not None and removal.is_unproved(successor):
+        try:  # a claim that nobody has proved gives no right
+            reserve(account.email, now=now).release()
+        except UserAlreadyExists:
+            return "begun_anew"
         successor = None
     is_switched = successor is not None and successor.relinked_from == mark
     if successor is not None and not is_switched and not _is_untouched(successor):

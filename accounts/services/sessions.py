@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -104,7 +104,7 @@ def check_password(
             raise InvalidCredentials
     except InvalidCredentials:
         attempt.failed()
-        _record_failure(attempt, email, source, now)
+        _record_failure(attempt, email, username, source, now)
         raise
     except Problem:  # it is not known to be wrong: the address is not verified, say
         attempt.undo()
@@ -113,9 +113,11 @@ def check_password(
     return result
 
 
-def _record_failure(attempt: LoginAttempt, email: str, source: ClientInfo, now: datetime) -> None:
+def _record_failure(
+    attempt: LoginAttempt, email: str, username: str | None, source: ClientInfo, now: datetime
+) -> None:
     if attempt.locks:
-        cognito_users.mirror_failures(email, attempt.failures)
+        cognito_users.mirror_failures(username or email, attempt.failures)
     address = Address.of(email)
     if address is not None and address.learner_id is not None:
         action: audit.Action = "locked_out" if attempt.locks else "sign_in_failed"
@@ -158,7 +160,7 @@ def complete_sign_in(
         Put(Activity.new(owner.id, "signed_in", source, now=now)),
         Put(KnownNetwork.new(learner.account.email, source.network, now=now)),
     ]
-    is_known = _is_known_device(owner.id, source)
+    is_known = _is_known_device(learner.account, source, now)
     try:
         transact(
             *writes, *_use_writes(tokens, owner, source, now), *learner.account.seen_writes(now)
@@ -179,14 +181,17 @@ def _has_completed_change(account: Account, now: datetime) -> bool:
 HISTORY = 50  # the sessions that a new one is compared with
 
 
-def _is_known_device(learner_id: str, source: ClientInfo) -> bool:
+def _is_known_device(account: Account, source: ClientInfo, now: datetime) -> bool:
     """Whether a session of the last month came from the same kind of device and network.
 
-    The first of all is known too: it is that of the sign-up.
+    The first of all is known too: it is that of the sign-up. In an account that is older than
+    sessions are kept, none left means that all have lapsed.
     """
-    history = Session.history(learner_id, limit=HISTORY)
+    history = Session.history(account.learner_id, limit=HISTORY)
+    if not history:
+        return now - account.created_at < timedelta(seconds=Session.KEPT_S)
     here = (source.device, source.network)
-    return not history or here in {(s.source.device, s.source.network) for s in history}
+    return here in {(s.source.device, s.source.network) for s in history}
 
 
 def _sync_mfa(account: Account, *, on: bool, source: ClientInfo, now: datetime) -> None:
@@ -313,15 +318,15 @@ def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
 def sign_out(*, refresh_token: str, now: datetime) -> None:
     """Ends one session, within a minute its access tokens too (OWASP ASVS 5, 7.4.1).
 
-    A token that is void already is no mistake.
+    A token that is void already is no mistake. The table comes first: cut off before the pool, the
+    session has ended all the same.
     """
-    cognito_sessions.revoke(refresh_token)
     issued = IssuedToken.of(refresh_token)
     account = Account.of(issued.learner_id) if issued else None
-    if issued is None or account is None or not issued.session:
-        return
-    with suppress(ConditionFailed):  # ended at this moment by another request, or gone
-        _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+    if issued is not None and account is not None and issued.session:
+        with suppress(ConditionFailed):  # ended at this moment by another request, or gone
+            _end_session(account, issued.session, now, Delete(issued, IssuedToken.pk.exists()))
+    cognito_sessions.revoke(refresh_token)
 
 
 def _end_session(account: Account, session: str, now: datetime, *writes: Write) -> None:

@@ -28,7 +28,8 @@ completes what the note says; each step may be done twice.
 
 1. In one write the new address belongs to the learner too, and the account notes it. Cut off here:
    both addresses sign in; the next contact goes on with 2.
-2. The pool's user gets the new address. It refuses: in one write note and new address are dropped.
+2. The pool's user, if there is one still, gets the new address. It refuses: in one write note and
+   new address are dropped.
 3. The old address is told by mail. Cut off between 3 and 4: another mail tells it again.
 4. In one write the account has the new address, the old one is free, the trail has its line.
 
@@ -43,10 +44,11 @@ contact asks the pool and goes on with 4.
 
 1. The account notes it: Google lets nobody in any more, and no token of the account is good. Cut
 off here or later: the next sign-in or renewal goes on. 2. The pool unlinks. The profile that the
-pool made for a learner who came from Google cannot be unlinked there: of these the table's word
-counts, as every sign-in passes here. 3. The refresh tokens end in the pool: some may be Google's.
-4. The learner is told by mail. Cut off between 4 and 5: another mail tells it again. 5. In one
-write the access tokens are void, the note is dropped, the trail has its line.
+pool made for a learner who came from Google cannot be unlinked there: of these, and where the pool
+refuses, the table's word counts, as every sign-in passes here. 3. The refresh tokens end in the
+pool: some may be Google's. 4. The learner is told by mail. Cut off between 4 and 5: another mail
+tells it again. 5. In one write the access tokens are void, the note is dropped, the trail has its
+line.
 """
 
 import secrets
@@ -71,7 +73,7 @@ from accounts.emails import notify
 from accounts.models import Account, Activity, Address, EmailChange, Mfa, audit
 from accounts.models.account import account_cache
 from config.client_info import SYSTEM, ClientInfo
-from config.problems import NotFound
+from config.problems import NotFound, ValidationFailed
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Put, Write, transact
 
@@ -89,7 +91,7 @@ def account_at(email: str, *, now: datetime) -> Account | None:
 def complete(account: Account, *, now: datetime) -> None:
     """Completes all that was cut off with an account. Raises ServiceUnavailable."""
     complete_proof(account, now=now)
-    with suppress(UserAlreadyExists):  # then the account has the address it had
+    with suppress(UserAlreadyExists, ValidationFailed):  # then the account has the address it had
         complete_move(account, SYSTEM, now=now)
     complete_link(account, SYSTEM, now=now)
     complete_unlink(account, SYSTEM, now=now)
@@ -117,8 +119,11 @@ def prove_address(
         raise InvalidCode from error
     try:
         cognito_users.confirm_sign_up(username=account.learner_id, code=code)
-    except AlreadyConfirmed:
-        complete_proof(account, now=now)
+    except AlreadyConfirmed:  # by another, whose note says whose the password is: ours does not
+        with suppress(ConditionFailed):
+            account.withdraw_proof(note)
+        if current := Account.of(account.learner_id):
+            complete_proof(current, now=now)
         raise
     except REFUSALS:
         with suppress(ConditionFailed):
@@ -137,7 +142,14 @@ def complete_proof(account: Account, *, now: datetime) -> bool:
     user = cognito_users.find_user(account.learner_id)
     if user is None or user.status == UNCONFIRMED or not user.email_verified:
         return False
-    keep_password = account.is_proved_by_secret()
+    # Read anew: whoever has made the pool confirm the user had noted it before.
+    current = Account.of(account.learner_id)
+    if current is None or current.email_verified or not current.proofs:
+        if current is not None:
+            account.email_verified = current.email_verified
+            account.tokens_valid_after = current.tokens_valid_after
+        return False
+    keep_password = current.is_proved_by_secret()
     _proved(account, SYSTEM, now, keep_password=keep_password)
     return not keep_password
 
@@ -149,7 +161,7 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
         cognito_sessions.sign_out_everywhere(account.learner_id)
         transact(Delete(Mfa.at(account.learner_id)))
     void_before = 0 if keep_password else int(timezone.now().timestamp()) + 1
-    with suppress(ConditionFailed):  # the account is gone
+    with suppress(ConditionFailed):  # the account is gone, or another has completed this
         transact(
             account.prove_write(void_before=void_before),
             Put(Activity.new(account.learner_id, "email_verified", source, now=now)),
@@ -161,15 +173,17 @@ def _proved(account: Account, source: ClientInfo, now: datetime, *, keep_passwor
 def complete_move(account: Account, source: ClientInfo, *, now: datetime) -> None:
     """Gives pool and table the new address of a learner, if they have proved one.
 
-    Raises UserAlreadyExists if the pool has given it to a user without an account.
+    Raises UserAlreadyExists if the pool has given it to a user without an account,
+    ValidationFailed if the pool takes no such address.
     """
     if not account.moving_to:
         return
     old, new, learner_id = account.email, account.moving_to, account.learner_id
     try:
         if account.has_password:
-            cognito_users.set_email(account.user_name, new)
-    except UserAlreadyExists:
+            with suppress(NoSuchUser):  # deleted in the console, or the pool is lost
+                cognito_users.set_email(account.user_name, new)
+    except (UserAlreadyExists, ValidationFailed):
         writes: list[Write] = [account.withdraw_move_write(new)]
         if new != old:
             writes.append(Address.at(new).release_write(learner_id))
@@ -214,24 +228,33 @@ def complete_unlink(account: Account, source: ClientInfo, *, now: datetime) -> b
     """Shuts an account to Google and ends all of its sessions; False if that was not noted."""
     if not account.unlinking:
         return False
-    if not account.federated_name:
-        user = cognito_users.find_user(account.user_name)
-        for google_id in sorted(user.google_ids if user else ()):
-            with suppress(NoSuchUser):
-                cognito_users.unlink_google(google_id)
+    shut_here = bool(account.federated_name) or not _unlink_in_pool(account)
     cognito_sessions.sign_out_everywhere(account.user_name)
     notify(account.email, "google_unlinked", source, now=now)
     at = timezone.now()  # a token may just have been renewed
     with suppress(ConditionFailed):  # another request was faster, or the account is gone
         transact(
-            account.end_unlink_write(at),
+            account.end_unlink_write(at, shut_here=shut_here),
             Put(Activity.new(account.learner_id, "google_unlinked", source, now=now)),
         )
     account.unlinking, account.google_ids = None, None
-    account.google_off = account.google_off or bool(account.federated_name)
+    account.google_off = account.google_off or shut_here
     account.tokens_valid_after = int(at.timestamp()) + 1
     account_cache.forget(account.learner_id)
     return True
+
+
+def _unlink_in_pool(account: Account) -> bool:
+    """Unlinks all Google accounts; False where the pool refuses."""
+    user = cognito_users.find_user(account.user_name)
+    is_done = True
+    for google_id in sorted(user.google_ids if user else ()):
+        try:
+            with suppress(NoSuchUser):
+                cognito_users.unlink_google(google_id)
+        except ValidationFailed:
+            is_done = False
+    return is_done
 
 
 @contextmanager
