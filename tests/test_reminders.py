@@ -6,8 +6,10 @@ import pytest
 from time_machine import travel
 from ulid import ULID
 
+from config.store.transactions import transact
+from reminders.models import Reminder
 from tests.callers import Caller, access_token
-from tests.reminder_helpers import deliveries_of, event_of, reminder_of
+from tests.reminder_helpers import deliveries_of, event_of, reminder_of, sweep_at
 
 STUDY = {"kind": "study", "weekdays": [0, 1, 2, 3, 4], "localTime": "07:30"}
 
@@ -152,6 +154,41 @@ def test_only_reminders_that_are_not_over_count_against_the_cap(
     maria.delete(f"/reminders/{live[0]['id']}")
     again = maria.patch(f"/reminders/{over[0]['id']}", {"at": "2030-06-04T17:00:00Z"})
     assert again.status_code == 200
+
+
+def test_reminders_of_an_event_that_is_over_take_no_room(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 2)
+    reminders = []
+    for _ in range(2):
+        event = event_of(maria)
+        reminders.append(
+            reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+        )
+    assert maria.post("/reminders", STUDY).status_code == 409
+    sweep_at("2030-06-03T17:50:30Z")
+    for _ in range(2):
+        reminder_of(maria, **STUDY)
+    ahead = event_of(maria, startsAt="2031-01-01T00:00:00Z", endsAt=None)
+    path = f"/reminders/{reminders[0]['id']}"
+    moved = maria.patch(path, {"eventId": ahead["id"]})
+    assert (moved.status_code, moved.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+
+
+@pytest.mark.parametrize("kept", ["paused", "dead"])
+def test_what_may_still_be_mailed_takes_room(
+    maria: Caller, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 1)
+    event = event_of(maria)
+    made = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    reminder = Reminder.of(maria.id, made["id"])
+    assert reminder is not None
+    setattr(reminder, kept, True)
+    reminder.schedule_check(None)
+    transact(reminder.write())
+    assert maria.post("/reminders", STUDY).status_code == 409
 
 
 def test_the_reminders_of_one_event_are_listed_alone(maria: Caller, joao: Caller) -> None:

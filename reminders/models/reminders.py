@@ -98,6 +98,12 @@ class Reminder(LearnerItem, discriminator="reminder"):
         """Whether it is a one-off that was mailed, dismissed or missed."""
         return bool(self.about == ONCE and not self.next_at and not self.paused)
 
+    @property
+    def takes_room(self) -> bool:
+        """Whether it counts against the cap: all do but those that have had their last mail."""
+        ends = self.about in (ONCE, EVENT)
+        return bool(not ends or self.gsi1sk or self.paused or self.dead)
+
     @classmethod
     def due(
         cls,

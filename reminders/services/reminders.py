@@ -43,7 +43,7 @@ from reminders.services.events import MAX_REMINDERS_PER_EVENT
 log = logging.getLogger("parley.reminders")
 
 MAX_REMINDERS = 100
-"""Reminders of a learner that are not over."""
+"""Reminders of a learner that have not had their last mail."""
 
 
 class TooManyReminders(Conflict):
@@ -120,9 +120,8 @@ def _create(
 
 
 def _require_room(learner_id: str) -> None:
-    """Raises TooManyReminders. One-offs that are over take no room."""
-    live = [reminder for reminder in Reminder.every(learner_id) if not reminder.is_over]
-    if len(live) >= MAX_REMINDERS:
+    """Raises TooManyReminders. Those that have had their last mail take no room."""
+    if sum(reminder.takes_room for reminder in Reminder.every(learner_id)) >= MAX_REMINDERS:
         raise TooManyReminders
 
 
@@ -143,7 +142,7 @@ def update_reminder(
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
         old_event = str(reminder.event_id or "")
-        was_over = reminder.is_over
+        took_room = reminder.takes_room
         # Only what was dismissed ahead has to be compared with the old timing.
         old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
         _assign(reminder, changes)
@@ -152,7 +151,7 @@ def update_reminder(
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
-            if was_over:
+            if not took_room:
                 _require_room(learner_id)
         resumed = before["paused"] and not reminder.paused
         restarted = timed or (resumed and reminder.done_at < now)
