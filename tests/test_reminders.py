@@ -9,7 +9,9 @@ from ulid import ULID
 from config.store.transactions import transact
 from reminders.models import Reminder
 from tests.callers import Caller, access_token
+from tests.crashes import Crash
 from tests.reminder_helpers import deliveries_of, event_of, reminder_of, sweep_at
+from tests.wire import sending, telling
 
 STUDY = {"kind": "study", "weekdays": [0, 1, 2, 3, 4], "localTime": "07:30"}
 
@@ -74,6 +76,36 @@ def test_a_study_reminder_follows_the_learner_to_another_zone(maria: Caller) -> 
         assert reminder["nextAt"] == "2026-11-23T07:30:00Z"
         assert again.patch("/profile", {"timezone": "Asia/Tokyo"}).status_code == 200
         assert next_of(again, reminder) == "2026-11-22T22:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("hours", "comes"),
+    [
+        ({"timezone": "Asia/Tokyo"}, "2026-11-22T22:30:00Z"),
+        (
+            {"notifications": {"quietHours": {"starts": "22:00", "ends": "09:00"}}},
+            "2026-11-23T09:00:00Z",
+        ),
+    ],
+)
+def test_what_was_cut_off_after_the_profile_follows_when_it_is_sent_again(
+    maria: Caller, hours: dict[str, Any], comes: str
+) -> None:
+    with travel("2026-11-20T12:00:00Z", tick=False):
+        again = signed_in_now(maria)
+        reminder = reminder_of(again, **STUDY)
+        calls: list[str] = []
+
+        def end_after_the_profile(operation: str) -> None:
+            if "TransactWriteItems" in calls:
+                raise Crash
+            calls.append(operation)
+
+        with sending(telling(end_after_the_profile)), pytest.raises(Crash):
+            again.patch("/profile", hours)
+        assert next_of(again, reminder) == reminder["nextAt"]
+        assert again.patch("/profile", hours).status_code == 200
+        assert next_of(again, reminder) == comes
 
 
 def test_a_snoozed_occurrence_comes_later_and_the_others_when_they_would_have(
