@@ -195,9 +195,7 @@ def test_reminders_of_an_event_that_is_over_take_no_room(
     reminders = []
     for _ in range(2):
         event = event_of(maria)
-        reminders.append(
-            reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
-        )
+        reminders.append(reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10]))
     assert maria.post("/reminders", STUDY).status_code == 409
     sweep_at("2030-06-03T17:50:30Z")
     for _ in range(2):
