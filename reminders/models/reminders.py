@@ -79,15 +79,17 @@ class Reminder(LearnerItem, discriminator="reminder"):
     was_interrupted = False
 
     @classmethod
-    def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":
+    def of_event(
+        cls, learner_id: str, event_id: str, *, on_unreadable: OnUnreadable
+    ) -> "list[Reminder]":
         """The reminders of an event, one query."""
         condition = cls.lsi4.startswith(f"{cls.OF}{event_id}#")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+        return cls.query_all(
+            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+        )
 
     @classmethod
-    def every(
-        cls, learner_id: str, *, on_unreadable: OnUnreadable | None = None
-    ) -> "list[Reminder]":
+    def every(cls, learner_id: str, *, on_unreadable: OnUnreadable) -> "list[Reminder]":
         """All reminders of a learner, a Query for each megabyte."""
         return cls.query_all(
             learner_key(learner_id), cls.sk.startswith(cls.PREFIX), on_unreadable=on_unreadable
