@@ -1,5 +1,7 @@
 """/reminders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from time_machine import travel
 from ulid import ULID
 
 from config.store.transactions import transact
-from reminders.models import Reminder
+from reminders.models import Event, Reminder
 from tests.callers import Caller, access_token
 from tests.crashes import Crash
 from tests.reminder_helpers import deliveries_of, event_of, reminder_of, sweep_at
@@ -24,6 +26,20 @@ def signed_in_now(caller: Caller) -> Caller:
 def next_of(caller: Caller, reminder: dict[str, Any]) -> str | None:
     found: str | None = caller.get(f"/reminders/{reminder['id']}").json()["nextAt"]
     return found
+
+
+@contextmanager
+def ended_after_a_transaction() -> Iterator[None]:
+    """Ends the process at the call after its first transaction."""
+    calls: list[str] = []
+
+    def end(operation: str) -> None:
+        if "TransactWriteItems" in calls:
+            raise Crash
+        calls.append(operation)
+
+    with sending(telling(end)):
+        yield
 
 
 def test_a_reminder_is_made_read_replaced_and_deleted(maria: Caller) -> None:
@@ -94,14 +110,7 @@ def test_what_was_cut_off_after_the_profile_follows_when_it_is_sent_again(
     with travel("2026-11-20T12:00:00Z", tick=False):
         again = signed_in_now(maria)
         reminder = reminder_of(again, **STUDY)
-        calls: list[str] = []
-
-        def end_after_the_profile(operation: str) -> None:
-            if "TransactWriteItems" in calls:
-                raise Crash
-            calls.append(operation)
-
-        with sending(telling(end_after_the_profile)), pytest.raises(Crash):
+        with ended_after_a_transaction(), pytest.raises(Crash):
             again.patch("/profile", hours)
         assert next_of(again, reminder) == reminder["nextAt"]
         assert again.patch("/profile", hours).status_code == 200
@@ -261,6 +270,24 @@ def test_a_reminder_moves_to_another_event(maria: Caller) -> None:
     assert maria.patch(path, {"eventId": second["id"]}).json()["nextAt"] == "2030-12-31T23:50:00Z"
     maria.delete(f"/events/{first['id']}")
     assert maria.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("change", ["deleted", "moved"])
+def test_an_event_has_one_alarm_less_at_the_moment_that_its_reminder_goes(
+    maria: Caller, change: str
+) -> None:
+    event, other = event_of(maria), event_of(maria)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    before, path = Event.of(maria.id, event["id"]), f"/reminders/{reminder['id']}"
+    with ended_after_a_transaction(), suppress(Crash):
+        if change == "deleted":
+            maria.delete(path)
+        else:
+            maria.patch(path, {"eventId": other["id"]})
+    after = Event.of(maria.id, event["id"])
+    assert before
+    assert after
+    assert after.alarms_at > before.alarms_at
 
 
 def test_what_was_dismissed_does_not_come_back_with_a_pause(maria: Caller) -> None:
