@@ -211,7 +211,10 @@ def snooze(
         if occurrence and (due is None or due.occurrence != occurrence):
             mailed = Delivery.of_occurrence(reminder, occurrence)
             due = mailed[-1].due if mailed else None
-        if due is None:
+        rule = timetable.rule
+        if due is None or rule is None or reminder.paused:
+            raise NothingDue
+        if not timing.takes_place(rule, due.occurrence):
             raise NothingDue
         try:
             progress = timing.snooze(reminder.progress, due, until=until, now=now)
@@ -404,6 +407,15 @@ class Timetable:
     def advance(self, reminder: Reminder, progress: timing.Progress, *, now: datetime) -> None:
         """Has a reminder take over a progress and wait for what is due next."""
         reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
+
+
+def title_of(reminder: Reminder) -> str:
+    """The title of a reminder, or of its event; empty if it has none."""
+    if reminder.title or not reminder.event_id:
+        return str(reminder.title)
+    key = Event.key(reminder.learner_id, str(reminder.event_id))
+    event = batch_get(key, on_unreadable=lambda _: None).get(key)
+    return str(event.title) if isinstance(event, Event) else ""
 
 
 def timetable_of(reminder: Reminder) -> Timetable:
