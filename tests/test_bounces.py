@@ -14,7 +14,8 @@ from django.utils import timezone
 from time_machine import travel
 from ulid import ULID
 
-from accounts.models import Account, Address
+from accounts.models import Account, Address, learner_key
+from config.store.items import delete_partition
 from config.store.transactions import transact
 from reminders import tasks
 from tests.callers import Caller
@@ -27,6 +28,7 @@ from tests.reminder_helpers import (
     sweep_at,
     verified,
 )
+from tests.wire import sending, telling
 
 BOUNCE = {
     "bounceType": "Permanent",
@@ -347,3 +349,15 @@ def test_a_bounce_that_is_told_twice_counts_once(maria: Caller, mailbox: Mailbox
         for delivery in deliveries_of(maria, reminder)
     ]
     assert bounced == ["2030-06-03T17:05:00Z"]
+
+
+def test_a_bounce_of_what_is_deleted_meanwhile_is_no_failure(
+    maria: Caller, mailbox: Mailbox, letter: Letter
+) -> None:
+    def delete(operation: str) -> None:
+        if operation == "UpdateItem":
+            delete_partition(learner_key(maria.id), within_s=9)
+
+    event = by_sns(about(letter, bounce=TRANSIENT))
+    with sending(telling(delete)):
+        assert tasks.handle_ses_event(event, None) == 0

@@ -182,7 +182,7 @@ def test_an_event_has_five_reminders_at_most(maria: Caller) -> None:
 def test_only_reminders_that_are_not_over_count_against_the_cap(
     maria: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 2)
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 2)
     over = [reminder_of(maria) for _ in range(2)]
     refused = maria.post("/reminders", STUDY)
     assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_REMINDERS")
@@ -200,7 +200,7 @@ def test_only_reminders_that_are_not_over_count_against_the_cap(
 def test_reminders_of_an_event_that_is_over_take_no_room(
     maria: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 2)
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 2)
     reminders = []
     for _ in range(2):
         event = event_of(maria)
@@ -219,7 +219,7 @@ def test_reminders_of_an_event_that_is_over_take_no_room(
 def test_what_may_still_be_mailed_takes_room(
     maria: Caller, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 1)
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 1)
     event = event_of(maria)
     made = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
     reminder = Reminder.of(maria.id, made["id"])

@@ -27,8 +27,8 @@ from learning.services.scenarios import UnknownScenario
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, REPORT, STREAK, STUDY, Delivery, Reminder
 from reminders.services import reminders
-from reminders.services.events import aside
-from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
+from reminders.services.events import TooManyReminders, aside
+from reminders.services.reminders import NoSuchEvent, NothingDue
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
 UNKNOWN = [NoSuchEvent, NoSuchDeck, UnknownScenario]

@@ -46,6 +46,8 @@ log = logging.getLogger("parley.reminders")
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, in 4 ms at worst
 (`python -m tests.benchmarks.hostile_events`)."""
+MAX_REMINDERS = 100
+"""Reminders of a learner that have not had their last mail."""
 MAX_REMINDERS_PER_EVENT = 5
 """Reminders of one event: they are written together with it."""
 WINDOW = timedelta(days=31)
@@ -72,6 +74,13 @@ def aside(now: datetime) -> OnUnreadable:
 
 class TooManyEvents(Conflict):
     code, title = "TOO_MANY_EVENTS", f"You have {MAX_EVENTS} events that are not over yet"
+
+
+class TooManyReminders(Conflict):
+    code, title = (
+        "TOO_MANY_REMINDERS",
+        f"You have {MAX_REMINDERS} reminders, or {MAX_REMINDERS_PER_EVENT} of an event",
+    )
 
 
 # Which field of a request an attribute of Recurrence comes from: of a timed event, of an all-day.
@@ -166,6 +175,18 @@ def _require_room(learner_id: str, now: datetime) -> None:
         raise TooManyEvents
 
 
+def room_for_reminders(learner_id: str, now: datetime) -> int:
+    """How many more reminders a learner may make; those that have had their last mail are free."""
+    reminders = Reminder.every(learner_id, on_unreadable=aside(now))
+    return MAX_REMINDERS - sum(reminder.takes_room for reminder in reminders)
+
+
+def require_room_for_reminders(learner_id: str, now: datetime, *, more: int = 1) -> None:
+    """Raises TooManyReminders."""
+    if more and room_for_reminders(learner_id, now) < more:
+        raise TooManyReminders
+
+
 def _follow(
     reminder: Reminder,
     event: Event,
@@ -214,7 +235,8 @@ def split_event(
     """Changes an occurrence of a series and those that follow: they become an event of their own.
 
     It has the reminders of the series too. The same id and fields again give the same event.
-    Raises NotFound, PreconditionFailed, ValidationFailed, IdTaken, TooManyEvents, ReminderDue.
+    Raises NotFound, PreconditionFailed, ValidationFailed, IdTaken, TooManyEvents, TooManyReminders,
+    ReminderDue.
     """
     new_id, changes, request_digest = split_id({**fields, "of": f"{event_id} {occurrence}"})
     del changes["of"]
@@ -262,9 +284,12 @@ def _split(
     reminders = _reminders_of(event, head, aside(now))
     if any(reminder.is_in_hand(now) for reminder in reminders):
         raise ReminderDue
+    taken = sum(reminder.takes_room for reminder in reminders)
     copies = [_copy_for(reminder, rest) for reminder in reminders]
     copies = [each for each in copies if _follows(each, rest, whole, quiet, now)]
     following = [each for each in reminders if _follows(each, event, whole, quiet, now)]
+    more = sum(each.takes_room for each in (*reminders, *copies)) - taken
+    require_room_for_reminders(learner_id, now, more=max(0, more))
     commit(
         head,
         Put(event),

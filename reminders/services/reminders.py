@@ -39,19 +39,14 @@ from reminders.models import (
     quiet_hours_of,
 )
 from reminders.rrule import RecurrenceError
-from reminders.services.events import MAX_REMINDERS_PER_EVENT, aside
+from reminders.services.events import (
+    MAX_REMINDERS_PER_EVENT,
+    TooManyReminders,
+    aside,
+    require_room_for_reminders,
+)
 
 log = logging.getLogger("parley.reminders")
-
-MAX_REMINDERS = 100
-"""Reminders of a learner that have not had their last mail."""
-
-
-class TooManyReminders(Conflict):
-    code, title = (
-        "TOO_MANY_REMINDERS",
-        f"You have {MAX_REMINDERS} reminders, or {MAX_REMINDERS_PER_EVENT} of an event",
-    )
 
 
 class NoSuchEvent(Conflict):
@@ -115,16 +110,9 @@ def _create(
     if made := find_existing(reminder):
         return made
     _name_after_its_subject(reminder)
-    _require_room(learner_id, now)
+    require_room_for_reminders(learner_id, now)
     _place_and_write(reminder, lambda _: reminder.progress, now)
     return reminder
-
-
-def _require_room(learner_id: str, now: datetime) -> None:
-    """Raises TooManyReminders. Those that have had their last mail take no room."""
-    reminders = Reminder.every(learner_id, on_unreadable=aside(now))
-    if sum(reminder.takes_room for reminder in reminders) >= MAX_REMINDERS:
-        raise TooManyReminders
 
 
 def update_reminder(
@@ -154,7 +142,7 @@ def update_reminder(
         if timed:
             _check_timing(reminder, now)
             if not took_room:
-                _require_room(learner_id, now)
+                require_room_for_reminders(learner_id, now)
         resumed = before["paused"] and not reminder.paused
         restarted = timed or (resumed and reminder.done_at < now)
 
