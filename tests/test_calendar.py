@@ -147,6 +147,7 @@ def test_no_number_of_past_one_offs_displaces_the_study_plan(maria: Caller) -> N
     stored = Reminder.of(maria.id, reminder_of(maria)["id"])
     assert stored is not None
     stored.next_at, stored.at = None, datetime(2020, 1, 1, tzinfo=UTC)
+    stored.schedule_check(None)
     copies = [Reminder.from_raw(stored.serialize()) for _ in range(120)]
     for number, copy in enumerate(copies):
         copy.sk = Reminder.key(maria.id, f"{number:026}")[1]
