@@ -26,7 +26,7 @@ STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "Average": fmean,
     "p99": max,
 }
-# How bad it must be: the values that AWS would have in each of the alarm's periods.
+# How bad it must be: the values that AWS would have in each bad one of the alarm's periods.
 CONDITIONS: dict[str, list[float]] = {
     "Errors": [1, 1, 1],
     "Throttles": [1],
@@ -94,10 +94,24 @@ def known(caplog: pytest.LogCaptureFixture) -> dict[Metric, str]:
     return found
 
 
-def goes_off(alarm: Any, stored: dict[Metric, list[float]]) -> bool:
-    """What CloudWatch decides when each period of the alarm has the stored values."""
-    values = stored.get(metric_of(alarm))
-    if values is None:
+Periods = Sequence[Sequence[float]]  # the values of each period
+
+
+def spans(alarm: Any) -> tuple[int, int]:
+    """At how many periods CloudWatch looks, and how many of them must be bad."""
+    periods = int(alarm["EvaluationPeriods"])
+    return periods, int(alarm.get("DatapointsToAlarm", periods))
+
+
+def goes_off(alarm: Any, stored: dict[Metric, Periods]) -> bool:
+    """What CloudWatch decides from the stored values of the alarm's last periods."""
+    periods, needed = spans(alarm)
+    values = stored.get(metric_of(alarm), [[]] * periods)[-periods:]
+    return sum(_is_bad(alarm, one) for one in values) >= needed
+
+
+def _is_bad(alarm: Any, values: Sequence[float]) -> bool:
+    if not values:
         return bool(alarm["TreatMissingData"] == "breaching")
     statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
     return COMPARE[alarm["ComparisonOperator"]](STATISTICS[statistic](values), alarm["Threshold"])
@@ -112,10 +126,14 @@ def test_an_alarm_reads_a_metric_that_is_there(name: str, known: dict[Metric, st
 def test_an_alarm_goes_off_when_its_condition_happens(name: str, known: dict[Metric, str]) -> None:
     """The data lie under AWS's own names."""
     alarm = ALARMS[name]
-    here = {one: CONDITIONS[name] for one in known if one == metric_of(alarm)}
-    assert goes_off(alarm, here)
-    well = {one: [0.0] for one in here}
-    assert not goes_off(alarm, well)
+    [here] = [one for one in known if one == metric_of(alarm)]
+    periods, needed = spans(alarm)
+    assert 1 <= needed <= periods
+    for bad in range(periods + 1):
+        stored: Periods = [[0.0]] * (periods - bad) + [CONDITIONS[name]] * bad
+        assert goes_off(alarm, {here: stored}) is (bad >= needed)
+    before: Periods = [CONDITIONS[name]] * periods + [[0.0]] * periods
+    assert not goes_off(alarm, {here: before})
 
 
 @EVERY_ALARM

@@ -36,22 +36,30 @@ def test_botocore_knows_what_mail_the_vault_and_deletions_call() -> None:
     assert "BatchWriteItem" in OPERATIONS["dynamodb"]
 
 
-def test_a_deployed_process_asks_nobody_for_the_app_clients_secret(
+def test_a_deployed_process_asks_nobody_for_the_app_client(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Many cold starts at once would use up the pool's quota of descriptions."""
     monkeypatch.setenv("PARLEY_CLIENT_SECRET", "of the app")
     monkeypatch.setenv("PARLEY_SIGN_UP_CLIENT_SECRET", "of sign-ups")
+    monkeypatch.setenv("PARLEY_CALLBACK_URLS", "https://a.example/done https://b.example/done")
+    monkeypatch.setenv("PARLEY_SIGN_IN_PROVIDERS", "COGNITO Google")
     monkeypatch.setattr(cognito_client, "_app_client", lambda *_: pytest.fail("Cognito was asked"))
     assert cognito_client.client_secret() == "of the app"
     assert cognito_client._sign_up_secret() == "of sign-ups"
+    assert cognito_client.app_client() == cognito_client.AppClient(
+        "of the app",
+        frozenset({"https://a.example/done", "https://b.example/done"}),
+        frozenset({"COGNITO", "Google"}),
+    )
 
 
+@pytest.mark.parametrize("state", ["UNCONFIRMED", "CONFIRMED", "FORCE_CHANGE_PASSWORD"])
 @pytest.mark.parametrize(
     ("code", "status"), [("LimitExceededException", 429), ("CodeDeliveryFailureException", 503)]
 )
-def test_a_user_whose_code_was_not_mailed_is_removed(
-    monkeypatch: pytest.MonkeyPatch, moto_stack: Stack, code: str, status: int
+def test_a_user_whose_code_was_not_mailed_is_removed_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, moto_stack: Stack, code: str, status: int, state: str
 ) -> None:
     """Cognito has made the user by then: who tries again would find the address taken."""
     monkeypatch.setenv("PARLEY_SIGN_UP_CLIENT_SECRET", "of sign-ups")
@@ -62,6 +70,11 @@ def test_a_user_whose_code_was_not_mailed_is_removed(
             called.append("sign_up")
             raise ClientError({"Error": {"Code": code, "Message": "no mail"}}, "SignUp")
 
+        def admin_get_user(self, **_: Any) -> Any:
+            sub = [{"Name": "sub", "Value": "s1"}]
+            described = {"UserStatus": state, "Enabled": True, "UserCreateDate": None}
+            return described | {"UserAttributes": sub}
+
         def admin_delete_user(self, **_: Any) -> Any:
             called.append("admin_delete_user")
             return {}
@@ -70,7 +83,8 @@ def test_a_user_whose_code_was_not_mailed_is_removed(
     with pytest.raises(Problem) as raised:
         users.sign_up(email="a@b.example", password="x" * 12, first_name="Ana", last_name="Sá")
     assert raised.value.status == status
-    assert called == ["sign_up", "admin_delete_user"]
+    removed = ["admin_delete_user"] if state == "UNCONFIRMED" else []
+    assert called == ["sign_up", *removed]
 
 
 def test_a_pool_that_takes_no_sign_ups_is_told_by_a_code_of_its_own(

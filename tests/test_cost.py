@@ -8,12 +8,14 @@ import pytest
 from django.core.management import call_command
 
 from config import aws
+from config.ops import cloudformation
 from config.ops.management.commands import estimate_cost as costs
 from config.stack import BASE_DIR
 from tests.callers import Caller
 from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified
 from tests.ruler import counted
 from tests.test_flashcards import card_of, deck_of
+from tests.test_infrastructure import read
 from tests.test_round_trips import ana, body  # noqa: F401  (a fixture among them)
 
 BY_NAME = {operation.name: operation for operation in costs.OPERATIONS}
@@ -83,6 +85,13 @@ def test_a_bill_is_units_times_prices() -> None:
 def test_a_million_learners_cost_no_more_each_than_a_hundred() -> None:
     few, many = (sum(costs.month(count, costs.prices()).values()) / count for count in (100, 10**6))
     assert many < few
+
+
+def test_the_docs_count_the_alarms_as_they_are_now() -> None:
+    resources = read(cloudformation.WATCH_TEMPLATE)["Resources"].values()
+    count = sum(one["Type"] == "AWS::CloudWatch::Alarm" for one in resources)
+    words = {16: "sixteen", 17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty"}
+    assert f"a stage has {words[count]})" in (BASE_DIR / "docs" / "cost.md").read_text()
 
 
 def test_the_docs_have_the_tables_as_they_are_now() -> None:

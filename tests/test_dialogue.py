@@ -265,6 +265,23 @@ def test_an_answer_that_holds_anywhere_comes_back_to_the_question() -> None:
     assert (state["node"], state["tries"], state["missed"]) == ("hello", 1, 1)
 
 
+def test_a_goal_is_answered_again_only_when_the_learner_asks() -> None:
+    lines, state = walk(
+        "I pay by card.", "I pay by card.", "Can I pay by card?", "by card: good day"
+    )
+    assert lines[1:] == ["Thank you.", "Would you like bread?", "Thank you.", "Hello!"]
+    assert (state["tries"], state["missed"]) == (1, 1)
+
+
+def test_a_word_of_many_languages_says_nothing_in_a_sentence_of_another_one() -> None:
+    script = dialogue.parse(broken("parts.0.nodes.2.branches.0.also", ["no", "ok"]))
+    _, state = dialogue.opening(script, "customer")
+    state = dialogue.reply(script, state, "Can I have bread?").state
+    assert dialogue.reply(script, state, "No entiendo, lo siento.").state["missed"] == 1
+    for answer in ("No.", "No, absolutely impossible", "No, I would not, really", "ok 1 2 3 4"):
+        assert dialogue.reply(script, state, answer).state["missed"] == 0, answer
+
+
 def test_a_goal_beside_a_branch_is_answered_before_it_goes_on() -> None:
     lines, state = walk("Can I have bread, and can I pay by card?")
     assert lines[-1] == "Thank you. Certainly. Two pounds, please."
@@ -467,6 +484,7 @@ def test_turns_after_the_end_count_for_nothing() -> None:
         ("parts.0.answers.1", None, "parts.0.goals.1", "without an answer"),
         ("parts.0.answers.0.goal", "tea", "parts.0.answers.0.goal", "no goal"),
         ("parts.0.answers.3.phrases", [], "parts.0.answers.3", "needs"),
+        ("parts.0.answers.0.unless", ["rolls"], "parts.0.answers.0.unless", "beside the goal"),
         ("roles.1.id", "customer", "roles", "must differ"),
         ("parts.0.role", "guest", "parts.0", "no role 'guest'"),
         ("parts.0.start", "nowhere", "parts.0.start", "no node"),

@@ -193,7 +193,7 @@ def test_a_cursor_is_of_no_use_in_another_list_or_to_another_learner(
         ("front", "f" * 10_001, "max_length"),
         ("back", "b" * 20_001, "max_length"),
         ("back", ["house"], "invalid"),
-        ("phonetic", "p" * 201, "max_length"),
+        ("phonetic", "p" * 2001, "max_length"),
         ("example", "e" * 2001, "max_length"),
         ("notes", "n" * 20_001, "max_length"),
         ("tags", "lar", "not_a_list"),

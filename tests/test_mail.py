@@ -1,5 +1,6 @@
 """Mails: one template makes three parts, and a refusal of SES is a problem."""
 
+import logging
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +22,10 @@ from accounts.emails import (
 from config import aws
 from config.client_info import SYSTEM, ClientInfo
 from config.mail import MailRefused, send
+from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR, Stack, stack
 from tests.reminder_helpers import words_left
+from tests.test_metrics import lines
 
 NOW = datetime(2026, 3, 1, 21, 5, tzinfo=UTC)
 pytestmark = pytest.mark.usefixtures("moto_stack")
@@ -45,6 +48,21 @@ def sent(stub: Stubber) -> dict[str, Any]:
 def stub(moto_stack: Stack) -> Any:
     with Stubber(aws.client("sesv2")) as stubber:
         yield stubber
+
+
+@pytest.mark.parametrize("code", ["MessageRejected", "SendingPausedException", "Throttling"])
+def test_a_mail_that_was_not_sent_counts_as_failed(
+    stub: Stubber, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """The alarm FailedMails reads it."""
+    for _ in range(9):  # as often as it is tried again
+        stub.add_client_error("send_email", code, http_status_code=400)
+    with caplog.at_level(logging.INFO, logger="parley"), pytest.raises(ServiceUnavailable):
+        send_code("ana@example.org", "042137", minutes=15)
+    counted = [
+        name for line in lines(caplog) for name in ("MailsFailed", "MailsSent") if name in line
+    ]
+    assert counted == ["MailsFailed"]
 
 
 def test_a_mail_has_a_subject_a_text_and_a_page(stub: Stubber) -> None:

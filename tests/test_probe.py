@@ -57,7 +57,8 @@ ALARMS = [
         if one["Type"] == "AWS::CloudWatch::Alarm"
     )
 ]
-QUIET = {"AWS/DynamoDB", "AWS/SES", "AWS/SQS"}
+QUIET = {"AWS/DynamoDB", "AWS/SES", "AWS/SQS", "Parley"}  # until something happens
+FUNCTION = "arn:aws:lambda:eu-west-1:1:function:parley-api-dev"
 
 
 class Stage:
@@ -69,12 +70,20 @@ class Stage:
         self.answers: dict[str, tuple[int, Any]] = dict(GOOD)
         self.refusals: dict[str, ClientError] = {}
         self.open = False
-        self.cors = True
+        self.cors = {"OPTIONS 200", "GET 200", "GET 401"}
+        self.interrupted_at = ""
+        self.outputs = dict(OUTPUTS)
+        self.subscribed = ["arn:aws:sqs:eu-west-1:1:another", FUNCTION]
+        self.has_production_access = True
         self.events = True
         self.swept_at: int | None = 1
         self.looks = 0
         self.alarms = ALARMS
-        self.listed = [alarm for alarm in ALARMS if alarm["Namespace"] not in QUIET]
+        self.listed = [
+            alarm
+            for alarm in ALARMS
+            if alarm["Namespace"] not in QUIET or alarm["MetricName"] == "SweepLag"
+        ]
         self.calls: list[str] = []
         self.sent: list[str] = []
         self.url = ""
@@ -97,6 +106,8 @@ class Stage:
 
         def call(**arguments: Any) -> Any:
             self.calls.append(operation)
+            if operation == self.interrupted_at:
+                raise KeyboardInterrupt
             if operation in self.refusals:
                 raise self.refusals[operation]
             return getattr(self, f"on_{operation}", lambda **_: {})(**arguments)
@@ -108,7 +119,7 @@ class Stage:
         return {"MessageId": f"m{len(self.sent)}"}
 
     def on_get_account(self) -> Any:
-        return {"ProductionAccessEnabled": True}
+        return {"ProductionAccessEnabled": self.has_production_access}
 
     def on_create_queue(self, **_: Any) -> Any:
         return {"QueueUrl": "queue"}
@@ -135,6 +146,8 @@ class Stage:
         return self
 
     def on_paginate(self, **arguments: Any) -> Any:
+        if "TopicArn" in arguments:
+            return [{"Subscriptions": [{"Endpoint": endpoint}]} for endpoint in self.subscribed]
         if "filterPattern" not in arguments:
             return [{"MetricAlarms": self.alarms}]
         self.looks += 1
@@ -157,7 +170,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
             status, body = found.answer(self.command, self.path, token)
             self.send_response(status)
             self.send_header("X-Request-Id", "r1")
-            if found.cors:
+            if self.headers.get("Origin") and f"{self.command} {status}" in found.cors:
                 self.send_header("Access-Control-Allow-Origin", OUTPUTS["CorsOrigins"])
             text = b"" if body is None else json.dumps(body).encode()
             self.send_header("Content-Length", str(len(text)))
@@ -173,7 +186,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(probe, "EVENTS_WITHIN_S", 0.2)
     monkeypatch.setattr(probe, "SWEPT_WITHIN_S", 0.2)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         found.url = f"http://127.0.0.1:{server.server_port}"
         yield found
         server.shutdown()
@@ -181,7 +194,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 def lines(stage: Stage) -> dict[str, probe.Line]:
     place: Any = stage
-    run = probe.Probe("dev", place, OUTPUTS, probe.Api(stage.url, {})).run()
+    run = probe.Probe("dev", place, stage.outputs, probe.Api(stage.url, {})).run()
     return {line.step: line for line in run}
 
 
@@ -196,7 +209,7 @@ def aws_refuses(code: str, message: str = "no") -> ClientError:
 def test_a_good_stage_passes_every_step(stage: Stage) -> None:
     lines_told = lines(stage)
     assert {line.state for line in lines_told.values()} == {"ok"}, [*map(str, lines_told.values())]
-    assert len(lines_told) == 18
+    assert len(lines_told) == 19
     assert "silent until it happens" in lines_told["alarms"].answer
     assert not lines_told["alarms"].advice
 
@@ -219,6 +232,50 @@ def test_what_was_made_is_removed_after_a_failure_too(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
+    "answer", [(502, {"code": "UPSTREAM_FAILED"}), (201, {"id": "l1"}), (201, ["l1"])]
+)
+def test_a_user_is_removed_by_the_address_where_the_sign_up_failed_half_way(
+    stage: Stage, answer: tuple[int, Any]
+) -> None:
+    stage.answers["POST /auth/signup"] = answer
+    lines_told = lines(stage)
+    assert lines_told["sign up"].state == "failed"
+    assert (lines_told["clean up"].state, "admin_delete_user" in stage.calls) == ("ok", True)
+
+
+def test_a_sign_up_that_made_nobody_leaves_nothing_to_remove(stage: Stage) -> None:
+    stage.answers["POST /auth/signup"] = (429, {"code": "TOO_MANY_REQUESTS"})
+    stage.refusals["admin_delete_user"] = aws_refuses("UserNotFoundException")
+    assert lines(stage)["clean up"].answer == "the sign-up has left no user"
+
+
+@pytest.mark.parametrize("operation", ["admin_confirm_sign_up", "send_email", "receive_message"])
+def test_what_was_made_is_removed_when_the_probe_is_interrupted(
+    stage: Stage, operation: str
+) -> None:
+    stage.interrupted_at = operation
+    stage.answers["DELETE /profile"] = (503, {"code": "SERVICE_UNAVAILABLE"})
+    with pytest.raises(KeyboardInterrupt):
+        lines(stage)
+    assert stage.calls.count("admin_delete_user") == 1
+    assert stage.calls.count("create_queue") == stage.calls.count("delete_queue")
+
+
+def test_what_could_not_be_removed_is_told(stage: Stage) -> None:
+    stage.answers["DELETE /profile"] = (503, {"code": "SERVICE_UNAVAILABLE"})
+    stage.refusals["admin_delete_user"] = aws_refuses("InternalErrorException")
+    line = failed(stage)["clean up"]
+    assert "InternalErrorException" in line.answer
+    assert "console" in line.advice
+
+
+def test_a_queue_is_removed_even_if_its_subscription_stays(stage: Stage) -> None:
+    stage.refusals["unsubscribe"] = aws_refuses("AuthorizationError")
+    assert "Who may" in failed(stage)["mail events"].advice
+    assert "delete_queue" in stage.calls
+
+
+@pytest.mark.parametrize(
     ("request_", "answer", "step", "advice"),
     [
         ("POST /auth/signup", (502, {"code": "SIGN_UP_REFUSED"}), "sign up", "may write email"),
@@ -230,6 +287,9 @@ def test_what_was_made_is_removed_after_a_failure_too(stage: Stage) -> None:
         ("POST /flashcards", (500, {"code": "INTERNAL"}), "study", "log"),
         ("POST /auth/mfa/setup", (502, {"code": "UPSTREAM_FAILED"}), "second step", "log"),
         ("POST /auth/login", (200, TOKENS), "second step: sign in", ""),
+        ("POST /auth/login", (200, {}), "log in", "operations.md"),
+        ("POST /decks", (201, None), "study", "operations.md"),
+        ("POST /auth/mfa/setup", (200, {"secret": 7}), "second step", "operations.md"),
     ],
 )
 def test_a_refusal_of_the_api_is_told_with_what_to_do(
@@ -255,6 +315,8 @@ def test_a_refusal_of_the_api_is_told_with_what_to_do(
         ("admin_confirm_sign_up", aws_refuses("AccessDeniedException"), "confirm", "Who may"),
         ("create_queue", aws_refuses("AccessDenied"), "mail events", "Who may"),
         ("paginate", aws_refuses("AccessDenied"), "alarms", "Who may"),
+        ("paginate", aws_refuses("AuthorizationError"), "mail events: function", "Who may"),
+        ("get_account", aws_refuses("AccessDeniedException"), "mail: sandbox", "Who may"),
     ],
 )
 def test_a_refusal_of_aws_is_told_with_what_to_do(
@@ -273,8 +335,57 @@ def test_a_gate_that_lets_anybody_in_is_told(stage: Stage) -> None:
 
 
 def test_answers_that_a_browser_may_not_read_are_told(stage: Stage) -> None:
-    stage.cors = False
-    assert "Access-Control-Allow-Origin" in failed(stage)["gate: CORS"].answer
+    for status, step in (("GET 401", "gate: CORS"), ("GET 200", "gate: good token")):
+        stage.cors = {"OPTIONS 200", "GET 200", "GET 401"} - {status}
+        failures = failed(stage)
+        assert failures.keys() == {step}
+        assert "Access-Control-Allow-Origin" in failures[step].answer
+        assert "CorsOrigins" in failures[step].advice
+
+
+def test_a_stage_without_a_web_app_needs_no_cors(stage: Stage) -> None:
+    stage.outputs["CorsOrigins"], stage.cors = "", set()
+    lines_told = lines(stage)
+    assert lines_told["gate: CORS"].state == "skipped"
+    assert lines_told["gate: CORS"].answer == "the stage has no CorsOrigins"
+    assert lines_told["gate: good token"].state == "ok"
+
+
+def test_an_account_in_the_sandbox_is_told(stage: Stage) -> None:
+    stage.has_production_access = False
+    line = lines(stage)["mail: sandbox"]
+    assert (line.state, "verified addresses only" in line.answer) == ("note", True)
+
+
+def test_a_stage_that_does_not_answer_is_told(stage: Stage) -> None:
+    place: Any = stage
+    api = probe.Api("http://127.0.0.1:9", {})
+    line = next(probe.Probe("dev", place, OUTPUTS, api).run())
+    assert (line.step, line.state) == ("health", "failed")
+    assert line.answer.startswith("no answer")
+    assert "reached" in line.advice
+
+
+def test_events_that_do_not_lead_to_the_function_are_told(stage: Stage) -> None:
+    """A queue of the probe's own gets them all the same."""
+    stage.subscribed.remove(FUNCTION)
+    failures = failed(stage)
+    assert failures.keys() == {"mail events: function"}
+    assert "release again" in failures["mail events: function"].advice
+
+
+def test_the_command_fails_with_the_steps_that_were_refused(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place: Any = stage
+    run = probe.Probe("dev", place, OUTPUTS, probe.Api(stage.url, {})).run
+    monkeypatch.setattr(probe, "probe", lambda *_: run())
+    stage.swept_at = None
+    stage.answers["GET /health/ready"] = (503, {"code": "SERVICE_UNAVAILABLE"})
+    output = io.StringIO()
+    with pytest.raises(CommandError, match=r"^refused: health, schedule$"):
+        call_command("probe", "dev", stdout=output)
+    assert "ok       study: a card was made and reviewed\n" in output.getvalue()
 
 
 def test_events_that_do_not_come_are_told(stage: Stage) -> None:

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from config.ops import cloudformation, release, zappa_template
 from config.ops.package import Bundle, BundleError, Target
 from tests.template import Loader
+from tests.test_infrastructure import read
 
 NAME = "parley-api-dev"
 OUTPUTS = {
@@ -46,19 +47,55 @@ def refusal(code: str, message: str) -> ClientError:
 
 
 @dataclass
+class Stack:
+    """A stack that AWS works on by itself, and its parameters."""
+
+    status: str
+    given: dict[str, str]
+    looks: int = 3  # until a deletion is done
+
+    def described(self) -> dict[str, Any]:
+        """Its state as AWS tells it. Until the next look, AWS goes on."""
+        described = {
+            "StackStatus": self.status,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value} for key, value in self.given.items()
+            ],
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()],
+        }
+        if self.status != "REVIEW_IN_PROGRESS":
+            self.status = self.status.replace("_IN_PROGRESS", "_COMPLETE")
+        return described
+
+    def changed_by(self, entries: list[dict[str, Any]]) -> dict[str, str]:
+        return {
+            entry["ParameterKey"]: self.given[entry["ParameterKey"]]
+            if entry.get("UsePreviousValue")
+            else entry["ParameterValue"]
+            for entry in entries
+        }
+
+
+@dataclass
 class Aws:
-    """An account's function, schedules and API. `cut_after` so many changes it cuts the release."""
+    """An account's stacks, key, function, schedules and API.
+
+    `cut_after` so many changes it cuts the release.
+    """
 
     folder: Path
     code: str = ""
     configuration: dict[str, Any] = field(default_factory=dict)
     rules: set[str] = field(default_factory=set)
     stack: str = ""
+    stacks: dict[str, Stack] = field(default_factory=dict)
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
     recursion: str = ""
     mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    keys: str = "first"
+    versions_of_keys: list[str] = field(default_factory=lambda: ["first"])
+    released_keys: int = 0
+    answers: set[str] = field(default_factory=lambda: {"good"})
     cut_after: int | None = None
     endpoint_url: None = None
     region: str = "eu-west-1"
@@ -87,7 +124,15 @@ class Aws:
 
     # CloudFormation
     def describe_stacks(self, StackName: str) -> Any:  # noqa: N803
-        if not self.stack:
+        if StackName in self.stacks:
+            stack = self.stacks[StackName]
+            described = stack.described()
+            if described["StackStatus"] == "DELETE_IN_PROGRESS":
+                stack.status, stack.looks = "DELETE_IN_PROGRESS", stack.looks - 1
+                if not stack.looks:
+                    del self.stacks[StackName]
+            return {"Stacks": [described]}
+        if not self.stack or StackName != NAME:
             raise refusal("ValidationError", f"Stack with id {StackName} does not exist")
         now = self.stack
         self.stack = now.replace("_IN_PROGRESS", "_COMPLETE")  # AWS goes on without us
@@ -95,13 +140,42 @@ class Aws:
             self.stack = ""
         return {"Stacks": [{"StackStatus": now}]}
 
-    def delete_stack(self, StackName: str) -> None:  # noqa: N803
-        self.change(stack="DELETE_IN_PROGRESS" if self.stack else "", staged=False)
+    def create_stack(self, StackName: str, Parameters: list[Any], **_: Any) -> None:  # noqa: N803
+        if StackName in self.stacks:
+            raise refusal("AlreadyExistsException", f"Stack [{StackName}] already exists")
+        made = Stack("CREATE_IN_PROGRESS", Stack("", {}).changed_by(Parameters))
+        self.change(stacks=self.stacks | {StackName: made})
 
-    def describe_stack_resource(self, **_: str) -> Any:
-        if not self.stack:
+    def update_stack(self, StackName: str, Parameters: list[Any], **_: Any) -> None:  # noqa: N803
+        stack = self.stacks[StackName]
+        if not stack.status.endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")):
+            raise refusal("ValidationError", f"Stack is in {stack.status} state")
+        given = stack.changed_by(Parameters)
+        if given == stack.given:
+            raise refusal("ValidationError", "No updates are to be performed.")
+        self.change(stacks=self.stacks | {StackName: Stack("UPDATE_IN_PROGRESS", given)})
+
+    def delete_stack(self, StackName: str) -> None:  # noqa: N803
+        if StackName == NAME:
+            self.change(stack="DELETE_IN_PROGRESS" if self.stack else "", staged=False)
+            return
+        self.stacks[StackName].status = "DELETE_IN_PROGRESS"
+        self.change()
+
+    def describe_stack_resource(self, StackName: str, **_: str) -> Any:  # noqa: N803
+        if not self.stack and StackName == NAME:
             raise refusal("ValidationError", "Stack does not exist")
         return {"StackResourceDetail": {"PhysicalResourceId": "a1"}}
+
+    def get_paginator(self, _: str) -> "Aws":
+        return self
+
+    def paginate(self, **_: str) -> Any:
+        return [{"StackEvents": []}]
+
+    # SES
+    def get_email_identity(self, EmailIdentity: str) -> Any:  # noqa: N803
+        raise refusal("NotFoundException", f"Email identity {EmailIdentity} does not exist")
 
     # Lambda
     def get_function(self, FunctionName: str) -> Any:  # noqa: N803
@@ -170,14 +244,28 @@ class Aws:
         """The function is ready."""
 
     # SSM, Cognito
-    def get_parameter(self, **_: Any) -> Any:
-        return {"Parameter": {"Value": self.keys}}
+    @property
+    def keys(self) -> str:
+        return self.versions_of_keys[-1]
 
-    def put_parameter(self, Value: str, **_: Any) -> None:  # noqa: N803
-        self.change(keys=Value)
+    def get_parameter(self, Name: str, **_: Any) -> Any:  # noqa: N803
+        version = self.released_keys if ":" in Name else len(self.versions_of_keys)
+        if not version:
+            raise refusal("ParameterVersionNotFound", "no version has this label")
+        return {"Parameter": {"Value": self.versions_of_keys[version - 1], "Version": version}}
+
+    def put_parameter(self, Value: str, Overwrite: bool, **_: Any) -> None:  # noqa: N803
+        if self.versions_of_keys and not Overwrite:
+            raise refusal("ParameterAlreadyExists", "The parameter already exists.")
+        self.change(versions_of_keys=[*self.versions_of_keys, Value])
+
+    def label_parameter_version(self, ParameterVersion: int, **_: Any) -> None:  # noqa: N803
+        self.change(released_keys=ParameterVersion)
 
     def describe_user_pool_client(self, ClientId: str, **_: str) -> Any:  # noqa: N803
-        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}"}}
+        urls = ["https://a.example/done", "https://b.example/done"]
+        known = {"CallbackURLs": urls, "SupportedIdentityProviders": ["COGNITO", "Google"]}
+        return {"UserPoolClient": {"ClientSecret": f"of {ClientId}", **known}}
 
     # API Gateway
     def update_stage(self, patchOperations: list[Any], **_: str) -> None:  # noqa: N803
@@ -231,8 +319,10 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setattr(release, "CHECK_WITHIN_S", 0)
     monkeypatch.setattr(release, "CHECK_EVERY_S", 0)
     monkeypatch.setattr(release, "configure", lambda *_, **__: None)
+    bundle = ZappaBundle(tmp_path / "new.zip", tmp_path / "app", tmp_path / "zappa", found)
+    monkeypatch.setattr(release, "build", lambda *_, **__: bundle)
     monkeypatch.setattr(
-        release, "_answer", lambda *_: "200" if found.code.startswith("good") else "500"
+        release, "_answer", lambda *_: "200" if found.code.split()[0] in found.answers else "500"
     )
     return found
 
@@ -240,14 +330,22 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
 def releases(aws: Aws, code: str) -> None:
     package = aws.folder / "new.zip"
     package.write_text(code)
-    bundle = ZappaBundle(package, aws.folder, aws.folder / "zappa", aws)
+    bundle = ZappaBundle(package, aws.folder / "app", aws.folder / "zappa", aws)
     place: Any = aws
     release.release("dev", place, bundle, OUTPUTS, target=Target.here())
 
 
+def deploys(aws: Aws, code: str, **parameters: str) -> str:
+    """All of a release. The package is there."""
+    package = aws.folder / "new.zip"
+    package.write_text(code)
+    place: Any = aws
+    return release.deploy("dev", place, parameters=parameters, target=Target.here())
+
+
 def removes(aws: Aws) -> None:
     place: Any = aws
-    bundle = ZappaBundle(aws.folder / "new.zip", aws.folder, aws.folder / "zappa", aws)
+    bundle = ZappaBundle(aws.folder / "new.zip", aws.folder / "app", aws.folder / "zappa", aws)
     release.remove("dev", place, bundle, OUTPUTS)
 
 
@@ -256,6 +354,7 @@ def cuts(aws: Aws, begin: Mapping[str, Any], act: Callable[[], None]) -> int:
     number = 0
     while True:
         vars(aws).update(deepcopy(begin))
+        (aws.folder / "before.zip").unlink(missing_ok=True)
         aws.cut_after = number
         try:
             act()
@@ -278,6 +377,9 @@ def assert_whole(aws: Aws) -> None:
         assert variables["PARLEY_SECRET_KEY"] == aws.keys
         assert variables["PARLEY_CLIENT_SECRET"] == "of app"
         assert variables["PARLEY_SIGN_UP_CLIENT_SECRET"] == "of sign-ups"
+        urls = "https://a.example/done https://b.example/done"
+        assert variables["PARLEY_CALLBACK_URLS"] == urls
+        assert variables["PARLEY_SIGN_IN_PROVIDERS"] == "COGNITO Google"
         assert aws.recursion == "Allow"
         assert len(aws.throttling) == 2
         for queue, at_once in (("work", 2), ("prompt", 4)):
@@ -297,6 +399,9 @@ EMPTY: dict[str, Any] = {
     "stack": "",
     "staged": False,
     "mappings": {},
+    "stacks": {},
+    "versions_of_keys": ["first"],
+    "released_keys": 0,
 }
 OLD: dict[str, Any] = EMPTY | {
     "code": "good 1",
@@ -310,6 +415,80 @@ OLD: dict[str, Any] = EMPTY | {
 def test_a_first_release_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
     assert cuts(aws, EMPTY, lambda: releases(aws, "good 1")) >= 7
     assert aws.code == "good 1"
+
+
+WISHES = {"MailFrom": "parley@parley.example", "AlarmMail": "ops@parley.example"}
+
+
+def test_a_whole_first_deployment_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    """From the stack and the key to what watches the stage."""
+
+    def act() -> None:
+        assert deploys(aws, "good 1", **WISHES) == "https://a1.example/dev"
+        assert {name: stack.status for name, stack in aws.stacks.items()} == {
+            "parley-dev": "CREATE_COMPLETE",
+            "parley-dev-watch": "CREATE_COMPLETE",
+        }
+        assert aws.stacks["parley-dev"].given["MailFrom"] == WISHES["MailFrom"]
+        watch = aws.stacks["parley-dev-watch"].given
+        assert (watch["AlarmMail"], watch["ApiId"]) == (WISHES["AlarmMail"], "a1")
+        assert len(aws.keys.split()) == 1
+
+    assert cuts(aws, EMPTY | {"versions_of_keys": []}, act) >= 12
+
+
+@pytest.mark.parametrize("watch", ["", "-watch"])
+@pytest.mark.parametrize(
+    "status",
+    sorted(
+        cloudformation.UNUSABLE - {"REVIEW_IN_PROGRESS"}
+        | {"ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"}
+    ),
+)
+def test_parameters_keep_their_values_after_a_failed_creation(
+    aws: Aws, status: str, watch: str
+) -> None:
+    deploys(aws, "good 1", **WISHES)
+    stack = aws.stacks[f"parley-dev{watch}"]
+    stack.status, before = status, dict(stack.given)
+    deploys(aws, "good 2")
+    made = aws.stacks[f"parley-dev{watch}"]
+    assert made is not stack
+    assert made.given == before
+
+
+def test_the_parameters_of_a_dry_run_are_forgotten(aws: Aws) -> None:
+    vars(aws).update(deepcopy(EMPTY))
+    aws.stacks["parley-dev"] = Stack("REVIEW_IN_PROGRESS", {"MailFrom": "try@parley.example"})
+    deploys(aws, "good 1")
+    assert "MailFrom" not in aws.stacks["parley-dev"].given
+
+
+def test_an_undeployed_stage_is_watched_no_more_until_its_next_release(aws: Aws) -> None:
+    """The alarm of a silent sweep would stay, and the firewall cost on."""
+    deploys(aws, "good 1", Firewall="true", **WISHES)
+    whole = EMPTY | vars(aws)
+    watch = "parley-dev-watch"
+
+    def act() -> None:
+        removes(aws)
+        assert aws.stacks[watch].given["InService"] == "false"
+
+    assert cuts(aws, whole, act) == 6
+    aws.cut_after = None
+    deploys(aws, "good 2")
+    assert aws.stacks[watch].given["InService"] == "true"
+    assert aws.stacks[watch].given["AlarmMail"] == WISHES["AlarmMail"]
+    assert aws.stacks[watch].given["Firewall"] == "true"
+
+
+def test_nothing_that_watches_is_left_out_of_service() -> None:
+    template = read(cloudformation.WATCH_TEMPLATE)
+    kinds = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"}
+    watching = [one for one in template["Resources"].values() if one["Type"] in kinds]
+    assert len(watching) > 18
+    assert {one.get("Condition") for one in watching} == {"IsInService"}
+    assert {"Condition": "IsInService"} in template["Conditions"]["HasFirewall"]["Fn::And"]
 
 
 def test_an_update_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
@@ -330,6 +509,41 @@ def test_a_rollback_that_was_cut_ends_with_the_next_good_version(aws: Aws) -> No
             releases(aws, "good 3")
 
     assert cuts(aws, OLD, act) >= 10
+
+
+def test_a_bad_release_that_was_cut_and_is_repeated_goes_back_to_the_good_version(aws: Aws) -> None:
+    def act() -> None:
+        with pytest.raises(release.ReleaseError, match=r"500\. The version before answers again"):
+            releases(aws, "bad 2")
+        assert aws.code == "good 1"
+
+    assert cuts(aws, OLD, act) >= 10
+
+
+def test_a_bad_version_is_nothing_to_go_back_to(aws: Aws) -> None:
+    """This machine has not seen the version that answered last."""
+    vars(aws).update(deepcopy(OLD) | {"code": "bad 1"})
+    with pytest.raises(release.ReleaseError, match="No version that answers is known"):
+        releases(aws, "bad 2")
+    assert not (aws.folder / "before.zip").exists()
+    releases(aws, "good 3")
+    assert_whole(aws)
+
+
+def test_a_version_before_that_answers_no_more_is_told(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vars(aws).update(deepcopy(OLD))
+    change = Aws.change
+
+    def break_the_stage(self: Aws, **values: Any) -> None:
+        self.answers = set()
+        change(self, **values)
+
+    monkeypatch.setattr(Aws, "change", break_the_stage)
+    with pytest.raises(release.ReleaseError, match=r"does not answer either: .* answers 500"):
+        releases(aws, "good 2")
+    assert aws.code == "good 1"
 
 
 def test_an_undeploy_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
@@ -363,21 +577,46 @@ def test_an_api_whose_stack_failed_is_made_anew(aws: Aws, status: str) -> None:
     assert aws.code == "good 2"
 
 
-def test_a_rotation_that_is_repeated_before_its_release_rotates_once(aws: Aws) -> None:
+def rotates(aws: Aws) -> None:
     place: Any = aws
-    vars(aws).update(OLD)
+    release.rotate_secret_key("dev", place)
+
+
+@pytest.mark.parametrize("code", ["", "bad 2"])
+def test_a_rotation_whose_release_failed_is_repeated_without_another_key(
+    aws: Aws, code: str
+) -> None:
+    """It failed before its release began, or in the check of the new version."""
+    vars(aws).update(deepcopy(OLD))
     releases(aws, "good 1")
-    release.rotate_secret_key("dev", place)
-    release.rotate_secret_key("dev", place)
+    rotates(aws)
+    if code:
+        with pytest.raises(release.ReleaseError, match="answers again"):
+            releases(aws, code)
+    rotates(aws)
     assert len(aws.keys.split()) == 2
-    releases(aws, "good 2")
-    release.rotate_secret_key("dev", place)
+    releases(aws, "good 3")
+    rotates(aws)
     assert len(aws.keys.split()) == 3
+
+
+def test_a_rotation_is_repeated_whatever_step_it_was_cut_after(aws: Aws) -> None:
+    def act() -> None:
+        was_done = aws.released_keys == 2  # cut after its last step, it was whole
+        rotates(aws)
+        releases(aws, "good 2")
+        assert len(aws.keys.split()) == 2 + was_done
+
+    vars(aws).update(deepcopy(OLD))
+    releases(aws, "good 1")
+    begin = OLD | {"versions_of_keys": ["first"], "released_keys": 1, "mappings": aws.mappings}
+    assert cuts(aws, begin, act) >= 6
 
 
 def test_keys_of_years_go_on_opening_what_they_sealed(aws: Aws) -> None:
     place: Any = aws
     vars(aws).update(OLD)
+    releases(aws, "good 0")
     for number in range(12):
         release.rotate_secret_key("dev", place)
         releases(aws, f"good {number}")

@@ -242,6 +242,41 @@ def test_cells_beyond_a_narrow_header_are_reported() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("data", "note", "lost"),
+    [
+        ("front,back,,tags\nmar,sea,hot,x", Note(front="mar", back="sea", tags=("x",)), "hot"),
+        (",front,back\n0,mar,sea", Note(front="mar", back="sea"), "0"),
+        (
+            "#separator:Comma\n#columns:Front,Back\n#tags column:5\nmar,sea,summer,,x",
+            Note(front="mar", back="sea", tags=("x",)), "summer",
+        ),
+        ("front,back\nmar,sea,a,,b", Note(front="mar", back="sea"), "a | b"),
+    ],
+)  # fmt: skip
+def test_a_cell_without_a_column_is_reported(data: str, note: Note, lost: str) -> None:
+    message = f"Cells without a column; they are not read: {lost}"
+    row = data.count("\n") + 1
+    assert rows(data) == [note, RowError(row, "", "MORE_CELLS", message, fatal=False)]
+
+
+def test_a_column_without_a_label_is_not_the_front() -> None:
+    found = rows(",English word,meaning\n1,sea,mar\n2,sand,areia")
+    assert [row for row in found if isinstance(row, Note)] == [
+        Note(front="sea", back="mar"),
+        Note(front="sand", back="areia"),
+    ]
+
+
+@pytest.mark.parametrize("field", ["phonetic", "example", "notes"])
+def test_a_note_comes_in_without_a_side_text_that_is_too_long(field: str) -> None:
+    limits = Limits(phonetic_chars=4, example_chars=4, notes_chars=4)
+    error, note = rows(f"front,back,{field}\nmar,sea,12345", limits=limits)
+    message = "More than 4 characters; the note comes in without."
+    assert error == RowError(2, field, "TEXT_DROPPED", message, fatal=False)
+    assert note == Note(front="mar", back="sea")
+
+
 def test_a_title_above_the_header_is_reported_and_makes_no_card() -> None:
     assert case("title-line.csv") == ([("onda", "wave", "", "mar")], [(1, "TITLE", False)])
 
@@ -384,7 +419,8 @@ def many_notes(columns: int) -> str:
 
 
 def test_many_columns_of_notes_are_one_text() -> None:
-    (note,) = rows(many_notes(20_000))[1:]
-    assert isinstance(note, RowError)
-    assert note.field == "notes"
+    error, note = rows(many_notes(20_000))[1:]
+    assert isinstance(error, RowError)
+    assert (error.field, error.code) == ("notes", "TEXT_DROPPED")
+    assert note == Note(front="a", back="b")
     assert_linear(rows, many_notes, 5_000)

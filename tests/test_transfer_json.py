@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,6 +71,15 @@ NOTES = st.builds(
 @given(st.lists(NOTES, max_size=3))
 def test_json_is_lossless(notes: list[Note]) -> None:
     assert rows(b"".join(write_json(notes, NOW))) == notes
+
+
+def test_a_side_text_that_is_too_long_costs_no_history() -> None:
+    card = CardState(0, state="review", due_at=NOW, interval_days=3, reps=1)
+    note = Note(id="n1", front="la casa", back="the house", phonetic="x" * 2001, cards=(card,))
+    error, kept = rows(b"".join(write_json([note], NOW)))
+    assert isinstance(error, RowError)
+    assert (error.field, error.code, error.fatal) == ("phonetic", "TEXT_DROPPED", False)
+    assert kept == replace(note, phonetic="")
 
 
 def test_the_document_reads_like_this() -> None:

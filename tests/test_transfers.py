@@ -306,6 +306,20 @@ def test_an_import_sent_again_is_the_same_and_another_under_its_id_is_refused(
     assert (other.status_code, other.json()["code"]) == (409, "ID_TAKEN")
 
 
+def test_an_import_brings_back_deleted_notes_when_that_is_said(
+    maria: Caller, bucket: Any, queues: MemoryQueues
+) -> None:
+    data = as_json(*many(3))
+    for options, figures in (({}, 3), ({}, 0), ({"restoreDeleted": True}, 3)):
+        made = started(maria, bucket, data, **options)
+        queues.run_on()
+        found = read(maria, made["id"])
+        assert (found["state"], found["report"]["imported"]) == ("done", figures)
+        assert len(cards_of(maria)) == figures
+        for card in cards_of(maria):
+            maria.delete(f"/flashcards/{card['id']}")
+
+
 def test_three_imports_of_a_learner_may_be_at_work(
     maria: Caller, joao: Caller, bucket: Any, queues: MemoryQueues
 ) -> None:

@@ -191,7 +191,18 @@ def _app_client(user_pool_id: str, client_id: str) -> AppClient:
 
 
 def app_client() -> AppClient:
-    """The app client that signs users in, asked for once in each process."""
+    """The app client that signs users in.
+
+    A release writes it into the function's environment. Other processes ask for it once.
+    """
+    variables = (
+        "PARLEY_CLIENT_SECRET",
+        "PARLEY_CALLBACK_URLS",
+        "PARLEY_SIGN_IN_PROVIDERS",
+    )
+    if all(name in os.environ for name in variables):
+        secret, callback_urls, providers = (os.environ[name] for name in variables)
+        return AppClient(secret, frozenset(callback_urls.split()), frozenset(providers.split()))
     return _app_client(stack().user_pool_id, stack().client_id)
 
 

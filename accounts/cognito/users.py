@@ -55,7 +55,10 @@ def sign_up(*, email: str, password: str, first_name: str, last_name: str) -> st
     except (_NotDelivered, TooManyAttempts):
         # Cognito makes the user before it mails the code. LimitExceededException means that it may
         # mail no more (AWS: "SignUp", "Quotas in Amazon Cognito"). Nobody could confirm this user.
-        delete_user(email)
+        # Where Cognito looks at the limit first, the address may be that of somebody else.
+        user = find_user(email)
+        if user is not None and user.status == UNCONFIRMED:
+            delete_user(email)
         raise
     return str(answer["UserSub"])
 

@@ -43,6 +43,11 @@ def stack_name(stage: str) -> str:
     return f"parley-{stage}"
 
 
+def watch_stack_name(stage: str) -> str:
+    """The stack that watches a real stage, e.g. `parley-dev-watch`."""
+    return f"{stack_name(stage)}-watch"
+
+
 def snake_case(name: str) -> str:
     """Turns an output's name into a field of config.stack.Stack: `UserPoolId` → `user_pool_id`."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
@@ -128,16 +133,20 @@ def apply(
     """Create or update the stage's stack, wait until it is done, and return its outputs.
 
     With `watch` it is the second stack, of `production.yaml`, which the embedded AWS cannot make.
-    A parameter that is not given keeps its value, or takes its default. An unchanged stack is a
-    success. Raises ProvisioningError with the first failed resource and AWS's reason.
+    A parameter that is not given keeps its value, or takes its default; it does so as well where a
+    failed creation is removed and made anew. An unchanged stack is a success. Raises
+    ProvisioningError with the first failed resource and AWS's reason.
 
     The protected stage gets its deletion protection by a second update: it would block the rollback
     of a failed creation.
     """
-    name = stack_name(stage) + ("-watch" if watch else "")
+    name = watch_stack_name(stage) if watch else stack_name(stage)
     template = WATCH_TEMPLATE if watch else TEMPLATE
     interval_s = interval_s or POLL_S
+    kept = _kept(client, name, template)
     present = usable(client, name, progress, interval_s)
+    if present is None:
+        parameters = {**kept, **parameters}
     protected = stage == PROTECTED_STAGE and not watch
     if protected and present:
         parameters = {**parameters, "Protected": "true"}
@@ -158,6 +167,18 @@ def apply(
     if protected and present is None:
         return apply(client, stage=stage, parameters={}, progress=progress, interval_s=interval_s)
     return _outputs(done)
+
+
+def _kept(client: "CloudFormationClient", name: str, template: Path) -> dict[str, str]:
+    """The values of a stack's parameters, read before the stack may have to be removed.
+
+    Those of an interrupted dry run are no wish, and a new stack is protected later.
+    """
+    stack = _described(client, name)
+    if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+        return {}
+    names = declared(template).keys() - {"Protected"}
+    return {key: value for key, value in _parameters(stack).items() if key in names}
 
 
 def usable(
@@ -189,8 +210,11 @@ def outputs(client: "CloudFormationClient", stage: str) -> dict[str, str]:
 def parameters(client: "CloudFormationClient", name: str) -> dict[str, str]:
     """The parameters of a stack, by name. Empty if there is no such stack."""
     stack = _described(client, name)
-    entries = stack.get("Parameters", []) if stack else []
-    return {one["ParameterKey"]: one["ParameterValue"] for one in entries}
+    return _parameters(stack) if stack else {}
+
+
+def _parameters(stack: "StackTypeDef") -> dict[str, str]:
+    return {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
 
 
 def _outputs(stack: "StackTypeDef") -> dict[str, str]:
@@ -300,7 +324,7 @@ def _is_changing(stack: "StackTypeDef") -> bool:
     return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
     """YAML with CloudFormation's functions, which parameters have none of."""
 
 

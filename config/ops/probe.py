@@ -4,6 +4,7 @@ A throw-away learner signs up, is confirmed, logs in, turns on a second step, re
 card, and leaves. Mails go to SES's mailbox simulator. All that the probe makes, it removes.
 """
 
+import http.client
 import json
 import re
 import secrets
@@ -25,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from config.aws import error_code
 from config.ops import cloudformation
 from config.ops.release import Environment, api_id, function_name
+from config.telemetry import NAMESPACE
 
 State = Literal["ok", "note", "failed", "skipped"]
 METRICS = json.loads((Path(__file__).parent / "metrics.json").read_text())["metrics"]
@@ -64,17 +66,33 @@ ADVICE = [
         "see the topic's policy, and the event destination of the configuration set parley-STAGE",
     ),
     (
+        "mail events",
+        r"not subscribed",
+        "no bounce reaches the function: release again, so that Zappa subscribes it to the topic",
+    ),
+    (
+        "gate",
+        r"Access-Control",
+        "browsers of the web app are kept out: release again with --parameter CorsOrigins=…",
+    ),
+    (
         "good token",
         r"\b40[13]\b",
         "the gate refuses a token of this pool: release again, so that it knows the pool's keys",
     ),
     ("bad token", r"\b200\b", "the API lets anybody in: the authorizer is missing, release again"),
-    ("", r"AccessDenied", "the deployer's role lacks this right: see 'Who may deploy'"),
+    (
+        "",
+        r"AccessDenied|AuthorizationError",
+        "the deployer's role lacks this right: see 'Who may deploy'",
+    ),
     (
         "schedule",
         r"no sweep",
         "see the rule of reminders.tasks.send_due in EventBridge, and the function's log",
     ),
+    ("", r"no answer", "the stage cannot be reached: see its address, and your connection"),
+    ("clean up", "", "delete the user of this address in the pool's console"),
     ("", r"\b5\d\d\b", "see the function's log by the request's id"),
 ]
 
@@ -144,7 +162,7 @@ class Api:
                 return Answer(answer.status, answer.read().decode(), dict(answer.headers))
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read().decode(errors="replace"), dict(error.headers))
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise Refusal(f"no answer: {error}") from error
 
     def expect(self, status: int, method: str, path: str, *args: Any, **kwargs: Any) -> Answer:
@@ -166,15 +184,22 @@ class Probe:
         self.stage, self.place, self.outputs, self.api = stage, place, outputs, api
         self.email = f"success+{uuid4().hex[:12]}@{SIMULATOR}"
         self.password = secrets.token_urlsafe(18)
-        self.learner_id = self.token = self.refresh = self.secret = ""
+        self.asked_for = self.learner_id = self.token = self.refresh = self.secret = ""
 
     def run(self) -> Iterator[Line]:
-        """Does each step that can be done. The account is deleted last, whatever has failed."""
-        for step, needs, act in self._steps():
-            if needs and not getattr(self, needs):
-                yield Line(step, "skipped", "an earlier step failed")
-            else:
-                yield self._tried(step, act)
+        """Does each step that can be done. The account is deleted last, whatever has failed.
+
+        It is deleted as well when somebody interrupts the probe.
+        """
+        try:
+            for step, needs, act in self._steps():
+                if needs and not getattr(self, needs):
+                    yield Line(step, "skipped", "an earlier step failed")
+                else:
+                    yield self._tried(step, act)
+        finally:
+            if self.asked_for:
+                self._tried("clean up", self.clean_up)
 
     def _tried(self, step: str, act: Callable[[], str]) -> Line:
         try:
@@ -189,6 +214,8 @@ class Probe:
             message = f"{error_code(error)}: {error.response.get('Error', {}).get('Message', '')}"
         except BotoCoreError as error:
             message = str(error)
+        except (LookupError, TypeError, ValueError) as error:
+            message = f"an answer of another shape than ours: {error!r}"
         return Line(step, "failed", message, self._advice(step, message))
 
     def _advice(self, step: str, message: str) -> str:
@@ -213,10 +240,11 @@ class Probe:
             ("study", "token", self.study),
             ("mail", "", self.mail),
             ("mail: sandbox", "", self.sandbox),
+            ("mail events: function", "", self.mail_events_lead_to_the_function),
             ("mail events", "", self.mail_events),
             ("schedule", "", self.schedule),
             ("alarms", "", self.alarms),
-            ("clean up", "learner_id", self.clean_up),
+            ("clean up", "asked_for", self.clean_up),
         ]
 
     # The API and its gate
@@ -235,31 +263,34 @@ class Probe:
         return "401"
 
     def cors(self) -> str:
-        origin = self.outputs.get("CorsOrigins", "").split(" ")[0]
+        origin = self._origin()
         if not origin:
             raise Skip("the stage has no CorsOrigins")
-        for headers in self._preflight(origin), self._refused(origin):
-            if headers.get("access-control-allow-origin") not in (origin, "*"):
-                raise Refusal(f"no Access-Control-Allow-Origin for {origin}")
+        for answer in self._preflight(origin), self._refused(origin):
+            _check_readable(answer, origin)
         return f"{origin} may call, and may read refusals"
 
-    def _preflight(self, origin: str) -> dict[str, str]:
+    def _origin(self) -> str:
+        """A web app's origin that may call the stage, if there is one."""
+        return self.outputs.get("CorsOrigins", "").split(" ")[0]
+
+    def _preflight(self, origin: str) -> Answer:
         asked = {
             "Origin": origin,
             "Access-Control-Request-Method": "GET",
             "Access-Control-Request-Headers": "authorization",
         }
-        return _lower(self.api.expect(200, "OPTIONS", "/decks", **asked).headers)
+        return self.api.expect(200, "OPTIONS", "/decks", **asked)
 
-    def _refused(self, origin: str) -> dict[str, str]:
-        answer = self.api.expect(401, "GET", "/decks", token=FORGED, Origin=origin)
-        return _lower(answer.headers)
+    def _refused(self, origin: str) -> Answer:
+        return self.api.expect(401, "GET", "/decks", token=FORGED, Origin=origin)
 
     # A learner
 
     def sign_up(self) -> str:
         person = {"firstName": "Probe", "lastName": "Parley"}
         body = {"email": self.email, "password": self.password, **person}
+        self.asked_for = self.email  # from now on there may be a user, whatever is answered
         self.learner_id = self.api.expect(201, "POST", "/auth/signup", body).body["userId"]
         return "201"
 
@@ -279,7 +310,11 @@ class Probe:
         return "200"
 
     def good_token(self) -> str:
-        self.api.expect(200, "GET", "/profile", token=self.token)
+        origin = self._origin()
+        named = {"Origin": origin} if origin else {}
+        answer = self.api.expect(200, "GET", "/profile", token=self.token, **named)
+        if origin:
+            _check_readable(answer, origin)
         return "200"
 
     def refresh_tokens(self) -> str:
@@ -316,15 +351,21 @@ class Probe:
         return "a card was made and reviewed"
 
     def clean_up(self) -> str:
+        """Deletes the account as its learner, else the user by the address, as the owner."""
+        email, self.asked_for = self.asked_for, ""
         with suppress(Refusal):
             body = {"password": self.password}
             if self.token and self.api.send(
                 "DELETE", "/profile", body, token=self.token
             ).status in (202, 204):
                 return "the account is deleted"
-        self.place.client("cognito-idp").admin_delete_user(
-            UserPoolId=self.outputs["UserPoolId"], Username=self.email
-        )
+        pool = self.place.client("cognito-idp")
+        try:
+            pool.admin_delete_user(UserPoolId=self.outputs["UserPoolId"], Username=email)
+        except ClientError as error:
+            if error_code(error) != "UserNotFoundException":
+                raise
+            return "the sign-up has left no user"
         return "the user is deleted; the account that is left goes after a week"
 
     # Mail
@@ -349,6 +390,18 @@ class Probe:
         if self.place.client("sesv2").get_account().get("ProductionAccessEnabled"):
             return "the account has production access"
         raise Note("in the sandbox: 200 mails a day, to verified addresses only (README, Deploy)")
+
+    def mail_events_lead_to_the_function(self) -> str:
+        pages = (
+            self.place.client("sns")
+            .get_paginator("list_subscriptions_by_topic")
+            .paginate(TopicArn=self.outputs["MailEventsTopicArn"])
+        )
+        endpoints = {one["Endpoint"] for page in pages for one in page["Subscriptions"]}
+        name = function_name(self.stage)
+        if not any(endpoint.endswith(f":function:{name}") for endpoint in endpoints):
+            raise Refusal(f"{name} is not subscribed to the topic")
+        return "the topic leads to it"
 
     def mail_events(self) -> str:
         """Lets a queue of its own listen beside the function.
@@ -397,9 +450,11 @@ class Probe:
 
             yield read
         finally:
-            if subscription:
-                sns.unsubscribe(SubscriptionArn=subscription)
-            sqs.delete_queue(QueueUrl=url)
+            try:
+                if subscription:
+                    sns.unsubscribe(SubscriptionArn=subscription)
+            finally:
+                sqs.delete_queue(QueueUrl=url)
 
     # What runs by the clock, and what watches
 
@@ -429,7 +484,7 @@ class Probe:
         if self.place.endpoint_url:
             raise Skip("the embedded AWS has no alarms")
         client = self.place.client("cloudwatch")
-        prefix = f"{cloudformation.stack_name(self.stage)}-watch-"
+        prefix = f"{cloudformation.watch_stack_name(self.stage)}-"
         pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
         alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
         if not alarms:
@@ -459,8 +514,11 @@ def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _check_readable(answer: Answer, origin: str) -> None:
+    """Raises Refusal if a browser would keep the answer from a page of this origin."""
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    if headers.get("access-control-allow-origin") not in (origin, "*"):
+        raise Refusal(f"no Access-Control-Allow-Origin for {origin}")
 
 
 def _all_came(wanted: Mapping[str, str], came: Mapping[str, set[str]]) -> bool:
@@ -493,9 +551,11 @@ def _dimensions(metric: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def _is_silent(alarm: Mapping[str, Any]) -> bool:
+    """Whether the metric has no data until something happens. Of ours, the sweep alone tells all
+    the time."""
     name = alarm["Namespace"], alarm["MetricName"]
     silent = {(one["namespace"], one["name"]) for one in METRICS if one["silent"]}
-    return name in silent or name == ("Parley", "MailsFailed")
+    return name in silent or (name[0] == NAMESPACE and name[1] != "SweepLag")
 
 
 def _words(alarm: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ MAPPED_WITHIN_S = 120
 # Links to unsubscribe last 400 days, those to a calendar and backup codes for years. With so many
 # keys, a stage that rotates them twice a year keeps them for five.
 KEPT_KEYS = 10
+RELEASED = "released"  # the label of the keys with which a release has passed its check
 # The outputs of the stack with the queues of long work, and how many runs may work them off.
 QUEUES = {"WorkQueueArn": "WorkAtOnce", "PromptQueueArn": "PromptAtOnce"}
 
@@ -120,7 +121,7 @@ def deploy(
     release(stage, place, bundle, outputs, target=target, progress=progress)
     api = api_id(stage, place)
     if place.endpoint_url is None:  # the embedded AWS does not know all resources of it
-        values = {**outputs, **parameters, "ApiId": api}
+        values = {**outputs, "InService": "true", **parameters, "ApiId": api}
         cloudformation.apply(
             client,
             stage=stage,
@@ -203,29 +204,40 @@ def release(
     target = target or Target.of_stage(stage)
     values: dict[str, Any] = {"aws_region": place.region, **target.settings}
     _remove_half_of_a_first_release(stage, place, progress)
-    before = _present_code(stage, place, bundle.zip.with_name("before.zip"))
-    public = _public_url(stage, place, outputs) if before else {}
+    is_first = _function(stage, place) is None
+    before = None if is_first else _version_before(stage, place, bundle)
+    public = {} if is_first else _public_url(stage, place, outputs)
     configure(bundle, stage, values, outputs, variables=public)
-    secrets = _secrets(stage, place, outputs)
+    keys = _secret_keys(stage, place)
+    secrets = _secrets(place, outputs, keys)
 
     def zappa(command: str, code: Path) -> None:
         progress(f"{function_name(stage)}: {command}")
         variables = {**place.process_variables(), zappa_template.SECRETS: json.dumps(secrets)}
         bundle.run_zappa(command, stage, "--zip", str(code), **variables)
 
-    zappa("update" if before else "deploy", bundle.zip)
+    zappa("deploy" if is_first else "update", bundle.zip)
     _finish(stage, place, outputs)
     try:
         check(stage, place, progress)
     except ReleaseError as error:
         if before is None:
-            raise ReleaseError(
-                f"{error}. It is the first version: nothing to go back to"
-            ) from error
+            why = "It is the first version" if is_first else "No version that answers is known"
+            raise ReleaseError(f"{error}. {why}: nothing to go back to") from error
         progress("Going back to the version before")
         zappa("update", before)
         _finish(stage, place, outputs)
-        raise ReleaseError(f"{error}. The version before answers again") from error
+        raise ReleaseError(f"{error}. {_state_after(stage, place, progress)}") from error
+    _mark_as_released(stage, place, keys)
+
+
+def _state_after(stage: str, place: Environment, progress: Progress) -> str:
+    """Tells whether the version before, which was just put back, answers."""
+    try:
+        check(stage, place, progress)
+    except ReleaseError as error:
+        return f"The version before is back and does not answer either: {error}"
+    return "The version before answers again"
 
 
 def _remove_half_of_a_first_release(stage: str, place: Environment, progress: Progress) -> None:
@@ -252,17 +264,26 @@ def _public_url(stage: str, place: Environment, outputs: Mapping[str, str]) -> d
     return {"PARLEY_PUBLIC_URL": url}
 
 
-def _present_code(stage: str, place: Environment, path: Path) -> Path | None:
-    """Saves the present code of the function at `path`. Returns None before the first release."""
-    try:
+def _version_before(stage: str, place: Environment, bundle: Bundle) -> Path | None:
+    """The zip of the last version that answered, if it is known. Saves the present one if it does.
+
+    A bad release that was cut before it had gone back has left bad code: a repeated release still
+    finds the good version in the file.
+    """
+    path = bundle.folder.with_name("before.zip")
+    if _answers(stage, place):
         function = place.client("lambda").get_function(FunctionName=function_name(stage))
-    except ClientError as error:
-        if error_code(error) == "ResourceNotFoundException":
-            return None
-        raise
-    with urllib.request.urlopen(function["Code"]["Location"], timeout=60) as answer:  # noqa: S310
-        path.write_bytes(answer.read())
-    return path
+        location, part = function["Code"]["Location"], path.with_suffix(".part")
+        with urllib.request.urlopen(location, timeout=60) as answer:  # noqa: S310
+            part.write_bytes(answer.read())
+        part.replace(path)
+    return path if path.exists() else None
+
+
+def _answers(stage: str, place: Environment) -> bool:
+    """Whether the present version answers; asked once, since most of the time it does."""
+    base, headers = place.address(api_id(stage, place), stage)
+    return all(_answer(base + path, headers) == "200" for path in CHECKED)
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
@@ -337,29 +358,55 @@ def _keep_work_out(client: Any, name: str, outputs: Mapping[str, str]) -> None:
             client.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
-def _secrets(stage: str, place: Environment, outputs: Mapping[str, str]) -> dict[str, str]:
-    """The function's variables that are secret; Lambda encrypts them by the stack's key.
+def _secrets(
+    place: Environment, outputs: Mapping[str, str], keys: Mapping[str, Any]
+) -> dict[str, str]:
+    """The function's variables that are secret, and what it needs to know of its app client.
 
-    Lambda decrypts them before our code runs. So a burst of cold starts asks neither SSM (40 a
-    second in an account) nor Cognito (a few a second) for them.
+    Lambda encrypts them by the stack's key, and decrypts them before our code runs. So a burst of
+    cold starts asks neither SSM (40 a second in an account) nor Cognito (a few a second) for them.
     """
+    client = _app_client(place, outputs, "ClientId")
+    sign_up_client = _app_client(place, outputs, "SignUpClientId")
     return {
-        "PARLEY_SECRET_KEY": _secret_keys(stage, place),
-        "PARLEY_CLIENT_SECRET": _client_secret(place, outputs, "ClientId"),
-        "PARLEY_SIGN_UP_CLIENT_SECRET": _client_secret(place, outputs, "SignUpClientId"),
+        "PARLEY_SECRET_KEY": keys["Value"],
+        "PARLEY_CLIENT_SECRET": client["ClientSecret"],
+        "PARLEY_CALLBACK_URLS": " ".join(client.get("CallbackURLs", [])),
+        "PARLEY_SIGN_IN_PROVIDERS": " ".join(client.get("SupportedIdentityProviders", [])),
+        "PARLEY_SIGN_UP_CLIENT_SECRET": sign_up_client["ClientSecret"],
     }
 
 
-def _client_secret(place: Environment, outputs: Mapping[str, str], output: str) -> str:
-    described = place.client("cognito-idp").describe_user_pool_client(
+def _app_client(place: Environment, outputs: Mapping[str, str], output: str) -> dict[str, Any]:
+    described: dict[str, Any] = place.client("cognito-idp").describe_user_pool_client(
         UserPoolId=outputs["UserPoolId"], ClientId=outputs[output]
     )
-    return str(described["UserPoolClient"]["ClientSecret"])
+    return dict(described["UserPoolClient"])
 
 
-def _secret_keys(stage: str, place: Environment) -> str:
-    answer = place.client("ssm").get_parameter(Name=secret_key_name(stage), WithDecryption=True)
-    return str(answer["Parameter"]["Value"])
+def _secret_keys(stage: str, place: Environment, label: str = "") -> Mapping[str, Any]:
+    """The parameter with the signing keys, as it is now or as it was when it got the label."""
+    name = secret_key_name(stage) + (f":{label}" if label else "")
+    answer = place.client("ssm").get_parameter(Name=name, WithDecryption=True)
+    parameter: Mapping[str, Any] = answer["Parameter"]
+    return parameter
+
+
+def _mark_as_released(stage: str, place: Environment, keys: Mapping[str, Any]) -> None:
+    """Labels the keys of a release that has passed its check."""
+    place.client("ssm").label_parameter_version(
+        Name=secret_key_name(stage), ParameterVersion=keys["Version"], Labels=[RELEASED]
+    )
+
+
+def _released_key(stage: str, place: Environment) -> str | None:
+    """The newest key of the last release that passed its check, if any did."""
+    try:
+        return str(_secret_keys(stage, place, RELEASED)["Value"].split()[0])
+    except ClientError as error:
+        if error_code(error) not in ("ParameterVersionNotFound", "ParameterNotFound"):
+            raise
+        return None
 
 
 def check(stage: str, place: Environment, progress: Progress = silent) -> None:
@@ -414,16 +461,15 @@ def ensure_secret_key(stage: str, place: Environment, progress: Progress = silen
         progress(f"{secret_key_name(stage)}: made")
 
 
-def rotate_secret_key(stage: str, place: Environment) -> None:
+def rotate_secret_key(stage: str, place: Environment, progress: Progress = silent) -> None:
     """Puts a new key before the present ones, which can still open their seals.
 
-    Does nothing while the newest key has not been released: a failed release that is repeated with
-    `--rotate-key` rotates once.
+    Does nothing until a release with the newest key has passed its check: a failed release that is
+    repeated with `--rotate-key` rotates once.
     """
-    present = _secret_keys(stage, place).split()
-    function = _function(stage, place)
-    released = function["Environment"]["Variables"].get("PARLEY_SECRET_KEY") if function else None
-    if released is not None and released.split()[0] != present[0]:
+    present = _secret_keys(stage, place)["Value"].split()
+    if present[0] != _released_key(stage, place):
+        progress(f"{secret_key_name(stage)}: its newest key waits for its first good release")
         return
     place.client("ssm").put_parameter(
         Name=secret_key_name(stage),
@@ -454,8 +500,9 @@ def remove(
     outputs: Mapping[str, str],
     progress: Progress = silent,
 ) -> None:
-    """Removes what a release has made. Raises BundleError, ReleaseError."""
+    """Removes what a release has made. Raises ProvisioningError, BundleError, ReleaseError."""
     name = function_name(stage)
+    _stop_watching(stage, place, progress)
     _keep_work_out(place.client("lambda"), name, outputs)
     if _function(stage, place) is None:  # Zappa removes it last, and would stumble over its lack
         place.client("cloudformation").delete_stack(StackName=name)
@@ -465,6 +512,22 @@ def remove(
     configure(bundle, stage, {"aws_region": place.region}, outputs)
     progress(f"{name}: undeploy")
     bundle.run_zappa("undeploy", stage, "--yes", **place.process_variables())
+
+
+def _stop_watching(stage: str, place: Environment, progress: Progress) -> None:
+    """Takes alarms, dashboard and firewall away: a silent sweep would else be an alarm for ever.
+
+    The rest of that stack stays, and with it its parameters.
+    """
+    client = place.client("cloudformation")
+    if cloudformation.parameters(client, cloudformation.watch_stack_name(stage)):
+        cloudformation.apply(
+            client,
+            stage=stage,
+            parameters={"InService": "false"},
+            progress=progress,
+            watch=True,
+        )
 
 
 def plan(stage: str, place: Environment, parameters: Mapping[str, str]) -> list[str]:

@@ -149,7 +149,7 @@ class TextPreviewSerializer(Serializer):
 
 class ReportSerializer(Serializer):
     """What became of the notes of the file. With `nextOffset` the time was too short for all of
-    them: send the file again with it as `offset`."""
+    them, or we were too busy: send the file again with it as `offset`."""
 
     imported = IntegerField(help_text="New notes")
     updated = IntegerField(help_text="Notes that you had, with a new text or further reviews")

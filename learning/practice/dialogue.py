@@ -23,6 +23,7 @@ from learning.practice.script import (
     ScriptError,
     branch_words,
     chosen_branch,
+    in_another_language,
     read,
 )
 
@@ -175,6 +176,8 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     if state["ended"] or node.fallback is None:
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
+    if in_another_language(script, text):
+        text = Text.of("", script.language)
     goals = {goal.id: goal for goal in part.goals}
     branch = chosen_branch(node, goals, text)
     heard = {goal.id for goal in part.goals if goal.cues.find(text)}
@@ -221,29 +224,32 @@ def _answer_anywhere(
 ) -> _Answer | None:
     """The answers to goals and phrases that the branch does not answer.
 
-    Beside a branch these are new goals that its example does not reach, for its line answers the
-    others, and that no node is passed over for; phrases only count when they are longer than the
-    words by which the branch was recognised.
+    Without a branch a goal that was reached before is answered again only when the learner asks,
+    and nothing new was said. Beside a branch these are new goals that its example does not reach,
+    for its line answers the others; phrases only count when they are longer than the words by
+    which the branch was recognised.
     """
     goals = {goal.id: goal for goal in part.goals}
     matches = [(answer, match) for answer in part.answers if (match := answer.find(text, goals))]
     if branch is None:
-        lines = [answer.say for answer, _ in matches if answer.goal] or [
-            answer.say for answer, _ in matches[:1]
-        ]
+        asked = "?" in text.original
+        lines = (
+            [answer.say for answer, _ in matches if answer.goal in new]
+            or [answer.say for answer, _ in matches if answer.goal and asked]
+            or [answer.say for answer, _ in matches if not answer.goal][:1]
+        )
         return _Answer(" ".join(lines), instead=True) if lines else None
     longest = max((match.words for answer, match in matches if not answer.goal), default=0)
     if longest > branch_words(branch, goals, text):
         line = next(answer.say for answer, m in matches if not answer.goal and m.words == longest)
         return _Answer(line, instead=True)
-    skipped = {node.skip for node in part.nodes}
     example = Text.of(branch.example, script.language)
     lines = [
         answer.say
         for answer, _ in matches
         if answer.goal
         and answer.goal in new
-        and answer.goal not in (*skipped, branch.goal)
+        and answer.goal != branch.goal
         and not goals[answer.goal].cues.find(example)
     ]
     return _Answer(" ".join(lines), instead=False) if lines else None

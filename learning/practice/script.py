@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated
 
 from config.formats import CEFR_LEVELS
@@ -295,6 +295,9 @@ def _check_answers(part: Part, goals: dict[str, Goal], path: str) -> None:
         if not answer.goal and not answer.phrases:
             why = "needs phrases or a goal to be recognised by"
             raise ScriptError(f"{path}.answers.{i}", why)
+        if answer.goal and not set(answer.unless) <= set(goals[answer.goal].unless):
+            why = f"leaves '{answer.goal}' without an answer: write it beside the goal"
+            raise ScriptError(f"{path}.answers.{i}.unless", why)
     for i, goal in enumerate(part.goals):
         if goal.id not in (answer.goal for answer in part.answers):
             why = f"'{goal.id}' can be reached without an answer to it"
@@ -341,6 +344,41 @@ def _check_branches(script: Script, goals: dict[str, Goal], node: Node, at: str)
         for mistake in script.mistakes:
             if match := mistake.cues.find(text):
                 raise ScriptError(f"{path}.example", f"'{match.said}' counts as a mistake")
+
+
+def in_another_language(script: Script, text: Text) -> bool:
+    """Whether more than three different words have at most one in common with the script: "no" is
+    a word of many languages, and no answer by itself in a sentence of another one."""
+    unknown = {word for word in text.words if not word.isdigit()}
+    most_unknown = len(unknown) - 2
+    if len(unknown) <= 3:
+        return False
+    for written in _written(script):
+        unknown -= _words(written, script.language)
+        if len(unknown) <= most_unknown:
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)  # the texts of some scripts, which are asked about at every turn
+def _words(written: str, language: str) -> frozenset[str]:
+    return frozenset(Text.of(written, language).words)
+
+
+def _written(script: Script) -> Iterable[str]:
+    """All that is said in a script, and the words of its patterns."""
+    patterns: list[Pattern] = []
+    for part in script.parts:
+        for node in part.nodes:
+            yield node.line
+            yield from (branch.example for branch in node.branches)
+            patterns += (p for b in node.branches for p in (*b.phrases, *b.also))
+        patterns += (p for goal in part.goals for p in goal.phrases)
+        patterns += (p for answer in part.answers for p in answer.phrases)
+    for phrase in script.phrases:
+        yield phrase.text
+        patterns += phrase.phrases
+    yield from (re.sub("[/_]", " ", p.source) for p in patterns)
 
 
 def chosen_branch(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:

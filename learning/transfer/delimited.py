@@ -128,18 +128,21 @@ def _notes(rows: Iterable[Record], dialect: Dialect, limits: Limits) -> Iterator
 
 
 def _extra_cells(cells: list[str], dialect: Dialect, row: int) -> Iterator[RowError]:
-    """Reports cells without a column, and those that only this row has."""
-    known = len(dialect.columns) if not dialect.rest else max(dialect.usual_width, 2)
-    extra = [clean_text(cell) for cell in cells[known:] if cell.strip()]
-    if not extra:
-        return
-    shown = clean_text(" | ".join(extra))[:200]
-    if dialect.rest:
-        message = f"More cells than in other rows; they are in the notes: {shown}"
-        yield RowError(row, "notes", "MORE_CELLS", message, fatal=False)
-    else:
-        message = f"More cells than columns; they are not read: {shown}"
+    """Reports cells without a column, and those in the notes that only this row has."""
+    places = [place for place, cell in enumerate(cells) if cell.strip()]
+    lost = [cells[place] for place in places if not dialect.column(place)]
+    usual = max(dialect.usual_width, 2)
+    wider = [cells[i] for i in places if i >= usual and dialect.column(i) == dialect.rest]
+    if lost:
+        message = f"Cells without a column; they are not read: {_shown(lost)}"
         yield RowError(row, "", "MORE_CELLS", message, fatal=False)
+    elif wider and dialect.rest:
+        message = f"More cells than in other rows; they are in the notes: {_shown(wider)}"
+        yield RowError(row, "notes", "MORE_CELLS", message, fatal=False)
+
+
+def _shown(cells: list[str]) -> str:
+    return clean_text(" | ".join(clean_text(cell) for cell in cells))[:200]
 
 
 def _note(cells: list[str], dialect: Dialect) -> Note:

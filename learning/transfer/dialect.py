@@ -301,8 +301,9 @@ def header_columns(cells: list[str]) -> list[str]:
         for i, name in zip(sides[:2], ("front", "back"), strict=False):
             names[i] = name
     known = [name for name in names if name]
-    if "back" in known and "front" not in known and "" in names:
-        names[names.index("")] = "front"  # by another tool's name
+    unknown = [i for i, name in enumerate(names) if not name and cells[i].strip()]
+    if "back" in known and "front" not in known and unknown:
+        names[unknown[0]] = "front"  # by another tool's name
         known.append("front")
     alone = len(cells) == 1 and known == ["front"]
     return names if alone or ("front" in known and len(known) > 1) else []
@@ -362,6 +363,7 @@ def _name_columns(dialect: Dialect, told: dict[str, str], options: TextOptions) 
             message = "The column is not read."
             error = RowError(dialect.header_row, shown, "UNKNOWN_COLUMN", message, fatal=False)
             dialect.errors.append(error)
+            dialect.columns[place] = UNREAD
 
 
 def _told_places(told: dict[str, str]) -> dict[int, str]:

@@ -17,7 +17,8 @@ from learning.cloze import cloze_ordinals
 from learning.shapes import Range, Text
 
 NoteType = Literal["basic", "reversed", "cloze"]
-TEXT_FIELDS = ("front", "back", "phonetic", "example", "notes")
+_SIDE_TEXTS = ("phonetic", "example", "notes")
+TEXT_FIELDS = ("front", "back", *_SIDE_TEXTS)
 
 CUSTOM_DATA_CHARS = 100  # as in Anki
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
@@ -75,7 +76,7 @@ class Limits:
     id_chars: int = 200
     front_chars: int = 10_000
     back_chars: int = 20_000
-    phonetic_chars: int = 200
+    phonetic_chars: int = 2_000
     example_chars: int = 2_000
     notes_chars: int = 20_000
     deck_chars: int = 500
@@ -83,6 +84,10 @@ class Limits:
     tags: int = 100
     tag_chars: int = 200
     cards_of_a_note: int = 100
+
+    def most_chars(self, field: str) -> int:
+        """The most characters of a text field."""
+        return int(getattr(self, f"{field}_chars"))
 
 
 LIMITS = Limits()
@@ -219,8 +224,8 @@ def clean_text(text: str) -> str:
 def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
     """The note, and before it what it loses; or why it may not be imported.
 
-    Tags and decks that are too long are left out or cut at a `::`; texts are never cut. Without
-    `needs_back` a note may have a front alone.
+    Tags, decks and texts beside the two sides that are too long are left out or, a deck, cut at a
+    `::`; texts are never cut. Without `needs_back` a note may have a front alone.
     """
     error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
     if error:
@@ -231,18 +236,23 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
         lost = next(tag for tag in note.tags if tag not in tags)[:100]
         message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
         yield RowError(row, "tags", "TAGS_DROPPED", message, fatal=False)
+    longer = [name for name in _SIDE_TEXTS if len(getattr(note, name)) > limits.most_chars(name)]
+    for name in longer:
+        message = f"More than {limits.most_chars(name)} characters; the note comes in without."
+        yield RowError(row, name, "TEXT_DROPPED", message, fatal=False)
     deck = note.deck
     while len(deck) > limits.deck_chars:
         deck = deck.rpartition("::")[0]
     if deck != note.deck:
         message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
         yield RowError(row, "deck", "DECK_CUT", message, fatal=False)
-    yield dataclasses.replace(note, tags=tags, deck=deck, row=row)
+    dropped: dict[str, Any] = dict.fromkeys(longer, "")
+    yield dataclasses.replace(note, tags=tags, deck=deck, row=row, **dropped)
 
 
 def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
-    for field in (*TEXT_FIELDS, "id"):
-        most: int = getattr(limits, f"{field}_chars")
+    for field in ("front", "back", "id"):
+        most = limits.most_chars(field)
         if len(getattr(note, field)) > most:
             return RowError(row, field, "TOO_LONG", f"More than {most} characters.")
     if len(note.cards) > limits.cards_of_a_note:

@@ -51,7 +51,7 @@ class Command(BaseCommand):
                 release.undeploy(stage, place, target=target, progress=self._tell)
             else:
                 if o["rotate_key"]:
-                    release.rotate_secret_key(stage, place)
+                    release.rotate_secret_key(stage, place, self._tell)
                 address = release.deploy(
                     stage,
                     place,
