@@ -53,6 +53,11 @@ class Message:
     until: float = field(default_factory=lambda: time.monotonic() + WITHIN_S)
 
     @property
+    def seconds_left(self) -> float:
+        """How long something may still be begun."""
+        return self.until - time.monotonic()
+
+    @property
     def is_given_up(self) -> bool:
         """Whether it has failed too often: nothing is to be done but to say so."""
         return self.tries > TRIES

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import random
-import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +33,9 @@ WITHIN_S = 45.0
 LEASE = timedelta(minutes=20)
 """How long a shard's backlog may take: so long the minutes share out no other one of it. The
 message that stands behind those of the pages gives it back before."""
+SHARING_SPARE = timedelta(minutes=1)
+"""How much longer than its run a shard's lease lasts while that shares the shard out: if it dies,
+a minute soon after does it again."""
 AGAIN_S = 20, 60
 """After so long a page is taken up again that SES or the table had no room for."""
 MOST_AGAIN = 30
@@ -52,45 +54,64 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
     if not done.counts["busy"]:  # else the lag is unknown; the alarm treats missing data as late
         telemetry.emit("SweepLag", done.lag_s, unit="Seconds")
     for shard in done.unfinished if deployed else ():
-        if holder := _take(shard):
-            _ask(shard, "due_shard", {"holder": holder, "by": now().isoformat()})
+        _ask_to_share_out(shard)
     return {**done.counts, "unfinished": sorted(done.unfinished)}
 
 
 def share_out(message: Message) -> None:
     """Asks for a run for each page of a shard's due reminders; `holder` has the shard's lease.
 
-    Called twice, one goes on. A run that dies leaves the rest to a minute after the lease.
+    Called twice, one goes on. If it fails the shard is free for the next minute, and if it dies
+    for a minute soon after. Raises ServiceUnavailable, ClientError.
     """
-    shard, by = int(message.payload["shard"]), datetime.fromisoformat(message.payload["by"])
-    holder = _take(shard, after=str(message.payload["holder"]))
-    if holder is None or message.is_given_up:
+    shard, before = int(message.payload["shard"]), str(message.payload["holder"])
+    if message.is_given_up:
+        _give_back(shard, before)
         return
-    start = message.payload.get("start")
+    holder, began_at = str(ULID()), now()
+    sharing_ends_at = began_at + SHARING_SPARE + timedelta(seconds=message.seconds_left)
+    if not ShardLease.take(shard, holder=holder, until=sharing_ends_at, now=began_at, after=before):
+        return
+    try:
+        _ask_for_pages(message, shard, holder, until=began_at + LEASE)
+    except Exception:
+        _give_back(shard, holder)
+        raise
+
+
+def _ask_for_pages(message: Message, shard: int, holder: str, *, until: datetime) -> None:
+    """Asks for the runs of a shard's pages, and for one that goes on once the time is over."""
+    by, start = message.payload["by"], message.payload.get("start")
     while True:
-        spans, start = Reminder.due_spans(shard, by=by, page=PAGE, start=start)
-        pages = [{"shard": shard, "first": first, "last": last} for first, last in spans]
-        enqueue_all("due_page", pages)
-        if start is None:
-            enqueue("due_end", {"shard": shard, "holder": holder})
-            return
-        if time.monotonic() > message.until:
-            rest = {"shard": shard, "holder": holder, "by": by.isoformat(), "start": start}
-            enqueue("due_shard", rest)
-            return
+        spans, start = Reminder.due_spans(
+            shard, by=datetime.fromisoformat(by), page=PAGE, start=start
+        )
+        lease = {"shard": shard, "until": until.isoformat()}
+        enqueue_all("due_page", [{**lease, "first": first, "last": last} for first, last in spans])
+        if start is None or message.seconds_left <= 0:
+            break
+    if not ShardLease.take(shard, holder=holder, until=until, now=now(), after=holder):
+        return
+    if start is None:
+        enqueue("due_end", {"shard": shard, "holder": holder})
+    else:
+        enqueue("due_shard", {"shard": shard, "holder": holder, "by": by, "start": start})
 
 
 def send_due_of_page(message: Message) -> None:
     """Mails what is due in a page of a shard, if it has not been mailed since.
 
-    What SES or the table had no room for is taken up again a little later.
+    What SES or the table had no room for is taken up again a little later. Once the lease is over
+    it does nothing: the minutes share out again what is left.
     """
     if message.is_given_up:  # the minutes go on with what is left
         return
     payload = message.payload
+    if "until" in payload and now() > datetime.fromisoformat(payload["until"]):
+        return
     done = sweep(
         now=now(),
-        within_s=message.until - time.monotonic(),
+        within_s=message.seconds_left,
         threads=THREADS,
         shards=[int(payload["shard"])],
         span=(payload["first"], payload["last"]),
@@ -102,7 +123,11 @@ def send_due_of_page(message: Message) -> None:
 
 
 def end_sharing(message: Message) -> None:
-    """Lets the next minute share out the shard again: the pages before this message are done."""
+    """Lets the next minute share out the shard again.
+
+    Most of the pages are done by then. What some have put off may be shared out a second time,
+    and is mailed once all the same.
+    """
     payload = message.payload
     ShardLease.give_back(int(payload["shard"]), holder=str(payload["holder"]))
 
@@ -134,21 +159,20 @@ def _function_name() -> str | None:
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
 
 
-def _take(shard: int, *, after: str | None = None) -> str | None:
-    """The name of a new run that has the shard's lease now; None if another run has it."""
+def _ask_to_share_out(shard: int) -> None:
+    """Asks for the run that shares a shard out, unless one has the shard's lease already."""
     holder, at = str(ULID()), now()
     try:
-        taken = ShardLease.take(shard, holder=holder, until=at + LEASE, now=at, after=after)
-    except ServiceUnavailable:
-        log.warning("the table is busy: shard %d waits for the next minute", shard, exc_info=True)
-        return None
-    return holder if taken else None
-
-
-def _ask(shard: int, kind: str, payload: dict[str, Any]) -> None:
-    """Asks for the run that shares a shard out, whose lease the payload's holder has."""
-    try:
-        enqueue(kind, {"shard": shard, **payload})
+        if ShardLease.take(shard, holder=holder, until=at + LEASE, now=at):
+            enqueue("due_shard", {"shard": shard, "holder": holder, "by": at.isoformat()})
     except (ClientError, ServiceUnavailable):
-        log.exception("a shard cannot be shared out now; the next minute does")
-        ShardLease.give_back(shard, holder=payload["holder"])
+        log.exception("shard %d cannot be shared out now; the next minute does", shard)
+        _give_back(shard, holder)
+
+
+def _give_back(shard: int, holder: str) -> None:
+    """Lets another run have the shard; while the table is busy, once the lease is over."""
+    try:
+        ShardLease.give_back(shard, holder=holder)
+    except ServiceUnavailable:
+        log.warning("the lease of shard %d runs out by itself", shard, exc_info=True)

@@ -323,6 +323,13 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
     return replace(settled, snoozes=(*others, Snooze(due.occurrence, until)))
 
 
+def takes_place(reminder: Reminder, occurrence: str) -> bool:
+    """Whether an occurrence is still to be mailed of: those of an event may have been left out."""
+    if not isinstance(reminder, EventReminder):
+        return True
+    return occurrence_named(reminder.recurrence, occurrence) is not None
+
+
 def finish(reminder: Reminder, progress: Progress, occurrence: str) -> Progress:
     """The progress with all settled that is still owed for one occurrence."""
     progress = replace(

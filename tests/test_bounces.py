@@ -14,7 +14,8 @@ from django.utils import timezone
 from time_machine import travel
 from ulid import ULID
 
-from accounts.models import Account, Address
+from accounts.models import Account, Address, learner_key
+from config.store.items import delete_partition
 from config.store.transactions import transact
 from reminders import tasks
 from tests.callers import Caller
@@ -27,6 +28,7 @@ from tests.reminder_helpers import (
     sweep_at,
     verified,
 )
+from tests.wire import sending, telling
 
 BOUNCE = {
     "bounceType": "Permanent",
@@ -287,6 +289,27 @@ def test_the_bounce_of_either_copy_of_a_mail_suppresses(
     assert tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
 
 
+@pytest.mark.parametrize("copy_number", [0, 1, 2])
+def test_the_bounce_of_any_copy_suppresses_though_the_last_has_more_in_it(
+    maria: Caller, mailbox: Mailbox, copy_number: int
+) -> None:
+    verified(maria)
+    for second in ("00:00", "00:30", "01:30"):
+        reminder_of(maria, title=f"Às {second}", at=f"2030-06-03T17:{second}Z")
+    mailbox.hang_up = True
+    sweep_at("2030-06-03T17:00:00+00:00")
+    sweep_at("2030-06-03T17:00:30+00:00")
+    mailbox.hang_up = False
+    sweep_at("2030-06-03T17:02:00+00:00")
+    assert [letter.subject for letter in mailbox.letters] == [
+        "Às 00:00",
+        "Às 00:30",
+        "3 reminders",
+    ]
+    letter = mailbox.letters[copy_number]
+    assert tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None) == 1
+
+
 def full_for_days(maria: Caller, mailbox: Mailbox, arrived: set[int], *, every: int = 2) -> int:
     """A mail every so many days, of which those not in `arrived` meet a full mailbox; returns how
     many mails went out of eight."""
@@ -326,3 +349,15 @@ def test_a_bounce_that_is_told_twice_counts_once(maria: Caller, mailbox: Mailbox
         for delivery in deliveries_of(maria, reminder)
     ]
     assert bounced == ["2030-06-03T17:05:00Z"]
+
+
+def test_a_bounce_of_what_is_deleted_meanwhile_is_no_failure(
+    maria: Caller, mailbox: Mailbox, letter: Letter
+) -> None:
+    def delete(operation: str) -> None:
+        if operation == "UpdateItem":
+            delete_partition(learner_key(maria.id), within_s=9)
+
+    event = by_sns(about(letter, bounce=TRANSIENT))
+    with sending(telling(delete)):
+        assert tasks.handle_ses_event(event, None) == 0

@@ -97,6 +97,41 @@ def test_sent_again_it_is_there_once_and_follows_the_calendar(maria: Caller) -> 
     assert imported(maria, text.replace("COUNT=4", "COUNT=5"))["imported"] == 0
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_has_other_alarms_alone_is_not_unchanged(maria: Caller, dry_run: bool) -> None:
+    text = calendar_of(SERIES)
+    imported(maria, text)
+    changed = text.replace("-PT10M", "-PT20M")
+    report = imported(maria, changed, dryRun=dry_run)
+    assert (report["updated"], report["unchanged"]) == (2, 0)
+    minutes = {each["offsetMinutes"][0] for each in maria.get("/reminders").json()["results"]}
+    assert minutes == ({10} if dry_run else {20})
+    if not dry_run:
+        assert imported(maria, changed)["unchanged"] == 2
+
+
+def test_the_learners_own_alarms_stay_while_the_calendar_says_the_same(maria: Caller) -> None:
+    text = calendar_of(SERIES)
+    imported(maria, text)
+    for reminder in maria.get("/reminders").json()["results"]:
+        maria.patch(f"/reminders/{reminder['id']}", {"offsetMinutes": [30]})
+    assert imported(maria, text)["unchanged"] == 2
+    assert imported(maria, text.replace("COUNT=4", "COUNT=5"))["updated"] >= 1
+    minutes = {each["offsetMinutes"][0] for each in maria.get("/reminders").json()["results"]}
+    assert minutes == {30}
+
+
+def test_a_dry_run_foretells_that_there_is_no_room_for_alarms(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 1)
+    text = calendar_of(SERIES)
+    told = imported(maria, text, dryRun=True)
+    assert remarks(told) == ["alarm_not_kept"]
+    assert told == imported(maria, text)
+    assert len(maria.get("/reminders").json()["results"]) == 1
+
+
 def test_a_dry_run_tells_the_same_and_writes_nothing(maria: Caller) -> None:
     text = calendar_of(SERIES, MOVED, "DTSTART:20260101T000000Z", "SUMMARY:Sem hora")
     told = imported(maria, text, dryRun=True)

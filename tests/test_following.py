@@ -123,3 +123,18 @@ def test_another_version_is_not_split(maria: Caller) -> None:
     event = event_of(maria, **DAYS)
     path = f"/events/{event['id']}/following"
     assert maria.post(path, FROM_6TH, If_Match='"7"').status_code == 412
+
+
+def test_the_reminders_of_the_rest_need_room(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = event_of(maria, **DAYS)
+    for minutes in (5, 10):
+        reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[minutes])
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 3)
+    path, body = f"/events/{event['id']}/following", {**FROM_6TH, "location": "Café"}
+    refused = maria.post(path, body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+    assert len(maria.get("/events").json()["results"]) == 1
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 4)
+    assert maria.post(path, body).status_code == 201

@@ -93,3 +93,40 @@ def test_no_token_opens_anything_else(maria: Caller, joao: Caller, mailbox: Mail
     with travel("2030-07-04T17:00:01Z", tick=False):
         assert STRANGER.get(path).status_code == 404
     assert len(deliveries_of(maria, reminder)) == 1
+
+
+def test_the_page_has_the_title_of_the_event(maria: Caller, mailbox: Mailbox) -> None:
+    event = event_of(maria)
+    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[60])
+    sweep_at(AT)
+    assert '<h1 dir="auto">Tertúlia</h1>' in STRANGER.get(link_of(mailbox)).content.decode()
+
+
+def test_what_is_paused_is_not_promised_for_later(maria: Caller, mailbox: Mailbox) -> None:
+    reminder = reminder_of(maria)
+    sweep_at(AT)
+    path = f"/reminders/{reminder['id']}"
+    with travel(AT, tick=False):
+        Caller(maria.id, access_token(maria.id)).patch(path, {"paused": True})
+        page = STRANGER.get(link_of(mailbox)).content.decode()
+        assert (page.count("<button"), "It is paused" in page) == (1, True)
+        answer = press(link_of(mailbox), "hour").content.decode()
+    assert "comes up again" not in answer
+    assert "It is paused" in answer
+    assert maria.get(path).json()["nextAt"] is None
+
+
+def test_what_does_not_take_place_is_not_promised_for_later(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    event = event_of(maria, rrule="FREQ=DAILY;COUNT=2")
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[60])
+    sweep_at(AT)
+    with travel(AT, tick=False):
+        now_maria = Caller(maria.id, access_token(maria.id))
+        now_maria.patch(f"/events/{event['id']}", {"skipped": ["20300603T190000"]})
+        answer = press(link_of(mailbox), "hour").content.decode()
+        assert "cannot be put off" in answer
+        body = {"until": "2030-06-03T18:30:00Z", "occurrence": "20300603T190000"}
+        snoozed = now_maria.post(f"/reminders/{reminder['id']}/snooze", body)
+    assert (snoozed.status_code, snoozed.json()["code"]) == (409, "NOTHING_DUE")

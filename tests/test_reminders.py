@@ -1,13 +1,19 @@
 """/reminders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from time_machine import travel
 from ulid import ULID
 
+from config.store.transactions import transact
+from reminders.models import Event, Reminder
 from tests.callers import Caller, access_token
-from tests.reminder_helpers import deliveries_of, event_of, reminder_of
+from tests.crashes import Crash
+from tests.reminder_helpers import deliveries_of, event_of, reminder_of, sweep_at
+from tests.wire import sending, telling
 
 STUDY = {"kind": "study", "weekdays": [0, 1, 2, 3, 4], "localTime": "07:30"}
 
@@ -20,6 +26,20 @@ def signed_in_now(caller: Caller) -> Caller:
 def next_of(caller: Caller, reminder: dict[str, Any]) -> str | None:
     found: str | None = caller.get(f"/reminders/{reminder['id']}").json()["nextAt"]
     return found
+
+
+@contextmanager
+def ended_after_a_transaction() -> Iterator[None]:
+    """Ends the process at the call after its first transaction."""
+    calls: list[str] = []
+
+    def end(operation: str) -> None:
+        if "TransactWriteItems" in calls:
+            raise Crash
+        calls.append(operation)
+
+    with sending(telling(end)):
+        yield
 
 
 def test_a_reminder_is_made_read_replaced_and_deleted(maria: Caller) -> None:
@@ -72,6 +92,29 @@ def test_a_study_reminder_follows_the_learner_to_another_zone(maria: Caller) -> 
         assert reminder["nextAt"] == "2026-11-23T07:30:00Z"
         assert again.patch("/profile", {"timezone": "Asia/Tokyo"}).status_code == 200
         assert next_of(again, reminder) == "2026-11-22T22:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("hours", "comes"),
+    [
+        ({"timezone": "Asia/Tokyo"}, "2026-11-22T22:30:00Z"),
+        (
+            {"notifications": {"quietHours": {"starts": "22:00", "ends": "09:00"}}},
+            "2026-11-23T09:00:00Z",
+        ),
+    ],
+)
+def test_what_was_cut_off_after_the_profile_follows_when_it_is_sent_again(
+    maria: Caller, hours: dict[str, Any], comes: str
+) -> None:
+    with travel("2026-11-20T12:00:00Z", tick=False):
+        again = signed_in_now(maria)
+        reminder = reminder_of(again, **STUDY)
+        with ended_after_a_transaction(), pytest.raises(Crash):
+            again.patch("/profile", hours)
+        assert next_of(again, reminder) == reminder["nextAt"]
+        assert again.patch("/profile", hours).status_code == 200
+        assert next_of(again, reminder) == comes
 
 
 def test_a_snoozed_occurrence_comes_later_and_the_others_when_they_would_have(
@@ -139,7 +182,7 @@ def test_an_event_has_five_reminders_at_most(maria: Caller) -> None:
 def test_only_reminders_that_are_not_over_count_against_the_cap(
     maria: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminders.services.reminders.MAX_REMINDERS", 2)
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 2)
     over = [reminder_of(maria) for _ in range(2)]
     refused = maria.post("/reminders", STUDY)
     assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_REMINDERS")
@@ -152,6 +195,39 @@ def test_only_reminders_that_are_not_over_count_against_the_cap(
     maria.delete(f"/reminders/{live[0]['id']}")
     again = maria.patch(f"/reminders/{over[0]['id']}", {"at": "2030-06-04T17:00:00Z"})
     assert again.status_code == 200
+
+
+def test_reminders_of_an_event_that_is_over_take_no_room(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 2)
+    reminders = []
+    for _ in range(2):
+        event = event_of(maria)
+        reminders.append(reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10]))
+    assert maria.post("/reminders", STUDY).status_code == 409
+    sweep_at("2030-06-03T17:50:30Z")
+    for _ in range(2):
+        reminder_of(maria, **STUDY)
+    ahead = event_of(maria, startsAt="2031-01-01T00:00:00Z", endsAt=None)
+    path = f"/reminders/{reminders[0]['id']}"
+    moved = maria.patch(path, {"eventId": ahead["id"]})
+    assert (moved.status_code, moved.json()["code"]) == (409, "TOO_MANY_REMINDERS")
+
+
+@pytest.mark.parametrize("kept", ["paused", "dead"])
+def test_what_may_still_be_mailed_takes_room(
+    maria: Caller, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MAX_REMINDERS", 1)
+    event = event_of(maria)
+    made = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    reminder = Reminder.of(maria.id, made["id"])
+    assert reminder is not None
+    setattr(reminder, kept, True)
+    reminder.schedule_check(None)
+    transact(reminder.write())
+    assert maria.post("/reminders", STUDY).status_code == 409
 
 
 def test_the_reminders_of_one_event_are_listed_alone(maria: Caller, joao: Caller) -> None:
@@ -194,6 +270,24 @@ def test_a_reminder_moves_to_another_event(maria: Caller) -> None:
     assert maria.patch(path, {"eventId": second["id"]}).json()["nextAt"] == "2030-12-31T23:50:00Z"
     maria.delete(f"/events/{first['id']}")
     assert maria.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("change", ["deleted", "moved"])
+def test_an_event_has_one_alarm_less_at_the_moment_that_its_reminder_goes(
+    maria: Caller, change: str
+) -> None:
+    event, other = event_of(maria), event_of(maria)
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[10])
+    before, path = Event.of(maria.id, event["id"]), f"/reminders/{reminder['id']}"
+    with ended_after_a_transaction(), suppress(Crash):
+        if change == "deleted":
+            maria.delete(path)
+        else:
+            maria.patch(path, {"eventId": other["id"]})
+    after = Event.of(maria.id, event["id"])
+    assert before
+    assert after
+    assert after.alarms_at > before.alarms_at
 
 
 def test_what_was_dismissed_does_not_come_back_with_a_pause(maria: Caller) -> None:

@@ -9,6 +9,7 @@ from ulid import ULID
 
 from accounts.models import Account
 from config import aws
+from config.store.items import batch_put
 from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
 from reminders.services import sending
 from reminders.services.sending import LEASE, TimeBudget
@@ -415,3 +416,28 @@ def test_a_sweep_ends_in_time_and_says_what_is_left(maria: Caller, mailbox: Mail
     reminder_of(maria)
     done = sweep(now=datetime.fromisoformat(AT), within_s=-1, threads=1)
     assert (mailbox.letters, done.unfinished) == ([], set(range(SHARDS)))
+
+
+def one_off(learner_id: str, number: int) -> Reminder:
+    """A reminder as it is stored that is due so many seconds after NOW."""
+    at, own_id = NOW + timedelta(seconds=number), str(ULID())
+    before = {"done_at": NOW, "created_at": NOW, "updated_at": NOW}
+    reminder = Reminder(
+        *Reminder.key(learner_id, own_id), id=own_id, request_digest="", about="once", **before
+    )
+    reminder.title, reminder.at, reminder.next_at, reminder.fence = f"Coisa {number}", at, at, 1
+    reminder.schedule_check(at)
+    return reminder
+
+
+def test_a_hundred_one_offs_a_second_apart_are_three_mails(maria: Caller, mailbox: Mailbox) -> None:
+    batch_put([one_off(maria.id, 1 + number) for number in range(100)])
+    for minute in range(1, 4):
+        sweep_at(NOW + minute * MINUTE)
+    assert [letter.subject for letter in mailbox.letters] == [
+        "40 reminders",
+        "20 reminders",
+        "40 reminders",
+    ]
+    mailed = Delivery.mailed_since(maria.id, NOW)
+    assert [each.state for each in mailed] == ["sent"] * 100

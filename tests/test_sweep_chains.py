@@ -1,14 +1,19 @@
 """A backlog is shared out by pages, each shard once at a time, whoever starts or repeats it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from time_machine import travel
 
+from config.work import TRIES
 from reminders import tasks
 from reminders.models import ShardLease, shard_of
 from reminders.services import sweep
 from tests.callers import Caller
+from tests.crashes import Crash
+from tests.memory_table import MemoryTable
 from tests.queues import MemoryQueues
 from tests.reminder_helpers import Mailbox, reminder_of, verified
 
@@ -143,6 +148,94 @@ def test_without_the_queue_the_shard_is_free_for_the_next_minute(
     with travel(AT, tick=False):
         tasks.send_due({}, None)
     assert ShardLease.get_or_none(f"SHARD#{shard_of(maria.id)}", ShardLease.SK) is None
+
+
+STEPS = ["PutItem", "Query", "SendMessageBatch", "PutItem", "SendMessageBatch"]
+
+
+@contextmanager
+def fault_at(
+    nth: int, memory_table: MemoryTable, queues: MemoryQueues, *, is_end: bool = False
+) -> Iterator[list[str]]:
+    """Refuses the nth call to the table and the queues, or ends the process; yields the calls."""
+    calls: list[str] = []
+
+    def fault(operation: str) -> str | None:
+        calls.append(operation)
+        if len(calls) == nth and is_end:
+            raise Crash
+        return "ThrottlingException" if len(calls) == nth else None
+
+    healthy = memory_table.fault, queues.fault
+    memory_table.fault = queues.fault = fault
+    try:
+        yield calls
+    finally:
+        memory_table.fault, queues.fault = healthy
+
+
+def test_a_shard_is_shared_out_in_five_steps(
+    backlog: MemoryQueues, memory_table: MemoryTable
+) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        with fault_at(0, memory_table, backlog) as calls:
+            backlog.deliver(backlog.messages[0])
+    assert calls == STEPS
+
+
+@pytest.mark.parametrize("nth", range(1, len(STEPS) + 1))
+def test_a_shard_that_could_not_be_shared_out_is_a_minute_later(
+    backlog: MemoryQueues, mailbox: Mailbox, memory_table: MemoryTable, nth: int
+) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        with fault_at(nth, memory_table, backlog) as calls:
+            backlog.deliver(backlog.messages[0])
+        assert calls[:nth] == STEPS[:nth]
+    with travel("2030-06-03T17:01:30+00:00", tick=False):
+        tasks.send_due({}, None)
+        backlog.run()
+    assert titles(mailbox) == [f"Coisa {number}" for number in range(10)]
+    assert backlog.messages == []
+
+
+@pytest.mark.parametrize("nth", range(1, len(STEPS) + 1))
+def test_a_shard_whose_run_died_is_shared_out_again_two_minutes_later(
+    backlog: MemoryQueues, mailbox: Mailbox, memory_table: MemoryTable, nth: int
+) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        with fault_at(nth, memory_table, backlog, is_end=True), pytest.raises(Crash):
+            backlog.deliver(backlog.messages[0])
+    with travel("2030-06-03T17:02:30+00:00", tick=False):
+        backlog.run()
+        tasks.send_due({}, None)
+        backlog.run()
+    assert titles(mailbox) == [f"Coisa {number}" for number in range(10)]
+
+
+def test_a_shard_that_never_could_be_shared_out_is_free(
+    maria: Caller, backlog: MemoryQueues, memory_table: MemoryTable
+) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        [message] = backlog.messages
+        message.receives = TRIES
+        backlog.deliver(message)
+    assert ShardLease.get_or_none(f"SHARD#{shard_of(maria.id)}", ShardLease.SK) is None
+
+
+def test_pages_do_nothing_once_their_lease_is_over(backlog: MemoryQueues, mailbox: Mailbox) -> None:
+    with travel(AT, tick=False):
+        tasks.send_due({}, None)
+        backlog.deliver(backlog.messages[0])
+    with travel("2030-06-03T17:20:31+00:00", tick=False):
+        backlog.run()
+        assert len(mailbox.letters) == 1
+        tasks.send_due({}, None)
+        backlog.run()
+    assert len(mailbox.letters) == 10
 
 
 def test_a_quiet_minute_asks_for_no_run(maria: Caller, queues: MemoryQueues) -> None:

@@ -155,3 +155,56 @@ def test_what_cannot_be_read_is_missing_from_the_lists_alone(maria: Caller) -> N
         answer = maria.get(path)
         assert answer.status_code == 200, answer.content
         assert [each["id"] for each in answer.json()["results"]] == [left["id"]]
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
+def test_a_reminder_that_cannot_be_read_keeps_no_other_from_anything(
+    maria: Caller, spoiled: str
+) -> None:
+    event = event_of(maria)
+    study = {"kind": "study", "weekdays": [0, 1, 2, 3, 4, 5, 6], "localTime": "07:30"}
+    of_event = {"kind": "event", "eventId": event["id"], "offsetMinutes": [5]}
+    poison, sound = (reminder_of(maria, **of_event) for _ in range(2))
+    follows = reminder_of(maria, **study)
+    spoil(Reminder.key(maria.id, poison["id"]), SPOILED[spoiled])
+    assert maria.post("/reminders", of_event).status_code == 201
+    listed = maria.get(f"/reminders?eventId={event['id']}")
+    assert listed.status_code == 200, listed.content
+    assert sound["id"] in [each["id"] for each in listed.json()["results"]]
+    assert maria.patch("/profile", {"timezone": "Asia/Tokyo"}).status_code == 200
+    assert maria.get(f"/reminders/{follows['id']}").json()["nextAt"] != follows["nextAt"]
+    moved = {"startsAt": "2030-06-04T18:00:00Z"}
+    assert maria.patch(f"/events/{event['id']}", moved).status_code == 200
+    path = f"/reminders/{sound['id']}"
+    assert maria.get(path).json()["nextAt"] == "2030-06-04T17:55:00Z"
+    assert maria.delete(f"/events/{event['id']}").status_code == 204
+    assert maria.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
+def test_a_reminder_that_cannot_be_read_can_be_deleted(maria: Caller, spoiled: str) -> None:
+    poison = reminder_of(maria)
+    spoil(Reminder.key(maria.id, poison["id"]), SPOILED[spoiled])
+    path = f"/reminders/{poison['id']}"
+    assert maria.delete(path).status_code == 204
+    assert maria.delete(path).status_code == 404
+
+
+@pytest.mark.parametrize("spoiled", SPOILED_EVENTS)
+def test_an_event_that_cannot_be_read_can_be_deleted_with_its_reminders(
+    maria: Caller, spoiled: str
+) -> None:
+    event = event_of(maria)
+    of_event = {"kind": "event", "eventId": event["id"], "offsetMinutes": [5]}
+    poison, sound = (reminder_of(maria, **of_event) for _ in range(2))
+    follows = reminder_of(maria, kind="study", weekdays=[0, 1, 2, 3, 4, 5, 6], localTime="07:30")
+    spoil(Event.key(maria.id, event["id"]), SPOILED_EVENTS[spoiled])
+    spoil(Reminder.key(maria.id, poison["id"]), SPOILED["no instant"])
+    assert maria.patch("/profile", {"timezone": "Asia/Tokyo"}).status_code == 200
+    assert maria.get(f"/reminders/{follows['id']}").json()["nextAt"] != follows["nextAt"]
+    assert maria.get(f"/reminders/{sound['id']}").json()["nextAt"] == sound["nextAt"]
+    path = f"/events/{event['id']}"
+    assert maria.delete(path).status_code == 204
+    assert maria.delete(path).status_code == 404
+    for reminder in (poison, sound):
+        assert maria.get(f"/reminders/{reminder['id']}").status_code == 404

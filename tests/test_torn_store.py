@@ -224,4 +224,4 @@ def test_no_reminder_is_left_of_a_deleted_event(memory: TornTable, seed: int) ->
     memory.between = lambda: None
     delete()
     assert Event.of(learner_id, event.id) is None
-    assert Reminder.every(learner_id) == []
+    assert Reminder.all_of(learner_id, limit=9, start=None).items == []

@@ -1,5 +1,6 @@
 """/unsubscribe: a mail's holder may stop such mails, and nothing else."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from accounts.models import Profile
 from config.crypto import seal
 from reminders.emails import LINK_WORKS, UNSUBSCRIBE, unsubscribe_token
 from tests.callers import Caller
-from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified
+from tests.reminder_helpers import Mailbox, reminder_of, sweep_at, verified, words_left
 
 STRANGER = Client(enforce_csrf_checks=True)
 ONE_CLICK = {
@@ -123,3 +124,12 @@ def test_a_link_of_a_learner_who_has_left_is_answered_all_the_same(maria: Caller
     profile.delete()
     assert STRANGER.post(path, **ONE_CLICK).status_code == 200
     assert Profile.of(maria.id) is None
+
+
+@pytest.mark.usefixtures("marked")
+def test_each_word_of_the_page_can_be_translated(maria: Caller) -> None:
+    path = path_to_stop(maria)
+    for page in (STRANGER.get(path), STRANGER.post(path), STRANGER.get(f"{path[:-9]}")):
+        content = page.content.decode()
+        assert '<meta name="color-scheme" content="light dark">' in content
+        assert words_left(" ".join(re.findall(r">([^<]+)<", content))) == set()

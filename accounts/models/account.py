@@ -577,11 +577,6 @@ class Profile(Synced, discriminator="profile"):
         return zone
 
     @property
-    def mail_hours(self) -> tuple[Any, ...]:
-        """All that decides at which hours reminders are mailed."""
-        return self.timezone, self.quiet_from, self.quiet_until, self.early_mails
-
-    @property
     def quiet_hours(self) -> dict[str, str] | None:
         """When not to mail: from `starts` to `ends`, over midnight where it ends earlier."""
         if not self.quiet_from or not self.quiet_until:

@@ -15,6 +15,9 @@ from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put
 
+MAIL_HOURS = frozenset({"timezone", "quiet_hours", "early_mails"})
+"""What decides at which hours reminders are mailed."""
+
 
 @dataclass(frozen=True)
 class FullProfile:
@@ -60,8 +63,8 @@ def update_profile(
 
     Raises PreconditionFailed when the profile is not at `expected_version`; NotFound.
     """
-    full_profile, moved = _changed(learner_id, groups, values, expected_version, now)
-    if moved:
+    full_profile = _changed(learner_id, groups, values, expected_version, now)
+    if MAIL_HOURS & values.keys():  # also with what is stored: the process may have ended before
         mail_hours_changed.send(Profile, learner_id=learner_id)
     return full_profile
 
@@ -73,14 +76,14 @@ def _changed(
     values: dict[str, Any],
     expected_version: int | None,
     now: datetime,
-) -> tuple[FullProfile, bool]:
-    """The learner's page after the change, and whether they are mailed at other hours now."""
+) -> FullProfile:
+    """The learner's page after the change."""
     page = read_profile(learner_id, groups=groups, now=now)
     if page is None:
         raise NotFound
     if expected_version not in (None, int(page.profile.version)):
         raise PreconditionFailed(f"The profile is at version {page.profile.version}: read it again")
-    hours, zone = page.profile.mail_hours, page.profile.timezone
+    zone = page.profile.timezone
     if "timezone" in values:
         page.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
@@ -88,4 +91,4 @@ def _changed(
     if page.profile.timezone != zone:
         page.profile.zone_set_at = now
     commit(page.head, Put(page.profile, Profile.pk.exists()))
-    return page, page.profile.mail_hours != hours
+    return page

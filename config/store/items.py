@@ -109,7 +109,12 @@ class Item(Model):
 
     @classmethod
     def from_raw(cls, raw: Raw) -> Self:
-        """The item of a stored form, which it keeps: some attributes have no fixed name."""
+        """The item of a stored form, which it keeps: some attributes have no fixed name.
+
+        Raises one of UNREADABLE.
+        """
+        if "kind" not in raw:
+            raise KeyError("kind")
         item = cls.from_raw_data(raw)
         item.raw = raw
         item.open()

@@ -277,6 +277,10 @@ def require_visible(head: Head, kind: type[Kept]) -> None:
     changes = [*(newest[0].changes if newest else ()), *head.changes]
     told = {c[1]: c for c in changes if len(c) > 1 and c[1].startswith(kind.PREFIX)}
     wanted = {sk: change[0] for sk, change in told.items() if len(change) == 2}
-    stored = batch_get(*((head.pk, sk) for sk in wanted)) if wanted else {}
+    unreadable: list[Raw] = []
+    keys = [(head.pk, sk) for sk in wanted]
+    stored = batch_get(*keys, on_unreadable=unreadable.append) if wanted else {}
+    for raw in unreadable:  # nobody waits for what will not be readable soon
+        del wanted[raw["sk"]["S"]]
     if any((getattr(stored.get((head.pk, sk)), "n", 0) or 0) < n for sk, n in wanted.items()):
         raise TornRead

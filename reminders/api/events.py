@@ -378,7 +378,13 @@ class EventViewSet(ItemViewSet):
         "changeFollowing",
         request=FollowingSerializer,
         answers={201: EventSerializer},
-        raises=[NotFound, IdTaken, events.TooManyEvents, events.ReminderDue],
+        raises=[
+            NotFound,
+            IdTaken,
+            events.TooManyEvents,
+            events.TooManyReminders,
+            events.ReminderDue,
+        ],
         if_match=True,
     )
     @action(detail=True, methods=["post"])

@@ -78,17 +78,20 @@ def _act(answerable: Answerable, action: str) -> str:
 
 def _page(answerable: Answerable | None, outcome: str) -> Response:
     reminder = Reminder.of(answerable.learner_id, answerable.reminder_id) if answerable else None
-    title = reminder.title if reminder else ""
+    title = reminders.title_of(reminder) if reminder else ""
+    paused = _("It is paused: nothing is mailed until you go on with it.")
+    later = [
+        ("hour", _("In an hour"), "other"),
+        ("evening", _("In four hours"), "other"),
+        ("tomorrow", _("Tomorrow"), "other"),
+    ]
+    is_paused = bool(reminder and reminder.paused)
     context = {
         "valid": reminder is not None or bool(outcome),
         "title": title or _("Your reminder"),
         "outcome": outcome,
-        "buttons": [
-            (DONE, _("Done"), ""),
-            ("hour", _("In an hour"), "other"),
-            ("evening", _("In four hours"), "other"),
-            ("tomorrow", _("Tomorrow"), "other"),
-        ],
+        "paused": paused if is_paused else "",
+        "buttons": [(DONE, _("Done"), ""), *([] if is_paused else later)],
         "gone": _("This link does not work any more"),
         "gone_why": _("The reminder was deleted, or the mail is older than a month."),
     }

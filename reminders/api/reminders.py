@@ -27,8 +27,8 @@ from learning.services.scenarios import UnknownScenario
 from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
 from reminders.models import EVENT, ONCE, REPORT, STREAK, STUDY, Delivery, Reminder
 from reminders.services import reminders
-from reminders.services.events import aside
-from reminders.services.reminders import NoSuchEvent, NothingDue, TooManyReminders
+from reminders.services.events import TooManyReminders, aside
+from reminders.services.reminders import NoSuchEvent, NothingDue
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
 UNKNOWN = [NoSuchEvent, NoSuchDeck, UnknownScenario]
@@ -205,7 +205,7 @@ class ReminderViewSet(ItemViewSet):
 def _matching(learner_id: str, *, event_id: str | None = None, **page: Any) -> Page[Reminder]:
     if event_id is None:
         return Reminder.all_of(learner_id, on_unreadable=aside(now()), **page)
-    return Page(Reminder.of_event(learner_id, event_id), None)
+    return Page(Reminder.of_event(learner_id, event_id, on_unreadable=aside(now())), None)
 
 
 def _deliveries_of(learner_id: str, reminder_id: str, **page: Any) -> Page[Delivery]:

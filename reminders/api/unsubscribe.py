@@ -2,6 +2,7 @@
 
 from django.template.loader import render_to_string
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -40,7 +41,26 @@ class UnsubscribeView(PublicView):
 
 def _page(token: str, *, done: bool) -> Response:
     subscription = subscription_of(token[:TOKEN_LENGTH], now=now())
-    what = kind_name(subscription[1]) if subscription else None
-    page = render_to_string("reminders/unsubscribe.html", {"what": what, "done": done})
+    page = render_to_string("reminders/unsubscribe.html", _texts(subscription, done=done))
     code = status.HTTP_200_OK if subscription else status.HTTP_404_NOT_FOUND
     return Response(page, code, content_type=f"{PAGE}; charset=utf-8")
+
+
+def _texts(subscription: tuple[str, str] | None, *, done: bool) -> dict[str, str]:
+    """What the page says."""
+    name = _("Mails from Parley")
+    if subscription is None:
+        why = _("You can choose what you are mailed in your profile.")
+        return {"name": name, "title": _("This link does not work any more"), "why": why}
+    kind = {"kind": kind_name(subscription[1])}
+    if done:
+        why = _("You can have them again: turn them on in your profile.")
+        return {"name": name, "title": _("You get no more %(kind)s") % kind, "why": why}
+    return {
+        "name": name,
+        "title": _("No more %(kind)s?") % kind,
+        "why": _(
+            "Parley then mails you none, whatever reminders you have set. Nothing else is changed."
+        ),
+        "button": _("Send me no more %(kind)s") % kind,
+    }

@@ -79,15 +79,17 @@ class Reminder(LearnerItem, discriminator="reminder"):
     was_interrupted = False
 
     @classmethod
-    def of_event(cls, learner_id: str, event_id: str) -> "list[Reminder]":
+    def of_event(
+        cls, learner_id: str, event_id: str, *, on_unreadable: OnUnreadable
+    ) -> "list[Reminder]":
         """The reminders of an event, one query."""
         condition = cls.lsi4.startswith(f"{cls.OF}{event_id}#")
-        return cls.query_all(learner_key(learner_id), condition, index="lsi4")
+        return cls.query_all(
+            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+        )
 
     @classmethod
-    def every(
-        cls, learner_id: str, *, on_unreadable: OnUnreadable | None = None
-    ) -> "list[Reminder]":
+    def every(cls, learner_id: str, *, on_unreadable: OnUnreadable) -> "list[Reminder]":
         """All reminders of a learner, a Query for each megabyte."""
         return cls.query_all(
             learner_key(learner_id), cls.sk.startswith(cls.PREFIX), on_unreadable=on_unreadable
@@ -97,6 +99,12 @@ class Reminder(LearnerItem, discriminator="reminder"):
     def is_over(self) -> bool:
         """Whether it is a one-off that was mailed, dismissed or missed."""
         return bool(self.about == ONCE and not self.next_at and not self.paused)
+
+    @property
+    def takes_room(self) -> bool:
+        """Whether it counts against the cap: all do but those that have had their last mail."""
+        ends = self.about in (ONCE, EVENT)
+        return bool(not ends or self.gsi1sk or self.paused or self.dead)
 
     @classmethod
     def due(

@@ -25,7 +25,7 @@ from reminders.timing import StudyReminder
 log = logging.getLogger("parley.reminders")
 
 PAST = timedelta(days=90)
-MAX_PAST_EVENTS = 400
+MAX_PAST_EVENTS = 100
 """Of those that ended in the time above the feed has the latest: whoever knows the address can ask
 for it at any time, so that its size must have a bound. Events that are not over all stand in it."""
 MAX_MOVED = 500

@@ -1,9 +1,10 @@
 """Takes events over from a calendar of others: each once, however often the text is sent."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from accounts.models import Profile
@@ -15,13 +16,15 @@ from reminders.models import EVENT, Event, Reminder
 from reminders.services.events import (
     MAX_EVENTS,
     TooManyEvents,
+    TooManyReminders,
     aside,
     create_event,
     draft_event,
     is_over,
+    room_for_reminders,
     update_event,
 )
-from reminders.services.reminders import TooManyReminders, create_reminder, update_reminder
+from reminders.services.reminders import create_reminder, update_reminder
 
 IMPORTED, UPDATED, UNCHANGED, LEFT_OUT = "imported", "updated", "unchanged", "left_out"
 STATUSES = [IMPORTED, UPDATED, UNCHANGED, LEFT_OUT]
@@ -86,6 +89,7 @@ def import_events(
             drafts.append((entry, drafted))
     stored = _stored(learner_id, drafts, now)
     room = MAX_EVENTS - len(Event.not_over(learner_id, at=now, on_unreadable=aside(now)))
+    room_for_alarms = room_for_reminders(learner_id, now) if with_reminders else 0
     for entry, event in drafts:
         outcome = _planned(entry, event, stored, room)
         room -= outcome.status == IMPORTED
@@ -93,8 +97,10 @@ def import_events(
             outcome = (
                 _left_out(entry, LATE) if is_late() else _stored_as(outcome, entry, event, now)
             )
-        if not dry_run and with_reminders:
-            outcome = _reminded(outcome, event, now)
+        alarms = _alarms(outcome, event, stored) if with_reminders else None
+        if alarms:
+            outcome = _reminded(outcome, alarms, room_for_alarms, dry_run=dry_run, now=now)
+            room_for_alarms -= alarms.is_new
         outcomes.append(outcome)
     counts = {status: sum(each.status == status for each in outcomes) for status in STATUSES}
     return ImportReport(counts, over, outcomes[:MAX_SHOWN], read.others)
@@ -116,8 +122,9 @@ def _drafted(learner_id: str, entry: ReadEvent, now: datetime) -> Event | Remark
 def _stored(
     learner_id: str, drafts: Iterable[tuple[ReadEvent, Event]], now: datetime
 ) -> dict[tuple[str, str], Item]:
-    """What is stored under the ids of the drafts, and of our own events that came back."""
+    """What is stored of the drafts, of their alarms, and of our own events that came back."""
     keys = {(event.pk, event.sk) for _, event in drafts}
+    keys |= {Reminder.key(learner_id, _alarms_id(event)) for _, event in drafts}
     keys |= {key for entry, _ in drafts if (key := _own_key(learner_id, entry))}
     return batch_get(*keys, on_unreadable=aside(now)) if keys else {}
 
@@ -177,25 +184,68 @@ def _stored_as(outcome: Outcome, entry: ReadEvent, event: Event, now: datetime) 
     return outcome
 
 
-def _reminded(outcome: Outcome, event: Event, now: datetime) -> Outcome:
-    """Gives an event the reminder that its alarms ask for, unless the learner has deleted it."""
+@dataclass(frozen=True)
+class Alarms:
+    """The reminder that an event's alarms ask for, new or other than the last time."""
+
+    learner_id: str
+    fields: dict[str, Any]
+    is_new: bool
+
+
+def _alarms(
+    outcome: Outcome, event: Event, stored: Mapping[tuple[str, str], Item]
+) -> Alarms | None:
+    """The alarms of an event of the text, unless they are as they were or the learner deleted them.
+
+    What the learner has made of them stays as long as the text says the same.
+    """
     if outcome.event_id != event.id or not outcome.offset_minutes:
-        return outcome
-    reminder_id = str(uuid5(NAMESPACE_URL, f"alarms:{outcome.event_id}"))
-    offsets = list(outcome.offset_minutes)
-    fields = {"about": EVENT, "event_id": outcome.event_id, "offset_minutes": offsets}
+        return None
+    fields = {
+        "id": _alarms_id(event),
+        "about": EVENT,
+        "event_id": event.id,
+        "offset_minutes": list(outcome.offset_minutes),
+    }
+    present = stored.get(Reminder.key(event.learner_id, _alarms_id(event)))
+    if present is None:
+        return Alarms(event.learner_id, fields, is_new=True)
+    if not isinstance(present, Reminder) or present.request_digest == digest(fields):
+        return None
+    return Alarms(event.learner_id, fields, is_new=False)
+
+
+def _alarms_id(event: Event) -> str:
+    return str(uuid5(NAMESPACE_URL, f"alarms:{event.id}"))
+
+
+def _reminded(
+    outcome: Outcome, alarms: Alarms, room: int, *, dry_run: bool, now: datetime
+) -> Outcome:
+    """Makes or changes the reminder of an event; tells it if there is no room for one more."""
     try:
-        create_reminder(learner_id=event.learner_id, fields={**fields, "id": reminder_id}, now=now)
+        if alarms.is_new and room <= 0:
+            raise TooManyReminders
+        if not dry_run:
+            _store_alarms(alarms, now)
     except TooManyReminders as problem:
         remark = Remark("alarm_not_kept", problem.title)
         return replace(outcome, remarks=(*outcome.remarks, remark))
-    except IdTaken:
-        if outcome.status == UPDATED and Reminder.of(event.learner_id, reminder_id):
-            update_reminder(
-                learner_id=event.learner_id,
-                reminder_id=reminder_id,
-                changes={"offset_minutes": offsets},
-                expected_version=None,
-                now=now,
-            )
-    return outcome
+    except (IdTaken, NotFound):  # the learner has deleted it meanwhile
+        return outcome
+    return replace(outcome, status=UPDATED) if outcome.status == UNCHANGED else outcome
+
+
+def _store_alarms(alarms: Alarms, now: datetime) -> None:
+    if alarms.is_new:
+        create_reminder(learner_id=alarms.learner_id, fields=alarms.fields, now=now)
+        return
+    offsets = alarms.fields["offset_minutes"]
+    update_reminder(
+        learner_id=alarms.learner_id,
+        reminder_id=alarms.fields["id"],
+        changes={"offset_minutes": offsets, "request_digest": digest(alarms.fields)},
+        expected_version=None,
+        now=now,
+    )

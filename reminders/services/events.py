@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
+from pynamodb.expressions.condition import Condition
+
 from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
 from config import telemetry
@@ -18,6 +20,7 @@ from config.store.connection import retried
 from config.store.items import (
     UNREADABLE,
     ConditionFailed,
+    Item,
     OnUnreadable,
     Page,
     Raw,
@@ -43,6 +46,8 @@ log = logging.getLogger("parley.reminders")
 MAX_EVENTS = 100
 """Events of a learner that are not over. A window expands each, in 4 ms at worst
 (`python -m tests.benchmarks.hostile_events`)."""
+MAX_REMINDERS = 100
+"""Reminders of a learner that have not had their last mail."""
 MAX_REMINDERS_PER_EVENT = 5
 """Reminders of one event: they are written together with it."""
 WINDOW = timedelta(days=31)
@@ -69,6 +74,13 @@ def aside(now: datetime) -> OnUnreadable:
 
 class TooManyEvents(Conflict):
     code, title = "TOO_MANY_EVENTS", f"You have {MAX_EVENTS} events that are not over yet"
+
+
+class TooManyReminders(Conflict):
+    code, title = (
+        "TOO_MANY_REMINDERS",
+        f"You have {MAX_REMINDERS} reminders, or {MAX_REMINDERS_PER_EVENT} of an event",
+    )
 
 
 # Which field of a request an attribute of Recurrence comes from: of a timed event, of an all-day.
@@ -147,10 +159,9 @@ def update_event(
     if was_over and not is_over(event, now):
         _require_room(learner_id, now)
     event.updated_at = now
-    reminders = _reminders_of(event, head)
-    for reminder in reminders:
-        _follow(reminder, event, before, quiet, now)
-    commit(head, Put(event), *(reminder.write() for reminder in reminders))
+    reminders = _reminders_of(event, head, aside(now))
+    following = [each for each in reminders if _follows(each, event, before, quiet, now)]
+    commit(head, Put(event), *(reminder.write() for reminder in following))
     return event
 
 
@@ -162,6 +173,18 @@ def is_over(event: Event, now: datetime) -> bool:
 def _require_room(learner_id: str, now: datetime) -> None:
     if len(Event.not_over(learner_id, at=now, on_unreadable=aside(now))) >= MAX_EVENTS:
         raise TooManyEvents
+
+
+def room_for_reminders(learner_id: str, now: datetime) -> int:
+    """How many more reminders a learner may make; those that have had their last mail are free."""
+    reminders = Reminder.every(learner_id, on_unreadable=aside(now))
+    return MAX_REMINDERS - sum(reminder.takes_room for reminder in reminders)
+
+
+def require_room_for_reminders(learner_id: str, now: datetime, *, more: int = 1) -> None:
+    """Raises TooManyReminders."""
+    if more and room_for_reminders(learner_id, now) < more:
+        raise TooManyReminders
 
 
 def _follow(
@@ -180,6 +203,22 @@ def _follow(
     reminder.advance(progress, rule, quiet=quiet, now=now)
 
 
+def _follows(
+    reminder: Reminder,
+    event: Event,
+    before: Recurrence,
+    quiet: timing.QuietHours | None,
+    now: datetime,
+) -> bool:
+    """Whether a reminder could be moved; one whose content makes no sense is left as it is."""
+    try:
+        _follow(reminder, event, before, quiet, now)
+    except UNREADABLE:
+        set_aside(reminder.pk, reminder.sk, now=now)
+        return False
+    return True
+
+
 class ReminderDue(Conflict):
     code, title = "REMINDER_DUE", "A reminder of this event is being mailed: ask again in a minute"
 
@@ -196,7 +235,8 @@ def split_event(
     """Changes an occurrence of a series and those that follow: they become an event of their own.
 
     It has the reminders of the series too. The same id and fields again give the same event.
-    Raises NotFound, PreconditionFailed, ValidationFailed, IdTaken, TooManyEvents, ReminderDue.
+    Raises NotFound, PreconditionFailed, ValidationFailed, IdTaken, TooManyEvents, TooManyReminders,
+    ReminderDue.
     """
     new_id, changes, request_digest = split_id({**fields, "of": f"{event_id} {occurrence}"})
     del changes["of"]
@@ -241,17 +281,20 @@ def _split(
     _assign(rest, changes, before=rest.recurrence)
     _set_recurrence(event, parts[0])
     event.updated_at = now
-    reminders = _reminders_of(event, head)
+    reminders = _reminders_of(event, head, aside(now))
     if any(reminder.is_in_hand(now) for reminder in reminders):
         raise ReminderDue
-    copies = [_copy_for(reminder, rest, whole, quiet, now) for reminder in reminders]
-    for reminder in reminders:
-        _follow(reminder, event, whole, quiet, now)
+    taken = sum(reminder.takes_room for reminder in reminders)
+    copies = [_copy_for(reminder, rest) for reminder in reminders]
+    copies = [each for each in copies if _follows(each, rest, whole, quiet, now)]
+    following = [each for each in reminders if _follows(each, event, whole, quiet, now)]
+    more = sum(each.takes_room for each in (*reminders, *copies)) - taken
+    require_room_for_reminders(learner_id, now, more=max(0, more))
     commit(
         head,
         Put(event),
         Put(rest, Event.pk.does_not_exist()),
-        *(reminder.write() for reminder in (*reminders, *copies)),
+        *(reminder.write() for reminder in (*following, *copies)),
     )
     return rest
 
@@ -261,16 +304,10 @@ def _set_recurrence(event: Event, recurrence: Recurrence) -> None:
     event.set_recurrence(measured)
 
 
-def _copy_for(
-    reminder: Reminder,
-    event: Event,
-    before: Recurrence,
-    quiet: timing.QuietHours | None,
-    now: datetime,
-) -> Reminder:
+def _copy_for(reminder: Reminder, event: Event) -> Reminder:
     """A reminder of another event like this one, with what was settled ahead of the occurrences."""
     own_id = str(uuid5(NAMESPACE_URL, f"{event.id}#{reminder.id}"))
-    copy = Reminder(
+    return Reminder(
         *Reminder.key(reminder.learner_id, own_id),
         id=own_id,
         request_digest="",
@@ -285,28 +322,41 @@ def _copy_for(
         done_at=reminder.done_at,
         done_key=reminder.done_key,
         lsi4=f"{Reminder.OF}{event.id}#{own_id}",
-        created_at=now,
-        updated_at=now,
+        created_at=event.created_at,
+        updated_at=event.created_at,
     )
-    _follow(copy, event, before, quiet, now)
-    return copy
 
 
 @retried(ConditionFailed)
 def delete_event(
     *, learner_id: str, event_id: str, expected_version: int | None, now: datetime
 ) -> None:
-    """Removes an event and its reminders. Raises NotFound and PreconditionFailed."""
-    event, head, _ = _found(learner_id, event_id)
-    check_version(expected_version, int(event.version))
-    reminders = _reminders_of(event, head)
+    """Removes an event and its reminders, also those that cannot be read.
+
+    An event that cannot be read has no version to be compared. Raises NotFound and
+    PreconditionFailed.
+    """
+    key = Event.key(learner_id, event_id)
+    unreadable: list[Raw] = []
+    stored = batch_get(key, Head.key(learner_id), on_unreadable=unreadable.append)
+    event, head = stored.get(key), Head.among(learner_id, stored)
+    is_there: Condition = Item.pk.exists()
+    if isinstance(event, Event):
+        check_version(expected_version, int(event.version))
+        is_there = Event.version == event.version
+    elif not unreadable:
+        raise NotFound
+    require_visible(head, Reminder)
+    reminders = Reminder.of_event(learner_id, event_id, on_unreadable=unreadable.append)
+    lost = [Item(raw["pk"]["S"], raw["sk"]["S"]) for raw in unreadable if raw["sk"]["S"] != key[1]]
     commit(
         head,
-        Put(Tombstone.of(event, now), Event.version == event.version),
+        Put(Tombstone.of(Item(*key), now), is_there),
         *(
             Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
             for reminder in reminders
         ),
+        *(Put(Tombstone.of(item, now), Item.pk.exists()) for item in lost),
     )
 
 
@@ -321,10 +371,10 @@ def _found(learner_id: str, event_id: str) -> tuple[Event, Head, timing.QuietHou
     return event, Head.among(learner_id, stored), quiet
 
 
-def _reminders_of(event: Event, head: Head) -> list[Reminder]:
+def _reminders_of(event: Event, head: Head, on_unreadable: OnUnreadable) -> list[Reminder]:
     """An event's reminders, and none is just coming in. Raises TornRead."""
     require_visible(head, Reminder)
-    return Reminder.of_event(event.learner_id, event.id)
+    return Reminder.of_event(event.learner_id, event.id, on_unreadable=on_unreadable)
 
 
 @dataclass(frozen=True)

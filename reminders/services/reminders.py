@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from pynamodb.expressions.condition import Condition
 
 from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
@@ -17,8 +18,8 @@ from config.problems import (
     check_version,
 )
 from config.store.connection import retried
-from config.store.items import ConditionFailed, Item, batch_get
-from config.store.transactions import Put, Write, transact
+from config.store.items import UNREADABLE, ConditionFailed, Item, Raw, batch_get
+from config.store.transactions import Put, Write
 from learning.models.base import Tombstone, find_existing, split_id
 from learning.models.cards import Deck
 from learning.services.cards import NoSuchDeck
@@ -38,19 +39,14 @@ from reminders.models import (
     quiet_hours_of,
 )
 from reminders.rrule import RecurrenceError
-from reminders.services.events import MAX_REMINDERS_PER_EVENT
+from reminders.services.events import (
+    MAX_REMINDERS_PER_EVENT,
+    TooManyReminders,
+    aside,
+    require_room_for_reminders,
+)
 
 log = logging.getLogger("parley.reminders")
-
-MAX_REMINDERS = 100
-"""Reminders of a learner that are not over."""
-
-
-class TooManyReminders(Conflict):
-    code, title = (
-        "TOO_MANY_REMINDERS",
-        f"You have {MAX_REMINDERS} reminders, or {MAX_REMINDERS_PER_EVENT} of an event",
-    )
 
 
 class NoSuchEvent(Conflict):
@@ -114,16 +110,9 @@ def _create(
     if made := find_existing(reminder):
         return made
     _name_after_its_subject(reminder)
-    _require_room(learner_id)
+    require_room_for_reminders(learner_id, now)
     _place_and_write(reminder, lambda _: reminder.progress, now)
     return reminder
-
-
-def _require_room(learner_id: str) -> None:
-    """Raises TooManyReminders. One-offs that are over take no room."""
-    live = [reminder for reminder in Reminder.every(learner_id) if not reminder.is_over]
-    if len(live) >= MAX_REMINDERS:
-        raise TooManyReminders
 
 
 def update_reminder(
@@ -143,7 +132,7 @@ def update_reminder(
         check_version(expected_version, int(reminder.version))
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
         old_event = str(reminder.event_id or "")
-        was_over = reminder.is_over
+        took_room = reminder.takes_room
         # Only what was dismissed ahead has to be compared with the old timing.
         old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
         _assign(reminder, changes)
@@ -152,8 +141,8 @@ def update_reminder(
         timed = any(getattr(reminder, name) != before[name] for name in TIMING)
         if timed:
             _check_timing(reminder, now)
-            if was_over:
-                _require_room(learner_id)
+            if not took_room:
+                require_room_for_reminders(learner_id, now)
         resumed = before["paused"] and not reminder.paused
         restarted = timed or (resumed and reminder.done_at < now)
 
@@ -172,19 +161,28 @@ def update_reminder(
     return _changed(learner_id, reminder_id, change)
 
 
+@retried(ConditionFailed)
 def delete_reminder(
     *, learner_id: str, reminder_id: str, expected_version: int | None, now: datetime
 ) -> None:
-    """Removes a reminder; its deliveries stay on record. Raises NotFound, PreconditionFailed."""
+    """Removes a reminder, also one that cannot be read; its deliveries stay on record.
 
-    def remove(reminder: Reminder) -> None:
+    One that cannot be read has no version to be compared. Raises NotFound, PreconditionFailed.
+    """
+    key = Reminder.key(learner_id, reminder_id)
+    unreadable: list[Raw] = []
+    stored = batch_get(key, Head.key(learner_id), on_unreadable=unreadable.append)
+    reminder = stored.get(key)
+    is_there: Condition = Item.pk.exists()
+    alarms: list[Write] = []
+    if isinstance(reminder, Reminder):
         check_version(expected_version, int(reminder.version))
-        write = Put(Tombstone.of(reminder, now), Reminder.fence == reminder.fence)
-        commit(Head.of(learner_id), write)
-        if reminder.event_id:
-            _note_alarms(learner_id, reminder.event_id, now)
-
-    _changed(learner_id, reminder_id, remove)
+        is_there = Reminder.fence == reminder.fence
+        alarms = _alarms_writes(learner_id, str(reminder.event_id or ""), now)
+    elif not unreadable:
+        raise NotFound
+    tombstone = Tombstone.of(Item(*key), now)
+    commit(Head.among(learner_id, stored), Put(tombstone, is_there), *alarms)
 
 
 def snooze(
@@ -201,7 +199,10 @@ def snooze(
         if occurrence and (due is None or due.occurrence != occurrence):
             mailed = Delivery.of_occurrence(reminder, occurrence)
             due = mailed[-1].due if mailed else None
-        if due is None:
+        rule = timetable.rule
+        if due is None or rule is None or reminder.paused:
+            raise NothingDue
+        if not timing.takes_place(rule, due.occurrence):
             raise NothingDue
         try:
             progress = timing.snooze(reminder.progress, due, until=until, now=now)
@@ -254,7 +255,7 @@ def follow_profile(*, learner_id: str, now: datetime) -> int:
     """Moves reminders to the zone and quiet hours of the profile; returns how many there are."""
     keys = [
         (reminder.pk, reminder.sk)
-        for reminder in Reminder.every(learner_id)
+        for reminder in Reminder.every(learner_id, on_unreadable=aside(now))
         if not (reminder.is_over or reminder.dead)
     ]
     for first in range(0, len(keys), AT_ONCE):
@@ -266,14 +267,23 @@ def follow_profile(*, learner_id: str, now: datetime) -> int:
 def _follow(learner_id: str, keys: Sequence[tuple[str, str]], now: datetime) -> None:
     stored = batch_get(*keys, Head.key(learner_id), (learner_key(learner_id), Profile.SK))
     reminders = [item for item in stored.values() if isinstance(item, Reminder)]
+    unreadable: list[Raw] = []
     events = batch_get(
-        *{Event.key(learner_id, str(each.event_id)) for each in reminders if each.event_id}
+        *{Event.key(learner_id, str(each.event_id)) for each in reminders if each.event_id},
+        on_unreadable=unreadable.append,
     )
+    lost = {raw["sk"]["S"] for raw in unreadable}
     writes = []
     for reminder in reminders:
+        if f"{Event.PREFIX}{reminder.event_id}" in lost:
+            continue  # the sweep tells staff of it when it is due
         before = reminder.next_at, reminder.gsi1sk
-        timetable = _timetable(reminder, {**stored, **events})
-        timetable.advance(reminder, reminder.progress, now=now)
+        try:
+            timetable = _timetable(reminder, {**stored, **events})
+            timetable.advance(reminder, reminder.progress, now=now)
+        except UNREADABLE:
+            log.exception("a reminder cannot follow its learner")
+            continue
         if (reminder.next_at, reminder.gsi1sk) != before:
             writes.append(reminder.write())
     if writes:
@@ -350,7 +360,7 @@ def _place_and_write(
         if not isinstance(event, Event):
             raise NoSuchEvent.here()
         alarms.append(Event.alarms_write(reminder.learner_id, event.id, now=now))
-        others = Reminder.of_event(reminder.learner_id, event.id)
+        others = Reminder.of_event(reminder.learner_id, event.id, on_unreadable=aside(now))
         if len([other for other in others if other.id != reminder.id]) >= MAX_REMINDERS_PER_EVENT:
             raise TooManyReminders
         reminder.lsi4 = f"{Reminder.OF}{event.id}#{reminder.id}"
@@ -362,15 +372,17 @@ def _place_and_write(
         field = WIRE_NAMES.get(error.field, error.field)
         raise ValidationFailed.of(field, error.code, str(error)) from error
     timetable.advance(reminder, progress_by(timetable.rule), now=now)
+    if old_event != reminder.event_id:
+        alarms += _alarms_writes(reminder.learner_id, old_event, now)
     commit(Head.among(reminder.learner_id, stored), reminder.write(), *alarms)
-    if old_event and old_event != reminder.event_id:
-        _note_alarms(reminder.learner_id, old_event, now)
 
 
-def _note_alarms(learner_id: str, event_id: str, now: datetime) -> None:
-    """Notes on an event that it has one reminder less, unless it was deleted meanwhile."""
-    with suppress(ConditionFailed):
-        transact(Event.alarms_write(learner_id, event_id, now=now))
+def _alarms_writes(learner_id: str, event_id: str, now: datetime) -> list[Write]:
+    """The write that notes on an event, if there is one, that it has one reminder less."""
+    key = Event.key(learner_id, event_id)
+    if event_id and isinstance(batch_get(key, on_unreadable=lambda _: None).get(key), Event):
+        return [Event.alarms_write(learner_id, event_id, now=now)]
+    return []
 
 
 @dataclass(frozen=True)
@@ -383,6 +395,15 @@ class Timetable:
     def advance(self, reminder: Reminder, progress: timing.Progress, *, now: datetime) -> None:
         """Has a reminder take over a progress and wait for what is due next."""
         reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
+
+
+def title_of(reminder: Reminder) -> str:
+    """The title of a reminder, or of its event; empty if it has none."""
+    if reminder.title or not reminder.event_id:
+        return str(reminder.title)
+    key = Event.key(reminder.learner_id, str(reminder.event_id))
+    event = batch_get(key, on_unreadable=lambda _: None).get(key)
+    return str(event.title) if isinstance(event, Event) else ""
 
 
 def timetable_of(reminder: Reminder) -> Timetable:

@@ -108,7 +108,8 @@ class Mail:
         delivery = Delivery.of(owed.claim.reminder, owed.due, SENDING, now=self.budget.now())
         stored = owed.stored
         delivery.copy_mail_of(stored)
-        delivery.mail_id, delivery.lsi4 = self.id, f"MAIL#{self.id}"
+        delivery.mail_id = delivery.mail_id or self.id  # the bounce of an earlier copy finds it
+        delivery.set_index_keys()
         delivery.lease_until = self.until
         delivery.repeated |= stored is not None and stored.state == SENDING
         return delivery
@@ -245,9 +246,9 @@ class Mail:
 
 
 def _mail_id(dues: Sequence[OwedDue]) -> str:
-    """That of an earlier copy of this mail, whose bounce must find it too, or a new one."""
-    earlier = {owed.stored.mail_id if owed.stored else None for owed in dues}
-    return (earlier.pop() if len(earlier) == 1 else None) or str(ULID())
+    """The id of an earlier try of one of the dues, or a new one."""
+    tried = [owed.stored.mail_id for owed in dues if owed.stored and owed.stored.mail_id]
+    return str(min(tried, default=ULID()))
 
 
 def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,7 +99,8 @@ def _stays_full(learner_id: str, bounced: Sequence[Delivery], now: datetime) -> 
     SES tells of each bounce within a day: a mail of which nothing was heard by then has arrived.
     """
     for delivery in bounced:
-        delivery.mark_bounced(now)
+        with suppress(ConditionFailed):  # it has run out, or its learner has left
+            delivery.mark_bounced(now)
     mails: dict[str, Delivery] = {}
     for delivery in Delivery.mailed_since(learner_id, now - FULL_WITHIN):
         if delivery.bounced_at or delivery.sent_at < now - HEARD_WITHIN:

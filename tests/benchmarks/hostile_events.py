@@ -3,9 +3,11 @@
 usage: python -m tests.benchmarks.hostile_events
 
 For each kind of event that is costly to expand or to show, a learner gets as many as the cap allows
-through the service, so that each is valid. Printed are the seconds of processor time to make one of
-them, and for windows of a year and the calendar's feed. One that takes longer than a second ends
-this with 1.
+through the service, so that each is valid. One more learner has besides the dearest of them as many
+events and one-offs that are over as the feed shows: copies of one that went through the service,
+the events in zones of their own.
+Printed are the seconds of processor time to make one, and for windows of a year and the calendar's
+feed. One that takes longer than a second ends this with 1.
 """
 
 import os
@@ -27,9 +29,12 @@ django.setup()
 from accounts.models import Account, Profile, learner_key  # noqa: E402
 from config.problems import ValidationFailed  # noqa: E402
 from config.stack import Stack  # noqa: E402
+from config.store.items import Item, batch_put  # noqa: E402
+from reminders.models import ONCE  # noqa: E402
 from reminders.services import calendar_links  # noqa: E402
-from reminders.services.calendar_feed import read_calendar  # noqa: E402
+from reminders.services.calendar_feed import MAX_PAST_EVENTS, read_calendar  # noqa: E402
 from reminders.services.events import MAX_EVENTS, create_event, occurrences_between  # noqa: E402
+from reminders.services.reminders import create_reminder  # noqa: E402
 from tests.memory_table import MemoryTable  # noqa: E402
 from tests.servers import using  # noqa: E402
 from tests.wire import table_client  # noqa: E402
@@ -57,6 +62,14 @@ def with_moves(number: int) -> Fields:
     for move in moved:
         del move["rrule"]
     return timed(f"{first}", "FREQ=DAILY", moved=moved, description=LONG)
+
+
+def over_with_skips() -> Fields:
+    """A daily event that is over, of which nearly all occurrences are skipped."""
+    first = NOW.date() - timedelta(days=86)
+    days = [first + timedelta(days=n) for n in range(1, 81)]
+    skipped = [f"{day:%Y%m%d}T090000" for day in days]
+    return timed(f"{first}", "FREQ=DAILY;COUNT=82", skipped=skipped, description=LONG)
 
 
 def with_skips(_: int) -> Fields:
@@ -120,9 +133,34 @@ def spent_s(act: Callable[[], Any]) -> float:
     return time.process_time() - before
 
 
-def measure(kind: Callable[[int], Fields]) -> tuple[float, float, float]:
+def add_what_is_over(learner_id: str) -> None:
+    """Gives a learner as much that is over as the feed shows at most."""
+    body = {"title": "A", "location": "", "timezone": "UTC", **over_with_skips()}
+    event = create_event(learner_id=learner_id, fields=body, now=NOW)
+    once = {"about": ONCE, "title": "A", "note": LONG[:1000], "at": NOW + timedelta(days=1)}
+    reminder = create_reminder(learner_id=learner_id, fields=once, now=NOW)
+    reminder.at, reminder.next_at = NOW - timedelta(days=1), None
+    reminder.schedule_check(None)
+    copies: list[Item] = []
+    for item in (event, reminder):
+        raw = item.serialize()
+        for number in range(MAX_PAST_EVENTS):
+            own_id = str(uuid4())
+            own = {"sk": item.key(learner_id, own_id)[1], "id": own_id}
+            if item is event:
+                own["timezone"] = ZONES[number % len(ZONES)]
+            own_raw = {name: {"S": value} for name, value in own.items()}
+            copies.append(type(item).from_raw(raw | own_raw))
+    batch_put(copies)
+
+
+def measure(
+    kind: Callable[[int], Fields], *, with_past: bool = False
+) -> tuple[float, float, float]:
     """The most that making one takes, the dearest window, and the feed."""
     learner_id, now = learner(), NOW
+    if with_past:
+        add_what_is_over(learner_id)
 
     def make(number: int) -> None:
         body = {"title": "A", "location": "", "timezone": "UTC", **kind(number)}
@@ -150,9 +188,10 @@ def main() -> None:
     with table_in_memory():
         warm_up = learner()
         read_calendar(calendar_links.rotate(learner_id=warm_up, now=NOW), now=NOW)
-        for name, kind in KINDS.items():
+        past = f"a hundred moved, and {MAX_PAST_EVENTS} of each that are over"
+        for name, kind in {**KINDS, past: with_moves}.items():
             try:
-                seconds = measure(kind)
+                seconds = measure(kind, with_past=name == past)
             except ValidationFailed as problem:
                 print(f"| {name} | refused: {problem.errors[0].code} | | |")
                 continue

@@ -10,9 +10,11 @@ from config.ops.management.commands.estimate_cost import MEMORY_GB, prices
 from reminders.models import SHARDS
 
 # Measured for each mail: the units of a reminder of an event, which is the dearest, with a share of
-# the query that shares a shard out; processor time.
+# the query that shares a shard out; processor time of a digest of cards, which takes most of it.
 WRITE_UNITS, READ_UNITS = 24.0, 4.6
-CPU_S = 0.0095
+CPU_S = 0.0116
+# Measured for each page besides.
+PAGE_CPU_S = 0.045
 # A mail moves its reminder in the due index twice, out of a place and into one.
 INDEX_WRITE_UNITS = 4
 # AWS's limits: a partition's units of a second, an account's write units for one table by default.
@@ -21,16 +23,19 @@ PARTITION_UNITS, TABLE_UNITS = 1000, 40_000
 PROCESSOR = 1024 / 1769
 # Assumed: SES's answer and four of DynamoDB's, with 16 threads that wait for them.
 WAITING_S, THREADS = 0.1, 16
+# Assumed for each page: the queue, the query, the first claims and the last mails.
+PAGE_WAITING_S = 0.15
 PAGE = 100
 SES_RATES = 14, 100, 500, 1_200, 2_000
 DUE = 10_000, 100_000, 1_000_000
-RUNS = 1, 4, 8, 16, 20, 32
+RUNS = 1, 4, 8, 16, 20, 26, 38
 
 
 def run_rate() -> float:
-    """Mails a second of one run, limited by its processor or by its threads."""
+    """Mails a second of one run, page by page, limited by its processor or by its threads."""
     taken_s = CPU_S / PROCESSOR
-    return min(1 / taken_s, THREADS / (taken_s + WAITING_S))
+    mails_s = min(1 / taken_s, THREADS / (taken_s + WAITING_S))
+    return PAGE / (PAGE / mails_s + PAGE_CPU_S / PROCESSOR + PAGE_WAITING_S)
 
 
 def rate(runs: int) -> float:
