@@ -17,7 +17,7 @@ PAGE = 100
 
 def start_round(what: str) -> None:
     """Starts a job of the service's own, once a day: events of a schedule may come twice."""
-    jobs.start(Job.SERVICE, what, id=now().date().isoformat(), given={})
+    jobs.start(Job.SERVICE, what, id=now().date().isoformat(), arguments={})
 
 
 def for_each_account(job: Job, visit: Callable[[Sequence[Account]], int]) -> Iterator[Place]:

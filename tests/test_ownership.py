@@ -70,7 +70,7 @@ def login_session_of(owner: Caller) -> str:
 
 def job_of(owner: Caller, what: str) -> str:
     job = jobs.start(
-        learner_key(owner.id), what, id=str(ULID()), given={"digest": "", "format": "csv"}
+        learner_key(owner.id), what, id=str(ULID()), arguments={"digest": "", "format": "csv"}
     )
     return str(job.id)
 

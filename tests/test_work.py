@@ -66,7 +66,7 @@ def owner(maria: Caller) -> str:
 
 
 def started(owner: str) -> Job:
-    return jobs.start(owner, "counting", id="one", given={"file": "a.csv"}, total=PAGES)
+    return jobs.start(owner, "counting", id="one", arguments={"file": "a.csv"}, total=PAGES)
 
 
 def stored(owner: str) -> Job:
@@ -277,7 +277,7 @@ def test_a_busy_table_slows_a_job_down_and_fails_nothing(
 
 def broken(job: Job) -> Iterator[Place]:
     done.append(0)
-    if job.given.get("file") == "a.csv" and len(done) <= TRIES:
+    if job.arguments.get("file") == "a.csv" and len(done) <= TRIES:
         raise RuntimeError("a mistake of ours")
     if not job.cursor:
         yield Place(1, 1)

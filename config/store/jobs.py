@@ -87,8 +87,8 @@ class Job(Item, discriminator="job"):
 
     lsi5: `JOB#<what>#<instant it was started>#<id>`.
     gsi1: `JOBS#failed` / `<instant>#<id>` where staff have to look: such a job goes on if its
-    message comes again. `given` is what was asked for. `step` counts the runs, of which the present
-    one is named by `holder` until `held_until`.
+    message comes again. `arguments` is what was asked for. `step` counts the runs, of which the
+    present one is named by `holder` until `held_until`.
     """
 
     PREFIX = "JOB#"
@@ -98,7 +98,7 @@ class Job(Item, discriminator="job"):
     id = UnicodeAttribute()
     what = UnicodeAttribute()
     state = UnicodeAttribute(default=QUEUED)
-    given = JSONAttribute(default=dict)
+    arguments = JSONAttribute(default=dict)
     cursor = JSONAttribute(null=True)
     done = NumberAttribute(default=0)
     total = NumberAttribute(null=True)
@@ -267,11 +267,11 @@ Work = Callable[[Job], Iterator[Place]]
 
 
 def start(
-    owner: str, what: str, *, id: str, given: Any, total: int | None = None, anew: bool = False
+    owner: str, what: str, *, id: str, arguments: Any, total: int | None = None, anew: bool = False
 ) -> Job:
     """Starts a job under an id; started again, it is the same job, as far as it is by now.
 
-    With `anew` one that has ended is replaced. `owner` is a partition, `given` JSON. Raises
+    With `anew` one that has ended is replaced. `owner` is a partition, `arguments` JSON. Raises
     ServiceUnavailable, ClientError.
     """
     at = now()
@@ -279,7 +279,7 @@ def start(
         *Job.key(owner, what, id),
         id=id,
         what=what,
-        given=given,
+        arguments=arguments,
         total=total,
         lsi5=f"{Job.PREFIX}{what}#{key_instant(at)}#{id}",
         created_at=at,

@@ -95,7 +95,7 @@ class ExportSerializer(JobSerializer):
 
     @extend_schema_field(serializers.ChoiceField(FORMATS))
     def get_format(self, job: Any) -> str:
-        return str(job.given["format"])
+        return str(job.arguments["format"])
 
     @extend_schema_field(IntegerField(allow_null=True))
     def get_size_bytes(self, job: Any) -> int | None:

@@ -282,7 +282,7 @@ class ImportSerializer(JobSerializer):
     report = serializers.SerializerMethodField()
 
     def get_filename(self, job: Any) -> str:
-        return str(job.given.get("filename", ""))
+        return str(job.arguments.get("filename", ""))
 
     @extend_schema_field(FiguresSerializer)
     def get_report(self, job: Any) -> dict[str, int]:

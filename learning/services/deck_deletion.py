@@ -104,13 +104,13 @@ def find_deletion(learner_id: str, deck_id: str) -> Job | None:
 def _start(learner_id: str, deck_id: str, move_to: str | None) -> Job | None:
     if not Card.in_deck(learner_id, deck_id, limit=1).items:
         raise ConditionFailed  # that was all: the deck alone is left
-    owner, given = learner_key(learner_id), {"move_to": move_to}
-    return jobs.start(owner, DECK_DELETION, id=deck_id, given=given, anew=True)
+    owner, arguments = learner_key(learner_id), {"move_to": move_to}
+    return jobs.start(owner, DECK_DELETION, id=deck_id, arguments=arguments, anew=True)
 
 
 def run_deletion(job: Job) -> Iterator[Place]:
     """Moves or removes the cards of a closed deck, then the deck. Raises NoSuchDeck."""
-    learner_id, deck_id, move_to = job.owner_id, job.id, job.given["move_to"]
+    learner_id, deck_id, move_to = job.owner_id, job.id, job.arguments["move_to"]
     before = int(job.done)
     total = int(job.total or _count(learner_id, deck_id))
     try:

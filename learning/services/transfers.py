@@ -78,12 +78,12 @@ def _start(
     owner = learner_key(learner_id)
     job = Job.of(owner, what, job_id)
     if job is None:
-        given = {**rest, **prepared(), "digest": digest}
+        arguments = {**rest, **prepared(), "digest": digest}
         latest = Job.newest(owner, what, limit=LOOKED_AT, start=None).items
         if sum(not other.has_ended for other in latest) >= MOST_AT_ONCE:
             raise TooManyJobs
-        job = jobs.start(owner, what, id=job_id, given=given)
-    if job.given["digest"] != digest:
+        job = jobs.start(owner, what, id=job_id, arguments=arguments)
+    if job.arguments["digest"] != digest:
         raise IdTaken
     return job
 
@@ -117,18 +117,18 @@ def run_import(job: Job, *, check_deck: Check, check_note: Check) -> Iterator[Pl
     All that is written says the instant at which the import was started, so that a run which goes
     on after a dead one can count what that one has done. Raises what reading the file raises.
     """
-    given, learner_id = job.given, job.owner_id
+    arguments, learner_id = job.arguments, job.owner_id
     options = transfer.TextOptions(
-        **{name: given.get(name) for name in ("separator", "encoding", "header", "html")},
-        columns=tuple(given["columns"]) if given.get("columns") else None,
+        **{name: arguments.get(name) for name in ("separator", "encoding", "header", "html")},
+        columns=tuple(arguments["columns"]) if arguments.get("columns") else None,
     )
     source: dict[str, Any] = {
-        "filename": given.get("filename", ""),
-        "format": given.get("format"),
+        "filename": arguments.get("filename", ""),
+        "format": arguments.get("format"),
         "limits": LIMITS,
         "options": options,
     }
-    upload = {"upload_key": given["upload_key"], "etag": given["etag"]}
+    upload = {"upload_key": arguments["upload_key"], "etag": arguments["etag"]}
     with file_uploads.open_upload(learner_id=learner_id, **upload) as file:
         if job.cursor is None:  # all is read once before anything is written
             total = _count(transfer.read(file, **source))
@@ -137,12 +137,12 @@ def run_import(job: Job, *, check_deck: Check, check_note: Check) -> Iterator[Pl
             total = int(job.total)
         run = Import(
             learner_id,
-            given.get("deck_id"),
+            arguments.get("deck_id"),
             False,
             job.created_at,
             check_deck,
             check_note,
-            restore_deleted=bool(given.get("restore_deleted")),
+            restore_deleted=bool(arguments.get("restore_deleted")),
             report=Report(**job.result or {}, most_errors=None),
         )
         for seen in run.steps(transfer.read(file, **source), int(job.cursor or 0)):
@@ -169,8 +169,8 @@ def run_export(job: Job) -> Iterator[Place]:
     First the notes are read and kept in parts, which a later run need not read again. The last part
     of the work makes the file of them.
     """
-    given = job.given
-    run = Export(job.owner_id, given.get("deck_id"), job.created_at, given["format"])
+    arguments = job.arguments
+    run = Export(job.owner_id, arguments.get("deck_id"), job.created_at, arguments["format"])
     parts, after, done = job.cursor or (0, "", 0)
     notes = run.notes(after=after) if after is not None else iter(())
     while part := list(islice(notes, PART_NOTES)):
@@ -202,7 +202,7 @@ def export_url(job: Job, *, now: datetime) -> str | None:
     """A signed address of the file, as long as it is kept."""
     if job.state != jobs.DONE or job.updated_at < now - FILES_KEPT:
         return None
-    filename, media_type = exported_as(job.given["format"], job.created_at)
+    filename, media_type = exported_as(job.arguments["format"], job.created_at)
     return file_uploads.sign(
         learner_id=job.owner_id, name=job.id, filename=filename, media_type=media_type
     )
