@@ -565,7 +565,8 @@ class Profile(Synced, discriminator="profile"):
         if zone != self.timezone and (self.former_zones or self.timezone != DEFAULT_ZONE):
             former = [[now.isoformat(), self.timezone], *(self.former_zones or [])]
             self.former_zones = former[:ZONES_KEPT]
-        self.timezone = zone
+        if zone != self.timezone:
+            self.timezone, self.zone_set_at = zone, now
 
     def zone_at(self, at: datetime) -> str:
         """Where they lived at an instant."""

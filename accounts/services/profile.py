@@ -45,9 +45,9 @@ def read_profile(learner_id: str, *, groups: frozenset[str], now: datetime) -> F
     account, profile = items.get((pk, Account.SK)), items.get((pk, Profile.SK))
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
-    found = items.get((pk, Suppression.SK))
-    is_of_address = isinstance(found, Suppression) and found.email == account.email
-    suppression = found if isinstance(found, Suppression) and is_of_address else None
+    suppression = items.get((pk, Suppression.SK))
+    if not isinstance(suppression, Suppression) or suppression.email != account.email:
+        suppression = None
     return FullProfile(account, profile, Head.among(learner_id, items), groups, now, suppression)
 
 
@@ -83,12 +83,9 @@ def _changed(
         raise NotFound
     if expected_version not in (None, int(page.profile.version)):
         raise PreconditionFailed(f"The profile is at version {page.profile.version}: read it again")
-    zone = page.profile.timezone
     if "timezone" in values:
         page.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
         setattr(page.profile, name, value)
-    if page.profile.timezone != zone:
-        page.profile.zone_set_at = now
     commit(page.head, Put(page.profile, Profile.pk.exists()))
     return page

@@ -232,7 +232,7 @@ def release(
 
 
 def _state_after(stage: str, place: Environment, progress: Progress) -> str:
-    """Tells whether the version before, which was just put back, answers."""
+    """Tries the version that was just put back; returns a sentence about it."""
     try:
         check(stage, place, progress)
     except ReleaseError as error:

@@ -52,8 +52,8 @@ class Command(BaseCommand):
         """A stage's client of its table, and its resources; the embedded AWS runs meanwhile."""
         if stage == "local":
             endpoint_url = aws.enter_context(local_aws.running(stack.home()))
-            found = replace(stack.stack(), endpoint_url=endpoint_url)
-            return cloudformation.local_client("dynamodb", endpoint_url), found
+            local = replace(stack.stack(), endpoint_url=endpoint_url)
+            return cloudformation.local_client("dynamodb", endpoint_url), local
         session = boto3.Session(region_name=region)
         outputs = cloudformation.outputs(session.client("cloudformation"), stage)
         client = session.client("dynamodb")
