@@ -7,7 +7,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.store.items import ConditionFailed, Item, Raw, batch_get
+from config.store.items import ConditionFailed, Item, Raw, UnreadableItem, batch_get
 from config.store.transactions import Put, Write, transact
 from learning.services.due_queue import day_of, due_queue
 from learning.services.statistics import Week, read_week
@@ -35,10 +35,6 @@ PREFERENCES = {STUDY: "study_mails", REPORT: "report_mails", STREAK: "streak_mai
 AWAY = (7, 1), (35, 7), (180, 28)
 """Up to so many days without study a digest comes once in so many days."""
 Stored = Mapping[tuple[str, str], Item]
-
-
-class UnreadableItem(Exception):
-    """A stored item that a mail depends on cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ class Recipient:
 
     def _item(self, key: tuple[str, str]) -> Item | None:
         if key in self.unreadable:
-            raise UnreadableItem
+            raise UnreadableItem(*key)
         return self.stored.get(key)
 
 
@@ -173,8 +169,8 @@ class Reading:
         Raises UnreadableItem if nobody can tell whether they may be mailed.
         """
         pk = learner_key(learner_id)
-        if self.unreadable.intersection(_own_keys(pk)):
-            raise UnreadableItem
+        for key in self.unreadable.intersection(_own_keys(pk)):
+            raise UnreadableItem(*key)
         account, profile, suppression = (self.stored.get(key) for key in _own_keys(pk))
         if not isinstance(account, Account) or not isinstance(profile, Profile):
             return None
