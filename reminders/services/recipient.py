@@ -194,6 +194,25 @@ def read_owners(reminders: Iterable[Reminder], *, now: datetime) -> Reading:
     return Reading(stored, lost, now)
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a mail about a reminder is called, and why it is not mailed now, empty if it is."""
+
+    title: str
+    refusal: str
+
+
+def outlook_of(reminder: Reminder, *, now: datetime) -> Outlook:
+    """The outlook of a reminder for its next mail: one round trip. Raises UnreadableItem."""
+    reading = read_owners([reminder], now=now)
+    recipient = reading.recipient(reminder.learner_id)
+    if recipient is None:
+        return Outlook(str(reminder.title), "disabled")
+    event = recipient.event_of(reminder)
+    title = reminder.title or (event.title if event else "")
+    return Outlook(str(title), recipient.refusal(reminder))
+
+
 def _own_keys(pk: str) -> tuple[tuple[str, str], ...]:
     return (pk, Account.SK), (pk, Profile.SK), (pk, Suppression.SK)
 
