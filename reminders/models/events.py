@@ -16,7 +16,7 @@ from accounts.models import learner_key
 from config.store.items import Item, OnUnreadable, key_instant
 from config.store.transactions import Update
 from learning.models.base import LearnerItem
-from reminders.recurrence import Move, Recurrence, over_at
+from reminders.recurrence import Move, Recurrence, check_syntax, over_at
 
 FOREVER = "9999"
 
@@ -45,6 +45,10 @@ class Event(LearnerItem, discriminator="event"):
     moved = JSONAttribute(default=list)
     alarms_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
+
+    def open(self) -> None:
+        """Sees to it that one whose content makes no sense counts as unreadable."""
+        check_syntax(self.recurrence)
 
     @classmethod
     def not_over(

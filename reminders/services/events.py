@@ -57,19 +57,33 @@ MAX_WINDOW = timedelta(days=366)
 UNREADABLE_EVENT = "event_unreadable"
 
 
-def set_aside(pk: str, sk: str, *, now: datetime) -> None:
-    """Shows staff a stored event or reminder that cannot be read, and counts it, once."""
+class StoredUnreadable(Conflict):
+    code, title = "STORED_UNREADABLE", "It cannot be read: our staff see that; you may delete it"
+
+
+def set_aside(pk: str, sk: str, *, now: datetime) -> bool:
+    """Shows staff a stored event or reminder that cannot be read, and counts it, once.
+
+    False for anything else, which is only logged.
+    """
     log.error("an item cannot be read", extra={"fields": {"pk": pk, "sk": sk}})
-    prefix, _, own_id = sk.partition("#")
+    prefix, hash_sign, own_id = sk.partition("#")
+    if f"{prefix}{hash_sign}" not in (Event.PREFIX, Reminder.PREFIX):
+        return False
     reason = UNREADABLE_EVENT if f"{prefix}#" == Event.PREFIX else "unreadable"
     with suppress(ConditionFailed):  # told of already
         Delivery.letter(pk, own_id, "unreadable", reason, now=now).create()
         telemetry.emit("RemindersGivenUp")
+    return True
 
 
 def aside(now: datetime) -> OnUnreadable:
     """What a read does with the items that it cannot read: it leaves them out."""
-    return lambda raw: set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
+
+    def leave_out(raw: Raw) -> None:
+        set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
+
+    return leave_out
 
 
 class TooManyEvents(Conflict):
