@@ -223,8 +223,8 @@ def _bar(account: Account, suppression: Item | None) -> str:
         return "disabled"
     if not account.email_verified:
         return "unverified"
-    same = isinstance(suppression, Suppression) and suppression.email == account.email
-    return "suppressed" if same else ""
+    is_barred = isinstance(suppression, Suppression) and suppression.bars(account.email)
+    return "suppressed" if is_barred else ""
 
 
 # --- What is owed -------------------------------------------------------------------------------
