@@ -208,10 +208,11 @@ class Item(Model):
         descending: bool = False,
         matching: Condition | None = None,
         on_unreadable: OnUnreadable | None = None,
+        most: int = 1_000_000,
     ) -> list[Self]:
         """All items that match, for collections that stay small: a Query for each megabyte.
 
-        `matching` and `on_unreadable` are as in `query_page`.
+        It stops at one more than `most`. `matching` and `on_unreadable` are as in `query_page`.
         """
         items: list[Self] = []
         start: Raw | None = None
@@ -219,7 +220,7 @@ class Item(Model):
             page = cls.query_page(
                 pk,
                 condition,
-                limit=10_000,
+                limit=min(10_000, most + 1 - len(items)),
                 index=index,
                 start=start,
                 descending=descending,
@@ -227,7 +228,7 @@ class Item(Model):
                 on_unreadable=on_unreadable,
             )
             items += page.items
-            if not (start := page.next_key):
+            if not (start := page.next_key) or len(items) > most:
                 return items
 
     def put(self, condition: Condition | None = None) -> None:

@@ -52,12 +52,24 @@ class Event(LearnerItem, discriminator="event"):
 
     @classmethod
     def not_over(
-        cls, learner_id: str, *, at: datetime, on_unreadable: OnUnreadable | None = None
+        cls,
+        learner_id: str,
+        *,
+        at: datetime,
+        most: int,
+        on_unreadable: OnUnreadable | None = None,
     ) -> "list[Event]":
-        """All events that are not over at an instant, the soonest to end first."""
+        """The events that are not over at an instant, the soonest to end first.
+
+        One more than `most` is a sign that there are others.
+        """
         condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
         return cls.query_all(
-            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+            learner_key(learner_id),
+            condition,
+            index="lsi4",
+            most=most,
+            on_unreadable=on_unreadable,
         )
 
     @classmethod

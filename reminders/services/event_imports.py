@@ -89,7 +89,8 @@ def import_events(
         else:
             drafts.append((entry, drafted))
     stored = _stored(learner_id, drafts, now)
-    room = MAX_EVENTS - len(Event.not_over(learner_id, at=now, on_unreadable=aside(now)))
+    present = Event.not_over(learner_id, at=now, most=MAX_EVENTS, on_unreadable=aside(now))
+    room = MAX_EVENTS - len(present)
     room_for_alarms = room_for_reminders(learner_id, now) if with_reminders else 0
     for entry, event in drafts:
         outcome = _planned(entry, event, stored, room)
