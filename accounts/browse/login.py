@@ -24,10 +24,8 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 from django.views.generic import View
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import FirstPasswordSerializer, LoginSerializer, VerifyMfaSerializer
 from accounts.authentication import caller
@@ -58,6 +56,7 @@ def redirect_target(request: HttpRequest) -> str:
     return reverse("browse-start")
 
 
+WHOLE = "_whole"  # a form with this field comes back as the page that it was on
 KEPT = "kept"  # the hidden field with the form that was sent after its session had ended
 SECRETS = ("password", "code", "token")
 
@@ -128,7 +127,11 @@ def start_browser_session(
     rotate_token(request)
     fields = _kept_fields(kept)
     response = (
-        render(request, "browse/kept.html", {"fields": fields, "action": to})
+        render(
+            request,
+            "browse/kept.html",
+            {"fields": fields, "action": to, "whole": WHOLE in dict(fields)},
+        )
         if fields
         else HttpResponseRedirect(to, status=303)
     )
@@ -347,11 +350,8 @@ class StartPageLink:
     title: str
 
 
-class StartView(APIView):
+class StartView(guard.StaffPage):
     """The start page: the routes that the caller may use."""
-
-    authentication_classes = (guard.BrowserAuthentication,)
-    renderer_classes = (TemplateHTMLRenderer,)
 
     def get(self, request: Request) -> Response:
         learner = caller(request)
@@ -360,11 +360,6 @@ class StartView(APIView):
             raise NotAuthenticated
         context = {"person": full_profile, "parts": list(_parts(request))}
         return Response(context, template_name="browse/start.html")
-
-    def handle_exception(self, exc: Exception) -> Any:
-        """What went wrong is a page too."""
-        super().handle_exception(exc)  # which writes it into the log
-        return guard.problem_page(self.request._request, as_problem(exc))
 
 
 def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:
