@@ -11,7 +11,7 @@ from learning.shapes import Items, shape_of
 
 @dataclass(frozen=True)
 class Field:
-    """A text. `widget` is "text", "long", "lines" (one item a line) or the name of its choices.
+    """A text. `widget`: "text", "wide", "long", "lines" (one item each) or the name of its choices.
 
     `rare`: shown on demand. `when`: only in a dialogue "with" or "without" an outline.
     """
@@ -37,6 +37,11 @@ class Table:
     help: str = ""
     id_prefix: str = ""  # rows have ids, which others refer to
     when: str = ""
+    folds: bool = False  # rows are shown by their first text, until they are opened
+
+    @property
+    def an(self) -> str:
+        return "an" if self.item[0] in "aeiou" else "a"
 
 
 def _bounds(shape: type, name: str) -> Items:
@@ -55,15 +60,15 @@ BRANCHES = Table(
     "What learners may say",
     "answer",
     (
-        Field("example", "A learner may say", help=EXAMPLE),
+        Field("example", "A learner may say", "wide", EXAMPLE),
         replace(PATTERNS, help=f"{WORDS} Empty: by its goal, else by the whole sentence"),
+        Field("say", "The partner answers", "wide", required=False),
         Field("goal", "Reaches the goal", "goals", required=False),
-        Field("say", "The partner answers", required=False),
         Field("to", "Then on to", "lines_to", required=False),
         Field("also", "Leads here without reaching the goal", "lines", required=False, rare=True),
         UNLESS,
     ),
-    _bounds(Node, "branches"),
+    replace(_bounds(Node, "branches"), least=0),
     "The first one is the ideal answer. A line without any is an end.",
 )
 NODES = Table(
@@ -80,7 +85,7 @@ NODES = Table(
             "One try on each line. Empty: the line once more",
             required=False,
         ),
-        Field("then", "After these tries", help="Said before going on", required=False),
+        Field("then", "After these tries", "wide", "Said before going on", required=False),
         Field("to", "And on to", "lines_to", required=False),
         Field(
             "hints",
@@ -94,28 +99,25 @@ NODES = Table(
     _bounds(Part, "nodes"),
     id_prefix="line",
     when="with",
+    folds=True,
 )
 GOALS = Table(
     "goals",
     "Goals of the learner",
     "goal",
     (
-        Field("text", "The goal", help="As learners read it: Ask how much it is"),
+        Field("text", "The goal", "wide", "As learners read it: Ask how much it is"),
         Field(
             "prompt",
             "The partner leads there with",
-            help="Empty: the goal in brackets. The first goal follows the opening line",
+            "wide",
+            "Empty: the goal in brackets. The first goal follows the opening line",
             required=False,
             when="without",
         ),
-        Field("example", "A learner may say", help=EXAMPLE, when="without"),
+        Field("example", "A learner may say", "wide", EXAMPLE, when="without"),
         replace(PATTERNS, help=f"{WORDS} Empty: by the whole sentence"),
-        Field(
-            "answer",
-            "The partner answers",
-            help="Wherever it is said",
-            required=False,
-        ),
+        Field("answer", "The partner answers", "wide", "Wherever it is said"),
         UNLESS,
     ),
     _bounds(Part, "goals"),
@@ -127,7 +129,7 @@ ANSWERS = Table(
     "answer",
     (
         replace(PATTERNS, label="When a learner says", help=WORDS),
-        Field("say", "The partner answers"),
+        Field("say", "The partner answers", "wide"),
         Field("goal", "It is about the goal", "goals", required=False, rare=True),
         UNLESS,
     ),
@@ -144,7 +146,7 @@ PARTS = Table(
         GOALS,
         NODES,
         ANSWERS,
-        Field("farewell", "Goodbye of the partner", help="Also said when time is up"),
+        Field("farewell", "Goodbye of the partner", "wide", "Also said when time is up"),
     ),
     _bounds(Script, "parts"),
     "One for each role that learners may take.",

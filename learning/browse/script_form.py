@@ -52,14 +52,18 @@ def read(sent: Any, fields: Fields = FIELDS, prefix: str = "") -> Form:
 
 
 def blank(fields: Fields = FIELDS) -> Form:
-    """An empty form, with as many rows as there must be; a dialogue begins without an outline."""
+    """An empty form, with as many rows as there must be.
+
+    A dialogue begins without an outline, a line of one with an answer.
+    """
     form: Form = {}
     for field in fields:
         form[field.name] = ""
         if isinstance(field, Table):
             rows: list[Form] = []
             form[field.name] = rows
-            for _ in range(0 if field.when == "with" else field.bounds.least):
+            count = 0 if field is NODES else 1 if field is BRANCHES else field.bounds.least
+            for _ in range(count):
                 rows.append(_new_row(field, rows))
     return form
 
@@ -225,7 +229,7 @@ def _nodes_of_goals(part: Form) -> list[dict[str, Any]]:
         branch = {"example": goal["example"], "goal": goal["id"], "to": to}
         node = {
             "id": f"line-{number}",
-            "line": line if nodes else part["opening"],
+            "line": line if nodes else f"{part['opening']} {goal['prompt']}".strip(),
             "branches": [branch | ({"say": goal["answer"]} if goal["answer"] else {})],
             "hints": [goal["text"]],
         }

@@ -1,7 +1,7 @@
 """A scenario's form as a page shows it: inputs, rows, errors at their place, and its words."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accounts.browse.forms import Choice, FormError, Input
@@ -24,6 +24,7 @@ class RowView:
     fields: list["Input | TableView"]
     rare: list[Input]
     errors: list[str]
+    is_open: bool
 
     @property
     def anchor(self) -> str:
@@ -63,6 +64,10 @@ class TableView:
         return len(self.rows) <= self.table.bounds.least
 
     @property
+    def is_single(self) -> bool:
+        return len(self.rows) == 1
+
+    @property
     def is_fixed(self) -> bool:
         return self.table.bounds.least == self.table.bounds.most
 
@@ -70,8 +75,11 @@ class TableView:
 Choices = Mapping[str, list[tuple[str, str]]]
 
 
-def view(form: Form, errors: Errors) -> list[Input | TableView]:
-    """What a page shows of a form, with the errors beside what they are about."""
+def view(form: Form, errors: Errors, touched: str = "") -> list[Input | TableView]:
+    """What a page shows of a form, with the errors beside what they are about.
+
+    Rows that fold are open where something is wrong, and around what was `touched`.
+    """
     names = [role["name"] for role in form["roles"]]
     choices = {
         "levels": [("", "Choose"), *((level, level) for level in CEFR_LEVELS)],
@@ -80,14 +88,16 @@ def view(form: Form, errors: Errors) -> list[Input | TableView]:
             *((str(n), name or f"Role {n + 1}") for n, name in enumerate(names)),
         ],
     }
-    return list(_View(errors, choices).of(FIELDS, form, ""))
+    return list(_View(errors, choices, touched).of(FIELDS, form, ""))
 
 
 @dataclass(frozen=True)
 class _View:
     errors: Errors
     choices: Choices
+    touched: str = ""  # the row or table of the button that was pressed
     outline: str = ""  # "with" or "without" one, inside a dialogue
+    helps: bool = True  # only first rows say what their fields are for
 
     def of(self, fields: Fields, row: Form, prefix: str) -> Iterator[Input | TableView]:
         for field in fields:
@@ -102,6 +112,7 @@ class _View:
 
     def row(self, table: Table, row: Form, path: str, number: int) -> RowView:
         inside = self.in_dialogue(row) if table is PARTS else self
+        inside = replace(inside, helps=self.helps and (number == 0 or table.folds))
         here = f"{path}.{number}"
         shown = list(inside.of(table.fields, row, f"{here}."))
         rare = {f"{here}.{f.name}" for f in table.fields if isinstance(f, Field) and f.rare}
@@ -114,6 +125,9 @@ class _View:
             [s for s in shown if isinstance(s, TableView) or s.name not in rare],
             [s for s in shown if isinstance(s, Input) and s.name in rare],
             self.errors.get(here, []),
+            not table.folds
+            or not first
+            or any(f"{at}.".startswith(f"{here}.") for at in (self.touched, *self.errors)),
         )
 
     def in_dialogue(self, part: Form) -> "_View":
@@ -124,7 +138,7 @@ class _View:
             "goals": [("", "none"), *goals],
             "lines_to": [("", "the next line"), *lines],
         }
-        return _View(self.errors, choices, "with" if part["nodes"] else "without")
+        return replace(self, choices=choices, outline="with" if part["nodes"] else "without")
 
     def input(self, field: Field, path: str, value: str) -> Input:
         options = self.choices.get(field.widget)
@@ -135,7 +149,7 @@ class _View:
             field.label,
             widget,
             values=[value],
-            help=field.help,
+            help=field.help if self.helps else "",
             required=field.required,
             choices=[Choice(v, label, v == value) for v, label in options or ()],
             errors=[message for messages in wrong for message in messages],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import Any
 
 from django.http import HttpResponseRedirect, QueryDict
 from django.urls import reverse
@@ -19,7 +20,13 @@ from ulid import ULID
 from accounts.authentication import IsStaff, staff_member
 from accounts.browse.guard import StaffPage
 from config.http import as_problem
-from config.problems import MalformedRequest, NotFound, PreconditionFailed, Problem
+from config.problems import (
+    MalformedRequest,
+    NotFound,
+    PreconditionFailed,
+    Problem,
+    ValidationFailed,
+)
 from config.serializers import validated_body
 from config.viewsets import decode_cursor, if_match_version, paginated_response
 from learning.api.scenarios import (
@@ -37,6 +44,7 @@ from learning.services.practice import PARTNERS, SCRIPTED
 from learning.services.scenarios import ScenarioDetail
 
 DO = "_do"  # what a button says
+CHOOSE = {"invalid_choice": "Choose one of these.", "blank": "Write something here."}
 LONGEST_TURN = 1000  # characters, as of a turn in a session
 DONE = "#done"
 
@@ -147,11 +155,10 @@ class EditorView(WritingPage):
         verb, about = self.doing
         if verb not in ("save", "save-over", "try", "publish"):
             script_form.apply(form, verb, "".join(about))
-            return self._page(form, _detail(id), unsaved=True)
-        version = if_match_version(request)
-        if verb == "save-over":
-            version = int(about[0]) if about and about[0].isdecimal() else None
+            return self._page(form, _detail(id), touched="".join(about), unsaved=True)
         try:
+            over = about[0] if verb == "save-over" and about and about[0].isdecimal() else None
+            version = int(over) if over else if_match_version(request)
             saved = self._save(id, form, version)
             if verb == "publish":
                 saved = scenarios.publish(
@@ -201,15 +208,16 @@ class EditorView(WritingPage):
         *,
         problem: Problem | None = None,
         theirs: Sequence["Change"] = (),
+        touched: str = "",
         unsaved: bool = False,
     ) -> Response:
         errors: dict[str, list[str]] = {}
         for error in problem.errors if problem else ():
             at, message = script_form.place(form, error.field), error.message
-            message = script_form.in_words(form, message)
+            message = script_form.in_words(form, CHOOSE.get(error.code, message))
             if message not in errors.setdefault(at, []):
                 errors[at].append(message)
-        shown = script_view.view(form, errors)
+        shown = script_view.view(form, errors, touched)
         sent = self.sent.get("_if_match")
         context = {
             "scenario": detail.scenario if detail else None,
@@ -221,13 +229,20 @@ class EditorView(WritingPage):
             "form": {
                 "method": "POST",
                 "faults": script_view.faults(shown, errors),
-                "problem": problem and {**problem.body(), "status": 0},
+                "problem": problem and _said(problem),
             },
             "theirs": theirs,
             "unsaved": unsaved,
         }
         status = problem.status if problem else 200
         return Response(context, status, template_name="writing/editor.html")
+
+
+def _said(problem: Problem) -> dict[str, Any]:
+    """A problem for the head of the form."""
+    if isinstance(problem, ValidationFailed):
+        return {"title": "Nothing is saved yet: put these right first"}
+    return {"title": problem.title, "detail": problem.detail, "code": problem.code}
 
 
 def _detail(id: str | None) -> ScenarioDetail | None:
