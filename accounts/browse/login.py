@@ -30,7 +30,7 @@ from rest_framework.response import Response
 from accounts.api.serializers import FirstPasswordSerializer, LoginSerializer, VerifyMfaSerializer
 from accounts.authentication import caller
 from accounts.browse import guard, sessions
-from accounts.browse.forms import Initial, body, form_errors, inputs
+from accounts.browse.forms import Initial, body, form_errors, inputs, label_of
 from accounts.browse.routes import Route, routes
 from accounts.cognito import client as cognito_client
 from accounts.cognito.client import InvalidCode, MfaSessionExpired
@@ -126,12 +126,15 @@ def start_browser_session(
     sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=at)
     rotate_token(request)
     fields = _kept_fields(kept)
+    names = dict(fields)
+    context = {
+        "fields": [(name, label_of(name), value) for name, value in fields],
+        "action": to,
+        "whole": WHOLE in names,
+        "file": names.get("_file"),
+    }
     response = (
-        render(
-            request,
-            "browse/kept.html",
-            {"fields": fields, "action": to, "whole": WHOLE in dict(fields)},
-        )
+        render(request, "browse/kept.html", context)
         if fields
         else HttpResponseRedirect(to, status=303)
     )
