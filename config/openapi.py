@@ -75,6 +75,7 @@ TAGS = {
     "reminders": "What is mailed, and when",
     "calendar": "The feed for calendar programs",
     "mail-actions": "Done and later, from a mail; no sign-in",
+    "mail-suppression": "An address that takes no mail, and mails to it again",
     "unsubscribe": "The link in each mail; no sign-in",
     "users": "Accounts, for staff",
     "jobs": "Long work that was given up, for staff",
@@ -89,7 +90,7 @@ GROUPS = {
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],
-    "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
+    "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],
     "Staff and operation": ["users", "deliveries", "jobs", "health"],
 }
 

@@ -213,6 +213,7 @@ WORK = {
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "left_over_sign_ups": "accounts.tasks.delete_left_over_sign_ups",
     "reconciliation": "accounts.tasks.reconcile",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
     "deck_deletion": "learning.tasks.delete_deck",

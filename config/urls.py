@@ -54,6 +54,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "deliveries",
         "events",
         "mail-actions",
+        "mail-suppression",
         "reminders",
         "unsubscribe",
     ),
