@@ -267,5 +267,15 @@ for _limit in _words("PARLEY_LIMITS"):
     LIMITS[_name] = (int(_times), int(_within))
 # What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
 DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
+# Units of what AWS charges by the unit: thing → (a learner's day, the stage's month), in UTC.
+# `PARLEY_BUDGETS` changes some, e.g. "partner_turns=40/5000" (learning.models.budgets).
+BUDGETS = {
+    "partner_turns": (150, 30_000),  # calls of a model that plays a role
+    "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+}
+for _budget in _words("PARLEY_BUDGETS"):
+    _name, _, _numbers = _budget.partition("=")
+    _day, _, _month = _numbers.partition("/")
+    BUDGETS[_name] = (int(_day), int(_month))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

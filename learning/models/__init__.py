@@ -4,6 +4,7 @@ All kinds are imported here: a read of several kinds at once must know each.
 """
 
 from learning.models.base import Tombstone
+from learning.models.budgets import Budget
 from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.models.content import Draft, Revision, Scenario, StarterCards, StarterDeck, Usage
 from learning.models.log import Day, LogEntry
@@ -12,6 +13,7 @@ from learning.models.scheduler import Optimization, Scheduler
 from learning.models.transfers import ImportRow
 
 __all__ = [
+    "Budget",
     "Card",
     "Day",
     "Deck",
