@@ -151,6 +151,8 @@ SPECTACULAR_SETTINGS = {
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
+        "Partner": "learning.practice.script.PARTNERS",
+        "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -231,6 +233,14 @@ ACCOUNT_STATE_CACHE_S = 30
 # Turns of a practice session, after which the partner says goodbye. The scripted one does after 30.
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
+
+# Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
+# of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
+PARTNER = os.environ.get("PARLEY_PARTNER", "scripted")
+PARTNER_MODEL = os.environ.get("PARLEY_PARTNER_MODEL", "")
+PARTNER_GUARDRAIL = os.environ.get("PARLEY_PARTNER_GUARDRAIL", "")
+# Local runs may speak with any server of OpenAI's API instead, e.g. http://127.0.0.1:11434/v1.
+LOCAL_MODEL_URL = os.environ.get("PARLEY_LOCAL_MODEL_URL", "").rstrip("/")
 
 # How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
 # e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
