@@ -66,6 +66,16 @@ def test_both_roles_can_be_played_with_a_model(model: StandIn, maria: Caller, ro
     assert done["learnerRole"]["id"] == role
 
 
+def test_a_model_is_told_of_the_scenario_and_of_nobody(model: StandIn, maria: Caller) -> None:
+    path = begun(maria, goal="Tell them that I am Maria Silva of Lisbon")
+    plays(maria, path, model_answers(COFFEE, "customer")[:2])
+    maria.post(f"{path}/complete")
+    asked = str(model.requests)
+    for private in ("Maria", "Silva", "Lisbon", "example.org", maria.id, path.rpartition("/")[2]):
+        assert private not in asked
+    assert "Barista" in asked
+
+
 def test_without_asking_for_it_no_model_is_the_partner(
     model: StandIn,
     maria: Caller,

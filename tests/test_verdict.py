@@ -9,6 +9,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from config.ops.management.commands import estimate_cost as costs
 from config.ops.model_stand_in import Json, good_answer
 from learning.management.commands.load_content import CONTENT
 from learning.practice import dialogue, prompt, verdict
@@ -62,6 +63,7 @@ def accepted(text: str, *, native_language: str = "en", **changes: Any) -> Accep
 
 
 def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> None:
+    sizes: list[int] = []
     for script in scripts():
         for part in script.parts:
             reached: list[str] = []
@@ -69,6 +71,7 @@ def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> No
             ended, state = False, dialogue.opening(script, part.role)[1]
             for text in dialogue.rehearsal(script, part.role):
                 request = request_of(script, part.role, text, history=history, reached=reached)
+                sizes.append(len(json.dumps(request, ensure_ascii=False).encode()))
                 [block] = good_answer(request)["output"]["message"]["content"]
                 answer = verdict.accept_answer(
                     block["toolUse"]["input"],
@@ -87,6 +90,7 @@ def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> No
                 ended = ended or answer.ended
             assert set(reached) == {goal.id for goal in part.goals}, (script.id, part.role)
             assert ended, (script.id, part.role)
+    assert sum(sizes) / len(sizes) / 4 <= costs.TURN_READ, "tokens of a turn in docs/cost.md"
 
 
 # --- What counts ----------------------------------------------------------------------------------
