@@ -232,11 +232,11 @@ class Schema(AutoSchema):
         """The name of the shape that a body of one kind has."""
         others = set(chain(*variants.values())) - set(variants[kind])
         properties = {key: each for key, each in schema["properties"].items() if key not in others}
-        named = [] if properties["kind"].get("default") == kind else ["kind"]
         shape = {
             "type": "object",
             "properties": properties | {"kind": {"type": "string", "const": kind}},
-            "required": sorted({*schema["required"], *variants[kind], *named}),
+            # A kind that is the default may be left out; but clients are to tell shapes apart by it.
+            "required": sorted({*schema["required"], *variants[kind], "kind"}),
         }
         component = f"{name.removesuffix('Request')}{kind.title()}Request"
         return self._component("schemas", component, shape)["$ref"]

@@ -177,12 +177,12 @@ def test_an_entry_of_the_log_is_told_by_its_kind(document: dict[str, Any]) -> No
     needed = {
         kind: set(shapes[ref.rpartition("/")[2]]["required"]) for kind, ref in mapping.items()
     }
-    both = {"id", "cardId", "reviewedAt"}
+    both = {"id", "cardId", "kind", "reviewedAt"}
     assert needed == {
-        "review": both | {"rating"},  # where no kind is told
-        "reschedule": both | {"kind", "dueAt"},
-        "void": both | {"kind", "targetId"},
-        "reset": both | {"kind"},
+        "review": both | {"rating"},
+        "reschedule": both | {"dueAt"},
+        "void": both | {"targetId"},
+        "reset": both,
     }
 
 
