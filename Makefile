@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document generators fix audit capacity package deploy probe undeploy schema clean
+.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client generators fix audit capacity package deploy probe undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -66,7 +66,7 @@ run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLE
 
 # Three processes for two processors: many tests wait for servers.
 test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 their coverage too, in more time
-	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract"
+	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract and not client"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract
@@ -88,6 +88,12 @@ lint: setup ## Style, types, and who may import whom
 
 lint-document: docs/client/node_modules/.ready ## docs/openapi.yaml by the recommended rules of Redocly and Spectral
 	@$(NPM) run --silent lint
+
+client: setup docs/client/node_modules/.ready ## The typed client: made, compiled, and tried with a running service
+	@$(NPM) run --silent generate
+	@$(NPM) run --silent check
+	@$(NPM) test --silent
+	@$(RUN)pytest -q -m client tests/test_client.py
 
 generators: docs/client/node_modules/.ready ## Clients by four generators out of docs/openapi.yaml, each compiled
 	@$(NPM) run --silent generators

@@ -235,7 +235,7 @@ class Schema(AutoSchema):
         shape = {
             "type": "object",
             "properties": properties | {"kind": {"type": "string", "const": kind}},
-            # A kind that is the default may be left out; but clients are to tell shapes apart by it.
+            # The default kind may be left out, but clients tell the shapes apart by it.
             "required": sorted({*schema["required"], *variants[kind], "kind"}),
         }
         component = f"{name.removesuffix('Request')}{kind.title()}Request"
