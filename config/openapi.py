@@ -48,8 +48,13 @@ upper case) may be sent again after a lost answer: the same request has the same
 with the same id is 409 `ID_TAKEN`. Reviews may also come late and out of order. On 429 and 5xx wait
 for `Retry-After` seconds, then send the same again.
 
-**Lost updates.** What can be edited has a `version`, which is also its `ETag`. Send it as
+**Lost updates.** What can be edited has a `version`, with which its `ETag` begins. Send either as
 `If-Match` and the change is refused (412) if another device was first.
+
+**Reading again.** Decks, the profile, the scheduler, scenarios, statistics and changes have an
+`ETag` of their content. Send it as `If-None-Match`: 304 without a body says that nothing has
+changed. They may be kept by their reader alone and are asked for anew each time (`private,
+no-cache`), which browsers do by themselves.
 
 **Shapes.** Times are UTC instants (`2026-11-21T09:00:00Z`; you may send any offset), `…On` are
 dates, zones IANA names. Fields are in every answer, null where there is nothing. PUT gives what is
@@ -99,8 +104,15 @@ IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    pattern='^(?:"[0-9]{1,15}"|[0-9]{1,15})$',
-    description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
+    pattern='^(?:"[0-9]{1,15}(?:-[0-9a-f]{16})?"|[0-9]{1,15})$',
+    description='The version last seen, in quotes, e.g. `"3"`, or the `ETag` that came with it: '
+    "412 when it has changed since.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of the answer that is there already: 304 when nothing has changed.",
 )
 
 LOCATION = {"Location": {"schema": {"type": "string", "format": "uri"}}}
@@ -111,7 +123,10 @@ HEADERS = {
     **dict.fromkeys((429, 502, 503, 504), WAIT),
     401: SCHEME,
 }
-ENTITY_TAG = {"description": "The version, for If-Match", "schema": {"type": "string"}}
+ENTITY_TAG = {
+    "description": "For If-Match, where there is a version, and for If-None-Match",
+    "schema": {"type": "string"},
+}
 
 
 def _id(pattern: str) -> OpenApiParameter:
@@ -159,6 +174,8 @@ class Schema(AutoSchema):
             yield "In pages: follow `next`."
         if metadata.if_match:
             yield "`If-Match` refuses lost updates."
+        if metadata.if_none_match:
+            yield "`If-None-Match` spares what has not changed."
         if isinstance(metadata.request, type) and "id" in metadata.request().fields:
             yield "May be sent again with the same `id`."
 
@@ -194,6 +211,7 @@ class Schema(AutoSchema):
             *ids,
             *([metadata.query] if metadata.query else []),
             *([IF_MATCH] if metadata.if_match else []),
+            *([IF_NONE_MATCH] if metadata.if_none_match else []),
         ]
 
     def get_auth(self) -> list[Any]:
@@ -262,6 +280,9 @@ class Schema(AutoSchema):
             body["description"] = HTTPStatus(int(status)).phrase
             if headers := HEADERS.get(int(status)):
                 body["headers"] = headers
+        if self.operation.if_none_match:
+            bodies["200"]["headers"] = {"ETag": ENTITY_TAG}
+            bodies["304"] = {"description": "Not Modified", "headers": {"ETag": ENTITY_TAG}}
         by_status: dict[int, list[type[Problem]]] = {}
         kinds = list(self.operation.problems)
         if "{id}" in self.path and NotFound not in kinds:
