@@ -27,6 +27,7 @@ WITH_BODY = (
 class Operation:
     """One method on one path. `answers` maps a status (or status and media type) to a serializer.
 
+    `if_none_match` is for reads that devices repeat: what has not changed is 304.
     `leads_to` has operations that go on with what a success answered: {operation id: {field of
     its body: field of the answer}}, in wire names.
     """
@@ -38,6 +39,7 @@ class Operation:
     problems: tuple[type[Problem], ...]
     public: bool
     if_match: bool
+    if_none_match: bool
     leads_to: Mapping[str, Mapping[str, str]]
 
 
@@ -50,6 +52,7 @@ def operation(
     raises: Iterable[type[Problem]] = (),
     public: bool = False,
     if_match: bool = False,
+    if_none_match: bool = False,
     leads_to: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Callable[[V], V]:
     """Describes a view's method: what it takes, what it answers, which problems it may raise.
@@ -74,6 +77,7 @@ def operation(
         tuple(dict.fromkeys(kinds)),
         public,
         if_match,
+        if_none_match,
         leads_to or {},
     )
 

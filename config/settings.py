@@ -102,6 +102,7 @@ CORS_ALLOW_HEADERS = [
     "baggage",  # which tracing in browsers sends beside traceparent, and nobody here reads
     "content-type",
     "if-match",
+    "if-none-match",
     "traceparent",
 ]
 CORS_EXPOSE_HEADERS = [
