@@ -240,7 +240,7 @@ def test_each_faulty_row_is_told_and_the_others_come_in(maria: Caller) -> None:
     assert figures(body) == (2, 0, 0, 2)
     assert [(e["row"], e["field"], e["code"], e["fatal"]) for e in body["errors"]] == [
         (3, "front", "required", True),
-        (5, "front", "EMPTY_CLOZE", True),
+        (5, "front", "empty_cloze", True),
     ]
 
 
