@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client generators fix audit capacity package deploy probe undeploy schema clean
+.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client generators fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -128,6 +128,11 @@ undeploy: setup ## A stage out of service, its data kept: STAGE=dev
 schema: setup ## docs/openapi.yaml and docs/errors.md anew, after a change of the contract
 	@$(RUN)python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 	@$(RUN)python manage.py list_errors
+
+promise: setup ## After a release: what the document now promises, for later ones to be compared with
+	@$(RUN)python -c 'import gzip, json, yaml; \
+	  gzip.GzipFile("tests/data/contract-1.json.gz", "wb", mtime=0).write( \
+	  json.dumps(yaml.safe_load(open("docs/openapi.yaml"))).encode())'
 
 clean: ## Forget environments and caches; the state of local runs (.parley) stays
 	@rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis \

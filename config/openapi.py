@@ -59,8 +59,12 @@ no-cache`), which browsers do by themselves.
 **Shapes.** Times are UTC instants (`2026-11-21T09:00:00Z`; you may send any offset), `…On` are
 dates, zones IANA names. Fields are in every answer, null where there is nothing. PUT gives what is
 left out its default, PATCH leaves it as it is; both pass over read-only fields, so that what was
-read may be sent back. Names that we do not know are refused. Later versions may add fields to
-answers, and values to lists of values: pass over what you do not know.
+read may be sent back. Names that we do not know are refused.
+
+**Compatibility.** `Accept: application/json; version=1` is also what no version means. Within a
+version we may add operations, fields that may be left out, fields of answers, and values to lists
+of values in answers: pass over what you do not know. What is to go is told half a year before by
+`Deprecation` and `Sunset` headers.
 """
 
 TAGS = {
@@ -176,6 +180,8 @@ class Schema(AutoSchema):
             yield "In pages: follow `next`."
         if metadata.if_match:
             yield "`If-Match` refuses lost updates."
+        if metadata.deprecated:
+            yield f"Call `{metadata.deprecated.instead}` instead."
         if metadata.if_none_match:
             yield "`If-None-Match` spares what has not changed."
         if isinstance(metadata.request, type) and "id" in metadata.request().fields:
@@ -185,6 +191,8 @@ class Schema(AutoSchema):
         described = super().get_operation(*args, **kwargs)
         if described is not None and self.operation.public:
             described["security"] = []  # said, so that nobody takes it for forgotten
+        if described is not None and (deprecated := self.operation.deprecated):
+            described |= {"deprecated": True, "x-sunset": deprecated.sunset.isoformat()}
         if described is not None and (leads_to := self.operation.leads_to):
             links = {name: _link(name, fields) for name, fields in leads_to.items()}
             for status, answer in described["responses"].items():

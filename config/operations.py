@@ -6,6 +6,8 @@ and from the other bases of the views, which load the table: `/health` needs nei
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from email.utils import formatdate
 from typing import Any, TypeVar
 
 from config import problems
@@ -21,6 +23,27 @@ WITH_BODY = (
     problems.PayloadTooLarge,
     problems.UnsupportedMediaType,
 )
+
+
+@dataclass(frozen=True)
+class Deprecated:
+    """Since when an operation should not be called, from when on it may be gone, and what to call
+    instead (an operation's id)."""
+
+    on: date
+    sunset: date
+    instead: str
+
+    def headers(self) -> dict[str, str]:
+        """The headers of each answer: RFC 9745 and RFC 8594."""
+        since, until = (
+            datetime.combine(day, time(tzinfo=UTC)).timestamp() for day in (self.on, self.sunset)
+        )
+        return {
+            "Deprecation": f"@{since:.0f}",
+            "Sunset": formatdate(until, usegmt=True),
+            "Link": f'</docs#{self.instead}>; rel="successor-version"',
+        }
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,7 @@ class Operation:
     if_match: bool
     if_none_match: bool
     leads_to: Mapping[str, Mapping[str, str]]
+    deprecated: Deprecated | None
 
 
 def operation(
@@ -54,6 +78,7 @@ def operation(
     if_match: bool = False,
     if_none_match: bool = False,
     leads_to: Mapping[str, Mapping[str, str]] | None = None,
+    deprecated: Deprecated | None = None,
 ) -> Callable[[V], V]:
     """Describes a view's method: what it takes, what it answers, which problems it may raise.
 
@@ -79,6 +104,7 @@ def operation(
         if_match,
         if_none_match,
         leads_to or {},
+        deprecated,
     )
 
     def describe(method: V) -> V:

@@ -107,9 +107,12 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = [
     "content-disposition",
+    "deprecation",
     "etag",
+    "link",
     "location",
     "retry-after",
+    "sunset",
     "www-authenticate",
     "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
     "x-request-id",

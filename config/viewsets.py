@@ -100,6 +100,9 @@ class View(APIView):
     ) -> Any:
         answer = super().finalize_response(request, response, *args, **kwargs)
         described = getattr(getattr(self, self._method_name(request), None), "operation", None)
+        if described and described.deprecated:
+            for name, value in described.deprecated.headers().items():
+                answer[name] = value
         if described and described.if_none_match and isinstance(answer, Response):
             _revalidate(request, answer, getattr(request.user, "id", ""))
         return answer

@@ -273,9 +273,7 @@ class FlashcardViewSet(ItemViewSet):
             after=_place(start) if start else None,
             now=now(),
         )
-        place = vars(queue.last) if queue.last else None
-        last = place and {name: {"S": str(value)} for name, value in place.items()}
-        shown = {**vars(queue), "next": next_address(request, last)}
+        shown = {**vars(queue), "next": next_address(request, _key(queue.last))}
         return Response(QueueSerializer(shown).data)
 
     @operation(
@@ -384,6 +382,12 @@ def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[
     if q is None:
         return search.list_cards(learner_id=learner_id, **filters)
     return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
+
+
+def _key(place: due_queue.Place | None) -> Raw | None:
+    return (
+        None if place is None else {name: {"S": str(value)} for name, value in vars(place).items()}
+    )
 
 
 def _place(start: Raw) -> due_queue.Place:
