@@ -113,7 +113,7 @@ def due_queue(
             _due(card, study, settings, now)
             for card in Card.join(learner_id, [card for _, card in shown])
         ],
-        last=shown[-1][0] if len(rest) > limit else None,
+        last=shown[-1][0] if shown and len(rest) > limit else None,
         learning=min(len(learning), COUNTED),
         review=min(len(reviews), COUNTED),
         new=min(len(new), COUNTED),
