@@ -102,13 +102,17 @@ CORS_ALLOW_HEADERS = [
     "baggage",  # which tracing in browsers sends beside traceparent, and nobody here reads
     "content-type",
     "if-match",
+    "if-none-match",
     "traceparent",
 ]
 CORS_EXPOSE_HEADERS = [
     "content-disposition",
+    "deprecation",
     "etag",
+    "link",
     "location",
     "retry-after",
+    "sunset",
     "www-authenticate",
     "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
     "x-request-id",
@@ -160,6 +164,8 @@ SPECTACULAR_SETTINGS = {
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
+        "Partner": "learning.practice.script.PARTNERS",
+        "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -242,6 +248,14 @@ ACCOUNT_STATE_CACHE_S = 30
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
 
+# Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
+# of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
+PARTNER = os.environ.get("PARLEY_PARTNER", "scripted")
+PARTNER_MODEL = os.environ.get("PARLEY_PARTNER_MODEL", "")
+PARTNER_GUARDRAIL = os.environ.get("PARLEY_PARTNER_GUARDRAIL", "")
+# Local runs may speak with any server of OpenAI's API instead, e.g. http://127.0.0.1:11434/v1.
+LOCAL_MODEL_URL = os.environ.get("PARLEY_LOCAL_MODEL_URL", "").rstrip("/")
+
 # How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
 # e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
 LIMITS = {
@@ -277,5 +291,15 @@ for _limit in _words("PARLEY_LIMITS"):
     LIMITS[_name] = (int(_times), int(_within))
 # What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
 DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
+# Units of what AWS charges by the unit: thing → (a learner's day, the stage's month), in UTC.
+# `PARLEY_BUDGETS` changes some, e.g. "partner_turns=40/5000" (learning.models.budgets).
+BUDGETS = {
+    "partner_turns": (150, 30_000),  # calls of a model that plays a role
+    "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+}
+for _budget in _words("PARLEY_BUDGETS"):
+    _name, _, _numbers = _budget.partition("=")
+    _day, _, _month = _numbers.partition("/")
+    BUDGETS[_name] = (int(_day), int(_month))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

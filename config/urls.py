@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "flashcards",
         "imports",
         "notes",
+        "reports",
         "reviews",
         "scenarios",
         "scheduler",

@@ -7,9 +7,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from learning.browse.desk import WritingPage
+from learning.practice import dialogue
 from learning.practice.dialogue import TURN_LIMIT, Correction, Scores, Script, State
 from learning.services import scenarios
-from learning.services.practice import PARTNERS, SCRIPTED
 
 LONGEST_TURN = 1000  # characters, as of a turn in a session
 
@@ -44,7 +44,7 @@ class Trial:
     @property
     def scores(self) -> Scores:
         said = [turn.text for turn in self.turns]
-        return PARTNERS[SCRIPTED].score(self.script, self.role, said)
+        return dialogue.score(self.script, self.role, said)
 
 
 class TryView(WritingPage):
@@ -84,7 +84,7 @@ class TryView(WritingPage):
         trial = _play(detail.script, role, said)
         hint = ""
         if hints and not trial.state["ended"]:
-            hint = PARTNERS[SCRIPTED].hint(trial.script, trial.state, hints)
+            hint = dialogue.hint(trial.script, trial.state, hints)
         names = {each.id: each for each in detail.script.roles}
         context = {
             "scenario": detail.scenario,
@@ -106,12 +106,12 @@ def _play(script: Script, role: str, said: list[str]) -> Trial:
     played = [part.role for part in script.parts]
     role = role if role in played else played[0]
     goals = {goal.id: goal.text for goal in script.part(role).goals}
-    opening, state = PARTNERS[SCRIPTED].opening(script, role)
+    opening, state = dialogue.opening(script, role)
     turns: list[TriedTurn] = []
     for text in said:
         if state["ended"]:
             break
-        reply = PARTNERS[SCRIPTED].reply(script, state, text[:LONGEST_TURN])
+        reply = dialogue.reply(script, state, text[:LONGEST_TURN])
         understood = reply.state["missed"] == state["missed"]
         reached = [goals[goal] for goal in reply.goals]
         turns.append(TriedTurn(text, reply.line, understood, reached, reply.corrections))
