@@ -8,7 +8,20 @@ import pytest
 
 from learning.browse import script_form
 from learning.practice import dialogue
+from learning.practice.script import (
+    Branch,
+    Fallback,
+    Goal,
+    Mistake,
+    Node,
+    Part,
+    Phrase,
+    Role,
+    Script,
+    StandingAnswer,
+)
 from learning.services import scenarios
+from learning.shapes import shape_of
 from tests.browsers import Browser, FoundForm, ids_of, labelled, signed_in
 from tests.callers import Caller, make_learner
 from tests.test_scenarios import COFFEE, PACK, of_pack
@@ -137,6 +150,57 @@ def test_a_scenario_of_the_pack_comes_back_as_it_was() -> None:
         script = of_pack(path.stem)
         script.pop("id"), script.pop("order")
         assert script_form.script_of(script_form.form_of(script)) == script, path.stem
+
+
+def test_no_field_of_a_script_is_lost_in_the_form() -> None:
+    """A field that scripts get one day stands in the form as well."""
+    patterns = {"phrases": ["a"], "unless": ["b"]}
+    node = {
+        "id": "line-1",
+        "line": "Hello?",
+        "branches": [
+            {"example": "a", "to": "line-2", "goal": "g", "also": ["c"], "say": "d", **patterns}
+        ],
+        "fallback": {"lines": ["e", "f"], "to": "line-2", "then": "g"},
+        "hints": ["h"],
+        "skip": "g",
+    }
+    answer = {"say": "i", "goal": "g", **patterns}
+    part = {
+        "role": "p",
+        "start": "line-1",
+        "farewell": "j",
+        "goals": [{"id": "g", "text": "k", **patterns}],
+        "answers": [answer],
+        "nodes": [node, {"id": "line-2", "line": "l"}],
+    }
+    roles = [{"id": id, "name": id, "brief": id} for id in "pq"]
+    phrase = {"text": "m", "meaning": "n", **patterns}
+    mistake = {"right": "o", "why": "r", **patterns}
+    texts = {
+        "title": "s",
+        "context": "t",
+        "description": "u",
+        "level": "A1",
+        "language": "en",
+        "notes": "v",
+    }
+    lists = {"roles": roles, "parts": [part], "phrases": [phrase], "mistakes": [mistake]}
+    script = {**texts, **lists, "partners": ["model"]}
+    for shape, example in (
+        (Script, script | {"id": "", "order": 0}),
+        (Role, roles[0]),
+        (Part, part),
+        (Goal, part["goals"][0]),
+        (StandingAnswer, answer),
+        (Node, node),
+        (Branch, node["branches"][0]),
+        (Fallback, node["fallback"]),
+        (Phrase, phrase),
+        (Mistake, mistake),
+    ):
+        assert shape_of(shape).keys() == example.keys(), shape.__name__
+    assert script_form.script_of(script_form.form_of(script)) == script
 
 
 def test_saving_what_was_not_changed_changes_nothing(stefan: Caller, browser: Browser) -> None:
