@@ -53,6 +53,8 @@ USE_I18N = False
 # An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
 # as base64, four bytes for three, and beside it the headers, twice.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
+# The form of a scenario has an input for each text of its script, as many as 200,000 bytes of it.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
@@ -94,12 +96,23 @@ FRONTEND_URL = os.environ.get("PARLEY_FRONTEND_URL", "").rstrip("/")
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "baggage",  # which tracing in browsers sends beside traceparent, and nobody here reads
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "traceparent",
+]
 CORS_EXPOSE_HEADERS = [
     "content-disposition",
+    "deprecation",
     "etag",
+    "link",
     "location",
     "retry-after",
+    "sunset",
     "www-authenticate",
     "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
     "x-request-id",
@@ -206,6 +219,7 @@ WORK = {
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "left_over_sign_ups": "accounts.tasks.delete_left_over_sign_ups",
     "reconciliation": "accounts.tasks.reconcile",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
     "deck_deletion": "learning.tasks.delete_deck",

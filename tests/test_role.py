@@ -39,7 +39,11 @@ NAMES = OWN | {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-central-1",
 }
-WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+WITHOUT_RESOURCES = {
+    "ses:DeleteSuppressedDestination",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
 
 
 def every_operation() -> Iterator[tuple[str, str, Any]]:

@@ -65,7 +65,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "kms": ("Decrypt", "Encrypt"),
     "s3": ("GetObject", "ListObjectsV2", "PutObject"),
-    "sesv2": ("SendEmail",),
+    "sesv2": ("DeleteSuppressedDestination", "SendEmail"),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
 }
 

@@ -175,6 +175,7 @@ class ScenarioViewSet(ItemViewSet):
         query=ScenarioQuerySerializer,
         raises=[NotAuthenticated, PermissionDenied],
         public=True,
+        if_none_match=True,
     )
     def list(self, request: Request) -> Response:
         """List the catalogue by level and order, narrowed by any of the parameters.
@@ -207,6 +208,7 @@ class ScenarioViewSet(ItemViewSet):
         answers={200: ScenarioSerializer},
         raises=[NotAuthenticated, NotFound],
         public=True,
+        if_none_match=True,
     )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a scenario: its roles, their goals, useful phrases.
