@@ -81,3 +81,20 @@ def test_a_day_of_before_has_its_counters() -> None:
     day = Item.from_raw(raw)
     assert isinstance(day, Day)
     assert (day.count_of("reviews"), day.count_of("introduced", "deck")) == (3, 1)
+
+
+@pytest.mark.parametrize("raw", ITEMS, ids=lambda raw: f"{raw['kind']['S']}-{raw['v']['N']}")
+def test_an_item_is_read_as_pynamodb_reads_it(raw: dict[str, Any]) -> None:
+    theirs = Item.from_raw_data({**raw, "gone": {"NULL": True}, "expires_at": {"NULL": True}})
+    theirs.open()
+    ours = Item.from_raw({**raw, "gone": {"NULL": True}, "expires_at": {"NULL": True}})
+    assert type(ours) is type(theirs)
+    assert ours.attribute_values == theirs.attribute_values
+
+
+def test_an_item_of_another_kind_is_none_of_the_one_asked_for() -> None:
+    (raw,) = (each for each in ITEMS if each["kind"]["S"] == "day")
+    with pytest.raises(ValueError, match="Card"):
+        Card.from_raw(raw)
+    with pytest.raises(ValueError, match="unheard"):
+        Item.from_raw(raw | {"kind": {"S": "unheard"}})
