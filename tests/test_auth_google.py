@@ -35,7 +35,7 @@ from tests.waiting import PATIENCE_S
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.usefixtures("embedded_pool"),
 ]
 
 

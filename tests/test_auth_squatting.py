@@ -31,7 +31,7 @@ from tests.accounts_helpers import (
 )
 from tests.crashes import Crash, crash_before
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS = "estranho-azul-9"
 NEW = "quatro-ventos-9"

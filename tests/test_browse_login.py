@@ -17,7 +17,7 @@ from tests.accounts_google import GoogleStub, follow
 from tests.accounts_helpers import PASSWORD, Person, api, log_in, new_email, sign_up
 from tests.browsers import Browser
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 
 def staff(name: str) -> Person:
@@ -83,7 +83,7 @@ def test_a_login_leads_nowhere_else(wanted: str, rita: Person) -> None:
 
 
 @pytest.fixture(scope="module")
-def rita(embedded_aws: Any) -> Person:
+def rita(embedded_pool: Any) -> Person:
     return staff("rita")
 
 
