@@ -5,11 +5,11 @@ and from the other bases of the views, which load the table: `/health` needs nei
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from config import problems
 from config.problems import Problem
+from config.records import dataclass
 from config.serializers import QuerySerializer
 
 V = TypeVar("V", bound=Callable[..., Any])

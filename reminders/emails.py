@@ -4,7 +4,6 @@ The sentences are marked for translation (gettext); the templates have none but 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from django.utils.translation import ngettext
 from config import mail
 from config.crypto import InvalidSeal, seal, unseal
 from config.problems import ServiceUnavailable
+from config.records import dataclass
 from learning.services.statistics import Week
 from reminders.models import EVENT, REPORT, STREAK, STUDY, Event, Reminder
 from reminders.recurrence import Occurrence, occurrence_named

@@ -15,11 +15,12 @@ A `Recurrence` says "02:30 in New York, every day"; this module turns it into in
 import heapq
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from config import formats
+from config.records import dataclass
 from reminders.rrule import (
     DAY,
     LAST_DAY,

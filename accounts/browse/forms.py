@@ -10,7 +10,7 @@ serializer that it validated; ours are those of a problem document that the API 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from django.utils.html import format_html, format_html_join
@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from config.records import dataclass
 from config.serializers import QuerySerializer, Serializer
 
 LONG = 200  # characters; more than that are written in several lines

@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +45,7 @@ from config.client_info import client_info_of
 from config.crypto import InvalidSeal, seal, unseal
 from config.http import as_problem
 from config.problems import NotAuthenticated, NotFound, PermissionDenied, Problem
+from config.records import dataclass
 from config.serializers import Serializer, validated_body
 
 

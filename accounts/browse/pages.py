@@ -6,7 +6,6 @@ DRF's own pages need scripts and styles inside the page, which our policy forbid
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -40,6 +39,7 @@ from accounts.browse.guard import (
 from accounts.browse.routes import Route, find, routes
 from config.formats import RFC3339
 from config.http import Parser
+from config.records import dataclass
 from config.serializers import Serializer
 
 LABELS = ("name", "title", "front", "email", "action")  # what a row is known by

@@ -1,7 +1,6 @@
 """The API's routes, read from the URL configuration, so that a new one has its page."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from rest_framework.schemas.generators import EndpointEnumerator
 from rest_framework.views import APIView
 
 from config.operations import Operation
+from config.records import dataclass
 from config.serializers import Serializer
 
 OURSELVES = "accounts.browse.urls"

@@ -1,6 +1,5 @@
 """A learner's own page: what they said of themselves and how far they came."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from accounts.services.changes import commit
 from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
 from config.problems import NotFound, PreconditionFailed
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put

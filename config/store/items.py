@@ -12,7 +12,6 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Generic, Self, TypeVar
@@ -30,6 +29,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
+from config.records import dataclass
 from config.stack import stack
 from config.store.connection import Raw as Raw  # a page begins with a raw key
 from config.store.connection import connection, delete_keys, put_raws, read_raws

@@ -1,7 +1,7 @@
 """Practice: a learner plays a scenario with a partner, turn by turn, and keeps what they learnt."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from ulid import ULID
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import Conflict, FieldError, IdTaken, NotFound
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put

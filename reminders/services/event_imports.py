@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from accounts.models import Profile
 from config.problems import IdTaken, NotFound, ValidationFailed
+from config.records import dataclass
 from config.store.items import Item, batch_get
 from learning.models.base import digest
 from reminders.ical_reader import CalendarInvalidError, ReadEvent, Remark, read_calendar_text

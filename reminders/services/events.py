@@ -4,7 +4,7 @@ import heapq
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, cast
@@ -16,6 +16,7 @@ from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
 from config import telemetry
 from config.problems import Conflict, NotFound, ValidationFailed, check_version
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import (
     UNREADABLE,

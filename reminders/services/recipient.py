@@ -1,12 +1,13 @@
 """The recipient of a mail: whether and when they may be mailed, and what they are owed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
+from config.records import dataclass
 from config.store.items import ConditionFailed, Item, Raw, batch_get
 from config.store.transactions import Put, Write, transact
 from learning.services.due_queue import day_of, due_queue

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import UNREADABLE, ConditionFailed, Item, Raw, batch_get
 from config.store.transactions import Put, Write

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from ulid import ULID
@@ -22,6 +22,7 @@ from ulid import ULID
 from config.aws import Throttled
 from config.mail import MessageRejected
 from config.problems import ServiceUnavailable
+from config.records import dataclass
 from config.store.items import ConditionFailed
 from config.store.transactions import Write, transact
 from reminders import emails, timing

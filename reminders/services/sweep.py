@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from itertools import chain, islice
@@ -18,6 +18,7 @@ from threading import Event
 
 from config import telemetry
 from config.problems import ServiceUnavailable
+from config.records import dataclass
 from config.store.items import ConditionFailed, Raw
 from reminders.models import DEAD, SHARDS, Reminder
 from reminders.services.dead_letters import QUARANTINED, quarantine
