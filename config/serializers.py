@@ -8,6 +8,7 @@ the checks of types apply to JSON alone.
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 from django.core.validators import RegexValidator
@@ -72,9 +73,9 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
             return super().to_representation(instance)
         named = isinstance(instance, Mapping)
         shown = {}
-        for name, source, field, render in readers:
+        for name, source, get, field, render in readers:
             try:
-                value = instance[source] if named else getattr(instance, source)
+                value = instance[source] if named else get(instance)
                 if callable(value):
                     value = field.get_attribute(instance)
             except (AttributeError, KeyError):  # of a dotted path, or left out: DRF knows
@@ -104,6 +105,7 @@ class _Reader(NamedTuple):
 
     name: str
     source: str
+    get: Callable[[Any], Any]
     field: Any
     render: Callable[[Any], Any]
 
@@ -121,8 +123,14 @@ def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
             return None
         if isinstance(field, serializers.SerializerMethodField):
             return None
-        readers.append(_Reader(field.field_name, field.source, field, field.to_representation))
+        source = field.source
+        get = _itself if source == "*" else attrgetter(source)
+        readers.append(_Reader(field.field_name, source, get, field, field.to_representation))
     return tuple(readers)
+
+
+def _itself(instance: Any) -> Any:
+    return instance
 
 
 def _is_plain(nested: serializers.BaseSerializer[Any]) -> bool:
