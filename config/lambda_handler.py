@@ -17,7 +17,6 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
-
 # DRF's own schemas ask for these, and do without them where they are missing. We use none of DRF's:
 # `config.documentation` loads drf-spectacular, which imports both by itself.
 OPTIONAL = ("yaml", "uritemplate")

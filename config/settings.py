@@ -53,6 +53,8 @@ USE_I18N = False
 # An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
 # as base64, four bytes for three, and beside it the headers, twice.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
+# The form of a scenario has an input for each text of its script, as many as 200,000 bytes of it.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
@@ -94,12 +96,23 @@ FRONTEND_URL = os.environ.get("PARLEY_FRONTEND_URL", "").rstrip("/")
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "baggage",  # which tracing in browsers sends beside traceparent, and nobody here reads
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "traceparent",
+]
 CORS_EXPOSE_HEADERS = [
     "content-disposition",
+    "deprecation",
     "etag",
+    "link",
     "location",
     "retry-after",
+    "sunset",
     "www-authenticate",
     "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
     "x-request-id",
@@ -151,6 +164,8 @@ SPECTACULAR_SETTINGS = {
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
+        "Partner": "learning.practice.script.PARTNERS",
+        "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -204,6 +219,7 @@ WORK = {
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "left_over_sign_ups": "accounts.tasks.delete_left_over_sign_ups",
     "reconciliation": "accounts.tasks.reconcile",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
     "deck_deletion": "learning.tasks.delete_deck",
@@ -231,6 +247,14 @@ ACCOUNT_STATE_CACHE_S = 30
 # Turns of a practice session, after which the partner says goodbye. The scripted one does after 30.
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
+
+# Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
+# of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
+PARTNER = os.environ.get("PARLEY_PARTNER", "scripted")
+PARTNER_MODEL = os.environ.get("PARLEY_PARTNER_MODEL", "")
+PARTNER_GUARDRAIL = os.environ.get("PARLEY_PARTNER_GUARDRAIL", "")
+# Local runs may speak with any server of OpenAI's API instead, e.g. http://127.0.0.1:11434/v1.
+LOCAL_MODEL_URL = os.environ.get("PARLEY_LOCAL_MODEL_URL", "").rstrip("/")
 
 # How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
 # e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
@@ -267,5 +291,15 @@ for _limit in _words("PARLEY_LIMITS"):
     LIMITS[_name] = (int(_times), int(_within))
 # What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
 DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
+# Units of what AWS charges by the unit: thing → (a learner's day, the stage's month), in UTC.
+# `PARLEY_BUDGETS` changes some, e.g. "partner_turns=40/5000" (learning.models.budgets).
+BUDGETS = {
+    "partner_turns": (150, 30_000),  # calls of a model that plays a role
+    "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+}
+for _budget in _words("PARLEY_BUDGETS"):
+    _name, _, _numbers = _budget.partition("=")
+    _day, _, _month = _numbers.partition("/")
+    BUDGETS[_name] = (int(_day), int(_month))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "flashcards",
         "imports",
         "notes",
+        "reports",
         "reviews",
         "scenarios",
         "scheduler",
@@ -44,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "starter-decks",
         "statistics",
     ),
+    lazy_include("learning.browse.urls", "browse"),  # before the pages' own 404
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front", ""),
     lazy_include(
@@ -53,6 +55,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "deliveries",
         "events",
         "mail-actions",
+        "mail-suppression",
         "reminders",
         "unsubscribe",
     ),

@@ -8,6 +8,7 @@ from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.notes import NoteViewSet
+from learning.api.reports import ReportViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
 from learning.api.scheduler import OptimizationViewSet, SchedulerViewSet
@@ -21,6 +22,7 @@ router.register("flashcards", FlashcardViewSet, "flashcard")
 router.register("exports", ExportViewSet, "export")
 router.register("imports", ImportViewSet, "import")
 router.register("notes", NoteViewSet, "note")
+router.register("reports", ReportViewSet, "report")
 router.register("reviews", ReviewViewSet, "review")
 router.register("scenarios", ScenarioViewSet, "scenario")
 router.register("sessions", SessionViewSet, "session")
@@ -29,6 +31,7 @@ router.register("starter-decks", StarterDeckViewSet, "starter-deck")
 urlpatterns = [
     path("flashcards/import", FileImportViewSet.as_view({"post": "create"})),
     path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
+    path("flashcards/uploads/import", UploadViewSet.as_view({"post": "import_upload"})),
     path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),

@@ -8,6 +8,7 @@ Equal data give equal bytes (DTSTAMP is the last change), so their digest serves
 import logging
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from itertools import pairwise
@@ -15,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Alarm, Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard, vRecur
 
-from config.records import dataclass
 from reminders.recurrence import (
     Occurrence,
     Recurrence,

@@ -12,13 +12,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from config.records import dataclass
 from reminders.recurrence import (
     FIRST_YEAR,
     MAX_EXCEPTIONS,

@@ -8,11 +8,9 @@ reports every candidate day it rejects, so that its caller counts them and stops
 import re
 from calendar import isleap, monthrange
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-
-from config.records import dataclass
 
 MAX_RULE_LENGTH = 512
 MAX_COUNT = 3_660

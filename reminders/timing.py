@@ -7,13 +7,12 @@ place in the due index afterwards. Nothing here knows the table or the clock.
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from itertools import count, islice, takewhile
 from typing import Literal
 
-from config.records import dataclass
 from reminders.recurrence import (
     Occurrence,
     Recurrence,

@@ -3,12 +3,11 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
-from typing import get_args
 
 import pytest
 from django.core.management import call_command
 
-from config import aws, telemetry
+from config import aws
 from config.ops import cloudformation
 from config.ops.management.commands import estimate_cost as costs
 from config.stack import BASE_DIR
@@ -99,7 +98,6 @@ def test_the_bill_is_of_the_stage_that_the_templates_make() -> None:
     alarms = read(cloudformation.WATCH_TEMPLATE)["Resources"].values()
     key = read(cloudformation.TEMPLATE)["Resources"]["Key"]["Properties"]
     assert sum(one["Type"] == "AWS::CloudWatch::Alarm" for one in alarms) == costs.ALARMS
-    assert len(get_args(telemetry.Name)) == costs.METRICS
     assert (key["EnableKeyRotation"], key["RotationPeriodInDays"]) == (True, costs.ROTATION_DAYS)
 
 

@@ -1,5 +1,6 @@
 """POST /events/import: calendars of others, what is taken over of them, and what is told."""
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,8 +39,18 @@ def calendar_of(*events: str, head: str = "") -> str:
     return whole.replace("\n", "\r\n")
 
 
+def sent(maria: Caller, calendar: str | bytes, **options: Any) -> Any:
+    content = calendar.encode() if isinstance(calendar, str) else calendar
+    parts = {name: json.dumps(value) for name, value in options.items()}
+    return maria.client.post(
+        "/events/import",
+        {"file": SimpleUploadedFile("a.ics", content), **parts},
+        headers={"Authorization": f"Bearer {maria.token}"},
+    )
+
+
 def imported(maria: Caller, text: str, **options: Any) -> Any:
-    answer = maria.post("/events/import", {"calendar": text, **options})
+    answer = sent(maria, text, **options)
     assert answer.status_code == 200, answer.content
     return answer.json()
 
@@ -119,6 +130,27 @@ def test_the_learners_own_alarms_stay_while_the_calendar_says_the_same(maria: Ca
     assert imported(maria, text.replace("COUNT=4", "COUNT=5"))["updated"] >= 1
     minutes = {each["offsetMinutes"][0] for each in maria.get("/reminders").json()["results"]}
     assert minutes == {30}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_event_without_alarms_any_more_reminds_of_nothing_until_it_has_some(
+    maria: Caller, dry_run: bool
+) -> None:
+    alarm = "BEGIN:VALARM\nTRIGGER:-PT10M\nEND:VALARM\n"
+    event = "UID:aula\nDTSTART:20270104T190000Z\nSUMMARY:Aula\n"
+    imported(maria, calendar_of(event + alarm))
+    [reminder] = maria.get("/reminders").json()["results"]
+    for text, gone in ((event, True), (event, False)):
+        report = imported(maria, calendar_of(text), dryRun=dry_run)
+        told_again = gone or dry_run
+        assert report["events"][0]["status"] == ("updated" if told_again else "unchanged")
+        assert remarks(report) == (["alarms_gone"] if told_again else [])
+    [left] = maria.get("/reminders").json()["results"]
+    assert (left["paused"], left["nextAt"] is None) == (not dry_run, not dry_run)
+    assert left["offsetMinutes"] == [10]
+    imported(maria, calendar_of(event + alarm.replace("10M", "5M")))
+    [left] = maria.get("/reminders").json()["results"]
+    assert (left["id"], left["paused"], left["offsetMinutes"]) == (reminder["id"], False, [5])
 
 
 def test_a_dry_run_foretells_that_there_is_no_room_for_alarms(
@@ -238,7 +270,10 @@ def test_other_kinds_are_counted(maria: Caller) -> None:
     assert imported(maria, calendar_of(WEEKLY, head=todo))["others"] == {"VTODO": 1}
 
 
-def test_no_more_come_in_than_there_is_room_for(maria: Caller) -> None:
+def test_no_more_come_in_than_there_is_room_for(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.event_imports.TIME_S", 1e9)  # however busy it is here
     report = imported(maria, calendar_of(*[WEEKLY] * 102), withReminders=False)
     assert (report["imported"], report["leftOut"]) == (100, 2)
     assert remarks(report) == ["too_many_events"] * 2
@@ -251,15 +286,13 @@ def test_our_own_feed_comes_back_as_what_is_there(maria: Caller) -> None:
     assert (report["unchanged"], report["imported"]) == (1, 0)
 
 
-def test_a_file_is_read_like_a_text(maria: Caller) -> None:
-    for content, status in ((calendar_of(SERIES).encode(), 200), (b"\xff\xfe\x00", 400)):
-        answer = maria.client.post(
-            "/events/import",
-            {"file": SimpleUploadedFile("a.ics", content), "dryRun": "true"},
-            headers={"Authorization": f"Bearer {maria.token}"},
-        )
-        assert answer.status_code == status, answer.content
-    assert answer.json()["errors"][0]["field"] == "file"
+def test_a_file_that_is_not_in_utf_8_is_refused(maria: Caller) -> None:
+    answer = sent(maria, b"\xff\xfe\x00", dryRun=True)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "file")
+
+
+def test_a_calendar_is_taken_as_a_file_alone(maria: Caller) -> None:
+    assert maria.post("/events/import", {"calendar": calendar_of(SERIES)}).status_code == 415
 
 
 @pytest.mark.parametrize(
@@ -267,9 +300,9 @@ def test_a_file_is_read_like_a_text(maria: Caller) -> None:
     ["x", "BEGIN:VCALENDAR", "BEGIN:VEVENT\r\nEND:VEVENT\r\n", "END:VCALENDAR", "\x00", ":;="],
 )
 def test_what_is_no_calendar_is_refused(maria: Caller, text: str) -> None:
-    answer = maria.post("/events/import", {"calendar": text})
+    answer = sent(maria, text)
     assert answer.status_code == 400, answer.content
-    assert answer.json()["errors"][0]["field"] == "calendar"
+    assert answer.json()["errors"][0]["field"] == "file"
 
 
 def test_a_damaged_calendar_is_read_as_far_as_it_can_be() -> None:

@@ -10,7 +10,7 @@ serializer that it validated; ours are those of a problem document that the API 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.html import format_html, format_html_join
@@ -18,7 +18,6 @@ from django.utils.safestring import SafeString
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from config.records import dataclass
 from config.serializers import QuerySerializer, Serializer
 
 LONG = 200  # characters; more than that are written in several lines
@@ -112,7 +111,8 @@ def prose(text: str) -> SafeString:
 
 
 def label_of(name: str) -> str:
-    """`newCardsPerDay` → `New cards per day`."""
+    """`newCardsPerDay` → `New cards per day`; of a name with dots, the last part."""
+    name = name.rpartition(".")[2]
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
     return words[:1].upper() + words[1:]
 
@@ -174,6 +174,8 @@ def _widget(form_field: Any, in_query: bool) -> str:
             return "text" if one_line or (form_field.max_length or 0) <= LONG else "long"
         case serializers.DateTimeField():
             return "text"
+        case serializers.FileField():
+            return "file"
     raise NoForm
 
 

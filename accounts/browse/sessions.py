@@ -4,6 +4,7 @@ The cookie is an opaque text that we sealed: no other leads to a read of the tab
 working day. A session that nobody uses ends sooner: when its access token has been void for IDLE.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -19,7 +20,6 @@ from accounts.services.sessions import SignedIn
 from config.client_info import ClientInfo
 from config.crypto import InvalidSeal, seal, unseal
 from config.problems import PermissionDenied
-from config.records import dataclass
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
 

@@ -21,6 +21,7 @@ from typing import Any
 # The services and operations of AWS that our code calls; botocore's other data is dropped. The role
 # in `infrastructure.yaml` allows the same ones (tests/test_role.py compares them).
 OPERATIONS: dict[str, tuple[str, ...]] = {
+    "bedrock-runtime": ("ApplyGuardrail", "Converse"),
     "cognito-idp": (
         "AdminAddUserToGroup",
         "AdminCreateUser",
@@ -65,7 +66,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "kms": ("Decrypt", "Encrypt"),
     "s3": ("GetObject", "ListObjectsV2", "PutObject"),
-    "sesv2": ("SendEmail",),
+    "sesv2": ("DeleteSuppressedDestination", "SendEmail"),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
 }
 

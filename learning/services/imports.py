@@ -19,7 +19,7 @@ from typing import Any
 
 from accounts.models import learner_key
 from accounts.services.changes import commit
-from config.problems import FieldError, IdTaken, ValidationFailed
+from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
 from config.records import dataclass
 from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
@@ -74,7 +74,7 @@ Check = Callable[[Any], dict[str, Any]]
 
 @dataclass
 class Report:
-    """What became of a file's notes. `next_offset` is set where time ran out before the end.
+    """What became of a file's notes. `next_offset` is set where the import stopped before the end.
 
     Of `errors` the first `most_errors` are told one by one.
     """
@@ -96,6 +96,10 @@ class Report:
             lesser = [each for each in self.errors if not each.fatal] or [error]
             self.errors.remove(lesser[-1])
 
+    def told_again(self) -> dict[str, Any]:
+        """What the next run tells of the notes from a place on, even if this one has told it."""
+        return {"errors": list(self.errors), "failed": self.failed, "skipped": self.skipped}
+
     def figures(self) -> dict[str, int]:
         """What a later run goes on counting from."""
         names = ("imported", "updated", "skipped", "failed", "decks_made")
@@ -114,22 +118,29 @@ def import_notes(
     check_deck: Check = dict,
     check_note: Check = dict,
 ) -> Report:
-    """Takes notes in, from the given place of the file on, as far as the time goes.
+    """Takes notes in, from the given place of the file on, as far as time and table let it.
 
     `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
     known is changed where the file says something new, and its log is added to; one that was
     deleted stays so, or with `restore_deleted` comes in under another id. A dry run writes
     nothing. The checks make our fields of what a file says by the names of our API, or raise
-    ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what reading the file raises.
+    ValidationFailed. Raises NoSuchDeck and what reading the file raises, and ServiceUnavailable if
+    the table is too busy for the first notes; where others came in before, it tells the next place.
     """
     until = time.monotonic() + WITHIN_S
     run = Import(
         learner_id, deck_id, dry_run, now, check_deck, check_note, restore_deleted=restore_deleted
     )
-    for seen in run.steps(rows, offset):
-        if time.monotonic() > until:
-            run.report.next_offset = seen
-            break
+    reached, before = offset, run.report.told_again()
+    try:
+        for reached in run.steps(rows, offset):
+            if time.monotonic() > until:
+                return replace(run.report, next_offset=reached)
+            before = run.report.told_again()
+    except ServiceUnavailable:
+        if reached == offset:
+            raise
+        return replace(run.report, **before, next_offset=reached)
     return run.report
 
 
@@ -255,12 +266,12 @@ class Import:
         pause_between()
 
     def _refuse(self, source: Source, error: FieldError) -> None:
-        self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
+        self.report.add_error(RowError(source.row, error.field, error.code, error.message))
 
     def _no_deck(self, source: Source) -> RowError | None:
         if source.deck or self.deck_id:
             return None
-        return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or give deckId.")
+        return RowError(source.row, "deck", "required", "Name a deck here, or give deckId.")
 
     def _deck_of(self, source: Source) -> str | None:
         """The deck of a new note, made when there is none of its name; None for one too many."""
@@ -270,7 +281,7 @@ class Import:
         if key not in self.decks:
             if self.report.decks_made == MAX_DECKS:
                 message = f"One import makes at most {MAX_DECKS} decks."
-                self.report.add_error(RowError(source.row, "deck", "TOO_MANY", message))
+                self.report.add_error(RowError(source.row, "deck", "too_many", message))
                 return None
             self.report.decks_made += 1
             self.decks[key] = (
@@ -299,7 +310,7 @@ class Import:
         except ValidationFailed as problem:
             error = problem.errors[0]
             self.report.add_error(
-                RowError(0, f"decks.{error.field}", error.code.upper(), error.message, fatal=False)
+                RowError(0, f"decks.{error.field}", error.code, error.message, fatal=False)
             )
             return {}
 
@@ -343,7 +354,7 @@ class Import:
 
     def _keep_deleted(self, source: Source) -> None:
         message = "You have deleted this note: it stays so, unless you say restoreDeleted."
-        self.report.add_error(RowError(source.row, "id", "DELETED", message, fatal=False))
+        self.report.add_error(RowError(source.row, "id", "deleted", message, fatal=False))
         self.report.skipped += 1
 
     def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
@@ -502,7 +513,7 @@ class Import:
         head = next(item for item in stored if isinstance(item, Note))
         if head.type != source.type:
             message = f"You have this note as a {head.type} one."
-            self.report.add_error(RowError(source.row, "type", "TYPE_CHANGED", message))
+            self.report.add_error(RowError(source.row, "type", "type_changed", message))
             return
         origin = _origin(source)
         changes: dict[str, Any] = {}
@@ -591,10 +602,10 @@ def _faces(source: Source) -> list[Face]:
 def _size_error(source: Source) -> RowError | None:
     """Why our notes have no room for this one."""
     if len(source.media) > MAX_MEDIA:
-        return RowError(source.row, "media", "TOO_MANY", f"More than {MAX_MEDIA} media files.")
+        return RowError(source.row, "media", "too_many", f"More than {MAX_MEDIA} media files.")
     if source.type == "reversed" and len(source.back) > BACK_OF_REVERSED:
         message = f"More than {BACK_OF_REVERSED} characters, and it is a front as well."
-        return RowError(source.row, "back", "TOO_LONG", message)
+        return RowError(source.row, "back", "too_long", message)
     return None
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from django.conf import settings
 from ulid import ULID
 
 from accounts.models import audit
@@ -26,6 +27,7 @@ from learning.models.base import digest
 from learning.models.content import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
+from learning.practice.script import MODEL
 
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
@@ -66,6 +68,21 @@ def read_scenario(scenario_id: str, *, for_staff: bool) -> ScenarioDetail:
     return ScenarioDetail(scenario, _shown(scenario, draft), sessions, draft)
 
 
+def read_draft(scenario_id: str) -> ScenarioDetail:
+    """A scenario with its draft as the script, to be tried before anyone sees it. For staff alone.
+
+    Raises NotFound, and ValidationFailed for a draft that a later rule refuses.
+    """
+    scenario, draft, sessions = _stored(scenario_id, for_staff=True)
+    return ScenarioDetail(scenario, _checked(scenario, draft or {}), sessions, draft)
+
+
+def read_published(scenario: Scenario) -> Fields:
+    """The newest published script as it is stored; empty before the first publication."""
+    revision = Revision.of(scenario.id, int(scenario.revision)) if scenario.revision else None
+    return revision.script if revision else {}
+
+
 def _stored(scenario_id: str, *, for_staff: bool) -> tuple[Scenario, Fields | None, int]:
     """A scenario, for staff its draft, and how many sessions began with it. Raises NotFound."""
     keys = [Scenario.key(scenario_id), Usage.key(scenario_id)]
@@ -101,6 +118,19 @@ def read_revision(scenario_id: str, number: int, _digest: str) -> Script:
     if revision is None:
         raise NotFound
     return dialogue.parse({**revision.script, "id": scenario_id, "order": 0})
+
+
+def offers_model() -> bool:
+    """Whether a model can be the partner here: there is one, and on prod its guardrail too."""
+    if settings.LOCAL_MODEL_URL:
+        return bool(settings.STAGE == "local" and settings.PARTNER_MODEL)
+    guarded = settings.PARTNER_GUARDRAIL or settings.STAGE != "prod"
+    return bool(settings.PARTNER == "bedrock" and settings.PARTNER_MODEL and guarded)
+
+
+def offered_partners(script: Script) -> list[str]:
+    """Who may play the partner of a scenario, of those that there are here."""
+    return [partner for partner in script.partners if partner != MODEL or offers_model()]
 
 
 def create(*, fields: Fields, by: StaffMember, now: datetime) -> ScenarioDetail:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,6 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
-from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import UNREADABLE, ConditionFailed, Item, Raw, batch_get
 from config.store.transactions import Put, Write
@@ -396,15 +395,6 @@ class Timetable:
     def advance(self, reminder: Reminder, progress: timing.Progress, *, now: datetime) -> None:
         """Has a reminder take over a progress and wait for what is due next."""
         reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
-
-
-def title_of(reminder: Reminder) -> str:
-    """The title of a reminder, or of its event; empty if it has none."""
-    if reminder.title or not reminder.event_id:
-        return str(reminder.title)
-    key = Event.key(reminder.learner_id, str(reminder.event_id))
-    event = batch_get(key, on_unreadable=lambda _: None).get(key)
-    return str(event.title) if isinstance(event, Event) else ""
 
 
 def timetable_of(reminder: Reminder) -> Timetable:

@@ -10,10 +10,10 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.records import dataclass
 from learning.transfer.anki import wire
 from learning.transfer.anki.notetypes import NoteKind, Template
 from learning.transfer.anki.schedule import CardRow, Days, ReviewRow

@@ -6,8 +6,8 @@ of a learner's own making comes through too.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.transfer.dialect import COLUMN_OF
 from learning.transfer.markup import text_of_html

@@ -13,10 +13,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from config.records import dataclass
 from learning.transfer.anki import wire
 from learning.transfer.model import (
     FileRefused,

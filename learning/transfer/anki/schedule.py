@@ -7,10 +7,10 @@ What each column means is told by Anki's own source (`rslib/src/scheduler`, `rsl
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, NamedTuple
 
-from config.records import dataclass
 from learning.transfer.model import CUSTOM_DATA_CHARS, MAX_DAYS, CardState, Review
 
 NEW, LEARNING, REVIEW, RELEARNING = 0, 1, 2, 3

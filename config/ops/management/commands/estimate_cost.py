@@ -8,12 +8,13 @@ from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from config.stack import BASE_DIR
+from config.telemetry import Name
 
 PRICES = BASE_DIR / "config" / "ops" / "prices.json"
 SCALES = (100, 10_000, 1_000_000)
@@ -78,7 +79,8 @@ ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
 SECONDS_A_MONTH, SAMPLED = 2_628_000, 0.05
 # Each of two queues is asked 15 times a minute whether there is work.
 POLLS_A_MONTH = 2 * 15 * SWEEPS_A_MONTH
-ALARMS, METRICS = 18, 7  # of a stage; of the metrics an idle one writes SweepLag alone
+ALARMS = 18  # of a stage
+METRICS = len(get_args(Name))  # of which an idle stage writes SweepLag alone
 ROTATION_DAYS = 1_095  # of the template: docs/adr/0013-key-rotation.md
 # What AWS gives any account for good.
 FREE = {"alarm": 10, "metric": 10, "trace": 100_000, "queue_request": 1e6, "invocation": 1e6,
@@ -90,6 +92,19 @@ AWS_REVIEW_WRITES = 10.5
 def key_versions(year: int, rotation_days: int = ROTATION_DAYS) -> int:
     """The versions of the key that are paid for in a year: at most two rotations are."""
     return 1 + min(2, (year - 1) * 365 // rotation_days)
+
+
+# A session with a model as partner: turns, tokens read and written in each, and those for scores.
+# The requests of the pack's scenarios are no longer (tests/test_verdict.py), at four bytes a token.
+TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_900, 250
+
+
+def session_with_model() -> dict[str, int]:
+    """The tokens of a session whose partner is a model."""
+    return {
+        "model_input": TURNS * TURN_READ + SCORES_READ,
+        "model_output": TURNS * TURN_WRITTEN + SCORES_WRITTEN,
+    }
 
 
 def prices() -> dict[str, float]:
@@ -228,6 +243,7 @@ class Command(BaseCommand):
         for name, usd, lost in switches(at):
             self.stdout.write(f"| {name} | {usd:+,.2f} | {lost} |")
         self._dearest()
+        self._model()
 
     def _dearest(self) -> None:
         """What a learner's day may hold of the requests that cost most."""
@@ -241,6 +257,22 @@ class Command(BaseCommand):
             usd = price_of(used, prices())
             most = settings.LIMITS["fit"][0] if "optimize" in name else settings.DAY_USD / usd
             self.stdout.write(f"| {name} | {usd * 1e3:,.3f} | {int(most):,} |")
+
+    def _model(self) -> None:
+        """What a model as partner costs, and what the budgets allow at most."""
+        used, at = session_with_model(), prices()
+        read, written = used["model_input"], used["model_output"]
+        price = price_of(used, at)
+        self.stdout.write("\n| a model as partner | tokens | USD |\n|---|---:|---:|")
+        session = f"a session of {TURNS} turns, with its scores"
+        self.stdout.write(f"| {session} | {read:,} read, {written:,} written | {price:.5f} |")
+        for name, most in zip(
+            ("a learner's day at most", "a stage's month at most"),
+            settings.BUDGETS["partner_tokens"],
+            strict=True,
+        ):
+            dearest = most * max(at["model_input"], at["model_output"])
+            self.stdout.write(f"| {name} | {most:,} | {dearest:,.2f} |")
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)
