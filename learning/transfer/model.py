@@ -8,11 +8,11 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from config.problems import Problem
+from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.shapes import Range, Text
 
