@@ -594,7 +594,7 @@ def test_a_reversed_note_with_one_side_comes_in_as_the_card_that_asks_for_it(
     assert [card.ordinal for card in found.cards] == kept
     errors = [error for error in told if isinstance(error, RowError)]
     codes = [(error.row, error.code, error.fatal) for error in errors]
-    assert codes == ([] if len(ordinals) == len(kept) else [(1, "CARDS_DROPPED", False)])
+    assert codes == ([] if len(ordinals) == len(kept) else [(1, "cards_dropped", False)])
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_a_reversed_note_without_a_back_comes_in_as_its_first_card() -> None:
     cards = [{"ordinal": 0, "reps": 3}, {"ordinal": 1, "reps": 2}]
     dropped, note = rows([{"front": "ir", "type": "reversed", "cards": cards}])
     assert isinstance(dropped, RowError)
-    assert (dropped.row, dropped.code, dropped.fatal) == (1, "CARDS_DROPPED", False)
+    assert (dropped.row, dropped.code, dropped.fatal) == (1, "cards_dropped", False)
     assert isinstance(note, Note)
     assert (note.type, [(card.ordinal, card.reps) for card in note.cards]) == ("basic", [(0, 3)])
 

@@ -230,7 +230,7 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
     """
     if note.type == "reversed" and not needs_back and not _has(note, "back"):
         message = "There is no back, so no card asks for the front."
-        yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
+        yield RowError(row, "cards", "cards_dropped", message, fatal=False)
         first = tuple(card for card in note.cards if card.ordinal == 0)
         note = dataclasses.replace(note, type="basic", cards=first)
     error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
