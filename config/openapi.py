@@ -65,6 +65,7 @@ TAGS = {
     "exports": "Files given out, however large",
     "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
+    "media": "Pictures and sounds for cards",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
     "statistics": "How study goes",
@@ -85,7 +86,7 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "media", "imports", "exports", "reviews", "changes"),
         *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions"],

@@ -149,6 +149,7 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
+        "MediumState": "learning.models.media.STATES",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
         "SessionStatus": "learning.models.practice.STATUSES",
@@ -194,6 +195,7 @@ if not OPS:  # the formatter of local runs is there
 WORK = {
     "work": {
         "job": "config.store.jobs.go_on",
+        "media_sweep": "learning.tasks.sweep_media",
         "optimize": "learning.tasks.optimize",
     },
     "prompt": {
@@ -232,6 +234,9 @@ ACCOUNT_STATE_CACHE_S = 30
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
 
+# How many pictures and sounds a learner may have, of how many bytes together.
+MEDIA_FILES, MEDIA_BYTES = 20_000, 500 * 2**20
+
 # How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
 # e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
 LIMITS = {
@@ -254,6 +259,7 @@ LIMITS = {
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
     "fit": (5, 86_400),  # of one learner's scheduler
+    "media_upload": (1000, 3600),  # addresses for a learner's pictures and sounds
     "invite_address": (1, 60),  # invitations of one address
     "invite_staff": (1000, 86400),  # … by one member of staff
     "sign_in_code": (3, 3600),  # sign-in codes mailed to one address

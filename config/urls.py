@@ -36,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "exports",
         "flashcards",
         "imports",
+        "media",
         "notes",
         "reviews",
         "scenarios",

@@ -7,6 +7,7 @@ from learning.api.decks import DeckViewSet
 from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
+from learning.api.media import MediumViewSet
 from learning.api.notes import NoteViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
@@ -20,6 +21,7 @@ router.register("decks", DeckViewSet, "deck")
 router.register("flashcards", FlashcardViewSet, "flashcard")
 router.register("exports", ExportViewSet, "export")
 router.register("imports", ImportViewSet, "import")
+router.register("media", MediumViewSet, "medium")
 router.register("notes", NoteViewSet, "note")
 router.register("reviews", ReviewViewSet, "review")
 router.register("scenarios", ScenarioViewSet, "scenario")

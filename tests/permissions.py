@@ -30,6 +30,7 @@ ACTIONS = {
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     },
+    ("s3", "DeleteObjects"): {"s3:DeleteObject"},
     ("s3", "HeadObject"): {"s3:GetObject"},
     ("s3", "ListObjectsV2"): {"s3:ListBucket"},
     ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},

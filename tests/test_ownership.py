@@ -75,6 +75,11 @@ def job_of(owner: Caller, what: str) -> str:
     return str(job.id)
 
 
+def medium_of(owner: Caller) -> str:
+    body = {"contentType": "image/png", "sizeBytes": 9, "sha256": f"{uuid4().hex}{uuid4().hex}"}
+    return str(owner.makes("/media", body)["id"])
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "auth": login_session_of,
@@ -83,6 +88,7 @@ MAKERS: dict[str, Callable[[Caller], str]] = {
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
     "exports": lambda owner: job_of(owner, "export"),
     "imports": lambda owner: job_of(owner, "import"),
+    "media": medium_of,
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,
     "reminders": lambda owner: str(reminder_of(owner)["id"]),

@@ -25,6 +25,7 @@ OWN = {
     "Key.Arn": f"arn:aws:kms:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
     "Logs": "/aws/lambda/parley-api-dev",
     "MailConfiguration": "parley-dev",
+    "MediaBucket.Arn": "arn:aws:s3:::parley-dev-media",
     "PromptQueue.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-PromptQueue-1",
     "Stage": "dev",
     "Table.Arn": f"arn:aws:dynamodb:{ACCOUNT}:table/parley-dev-Table-1",

@@ -63,7 +63,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
-    "s3": ("GetObject", "ListObjectsV2", "PutObject"),
+    "s3": ("DeleteObjects", "GetObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("SendEmail",),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
 }

@@ -102,6 +102,8 @@ class CardSerializer(Serializer):
         "tags": ["substantivo"],
         "audioUrl": None,
         "imageUrl": None,
+        "audioId": None,
+        "imageId": None,
         "sourceSessionId": None,
         "sourceTurn": None,
         "state": "review",
@@ -132,6 +134,8 @@ class CardSerializer(Serializer):
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)
+    audio_id = optional(IdField, help_text="A sound of `POST /media`")
+    image_id = optional(IdField, help_text="A picture of `POST /media`")
     source_session_id = optional(IdField)
     source_turn = optional(IntegerField, min_value=1, max_value=9999)
     state = serializers.ChoiceField(STATES, read_only=True)
@@ -289,6 +293,8 @@ class NoteSerializer(Serializer):
         "tags": ["frases"],
         "audioUrl": None,
         "imageUrl": None,
+        "audioId": None,
+        "imageId": None,
         "sourceSessionId": None,
         "sourceTurn": None,
         "version": 1,
@@ -305,6 +311,8 @@ class NoteSerializer(Serializer):
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)
+    audio_id = optional(IdField, help_text="A sound of `POST /media`")
+    image_id = optional(IdField, help_text="A picture of `POST /media`")
     source_session_id = optional(IdField)
     source_turn = optional(IntegerField, min_value=1, max_value=9999)
     created_at = InstantField(read_only=True)

@@ -7,6 +7,7 @@ from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.models.content import Draft, Revision, Scenario, StarterCards, StarterDeck, Usage
 from learning.models.log import Day, LogEntry
+from learning.models.media import MediaShelf, Medium
 from learning.models.practice import Session, Turn
 from learning.models.scheduler import Optimization, Scheduler
 from learning.models.transfers import ImportRow
@@ -19,6 +20,8 @@ __all__ = [
     "Draft",
     "ImportRow",
     "LogEntry",
+    "MediaShelf",
+    "Medium",
     "Note",
     "Optimization",
     "Revision",

@@ -20,6 +20,8 @@ NoteType = Literal["basic", "reversed", "cloze"]
 _SIDE_TEXTS = ("phonetic", "example", "notes")
 TEXT_FIELDS = ("front", "back", *_SIDE_TEXTS)
 
+_MEDIUM = re.compile(r"\[media:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\]")
+
 CUSTOM_DATA_CHARS = 100  # as in Anki
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
 
@@ -219,6 +221,16 @@ def clean_text(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
     return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
+
+
+def media_ids(text: str) -> list[str]:
+    """The ids of the pictures and sounds of ours that a text shows, in its order."""
+    return _MEDIUM.findall(text)
+
+
+def media_token(id: str) -> str:
+    """What shows a picture or sound of ours in a text."""
+    return f"[media:{id}]"
 
 
 def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
