@@ -9,7 +9,8 @@ What a crash leaves: an object without an item, which the sweep finds and remove
 """
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from config import objects
 from config.formats import wire_name
 from config.objects import NoSuchObject, SignedPut
 from config.problems import Conflict, FieldError, NotFound
-from config.store.connection import connection, retried
+from config.store.connection import chunks, connection, retried
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Update, transact
 from config.work import enqueue
@@ -47,6 +48,7 @@ FIELDS = ("audio_id", "image_id")
 UPLOAD_LIFE = timedelta(days=1)
 SWEEP_AFTER = timedelta(minutes=15)
 HELD = timedelta(minutes=10)  # longer than any write, shorter than until a sweep
+READ_AT_ONCE = 8
 ORPHAN_AFTER = timedelta(days=1)
 
 
@@ -258,9 +260,18 @@ def filename(medium: Medium) -> str:
     return names[0] if names else f"parley-{medium.id[:8]}.{EXTENSIONS[medium.content_type]}"
 
 
-def bytes_of(medium: Medium) -> bytes:
-    """Raises NoSuchObject."""
-    return objects.get(medium.object, most_bytes=MOST_BYTES)
+def read_all(media: Iterable[Medium | None]) -> Iterator[bytes | None]:
+    """The bytes of media in their order, some read at once; None for one that is gone."""
+    with ThreadPoolExecutor(READ_AT_ONCE) as readers:
+        for chunk in chunks(list(media), READ_AT_ONCE):
+            yield from readers.map(_bytes_of, chunk)
+
+
+def _bytes_of(medium: Medium | None) -> bytes | None:
+    try:
+        return objects.get(medium.object, most_bytes=MOST_BYTES) if medium else None
+    except NoSuchObject:
+        return None
 
 
 # On cards
@@ -308,7 +319,7 @@ def sweep(*, learner_id: str, now: datetime) -> int:
         MediaShelf.begin_sweep(learner_id)
     except ConditionFailed:  # there is none, or the learner has left
         return 0
-    media = _all_media(learner_id)
+    media = all_media(learner_id)
     old = [medium for medium in media if medium.kept_until < now]
     shown = _shown(learner_id) if old else set()
     removed = []
@@ -328,7 +339,8 @@ def sweep(*, learner_id: str, now: datetime) -> int:
     return len(removed) + len(lost)
 
 
-def _all_media(learner_id: str) -> list[Medium]:
+def all_media(learner_id: str) -> list[Medium]:
+    """All of the learner's media, by id: a query for each megabyte of items."""
     return Medium.query_all(learner_key(learner_id), Medium.sk.startswith(Medium.PREFIX))
 
 

@@ -7,7 +7,7 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -112,11 +112,15 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A reference to a media file (its bare name) or to an https address, in a field of a note."""
+    """A reference to a media file (its bare name) or to an https address, in a field of a note.
+
+    `id` is ours where we have the file; then the field's text may show it as `[media:<id>]`.
+    """
 
     kind: Literal["audio", "image"]
     name: str
     field: str = "front"
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,17 @@ class CardState:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSource:
+    """The media files of a package. `read` gives the bytes of one by its name.
+
+    It raises KeyError for a name that the package has not, and FileRefused for a damaged file.
+    """
+
+    names: Collection[str]
+    read: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class DeckSource:
     """What a file says of a deck besides its name, by the names of our API, as it stands there."""
 
@@ -211,7 +226,7 @@ class Note:
     row: int = dataclasses.field(default=0, compare=False)
 
 
-Row = Note | DeckSource | RowError
+Row = Note | DeckSource | MediaSource | RowError
 Rows = Iterator[Row]
 
 
