@@ -77,6 +77,7 @@ TAGS = {
     "calendar": "The feed for calendar programs",
     "mail-actions": "Done and later, from a mail; no sign-in",
     "unsubscribe": "The link in each mail; no sign-in",
+    "reports": "Turns of role plays that learners have reported, for staff",
     "users": "Accounts, for staff",
     "jobs": "Long work that was given up, for staff",
     "deliveries": "Mails that were given up, for staff",
@@ -91,7 +92,7 @@ GROUPS = {
     ],
     "Practice": ["scenarios", "sessions"],
     "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
-    "Staff and operation": ["users", "deliveries", "jobs", "health"],
+    "Staff and operation": ["users", "reports", "deliveries", "jobs", "health"],
 }
 
 IF_MATCH = OpenApiParameter(

@@ -152,6 +152,8 @@ SPECTACULAR_SETTINGS = {
         "MediumState": "learning.models.media.STATES",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
+        "Partner": "learning.practice.script.PARTNERS",
+        "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -237,6 +239,14 @@ PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 # How many pictures and sounds a learner may have, of how many bytes together.
 MEDIA_FILES, MEDIA_BYTES = 20_000, 500 * 2**20
 
+# Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
+# of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
+PARTNER = os.environ.get("PARLEY_PARTNER", "scripted")
+PARTNER_MODEL = os.environ.get("PARLEY_PARTNER_MODEL", "")
+PARTNER_GUARDRAIL = os.environ.get("PARLEY_PARTNER_GUARDRAIL", "")
+# Local runs may speak with any server of OpenAI's API instead, e.g. http://127.0.0.1:11434/v1.
+LOCAL_MODEL_URL = os.environ.get("PARLEY_LOCAL_MODEL_URL", "").rstrip("/")
+
 # How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
 # e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
 LIMITS = {
@@ -273,5 +283,15 @@ for _limit in _words("PARLEY_LIMITS"):
     LIMITS[_name] = (int(_times), int(_within))
 # What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
 DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
+# Units of what AWS charges by the unit: thing → (a learner's day, the stage's month), in UTC.
+# `PARLEY_BUDGETS` changes some, e.g. "partner_turns=40/5000" (learning.models.budgets).
+BUDGETS = {
+    "partner_turns": (150, 30_000),  # calls of a model that plays a role
+    "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+}
+for _budget in _words("PARLEY_BUDGETS"):
+    _name, _, _numbers = _budget.partition("=")
+    _day, _, _month = _numbers.partition("/")
+    BUDGETS[_name] = (int(_day), int(_month))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "imports",
         "media",
         "notes",
+        "reports",
         "reviews",
         "scenarios",
         "scheduler",

@@ -9,6 +9,7 @@ from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.media import MediumViewSet
 from learning.api.notes import NoteViewSet
+from learning.api.reports import ReportViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
 from learning.api.scheduler import OptimizationViewSet, SchedulerViewSet
@@ -23,6 +24,7 @@ router.register("exports", ExportViewSet, "export")
 router.register("imports", ImportViewSet, "import")
 router.register("media", MediumViewSet, "medium")
 router.register("notes", NoteViewSet, "note")
+router.register("reports", ReportViewSet, "report")
 router.register("reviews", ReviewViewSet, "review")
 router.register("scenarios", ScenarioViewSet, "scenario")
 router.register("sessions", SessionViewSet, "session")

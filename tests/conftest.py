@@ -33,6 +33,7 @@ from tests.bundles import (  # noqa: F401  (fixtures)
 from tests.callers import Caller, make_learner
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
+from tests.model_helpers import model, served  # noqa: F401  (fixtures)
 from tests.permissions import calls_watched
 from tests.queues import MemoryQueues
 from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)

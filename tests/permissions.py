@@ -24,6 +24,7 @@ HOOKS = ("_make_api_call", "_call")  # of our connection, through which tests ca
 PREFIXES = {"sesv2": "ses"}  # where IAM's name of a service is not botocore's
 # Operations that IAM asks about by other names (AWS: "Actions, resources, and condition keys").
 ACTIONS = {
+    ("bedrock-runtime", "Converse"): {"bedrock:ApplyGuardrail", "bedrock:InvokeModel"},
     ("dynamodb", "TransactWriteItems"): {
         "dynamodb:ConditionCheckItem",
         "dynamodb:DeleteItem",
@@ -42,16 +43,18 @@ ADVICE = (
 
 
 def policies() -> dict[str, Any]:
-    """The role's policy documents by name."""
-    found = properties("Role")["Policies"]
+    """The role's policy documents by name, with those of stages that have what they are for."""
+    optional = [properties(resource) for resource in ("ModelPolicy", "GuardrailPolicy")]
+    found = [*properties("Role")["Policies"], *optional]
     return {policy["PolicyName"]: policy["PolicyDocument"] for policy in found}
 
 
 @cache
-def allowed(policy: str) -> set[str]:
-    """The actions that one of the policies allows."""
+def allowed() -> set[str]:
+    """The actions that the policies allow, without those of Lambda and its kin."""
+    documents = [document for name, document in policies().items() if name != "platform"]
     actions: set[str] = set()
-    for statement in policies()[policy]["Statement"]:
+    for statement in (each for document in documents for each in document["Statement"]):
         named = statement["Action"]
         actions |= {named} if isinstance(named, str) else set(named)
     return {str(action) for action in actions}
@@ -93,7 +96,7 @@ def _check(service: str, operation: str, *, signed: bool) -> None:
     assert operation in OPERATIONS.get(service, ()), ADVICE.format(
         service=service, operation=operation
     )
-    missing = needed(service, operation, signed=signed) - allowed("service")
+    missing = needed(service, operation, signed=signed) - allowed()
     assert not missing, f"the role in config/ops/infrastructure.yaml does not allow {missing}"
 
 

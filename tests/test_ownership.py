@@ -47,7 +47,7 @@ def some_id(operation: Operation) -> str:
 
 PRIVATE = [each for each in operations() if each[2].get("security")]
 # What is the same for everyone: staff look after it, learners only read or copy it.
-COMMON = {"deliveries", "jobs", "scenarios", "starter-decks", "users"}
+COMMON = {"deliveries", "jobs", "reports", "scenarios", "starter-decks", "users"}
 STAFF = [
     each
     for each in PRIVATE
@@ -96,6 +96,7 @@ MAKERS: dict[str, Callable[[Caller], str]] = {
 # Bodies for those operations that look at one before they look for the thing.
 BODIES: dict[str, Any] = {
     "addTurn": {"text": "Hello"},
+    "reportTurn": {"turn": 1},
     "savePhrase": {"deckId": str(ULID()), "turn": 1, "front": "hello", "back": "olá"},
     "replaceDeck": {"name": "Meu"},
     "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},

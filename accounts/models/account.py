@@ -527,7 +527,8 @@ class Profile(Synced, discriminator="profile"):
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
     neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
     over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
-    lived before, [until when, zone], newest first.
+    lived before, [until when, zone], newest first. `model_text_at` and `model_voice_at`: since when
+    what they write and say may go to a model.
     """
 
     SK = "PROFILE"
@@ -552,6 +553,8 @@ class Profile(Synced, discriminator="profile"):
     early_mails = Wish("early", default=False)
     report_mails = Wish("no_reports", default=True)
     streak_mails = Wish("no_streaks", default=True)
+    model_text_at = UTCDateTimeAttribute(null=True)
+    model_voice_at = UTCDateTimeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 

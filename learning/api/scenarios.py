@@ -34,7 +34,7 @@ from learning.api.serializers import (
     SlugField,
 )
 from learning.models.content import PUBLISHED, STATUSES, SUMMARY, Scenario
-from learning.practice.script import Goal, Phrase, Role, Script
+from learning.practice.script import PARTNERS, Goal, Phrase, Role, Script
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
 from learning.shapes import shape_of
@@ -114,6 +114,9 @@ class UsefulPhraseSerializer(ShapeSerializer):
 
 class ScenarioSerializer(SummarySerializer):
     roles = PartToPlaySerializer(many=True)
+    partners = serializers.ListField(
+        child=serializers.ChoiceField(PARTNERS), help_text="Who can play the partner here"
+    )
     phrases = UsefulPhraseSerializer(many=True)
     notes = TextField(max_length=2000, help_text="For teachers")
     sessions = IntegerField(help_text="How many began with it")
@@ -134,6 +137,7 @@ def scenario_body(detail: ScenarioDetail) -> dict[str, Any]:
             }
             for role in script.roles
         ],
+        "partners": scenarios.offered_partners(script),
         "phrases": UsefulPhraseSerializer(script.phrases, many=True).data,
         "notes": script.notes,
         "sessions": detail.sessions,

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from django.conf import settings
 from ulid import ULID
 
 from accounts.models import audit
@@ -26,6 +27,7 @@ from learning.models.base import digest
 from learning.models.content import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
+from learning.practice.script import MODEL
 
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
@@ -101,6 +103,19 @@ def read_revision(scenario_id: str, number: int, _digest: str) -> Script:
     if revision is None:
         raise NotFound
     return dialogue.parse({**revision.script, "id": scenario_id, "order": 0})
+
+
+def offers_model() -> bool:
+    """Whether a model can be the partner here: there is one, and on prod its guardrail too."""
+    if settings.LOCAL_MODEL_URL:
+        return bool(settings.STAGE == "local")
+    guarded = settings.PARTNER_GUARDRAIL or settings.STAGE != "prod"
+    return bool(settings.PARTNER == "bedrock" and settings.PARTNER_MODEL and guarded)
+
+
+def offered_partners(script: Script) -> list[str]:
+    """Who may play the partner of a scenario, of those that there are here."""
+    return [partner for partner in script.partners if partner != MODEL or offers_model()]
 
 
 def create(*, fields: Fields, by: StaffMember, now: datetime) -> ScenarioDetail:
