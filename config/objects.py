@@ -89,7 +89,13 @@ def get(key: str, *, most_bytes: int) -> bytes:
 
 def exists(key: str) -> bool:
     """Whether the bucket of media has an object."""
-    return any(entry["Key"] == key for entry in listed(MEDIA, key))
+    try:
+        call("s3", "head_object", Bucket=stack().media_bucket, Key=key)
+    except ClientError as error:
+        if error_code(error) in ("404", "403"):
+            return False
+        raise
+    return True
 
 
 def delete(keys: list[str], *, bucket: str = MEDIA) -> None:

@@ -213,6 +213,7 @@ JOBS = {
     "deck_deletion": "learning.tasks.delete_deck",
     "export": "learning.tasks.run_export",
     "import": "learning.tasks.run_import",
+    "transcription": "learning.tasks.run_transcription",
 }
 
 # The task for the messages of SNS: SES's events about mails.
@@ -235,6 +236,10 @@ ACCOUNT_STATE_CACHE_S = 30
 # Turns of a practice session, after which the partner says goodbye. The scripted one does after 30.
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
+
+# Whether texts are read aloud, recordings understood and words looked up: by Amazon Polly,
+# Transcribe and Translate (`aws`), in local runs by a stand-in at PARLEY_VOICE_URL.
+VOICE = os.environ.get("PARLEY_VOICE", "off") == "aws"
 
 # How many pictures and sounds a learner may have, of how many bytes together.
 MEDIA_FILES, MEDIA_BYTES = 20_000, 500 * 2**20
@@ -288,6 +293,9 @@ DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
 BUDGETS = {
     "partner_turns": (150, 30_000),  # calls of a model that plays a role
     "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+    "speech_characters": (5_000, 1_000_000),  # read aloud
+    "speech_seconds": (600, 60_000),  # of recordings, understood
+    "dictionary_characters": (5_000, 1_000_000),  # translated
 }
 for _budget in _words("PARLEY_BUDGETS"):
     _name, _, _numbers = _budget.partition("=")

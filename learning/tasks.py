@@ -10,7 +10,7 @@ from accounts.tasks import for_each_account, start_round
 from config.store.jobs import Job, Place
 from config.work import Message
 from learning.api.serializers import told_deck, told_note
-from learning.services import deck_deletion, media, transfers
+from learning.services import deck_deletion, media, recordings, transfers
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
@@ -50,6 +50,11 @@ def run_import(job: Job) -> Iterator[Place]:
 def run_export(job: Job) -> Iterator[Place]:
     """Writes the file that a learner has asked for."""
     return _charged(job, transfers.run_export(job))
+
+
+def run_transcription(job: Job) -> Iterator[Place]:
+    """Has a recording understood."""
+    return _charged(job, recordings.run_transcription(job))
 
 
 def delete_deck(job: Job) -> Iterator[Place]:

@@ -80,6 +80,10 @@ def medium_of(owner: Caller) -> str:
     return str(owner.makes("/media", body)["id"])
 
 
+def recording_of(owner: Caller) -> str:
+    return job_of(owner, "transcription")
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "auth": login_session_of,
@@ -89,6 +93,7 @@ MAKERS: dict[str, Callable[[Caller], str]] = {
     "exports": lambda owner: job_of(owner, "export"),
     "imports": lambda owner: job_of(owner, "import"),
     "media": medium_of,
+    "recordings": recording_of,
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,
     "reminders": lambda owner: str(reminder_of(owner)["id"]),
@@ -109,6 +114,7 @@ BODIES: dict[str, Any] = {
         "rating": "good",
         "reviewedAt": "2026-01-01T00:00:00Z",
     },
+    "understandRecording": {"language": "pt"},
     "replaceNote": {"deckId": str(ULID()), "front": "a", "back": "b"},
     "duplicateDeck": {"id": str(ULID())},
     "undoFlashcard": {"id": str(ULID())},

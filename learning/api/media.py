@@ -13,6 +13,7 @@ from config.operations import operation
 from config.problems import NotFound
 from config.serializers import IdField, InstantField, IntegerField, PatternField, Serializer
 from config.viewsets import ListQuerySerializer, Resource, page_of
+from learning.api.serializers import DigestField, SignedUploadSerializer
 from learning.media_types import (
     MOST_BYTES,
     TYPES,
@@ -35,15 +36,6 @@ class FilenameField(PatternField):
         super().__init__(pattern, message, max_length=200, **kwargs)
 
 
-class DigestField(PatternField):
-    """A SHA-256 in 64 hexadecimal digits."""
-
-    sample = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(r"[0-9a-f]{64}", "Give 64 digits of 0–9 and a–f.", max_length=64, **kwargs)
-
-
 class NewMediumSerializer(Serializer):
     """What is about to be uploaded. The same bytes are kept once, whatever they are called."""
 
@@ -51,14 +43,6 @@ class NewMediumSerializer(Serializer):
     size_bytes = IntegerField(min_value=1, max_value=MOST_BYTES)
     sha256 = DigestField()
     name = FilenameField(required=False)
-
-
-class MediumUploadSerializer(Serializer):
-    """PUT the bytes to `url`, with their length and these headers, then complete the upload."""
-
-    url = serializers.URLField()
-    headers = serializers.DictField(child=serializers.CharField())
-    expires_at = InstantField()
 
 
 class MediumSerializer(Serializer):
@@ -90,7 +74,7 @@ class MediumSerializer(Serializer):
 
 
 class MediumOfferSerializer(MediumSerializer):
-    upload = MediumUploadSerializer(allow_null=True, help_text="Null where it is there already")
+    upload = SignedUploadSerializer(allow_null=True, help_text="Null where it is there already")
 
 
 class MediumViewSet(Resource):
@@ -113,7 +97,7 @@ class MediumViewSet(Resource):
         fields = self.validated_body(NewMediumSerializer)
         offer = media.begin_upload(learner_id=self.learner_id, fields=fields, now=now())
         shown = MediumSerializer(offer.medium).data
-        upload = MediumUploadSerializer(offer.upload).data if offer.upload else None
+        upload = SignedUploadSerializer(offer.upload).data if offer.upload else None
         return Response({**shown, "upload": upload}, status.HTTP_201_CREATED)
 
     @operation("getMedium", answers={200: MediumSerializer}, raises=[NotFound])

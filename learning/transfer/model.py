@@ -243,6 +243,11 @@ def media_ids(text: str) -> list[str]:
     return _MEDIUM.findall(text)
 
 
+def without_media(text: str) -> str:
+    """The text without what shows pictures and sounds of ours."""
+    return _MEDIUM.sub("", text)
+
+
 def media_token(id: str) -> str:
     """What shows a picture or sound of ours in a text."""
     return f"[media:{id}]"
