@@ -79,6 +79,7 @@ TAGS = {
     "reminders": "What is mailed, and when",
     "calendar": "The feed for calendar programs",
     "mail-actions": "Done and later, from a mail; no sign-in",
+    "mail-suppression": "An address that takes no mail, and mails to it again",
     "unsubscribe": "The link in each mail; no sign-in",
     "reports": "Turns of role plays that learners have reported, for staff",
     "users": "Accounts, for staff",
@@ -94,7 +95,7 @@ GROUPS = {
         *("reviews", "changes", "scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions", "speech", "recordings"],
-    "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
+    "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],
     "Staff and operation": ["users", "reports", "deliveries", "jobs", "health"],
 }
 

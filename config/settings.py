@@ -53,6 +53,8 @@ USE_I18N = False
 # An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
 # as base64, four bytes for three, and beside it the headers, twice.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
+# The form of a scenario has an input for each text of its script, as many as 200,000 bytes of it.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
@@ -208,6 +210,7 @@ WORK = {
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "left_over_sign_ups": "accounts.tasks.delete_left_over_sign_ups",
     "reconciliation": "accounts.tasks.reconcile",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
     "deck_deletion": "learning.tasks.delete_deck",

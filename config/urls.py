@@ -49,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "starter-decks",
         "statistics",
     ),
+    lazy_include("learning.browse.urls", "browse"),  # before the pages' own 404
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front", ""),
     lazy_include(
@@ -58,6 +59,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "deliveries",
         "events",
         "mail-actions",
+        "mail-suppression",
         "reminders",
         "unsubscribe",
     ),

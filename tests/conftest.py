@@ -31,6 +31,7 @@ from tests.bundles import (  # noqa: F401  (fixtures)
     unpacked,
 )
 from tests.callers import Caller, make_learner
+from tests.crashes import CRASH_POINTS
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
 from tests.model_helpers import model, served  # noqa: F401  (fixtures)
@@ -46,6 +47,21 @@ from tests.servers import (  # noqa: F401  (fixtures)
 )
 from tests.template import properties
 from tests.wire import table_client
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints how many crash points were tried, also by tests in processes of their own."""
+    reports = (report for of_outcome in terminalreporter.stats.values() for report in of_outcome)
+    of_test = {
+        report.nodeid: value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == CRASH_POINTS
+    }
+    for test, points in sorted(of_test.items()):
+        terminalreporter.write_line(f"{test.partition('::')[2]}: {points} {CRASH_POINTS}")
+    if of_test:
+        terminalreporter.write_line(f"{sum(of_test.values())} {CRASH_POINTS} in all")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from botocore.exceptions import EndpointConnectionError
 from django.conf import settings
 from django.core.management import call_command
@@ -40,6 +39,7 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.servers import shared_folder
+from tests.waiting import later_by
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -60,7 +60,7 @@ def left_of(person: Person) -> list[str]:
 
 
 def sweep(minutes: float) -> None:
-    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
+    with later_by(timedelta(minutes=minutes)):
         call_command("accounts", "sweep")
 
 

@@ -185,6 +185,25 @@ def test_a_form_whose_session_has_ended_is_given_back_after_the_sign_in() -> Non
     assert "Verbos" in text(browser.get(made.headers["Location"]))
 
 
+def test_a_scenario_whose_session_has_ended_comes_back_as_its_form() -> None:
+    person, browser = staff("olga"), Browser()
+    enter(browser, person.email)
+    form = browser.form("/browse/write", sends="title")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    values = form.values | {"title": "<b>Padaria</b>", "_do": "save"}
+    sent = browser.send(form, **values)
+    assert sent.status_code == 307
+    login = browser.client.post(sent.headers["Location"], values)
+    back = browser.send(browser.form_of(login, sends="kept"), email=person.email, password=PASSWORD)
+    kept = browser.form_of(back, sends="title")
+    assert kept.fields >= {"parts.0.goals", "_do"}
+    assert "<textarea" not in text(back)
+    shown = browser.send(kept, _do="show")  # the button says so after the button of before
+    again = browser.form_of(shown, sends="title")
+    assert again.values["title"] == ["<b>Padaria</b>"]
+    assert again.values["parts.0.goals"] == ["0", "1", "2"]
+
+
 def test_no_password_is_kept_with_a_form(rita: Person) -> None:
     browser = Browser()
     enter(browser, rita.email)

@@ -15,6 +15,8 @@ from django.test import Client
 from ulid import ULID
 
 from accounts.models import Head, learner_key
+from config.https import Answer
+from config.store import connection
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.scheduling import Memory, Settings, fold
@@ -23,6 +25,7 @@ from learning.transfer import CardState, Media, Note, Review, write_csv, write_j
 from learning.transfer.anki.writer import write_apkg
 from tests.callers import Caller, access_token, make_learner
 from tests.test_flashcards import card_of, deck_of
+from tests.wire import Headers, Send, operation_of, refusal, sending
 
 CASES = Path(__file__).with_name("cases")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -534,6 +537,53 @@ def test_an_import_that_takes_too_long_goes_on_where_it_stopped(
         made, calls, offset = made + body["imported"], calls + 1, body["nextOffset"]
     assert (made, calls) == (50, 3)
     assert len(cards_of(maria)) == 50
+
+
+@pytest.mark.parametrize(("lets_in", "told"), [(1, (20, 0, 0, 0)), (2, (38, 0, 1, 1))])
+def test_an_import_into_a_busy_table_tells_where_to_go_on(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch, lets_in: int, told: tuple[int, ...]
+) -> None:
+    """A partition takes 1,000 write units a second; what came in before is no failure."""
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.1)
+    deck = deck_of(maria)
+    notes = [Note(f"g{n}", front=f"f{n}", back="b") for n in range(50)]
+    for n in (30, 45):  # no room for it as a front
+        notes[n] = replace(notes[n], type="reversed", back="b" * 10_001)
+    notes[31] = notes[46] = notes[0]
+    writes: list[str] = []
+
+    def through(send: Send) -> Send:
+        def busy(body: bytes, headers: Headers) -> Answer:
+            if operation_of(headers) == "TransactWriteItems":
+                writes.append("")
+                if len(writes) > lets_in:
+                    return refusal("ProvisionedThroughputExceededException")
+            return send(body, headers)
+
+        return busy
+
+    with sending(through):
+        first = report(maria, as_json(*notes), deckId=deck)
+    assert first["nextOffset"] == 20 * lets_in
+    second = report(maria, as_json(*notes), deckId=deck, offset=first["nextOffset"])
+    assert second["nextOffset"] is None
+    assert figures(first) == told
+    assert [a + b for a, b in zip(figures(first), figures(second), strict=True)] == [46, 0, 2, 2]
+    assert len(first["errors"]) + len(second["errors"]) == 2
+    assert len(cards_of(maria)) == 46
+
+
+def test_an_import_that_could_not_begin_is_refused(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.1)
+    deck = deck_of(maria)
+    with sending(lambda _: lambda *__: refusal("ProvisionedThroughputExceededException")):
+        answer = send(maria, as_json(Note("g", front="a", back="b")), "x.json", deckId=deck)
+    assert answer.status_code == 503
+    assert cards_of(maria) == []
 
 
 def test_a_new_learners_totals_are_right_after_an_import(joao: Caller) -> None:

@@ -40,12 +40,16 @@ NAMES = OWN | {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-central-1",
 }
-WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 # Their resources are what a request may name besides (lexicons, terminologies); ours name none.
 OPTIONAL_RESOURCES = {
     "polly:SynthesizeSpeech",
     "transcribe:StartTranscriptionJob",
     "translate:TranslateText",
+}
+WITHOUT_RESOURCES = {
+    "ses:DeleteSuppressedDestination",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
 }
 
 

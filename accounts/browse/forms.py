@@ -111,7 +111,8 @@ def prose(text: str) -> SafeString:
 
 
 def label_of(name: str) -> str:
-    """`newCardsPerDay` → `New cards per day`."""
+    """`newCardsPerDay` → `New cards per day`; of a name with dots, the last part."""
+    name = name.rpartition(".")[2]
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
     return words[:1].upper() + words[1:]
 
@@ -173,6 +174,8 @@ def _widget(form_field: Any, in_query: bool) -> str:
             return "text" if one_line or (form_field.max_length or 0) <= LONG else "long"
         case serializers.DateTimeField():
             return "text"
+        case serializers.FileField():
+            return "file"
     raise NoForm
 
 

@@ -48,7 +48,7 @@ def read_profile(learner_id: str, *, groups: frozenset[str], now: datetime) -> F
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
     suppression = items.get((pk, Suppression.SK))
-    if not isinstance(suppression, Suppression) or suppression.email != account.email:
+    if not isinstance(suppression, Suppression) or not suppression.bars(account.email):
         suppression = None
     return FullProfile(account, profile, Head.among(learner_id, items), groups, now, suppression)
 

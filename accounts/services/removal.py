@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.users import UNCONFIRMED
+from accounts.cognito.users import UNCONFIRMED, PoolUser
 from accounts.emails import tell_of_deletion
 from accounts.models import Account, Address, learner_key
 from accounts.models.account import account_cache
@@ -113,6 +113,22 @@ def is_unproved(account: Account) -> bool:
         return False
     user = cognito_users.find_user(account.user_name)
     return user is None or user.status == UNCONFIRMED
+
+
+def is_left_over(user: PoolUser) -> bool:
+    """Whether a sign-up was cut off after the pool had made the user: nobody can confirm them."""
+    return user.status == UNCONFIRMED and Account.of(user.sub) is None
+
+
+def delete_left_over(users: Iterable[PoolUser], *, now: datetime) -> int:
+    """Deletes those users whom a sign-up has left over for a week; returns how many."""
+    done = 0
+    for user in users:
+        is_old = user.created_at is not None and user.created_at < now - UNVERIFIED_FOR
+        if is_old and is_left_over(user):
+            cognito_users.delete_user(user.sub)
+            done += 1
+    return done
 
 
 def resume_deletions(*, now: datetime) -> int:

@@ -66,7 +66,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "kms": ("Decrypt", "Encrypt"),
     "polly": ("SynthesizeSpeech",),
     "s3": ("DeleteObjects", "GetObject", "HeadObject", "ListObjectsV2", "PutObject"),
-    "sesv2": ("SendEmail",),
+    "sesv2": ("DeleteSuppressedDestination", "SendEmail"),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
     "transcribe": ("DeleteTranscriptionJob", "GetTranscriptionJob", "StartTranscriptionJob"),
     "translate": ("TranslateText",),

@@ -239,12 +239,12 @@ def _with_cues(phrase: Phrase, i: int, script: Script) -> Phrase:
     if phrase.phrases:
         return phrase
     try:
-        return replace(phrase, phrases=(pattern(_as_pattern(phrase.text), script.language),))
+        return replace(phrase, phrases=(pattern(as_pattern(phrase.text), script.language),))
     except ValueError as error:
         raise ScriptError(f"phrases.{i}.text", str(error)) from None
 
 
-def _as_pattern(phrase: str) -> str:
+def as_pattern(phrase: str) -> str:
     """A phrase as its own pattern: "Can I have …, please?" → "Can I have ... please"."""
     words = re.sub(r"[^\w\s'’…]", " ", phrase.replace(GAP, "…")).replace("…", f" {GAP} ").split()
     while words and words[0] == GAP:

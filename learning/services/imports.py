@@ -21,7 +21,7 @@ from django.utils.timezone import now
 
 from accounts.models import learner_key
 from accounts.services.changes import commit
-from config.problems import FieldError, IdTaken, ValidationFailed
+from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
 from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put
@@ -78,7 +78,7 @@ Check = Callable[[Any], dict[str, Any]]
 
 @dataclass
 class Report:
-    """What became of a file's notes. `next_offset` is set where time ran out before the end.
+    """What became of a file's notes. `next_offset` is set where the import stopped before the end.
 
     Of `errors` the first `most_errors` are told one by one.
     """
@@ -100,6 +100,10 @@ class Report:
             lesser = [each for each in self.errors if not each.fatal] or [error]
             self.errors.remove(lesser[-1])
 
+    def told_again(self) -> dict[str, Any]:
+        """What the next run tells of the notes from a place on, even if this one has told it."""
+        return {"errors": list(self.errors), "failed": self.failed, "skipped": self.skipped}
+
     def figures(self) -> dict[str, int]:
         """What a later run goes on counting from."""
         names = ("imported", "updated", "skipped", "failed", "decks_made")
@@ -118,22 +122,29 @@ def import_notes(
     check_deck: Check = dict,
     check_note: Check = dict,
 ) -> Report:
-    """Takes notes in, from the given place of the file on, as far as the time goes.
+    """Takes notes in, from the given place of the file on, as far as time and table let it.
 
     `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
     known is changed where the file says something new, and its log is added to; one that was
     deleted stays so, or with `restore_deleted` comes in under another id. A dry run writes
     nothing. The checks make our fields of what a file says by the names of our API, or raise
-    ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what reading the file raises.
+    ValidationFailed. Raises NoSuchDeck and what reading the file raises, and ServiceUnavailable if
+    the table is too busy for the first notes; where others came in before, it tells the next place.
     """
     until = time.monotonic() + WITHIN_S
     run = Import(
         learner_id, deck_id, dry_run, now, check_deck, check_note, restore_deleted=restore_deleted
     )
-    for seen in run.steps(rows, offset):
-        if time.monotonic() > until:
-            run.report.next_offset = seen
-            break
+    reached, before = offset, run.report.told_again()
+    try:
+        for reached in run.steps(rows, offset):
+            if time.monotonic() > until:
+                return replace(run.report, next_offset=reached)
+            before = run.report.told_again()
+    except ServiceUnavailable:
+        if reached == offset:
+            raise
+        return replace(run.report, **before, next_offset=reached)
     return run.report
 
 

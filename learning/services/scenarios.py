@@ -68,6 +68,21 @@ def read_scenario(scenario_id: str, *, for_staff: bool) -> ScenarioDetail:
     return ScenarioDetail(scenario, _shown(scenario, draft), sessions, draft)
 
 
+def read_draft(scenario_id: str) -> ScenarioDetail:
+    """A scenario with its draft as the script, to be tried before anyone sees it. For staff alone.
+
+    Raises NotFound, and ValidationFailed for a draft that a later rule refuses.
+    """
+    scenario, draft, sessions = _stored(scenario_id, for_staff=True)
+    return ScenarioDetail(scenario, _checked(scenario, draft or {}), sessions, draft)
+
+
+def read_published(scenario: Scenario) -> Fields:
+    """The newest published script as it is stored; empty before the first publication."""
+    revision = Revision.of(scenario.id, int(scenario.revision)) if scenario.revision else None
+    return revision.script if revision else {}
+
+
 def _stored(scenario_id: str, *, for_staff: bool) -> tuple[Scenario, Fields | None, int]:
     """A scenario, for staff its draft, and how many sessions began with it. Raises NotFound."""
     keys = [Scenario.key(scenario_id), Usage.key(scenario_id)]

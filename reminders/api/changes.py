@@ -56,6 +56,7 @@ from learning.services.changes import (
 )
 from reminders.api.events import EventSerializer
 from reminders.api.reminders import ReminderSerializer
+from reminders.services.events import aside
 
 SCHEDULE = frozenset(
     {
@@ -239,7 +240,11 @@ class ChangeViewSet(Resource):
         the sweep does is told of no reminder: its `nextAt` is as of the learner's last change.
         """
         query = self.validated_query(ChangesQuerySerializer)
-        how: dict[str, Any] = {"learner_id": self.learner_id, "limit": query["limit"]}
+        how: dict[str, Any] = {
+            "learner_id": self.learner_id,
+            "limit": query["limit"],
+            "on_unreadable": aside(now()),
+        }
         cursor = self._cursor(query.get("since"))
         if cursor is None or cursor.prefix is not None:
             changes = first_changes(cursor=cursor, now=now(), **how)
