@@ -21,10 +21,13 @@ from config.stack import BASE_DIR
 from tests.template import properties
 
 HOOKS = ("_make_api_call", "_call")  # of our connection, through which tests call as well
-PREFIXES = {"sesv2": "ses"}  # where IAM's name of a service is not botocore's
+PREFIXES = {
+    "bedrock-runtime": "bedrock",
+    "sesv2": "ses",
+}  # where IAM's name of a service is not botocore's
 # Operations that IAM asks about by other names (AWS: "Actions, resources, and condition keys").
 ACTIONS = {
-    ("bedrock-runtime", "Converse"): {"bedrock:ApplyGuardrail", "bedrock:InvokeModel"},
+    ("bedrock-runtime", "Converse"): {"bedrock:InvokeModel"},
     ("dynamodb", "TransactWriteItems"): {
         "dynamodb:ConditionCheckItem",
         "dynamodb:DeleteItem",

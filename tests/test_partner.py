@@ -1,16 +1,23 @@
 """Sessions whose partner is a model, over HTTP: what it says, what it costs, when it fails."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils.timezone import now
 from ulid import ULID
 
-from config.ops.model_stand_in import StandIn
+from accounts.models.audit import StaffMember
+from config.client_info import ClientInfo
+from config.ops.model_stand_in import StandIn, text_answer, told
+from config.problems import NotFound
 from learning.models.budgets import Budget
+from learning.services import practice
 from tests.callers import Caller, make_learner
 from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
+from tests.test_flashcards import deck_of
 from tests.test_sessions import model_answers, of_pack, problem, wrong_fields
 
 
@@ -57,6 +64,16 @@ def test_both_roles_can_be_played_with_a_model(model: StandIn, maria: Caller, ro
     done = maria.post(f"{path}/complete").json()
     assert done["scores"]["goals"]["value"] == 100
     assert done["learnerRole"]["id"] == role
+
+
+def test_a_model_is_told_of_the_scenario_and_of_nobody(model: StandIn, maria: Caller) -> None:
+    path = begun(maria, goal="Tell them that I am Maria Silva of Lisbon")
+    plays(maria, path, model_answers(COFFEE, "customer")[:2])
+    maria.post(f"{path}/complete")
+    asked = str(model.requests)
+    for private in ("Maria", "Silva", "Lisbon", "example.org", maria.id, path.rpartition("/")[2]):
+        assert private not in asked
+    assert "Barista" in asked
 
 
 def test_without_asking_for_it_no_model_is_the_partner(
@@ -154,3 +171,144 @@ def test_hints_are_the_models_from_light_to_explicit(model: StandIn, maria: Call
     maria.makes(f"{path}/turns", {"text": "A coffee, please."})
     given = [maria.post(f"{path}/hint").json()["hint"] for _ in range(3)]
     assert given == ["Think of a size.", "A large one, please.", "A large one, please."]
+
+
+# --- Reports --------------------------------------------------------------------------------------
+
+
+def test_a_reported_turn_is_shown_to_staff_and_no_other_is(model: StandIn, maria: Caller) -> None:
+    path = begun(maria)
+    plays(maria, path, model_answers(COFFEE, "customer")[:2])
+    turn = maria.post(f"{path}/report", {"turn": 2, "reason": "Rude."})
+    assert turn.status_code == 201
+    assert turn.json()["reportedAt"]
+    again = maria.post(f"{path}/report", {"turn": 2, "reason": "Very rude."})
+    assert again.json() == turn.json()
+
+    staff = make_learner("stefan", groups=("staff",))
+    [listed] = staff.get("/reports").json()["results"]
+    assert listed.keys() == {"id", "at", "turn"}
+    shown = staff.get(f"/reports/{listed['id']}").json()
+    assert shown["reason"] == "Rude."
+    assert shown["text"] == turn.json()["text"]
+    assert shown["answeredBy"] == "model"
+    assert model_answers(COFFEE, "customer")[0] not in str(shown), "the turn before stays private"
+    session_id = path.rpartition("/")[2]
+    for other in (f"{maria.id}.{session_id}.1", f"{maria.id}.{session_id}.x", "nothing"):
+        assert problem(staff.get(f"/reports/{other}")) == (404, "NOT_FOUND")
+    assert problem(maria.get("/reports")) == (403, "PERMISSION_DENIED")
+
+
+def test_each_look_at_a_report_is_in_both_trails(model: StandIn, maria: Caller) -> None:
+    path = begun(maria)
+    plays(maria, path, model_answers(COFFEE, "customer")[:1])
+    maria.post(f"{path}/report", {"turn": 1})
+    staff = make_learner("stefan", groups=("staff",))
+    [listed] = staff.get("/reports").json()["results"]
+    for _ in range(2):
+        staff.get(f"/reports/{listed['id']}")
+    for caller in (maria, staff):
+        lines = caller.get("/auth/activity").json()["results"]
+        assert [each["action"] for each in lines].count("reported_turn_viewed") == 2
+
+
+def test_a_turn_that_is_not_there_cannot_be_reported(model: StandIn, maria: Caller) -> None:
+    answer = maria.post(f"{begun(maria)}/report", {"turn": 1})
+    assert problem(answer) == (409, "UNKNOWN_TURN")
+    assert wrong_fields(maria.post(f"{begun(maria)}/report", {"reason": "x"})) == ["turn"]
+
+
+def test_a_report_lapses_after_ninety_days(model: StandIn, maria: Caller) -> None:
+    path = begun(maria)
+    plays(maria, path, model_answers(COFFEE, "customer")[:1])
+    maria.post(f"{path}/report", {"turn": 1})
+    staff = make_learner("stefan", groups=("staff",))
+    [listed] = staff.get("/reports").json()["results"]
+    with time_machine.travel(now() + timedelta(days=91)):
+        by = StaffMember(staff.id, ClientInfo("10.0.0.1"))
+        with pytest.raises(NotFound):
+            practice.view_report(listed["id"], by=by, now=now())
+
+
+# --- What comes next ------------------------------------------------------------------------------
+
+
+def test_what_comes_next_is_by_level_language_and_practice(table: None, maria: Caller) -> None:
+    published(COFFEE, "asking-the-way", "new-neighbour", "lost-bag", "viewing-a-flat", "el-mercado")
+    maria.patch("/profile", {"targetLanguage": "en-GB", "currentLevel": "A1"})
+
+    def following(query: str = "") -> list[str]:
+        answer = maria.get(f"/scenarios?for=me{query}")
+        assert answer.status_code == 200, answer.content
+        assert answer.json()["next"] is None
+        return [each["id"] for each in answer.json()["results"]]
+
+    fresh = following()
+    assert fresh[-1] == "lost-bag", "the next level comes after the learner's own"
+    assert set(fresh) == {COFFEE, "asking-the-way", "new-neighbour", "lost-bag"}
+    assert following("&language=es") == ["el-mercado"]
+    done, begun_only = fresh[0], fresh[1]
+    finished = maria.makes("/sessions", {"scenarioId": done})
+    for text in model_answers(done, finished["role"]):
+        maria.makes(f"/sessions/{finished['id']}/turns", {"text": text})
+    maria.post(f"/sessions/{finished['id']}/complete")
+    maria.makes("/sessions", {"scenarioId": begun_only})
+    then = following()
+    assert then[0] == begun_only, "what is begun and not reached comes first"
+    assert then[-1] == done, "what is reached comes last"
+    assert following("&limit=1") == then[:1]
+
+
+def test_what_comes_next_is_for_those_who_are_signed_in(table: None, maria: Caller) -> None:
+    assert problem(Client().get("/scenarios?for=me")) == (401, "NOT_AUTHENTICATED")
+    assert wrong_fields(maria.get("/scenarios?for=you")) == ["for"]
+
+
+# --- New words, scores, limits --------------------------------------------------------------------
+
+
+def test_a_new_word_becomes_a_card_without_a_back(model: StandIn, maria: Caller) -> None:
+    word = {"term": "size", "meaning": "how big it is", "example": "What size would you like?"}
+    model.player = altered(newWords=[word])
+    path = begun(maria)
+    turn = maria.makes(f"{path}/turns", {"text": "Can I have a coffee, please?"})["turn"]
+    assert turn["newWords"] == [word]
+    fields = {"deckId": deck_of(maria), "turn": 1, "front": "size"}
+    assert maria.makes(f"{path}/flashcards", fields)["back"] == word["meaning"]
+
+
+def test_without_a_good_judgement_the_scores_are_the_scripts(model: StandIn, maria: Caller) -> None:
+    path = begun(maria)
+    plays(maria, path, ["Can I have a coffee, please?"])
+    model.player = lambda _: text_answer("A for effort!")
+    done = maria.post(f"{path}/complete").json()
+    assert (done["scoredBy"], done["scores"]["goals"]["value"]) == ("scripted", 25)
+    assert len(model.requests) == 3
+    assert maria.post(f"{path}/complete").json() == done
+    assert len(model.requests) == 3
+
+
+def test_the_judge_is_told_the_rubric_of_the_level(model: StandIn, maria: Caller) -> None:
+    path = begun(maria, level="B1")
+    plays(maria, path, ["Can I have a coffee, please?"])
+    maria.post(f"{path}/complete")
+    rubric = told(model.requests[-1], "RUBRIC")
+    assert rubric["level"] == "B1"
+    assert set(rubric["expected"]) == {"vocabulary", "grammar", "fluency"}
+
+
+def test_at_the_limit_of_turns_the_partner_takes_leave(
+    model: StandIn, maria: Caller, settings: Any
+) -> None:
+    settings.PRACTICE_TURN_LIMIT = 2
+    said = plays(maria, begun(maria), ["Can I have a coffee, please?", "A large one, please.", "?"])
+    assert [each["session"]["ended"] for each in said] == [False, True]
+    assert said[-1]["turn"]["reply"] == of_pack(COFFEE)["parts"][0]["farewell"]
+
+
+def test_what_a_learner_takes_along_has_reports_and_budgets(model: StandIn, maria: Caller) -> None:
+    path = begun(maria)
+    plays(maria, path, ["Can I have a coffee, please?"])
+    maria.post(f"{path}/report", {"turn": 1, "reason": "Odd."})
+    kinds = {each["kind"] for each in maria.get("/profile/export").json()["results"]}
+    assert {"practice_session", "turn", "report", "budget"} <= kinds

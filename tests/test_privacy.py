@@ -15,6 +15,7 @@ from config.ops import cloudformation
 from config.stack import BASE_DIR, stack
 from config.store import jobs
 from learning.models.base import TOMBSTONE_S
+from learning.models.practice import Report
 from reminders.models import Delivery
 from tests.accounts_helpers import api, log_in, sign_up
 from tests.template import properties
@@ -35,6 +36,7 @@ def row(beginning: str) -> str:
     ("what", "seconds"),
     [
         ("audit trail", Activity.KEPT_S),
+        ("that a turn of a role play was reported", Report.KEPT_S),
         ("sign-ins", Session.KEPT_S),
         ("whose a refresh token is", IssuedToken.KEPT_S),
         ("networks", KnownNetwork.KEPT.total_seconds()),

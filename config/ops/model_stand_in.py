@@ -1,9 +1,10 @@
 """A model of Amazon Bedrock for local runs and tests: Converse over HTTP, with a player behind it.
 
-It answers `POST /model/{id}/converse` as AWS does (AWS: "Converse" in the Amazon Bedrock API
-Reference), on 127.0.0.1. The player of local runs, `good_answer`, understands nothing: it compares
-the learner's words with the scenario's own examples, which the prompt holds. Tests hand in players
-that break off, talk nonsense, or obey whatever a learner writes.
+It answers `POST /model/{id}/converse`, and what applies a guardrail, as AWS does (AWS: "Converse"
+and "ApplyGuardrail" in the Amazon Bedrock API Reference), on 127.0.0.1. The player of local runs,
+`good_answer`, understands nothing: it compares the learner's words with the scenario's examples,
+which the prompt holds. Tests hand in players that break off, talk nonsense, or obey whatever a
+learner writes.
 """
 
 import json
@@ -37,6 +38,7 @@ class StandIn:
     """What a stand-in was asked, and who answers. `player` may be replaced at any time."""
 
     player: Player
+    blocked: str = ""  # the guardrail refuses what has this word
     url: str = ""
     requests: list[Json] = field(default_factory=list)
 
@@ -72,6 +74,11 @@ def _answer(http: BaseHTTPRequestHandler, stand_in: StandIn) -> None:
     body = http.rfile.read(int(http.headers.get("Content-Length") or 0))
     begun = time.monotonic()
     try:
+        if re.fullmatch(r"/guardrail/\w+/version/\d+/apply", http.path):
+            refused = bool(stand_in.blocked) and stand_in.blocked in body.decode()
+            action = "GUARDRAIL_INTERVENED" if refused else "NONE"
+            _send(http, 200, {"action": action, "outputs": [], "assessments": [], "usage": {}})
+            return
         request = _checked(http, body)
         stand_in.requests.append(request)
         answer = stand_in.player(request)
@@ -175,7 +182,7 @@ def _turn(scenario: Json, request: Json) -> Json:
     ]
     left = [goal for goal in scenario["goals"] if goal["id"] not in {*session["reached"], *new}]
     lines = scenario["lines"]
-    following = lines[min(session["turn"], len(lines) - 1)] if left else scenario["farewell"]
+    following = lines[min(session["turn"], len(lines) - 1)] if left else scenario["endings"][0]
     facts = [scenario["facts"][goal] for goal in new if goal in scenario["facts"]]
     return {
         "speaker": scenario["partner"]["id"],

@@ -20,7 +20,7 @@ from typing import Any
 # The services and operations of AWS that our code calls; botocore's other data is dropped. The role
 # in `infrastructure.yaml` allows the same ones (tests/test_role.py compares them).
 OPERATIONS: dict[str, tuple[str, ...]] = {
-    "bedrock-runtime": ("Converse",),
+    "bedrock-runtime": ("ApplyGuardrail", "Converse"),
     "cognito-idp": (
         "AdminAddUserToGroup",
         "AdminCreateUser",

@@ -224,6 +224,16 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     return Reply(line, after, new, corrections(script, learner_text))
 
 
+def beside(before: State, after: State) -> State:
+    """Where the script stands beside a partner that keeps to none.
+
+    It moves on by what it has understood, but never to its end: it may have to go on.
+    """
+    if after["ended"] or after["missed"] != before["missed"]:
+        return {**after, "node": before["node"], "tries": before["tries"], "ended": False}
+    return after
+
+
 def say_again(language: str) -> str:
     """A polite line for when a partner cannot answer."""
     return SAY_AGAIN.get(language, SAY_AGAIN["en"])

@@ -254,14 +254,19 @@ def _scenario(script: Script, role: str) -> dict[str, Any]:
         "facts": facts,
         "lines": [node.line for node in part.nodes],
         "phrases": [phrase.text for phrase in script.phrases],
-        "farewell": part.farewell,
+        "endings": [node.line for node in part.nodes if not node.branches],
     }
 
 
 def examples(script: Script, part: Part, goal: Goal) -> list[str]:
-    """Up to three of the author's answers that reach a goal."""
-    written = (branch.example for node in part.nodes for branch in node.branches)
-    reaching = [text for text in written if goal.cues.find(Text.of(text, script.language))]
+    """Up to three of the author's answers that reach a goal, those of the ideal dialogue first."""
+    branches = [branch for node in part.nodes for branch in node.branches]
+    ideal = [node.branches[0] for node in part.nodes if node.branches]
+    reaching = [
+        branch.example
+        for branch in [*ideal, *branches]
+        if branch.goal == goal.id or goal.cues.find(Text.of(branch.example, script.language))
+    ]
     return list(dict.fromkeys(reaching))[:3]
 
 

@@ -33,18 +33,30 @@ BAND_POINTS = 20  # of a hundred, for each of the five bands
 COPIED_WORDS = 9
 """So many words in a row that stand in our rules were copied from them."""
 
+SHOWS_ITSELF = 10
+"""Of so many words one is frequent, if they are in the language."""
+
 # Frequent words by which a text's language shows, folded. Of a language that is not here only the
 # letters are checked.
 FREQUENT = {
-    "en": "the and you is to of it that in for what have are with this not your can would please",
-    "de": "der die das und ist ich sie nicht ein eine mit fur auf wir haben was wie bitte den im",
-    "fr": "le la les et est vous je pas une des un de que pour avec dans ce qui bien votre",
-    "es": "el la los que de y es en un una no para con por usted su lo como muy tiene",
-    "it": "il la che di e un una non per sono con mi lei questo del si come grazie vuole anche",
-    "pt": "o a que de e um uma nao para com por os voce seu isso como mais obrigado tem esta",
-    "nl": "de het een en is ik niet dat van je u met voor op wat heeft zijn te kan dit",
-    "pl": "nie to jest w na z sie i co jak do pan pani prosze tak za ale czy dla ma",
-    "sv": "och det att som jag ar en ett inte for med har vad kan du vi pa till om den",
+    "en": "the and you is to of it that in for what have are with this not your can would please i "
+    "my me we on at be do dont so but if or how was will about he she they there im its has see",
+    "de": "der die das und ist ich sie nicht ein eine mit fur auf wir haben was wie bitte den im "
+    "an auch aber es bei dass noch nur sehr so wenn zu mir sich muss kann alles von dem ihnen sind",
+    "fr": "le la les et est vous je pas une des un de que pour avec dans ce qui bien votre il elle "
+    "on nous mais ou du au sur ca si tres plus y a en ne me mon c j l d moi oui merci",
+    "es": "el la los que de y es en un una no para con por usted su lo como muy tiene yo me mi se "
+    "pero si hay esta este al del las mas tu te le nos son ser he aqui eso gracias quiere",
+    "it": "il la che di e un una non per sono con mi lei questo del si come grazie vuole anche lo "
+    "gli le i ma se ho ha al da nel piu io ci cosa bene suo sua qui molto quanto",
+    "pt": "o a que de e um uma nao para com por os voce seu isso como mais obrigado tem esta eu me "
+    "mas se do da no na ao as ele ela muito aqui sim meu minha sao foi bem quer",
+    "nl": "de het een en is ik niet dat van je u met voor op wat heeft zijn te kan dit we maar als "
+    "er ook om aan bij naar hoe nog dan wel geen mijn uw zo die goed graag",
+    "pl": "nie to jest w na z sie i co jak do pan pani prosze tak za ale czy dla ma o od po juz "
+    "ja mi mnie tu ten ta te bardzo moze tylko jestem dziekuje",
+    "sv": "och det att som jag ar en ett inte for med har vad kan du vi pa till om den i av men "
+    "sa hur mig min ni de var ska vill tack bra har nagot",
 }
 OTHER_LETTERS = {
     "ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "fa": "ARABIC", "he": "HEBREW",
@@ -80,13 +92,15 @@ def accept_answer(
     *,
     text: str,
     reached: Sequence[str],
+    heard: Sequence[str] = (),
     native_language: str,
     secret: str,
     told: str,
 ) -> Accepted:
     """What counts of the answer to `text`. Raises Refused.
 
-    `told` is our part of the request, of which nothing may be repeated. Goals, corrections and the
+    `heard`: the goals that the script hears in the text, as an answer to its last line. `told` is
+    our part of the request, of which nothing may be repeated. Goals, corrections and the
     like that do not hold are left out; without a proper reply there is no answer.
     """
     _refuse_leaks(raw, secret, told)
@@ -97,7 +111,7 @@ def accept_answer(
     _refuse_foreign(answer.reply, script.language)
     if _length(answer.reply, script.language) > MOST_WORDS[script.level]:
         raise Refused(f"reply has more than {MOST_WORDS[script.level]} words")
-    goals = _proved_goals(answer.goals_reached, script, role, text, reached)
+    goals = _proved_goals(answer.goals_reached, script, role, text, reached, heard)
     over = {*reached, *goals} >= {goal.id for goal in script.part(role).goals}
     spoken = {script.language, _base(native_language)}
     hints = [hint for hint in answer.hints if any(_speaks(hint, each) for each in spoken)]
@@ -221,6 +235,8 @@ def _speaks(text: str, language: str) -> bool:
         return True
     words = Text.of(text, language).words
     hits = {name: _count(words, frequent) for name, frequent in FREQUENT.items()}
+    if len(words) >= SHOWS_ITSELF and not hits[language]:
+        return False
     return max(hits.values()) < hits[language] + 2
 
 
@@ -244,9 +260,17 @@ def _length(text: str, language: str) -> int:
 
 
 def _proved_goals(
-    claims: Iterable[Claim], script: Script, role: str, text: str, reached: Sequence[str]
+    claims: Iterable[Claim],
+    script: Script,
+    role: str,
+    text: str,
+    reached: Sequence[str],
+    heard: Sequence[str],
 ) -> tuple[str, ...]:
-    """The goals claimed whose own patterns the learner's words have, there where the claim says."""
+    """The goals claimed that the learner's words show by the script's patterns.
+
+    The evidence must stand among these words; `heard` are goals that the script hears in them.
+    """
     said = Text.of(text, script.language)
     claimed = {claim.goal for claim in claims if _find(claim.evidence, text) is not None}
     return tuple(
@@ -254,7 +278,7 @@ def _proved_goals(
         for goal in script.part(role).goals
         if goal.id in claimed
         and goal.id not in reached
-        and goal.cues.find(said)
+        and (goal.id in heard or goal.cues.find(said))
         and not dialogue.is_foreign(script, text)
     )
 

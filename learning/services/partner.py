@@ -9,10 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from django.conf import settings
@@ -23,10 +24,10 @@ from config import aws, telemetry
 from config.https import fetch
 from config.problems import Problem, ServiceTimeout, ServiceUnavailable
 from config.telemetry import deadline
-from learning.models.budgets import BudgetSpent, Reservation, reserve
+from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
-from learning.practice import prompt, verdict
-from learning.practice.dialogue import Scores
+from learning.practice import dialogue, prompt, verdict
+from learning.practice.dialogue import Scores, State
 from learning.practice.script import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from learning.services.practice import LocalModelFailed, PartnerBudgetSpent
@@ -35,11 +36,26 @@ log = logging.getLogger("parley.partner")
 
 T = TypeVar("T")
 
+
+class Counted(Protocol):
+    """A call that was counted before it is made, as `learning.models.budgets.Reservation`."""
+
+    def settle(self, used: Units) -> None: ...
+    def release(self) -> None: ...
+
+
+class Count(Protocol):
+    """What counts a call before it is made, as `learning.models.budgets.reserve` does."""
+
+    def __call__(self, learner_id: str, units: Units, *, now: datetime) -> Counted: ...
+
+
 WITHIN_S = 20
 """What asking may take in all; a second call is made only if it can end within this."""
 LOCAL_TIMEOUT_S = 20
 RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
+READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
@@ -59,16 +75,33 @@ class Spoken:
 
     fields: Any
     stop: str
-    tokens: int | None
+    read: int | None
+    written: int | None
+
+    @property
+    def used(self) -> dict[str, int]:
+        """The units used; none where the answer does not tell."""
+        if self.read is None or self.written is None:
+            return {}
+        return {TOKENS: self.read + self.written, READ: self.read, WRITTEN: self.written}
 
 
 def answer_turn(
-    session: Session, script: Script, turns: Sequence[Turn], *, text: str, native_language: str
+    session: Session,
+    script: Script,
+    turns: Sequence[Turn],
+    *,
+    text: str,
+    native_language: str,
+    count: Count = reserve,
 ) -> Accepted:
-    """The model's answer to what the learner says after `turns`. Raises Unanswered,
-    PartnerBudgetSpent, and in local runs LocalModelFailed."""
+    """The model's answer to what the learner says after `turns`.
+
+    Raises Unanswered, PartnerBudgetSpent, and in local runs LocalModelFailed.
+    """
     _check_still_offered(session)
     secret, reached = _secret(session), list(session.reached)
+    heard = dialogue.reply(script, cast("State", session.state), text).goals
     request = prompt.turn_request(
         script,
         session.role,
@@ -89,12 +122,16 @@ def answer_turn(
             session.role,
             text=text,
             reached=reached,
+            heard=heard,
             native_language=native_language,
             secret=secret,
             told=prompt.RULES,
         )
 
-    return _ask(session, request, check)
+    answer = _ask(session, request, check, count)
+    if settings.PARTNER_GUARDRAIL:
+        _guard(answer)
+    return answer
 
 
 def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Scores) -> Scores:
@@ -119,7 +156,7 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
             fields, script, said, scripted, secret=secret, told=prompt.JUDGE
         )
 
-    return _ask(session, request, check)
+    return _ask(session, request, check, reserve)
 
 
 @cache
@@ -147,7 +184,7 @@ def _secret(session: Session) -> str:
 # --- Asking, within time and budgets --------------------------------------------------------------
 
 
-def _ask(session: Session, request: prompt.Request, check: Callable[[Any], T]) -> T:
+def _ask(session: Session, request: prompt.Request, check: Callable[[Any], T], count: Count) -> T:
     """The checked answer, after one more call where the first answer is refused.
 
     Raises Unanswered, PartnerBudgetSpent, LocalModelFailed.
@@ -155,26 +192,30 @@ def _ask(session: Session, request: prompt.Request, check: Callable[[Any], T]) -
     until = _until()
     try:
         try:
-            return _attempt(session, request, check, until)
+            return _attempt(session, request, check, count, until)
         except Refused as refused:
             if isinstance(refused, Leaked):
                 raise Unanswered("refused", str(refused)) from None
-            return _repair(session, prompt.repair_request(request, str(refused)), check, until)
+            again = prompt.repair_request(request, str(refused))
+            return _repair(session, again, check, count, until)
         except BudgetSpent as spent:
             raise PartnerBudgetSpent.of(spent, timezone.now()) from None
     except Unanswered as unanswered:
         if settings.LOCAL_MODEL_URL:
             raise LocalModelFailed(f"Its answer is of no use: {unanswered}") from unanswered
-        telemetry.emit("PartnerFallbacks")
-        log.warning("no model answered", extra={"fields": {"reason": unanswered.reason}})
+        _noted(unanswered)
         raise
 
 
 def _repair(
-    session: Session, request: prompt.Request, check: Callable[[Any], T], until: float
+    session: Session,
+    request: prompt.Request,
+    check: Callable[[Any], T],
+    count: Count,
+    until: float,
 ) -> T:
     try:
-        return _attempt(session, request, check, until)
+        return _attempt(session, request, check, count, until)
     except Refused as refused:
         reason = "refused" if isinstance(refused, Leaked) else "invalid"
         raise Unanswered(reason, str(refused)) from None
@@ -190,19 +231,23 @@ def _until() -> float:
 
 
 def _attempt(
-    session: Session, request: prompt.Request, check: Callable[[Any], T], until: float
+    session: Session,
+    request: prompt.Request,
+    check: Callable[[Any], T],
+    count: Count,
+    until: float,
 ) -> T:
     """One call, counted before it is made and settled after it. Raises Refused and `_ask`'s."""
     longest_s = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
     if time.monotonic() + longest_s > until:
         raise Unanswered("late")
     units = {TURNS: 1, TOKENS: prompt.most_tokens(request)}
-    reservation = reserve(session.learner_id, units, now=timezone.now())
+    reservation = count(session.learner_id, units, now=timezone.now())
     begun = time.monotonic()
     spoken = _call(session, request, reservation)
-    reservation.settle({} if spoken.tokens is None else {TOKENS: spoken.tokens})
+    reservation.settle(spoken.used)
     telemetry.emit("PartnerSeconds", round(time.monotonic() - begun, 3), unit="Seconds")
-    telemetry.emit("PartnerTokens", units[TOKENS] if spoken.tokens is None else spoken.tokens)
+    telemetry.emit("PartnerTokens", spoken.used.get(TOKENS, units[TOKENS]))
     if spoken.stop in REFUSALS:
         raise Unanswered("refused")
     if spoken.fields is None:
@@ -210,7 +255,7 @@ def _attempt(
     return check(spoken.fields)
 
 
-def _call(session: Session, request: prompt.Request, reservation: Reservation) -> Spoken:
+def _call(session: Session, request: prompt.Request, reservation: Counted) -> Spoken:
     if settings.LOCAL_MODEL_URL:
         try:
             return _call_local(request, str(session.model))
@@ -251,8 +296,38 @@ def _call_bedrock(request: prompt.Request, model: str) -> Spoken:
     fields = next(
         (use.get("input") for use in uses if use.get("name") == tool["toolSpec"]["name"]), None
     )
-    tokens = answer.get("usage", {}).get("totalTokens")
-    return Spoken(fields, str(answer.get("stopReason", "cut off")), tokens)
+    used, stop = answer.get("usage", {}), str(answer.get("stopReason", "cut off"))
+    return Spoken(fields, stop, used.get("inputTokens"), used.get("outputTokens"))
+
+
+def _guard(answer: Accepted) -> None:
+    """Raises Unanswered for a reply that the guardrail refuses.
+
+    With Converse it looks at what the learner says, but not at the arguments of a tool call (AWS:
+    "Include a guardrail with the Converse API").
+    """
+    guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
+    said = "\n".join([answer.reply, *answer.hints, *(each.why for each in answer.corrections)])
+    try:
+        outcome = aws.call(
+            "bedrock-runtime",
+            "apply_guardrail",
+            guardrailIdentifier=guardrail,
+            guardrailVersion=version,
+            source="OUTPUT",
+            content=[{"text": {"text": said}}],
+        )
+    except (ClientError, ServiceUnavailable):
+        raise _noted(Unanswered("unavailable")) from None
+    if outcome.get("action") != "NONE":
+        raise _noted(Unanswered("refused"))
+
+
+def _noted(unanswered: Unanswered) -> Unanswered:
+    """The same, once it is counted and in the log: without what was said."""
+    telemetry.emit("PartnerFallbacks")
+    log.warning("no model answered", extra={"fields": {"reason": unanswered.reason}})
+    return unanswered
 
 
 # --- A server of OpenAI's API, in local runs ------------------------------------------------------
@@ -281,8 +356,8 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
         choice = completion["choices"][0]
         calls = choice["message"].get("tool_calls") or []
         fields = json.loads(calls[0]["function"]["arguments"]) if calls else None
-        tokens = completion.get("usage", {}).get("total_tokens")
-        return Spoken(fields, str(choice.get("finish_reason")), tokens)
+        used, stop = completion.get("usage") or {}, str(choice.get("finish_reason"))
+        return Spoken(fields, stop, used.get("prompt_tokens"), used.get("completion_tokens"))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise LocalModelFailed(f"{url} answered what is no completion with a tool call") from error
 

@@ -14,6 +14,7 @@ from ulid import ULID
 from accounts.models import Head, Profile, audit, learner_key
 from accounts.models.audit import StaffMember
 from accounts.services.changes import commit
+from config.formats import CEFR_LEVELS
 from config.problems import (
     Conflict,
     FieldError,
@@ -40,7 +41,7 @@ from learning.models.practice import (
     Turn,
 )
 from learning.practice import dialogue
-from learning.practice.dialogue import Evidence, Score, Scores, Script
+from learning.practice.dialogue import Evidence, Score, Scores, Script, State
 from learning.practice.script import MODEL, SCRIPTED
 from learning.search_syntax import base_letters
 from learning.services.cards import create_card
@@ -268,7 +269,7 @@ def _next_turn(
 ) -> tuple[Turn, dict[str, Any]]:
     """The next turn and where the dialogue then stands; the last one that may be is a farewell."""
     number = session.turn_count + 1
-    answer = dialogue.reply(script, cast("dialogue.State", session.state), text)
+    answer = dialogue.reply(script, cast("State", session.state), text)
     line, state = answer.line, dict(answer.state)
     if number >= settings.PRACTICE_TURN_LIMIT and not state["ended"]:
         line, state["ended"] = script.part(session.role).farewell, True
@@ -408,20 +409,16 @@ def _take_over(
     answer: "Accepted",
     farewell: str,
 ) -> dict[str, Any]:
-    """Puts the model's answer into the turn; returns where the dialogue then stands.
-
-    The script moves on by what it has understood, but never to its end: it may have to go on.
-    """
+    """Puts the model's answer into the turn; returns where the dialogue then stands."""
     turn.answered_by = MODEL
     turn.goals = list[Any](answer.goals)
     turn.corrections = [asdict(correction) for correction in answer.corrections]
     turn.new_words = [asdict(word) for word in answer.new_words]
+    stand = dialogue.beside(cast("State", before), cast("State", state))
     at_limit = int(turn.number) >= min(settings.PRACTICE_TURN_LIMIT, dialogue.TURN_LIMIT)
     turn.reply = farewell if at_limit and not answer.ended else answer.reply
-    stays = state["ended"] or state["missed"] != before["missed"]
-    kept = {name: before[name] for name in ("node", "tries")} if stays else {}
     goals = [*before["goals"], *answer.goals]
-    return {**state, **kept, "goals": goals, "ended": at_limit or answer.ended}
+    return {**stand, "goals": goals, "ended": at_limit or answer.ended}
 
 
 def give_hint(*, learner_id: str, session_id: str, now: datetime) -> tuple[str, Session]:
@@ -438,7 +435,7 @@ def give_hint(*, learner_id: str, session_id: str, now: datetime) -> tuple[str, 
         if session.hints:  # the model's, from light to explicit
             text = session.hints[min(number, len(session.hints)) - 1]
         else:
-            text = dialogue.hint(script, cast("dialogue.State", session.state), number)
+            text = dialogue.hint(script, cast("State", session.state), number)
         return True
 
     session = _changed(learner_id, session_id, ask)
@@ -604,6 +601,45 @@ def report_turn(
         report.set_index_keys()
         commit(Head.among(learner_id, stored), Put(turn), Put(report))
     return session, turn
+
+
+PRACTISED = 100  # sessions that are looked at for what comes next
+
+
+def next_scenarios(*, learner_id: str, language: str | None, limit: int) -> list[Scenario]:
+    """What a learner may practise next: one read, a query of sessions, one of each level.
+
+    First what they have begun without reaching its goals, then what is new, last what they have
+    reached the longest ago; each by how near it is to their level, their own and the next. The
+    language is by default the one that they study.
+    """
+    profile_key = learner_key(learner_id), Profile.SK
+    profile = batch_get(profile_key).get(profile_key)
+    level, studied = CEFR_LEVELS[0], None
+    if isinstance(profile, Profile):
+        level, studied = profile.current_level or level, profile.target_language
+    wanted = language or (studied.partition("-")[0].lower() if studied else None)
+    place = CEFR_LEVELS.index(level)
+    offered = [
+        scenario
+        for each in CEFR_LEVELS[place : place + 2]
+        for scenario in Scenario.catalogue(
+            status=PUBLISHED, level=each, language=wanted, limit=100, start=None
+        ).items
+    ]
+    newest: dict[str, Session] = {}
+    for session in Session.newest(learner_id, limit=PRACTISED, start=None).items:
+        newest.setdefault(session.scenario_id, session)
+
+    def rank(scenario: Scenario) -> tuple[int, float, str, int]:
+        session = newest.get(scenario.id)
+        if session is None:
+            return 1, 0.0, scenario.level, int(scenario.order)
+        done = session.status == COMPLETED and session.scores["goals"]["value"] == 100
+        at = session.created_at.timestamp() if done else 0.0
+        return 2 if done else 0, at, scenario.level, int(scenario.order)
+
+    return sorted(offered, key=rank)[:limit]
 
 
 @dataclass(frozen=True)

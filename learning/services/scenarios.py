@@ -123,7 +123,7 @@ def read_revision(scenario_id: str, number: int, _digest: str) -> Script:
 def offers_model() -> bool:
     """Whether a model can be the partner here: there is one, and on prod its guardrail too."""
     if settings.LOCAL_MODEL_URL:
-        return bool(settings.STAGE == "local")
+        return bool(settings.STAGE == "local" and settings.PARTNER_MODEL)
     guarded = settings.PARTNER_GUARDRAIL or settings.STAGE != "prod"
     return bool(settings.PARTNER == "bedrock" and settings.PARTNER_MODEL and guarded)
 

@@ -70,6 +70,19 @@ GATE_A_MONTH, GATE_S = STUDY_DAYS * 10, 0.005
 ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
 
 
+# A session with a model as partner: turns, tokens read and written in each, and those for scores.
+# The requests of the pack's scenarios are no longer (tests/test_verdict.py), at four bytes a token.
+TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_900, 250
+
+
+def session_with_model() -> dict[str, int]:
+    """The tokens of a session whose partner is a model."""
+    return {
+        "model_input": TURNS * TURN_READ + SCORES_READ,
+        "model_output": TURNS * TURN_WRITTEN + SCORES_WRITTEN,
+    }
+
+
 def prices() -> dict[str, float]:
     """USD for one unit of each kind."""
     listed = json.loads(PRICES.read_text())["prices"]
@@ -137,6 +150,7 @@ class Command(BaseCommand):
         totals = zip(months, learners, strict=True)
         self._row("for a learner", [sum(usd.values()) / count for usd, count in totals], 4)
         self._dearest()
+        self._model()
 
     def _dearest(self) -> None:
         """What a learner's day may hold of the requests that cost most."""
@@ -150,6 +164,22 @@ class Command(BaseCommand):
             usd = price_of(used, prices())
             most = settings.LIMITS["fit"][0] if "optimize" in name else settings.DAY_USD / usd
             self.stdout.write(f"| {name} | {usd * 1e3:,.3f} | {int(most):,} |")
+
+    def _model(self) -> None:
+        """What a model as partner costs, and what the budgets allow at most."""
+        used, at = session_with_model(), prices()
+        read, written = used["model_input"], used["model_output"]
+        price = price_of(used, at)
+        self.stdout.write("\n| a model as partner | tokens | USD |\n|---|---:|---:|")
+        session = f"a session of {TURNS} turns, with its scores"
+        self.stdout.write(f"| {session} | {read:,} read, {written:,} written | {price:.5f} |")
+        for name, most in zip(
+            ("a learner's day at most", "a stage's month at most"),
+            settings.BUDGETS["partner_tokens"],
+            strict=True,
+        ):
+            dearest = most * max(at["model_input"], at["model_output"])
+            self.stdout.write(f"| {name} | {most:,} | {dearest:,.2f} |")
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)
