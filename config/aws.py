@@ -234,7 +234,7 @@ def _client(service: str, trusted: str | None) -> Any:
     )
     region, endpoint_url = where.region, where.endpoint_url
     if service in ENDPOINT_OF:
-        endpoint_url = os.environ.get(ENDPOINT_OF[service])
+        endpoint_url = os.environ.get(ENDPOINT_OF[service]) or None
         named = re.match(rf"https://{service}[.]([a-z0-9-]+)[.]", endpoint_url or "")
         region = named[1] if named else region
     return session().create_client(

@@ -1,8 +1,9 @@
 """Routes of learning."""
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
+from config.formats import ULID_OR_UUID
 from learning.api.decks import DeckViewSet
 from learning.api.dictionary import DictionaryViewSet
 from learning.api.exports import ExportViewSet, FileExportViewSet
@@ -10,6 +11,7 @@ from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.media import MediumViewSet
 from learning.api.notes import NoteViewSet
+from learning.api.proposals import ProposalViewSet
 from learning.api.recordings import RecordingViewSet
 from learning.api.reports import ReportViewSet
 from learning.api.reviews import ReviewViewSet
@@ -39,6 +41,10 @@ urlpatterns = [
     path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
     path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
+    re_path(
+        rf"^sessions/(?P<id>{ULID_OR_UUID})/proposals$",
+        ProposalViewSet.as_view({"get": "list", "post": "create"}),
+    ),
     path("dictionary", DictionaryViewSet.as_view({"post": "create"})),
     path("speech", SpeechViewSet.as_view({"post": "create"})),
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),

@@ -115,6 +115,7 @@ BODIES: dict[str, Any] = {
         "reviewedAt": "2026-01-01T00:00:00Z",
     },
     "understandRecording": {"language": "pt"},
+    "acceptProposals": {"deckId": str(ULID())},
     "replaceNote": {"deckId": str(ULID()), "front": "a", "back": "b"},
     "duplicateDeck": {"id": str(ULID())},
     "undoFlashcard": {"id": str(ULID())},
