@@ -5,20 +5,16 @@ from rest_framework.routers import SimpleRouter
 
 from config.formats import ULID_OR_UUID
 from learning.api.decks import DeckViewSet
-from learning.api.dictionary import DictionaryViewSet
 from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
-from learning.api.media import MediumViewSet
 from learning.api.notes import NoteViewSet
 from learning.api.proposals import ProposalViewSet
-from learning.api.recordings import RecordingViewSet
 from learning.api.reports import ReportViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
 from learning.api.scheduler import OptimizationViewSet, SchedulerViewSet
 from learning.api.sessions import SessionViewSet
-from learning.api.speech import SpeechViewSet
 from learning.api.starters import StarterDeckViewSet
 from learning.api.statistics import StatisticsViewSet
 
@@ -27,8 +23,6 @@ router.register("decks", DeckViewSet, "deck")
 router.register("flashcards", FlashcardViewSet, "flashcard")
 router.register("exports", ExportViewSet, "export")
 router.register("imports", ImportViewSet, "import")
-router.register("media", MediumViewSet, "medium")
-router.register("recordings", RecordingViewSet, "recording")
 router.register("notes", NoteViewSet, "note")
 router.register("reports", ReportViewSet, "report")
 router.register("reviews", ReviewViewSet, "review")
@@ -45,8 +39,6 @@ urlpatterns = [
         rf"^sessions/(?P<id>{ULID_OR_UUID})/proposals$",
         ProposalViewSet.as_view({"get": "list", "post": "create"}),
     ),
-    path("dictionary", DictionaryViewSet.as_view({"post": "create"})),
-    path("speech", SpeechViewSet.as_view({"post": "create"})),
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),
     path("scheduler/optimize", OptimizationViewSet.as_view({"get": "retrieve", "post": "create"})),
     path(
