@@ -91,8 +91,9 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "media", "dictionary", "imports", "exports"),
-        *("reviews", "changes", "scheduler", "statistics", "starter-decks"),
+        *("decks", "flashcards", "notes", "media", "dictionary", "imports", "exports", "reviews"),
+        "changes",
+        *("scheduler", "statistics", "starter-decks"),
     ],
     "Practice": ["scenarios", "sessions", "speech", "recordings"],
     "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],

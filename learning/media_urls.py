@@ -1,4 +1,4 @@
-"""Routes of what is seen, heard and looked up, apart from those of study, which need not load it."""
+"""Routes of what is seen, heard and looked up; those of study need not load it."""
 
 from django.urls import path
 from rest_framework.routers import SimpleRouter

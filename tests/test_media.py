@@ -7,9 +7,11 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import boto3
 import pytest
+import requests
 import time_machine
 from django.utils.timezone import now
 
@@ -21,6 +23,7 @@ from learning.services.cards import create_card
 from tests.callers import Caller
 from tests.queues import MemoryQueues
 from tests.test_flashcards import card_of, deck_of
+from tests.waiting import PATIENCE_S
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -374,3 +377,34 @@ def test_a_card_without_media_reads_nothing_more(maria: Caller, bucket: Any) -> 
     with sending(through):
         card_of(maria, deck)
     assert told.count("BatchGetItem") == 1
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("embedded_aws")
+def test_s3_itself_takes_exactly_the_bytes_that_were_promised() -> None:
+    learner_id, data = str(uuid4()), png()
+    fields = {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
+    offer = media.begin_upload(
+        learner_id=learner_id, fields=fields | {"content_type": "image/png"}, now=now()
+    )
+    assert offer.upload is not None
+    id, url, headers = offer.medium.id, offer.upload.url, offer.upload.headers
+    other = png(colour=8)
+    for body, sent_headers in (
+        (other, headers),
+        (data + b"x", headers),
+        (data, headers | {"Content-Type": "text/html"}),
+        (data, {}),
+    ):
+        answer = requests.put(url, data=body, headers=sent_headers, timeout=PATIENCE_S)
+        assert answer.status_code in (400, 403), (len(body), sent_headers)
+        with pytest.raises(media.NotUploaded):
+            media.complete_upload(learner_id=learner_id, id=id, now=now())
+    assert requests.put(url, data=data, headers=headers, timeout=PATIENCE_S).status_code == 200
+    medium = media.complete_upload(learner_id=learner_id, id=id, now=now())
+    found = requests.get(str(media.url_of(medium)), timeout=PATIENCE_S)
+    assert (found.content, found.headers["Content-Type"]) == (data, "image/png")
+    bare = str(media.url_of(medium)).partition("?")[0]
+    assert requests.get(bare, timeout=PATIENCE_S).status_code == 403
+    objects.delete_all_of(learner_id)
+    assert list(objects.listed(objects.MEDIA, f"media/{learner_id}/")) == []
