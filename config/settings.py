@@ -96,12 +96,23 @@ FRONTEND_URL = os.environ.get("PARLEY_FRONTEND_URL", "").rstrip("/")
 CORS_ALLOWED_ORIGINS = _words("PARLEY_CORS_ORIGINS")
 if STAGE == "local":  # any port that a frontend's development server may have
     CORS_ALLOWED_ORIGIN_REGEXES = [r"^http://(?:localhost|127\.0\.0\.1|\[::1\]):[0-9]{2,5}$"]
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "x-request-id"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "baggage",  # which tracing in browsers sends beside traceparent, and nobody here reads
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "traceparent",
+]
 CORS_EXPOSE_HEADERS = [
     "content-disposition",
+    "deprecation",
     "etag",
+    "link",
     "location",
     "retry-after",
+    "sunset",
     "www-authenticate",
     "x-amzn-remapped-www-authenticate",  # what API Gateway makes of ours
     "x-request-id",

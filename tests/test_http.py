@@ -12,6 +12,7 @@ from django.test import Client
 from config.http import Renderer, RequestMiddleware
 from tests.callers import Caller
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ANONYMOUS = Client()
 
 
@@ -189,6 +190,25 @@ def test_a_clients_own_request_id_is_not_taken_over() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "trace"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+        (f"01-{TRACE}-00f067aa0ba902b7-01-more", TRACE),
+        (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
+        ("forged", None),
+    ],
+)
+def test_the_log_names_the_trace_of_a_client(
+    sent: str, trace: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "parley.http"):
+        ANONYMOUS.get("/health", headers={"traceparent": sent})
+    [record] = [record for record in caplog.records if record.message == "request"]
+    assert record.__dict__["fields"].get("trace") == trace
+
+
+@pytest.mark.parametrize(
     ("origin", "allowed"),
     [
         ("http://localhost:5173", True),
@@ -203,14 +223,16 @@ def test_only_named_origins_may_read_our_answers(origin: str, allowed: bool) -> 
         headers={
             "Origin": origin,
             "Access-Control-Request-Method": "PATCH",
-            "Access-Control-Request-Headers": "authorization,if-match,content-type",
+            "Access-Control-Request-Headers": "authorization,if-match,traceparent,baggage",
         },
     )
     assert preflight.get("Access-Control-Allow-Origin") == (origin if allowed else None)
     assert "Access-Control-Allow-Credentials" not in preflight
     if allowed:
         assert "PATCH" in preflight["Access-Control-Allow-Methods"]
-        assert "if-match" in preflight["Access-Control-Allow-Headers"]
+        named = set(preflight["Access-Control-Allow-Headers"].split(", "))
+        assert named >= {"authorization", "baggage", "content-type", "if-match", "traceparent"}
+        assert "x-request-id" not in named  # it would not be taken
     answer = ANONYMOUS.get("/health", headers={"Origin": origin})
     assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
 

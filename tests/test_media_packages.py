@@ -120,7 +120,7 @@ def test_a_package_comes_in_and_goes_out_with_every_file_and_name(
 ) -> None:  # fmt: skip
     job = imported(maria, bucket, queues, packed(NOTES, FILES, latest=latest))
     assert job["report"] == {"imported": 4, "updated": 0, "skipped": 0, "failed": 0}
-    assert remarks(maria, job) == [(0, "MEDIA_FOUND")]
+    assert remarks(maria, job) == [(0, "media_found")]
     assert len(kept(bucket)) == 3  # of one sound there are two names
     cards = {card["front"].partition(" ")[0]: card for card in cards_of(maria)}
     assert cards["casa"]["front"].startswith("casa [media:")
@@ -191,11 +191,11 @@ def test_more_media_than_a_request_can_pack_are_left_to_an_export(
 
 
 HOSTILE = {
-    "svg": (b"<svg onload='alert(1)'/>", "MEDIUM_UNSUPPORTED"),
-    "other": (b"MZ\x90" * 40, "MEDIUM_UNSUPPORTED"),
-    "pixels": (png(20_000, 15_000), "MEDIUM_TOO_LARGE"),
-    "bomb": (png(2, 2, chunk(b"zzZz", bytes(11 * 2**20))), "FILE_TOO_LARGE"),
-    "broken": (png()[:-9], "MEDIUM_DAMAGED"),
+    "svg": (b"<svg onload='alert(1)'/>", "medium_unsupported"),
+    "other": (b"MZ\x90" * 40, "medium_unsupported"),
+    "pixels": (png(20_000, 15_000), "medium_too_large"),
+    "bomb": (png(2, 2, chunk(b"zzZz", bytes(11 * 2**20))), "file_too_large"),
+    "broken": (png()[:-9], "medium_damaged"),
 }
 
 
@@ -206,7 +206,7 @@ def test_a_hostile_file_of_a_package_stays_behind_alone(
     data, code = HOSTILE[name]
     files = {"casa.png": data, "casa.mp3": mp3()}
     told = report(maria, packed(NOTES[:1], files, latest=True), "a.apkg")
-    assert [error["code"] for error in told["errors"]] == ["MEDIA_FOUND", code]
+    assert [error["code"] for error in told["errors"]] == ["media_found", code]
     assert told["imported"] == 1
     assert len(kept(bucket)) == 1
     [card] = cards_of(maria)
@@ -245,7 +245,7 @@ def test_a_full_shelf_takes_the_notes_and_says_what_stayed_behind(
 ) -> None:  # fmt: skip
     settings.MEDIA_FILES = 1
     told = report(maria, packed(NOTES[:1], FILES), "a.apkg")
-    assert [error["code"] for error in told["errors"]] == ["MEDIA_FOUND", "MEDIA_FULL"]
+    assert [error["code"] for error in told["errors"]] == ["media_found", "media_full"]
     assert (told["imported"], len(kept(bucket))) == (1, 1)
 
 

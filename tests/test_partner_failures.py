@@ -31,6 +31,7 @@ from learning.services import partner
 from tests.callers import Caller, make_learner
 from tests.model_helpers import COFFEE, altered, begun, plays
 from tests.test_sessions import model_answers, problem
+from tests.waiting import PATIENCE_S
 
 TEXT = "Good morning! Can I have a coffee, please?"
 FRENCH = "Bonjour, je vous donne tout de suite votre café, c'est bien pour vous ?"
@@ -150,7 +151,7 @@ def test_a_slow_model_is_not_waited_for_and_stays_paid(
     over = threading.Event()
 
     def slow(request: Json) -> Json:
-        over.wait(30)
+        over.wait(PATIENCE_S)
         return good_answer(request)
 
     model.player = slow

@@ -129,7 +129,7 @@ def assert_same_card(card: CardState, row: dict[str, Any], deck: str) -> None:
 def test_what_anki_keeps_that_we_do_not_is_said(made: Made) -> None:
     with (made.folder / "latest.apkg").open("rb") as file:
         reported = [row for row in read(file) if isinstance(row, RowError)]
-    assert [(row.row, row.code, row.fatal) for row in reported] == [(0, "MEDIA_FOUND", False)]
+    assert [(row.row, row.code, row.fatal) for row in reported] == [(0, "media_found", False)]
     assert reported[0].message.startswith("Of 3 ")
 
 

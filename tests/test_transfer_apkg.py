@@ -218,7 +218,7 @@ def test_the_current_format_reads_the_same_as_the_second() -> None:
     assert isinstance(warning, RowError)
     assert isinstance(media, MediaSource)
     assert [*media.names] == ["a.mp3"]
-    assert (warning.row, warning.code, warning.fatal) == (0, "MEDIA_FOUND", False)
+    assert (warning.row, warning.code, warning.fatal) == (0, "media_found", False)
 
 
 def test_a_note_without_cards_gets_all_of_them_new() -> None:
@@ -567,14 +567,14 @@ def test_a_note_that_no_template_asks_of_is_reported() -> None:
     kind = kind_of(["Picture", "Spanish", "English", "Portuguese"], SPANISH, ENGLISH)
     [error] = converted(kind, ["", "", "", "pessoas"], (0,))
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("front", "REQUIRED")
+    assert (error.field, error.code) == ("front", "required")
 
 
 def test_cards_of_further_templates_are_reported() -> None:
     kind = kind_of(["Word", "Meaning"], FORWARD, ("{{Word}}?", "{{Meaning}}"), BACKWARD)
     error, found = converted(kind, ["casa", "house"], (0, 1, 2))
     assert isinstance(error, RowError)
-    assert (error.row, error.field, error.code, error.fatal) == (1, "cards", "CARDS_DROPPED", False)
+    assert (error.row, error.field, error.code, error.fatal) == (1, "cards", "cards_dropped", False)
     assert isinstance(found, Note)
     assert (found.type, [card.ordinal for card in found.cards]) == ("reversed", [0, 1])
 
@@ -582,10 +582,10 @@ def test_cards_of_further_templates_are_reported() -> None:
 @pytest.mark.parametrize(
     ("change", "field", "code"),
     [
-        ("UPDATE notes SET mid = 99", "type", "NO_NOTE_TYPE"),
-        ("UPDATE notes SET flds = char(31) || 'x'", "front", "REQUIRED"),
-        ("UPDATE notes SET flds = printf('%.*c', 200000, 'x')", "front", "TOO_LONG"),
-        (models(kind_of(["A", "B"]) | {"originalStockKind": 6}), "type", "UNSUPPORTED"),
+        ("UPDATE notes SET mid = 99", "type", "no_note_type"),
+        ("UPDATE notes SET flds = char(31) || 'x'", "front", "required"),
+        ("UPDATE notes SET flds = printf('%.*c', 200000, 'x')", "front", "too_long"),
+        (models(kind_of(["A", "B"]) | {"originalStockKind": 6}), "type", "unsupported"),
     ],
 )
 def test_notes_that_cannot_be_taken_over_are_named(change: str, field: str, code: str) -> None:

@@ -102,7 +102,9 @@ def _profile_response(full_profile: FullProfile) -> Response:
 
 
 class ProfileView(View):
-    @operation("getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound])
+    @operation(
+        "getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound], if_none_match=True
+    )
     def get(self, request: Request) -> Response:
         """Tell all about the caller."""
         learner = caller(request)

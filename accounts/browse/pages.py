@@ -335,7 +335,8 @@ def _table(answer: Answer) -> Table | None:
     label = next((name for name in (*LABELS, *IDS) if any(r.get(name) for r in results)), "")
     told = (n for result in results for n in result if not isinstance(result[n], list | dict))
     hidden = {label, "version", *(IDS if answer.route.item else ())}
-    names = [name for name in dict.fromkeys(told) if name not in hidden][:COLUMNS]
+    names = [name for name in dict.fromkeys(told) if name not in hidden]
+    names = sorted(names, key=lambda name: name not in PEOPLE)[:COLUMNS]
     base = f"{answer.request.path}/" if answer.route.item else ""
     rows = []
     for result in results:

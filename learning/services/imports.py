@@ -301,18 +301,20 @@ class Import:
             return ""
         except (FileRefused, MediumRefused, media.ShelfFull) as problem:
             message = f"{item.name[:100]}: {problem.detail}"
-            self.report.add_error(RowError(row, item.field, problem.code, message, fatal=False))
+            self.report.add_error(
+                RowError(row, item.field, problem.code.lower(), message, fatal=False)
+            )
             return ""
         self.has_kept = True
         return str(medium.id)
 
     def _refuse(self, source: Source, error: FieldError) -> None:
-        self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
+        self.report.add_error(RowError(source.row, error.field, error.code, error.message))
 
     def _no_deck(self, source: Source) -> RowError | None:
         if source.deck or self.deck_id:
             return None
-        return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or give deckId.")
+        return RowError(source.row, "deck", "required", "Name a deck here, or give deckId.")
 
     def _deck_of(self, source: Source) -> str | None:
         """The deck of a new note, made when there is none of its name; None for one too many."""
@@ -322,7 +324,7 @@ class Import:
         if key not in self.decks:
             if self.report.decks_made == MAX_DECKS:
                 message = f"One import makes at most {MAX_DECKS} decks."
-                self.report.add_error(RowError(source.row, "deck", "TOO_MANY", message))
+                self.report.add_error(RowError(source.row, "deck", "too_many", message))
                 return None
             self.report.decks_made += 1
             self.decks[key] = (
@@ -351,7 +353,7 @@ class Import:
         except ValidationFailed as problem:
             error = problem.errors[0]
             self.report.add_error(
-                RowError(0, f"decks.{error.field}", error.code.upper(), error.message, fatal=False)
+                RowError(0, f"decks.{error.field}", error.code, error.message, fatal=False)
             )
             return {}
 
@@ -395,7 +397,7 @@ class Import:
 
     def _keep_deleted(self, source: Source) -> None:
         message = "You have deleted this note: it stays so, unless you say restoreDeleted."
-        self.report.add_error(RowError(source.row, "id", "DELETED", message, fatal=False))
+        self.report.add_error(RowError(source.row, "id", "deleted", message, fatal=False))
         self.report.skipped += 1
 
     def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
@@ -554,7 +556,7 @@ class Import:
         head = next(item for item in stored if isinstance(item, Note))
         if head.type != source.type:
             message = f"You have this note as a {head.type} one."
-            self.report.add_error(RowError(source.row, "type", "TYPE_CHANGED", message))
+            self.report.add_error(RowError(source.row, "type", "type_changed", message))
             return
         origin = _origin(source)
         changes: dict[str, Any] = {}
@@ -651,10 +653,10 @@ def _faces(source: Source) -> list[Face]:
 def _size_error(source: Source) -> RowError | None:
     """Why our notes have no room for this one."""
     if len(source.media) > MAX_MEDIA:
-        return RowError(source.row, "media", "TOO_MANY", f"More than {MAX_MEDIA} media files.")
+        return RowError(source.row, "media", "too_many", f"More than {MAX_MEDIA} media files.")
     if source.type == "reversed" and len(source.back) > BACK_OF_REVERSED:
         message = f"More than {BACK_OF_REVERSED} characters, and it is a front as well."
-        return RowError(source.row, "back", "TOO_LONG", message)
+        return RowError(source.row, "back", "too_long", message)
     return None
 
 

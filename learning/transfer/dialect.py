@@ -342,7 +342,7 @@ def _take_header(
 
 def _title(record: Record) -> RowError:
     shown = clean_text(" ".join(record.cells))[:100]
-    return RowError(record.row, "", "TITLE", f"A line above the header: {shown}", fatal=False)
+    return RowError(record.row, "", "title", f"A line above the header: {shown}", fatal=False)
 
 
 def _name_columns(dialect: Dialect, told: dict[str, str], options: TextOptions) -> None:
@@ -361,7 +361,7 @@ def _name_columns(dialect: Dialect, told: dict[str, str], options: TextOptions) 
     for place, label in enumerate(labels):
         if not dialect.column(place) and (shown := clean_text(label)[:100]):
             message = "The column is not read."
-            error = RowError(dialect.header_row, shown, "UNKNOWN_COLUMN", message, fatal=False)
+            error = RowError(dialect.header_row, shown, "unknown_column", message, fatal=False)
             dialect.errors.append(error)
             dialect.columns[place] = UNREAD
 

@@ -267,17 +267,17 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
     if len(tags) < len(note.tags):
         lost = next(tag for tag in note.tags if tag not in tags)[:100]
         message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
-        yield RowError(row, "tags", "TAGS_DROPPED", message, fatal=False)
+        yield RowError(row, "tags", "tags_dropped", message, fatal=False)
     longer = [name for name in _SIDE_TEXTS if len(getattr(note, name)) > limits.most_chars(name)]
     for name in longer:
         message = f"More than {limits.most_chars(name)} characters; the note comes in without."
-        yield RowError(row, name, "TEXT_DROPPED", message, fatal=False)
+        yield RowError(row, name, "text_dropped", message, fatal=False)
     deck = note.deck
     while len(deck) > limits.deck_chars:
         deck = deck.rpartition("::")[0]
     if deck != note.deck:
         message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
-        yield RowError(row, "deck", "DECK_CUT", message, fatal=False)
+        yield RowError(row, "deck", "deck_cut", message, fatal=False)
     dropped: dict[str, Any] = dict.fromkeys(longer, "")
     yield dataclasses.replace(note, tags=tags, deck=deck, row=row, **dropped)
 
@@ -286,22 +286,22 @@ def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
     for field in ("front", "back", "id"):
         most = limits.most_chars(field)
         if len(getattr(note, field)) > most:
-            return RowError(row, field, "TOO_LONG", f"More than {most} characters.")
+            return RowError(row, field, "too_long", f"More than {most} characters.")
     if len(note.cards) > limits.cards_of_a_note:
-        return RowError(row, "cards", "TOO_MANY", f"More than {limits.cards_of_a_note} cards.")
+        return RowError(row, "cards", "too_many", f"More than {limits.cards_of_a_note} cards.")
     return None
 
 
 def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | None:
     if note.type == "cloze":
         if note.back:
-            return RowError(row, "back", "UNEXPECTED", "A cloze note has no back.")
+            return RowError(row, "back", "unexpected", "A cloze note has no back.")
         if cloze_ordinals(note.front):
             return None
-        return RowError(row, "front", "NO_CLOZE", "A cloze text needs a {{c1::…}}.")
+        return RowError(row, "front", "no_cloze", "A cloze text needs a {{c1::…}}.")
     shown = {media.field for media in note.media}
     alone = note.type == "basic" and not needs_back
     for field in ("front",) if alone else ("front", "back"):
         if not getattr(note, field) and field not in shown:
-            return RowError(row, field, "REQUIRED", f"There is no {field}.")
+            return RowError(row, field, "required", f"There is no {field}.")
     return None
