@@ -119,6 +119,13 @@ def test_a_spent_budget_refuses_before_anything_is_asked(
     assert voice.requests == []
 
 
+def test_a_tag_becomes_the_code_that_translate_knows(maria: Caller, voice: StandIn) -> None:
+    for tag in ("pt-PT", "pt-BR", "sr-Latn-RS"):
+        looked_up(maria, **{"from": tag, "text": f"mesa {tag[:2]}"})
+    codes = [body["SourceLanguageCode"] for body in asked(voice, "TranslateText")]
+    assert codes == ["pt-PT", "pt", "sr"]
+
+
 def test_a_stage_without_a_dictionary_says_so(maria: Caller, table: None) -> None:
     answer = maria.post("/dictionary", MESA)
     assert (answer.status_code, answer.json()["code"]) == (404, "DICTIONARY_OFF")

@@ -20,6 +20,7 @@ from config.stack import Stack, stack
 from learning import media_types
 from learning.services import media
 from learning.services.cards import create_card
+from tests.accounts_helpers import api, sign_up
 from tests.callers import Caller
 from tests.queues import MemoryQueues
 from tests.test_flashcards import card_of, deck_of
@@ -408,3 +409,30 @@ def test_s3_itself_takes_exactly_the_bytes_that_were_promised() -> None:
     assert requests.get(bare, timeout=PATIENCE_S).status_code == 403
     objects.delete_all_of(learner_id)
     assert list(objects.listed(objects.MEDIA, f"media/{learner_id}/")) == []
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("embedded_aws")
+def test_who_leaves_takes_every_object_along() -> None:
+    tomas = sign_up("tomas")
+    offer = api.post("/media", as_declared(png(), "image/png"), token=tomas.token).json()
+    upload = offer["upload"]
+    requests.put(upload["url"], data=png(), headers=upload["headers"], timeout=PATIENCE_S)
+    done = api.post(f"/media/{offer['id']}/complete", token=tomas.token)
+    assert done.status_code == 200, done.content
+    objects.put(f"speech/{tomas.id}/a", b"x", content_type="audio/mpeg")
+    assert objects_of(tomas.id) == 2
+    gone = api.delete("/profile", {"password": tomas.password}, token=tomas.token)
+    assert gone.status_code in (202, 204), gone.content
+    assert objects_of(tomas.id) == 0
+    assert requests.get(done.json()["url"], timeout=PATIENCE_S).status_code == 404
+
+
+def objects_of(learner_id: str) -> int:
+    """How many objects a learner has in both buckets."""
+    return sum(
+        1
+        for bucket_, words in objects.OF_LEARNERS.items()
+        for word in words
+        for _ in objects.listed(bucket_, f"{word}/{learner_id}/")
+    )

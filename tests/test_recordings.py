@@ -54,7 +54,7 @@ def test_a_recording_becomes_a_text_to_confirm_and_is_removed(
     [request] = asked(voice, "StartTranscriptionJob")
     assert (request["LanguageCode"], request["MediaFormat"]) == ("pt-PT", "wav")
     assert len(asked(voice, "DeleteTranscriptionJob")) == 1
-    assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 3}
+    assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 15}, "as AWS bills it"
     assert maria.delete(f"/recordings/{id}").status_code == 204
     assert maria.get(f"/recordings/{id}").status_code == 404
 
@@ -67,7 +67,7 @@ def test_understood_again_it_is_the_same_and_costs_once(
         assert understood(maria, id).status_code == 202
         queues.run_on()
     assert len(asked(voice, "StartTranscriptionJob")) == 1
-    assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 2}
+    assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 15}
 
 
 REFUSED = {
@@ -95,8 +95,8 @@ def test_what_is_no_recording_of_thirty_seconds_is_refused_and_removed(
 def test_seconds_are_counted_before_anything_is_asked(
     maria: Caller, voice: StandIn, bucket: Any, settings: Any
 ) -> None:
-    settings.BUDGETS = settings.BUDGETS | {"speech_seconds": (3, 100)}
-    assert understood(maria, uploaded(maria, bucket, recorded(2))).status_code == 202
+    settings.BUDGETS = settings.BUDGETS | {"speech_seconds": (20, 100)}
+    assert understood(maria, uploaded(maria, bucket, recorded(16.5))).status_code == 202
     answer = understood(maria, uploaded(maria, bucket, recorded(2)))
     assert (answer.status_code, answer.json()["code"]) == (429, "BUDGET_USED_UP")
 

@@ -31,6 +31,8 @@ LOOKED_AT = 50
 # A word, perhaps with an article or a hyphen: nobody's sentence, number or address.
 BARE = re.compile(r"[^\W\d_]{1,40}(?:[-’' ][^\W\d_]{1,40})?")
 UNSUPPORTED = "UnsupportedLanguagePairException"
+# Amazon Translate: "Supported languages": the codes that have a region; all others go by language.
+REGIONAL = frozenset({"es-MX", "fa-AF", "fr-CA", "pt-PT", "zh-TW"})
 
 
 class DictionaryOff(Problem):
@@ -61,7 +63,7 @@ def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Ent
     if not settings.VOICE:
         raise DictionaryOff
     text, context = fields["text"].strip(), (fields.get("context") or "").strip()
-    source, target = fields["source"], fields["target"]
+    source, target = _code(fields["source"]), _code(fields["target"])
     save: Mapping[str, Any] = fields.get("save") or {}
     note = _note(text, context, save) if save else {}
     if save.get("id") and (present := Note.of(learner_id, save["id"])):
@@ -77,6 +79,11 @@ def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Ent
         note["back"] = (of_context if is_cloze else None) or translation
         written = create_note(learner_id=learner_id, fields=note, now=now)
     return Entry(text, translation, of_context, duplicates, written)
+
+
+def _code(tag: str) -> str:
+    """Translate's code of a language."""
+    return tag if tag in REGIONAL else tag.partition("-")[0].lower()
 
 
 def _note(text: str, context: str, save: Mapping[str, Any]) -> dict[str, Any]:

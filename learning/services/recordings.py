@@ -35,6 +35,7 @@ from learning.wav import NotWav, recording
 log = logging.getLogger("parley.speech")
 
 MOST_BYTES, MOST_SECONDS = 3_000_000, 30
+LEAST_BILLED_S = 15  # of each request (Amazon Transcribe: "Pricing")
 CONTENT_TYPE = "audio/wav"
 TRANSCRIPTION = "transcription"
 POLL_S = 1.0
@@ -99,7 +100,7 @@ def understand(*, learner_id: str, id: str, language: str, now: datetime) -> Job
         objects.delete([key])
         raise
     # Whoever begins twice at once is counted twice, and never too little.
-    reserved(learner_id, {"speech_seconds": seconds}, now=now)
+    reserved(learner_id, {"speech_seconds": max(seconds, LEAST_BILLED_S)}, now=now)
     return jobs.start(owner, TRANSCRIPTION, id=id, arguments={"language": code, "seconds": seconds})
 
 
