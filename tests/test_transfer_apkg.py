@@ -8,6 +8,7 @@ import struct
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from learning.transfer import (
     FormatUnknown,
     Limits,
     Media,
+    MediaSource,
     Note,
     Review,
     RowError,
@@ -100,6 +102,7 @@ def latest(data: bytes) -> bytes:
             "meta": b"\x08\x03",
             "collection.anki21b": compress(members(data)["collection.anki21"]),
             "media": compress(b"\x0a\x07\x0a\x05a.mp3"),
+            "0": compress(b"a sound"),
         },
         zipfile.ZIP_STORED,
     )
@@ -210,10 +213,12 @@ def test_a_package_of_ours_reads_back_equal(notes: list[Note]) -> None:
 
 def test_the_current_format_reads_the_same_as_the_second() -> None:
     data = packed([CASA])
-    warning, found = rows(latest(data))
+    warning, media, found = rows(latest(data))
     assert [found] == rows(data)
     assert isinstance(warning, RowError)
-    assert (warning.row, warning.code, warning.fatal) == (0, "media_not_read", False)
+    assert isinstance(media, MediaSource)
+    assert [*media.names] == ["a.mp3"]
+    assert (warning.row, warning.code, warning.fatal) == (0, "media_found", False)
 
 
 def test_a_note_without_cards_gets_all_of_them_new() -> None:
@@ -818,10 +823,13 @@ SAMPLE = packed(
 
 def survive(data: bytes) -> None:
     try:
-        found = list(read(io.BytesIO(data), format="apkg"))
+        for row in read(io.BytesIO(data), format="apkg"):
+            assert isinstance(row, Note | RowError | MediaSource)
+            for name in row.names if isinstance(row, MediaSource) else ():
+                with suppress(FileRefused):
+                    row.read(name)
     except FileRefused:
         return
-    assert all(isinstance(row, Note | RowError) for row in found)
 
 
 BYTES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8)

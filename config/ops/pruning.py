@@ -65,9 +65,12 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
-    "s3": ("GetObject", "ListObjectsV2", "PutObject"),
+    "polly": ("SynthesizeSpeech",),
+    "s3": ("DeleteObjects", "GetObject", "HeadObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("DeleteSuppressedDestination", "SendEmail"),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
+    "transcribe": ("DeleteTranscriptionJob", "GetTranscriptionJob", "StartTranscriptionJob"),
+    "translate": ("TranslateText",),
 }
 
 DROPPED = (

@@ -7,7 +7,7 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,8 @@ from learning.shapes import Range, Text
 NoteType = Literal["basic", "reversed", "cloze"]
 _SIDE_TEXTS = ("phonetic", "example", "notes")
 TEXT_FIELDS = ("front", "back", *_SIDE_TEXTS)
+
+_MEDIUM = re.compile(r"\[media:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\]")
 
 CUSTOM_DATA_CHARS = 100  # as in Anki
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
@@ -110,11 +112,15 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A reference to a media file (its bare name) or to an https address, in a field of a note."""
+    """A reference to a media file (its bare name) or to an https address, in a field of a note.
+
+    `id` is ours where we have the file; then the field's text may show it as `[media:<id>]`.
+    """
 
     kind: Literal["audio", "image"]
     name: str
     field: str = "front"
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,17 @@ class CardState:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSource:
+    """The media files of a package. `read` gives the bytes of one by its name.
+
+    It raises KeyError for a name that the package has not, and FileRefused for a damaged file.
+    """
+
+    names: Collection[str]
+    read: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class DeckSource:
     """What a file says of a deck besides its name, by the names of our API, as it stands there."""
 
@@ -209,7 +226,7 @@ class Note:
     row: int = dataclasses.field(default=0, compare=False)
 
 
-Row = Note | DeckSource | RowError
+Row = Note | DeckSource | MediaSource | RowError
 Rows = Iterator[Row]
 
 
@@ -219,6 +236,21 @@ def clean_text(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", text)).strip()
     return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
+
+
+def media_ids(text: str) -> list[str]:
+    """The ids of the pictures and sounds of ours that a text shows, in its order."""
+    return _MEDIUM.findall(text)
+
+
+def without_media(text: str) -> str:
+    """The text without what shows pictures and sounds of ours."""
+    return _MEDIUM.sub("", text)
+
+
+def media_token(id: str) -> str:
+    """What shows a picture or sound of ours in a text."""
+    return f"[media:{id}]"
 
 
 def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
