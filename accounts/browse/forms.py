@@ -111,9 +111,16 @@ def prose(text: str) -> SafeString:
 
 
 def label_of(name: str) -> str:
-    """`newCardsPerDay` → `New cards per day`."""
+    """`newCardsPerDay` → `New cards per day`; of a name with dots, the last part."""
+    name = name.rpartition(".")[2]
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
     return words[:1].upper() + words[1:]
+
+
+def in_words(word: str) -> str:
+    """A word of an address: `starter-decks` → `Starter decks`; an id stays as it is."""
+    is_id = not word.islower() or any(letter.isdigit() for letter in word)
+    return word if is_id else word.replace("-", " ").capitalize()
 
 
 def inputs(
@@ -173,6 +180,8 @@ def _widget(form_field: Any, in_query: bool) -> str:
             return "text" if one_line or (form_field.max_length or 0) <= LONG else "long"
         case serializers.DateTimeField():
             return "text"
+        case serializers.FileField():
+            return "file"
     raise NoForm
 
 

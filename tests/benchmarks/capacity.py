@@ -185,14 +185,14 @@ def _reads(table: Table) -> None:
 
 def _stored(table: Table) -> None:
     """A year's writing in small: cards with text, reviews spread over the days."""
+    from config.ops.cloudformation import local_client
     from config.stack import stack
-    from config.store.connection import connection
     from tests.ruler import stored_bytes
 
     ana = _learner()
     decks = _decks(ana)
     cards = [_card(ana, decks[n % DECKS], 300) for n in range(40)]
-    client, name = connection().connection.client, stack().table_name
+    client, name = local_client("dynamodb", str(stack().endpoint_url)), stack().table_name
 
     def whole() -> dict[str, float]:
         found: dict[str, float] = {}
