@@ -229,6 +229,7 @@ def test_a_form_of_accounts_that_is_filled_in_does_what_its_button_says() -> Non
     google = {"code": "x", "redirectUri": "https://app.example.org", "codeVerifier": "v" * 43}
     submit("linkGoogle", **google, **password)
     submit("unlinkGoogle", **password)
+    submit("updateConsents", modelText="true")
     secret = re.search(r'"secret": "([A-Z2-7]+)"', submit("setupMfa", **password))
     assert secret
     submit("verifyMfaSetup", code=pyotp.TOTP(secret[1]).now())
