@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
+from config.records import dataclass
 from learning.practice.matching import Match, Text
 from learning.practice.script import (
     Branch,
