@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 from config.records import dataclass
@@ -201,7 +202,7 @@ def _request(
     described = {
         "name": tool,
         "description": str(answer.__doc__),
-        "inputSchema": {"json": json_schema(answer)},
+        "inputSchema": {"json": _schema_of(answer)},
     }
     tools: Request = {"tools": [{"toolSpec": described}]}
     if _is_one_of(model, TAKES_TOOL_CHOICE):
@@ -269,6 +270,11 @@ def examples(script: Script, part: Part, goal: Goal) -> list[str]:
         if branch.goal == goal.id or goal.cues.find(Text.of(branch.example, script.language))
     ]
     return list(dict.fromkeys(reaching))[:3]
+
+
+@cache
+def _schema_of(answer: type) -> dict[str, Any]:
+    return json_schema(answer)
 
 
 def json_schema(kind: Any) -> dict[str, Any]:
