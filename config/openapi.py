@@ -76,6 +76,10 @@ TAGS = {
     "exports": "Files given out, however large",
     "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
+    "media": "Pictures and sounds for cards",
+    "speech": "Texts read aloud",
+    "recordings": "What a learner says, understood as text",
+    "dictionary": "Words looked up, and kept as cards",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
     "statistics": "How study goes",
@@ -98,10 +102,11 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "media", "dictionary", "imports", "exports", "reviews"),
+        "changes",
         *("scheduler", "statistics", "starter-decks"),
     ],
-    "Practice": ["scenarios", "sessions"],
+    "Practice": ["scenarios", "sessions", "speech", "recordings"],
     "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],
     "Staff and operation": ["users", "reports", "deliveries", "jobs", "health"],
 }

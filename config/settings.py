@@ -162,6 +162,8 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
+        "ProposalOutcome": "learning.services.proposals.OUTCOMES",
+        "MediumState": "learning.models.media.STATES",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
         "Partner": "learning.practice.script.PARTNERS",
@@ -209,6 +211,7 @@ if not OPS:  # the formatter of local runs is there
 WORK = {
     "work": {
         "job": "config.store.jobs.go_on",
+        "media_sweep": "learning.tasks.sweep_media",
         "optimize": "learning.tasks.optimize",
     },
     "prompt": {
@@ -225,6 +228,7 @@ JOBS = {
     "deck_deletion": "learning.tasks.delete_deck",
     "export": "learning.tasks.run_export",
     "import": "learning.tasks.run_import",
+    "transcription": "learning.tasks.run_transcription",
 }
 
 # The task for the messages of SNS: SES's events about mails.
@@ -247,6 +251,13 @@ ACCOUNT_STATE_CACHE_S = 30
 # Turns of a practice session, after which the partner says goodbye. The scripted one does after 30.
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
+
+# Whether texts are read aloud, recordings understood and words looked up: by Amazon Polly,
+# Transcribe and Translate (`aws`), in local runs by a stand-in at PARLEY_VOICE_URL.
+VOICE = os.environ.get("PARLEY_VOICE", "off") == "aws"
+
+# How many pictures and sounds a learner may have, of how many bytes together.
+MEDIA_FILES, MEDIA_BYTES = 20_000, 500 * 2**20
 
 # Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
 # of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
@@ -278,6 +289,7 @@ LIMITS = {
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
     "fit": (5, 86_400),  # of one learner's scheduler
+    "media_upload": (1000, 3600),  # addresses for a learner's pictures and sounds
     "invite_address": (1, 60),  # invitations of one address
     "invite_staff": (1000, 86400),  # … by one member of staff
     "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
@@ -296,6 +308,9 @@ DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
 BUDGETS = {
     "partner_turns": (150, 30_000),  # calls of a model that plays a role
     "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+    "speech_characters": (5_000, 1_000_000),  # read aloud
+    "speech_seconds": (600, 60_000),  # of recordings, understood
+    "dictionary_characters": (5_000, 1_000_000),  # translated
 }
 for _budget in _words("PARLEY_BUDGETS"):
     _name, _, _numbers = _budget.partition("=")

@@ -46,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "statistics",
     ),
     lazy_include("learning.browse.urls", "browse"),  # before the pages' own 404
+    lazy_include("learning.media_urls", "dictionary", "media", "recordings", "speech"),
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front", ""),
     lazy_include(

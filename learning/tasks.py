@@ -10,7 +10,7 @@ from accounts.tasks import for_each_account, start_round
 from config.store.jobs import Job, Place
 from config.work import Message
 from learning.api.serializers import told_deck, told_note
-from learning.services import deck_deletion, transfers
+from learning.services import deck_deletion, media, recordings, transfers
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
@@ -20,6 +20,13 @@ def optimize(message: Message) -> None:
     if not message.is_given_up:
         with charged(message.payload["learnerId"]):
             optimize_weights(learner_id=message.payload["learnerId"], now=now())
+
+
+def sweep_media(message: Message) -> None:
+    """Removes what no card shows any more of the learner whom the message names."""
+    if not message.is_given_up:
+        with charged(message.payload["learnerId"]):
+            media.sweep(learner_id=message.payload["learnerId"], now=now())
 
 
 def start_nightly_fits(_event: Any, _context: Any) -> None:
@@ -43,6 +50,11 @@ def run_import(job: Job) -> Iterator[Place]:
 def run_export(job: Job) -> Iterator[Place]:
     """Writes the file that a learner has asked for."""
     return _charged(job, transfers.run_export(job))
+
+
+def run_transcription(job: Job) -> Iterator[Place]:
+    """Has a recording understood."""
+    return _charged(job, recordings.run_transcription(job))
 
 
 def delete_deck(job: Job) -> Iterator[Place]:

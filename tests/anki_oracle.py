@@ -13,6 +13,7 @@
 Prints one JSON document. Nothing of Parley is imported here, and Anki nowhere else.
 """
 
+import hashlib
 import html
 import json
 import random
@@ -34,6 +35,11 @@ from anki.collection import (
 from anki.notes import Note
 
 DAY_S = 86_400
+SOUND = b"\xff\xfb\x90\x64" + bytes(413)
+PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63600700000900082023c38c0000000049454e44ae426082"
+)
 
 
 def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
@@ -70,8 +76,13 @@ def make(collection: Collection, folder: str) -> dict[str, Any]:
         zipfile.ZipFile(Path(folder, "first.apkg"), "w") as first,
     ):
         first.writestr("collection.anki2", second.read("collection.anki21"))
-        first.writestr("media", second.read("media"))
-    return {"notes": notes(collection)}
+        for name in {"media", *second.namelist()} - {
+            "meta",
+            "collection.anki2",
+            "collection.anki21",
+        }:
+            first.writestr(name, second.read(name))
+    return {"notes": notes(collection), "media": media(collection)}
 
 
 def shown_file(folder: Path, file: Path, out: Path | None = None) -> dict[str, Any]:
@@ -177,8 +188,9 @@ def fill(collection: Collection) -> None:
     collection.set_config("fsrs", True)
     spanish = collection.decks.id("Spanish::Verbs")
     french = collection.decks.id("French")
-    sound = collection.media.write_data("ir.mp3", b"not really a sound")
-    picture = collection.media.write_data("maison.png", b"not really a picture")
+    sound = collection.media.write_data("ir.mp3", SOUND)
+    again = collection.media.write_data("ire\u0301 2.mp3", SOUND)
+    picture = collection.media.write_data("maison.png", PICTURE)
 
     def add(kind: str, deck: int, *fields: str, tags: str = "") -> Note:
         note = collection.new_note(collection.models.by_name(kind))
@@ -193,7 +205,9 @@ def fill(collection: Collection) -> None:
         tags="verb::irregular a1",
     )  # fmt: skip
     capital = add("Cloze", spanish, "{{c1::Madrid}} &amp; {{c3::Lima::city}}", "capitals")
-    house = add("Basic", french, f'la maison <img src="{picture}">', "the house", tags="a1")
+    house = add(
+        "Basic", french, f'la maison <img src="{picture}">', f"the [sound:{again}] house", tags="a1"
+    )
     cat, dog, bird, fish, horse, cow = (
         add("Basic", french, word, meaning)
         for word, meaning in [
@@ -267,7 +281,19 @@ def read(collection: Collection, *packages: str) -> dict[str, Any]:
         counts = {name: len(getattr(log, name)) for name in ("new", "updated", "duplicate")}
         imports.append(counts | {"conflicting": len(log.conflicting)})
     problems, fine = collection.fix_integrity()
-    return {"imports": imports, "notes": notes(collection), "fine": fine, "problems": problems}
+    return {
+        "imports": imports,
+        "notes": notes(collection),
+        "media": media(collection),
+        "fine": fine,
+        "problems": problems,
+    }
+
+
+def media(collection: Collection) -> dict[str, str]:
+    """The media files of a collection, each with its SHA-256."""
+    files = Path(collection.media.dir()).iterdir()
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def notes(collection: Collection) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Over HTTP and with Anki as the judge: its packages come in whole, and go out as they came."""
 
-# ruff: noqa: F811 - made_by_anki is a fixture
+# ruff: noqa: F811 - made_by_anki and bucket are fixtures
 import json
 import random
 import re
@@ -20,6 +20,7 @@ from learning.scheduling import Settings, fold
 from tests.callers import Caller, make_learner
 from tests.test_flashcards import card_of, deck_of
 from tests.test_import import cards_of, figures, report
+from tests.test_media import bucket, s3  # noqa: F401  (fixtures)
 from tests.test_transfer_anki import FORMATS, Made, anki
 from tests.test_transfer_anki import made as made_by_anki  # noqa: F401
 
@@ -47,14 +48,14 @@ def fields_of(note: dict[str, Any]) -> Sequence[str]:
 def test_a_package_of_anki_goes_through_us_unchanged(
     made_by_anki: Made,
     format: str,
-    table: None,
+    bucket: Any,
     tmp_path: Path,
 ) -> None:
     clara = make_learner("clara", timezone=made_by_anki.zone)
     package = (made_by_anki.folder / f"{format}.apkg").read_bytes()
     first = report(clara, package, "anki.apkg")
     assert figures(first) == (len(made_by_anki.notes), 0, 0, 0)
-    assert [error["fatal"] for error in first["errors"]] == [False]  # media stay behind
+    assert [error["fatal"] for error in first["errors"]] == [False]  # that there are media
     assert len(cards_of(clara)) == sum(len(note["cards"]) for note in made_by_anki.notes.values())
     assert_folds(clara)
     answer = read_by_anki(made_by_anki, tmp_path, exported(clara, tmp_path / "ours.apkg"))
@@ -67,6 +68,7 @@ def test_a_package_of_anki_goes_through_us_unchanged(
         assert found[guid]["cards"] == theirs["cards"]
         assert found[guid]["tags"] == theirs["tags"]
         assert len(fields_of(found[guid])) == len(fields_of(theirs))
+    assert answer["media"] == made_by_anki.media  # every file under every name, bit by bit
     again = report(clara, package, "anki.apkg")
     assert figures(again) == (0, 0, len(made_by_anki.notes), 0)
 
@@ -81,7 +83,7 @@ def assert_folds(caller: Caller) -> None:
 
 def test_anki_takes_over_what_was_studied_with_us(
     made_by_anki: Made,
-    table: None,
+    bucket: Any,
     tmp_path: Path,
 ) -> None:
     clara = make_learner("clara", timezone=made_by_anki.zone)
@@ -113,7 +115,8 @@ def test_notes_of_many_types_go_through_us_with_the_cards_that_we_have(
     theirs = cards_by_place(anki("UTC", "mix", tmp_path, package, str(seed)))
     body = report(clara, package.read_bytes(), package.name)
     lost = {error["row"] for error in body["errors"]}
-    assert {error["code"] for error in body["errors"]} <= {"cards_dropped", "required"}
+    told = {(error["field"], error["code"]) for error in body["errors"]}
+    assert told <= {("cards", "cards_dropped"), ("front", "required")}  # Anki shows that one blank
     out, other = exported(clara, tmp_path / "ours.apkg"), tmp_path / "other"
     other.mkdir()
     ours = cards_by_place(anki("UTC", "read", other, out))

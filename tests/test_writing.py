@@ -120,6 +120,13 @@ def test_a_page_loads_one_script_of_ours_and_labels_its_inputs(
     assert labelled(page)
 
 
+def test_saving_keeps_what_the_form_does_not_show(stefan: Caller, browser: Browser) -> None:
+    stefan.makes("/scenarios", of_pack(COFFEE) | {"partners": ["scripted"]})
+    saved(browser, edit(browser, f"/browse/write/{COFFEE}"), title="Coffee")
+    script = stefan.get(f"/scenarios/{COFFEE}").json()["script"]
+    assert (script["title"], script["partners"]) == ("Coffee", ["scripted"])
+
+
 def test_a_form_without_its_token_writes_nothing(browser: Browser) -> None:
     form = edit(browser)
     form.values.pop("csrfmiddlewaretoken")

@@ -102,7 +102,7 @@ class EditorView(WritingPage):
             return scenarios.change(
                 scenario_id=id,
                 fields=fields,
-                partial=False,
+                partial=True,  # who may play the partner is not in the form
                 expected_version=version,
                 by=by,
                 now=now(),

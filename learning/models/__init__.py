@@ -7,7 +7,9 @@ from learning.models.base import Tombstone
 from learning.models.budgets import Budget
 from learning.models.cards import Card, Deck, DeckCopy, Note
 from learning.models.content import Draft, Revision, Scenario, StarterCards, StarterDeck, Usage
+from learning.models.dictionary import Translation
 from learning.models.log import Day, LogEntry
+from learning.models.media import MediaShelf, Medium
 from learning.models.practice import Asked, Report, Session, Turn
 from learning.models.scheduler import Optimization, Scheduler
 from learning.models.transfers import ImportRow
@@ -22,6 +24,8 @@ __all__ = [
     "Draft",
     "ImportRow",
     "LogEntry",
+    "MediaShelf",
+    "Medium",
     "Note",
     "Optimization",
     "Report",
@@ -32,6 +36,7 @@ __all__ = [
     "StarterCards",
     "StarterDeck",
     "Tombstone",
+    "Translation",
     "Turn",
     "Usage",
 ]
