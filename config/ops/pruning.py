@@ -96,7 +96,6 @@ DROPPED = (
     "django/contrib/admin/templates/*",
     "django/contrib/gis/*",
     "django/contrib/postgres/*",
-    "drf_spectacular_sidecar/*/swagger-ui-es-*",
     "pycparser/*",  # cffi's parser of C makes bindings; nothing calls it
     "zappa/cli.py",
     "zappa/core.py",
