@@ -28,7 +28,7 @@ def lazy_include(urlconf: str, *words: str) -> URLResolver:
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("health/ready", ReadyView.as_view()),
-    lazy_include("config.documentation", "schema", "docs", "redoc"),
+    lazy_include("config.documentation", "schema", "docs"),
     lazy_include("accounts.urls", "auth", "jobs", "profile", "users"),
     lazy_include(
         "learning.urls",
