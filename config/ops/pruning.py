@@ -145,7 +145,8 @@ def leave_bytecode(library: Path, folder: Path) -> None:
 
     A traceback names the library's files and lines as before; only the text of these lines is gone.
     """
-    shutil.rmtree(library / "__pycache__", ignore_errors=True)
+    for cache in [*library.rglob("__pycache__")]:
+        shutil.rmtree(cache)
     _compile(library, folder, legacy=True)
     for source in library.rglob("*.py"):
         if source.with_suffix(".pyc").exists():
