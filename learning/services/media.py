@@ -164,13 +164,14 @@ def complete_upload(*, learner_id: str, id: str, now: datetime) -> Medium:
         inspected = inspect(data)
         if inspected.content_type != medium.content_type:
             raise MediumRefused(f"The file is {inspected.content_type}: say so, and send it again")
-        return _keep(medium, inspected, own_upload, now)
+        kept = _keep(medium, inspected, own_upload, now)
     except (MediumRefused, ShelfFull):
         with suppress(ConditionFailed):
             transact(Delete(medium, own_upload))
-        raise
-    finally:
         objects.delete([incoming])
+        raise
+    objects.delete([incoming])
+    return kept
 
 
 def _keep(medium: Medium, inspected: Inspected, condition: Condition, now: datetime) -> Medium:
