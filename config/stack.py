@@ -2,9 +2,11 @@
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
+
+from config.records import dataclass
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

@@ -10,9 +10,10 @@ an accent only just that (asymmetric search, UTS #10, section 8): `ma` finds `m√
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from config.records import dataclass
 
 IS = ("due", "new", "learning", "review", "suspended", "leech", "buried")
 PROPERTIES = ("lapses", "reps", "stability", "difficulty")

@@ -8,13 +8,14 @@ Items(1, 8)]`, `Annotated[int, Range(0, 999)]`. A string there is the field's he
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from config.formats import RFC3339, is_visible, wire_name
+from config.records import dataclass
 
 _KINDS = {
     str: "a text", bool: "true or false", int: "a whole number", float: "a number",

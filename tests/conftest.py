@@ -43,6 +43,7 @@ from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local_url,
     embedded_aws,
     embedded_home,
+    embedded_pool,
     using,
 )
 from tests.template import properties

@@ -19,7 +19,7 @@ from tests.accounts_helpers import PASSWORD, Person, api, log_in, mailed_code, n
 from tests.browsers import Browser
 from tests.test_browse_forms import OF_ACCOUNTS, said, send
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 
 def staff(name: str) -> Person:
@@ -85,7 +85,7 @@ def test_a_login_leads_nowhere_else(wanted: str, rita: Person) -> None:
 
 
 @pytest.fixture(scope="module")
-def rita(embedded_aws: Any) -> Person:
+def rita(embedded_pool: Any) -> Person:
     return staff("rita")
 
 

@@ -2,14 +2,17 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from rest_framework import serializers
 
 from config.http import Renderer, RequestMiddleware
+from config.serializers import Serializer, _readers
 from tests.callers import Caller
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -323,3 +326,37 @@ def test_what_fails_outside_a_view_is_logged_with_its_cause(
     [record] = [each for each in caplog.records if each.message == "unhandled"]
     assert record.exc_info is not None
     assert "no room left" in str(record.exc_info[1])
+
+
+@pytest.fixture
+def readers_anew() -> Iterator[None]:
+    """Readers that were made before or within a test do not outlive it."""
+    _readers.cache_clear()
+    yield
+    _readers.cache_clear()
+
+
+def test_what_is_shown_is_what_drf_would_show(
+    maria: Caller, readers_anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown_by_us: dict[str, int] = {}
+    ours = Serializer.to_representation
+
+    def both(self: Serializer, instance: Any) -> Any:
+        shown = ours(self, instance)
+        assert dict(shown) == dict(serializers.Serializer.to_representation(self, instance))
+        shown_by_us[type(self).__name__] = len(shown)
+        return shown
+
+    monkeypatch.setattr(Serializer, "to_representation", both)
+    deck = maria.makes("/decks", {"name": "Português"})
+    card = maria.makes("/flashcards", {"deckId": deck["id"], "front": "casa", "back": "house"})
+    maria.makes("/flashcards", {"deckId": deck["id"], "front": "livro", "back": "book"})
+    review = {"id": card["id"], "rating": "good", "reviewedAt": card["createdAt"]}
+    maria.makes(f"/flashcards/{card['id']}/reviews", review)
+    event = {"title": "Aula", "startsAt": "2027-01-04T18:00:00Z", "timezone": "Europe/Lisbon"}
+    maria.post("/events", event)
+    for path in ("flashcards", "flashcards/due", "notes", "profile", "scheduler", "statistics",
+                 "events", "reminders", "scenarios", "reviews"):  # fmt: skip
+        assert maria.get(f"/{path}").status_code in (200, 405), path
+    assert {"CardSerializer", "DueCardSerializer", "AnswersSerializer"} <= shown_by_us.keys()

@@ -580,6 +580,29 @@ def test_cards_of_further_templates_are_reported() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "ordinals", "kept"),
+    [
+        (["casa", ""], (0, 1), [0]),  # the second is what Anki calls an empty card
+        (["", "house"], (0, 1), [0]),
+        (["casa", ""], (1,), []),
+        (["casa", ""], (0,), [0]),
+    ],
+)
+def test_a_reversed_note_with_one_side_comes_in_as_the_card_that_asks_for_it(
+    values: list[str], ordinals: tuple[int, ...], kept: list[int]
+) -> None:
+    """Anki makes no card whose question would be empty, and keeps one that became so."""
+    kind = kind_of(["Word", "Meaning"], FORWARD, BACKWARD)
+    *told, found = converted(kind, values, ordinals)
+    assert isinstance(found, Note)
+    assert (found.type, found.front, found.back) == ("basic", "".join(values), "")
+    assert [card.ordinal for card in found.cards] == kept
+    errors = [error for error in told if isinstance(error, RowError)]
+    codes = [(error.row, error.code, error.fatal) for error in errors]
+    assert codes == ([] if len(ordinals) == len(kept) else [(1, "cards_dropped", False)])
+
+
+@pytest.mark.parametrize(
     ("change", "field", "code"),
     [
         ("UPDATE notes SET mid = 99", "type", "no_note_type"),

@@ -1,6 +1,5 @@
 """The audit trail of accounts and of staff actions."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self
 
@@ -9,6 +8,7 @@ from ulid import ULID
 
 from accounts.models.account import learner_key
 from config.client_info import ClientInfo
+from config.records import dataclass
 from config.store.items import Item, Page, Raw
 from config.store.transactions import Put, Write
 

@@ -1,7 +1,6 @@
 """A learner's own page: what they said of themselves and how far they came."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
 from config.client_info import ClientInfo
 from config.problems import NotFound, PreconditionFailed
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put

@@ -1,5 +1,6 @@
 """The form of a scenario, new or stored."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from learning.api.scenarios import (
 )
 from learning.browse import script_form, script_view
 from learning.browse.changes import Change, changes_between
-from learning.browse.desk import DONE, WritingPage, led_to
+from learning.browse.desk import DONE, WritingPage, led_to, version_of
 from learning.browse.script_form import Form
 from learning.models.content import PUBLISHED, Scenario
 from learning.services import scenarios
@@ -54,8 +55,8 @@ class EditorView(WritingPage):
             script_form.apply(form, verb, "".join(about))
             return self._page(form, _detail(id), touched="".join(about), unsaved=True)
         try:
-            over = about[0] if verb == "save-over" and about and about[0].isdecimal() else None
-            version = int(over) if over else if_match_version(request)
+            over = version_of(about) if verb == "save-over" else None
+            version = if_match_version(request) if over is None else over
             saved = self._save(id, form, version)
             if verb == "publish":
                 saved = scenarios.publish(
@@ -76,7 +77,7 @@ class EditorView(WritingPage):
             return scenarios.change(
                 scenario_id=id,
                 fields=fields,
-                partial=False,
+                partial=True,  # who may play the partner is not in the form
                 expected_version=version,
                 by=by,
                 now=now(),
@@ -88,7 +89,7 @@ class EditorView(WritingPage):
     def _new_id(self) -> str:
         """The id of a scenario that is not stored yet, made once: sent twice it is made once."""
         sent = self.sent.get("_id", "")
-        return sent if sent.isalnum() and len(sent) == 26 else str(ULID()).lower()
+        return sent if re.fullmatch("[0-9a-z]{26}", sent) else str(ULID()).lower()
 
     def _refused(self, id: str | None, form: Form, problem: Problem) -> Response:
         """The form with what is wrong; of a scenario that is gone, as that of a new one."""

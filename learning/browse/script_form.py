@@ -22,7 +22,7 @@ from learning.browse.script_fields import (
     Field,
     Table,
 )
-from learning.practice.script import as_pattern
+from learning.practice.script import PARTNERS, as_pattern
 
 Fields = tuple[Field | Table, ...]
 Form = dict[str, Any]
@@ -138,7 +138,8 @@ def _leave_out_outline(part: Form) -> None:
 def script_of(form: Form) -> dict[str, Any]:
     """The script that a form means; its texts may still be missing or wrong."""
     roles = _roles(form["roles"])
-    return {
+    partners = {"partners": [form["partners"]]} if form["partners"] else {}
+    return partners | {
         **{name: form[name] for name in ("title", "level", "description", "notes")},
         "language": form["language"].strip().lower(),
         "context": _slug(form["context"]),
@@ -270,6 +271,9 @@ def _branch(row: Form, next_id: str) -> dict[str, Any]:
 def form_of(script: Mapping[str, Any]) -> Form:
     """The form of a script that is stored."""
     form = _texts(script, FIELDS)
+    form["partners"] = (
+        "" if set(script.get("partners", PARTNERS)) == set(PARTNERS) else form["partners"]
+    )
     form["roles"] = [
         {"id": role["id"], **_texts(role, _fields("roles"))} for role in script["roles"]
     ]

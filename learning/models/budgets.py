@@ -9,7 +9,6 @@ The limits of each thing are `settings.BUDGETS`. Days and months are UTC's.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
@@ -19,6 +18,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.problems import Problem
+from config.records import dataclass
 from config.store.items import ConditionFailed, Item
 
 log = logging.getLogger("parley.budgets")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from typing import Annotated, Any, get_args, get_origin
 
+from config.records import dataclass
 from learning.practice.matching import Text
 from learning.practice.script import Goal, NewWord, Part, Script
 from learning.shapes import Choice, Items, Range, shape_of, unwrap

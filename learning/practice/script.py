@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Annotated
 
 from config.formats import CEFR_LEVELS
+from config.records import dataclass
 from learning.practice.matching import GAP, Match, Pattern, Text, pattern
 from learning.shapes import Choice, Items, Range, ShapeError, decode
 from learning.shapes import Text as Chars

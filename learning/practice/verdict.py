@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar, get_args, get_origin
 
+from config.records import dataclass
 from learning.practice import dialogue
 from learning.practice.dialogue import Correction, Evidence, Score, Scores
 from learning.practice.matching import Match, Text

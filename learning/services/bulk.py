@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid5
@@ -10,6 +9,7 @@ from uuid import UUID, uuid5
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
+from config.records import dataclass
 from config.store.connection import chunks, in_turn, pause_between, retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, Write

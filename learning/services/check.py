@@ -11,13 +11,14 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from accounts.models import Head, Journal, Synced, learner_key
 from accounts.models.head import JOURNAL_DAYS, TOTALS
 from accounts.services.changes import commit
+from config.records import dataclass
 from config.store.connection import (
     WITHIN_S,
     chunks,

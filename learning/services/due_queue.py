@@ -1,12 +1,13 @@
 """The queue of the learner's day, and the cards held back from it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime
 from typing import ClassVar
 
 from accounts.services.changes import commit
 from config.problems import NotFound
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put

@@ -13,7 +13,7 @@ once, and `content_digest`, which tells whether the learner has changed the text
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from django.utils.timezone import now
 from accounts.models import learner_key
 from accounts.services.changes import commit
 from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
+from config.records import dataclass
 from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put

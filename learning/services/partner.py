@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from http.client import HTTPException
@@ -23,6 +22,7 @@ from django.utils.crypto import salted_hmac
 from config import aws, telemetry
 from config.https import fetch
 from config.problems import Problem, ServiceTimeout, ServiceUnavailable
+from config.records import dataclass
 from config.telemetry import deadline
 from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +22,7 @@ from config.problems import (
     TooManyRequests,
     UpstreamFailed,
 )
+from config.records import dataclass
 from config.store.connection import retried, retrying
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Delete, Put, transact

@@ -7,7 +7,7 @@ from several devices: the card is always the fold of its log in order of (instan
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from typing import Literal, Self
 
@@ -21,6 +21,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get
 from config.store.transactions import LIMIT, Check, Put, Write

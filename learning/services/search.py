@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.problems import ValidationFailed
+from config.records import dataclass
 from config.store.connection import chunks
 from config.store.items import Page, Raw, key_instant
 from learning.models.cards import FRONT_KEY_LENGTH, Card, Deck, front_start

@@ -10,10 +10,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
 
+from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.transfer.dialect import (
     COLUMNS,

@@ -10,11 +10,12 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, islice, repeat
 from typing import Literal
 
 from config.problems import FieldError
+from config.records import dataclass
 from learning.transfer.model import TEXT_FIELDS, FileRefused, RowError, clean_text
 
 COLUMNS = ("id", "type", "deck", *TEXT_FIELDS, "tags")

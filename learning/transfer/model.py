@@ -8,11 +8,11 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from config.problems import Problem
+from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.shapes import Range, Text
 
@@ -257,8 +257,14 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
     """The note, and before it what it loses; or why it may not be imported.
 
     Tags, decks and texts beside the two sides that are too long are left out or, a deck, cut at a
-    `::`; texts are never cut. Without `needs_back` a note may have a front alone.
+    `::`; texts are never cut. Without `needs_back` a note may have a front alone; a reversed one
+    has then, as in Anki, no card that asks for it.
     """
+    if note.type == "reversed" and not needs_back and not _has(note, "back"):
+        message = "There is no back, so no card asks for the front."
+        yield RowError(row, "cards", "cards_dropped", message, fatal=False)
+        first = tuple(card for card in note.cards if card.ordinal == 0)
+        note = dataclasses.replace(note, type="basic", cards=first)
     error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
     if error:
         yield error
@@ -299,9 +305,13 @@ def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | Non
         if cloze_ordinals(note.front):
             return None
         return RowError(row, "front", "no_cloze", "A cloze text needs a {{c1::…}}.")
-    shown = {media.field for media in note.media}
     alone = note.type == "basic" and not needs_back
     for field in ("front",) if alone else ("front", "back"):
-        if not getattr(note, field) and field not in shown:
+        if not _has(note, field):
             return RowError(row, field, "required", f"There is no {field}.")
     return None
+
+
+def _has(note: Note, field: str) -> bool:
+    """Whether a side has a text or a picture or sound."""
+    return bool(getattr(note, field)) or any(media.field == field for media in note.media)
