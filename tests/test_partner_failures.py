@@ -175,8 +175,18 @@ def test_a_model_is_not_asked_when_no_time_is_left(
 
 
 def test_asking_twice_fits_into_the_time_of_a_request() -> None:
-    one_try = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
-    assert 2 * one_try <= partner.WITHIN_S < ANSWER_WITHIN_S - 3
+    assert 2 * partner.LONGEST_CALL_S < partner.WITHIN_S < ANSWER_WITHIN_S - 3
+
+
+def test_a_model_is_not_asked_when_the_guardrail_would_have_no_time_left(
+    model: StandIn, maria: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PARTNER_GUARDRAIL = "abc123:4"
+    path = begun(maria)
+    monkeypatch.setattr(partner, "WITHIN_S", 1.5 * partner.LONGEST_CALL_S)
+    turn = maria.makes(f"{path}/turns", {"text": TEXT})["turn"]
+    assert turn["fallback"] == "late"
+    assert model.requests == []
 
 
 def test_a_call_that_aws_refused_is_not_paid_for(model: StandIn, maria: Caller) -> None:

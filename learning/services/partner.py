@@ -50,8 +50,9 @@ class Count(Protocol):
     def __call__(self, learner_id: str, units: Units, *, now: datetime) -> Counted: ...
 
 
-WITHIN_S = 20
+WITHIN_S = 22
 """What asking may take in all; a second call is made only if it can end within this."""
+LONGEST_CALL_S = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
 LOCAL_TIMEOUT_S = 20
 RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
@@ -128,8 +129,9 @@ def answer_turn(
             told=prompt.RULES,
         )
 
-    answer = _ask(session, request, check, count)
-    if settings.PARTNER_GUARDRAIL:
+    guarded = bool(settings.PARTNER_GUARDRAIL)
+    answer = _ask(session, request, check, count, calls_after=int(guarded))
+    if guarded:
         _guard(answer)
     return answer
 
@@ -184,12 +186,20 @@ def _secret(session: Session) -> str:
 # --- Asking, within time and budgets --------------------------------------------------------------
 
 
-def _ask(session: Session, request: prompt.Request, check: Callable[[Any], T], count: Count) -> T:
+def _ask(
+    session: Session,
+    request: prompt.Request,
+    check: Callable[[Any], T],
+    count: Count,
+    *,
+    calls_after: int = 0,
+) -> T:
     """The checked answer, after one more call where the first answer is refused.
 
-    Raises Unanswered, PartnerBudgetSpent, LocalModelFailed.
+    Time is left for so many `calls_after` it. Raises Unanswered, PartnerBudgetSpent,
+    LocalModelFailed.
     """
-    until = _until()
+    until = _until() - calls_after * LONGEST_CALL_S
     try:
         try:
             return _attempt(session, request, check, count, until)
@@ -238,8 +248,7 @@ def _attempt(
     until: float,
 ) -> T:
     """One call, counted before it is made and settled after it. Raises Refused and `_ask`'s."""
-    longest_s = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
-    if time.monotonic() + longest_s > until:
+    if time.monotonic() + LONGEST_CALL_S > until:
         raise Unanswered("late")
     units = {TURNS: 1, TOKENS: prompt.most_tokens(request)}
     reservation = count(session.learner_id, units, now=timezone.now())
@@ -307,7 +316,9 @@ def _guard(answer: Accepted) -> None:
     "Include a guardrail with the Converse API").
     """
     guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
-    said = "\n".join([answer.reply, *answer.hints, *(each.why for each in answer.corrections)])
+    words = [f"{each.meaning} {each.example}" for each in answer.new_words]
+    reasons = [each.why for each in answer.corrections]
+    said = "\n".join([answer.reply, *answer.hints, *reasons, *words])
     try:
         outcome = aws.call(
             "bedrock-runtime",
