@@ -160,6 +160,7 @@ SPECTACULAR_SETTINGS = {
         "CefrLevel": "config.formats.CEFR_LEVELS",
         "ProposalOutcome": "learning.services.proposals.OUTCOMES",
         "MediumState": "learning.models.media.STATES",
+        "RecordingState": "learning.models.recordings.STATES",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
         "Partner": "learning.practice.script.PARTNERS",
@@ -208,6 +209,7 @@ WORK = {
     "work": {
         "job": "config.store.jobs.go_on",
         "media_sweep": "learning.tasks.sweep_media",
+        "recording_end": "learning.tasks.end_recording",
         "optimize": "learning.tasks.optimize",
     },
     "prompt": {
@@ -224,7 +226,6 @@ JOBS = {
     "deck_deletion": "learning.tasks.delete_deck",
     "export": "learning.tasks.run_export",
     "import": "learning.tasks.run_import",
-    "transcription": "learning.tasks.run_transcription",
 }
 
 # The task for the messages of SNS: SES's events about mails.
