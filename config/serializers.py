@@ -5,7 +5,7 @@ would then be stored or dropped in silence. Queries and the parts of a multipart
 the checks of types apply to JSON alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar
 
@@ -52,9 +52,12 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
     """The base of every serializer.
 
     `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
+    `variants` are the values of the field `kind` that decide which other fields there are, each
+    with those that only it has: the document shows a shape of its own for each.
     """
 
     samples: ClassVar[Mapping[str, Any]] = {}
+    variants: ClassVar[Mapping[str, Collection[str]]] = {}
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Give a JSON object.",
         "null": "Give a JSON object.",

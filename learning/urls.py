@@ -29,6 +29,7 @@ router.register("starter-decks", StarterDeckViewSet, "starter-deck")
 urlpatterns = [
     path("flashcards/import", FileImportViewSet.as_view({"post": "create"})),
     path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
+    path("flashcards/uploads/import", UploadViewSet.as_view({"post": "import_upload"})),
     path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),

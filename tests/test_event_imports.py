@@ -1,5 +1,6 @@
 """POST /events/import: calendars of others, what is taken over of them, and what is told."""
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,8 +39,18 @@ def calendar_of(*events: str, head: str = "") -> str:
     return whole.replace("\n", "\r\n")
 
 
+def sent(maria: Caller, calendar: str | bytes, **options: Any) -> Any:
+    content = calendar.encode() if isinstance(calendar, str) else calendar
+    parts = {name: json.dumps(value) for name, value in options.items()}
+    return maria.client.post(
+        "/events/import",
+        {"file": SimpleUploadedFile("a.ics", content), **parts},
+        headers={"Authorization": f"Bearer {maria.token}"},
+    )
+
+
 def imported(maria: Caller, text: str, **options: Any) -> Any:
-    answer = maria.post("/events/import", {"calendar": text, **options})
+    answer = sent(maria, text, **options)
     assert answer.status_code == 200, answer.content
     return answer.json()
 
@@ -275,15 +286,13 @@ def test_our_own_feed_comes_back_as_what_is_there(maria: Caller) -> None:
     assert (report["unchanged"], report["imported"]) == (1, 0)
 
 
-def test_a_file_is_read_like_a_text(maria: Caller) -> None:
-    for content, status in ((calendar_of(SERIES).encode(), 200), (b"\xff\xfe\x00", 400)):
-        answer = maria.client.post(
-            "/events/import",
-            {"file": SimpleUploadedFile("a.ics", content), "dryRun": "true"},
-            headers={"Authorization": f"Bearer {maria.token}"},
-        )
-        assert answer.status_code == status, answer.content
-    assert answer.json()["errors"][0]["field"] == "file"
+def test_a_file_that_is_not_in_utf_8_is_refused(maria: Caller) -> None:
+    answer = sent(maria, b"\xff\xfe\x00", dryRun=True)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "file")
+
+
+def test_a_calendar_is_taken_as_a_file_alone(maria: Caller) -> None:
+    assert maria.post("/events/import", {"calendar": calendar_of(SERIES)}).status_code == 415
 
 
 @pytest.mark.parametrize(
@@ -291,9 +300,9 @@ def test_a_file_is_read_like_a_text(maria: Caller) -> None:
     ["x", "BEGIN:VCALENDAR", "BEGIN:VEVENT\r\nEND:VEVENT\r\n", "END:VCALENDAR", "\x00", ":;="],
 )
 def test_what_is_no_calendar_is_refused(maria: Caller, text: str) -> None:
-    answer = maria.post("/events/import", {"calendar": text})
+    answer = sent(maria, text)
     assert answer.status_code == 400, answer.content
-    assert answer.json()["errors"][0]["field"] == "calendar"
+    assert answer.json()["errors"][0]["field"] == "file"
 
 
 def test_a_damaged_calendar_is_read_as_far_as_it_can_be() -> None:

@@ -30,14 +30,14 @@ def test_a_large_file_is_uploaded_then_imported(rita: Caller) -> None:
     upload: dict[str, Any] = rita.makes("/flashcards/uploads", {"sizeBytes": len(data)})
     assert upload["expiresAt"] > datetime.now(UTC).isoformat()
     body = {"uploadKey": upload["uploadKey"]}
-    missing = rita.post("/flashcards/import", body)
+    missing = rita.post("/flashcards/uploads/import", body)
     assert (missing.status_code, missing.json()["code"]) == (409, "UNKNOWN_UPLOAD")
     assert requests.put(upload["url"], data=data, timeout=PATIENCE_S).status_code == 200
-    answer = rita.post("/flashcards/import", body | {"filename": "notes.json"})
+    answer = rita.post("/flashcards/uploads/import", body | {"filename": "notes.json"})
     assert answer.status_code == 200, answer.content
     assert figures(answer.json()) == (4, 0, 0, 0)
     stranger = make_learner(f"sofia-{ULID()}".lower())
-    assert stranger.post("/flashcards/import", body).json()["code"] == "UNKNOWN_UPLOAD"
+    assert stranger.post("/flashcards/uploads/import", body).json()["code"] == "UNKNOWN_UPLOAD"
 
 
 def test_a_large_export_is_fetched_from_where_303_leads(

@@ -636,7 +636,7 @@ def test_a_request_without_a_file_is_400(maria: Caller) -> None:
         "/flashcards/import", {"dryRun": "true"}, headers={"Authorization": f"Bearer {maria.token}"}
     )
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "file")
-    assert maria.post("/flashcards/import", {"uploadKey": 1}).status_code == 400
+    assert maria.post("/flashcards/import", {"file": "a,b"}).status_code == 415
 
 
 def test_two_imports_at_once_make_each_note_once(maria: Caller) -> None:

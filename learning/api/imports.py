@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import learner_key
-from config.http import Parser
 from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
@@ -188,16 +187,13 @@ REFUSALS = [
 
 
 class FileImportViewSet(Resource):
-    parser_classes = [MultiPartParser, Parser]
+    parser_classes = [MultiPartParser]
 
     @operation(
         "importFlashcards",
-        request={
-            "multipart/form-data": ImportFileSerializer,
-            "application/json": ImportUploadSerializer,
-        },
+        request={"multipart/form-data": ImportFileSerializer},
         answers={200: ReportSerializer},
-        raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
+        raises=[*REFUSALS, NoSuchDeck],
     )
     def create(self, request: Request) -> Response:
         """Import notes from CSV, our JSON or an Anki package.
@@ -207,39 +203,35 @@ class FileImportViewSet(Resource):
         answer with `nextOffset` is not the end: send the file again with it as `offset`, until an
         answer has none.
         """
-        if request.content_type.startswith("multipart/"):
-            fields = self.validated_body(ImportFileSerializer)
-            upload = fields["file"]
-            return self._answer(fields, upload.file, upload.name)
-        fields = self.validated_body(ImportUploadSerializer)
-        key = fields["upload_key"]
-        with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
-            return self._answer(fields, file, fields["filename"])
+        fields = self.validated_body(ImportFileSerializer)
+        upload = fields["file"]
+        return _imported(self.learner_id, fields, upload.file, upload.name)
 
-    def _answer(self, fields: dict[str, Any], file: BinaryIO, filename: str) -> Response:
-        options = transfer.TextOptions(
-            **{name: fields.get(name) for name in TEXT_OPTIONS}, guess=fields["dry_run"]
-        )
-        source: dict[str, Any] = {
-            "filename": filename,
-            "format": fields.get("format"),
-            "limits": imports.LIMITS,
-            "options": options,
-        }
-        preview = transfer.preview(file, **source) if fields["dry_run"] else None
-        report = imports.import_notes(
-            learner_id=self.learner_id,
-            rows=transfer.read(file, **source),
-            deck_id=fields.get("deck_id"),
-            dry_run=fields["dry_run"],
-            restore_deleted=fields["restore_deleted"],
-            offset=fields["offset"],
-            now=now(),
-            check_deck=told_deck,
-            check_note=told_note,
-        )
-        shown = TextPreviewSerializer(preview).data if preview else None
-        return Response({**ReportSerializer(report).data, "preview": shown})
+
+def _imported(learner_id: str, fields: dict[str, Any], file: BinaryIO, filename: str) -> Response:
+    options = transfer.TextOptions(
+        **{name: fields.get(name) for name in TEXT_OPTIONS}, guess=fields["dry_run"]
+    )
+    source: dict[str, Any] = {
+        "filename": filename,
+        "format": fields.get("format"),
+        "limits": imports.LIMITS,
+        "options": options,
+    }
+    preview = transfer.preview(file, **source) if fields["dry_run"] else None
+    report = imports.import_notes(
+        learner_id=learner_id,
+        rows=transfer.read(file, **source),
+        deck_id=fields.get("deck_id"),
+        dry_run=fields["dry_run"],
+        restore_deleted=fields["restore_deleted"],
+        offset=fields["offset"],
+        now=now(),
+        check_deck=told_deck,
+        check_note=told_note,
+    )
+    shown = TextPreviewSerializer(preview).data if preview else None
+    return Response({**ReportSerializer(report).data, "preview": shown})
 
 
 class UploadViewSet(Resource):
@@ -258,6 +250,19 @@ class UploadViewSet(Resource):
             learner_id=self.learner_id, now=now(), **self.validated_body(NewUploadSerializer)
         )
         return Response(UploadSerializer(upload).data, status.HTTP_201_CREATED)
+
+    @operation(
+        "importUpload",
+        request=ImportUploadSerializer,
+        answers={200: ReportSerializer},
+        raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
+    )
+    def import_upload(self, request: Request) -> Response:
+        """Import the notes of an uploaded file, as of one in the request."""
+        fields = self.validated_body(ImportUploadSerializer)
+        key = fields["upload_key"]
+        with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
+            return _imported(self.learner_id, fields, file, fields["filename"])
 
 
 class NewImportSerializer(_SourceSerializer):

@@ -44,6 +44,7 @@ class NewEntrySerializer(Serializer):
         "rating": "good",
         "durationMs": 4200,
     }
+    variants = {kind: [] if name is None else [name] for kind, name in NEEDED.items()}
 
     id = IdField(help_text="Made by the client: an entry sent twice counts once")
     card_id = CardIdField()

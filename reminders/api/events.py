@@ -11,7 +11,6 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.http import Parser
 from config.operations import operation
 from config.problems import IdTaken, NotFound
 from config.serializers import (
@@ -45,19 +44,6 @@ from reminders.rrule import DAY, MAX_RULE_LENGTH
 from reminders.services import event_imports, events
 
 MAX_CALENDAR = 1_000_000
-CALENDAR_SAMPLE = """BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//Example//EN
-BEGIN:VEVENT
-UID:class-1@example.org
-DTSTAMP:20270101T000000Z
-DTSTART;TZID=Europe/Lisbon:20270104T190000
-DTEND;TZID=Europe/Lisbon:20270104T203000
-RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=10
-SUMMARY:Conversation class
-END:VEVENT
-END:VCALENDAR
-"""
 
 
 class SpanSerializer(Serializer):
@@ -201,25 +187,11 @@ class EventOccurrenceSerializer(Serializer):
     all_day = BooleanField(source="event.recurrence.all_day")
 
 
-class _ImportSerializer(Serializer):
+class ImportCalendarFileSerializer(Serializer):
+    """A calendar as a file: iCalendar (RFC 5545) in UTF-8."""
+
     dry_run = BooleanField(default=False, help_text="Tell what would be done, and do nothing")
     with_reminders = BooleanField(default=True, help_text="Make reminders of the alarms")
-
-
-class ImportTextSerializer(_ImportSerializer):
-    """A calendar as text."""
-
-    samples = {"calendar": CALENDAR_SAMPLE}
-
-    calendar = TextField(max_length=MAX_CALENDAR, help_text="iCalendar (RFC 5545)")
-
-    class Meta:
-        ref_name = "CalendarText"
-
-
-class ImportCalendarFileSerializer(_ImportSerializer):
-    """A calendar as a file in UTF-8."""
-
     file = serializers.FileField(allow_empty_file=True)
 
     class Meta:
@@ -315,28 +287,20 @@ class EventViewSet(PlanViewSet):
 
     @operation(
         "importEvents",
-        request={
-            "multipart/form-data": ImportCalendarFileSerializer,
-            "application/json": ImportTextSerializer,
-        },
+        request={"multipart/form-data": ImportCalendarFileSerializer},
         answers={200: CalendarReportSerializer},
     )
-    @action(
-        detail=False, methods=["post"], url_path="import", parser_classes=[MultiPartParser, Parser]
-    )
+    @action(detail=False, methods=["post"], url_path="import", parser_classes=[MultiPartParser])
     def import_calendar(self, request: Request) -> Response:
         """Take over the events of another calendar, and its alarms as reminders.
 
         Sent again, each event is there once, and follows the calendar where that has changed. What
         events here cannot say is told. Addresses in the calendar are not fetched.
         """
-        if request.content_type.partition(";")[0] == "multipart/form-data":
-            body = self.validated_body(ImportCalendarFileSerializer)
-        else:
-            body = self.validated_body(ImportTextSerializer)
+        body = self.validated_body(ImportCalendarFileSerializer)
         report = event_imports.import_events(
             learner_id=self.learner_id,
-            text=body["file"] if "file" in body else body["calendar"],
+            text=body["file"],
             dry_run=body["dry_run"],
             with_reminders=body["with_reminders"],
             now=now(),

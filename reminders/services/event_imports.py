@@ -72,7 +72,7 @@ def import_events(
     try:
         read = read_calendar_text(text, zone=profile.timezone if profile else "UTC", now=now)
     except CalendarInvalidError as error:
-        raise ValidationFailed.of("calendar", "calendar_invalid", str(error)) from error
+        raise ValidationFailed.of("file", "calendar_invalid", str(error)) from error
     outcomes: list[Outcome] = []
     drafts: list[tuple[ReadEvent, Event]] = []
     over = 0

@@ -1,0 +1,3 @@
+export * from "./client.ts";
+export * from "./offline.ts";
+export * from "./store.ts";
