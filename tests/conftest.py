@@ -42,6 +42,8 @@ from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local_url,
     embedded_aws,
     embedded_home,
+    home,
+    service,
     using,
 )
 from tests.template import properties
