@@ -179,7 +179,7 @@ def problem_response(problem: Problem, path: str) -> HttpResponse:
 
 
 # The first words of the addresses that people open in browsers.
-PAGES = frozenset({"browse", "docs", "mails", "schema", "unsubscribe"})
+PAGES = frozenset({"app", "browse", "docs", "mails", "schema", "unsubscribe"})
 
 
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:

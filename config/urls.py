@@ -62,7 +62,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
 ]
 
-if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports
+if settings.STAGE == "local":  # the package for Lambda leaves out the modules and what they import
+    urlpatterns.append(lazy_include("config.ops.app", "app"))
     urlpatterns.append(lazy_include("config.ops.mails", "mails"))
 
 handler400 = "config.http.bad_request"
