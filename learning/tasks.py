@@ -1,12 +1,14 @@
 """What learning does outside requests: by the clock, or asked for by a message."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.utils.timezone import now
 
 from accounts.models.limits import charged
 from accounts.tasks import for_each_account, start_round
+from config.problems import NotFound
 from config.store.jobs import Job, Place
 from config.work import Message
 from learning.api.serializers import told_deck, told_note
@@ -27,6 +29,15 @@ def sweep_media(message: Message) -> None:
     if not message.is_given_up:
         with charged(message.payload["learnerId"]):
             media.sweep(learner_id=message.payload["learnerId"], now=now())
+
+
+def end_recording(message: Message) -> None:
+    """Ends a recording whose learner has not asked for the text."""
+    if not message.is_given_up:
+        with suppress(NotFound):
+            recordings.read(
+                learner_id=message.payload["learnerId"], id=message.payload["id"], now=now()
+            )
 
 
 def start_nightly_fits(_event: Any, _context: Any) -> None:
@@ -50,11 +61,6 @@ def run_import(job: Job) -> Iterator[Place]:
 def run_export(job: Job) -> Iterator[Place]:
     """Writes the file that a learner has asked for."""
     return _charged(job, transfers.run_export(job))
-
-
-def run_transcription(job: Job) -> Iterator[Place]:
-    """Has a recording understood."""
-    return _charged(job, recordings.run_transcription(job))
 
 
 def delete_deck(job: Job) -> Iterator[Place]:

@@ -19,8 +19,9 @@ from learning.transfer import FileUnsafe, Media, MediaSource, Note, read
 from learning.transfer.anki.writer import write_apkg
 from tests.callers import Caller
 from tests.queues import MemoryQueues
+from tests.test_flashcards import deck_of
 from tests.test_import import cards_of, report
-from tests.test_media import bucket, chunk, jpeg, kept, mp3, png, s3  # noqa: F401  (fixtures)
+from tests.test_media import bucket, chunk, jpeg, kept, mp3, png, s3, uploaded  # noqa: F401  (fixtures)
 
 # One sound under two names, one name with a space and a letter of two forms.
 FILES = {
@@ -165,9 +166,6 @@ def test_two_media_of_one_name_go_out_as_two(
 def test_media_of_the_learners_own_go_out_too(
     maria: Caller, bucket: Any, queues: MemoryQueues  # noqa: F811
 ) -> None:  # fmt: skip
-    from tests.test_flashcards import deck_of
-    from tests.test_media import uploaded
-
     picture = uploaded(maria, bucket, png(), "image/png", name="eigenes.png")["id"]
     sound = uploaded(maria, bucket, mp3(), "audio/mpeg")["id"]
     body = {"deckId": deck_of(maria), "front": f"a [media:{sound}] b", "back": "c"}
@@ -265,3 +263,20 @@ def test_a_file_that_came_without_media_brings_them_when_it_comes_again(
     assert told["updated"] == 1
     [card] = cards_of(maria)
     assert card["front"].startswith("casa [media:")
+
+
+def test_a_document_shows_media_only_to_the_learner_who_has_them(
+    maria: Caller, joao: Caller, bucket: Any  # noqa: F811
+) -> None:  # fmt: skip
+    picture = uploaded(maria, bucket, png(), "image/png", name="casa.png")["id"]
+    body = {"deckId": deck_of(maria), "front": "casa", "back": f"[media:{picture}]"}
+    card = maria.makes("/flashcards", {**body, "imageId": picture})
+    document = maria.get("/flashcards/export?format=json").content
+    assert report(joao, document, "notas.json")["imported"] == 1
+    [theirs] = cards_of(joao)
+    assert (theirs["front"], theirs["imageId"]) == ("casa", None)
+    maria.delete(f"/flashcards/{card['id']}")
+    told = report(maria, document, "notas.json", restoreDeleted="true")
+    assert told["imported"] == 1
+    [again] = cards_of(maria)
+    assert (again["imageId"], again["back"]) == (picture, f"[media:{picture}]")

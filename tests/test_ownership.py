@@ -16,6 +16,7 @@ from accounts.models import Session, learner_key
 from config.client_info import ClientInfo
 from config.store import jobs
 from config.store.transactions import transact
+from learning.models.recordings import Recording
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of
@@ -81,7 +82,10 @@ def medium_of(owner: Caller) -> str:
 
 
 def recording_of(owner: Caller) -> str:
-    return job_of(owner, "transcription")
+    id = str(ULID())
+    made = {"id": id, "language": "pt-PT", "seconds": 1, "created_at": now(), "state": "done"}
+    Recording(*Recording.key(owner.id, id), **made).create()
+    return id
 
 
 # What the owner has of each kind, by the first word of the path.

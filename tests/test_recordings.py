@@ -2,10 +2,12 @@
 
 # ruff: noqa: F811 - bucket, s3 and voice are fixtures
 import struct
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils.timezone import now
 
 from config.ops.voice_stand_in import HEARD, StandIn
@@ -40,14 +42,14 @@ def understood(caller: Caller, id: str, language: str = "pt") -> Any:
 
 
 def test_a_recording_becomes_a_text_to_confirm_and_is_removed(
-    maria: Caller, voice: StandIn, bucket: Any, queues: MemoryQueues
+    maria: Caller, voice: StandIn, bucket: Any
 ) -> None:
     id = uploaded(maria, bucket, recorded(2.4))
     answer = understood(maria, id)
     assert answer.status_code == 202, answer.content
     assert answer["Location"].endswith(f"/recordings/{id}")
-    assert (answer.json()["text"], answer.json()["seconds"]) == (None, 3)
-    queues.run_on()
+    found = answer.json()
+    assert (found["state"], found["text"], found["seconds"]) == ("running", None, 3)
     found = maria.get(f"/recordings/{id}").json()
     assert (found["state"], found["text"]) == ("done", HEARD["pt"])
     assert kept(bucket) == []
@@ -55,19 +57,34 @@ def test_a_recording_becomes_a_text_to_confirm_and_is_removed(
     assert (request["LanguageCode"], request["MediaFormat"]) == ("pt-PT", "wav")
     assert len(asked(voice, "DeleteTranscriptionJob")) == 1
     assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 15}, "as AWS bills it"
+    assert maria.get(f"/recordings/{id}").json() == found
+    assert len(asked(voice, "GetTranscriptionJob")) == 1
     assert maria.delete(f"/recordings/{id}").status_code == 204
     assert maria.get(f"/recordings/{id}").status_code == 404
 
 
 def test_understood_again_it_is_the_same_and_costs_once(
+    maria: Caller, voice: StandIn, bucket: Any
+) -> None:
+    id = uploaded(maria, bucket, recorded())
+    for _ in range(3):
+        assert understood(maria, id).status_code == 202
+    assert len(asked(voice, "StartTranscriptionJob")) == 1
+    assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 15}
+
+
+def test_a_recording_that_nobody_asks_for_is_removed_too(
     maria: Caller, voice: StandIn, bucket: Any, queues: MemoryQueues
 ) -> None:
     id = uploaded(maria, bucket, recorded())
-    for _ in range(2):
-        assert understood(maria, id).status_code == 202
+    understood(maria, id)
+    voice.jobs[f"parley-local-{id}"]["TranscriptionJobStatus"] = "IN_PROGRESS"
+    assert maria.get(f"/recordings/{id}").json()["state"] == "running"
+    assert len(kept(bucket)) == 2
+    with time_machine.travel(now() + timedelta(minutes=16)):
         queues.run_on()
-    assert len(asked(voice, "StartTranscriptionJob")) == 1
-    assert Budget.of_day(maria.id, now()).used() == {"speech_seconds": 15}
+    assert maria.get(f"/recordings/{id}").json()["state"] == "failed"
+    assert kept(bucket) == []
 
 
 REFUSED = {
@@ -115,18 +132,25 @@ def test_a_language_that_is_not_understood_is_404(
     assert (answer.status_code, answer.json()["code"]) == (404, "NO_VOICE")
 
 
-def test_a_run_that_died_after_asking_reads_the_same_job(
-    maria: Caller, voice: StandIn, bucket: Any, queues: MemoryQueues
+def test_a_request_that_died_before_it_asked_is_made_good_by_the_next(
+    maria: Caller, voice: StandIn, bucket: Any
 ) -> None:
     id = uploaded(maria, bucket, recorded())
     understood(maria, id)
-    voice.jobs[f"parley-local-{id}"] = {"TranscriptionJobStatus": "COMPLETED"}
-    transcript = b'{"results": {"transcripts": [{"transcript": "sim"}]}}'
-    from config import objects
+    voice.jobs.clear()
+    assert maria.get(f"/recordings/{id}").json()["state"] == "running"
+    assert maria.get(f"/recordings/{id}").json()["text"] == HEARD["pt"]
 
-    objects.put(f"incoming/{maria.id}/recordings/{id}.json", transcript, content_type="x/y")
-    queues.run_on()
-    assert maria.get(f"/recordings/{id}").json()["text"] == "sim"
+
+def test_what_transcribe_does_not_understand_has_failed(
+    maria: Caller, voice: StandIn, bucket: Any
+) -> None:
+    id = uploaded(maria, bucket, recorded())
+    understood(maria, id)
+    voice.jobs[f"parley-local-{id}"]["TranscriptionJobStatus"] = "FAILED"
+    found = maria.get(f"/recordings/{id}").json()
+    assert (found["state"], found["text"]) == ("failed", None)
+    assert kept(bucket) == []
 
 
 @pytest.mark.parametrize("at", range(0, 60, 3))

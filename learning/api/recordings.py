@@ -1,9 +1,6 @@
 """Recordings of what a learner says, understood as text."""
 
-from typing import Any
-
 from django.utils.timezone import now
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -11,9 +8,10 @@ from rest_framework.response import Response
 
 from config.operations import operation
 from config.problems import NotFound, UpstreamFailed
-from config.serializers import IdField, IntegerField, LanguageField, Serializer
+from config.serializers import IdField, InstantField, IntegerField, LanguageField, Serializer
 from config.viewsets import Resource, accepted
-from learning.api.serializers import DigestField, JobSerializer, SignedUploadSerializer
+from learning.api.serializers import DigestField, SignedUploadSerializer
+from learning.models.recordings import STATES
 from learning.services import recordings
 from learning.services.media import NotUploaded
 from learning.services.speech import BudgetUsedUp, NoVoice, SpeechOff
@@ -35,19 +33,17 @@ class UnderstandSerializer(Serializer):
     language = LanguageField()
 
 
-class RecordingSerializer(JobSerializer):
+class RecordingSerializer(Serializer):
     """How far a recording is understood. `text` is what was heard, for the learner to confirm."""
 
-    seconds = serializers.SerializerMethodField()
-    text = serializers.SerializerMethodField()
+    samples = {"state": "done", "language": "pt-PT", "seconds": 3, "text": "Queria um café."}
 
-    @extend_schema_field(IntegerField())
-    def get_seconds(self, job: Any) -> int:
-        return int(job.arguments.get("seconds", 0))
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_text(self, job: Any) -> str | None:
-        return (job.result or {}).get("text")
+    id = IdField()
+    state = serializers.ChoiceField(STATES)
+    language = serializers.CharField()
+    seconds = IntegerField()
+    text = serializers.CharField(allow_null=True)
+    created_at = InstantField()
 
 
 class RecordingViewSet(Resource):
@@ -85,20 +81,22 @@ class RecordingViewSet(Resource):
         learner, and send it as a turn when it is confirmed. The recording itself is removed.
         """
         fields = self.validated_body(UnderstandSerializer)
-        job = recordings.understand(
+        found = recordings.understand(
             learner_id=self.learner_id, id=id, language=fields["language"], now=now()
         )
         path = request.path.removesuffix("/understand")
-        return accepted(request, RecordingSerializer(job).data, path)
+        return accepted(request, RecordingSerializer(found).data, path)
 
-    @operation("getRecording", answers={200: RecordingSerializer}, raises=[NotFound])
+    @operation(
+        "getRecording", answers={200: RecordingSerializer}, raises=[NotFound, UpstreamFailed]
+    )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read what was heard."""
-        job = recordings.read(learner_id=self.learner_id, id=id)
-        return Response(RecordingSerializer(job).data)
+        found = recordings.read(learner_id=self.learner_id, id=id, now=now())
+        return Response(RecordingSerializer(found).data)
 
     @operation("deleteRecording", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a recording and its text, which else are kept for 14 days at most."""
+        """Delete a recording and its text, which else is kept for a day."""
         recordings.forget(learner_id=self.learner_id, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -11,6 +11,7 @@ from learning.models.dictionary import Translation
 from learning.models.log import Day, LogEntry
 from learning.models.media import MediaShelf, Medium
 from learning.models.practice import Asked, Report, Session, Turn
+from learning.models.recordings import Recording
 from learning.models.scheduler import Optimization, Scheduler
 from learning.models.transfers import ImportRow
 
@@ -28,6 +29,7 @@ __all__ = [
     "Medium",
     "Note",
     "Optimization",
+    "Recording",
     "Report",
     "Revision",
     "Scenario",

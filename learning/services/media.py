@@ -164,16 +164,18 @@ def complete_upload(*, learner_id: str, id: str, now: datetime) -> Medium:
         inspected = inspect(data)
         if inspected.content_type != medium.content_type:
             raise MediumRefused(f"The file is {inspected.content_type}: say so, and send it again")
-        return _keep(medium, inspected, own_upload, now)
+        medium.kept_until = now + UPLOAD_LIFE
+        kept = _keep(medium, inspected, own_upload)
     except (MediumRefused, ShelfFull):
         with suppress(ConditionFailed):
             transact(Delete(medium, own_upload))
-        raise
-    finally:
         objects.delete([incoming])
+        raise
+    objects.delete([incoming])
+    return kept
 
 
-def _keep(medium: Medium, inspected: Inspected, condition: Condition, now: datetime) -> Medium:
+def _keep(medium: Medium, inspected: Inspected, condition: Condition) -> Medium:
     """Puts a medium onto the shelf, or answers the same one that came a moment before.
 
     Raises ShelfFull; NotFound where it was deleted at this moment.
@@ -181,7 +183,6 @@ def _keep(medium: Medium, inspected: Inspected, condition: Condition, now: datet
     medium.state, medium.expires_at = READY, None
     medium.size_bytes = len(inspected.data)
     medium.width, medium.height = inspected.width, inspected.height
-    medium.kept_until = now + UPLOAD_LIFE
     objects.put(medium.object, inspected.data, content_type=inspected.content_type)
     writes = MediaShelf.add_writes(
         medium,
@@ -247,8 +248,9 @@ def _store(learner_id: str, data: bytes, name: str, now: datetime) -> Medium:
         inspected = inspect(data)
         size = len(inspected.data)
         medium = _new(learner_id, digest, name, inspected.content_type, size, now)
+        medium.kept_until = now + HELD
         is_free = Medium.pk.does_not_exist() | (Medium.state == PENDING)
-        medium = _keep(medium, inspected, is_free, now)
+        medium = _keep(medium, inspected, is_free)
     medium.add_name(name)
     medium.hold_until(now + HELD)
     return medium

@@ -1,16 +1,16 @@
 """What a learner says, as text: recorded, uploaded, understood by Amazon Transcribe, confirmed.
 
 A recording is private and short-lived: it is removed as soon as its text is there, or at the latest
-after a day. Its seconds are counted before Transcribe is called. The text is shown to the learner,
-who sends it as a turn, or says it again.
+after a quarter of an hour. Its seconds are counted before Transcribe is called. The text is shown
+to the learner, who sends it as a turn, or says it again. No queue stands between: whoever waits
+asks, and each question asks Transcribe.
 """
 
 import base64
 import json
 import logging
-import time
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -18,16 +18,16 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 from ulid import ULID
 
-from accounts.models import learner_key
 from accounts.models.limits import hit
 from config import objects
-from config.aws import Throttled, call, error_code
+from config.aws import call, error_code
 from config.objects import NoSuchObject, SignedPut
-from config.problems import NotFound, Problem, UpstreamFailed
+from config.problems import NotFound, Problem, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
-from config.store import jobs
-from config.store.jobs import Job, Place
+from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
+from config.work import enqueue
+from learning.models.recordings import RUNNING, Recording
 from learning.services.media import NotUploaded
 from learning.services.speech import NoVoice, require_voice, reserved
 from learning.wav import NotWav, recording
@@ -37,8 +37,7 @@ log = logging.getLogger("parley.speech")
 MOST_BYTES, MOST_SECONDS = 3_000_000, 30
 LEAST_BILLED_S = 15  # of each request (Amazon Transcribe: "Pricing")
 CONTENT_TYPE = "audio/wav"
-TRANSCRIPTION = "transcription"
-POLL_S = 1.0
+LEFT_AFTER = timedelta(minutes=15)
 # Amazon Transcribe: "Supported languages", batch (read in November 2026).
 LANGUAGES = {
     "de": "de-DE", "en": "en-US", "es": "es-ES", "fr": "fr-FR", "it": "it-IT", "ja": "ja-JP",
@@ -80,28 +79,49 @@ def _key(learner_id: str, id: str) -> str:
     return f"incoming/{learner_id}/recordings/{id}"
 
 
-def understand(*, learner_id: str, id: str, language: str, now: datetime) -> Job:
-    """Begins to understand an uploaded recording; begun again, it is the same job.
+def understand(*, learner_id: str, id: str, language: str, now: datetime) -> Recording:
+    """Begins to understand an uploaded recording; begun again, it is the same one.
 
-    Raises SpeechOff, NoVoice, NotUploaded, RecordingRefused, BudgetUsedUp.
+    Raises SpeechOff, NoVoice, NotUploaded, RecordingRefused, BudgetUsedUp, UpstreamFailed.
     """
     require_voice()
     code = language_of(language)
-    owner, key = learner_key(learner_id), _key(learner_id, id)
-    if job := Job.of(owner, TRANSCRIPTION, id):
-        return job
+    if Recording.of(learner_id, id):
+        return read(learner_id=learner_id, id=id, now=now)
+    seconds = _seconds_of(_key(learner_id, id))
+    units = {"speech_seconds": max(seconds, LEAST_BILLED_S)}
+    counted = reserved(learner_id, units, now=now)
+    recording_ = Recording(
+        *Recording.key(learner_id, id),
+        id=id,
+        language=code,
+        seconds=seconds,
+        created_at=now,
+        expires_at=int((now + Recording.KEPT).timestamp()),
+    )
+    try:
+        recording_.create()
+    except ConditionFailed:  # begun twice at this moment
+        counted.release()
+        return read(learner_id=learner_id, id=id, now=now)
+    # Whoever never asks for the text leaves nothing behind either.
+    message = {"learnerId": learner_id, "id": id}
+    enqueue("recording_end", message, delay_s=LEFT_AFTER.total_seconds())
+    _start(recording_)
+    return recording_
+
+
+def _seconds_of(key: str) -> int:
+    """The length of an upload, which is removed if it is refused. Raises NotUploaded, too."""
     try:
         data = objects.get(key, most_bytes=MOST_BYTES)
     except NoSuchObject:
         raise NotUploaded from None
     try:
-        seconds = _seconds(data)
+        return _seconds(data)
     except RecordingRefused:
         objects.delete([key])
         raise
-    # Whoever begins twice at once is counted twice, and never too little.
-    reserved(learner_id, {"speech_seconds": max(seconds, LEAST_BILLED_S)}, now=now)
-    return jobs.start(owner, TRANSCRIPTION, id=id, arguments={"language": code, "seconds": seconds})
 
 
 def _seconds(data: bytes) -> int:
@@ -117,60 +137,69 @@ def _seconds(data: bytes) -> int:
     return ceil(seconds)
 
 
-def read(*, learner_id: str, id: str) -> Job:
-    """How far a recording is understood. Raises NotFound."""
-    job = Job.of(learner_key(learner_id), TRANSCRIPTION, id)
-    if job is None:
+def read(*, learner_id: str, id: str, now: datetime) -> Recording:
+    """How far a recording is understood: asks Transcribe, as long as that is at work.
+
+    Each step may be repeated: Transcribe's job has one name. Raises NotFound, UpstreamFailed.
+    """
+    found = Recording.of(learner_id, id)
+    if found is None:
         raise NotFound
-    return job
+    if found.state != RUNNING:
+        return found
+    state = _state(found)
+    if state not in ("COMPLETED", "FAILED") and now < found.created_at + LEFT_AFTER:
+        return found
+    text = _text(f"{_key(learner_id, id)}.json") if state == "COMPLETED" else None
+    try:
+        found.end(text)
+    except ConditionFailed:  # another request was quicker, or the recording is gone
+        return read(learner_id=learner_id, id=id, now=now)
+    _remove(found)
+    return found
 
 
 def forget(*, learner_id: str, id: str) -> None:
     """Removes a recording and its text. Raises NotFound."""
-    transact(Delete(read(learner_id=learner_id, id=id)))
-    objects.delete([_key(learner_id, id), f"{_key(learner_id, id)}.json"])
+    found = Recording.of(learner_id, id)
+    if found is None:
+        raise NotFound
+    transact(Delete(found))
+    _remove(found)
 
 
-def run_transcription(job: Job) -> Iterator[Place]:
-    """Asks Transcribe, waits for the text, and removes the recording; the result is the text.
-
-    Each step may be repeated: AWS's job has one name, and what it made is read again.
-    """
-    key, name = _key(job.owner_id, job.id), f"parley-{settings.STAGE}-{job.id}"
-    if job.cursor is None:
-        _start(name, key, str(job.arguments["language"]))
-        yield Place("started", 0, 1)
-    while (state := _state(name)) in ("QUEUED", "IN_PROGRESS"):
-        time.sleep(POLL_S)
-        yield Place("started", 0, 1)
-    text = _text(f"{key}.json") if state == "COMPLETED" else None
-    objects.delete([key, f"{key}.json"])
-    _delete(name)
-    if text is None:
-        raise RecordingRefused("It was not understood")
-    yield Place(None, 1, 1, {"text": text})
+def _name(found: Recording) -> str:
+    return f"parley-{settings.STAGE}-{found.id}"
 
 
-def _start(name: str, key: str, language: str) -> None:
-    bucket = stack().media_bucket
+def _start(found: Recording) -> None:
+    """Asks Transcribe; asked again, it is the same job. Raises UpstreamFailed."""
+    bucket, key = stack().media_bucket, _key(found.pk.partition("#")[2], str(found.id))
     try:
         call(
             "transcribe",
             "start_transcription_job",
-            TranscriptionJobName=name,
-            LanguageCode=language,
+            TranscriptionJobName=_name(found),
+            LanguageCode=str(found.language),
             MediaFormat="wav",
             Media={"MediaFileUri": f"s3://{bucket}/{key}"},
             OutputBucketName=bucket,
             OutputKey=f"{key}.json",
         )
     except ClientError as error:
-        if error_code(error) != "ConflictException":  # a run before has asked
+        if error_code(error) != "ConflictException":  # a request that was cut off has asked
             raise UpstreamFailed from error
 
 
-def _state(name: str) -> str:
-    answer = call("transcribe", "get_transcription_job", TranscriptionJobName=name)
+def _state(found: Recording) -> str:
+    """What Transcribe says of a recording, which it is asked for if it was not."""
+    try:
+        answer = call("transcribe", "get_transcription_job", TranscriptionJobName=_name(found))
+    except ClientError as error:
+        if error_code(error) not in ("BadRequestException", "NotFoundException"):
+            raise UpstreamFailed from error
+        _start(found)
+        return "QUEUED"
     return str(answer["TranscriptionJob"]["TranscriptionJobStatus"])
 
 
@@ -183,8 +212,11 @@ def _text(key: str) -> str | None:
     return " ".join(str(each.get("transcript", "")) for each in spoken).strip() or None
 
 
-def _delete(name: str) -> None:
+def _remove(found: Recording) -> None:
+    """Removes the recording, the text's file and Transcribe's job."""
+    key = _key(found.pk.partition("#")[2], str(found.id))
+    objects.delete([key, f"{key}.json"])
     try:
-        call("transcribe", "delete_transcription_job", TranscriptionJobName=name)
-    except (ClientError, Throttled):
+        call("transcribe", "delete_transcription_job", TranscriptionJobName=_name(found))
+    except (ClientError, ServiceUnavailable):
         log.warning("a job of Transcribe stays for its 90 days", exc_info=True)
