@@ -38,7 +38,8 @@ again. Where a stage wants staff to have a second step, those without one are an
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
-inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us.
+inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us. Texts
+for people are in the language of `Accept-Language` (`en`, `de`, `es`, `fr`, `vi`); codes never.
 
 **Lists** come in pages: `results`, and in `next` the address of the next page or null. Take the
 address as it is, or its `cursor` with otherwise the same query. A filtered page may be short.

@@ -27,7 +27,8 @@ else:
                 _complete(base)
             return dataclasses.dataclass(**options)(cls)
         # This collects the fields, so that `fields` knows them from the beginning.
-        dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
+        by_name = options.get("kw_only", False)
+        dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=by_name)(cls)
 
         def __init__(self, *values, **named):  # noqa: N807
             _complete(cls)

@@ -31,7 +31,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "corsheaders",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
@@ -48,8 +47,16 @@ APPEND_SLASH = False
 DATABASES: dict[str, dict[str, str]] = {}  # all state is in DynamoDB and Cognito
 USE_TZ = True
 TIME_ZONE = "UTC"
+# Errors and mails by each reader's language. Their texts in English are the keys of the catalogues
+# in config/locale; docs/CONTRIBUTING.md says how a text comes into them.
 LANGUAGE_CODE = "en"
-USE_I18N = False
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("es", "Español"),
+    ("fr", "Français"),
+    ("vi", "Tiếng Việt"),
+]
 # An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
 # as base64, four bytes for three, and beside it the headers, twice.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
@@ -142,17 +149,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": [],
     "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {
-        "deepLinking": True,
-        "displayOperationId": True,
-        "displayRequestDuration": True,
-        "docExpansion": "none",
-        "filter": True,
-        "defaultModelsExpandDepth": 0,
-    },
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {

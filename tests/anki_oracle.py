@@ -7,6 +7,9 @@
     python anki_oracle.py find FOLDER NOTES Q…  the fronts of notes (front, deck and tags as JSON)
                                                 that searches find
     python anki_oracle.py mix FOLDER OUT SEED   packs notes of random note types
+    python anki_oracle.py states FOLDER OUT FRONTS Q…
+                                                packs a note for each front, in a state of its own;
+                                                the fronts that searches find
     python anki_oracle.py csv FOLDER FILE…      the notes of text files: front, back and tags
     python anki_oracle.py cloze FOLDER TEXT…    the cards of cloze texts: ordinal, question, answer
 
@@ -19,6 +22,7 @@ import json
 import random
 import re
 import sys
+import time
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,6 +55,8 @@ def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
             return found(collection, json.loads(packages[0]), packages[1:])
         if command == "mix":
             return mixed(collection, Path(packages[0]), int(packages[1]))
+        if command == "states":
+            return in_states(collection, packages[0], json.loads(packages[1]), packages[2:])
         if command == "csv":
             return {Path(path).name: text_notes(collection, path) for path in packages}
         if command == "cloze":
@@ -117,10 +123,41 @@ def found(
         note = collection.new_note(collection.models.by_name("Basic"))
         note["Front"], note["Back"], note.tags = front, "x", tags
         collection.add_note(note, collection.decks.id(deck))
+    return fronts_found(collection, searches)
+
+
+def fronts_found(collection: Collection, searches: tuple[str, ...]) -> dict[str, list[str]]:
     return {
         text: sorted(collection.get_note(id)["Front"] for id in collection.find_notes(text))
         for text in searches
     }
+
+
+def in_states(
+    collection: Collection, out: str, fronts: list[str], searches: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Makes a card of each kind of state in turn, packs them, and searches them."""
+    collection.set_config("fsrs", True)
+    deck, chance = collection.decks.id("States"), random.Random(len(fronts))  # noqa: S311
+    for number, front in enumerate(fronts):
+        note = collection.new_note(collection.models.by_name("Basic"))
+        note["Front"], note["Back"] = front, "x"
+        collection.add_note(note, deck)
+        kind, held, is_due = number % 4, number // 4 % 3, number // 12 % 2
+        days, seconds = (-3, -7_200) if is_due else (5, 86_400 * 3)
+        due = collection.sched.today + days if kind == 2 else int(time.time()) + seconds
+        queue = (0, -1, -2)[held] or (0, 1, 2, 1)[kind]
+        lapses, reps = (chance.randint(0, 4), chance.randint(5, 12)) if kind > 1 else (0, kind)
+        memory = json.dumps({"s": chance.choice([2.5, 14.0, 90.0]), "d": 5.0}) if kind else "{}"
+        collection.db.execute(
+            "UPDATE cards SET type=?, queue=?, due=?, ivl=?, factor=?, reps=?, lapses=?, data=?"
+            " WHERE id=?",
+            kind, queue, due if kind else number, 9 * (kind > 1), 2500 * (kind > 1), reps, lapses,
+            memory, note.cards()[0].id,
+        )  # fmt: skip
+    options = ExportAnkiPackageOptions(with_scheduling=True, with_media=False)
+    collection.export_anki_package(out_path=out, options=options, limit=None)
+    return fronts_found(collection, searches)
 
 
 def mixed(collection: Collection, out: Path, seed: int) -> dict[str, Any]:

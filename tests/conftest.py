@@ -44,6 +44,8 @@ from tests.servers import (  # noqa: F401  (fixtures)
     embedded_aws,
     embedded_home,
     embedded_pool,
+    home,
+    service,
     using,
 )
 from tests.template import properties

@@ -29,7 +29,7 @@ from learning.models.budgets import Budget
 from learning.models.practice import FALLBACKS, Asked
 from learning.services import partner
 from tests.callers import Caller, make_learner
-from tests.model_helpers import COFFEE, altered, begun, plays
+from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
 from tests.test_sessions import model_answers, problem
 from tests.waiting import PATIENCE_S
 
@@ -278,12 +278,17 @@ def test_fifty_turns_at_once_stay_within_the_stages_budget(
     model: StandIn, table: None, settings: Any
 ) -> None:
     settings.BUDGETS = {"partner_turns": (10, 12), "partner_tokens": (10**9, 10**9)}
-    learners = [make_learner(f"ana{number}") for number in range(10)]
-    paths = [[begun(learner) for _ in range(5)] for learner in learners]
+    published(COFFEE)
+    learners = [make_learner(f"ana{number}") for number in range(5)]
+    paths: list[str] = []
+    for learner in learners:
+        agreed(learner)
+        fields = {"scenarioId": COFFEE, "partner": "model"}
+        paths += [f"/sessions/{learner.makes('/sessions', fields)['id']}" for _ in range(10)]
 
     def say(number: int) -> Any:
-        learner, session = divmod(number, 5)
-        return another(learners[learner]).post(f"{paths[learner][session]}/turns", {"text": TEXT})
+        learner = another(learners[number // 10])
+        return learner.post(f"{paths[number]}/turns", {"text": TEXT})
 
     answers = together(50, say)
     codes = [answer.status_code for answer in answers]

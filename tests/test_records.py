@@ -77,6 +77,19 @@ def test_its_methods_are_those_of_python_once_there_is_an_object(pair: tuple[Any
     assert ours == theirs
 
 
+def test_fields_are_given_by_name_where_a_class_wants_it() -> None:
+    for dataclass in (records.dataclass, dataclasses.dataclass):
+
+        @dataclass(kw_only=True, order=True)
+        class Review:
+            duration_ms: int = 0
+            rating: str
+
+        assert Review(rating="easy") < Review(rating="good")
+        with pytest.raises(TypeError, match="positional"):
+            Review("good")
+
+
 def test_a_class_of_a_class_has_the_fields_of_both() -> None:
     @records.dataclass
     class Item:

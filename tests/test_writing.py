@@ -1,11 +1,13 @@
 """The pages below /browse on which staff write scenarios, as a browser without script uses them."""
 
+import json
 import re
 from html import unescape
 from typing import Any
 
 import pytest
 
+from config.ops.model_stand_in import DRAFT, StandIn, tool_call
 from learning.browse import script_form
 from learning.practice import dialogue
 from learning.practice.script import (
@@ -588,3 +590,85 @@ def test_a_draft_is_checked_again_when_it_is_tried(
     scenario_id = bakery(browser)
     monkeypatch.setattr(scenarios, "MAX_SCRIPT_BYTES", 10)
     assert browser.get(f"/browse/write/{scenario_id}/try").status_code == 400
+
+
+TOLD = {"title": "At the kiosk", "level": "A1", "language": "en"}
+
+
+def test_a_model_drafts_the_rest_which_nobody_has_stored(
+    model: StandIn, stefan: Caller, browser: Browser
+) -> None:
+    page = press(browser, edit(browser), "draft", **TOLD)
+    assert page.status_code == 200
+    assert "A machine has drafted this" in text(page)
+    form = browser.form_of(page, sends="title")
+    assert form.values["title"] == ["At the kiosk"]
+    assert form.values["parts.0.goals.1.prompt"] == ["Is that all?"]
+    assert form.values["notes"][0].startswith("Drafted by a machine.")
+    assert drafts(browser) == []
+    [request] = model.requests
+    assert json.loads(request["messages"][0]["content"][0]["text"]) == TOLD
+    scenario_id = saved(browser, form)
+    assert "A machine has drafted this" in text(browser.get(f"/browse/write/{scenario_id}"))
+    kept = edit(browser, f"/browse/write/{scenario_id}")
+    saved(browser, kept, notes="Practise numbers before.")
+    assert "A machine" not in text(browser.get(f"/browse/write/{scenario_id}"))
+    played = stefan.get(f"/scenarios/{scenario_id}").json()["script"]
+    answers = dialogue.rehearsal(dialogue.parse({**played, "id": "kiosk"}), "customer")
+    assert len(answers) == 3
+
+
+def test_a_draft_that_cannot_be_played_is_asked_for_once_more(
+    model: StandIn, browser: Browser
+) -> None:
+    goals = [{**goal, "phrases": ["never said"]} for goal in DRAFT["goals"]]
+    proposals = [{**DRAFT, "goals": goals}, DRAFT]
+    model.player = lambda request: tool_call(request, proposals[len(model.requests) - 1])
+    page = press(browser, edit(browser), "draft", **TOLD)
+    assert page.status_code == 200
+    said = json.dumps(model.requests[1]["messages"])
+    assert "parts.0.goals.0.example" in said
+    assert browser.form_of(page, sends="title").values["parts.0.goals.0.phrases"] == ["would like"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**DRAFT, "goals": DRAFT["goals"][:1]},
+        {**DRAFT, "learner": {"name": "", "brief": "x"}},
+        {**DRAFT, "opening": "x" * 5000},
+        {"title": "no scenario"},
+        ["nonsense"],
+    ],
+)
+def test_a_draft_that_is_none_leaves_what_was_written(
+    fields: Any, model: StandIn, browser: Browser
+) -> None:
+    model.player = lambda request: tool_call(request, fields)
+    page = press(browser, edit(browser), "draft", **TOLD, notes="Mine")
+    assert (page.status_code, len(model.requests)) == (503, 2)
+    assert "try again, or write it yourself" in text(page)
+    form = browser.form_of(page, sends="title")
+    assert (form.values["notes"], form.values["title"]) == (["Mine"], ["At the kiosk"])
+
+
+def test_a_draft_needs_a_title_a_level_and_a_language(model: StandIn, browser: Browser) -> None:
+    page = press(browser, edit(browser), "draft", title="At the kiosk")
+    assert page.status_code == 400
+    assert error_at(page, "level") == error_at(page, "language") == "Write something here."
+    assert model.requests == []
+
+
+def test_drafts_are_counted_in_the_budget_of_who_asks(
+    model: StandIn, browser: Browser, settings: Any
+) -> None:
+    settings.BUDGETS = settings.BUDGETS | {"partner_turns": (0, 0)}
+    page = press(browser, edit(browser), "draft", **TOLD)
+    assert page.status_code == 429
+    assert browser.form_of(page, sends="title").values["title"] == ["At the kiosk"]
+
+
+def test_without_a_model_none_is_offered(browser: Browser) -> None:
+    form = edit(browser)
+    assert 'value="draft"' not in text(browser.get("/browse/write"))
+    assert again(browser, form, "draft", **TOLD).values["notes"] == [""]

@@ -101,15 +101,18 @@ DROPPED = (
     "django/contrib/admin/templates/*",
     "django/contrib/gis/*",
     "django/contrib/postgres/*",
-    "drf_spectacular_sidecar/*/swagger-ui-es-*",
     "pycparser/*",  # cffi's parser of C makes bindings; nothing calls it
     "zappa/cli.py",
     "zappa/core.py",
     "zappa/letsencrypt.py",
     "zstandard/_cffi.*",  # for Pythons without the C API
 )
-# Django imports the formats of its language, and drf-spectacular a module that is called testing.
-KEPT = ("django/conf/locale/__init__.py", "django/conf/locale/en/*")
+# Django imports the formats of our languages, and names days and months in them.
+KEPT = (
+    "config/locale/*",
+    "django/conf/locale/__init__.py",
+    *(f"django/conf/locale/{language}/*" for language in ("en", "de", "es", "fr", "vi")),
+)
 
 
 def reduce(libraries: Path) -> None:
@@ -142,7 +145,8 @@ def leave_bytecode(library: Path, folder: Path) -> None:
 
     A traceback names the library's files and lines as before; only the text of these lines is gone.
     """
-    shutil.rmtree(library / "__pycache__", ignore_errors=True)
+    for cache in [*library.rglob("__pycache__")]:
+        shutil.rmtree(cache)
     _compile(library, folder, legacy=True)
     for source in library.rglob("*.py"):
         if source.with_suffix(".pyc").exists():

@@ -440,11 +440,12 @@ def complete_session(*, learner_id: str, session_id: str, now: datetime) -> Sess
 
     A model that has played judges as well. Raises NotFound, and SessionClosed for an abandoned one.
     """
-    session = _newest(learner_id, session_id)
-    if session.partner != MODEL or session.status != ACTIVE:
-        return _complete(learner_id, session_id, None, now)
+    completed = _complete(learner_id, session_id, now)
+    if completed is not None:
+        return completed
     with _claimed(learner_id, session_id, SCORES) as claim:
-        return _complete(learner_id, session_id, _judgement(claim, learner_id, session_id), now)
+        judged = _judgement(claim, learner_id, session_id)
+        return cast("SessionDetail", _complete(learner_id, session_id, now, judged, is_judged=True))
 
 
 def _judgement(claim: _Claim, learner_id: str, session_id: str) -> Scores | None:
@@ -462,22 +463,32 @@ def _judgement(claim: _Claim, learner_id: str, session_id: str) -> Scores | None
 
 
 def _complete(
-    learner_id: str, session_id: str, judged: Scores | None, now: datetime
-) -> SessionDetail:
+    learner_id: str,
+    session_id: str,
+    now: datetime,
+    judged: Scores | None = None,
+    *,
+    is_judged: bool = False,
+) -> SessionDetail | None:
+    """Completes a session; None while a model that has played has not been asked for scores."""
     turns: list[Turn] = []
 
     def close(session: Session) -> bool:
+        if session.status not in (ACTIVE, COMPLETED):
+            raise SessionClosed
+        if session.status == ACTIVE and session.partner == MODEL and not is_judged:
+            return False
         turns[:] = Turn.all_of(learner_id, session_id)
         if session.status == COMPLETED:
             return False
-        if session.status != ACTIVE:
-            raise SessionClosed
         session.scores = _stored_scores(judged or _scripted_scores(session, turns))
         session.scored_by = MODEL if judged else None
         session.finish(COMPLETED, now)
         return True
 
     session = _changed(learner_id, session_id, close)
+    if session.status != COMPLETED:
+        return None
     return SessionDetail(session, script_for(session), turns)
 
 

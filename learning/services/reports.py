@@ -1,12 +1,12 @@
 """Turns that learners show to staff, who see no others."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import Head, audit
 from accounts.models.audit import StaffMember
 from accounts.services.changes import commit
 from config.problems import FieldError, NotFound
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, transact

@@ -36,6 +36,7 @@ ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
 LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
 WAITING_CONNECTIONS = 128
 THERE_IS = """\
+  /app     the reference app: study in the browser, online and offline
   /        the start page
   /docs    the API's reference
   /browse  the pages for staff
