@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client app generators fix audit capacity package deploy probe undeploy schema clean
+.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client app generators fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -13,9 +13,10 @@ NPM = env NODE_USE_SYSTEM_CA=1 PATH="$(CURDIR)/.uv/node/bin:$$PATH" npm --prefix
 # that Parley and its tests start would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-# .uv/NAME with what a file requires: $(call environment,NAME,FILE)
+# .uv/NAME with what a file requires: $(call environment,NAME,FILE). It is compiled here, since the
+# embedded AWS writes nothing into it: each start would compile its libraries anew, for two seconds.
 environment = $(UV) venv --quiet --clear --python .uv/bin/python .uv/$(1) && \
-  $(UV) pip install --quiet --python .uv/$(1)/bin/python --require-hashes -r $(2)
+  $(UV) pip install --quiet --compile-bytecode --python .uv/$(1)/bin/python --require-hashes -r $(2)
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -132,6 +133,11 @@ undeploy: setup ## A stage out of service, its data kept: STAGE=dev
 schema: setup ## docs/openapi.yaml and docs/errors.md anew, after a change of the contract
 	@$(RUN)python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 	@$(RUN)python manage.py list_errors
+
+promise: setup ## After a release: what the document now promises, for later ones to be compared with
+	@$(RUN)python -c 'import gzip, json, yaml; \
+	  gzip.GzipFile("tests/data/contract-1.json.gz", "wb", mtime=0).write( \
+	  json.dumps(yaml.safe_load(open("docs/openapi.yaml"))).encode())'
 
 clean: ## Forget environments and caches; the state of local runs (.parley) stays
 	@rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis \

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from django.http import (
 from django.urls import is_valid_path
 from django.utils.crypto import salted_hmac
 from django.utils.encoding import escape_uri_path, iri_to_uri
+from django.utils.translation import get_language_from_request, gettext, override
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
@@ -38,6 +40,8 @@ log = logging.getLogger("parley.http")
 ANSWER_WITHIN_S = 27
 SECRET_PARTS = {"token"}  # the names that routes give to what only its owner may know
 LONGEST_ID = 36  # a UUID's letters; tokens have 43 and more
+# A client's trace (W3C, "Trace Context"), of which the log keeps the id.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
@@ -127,7 +131,18 @@ def as_problem(error: Exception) -> Problem:
 
 
 def _document(problem: Problem, path: str) -> dict[str, Any]:
-    return problem.body() | {"instance": path, "requestId": request_id.get()}
+    return in_readers_language(problem.body()) | {"instance": path, "requestId": request_id.get()}
+
+
+def in_readers_language(problem: dict[str, Any]) -> dict[str, Any]:
+    """A problem with its texts for people in the active language, as far as it has them.
+
+    Codes are for programs and stay as they are.
+    """
+    texts: dict[str, Any] = {name: gettext(problem[name]) for name in ("title", "detail")}
+    if errors := problem.get("errors"):
+        texts["errors"] = [error | {"message": gettext(error["message"])} for error in errors]
+    return problem | texts
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -164,7 +179,7 @@ def problem_response(problem: Problem, path: str) -> HttpResponse:
 
 
 # The first words of the addresses that people open in browsers.
-PAGES = frozenset({"app", "browse", "docs", "mails", "redoc", "schema", "unsubscribe"})
+PAGES = frozenset({"app", "browse", "docs", "mails", "schema", "unsubscribe"})
 
 
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
@@ -209,9 +224,11 @@ class RequestMiddleware:
         gateway = request.META.get("apig_wsgi.request_context") or {}
         request_id.set(gateway.get("requestId") or str(ULID()))
         aws_calls: list[Call] = []
+        language = get_language_from_request(request)
         token, until = calls.set(aws_calls), deadline.set(started + ANSWER_WITHIN_S)
         try:
-            response = self.get_response(request)
+            with override(language):
+                response = self.get_response(request)
         finally:
             calls.reset(token)
             deadline.reset(until)
@@ -229,6 +246,8 @@ class RequestMiddleware:
         headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
         headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
         headers.setdefault("Cache-Control", "no-store")
+        if headers.get("Content-Type", "") == PROBLEM_JSON:
+            headers["Content-Language"] = get_language_from_request(request)
         if headers.get("Content-Type", "").startswith("text/html"):
             headers.setdefault("Content-Security-Policy", getattr(response, "csp", PAGE_POLICY))
         else:
@@ -248,6 +267,8 @@ class RequestMiddleware:
             "coldStart": request.META.get("parley.cold_start", False),
             "learner": _pseudonym(request),
         }
+        if trace := TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
+            fields["trace"] = trace[1]
         log.info("request", extra={"fields": fields, "path": _path_without_secrets(request)})
 
 

@@ -38,7 +38,8 @@ again. Where a stage wants staff to have a second step, those without one are an
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
-inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us.
+inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us. Texts
+for people are in the language of `Accept-Language` (`en`, `de`, `es`, `fr`, `vi`); codes never.
 
 **Lists** come in pages: `results`, and in `next` the address of the next page or null. Take the
 address as it is, or its `cursor` with otherwise the same query. A filtered page may be short.
@@ -48,14 +49,23 @@ upper case) may be sent again after a lost answer: the same request has the same
 with the same id is 409 `ID_TAKEN`. Reviews may also come late and out of order. On 429 and 5xx wait
 for `Retry-After` seconds, then send the same again.
 
-**Lost updates.** What can be edited has a `version`, which is also its `ETag`. Send it as
+**Lost updates.** What can be edited has a `version`, with which its `ETag` begins. Send either as
 `If-Match` and the change is refused (412) if another device was first.
+
+**Reading again.** Decks, the profile, the scheduler, scenarios, statistics and changes have an
+`ETag` of their content. Send it as `If-None-Match`: 304 without a body says that nothing has
+changed. They may be kept by their reader alone and are asked for anew each time (`private,
+no-cache`), which browsers do by themselves.
 
 **Shapes.** Times are UTC instants (`2026-11-21T09:00:00Z`; you may send any offset), `…On` are
 dates, zones IANA names. Fields are in every answer, null where there is nothing. PUT gives what is
 left out its default, PATCH leaves it as it is; both pass over read-only fields, so that what was
-read may be sent back. Names that we do not know are refused. Later versions may add fields to
-answers, and values to lists of values: pass over what you do not know.
+read may be sent back. Names that we do not know are refused.
+
+**Compatibility.** `Accept: application/json; version=1` is also what no version means. Within a
+version we may add operations, fields that may be left out, fields of answers, and values to lists
+of values in answers: pass over what you do not know. What is to go is told half a year before by
+`Deprecation` and `Sunset` headers.
 """
 
 TAGS = {
@@ -67,6 +77,10 @@ TAGS = {
     "exports": "Files given out, however large",
     "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
+    "media": "Pictures and sounds for cards",
+    "speech": "Texts read aloud",
+    "recordings": "What a learner says, understood as text",
+    "dictionary": "Words looked up, and kept as cards",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
     "statistics": "How study goes",
@@ -79,6 +93,7 @@ TAGS = {
     "mail-actions": "Done and later, from a mail; no sign-in",
     "mail-suppression": "An address that takes no mail, and mails to it again",
     "unsubscribe": "The link in each mail; no sign-in",
+    "reports": "Turns of role plays that learners have reported, for staff",
     "users": "Accounts, for staff",
     "jobs": "Long work that was given up, for staff",
     "deliveries": "Mails that were given up, for staff",
@@ -88,20 +103,28 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "media", "dictionary", "imports", "exports", "reviews"),
+        "changes",
         *("scheduler", "statistics", "starter-decks"),
     ],
-    "Practice": ["scenarios", "sessions"],
+    "Practice": ["scenarios", "sessions", "speech", "recordings"],
     "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],
-    "Staff and operation": ["users", "deliveries", "jobs", "health"],
+    "Staff and operation": ["users", "reports", "deliveries", "jobs", "health"],
 }
 
 IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    pattern='^(?:"[0-9]{1,15}"|[0-9]{1,15})$',
-    description='The version last seen, in quotes, e.g. `"3"`: 412 when it has changed since.',
+    pattern='^(?:"[0-9]{1,15}(?:-[0-9a-f]{16})?"|[0-9]{1,15})$',
+    description='The version last seen, in quotes, e.g. `"3"`, or the `ETag` that came with it: '
+    "412 when it has changed since.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of the answer that is there already: 304 when nothing has changed.",
 )
 
 LOCATION = {"Location": {"schema": {"type": "string", "format": "uri"}}}
@@ -112,7 +135,10 @@ HEADERS = {
     **dict.fromkeys((429, 502, 503, 504), WAIT),
     401: SCHEME,
 }
-ENTITY_TAG = {"description": "The version, for If-Match", "schema": {"type": "string"}}
+ENTITY_TAG = {
+    "description": "For If-Match, where there is a version, and for If-None-Match",
+    "schema": {"type": "string"},
+}
 
 
 def _id(pattern: str) -> OpenApiParameter:
@@ -160,6 +186,10 @@ class Schema(AutoSchema):
             yield "In pages: follow `next`."
         if metadata.if_match:
             yield "`If-Match` refuses lost updates."
+        if metadata.deprecated:
+            yield f"Call `{metadata.deprecated.instead}` instead."
+        if metadata.if_none_match:
+            yield "`If-None-Match` spares what has not changed."
         if isinstance(metadata.request, type) and "id" in metadata.request().fields:
             yield "May be sent again with the same `id`."
 
@@ -167,6 +197,8 @@ class Schema(AutoSchema):
         described = super().get_operation(*args, **kwargs)
         if described is not None and self.operation.public:
             described["security"] = []  # said, so that nobody takes it for forgotten
+        if described is not None and (deprecated := self.operation.deprecated):
+            described |= {"deprecated": True, "x-sunset": deprecated.sunset.isoformat()}
         if described is not None and (leads_to := self.operation.leads_to):
             links = {name: _link(name, fields) for name, fields in leads_to.items()}
             for status, answer in described["responses"].items():
@@ -195,6 +227,7 @@ class Schema(AutoSchema):
             *ids,
             *([metadata.query] if metadata.query else []),
             *([IF_MATCH] if metadata.if_match else []),
+            *([IF_NONE_MATCH] if metadata.if_none_match else []),
         ]
 
     def get_auth(self) -> list[Any]:
@@ -263,6 +296,9 @@ class Schema(AutoSchema):
             body["description"] = HTTPStatus(int(status)).phrase
             if headers := HEADERS.get(int(status)):
                 body["headers"] = headers
+        if self.operation.if_none_match:
+            bodies["200"]["headers"] = {"ETag": ENTITY_TAG}
+            bodies["304"] = {"description": "Not Modified", "headers": {"ETag": ENTITY_TAG}}
         by_status: dict[int, list[type[Problem]]] = {}
         kinds = list(self.operation.problems)
         if "{id}" in self.path and NotFound not in kinds:

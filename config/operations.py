@@ -5,11 +5,13 @@ and from the other bases of the views, which load the table: `/health` needs nei
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from email.utils import formatdate
 from typing import Any, TypeVar
 
 from config import problems
 from config.problems import Problem
+from config.records import dataclass
 from config.serializers import QuerySerializer
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -24,9 +26,31 @@ WITH_BODY = (
 
 
 @dataclass(frozen=True)
+class Deprecated:
+    """Since when an operation should not be called, from when on it may be gone, and what to call
+    instead (an operation's id)."""
+
+    on: date
+    sunset: date
+    instead: str
+
+    def headers(self) -> dict[str, str]:
+        """The headers of each answer: RFC 9745 and RFC 8594."""
+        since, until = (
+            datetime.combine(day, time(tzinfo=UTC)).timestamp() for day in (self.on, self.sunset)
+        )
+        return {
+            "Deprecation": f"@{since:.0f}",
+            "Sunset": formatdate(until, usegmt=True),
+            "Link": f'</docs#{self.instead}>; rel="successor-version"',
+        }
+
+
+@dataclass(frozen=True)
 class Operation:
     """One method on one path. `answers` maps a status (or status and media type) to a serializer.
 
+    `if_none_match` is for reads that devices repeat: what has not changed is 304.
     `leads_to` has operations that go on with what a success answered: {operation id: {field of
     its body: field of the answer}}, in wire names.
     """
@@ -38,7 +62,9 @@ class Operation:
     problems: tuple[type[Problem], ...]
     public: bool
     if_match: bool
+    if_none_match: bool
     leads_to: Mapping[str, Mapping[str, str]]
+    deprecated: Deprecated | None
 
 
 def operation(
@@ -50,7 +76,9 @@ def operation(
     raises: Iterable[type[Problem]] = (),
     public: bool = False,
     if_match: bool = False,
+    if_none_match: bool = False,
     leads_to: Mapping[str, Mapping[str, str]] | None = None,
+    deprecated: Deprecated | None = None,
 ) -> Callable[[V], V]:
     """Describes a view's method: what it takes, what it answers, which problems it may raise.
 
@@ -74,7 +102,9 @@ def operation(
         tuple(dict.fromkeys(kinds)),
         public,
         if_match,
+        if_none_match,
         leads_to or {},
+        deprecated,
     )
 
     def describe(method: V) -> V:

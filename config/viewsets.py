@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.core import signing
+from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.timezone import now
 from rest_framework import serializers, status
 from rest_framework.renderers import BaseRenderer
@@ -17,7 +19,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSetMixin
 
 from config.formats import ULID_OR_UUID
-from config.http import PassThroughRenderer
+from config.http import PassThroughRenderer, Renderer
 from config.problems import NotFound, ValidationFailed
 from config.serializers import IntegerField, QuerySerializer, Serializer, TextField, validated_body
 from config.store.items import Page, Raw
@@ -59,14 +61,19 @@ def decode_cursor(request: Request, cursor: str | None) -> Raw | None:
     return {name: {"S": value} for name, value in keys.items()}
 
 
+def next_address(request: Request, start: Raw | None) -> str | None:
+    """The address of the page that begins there; None where there is none."""
+    if start is None:
+        return None
+    cursor = _signer(request).sign_object({name: value["S"] for name, value in start.items()})
+    return replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+
+
 def paginated_response(
     request: Request, page: Page[Any], serializer_class: type[Serializer], **context: Any
 ) -> Response:
     """`{"results": […], "next": …}`; `next` is null on the last page."""
-    following = None
-    if page.next_key:
-        cursor = _signer(request).sign_object({k: v["S"] for k, v in page.next_key.items()})
-        following = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+    following = next_address(request, page.next_key)
     results = serializer_class(page.items, many=True, context={"request": request, **context}).data
     return Response({"results": results, "next": following})
 
@@ -87,6 +94,21 @@ def page_of(serializer_class: type[Serializer]) -> type[Serializer]:
 
 class View(APIView):
     """The base of the views: the caller by id, validated input, pages of results."""
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        described = getattr(getattr(self, self._method_name(request), None), "operation", None)
+        if described and described.deprecated:
+            for name, value in described.deprecated.headers().items():
+                answer[name] = value
+        if described and described.if_none_match and answer.status_code == 200:
+            _revalidate(request, answer, getattr(request.user, "id", ""))
+        return answer
+
+    def _method_name(self, request: Request) -> str:
+        return getattr(self, "action", None) or str(request.method).lower()
 
     @property
     def learner_id(self) -> str:
@@ -203,7 +225,8 @@ def accepted(request: Request, data: Any, path: str) -> Response:
     return response
 
 
-ENTITY_TAG = re.compile(r'("?)(\d{1,15})\1', re.ASCII)  # proxies drop the quotes at times
+# A version, also as the beginning of a content's tag; proxies drop the quotes at times.
+ENTITY_TAG = re.compile(r'("?)(\d{1,15})(?:-[0-9a-f]{16})?\1', re.ASCII)
 
 
 def if_match_version(request: Request) -> int | None:
@@ -223,6 +246,30 @@ def with_etag(response: Response, version: int) -> Response:
     """The answer with the item's version as its entity tag."""
     response["ETag"] = f'"{version}"'
     return response
+
+
+def _revalidate(request: Request, response: Response, reader: str) -> None:
+    """Lets its reader alone keep an answer in JSON, and be told by 304 that it is the same still.
+
+    Others who sign in with the same browser are not served it: each time we are asked first, with
+    their token, and the tag is of the content and its reader.
+    """
+    if response.status_code != status.HTTP_200_OK or not isinstance(
+        response.accepted_renderer, Renderer
+    ):
+        return
+    response["Cache-Control"] = "private, no-cache"
+    patch_vary_headers(response, ["Authorization", "Accept", "Accept-Language"])
+
+    def answered(rendered: Response) -> Any:
+        digest = sha256(b"\0".join((reader.encode(), rendered.content))).hexdigest()[:16]
+        version = rendered.get("ETag", "").strip('"')
+        rendered["ETag"] = f'"{version}-{digest}"' if version else f'"{digest}"'
+        return get_conditional_response(
+            cast("Any", request), etag=rendered["ETag"], response=rendered
+        )
+
+    response.add_post_render_callback(answered)
 
 
 class PublicView(AnonymousView):

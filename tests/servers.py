@@ -24,8 +24,10 @@ from config import aws, http, stack
 from config.ops import cloudformation, local_aws
 from config.store import connection, items
 from learning.services import imports
+from tests.memory_table import MemoryTable
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
+from tests.wire import table_client
 
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
 
@@ -106,6 +108,15 @@ def embedded_aws(embedded_home: Path) -> Iterator[stack.Stack]:
     found = stack.Stack(**json.loads((embedded_home / "stack.json").read_text()))
     with using(found, home=embedded_home):
         yield found
+
+
+@pytest.fixture(scope="module")
+def embedded_pool(embedded_aws: stack.Stack) -> Iterator[stack.Stack]:
+    """The embedded AWS, but for its table, which is in this process: a call to it takes a tenth of
+    the time. For tests of the pool and of mails; `embedded_aws` is for those of the table, and
+    for other processes."""
+    with MemoryTable(embedded_aws.table_name).answering(table_client()):
+        yield embedded_aws
 
 
 @pytest.fixture(scope="session")

@@ -29,14 +29,14 @@ from tests.browsers import Browser
 from tests.crashes import Crash, answer_lost, crash_before, refusing
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 TEMPORARY, NEW = "provisoria-1", "quatro-ventos-9"
 MOST_CALLS = 60
 
 
 @pytest.fixture(scope="module")
-def admin(embedded_aws: Stack) -> Person:
+def admin(embedded_pool: Stack) -> Person:
     person = sign_up("amalia")
     cognito_users.add_to_group(person.id, "admin")
     token = log_in(person.email).json()["accessToken"]

@@ -43,7 +43,7 @@ from tests.crashes import CRASH_POINTS, Crash, answer_lost, crash_before
 from tests.test_auth_invitations import mailed_passwords
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS, NEW = "estranho-azul-9", "quatro-ventos-9"
 MINUTE = timedelta(seconds=61)
@@ -532,7 +532,7 @@ def test_first_password_of_a_learner_from_google(
 
 
 @pytest.fixture(scope="module")
-def admin(embedded_aws: Stack) -> Person:
+def admin(embedded_pool: Stack) -> Person:
     person = sign_up("amalia")
     cognito_users.add_to_group(person.id, "admin")
     body = log_in(person.email).json()

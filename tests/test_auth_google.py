@@ -34,7 +34,7 @@ from tests.waiting import PATIENCE_S, later_by
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.usefixtures("embedded_pool"),
 ]
 
 

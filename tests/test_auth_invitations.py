@@ -28,14 +28,14 @@ from tests.accounts_helpers import (
 from tests.browsers import Browser
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 NEW, STRANGERS = "quatro-ventos-9", "estranho-azul-9"
 MINUTE = timedelta(seconds=61)
 
 
 @pytest.fixture(scope="module")
-def clerk(embedded_aws: Stack) -> Person:
+def clerk(embedded_pool: Stack) -> Person:
     person = sign_up("baltasar")
     cognito_users.add_to_group(person.id, "staff")
     token = log_in(person.email).json()["accessToken"]

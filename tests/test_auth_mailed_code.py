@@ -38,7 +38,7 @@ from tests.accounts_helpers import (
 from tests.crashes import watching
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 WRONG = (400, "INVALID_CODE")
 

@@ -35,7 +35,7 @@ from tests.accounts_helpers import (
 from tests.crashes import Crash
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 WRONG = (401, "INVALID_MFA_CODE")
 

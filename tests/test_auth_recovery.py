@@ -35,7 +35,7 @@ from tests.accounts_helpers import (
 from tests.crashes import Crash, answer_lost, crash_before
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 NEW = "quatro-ventos-9"
 MOST_CALLS = 60  # of one journey, many times more than it makes

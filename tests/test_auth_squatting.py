@@ -31,7 +31,7 @@ from tests.accounts_helpers import (
 from tests.crashes import Crash, crash_before
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS = "estranho-azul-9"
 NEW = "quatro-ventos-9"

@@ -18,8 +18,8 @@ import pytest
 from botocore import xform_name
 
 from config.stack import BASE_DIR
+from tests.test_docs import PAGES
 
-DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`]+)`")
 BEGIN = re.compile(r"(?:^|(?<=[\s(]))aws (?=[a-z0-9-]+ [a-z])")
@@ -27,7 +27,7 @@ VARIABLE = re.compile(r"\$(\w+)")
 ENDS = ");|&>"
 OF_ALL = {"query", "output", "region", "profile", "cli-binary-format"}
 # Commands that the CLI adds to AWS's own operations, with their options.
-CUSTOM = {("logs", "tail"): {"follow", "since"}}
+CUSTOM = {("logs", "tail"): {"follow", "since"}, ("s3", "sync"): set[str]()}
 SESSION = botocore.session.get_session()
 CLI = os.environ.get("PARLEY_AWS_CLI")
 WRONG_COMMAND = 252  # AWS CLI: "Return codes"
@@ -48,7 +48,7 @@ def commands_of(text: str) -> Iterator[list[str]]:
 
 COMMANDS = [
     pytest.param(words, id=f"{path.stem} {' '.join(words[:2])}")
-    for path in DOCUMENTS
+    for path in PAGES
     for words in commands_of(path.read_text())
 ]
 each_command = pytest.mark.parametrize("words", COMMANDS)

@@ -29,7 +29,7 @@ from tests.browsers import Browser
 from tests.crashes import Crash, crash_before
 from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS = "estranho-azul-9"
 MOST_CALLS = 60  # of one run of the command, many times more than it makes

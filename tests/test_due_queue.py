@@ -174,3 +174,42 @@ def test_a_parameter_that_is_not_valid_is_refused(maria: Caller, query: str) -> 
     answer = maria.get(f"/flashcards/due?{query}")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+def test_the_queue_goes_on_with_next_in_the_order_of_its_first_page(maria: Caller) -> None:
+    without_fuzz(maria)
+    deck_id = deck_of(maria)
+    for number in range(5):
+        reviewed(maria, deck_id, f"seen {number}", 40 - number)
+    for number in range(4):
+        card_of(maria, deck_id, f"new {number}")
+    whole = fronts(at(NOON, maria, "limit=100"))
+    assert len(whole) == 9
+    first = at(NOON, maria, f"limit=4&deckId={deck_id}")
+    shown, page = fronts(first), first
+    while page["next"]:
+        page = at(NOON + timedelta(hours=1), maria, page["next"].partition("?")[2])
+        shown += fronts(page)
+    assert shown == whole
+    assert at(NOON, maria, "limit=9")["next"] is None
+
+
+def test_what_is_answered_meanwhile_shifts_no_card_off_the_next_page(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    for number in range(6):
+        card_of(maria, deck_id, f"new {number}")
+    first = at(NOON, maria, "limit=3")
+    for due in first["results"]:
+        assert review(maria, due["card"]["id"], "good", NOON).status_code == 201
+    later = at(NOON + timedelta(minutes=2), maria, first["next"].partition("?")[2])
+    assert fronts(first) + fronts(later) == [f"new {number}" for number in range(6)]
+    assert later["next"] is None
+
+
+def test_a_cursor_of_another_queue_is_refused(maria: Caller, joao: Caller) -> None:
+    deck_id = deck_of(maria)
+    for number in range(2):
+        card_of(maria, deck_id, f"new {number}")
+    query = maria.get("/flashcards/due?limit=1").json()["next"].partition("?")[2]
+    assert joao.get(f"/flashcards/due?{query}").json()["errors"][0]["field"] == "cursor"
+    assert maria.get(f"/flashcards/due?{query}&deckId={deck_id}").status_code == 400

@@ -1,5 +1,6 @@
 """POST /flashcards/import."""
 
+import ast
 import io
 import json
 import sqlite3
@@ -16,6 +17,7 @@ from ulid import ULID
 
 from accounts.models import Head, learner_key
 from config.https import Answer
+from config.stack import BASE_DIR
 from config.store import connection
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
@@ -139,8 +141,8 @@ def test_notes_without_a_deck_need_deck_id(maria: Caller) -> None:
     body = report(maria, data)
     assert figures(body) == (0, 0, 0, 2)
     assert [(e["row"], e["field"], e["code"]) for e in body["errors"]] == [
-        (1, "deck", "REQUIRED"),
-        (2, "deck", "REQUIRED"),
+        (1, "deck", "required"),
+        (2, "deck", "required"),
     ]
     deck_id = deck_of(maria)
     assert figures(report(maria, data, deckId=deck_id)) == (2, 0, 0, 0)
@@ -237,8 +239,8 @@ def test_each_faulty_row_is_told_and_the_others_come_in(maria: Caller) -> None:
     body = report(maria, text.encode(), deckId=deck_of(maria))
     assert figures(body) == (2, 0, 0, 2)
     assert [(e["row"], e["field"], e["code"], e["fatal"]) for e in body["errors"]] == [
-        (3, "front", "REQUIRED", True),
-        (5, "front", "EMPTY_CLOZE", True),
+        (3, "front", "required", True),
+        (5, "front", "empty_cloze", True),
     ]
 
 
@@ -427,7 +429,7 @@ def test_a_deleted_note_stays_deleted(maria: Caller) -> None:
     maria.delete(f"/flashcards/{card['id']}")
     body = report(maria, data)
     assert figures(body) == (0, 0, 1, 0)
-    assert [(e["code"], e["fatal"]) for e in body["errors"]] == [("DELETED", False)]
+    assert [(e["code"], e["fatal"]) for e in body["errors"]] == [("deleted", False)]
     assert cards_of(maria) == []
 
 
@@ -692,3 +694,18 @@ def test_csv_written_by_us_comes_in(maria: Caller) -> None:
     report(maria, b"".join(write_csv(notes)))
     (card,) = cards_of(maria)
     assert (card["front"], card["tags"]) == ("=1+1", ["a b", "c"])
+
+
+def test_a_report_says_its_codes_in_the_case_of_field_errors() -> None:
+    place = {"RowError": 2, "ShapeError": 1}  # of the code among the arguments
+    codes = {
+        call.args[place[call.func.id]].value
+        for path in (BASE_DIR / "learning").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in place
+        and isinstance(call.args[place[call.func.id]], ast.Constant)
+    }
+    assert codes > {"required", "more_cells", "wrong_type", "deleted"}
+    assert {code for code in codes if code != code.lower()} == set()

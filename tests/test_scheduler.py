@@ -51,7 +51,7 @@ def test_weights_are_read_only(maria: Caller) -> None:
 
 
 def test_a_change_on_an_old_version_is_refused(maria: Caller) -> None:
-    assert maria.get("/scheduler")["ETag"] == '"0"'
+    assert maria.get("/scheduler")["ETag"].startswith('"0-')
     assert maria.patch("/scheduler", {"fuzz": False}, If_Match='"0"')["ETag"] == '"1"'
     answer = maria.patch("/scheduler", {"fuzz": True}, If_Match='"0"')
     assert answer.status_code == 412

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +24,7 @@ from accounts.cognito.client import (
 )
 from accounts.tokens import ROLES
 from config.problems import ServiceUnavailable, ValidationFailed
+from config.records import dataclass
 from config.stack import stack
 
 

@@ -48,7 +48,12 @@ class DeckViewSet(ItemViewSet):
     serializer_class = DeckSerializer
     create_serializer_class = NewDeckSerializer
 
-    @operation("listDecks", answers={200: page_of(DeckSerializer)}, query=ListQuerySerializer)
+    @operation(
+        "listDecks",
+        answers={200: page_of(DeckSerializer)},
+        query=ListQuerySerializer,
+        if_none_match=True,
+    )
     def list(self, request: Request) -> Response:
         """List the decks."""
         return self.paginated(Deck.all_of, self.learner_id, serializer_class=DeckSerializer)
@@ -63,7 +68,12 @@ class DeckViewSet(ItemViewSet):
         """Make a deck."""
         return self.create_item(cards.create_deck)
 
-    @operation("getDeck", answers={200: DeckSerializer}, raises=[NotFound])
+    @operation(
+        "getDeck",
+        answers={200: DeckSerializer},
+        raises=[NotFound],
+        if_none_match=True,
+    )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a deck."""
         return self.answer(get_or_404(Deck.of(self.learner_id, id)))

@@ -1,5 +1,6 @@
 """Flashcards, and the study of them."""
 
+from datetime import datetime
 from typing import Any
 
 from django.utils.timezone import now
@@ -22,8 +23,15 @@ from config.serializers import (
     Serializer,
     TextField,
 )
-from config.store.items import Page
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
+from config.store.items import Page, Raw
+from config.viewsets import (
+    ItemViewSet,
+    ListQuerySerializer,
+    decode_cursor,
+    get_or_404,
+    next_address,
+    page_of,
+)
 from learning.api.serializers import (
     CARD_ID,
     RATINGS,
@@ -89,6 +97,7 @@ class BulkOutcomeSerializer(Serializer):
 class DueQuerySerializer(QuerySerializer):
     deck_id = IdField(required=False)
     limit = IntegerField(min_value=1, max_value=100, default=20)
+    cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
 
 
 class AnswerSerializer(Serializer):
@@ -125,6 +134,7 @@ class QueueSerializer(Serializer):
     counts = CountsSerializer(source="*")
     next_learning_at = InstantField(allow_null=True)
     day_ends_at = InstantField()
+    next = serializers.URLField(allow_null=True, help_text="Address of the next page")
 
 
 class NewReviewSerializer(Serializer):
@@ -251,15 +261,20 @@ class FlashcardViewSet(ItemViewSet):
 
         First the cards in learning whose step has passed, then the day's reviews beginning with
         the one most likely forgotten, then new cards; within the limits of the learner's day.
+        A further page goes on in that order; what came up since the first one is not in it. After
+        the last page, ask for the first again.
         """
         query = self.validated_query(DueQuerySerializer)
+        start = decode_cursor(request, query.get("cursor"))
         queue = due_queue.due_queue(
             learner_id=self.learner_id,
             deck_id=query.get("deck_id"),
             limit=query["limit"],
+            after=_place(start) if start else None,
             now=now(),
         )
-        return Response(QueueSerializer(queue).data)
+        shown = {**vars(queue), "next": next_address(request, _key(queue.last))}
+        return Response(QueueSerializer(shown).data)
 
     @operation(
         "reviewFlashcard",
@@ -367,6 +382,17 @@ def _matching(learner_id: str, *, q: str | None = None, **filters: Any) -> Page[
     if q is None:
         return search.list_cards(learner_id=learner_id, **filters)
     return search.search_cards(learner_id=learner_id, text=q, **filters, now=now())
+
+
+def _key(place: due_queue.Place | None) -> Raw | None:
+    return (
+        None if place is None else {name: {"S": str(value)} for name, value in vars(place).items()}
+    )
+
+
+def _place(start: Raw) -> due_queue.Place:
+    told = {name: value["S"] for name, value in start.items()}
+    return due_queue.Place(**told | {"at": datetime.fromisoformat(told["at"])})
 
 
 def _reviewed(outcome: review.Outcome) -> Response:

@@ -86,7 +86,11 @@ class OptimizationSerializer(Serializer):
 
 
 class SchedulerViewSet(Resource):
-    @operation("getScheduler", answers={200: SchedulerSerializer})
+    @operation(
+        "getScheduler",
+        answers={200: SchedulerSerializer},
+        if_none_match=True,
+    )
     def retrieve(self, request: Request) -> Response:
         """Read how cards are scheduled."""
         scheduler = study_context.read_scheduler(learner_id=self.learner_id)

@@ -43,6 +43,7 @@ class StarterDeckViewSet(Resource):
         query=ListQuerySerializer,
         raises=[NotAuthenticated],
         public=True,
+        if_none_match=True,
     )
     def list(self, request: Request) -> Response:
         """List the ready-made decks by level."""

@@ -94,7 +94,10 @@ class StatisticsSerializer(Serializer):
 
 class StatisticsViewSet(Resource):
     @operation(
-        "getStatistics", answers={200: StatisticsSerializer}, query=StatisticsQuerySerializer
+        "getStatistics",
+        answers={200: StatisticsSerializer},
+        query=StatisticsQuerySerializer,
+        if_none_match=True,
     )
     def retrieve(self, request: Request) -> Response:
         """Read how study goes: totals, retention, streak, time spent, and what comes due."""

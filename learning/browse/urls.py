@@ -5,7 +5,10 @@ from typing import Any
 from django.urls import URLPattern, re_path
 
 from accounts.browse.guard import require_staff_session
-from learning.browse.writing import ChangesView, DeskView, EditorView, TryView
+from learning.browse.changes import ChangesView
+from learning.browse.desk import DeskView
+from learning.browse.editor import EditorView
+from learning.browse.trial import TryView
 
 ID = "(?P<id>[a-z0-9-]{1,60})"
 

@@ -13,12 +13,13 @@ read again.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from accounts.models import Head, Journal, Profile, learner_key
 from config.problems import IdTaken, NotFound, PreconditionFailed, Problem
+from config.records import dataclass
 from config.store.connection import retrying
 from config.store.items import Item, OnUnreadable, Page, Raw, batch_get
 from learning.models.base import Tombstone

@@ -1,12 +1,13 @@
 """The queue of the learner's day, and the cards held back from it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime
 from typing import ClassVar
 
 from accounts.services.changes import commit
 from config.problems import NotFound
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put
@@ -31,13 +32,25 @@ class DueCard:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A card's place in the queue as it was at an instant; group and key sort as the queue does."""
+
+    at: datetime
+    group: str
+    key: str
+    card_id: str
+
+
+@dataclass(frozen=True)
 class DueQueue:
     """The cards to study now, in order. Counts are within the day's limits; 100 means 100 or more.
 
-    `next_learning_at` is when a card in learning comes up next, where one waits.
+    `next_learning_at` is when a card in learning comes up next, where one waits. `last` is where
+    the page ended, where more follow.
     """
 
     cards: list[DueCard]
+    last: Place | None
     learning: int
     review: int
     new: int
@@ -51,11 +64,13 @@ def due_queue(
     deck_id: str | None,
     limit: int,
     now: datetime,
+    after: Place | None = None,
     stored: Mapping[tuple[str, str], Item] | None = None,
 ) -> DueQueue:
     """(Re)learning cards whose step has passed, then reviews of the learner's day, the one most
     likely forgotten first, then new cards as they were made, within the day's limits.
 
+    What follows `after` is in the order of its instant; what came up since is at the beginning.
     One read, unless `stored` has it, at most three queries, each of a fixed window, and one read
     of what the cards say.
     """
@@ -72,7 +87,8 @@ def due_queue(
 
     steps = Card.queue(learner_id, "L", before=ends_at, deck_id=deck_id, limit=WINDOW)
     steps = [card for card in steps if not card.is_buried(now)]
-    learning = [card for card in steps if card.due_at <= now]
+    asked_at = after.at if after else now
+    learning = [card for card in steps if card.due_at <= asked_at]
     reviews = new = []
     if limits.left("reviews_per_day", deck_id) > 0:
         before = ends_at + CLOCK_CHANGE
@@ -84,18 +100,35 @@ def due_queue(
         unseen = Card.queue(learner_id, "N", before=ends_at, deck_id=deck_id, limit=WINDOW)
         unseen = [card for card in unseen if not card.is_buried(now)]
         new = limits.allowed("new_cards_per_day", notes.first_of_each(unseen))
-    reviews.sort(key=lambda card: retrievability(card.memory, now, settings.weights))
+    recall = {card.id: retrievability(card.memory, asked_at, settings.weights) for card in reviews}
+    reviews.sort(key=lambda card: recall[card.id])
+    queue = [
+        *((Place(asked_at, "1", str(card.lsi1), card.id), card) for card in learning),
+        *((Place(asked_at, "2", f"{recall[card.id]:.17f}", card.id), card) for card in reviews),
+        *((Place(asked_at, "3", str(card.lsi1), card.id), card) for card in new),
+    ]
+    rest = queue if after is None else _following(queue, after)
+    shown = rest[:limit]
     return DueQueue(
         cards=[
             _due(card, study, settings, now)
-            for card in Card.join(learner_id, [*learning, *reviews, *new][:limit])
+            for card in Card.join(learner_id, [card for _, card in shown])
         ],
+        last=shown[-1][0] if shown and len(rest) > limit else None,
         learning=min(len(learning), COUNTED),
         review=min(len(reviews), COUNTED),
         new=min(len(new), COUNTED),
         next_learning_at=min((card.due_at for card in steps if card.due_at > now), default=None),
         day_ends_at=ends_at,
     )
+
+
+def _following(queue: list[tuple[Place, Card]], after: Place) -> list[tuple[Place, Card]]:
+    """The part of a queue behind a card, which may have left it since by an answer."""
+    for number, (place, _) in enumerate(queue):
+        if place.card_id == after.card_id:
+            return queue[number + 1 :]
+    return [each for each in queue if (each[0].group, each[0].key) >= (after.group, after.key)]
 
 
 def day_of(study: StudyContext, today: date) -> Day:

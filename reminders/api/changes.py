@@ -231,6 +231,7 @@ class ChangeViewSet(Resource):
         query=ChangesQuerySerializer,
         answers={200: ChangesSerializer},
         raises=[ChangesGone],
+        if_none_match=True,
     )
     def list(self, request: Request) -> Response:
         """List what has changed since a cursor; without one, everything there is.
