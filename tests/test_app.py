@@ -169,13 +169,12 @@ def test_what_is_studied_offline_reaches_the_service_and_every_tab(
 
 
 def open_page(browser: Chrome, service: str, page: str) -> None:
-    browser.get(f"{service}/app#{page}")
-    until(
-        browser,
-        lambda: (
-            find(browser, "nav [aria-current]").get_attribute("href") == f"{service}/app#{page}"
-        ),
-    )
+    """Opens a page, and waits until it has what it asked the service for."""
+    address = f"{service}/app#{page}"
+    browser.get(address)
+    current = "nav [aria-current]"
+    until(browser, lambda: find(browser, current).get_attribute("href") == address)
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, ".loading"))
 
 
 def fill(browser: Chrome, form: str, **values: str) -> None:
@@ -217,11 +216,10 @@ def test_each_page_does_what_it_is_for(
     assert len(chromium.find_elements(By.CSS_SELECTOR, "figure")) == 3
 
     open_page(chromium, service, "talk")
-    begin = "//li[.//h2[@lang='en']]//button"
-    until(chromium, lambda: chromium.find_elements(By.XPATH, begin))
-    chromium.find_elements(By.XPATH, begin)[0].click()
+    begin = "//li[.//h2='Coffee to take away']//button"
+    chromium.find_element(By.XPATH, begin).click()
     line = find(chromium, "[name=text]")
-    line.send_keys("Yesterday I goed to the station.", Keys.ENTER)
+    line.send_keys("I want a coffee, please.", Keys.ENTER)
     until(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, ".partner")) == 2)
     find(chromium, ".correction button").click()
     until(chromium, says(chromium, "The card is made."))

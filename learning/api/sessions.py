@@ -222,6 +222,11 @@ class PhraseCardSerializer(Serializer):
 
 def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
     """A turn on the wire: TurnSerializer."""
+    return dict(TurnSerializer(turn_fields(session.id, turn)).data)
+
+
+def turn_fields(session_id: str, turn: Turn) -> dict[str, Any]:
+    """What TurnSerializer shows of a turn: more than is stored."""
     corrections = [
         {
             **correction,
@@ -229,7 +234,7 @@ def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
                 "type": "cloze",
                 "front": correction["cloze"],
                 "notes": correction["why"],
-                "source_session_id": session.id,
+                "source_session_id": session_id,
                 "source_turn": turn.number,
             },
         }
@@ -238,8 +243,7 @@ def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
     plain = ("id", "number", "text", "reply", "goals", "fallback", "reported_at", "created_at")
     shown = {name: getattr(turn, name) for name in plain}
     shown |= {"corrections": corrections, "new_words": turn.new_words or []}
-    shown["answered_by"] = turn.answered_by or SCRIPTED
-    return dict(TurnSerializer(shown).data)
+    return shown | {"answered_by": turn.answered_by or SCRIPTED}
 
 
 def session_body(detail: SessionDetail) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from learning.api.serializers import (
     OneByOneField,
     ReviewSerializer,
 )
-from learning.api.sessions import SessionSerializer, TurnSerializer
+from learning.api.sessions import SessionSerializer, TurnSerializer, turn_fields
 from learning.models.practice import Turn
 from learning.services.changes import (
     Changes,
@@ -96,10 +96,13 @@ class ToldSessionSerializer(SessionSerializer):
 
 
 class ToldTurnSerializer(TurnSerializer):
-    session_id = serializers.SerializerMethodField()
+    session_id = IdField()
 
-    def get_session_id(self, turn: Turn) -> str:
-        return turn.sk.split("#")[1]
+    def to_representation(self, turn: Turn) -> Any:
+        session_id = turn.sk.split("#")[1]
+        return super().to_representation(
+            turn_fields(session_id, turn) | {"session_id": session_id}
+        )
 
 
 SYNCED_SERIALIZERS: dict[str, type[Serializer]] = {

@@ -13,6 +13,8 @@ export function Field(props: { label: string; children: ComponentChildren }) {
 /** What is said to the learner and read aloud by screen readers, also when it changes. */
 export const Status = ({ text }: { text: string }) => <p role="status" class="status">{text}</p>;
 
+export const Loading = () => <p role="status" class="loading">…</p>;
+
 /** The words of an error: the service's own where it gave any. */
 export function wordsOf(error: unknown): string {
   if (isOffline(error)) return t("needsNetwork");

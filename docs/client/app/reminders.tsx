@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 
 import { type Schemas, answerOf, withId } from "../src/index.ts";
 import { api, remembered } from "./parley.ts";
-import { Field, Form, useAnswer, wordsOf } from "./pieces.tsx";
+import { Field, Form, Loading, useAnswer, wordsOf } from "./pieces.tsx";
 import { instant, t } from "./words.ts";
 
 type Reminder = Schemas["Reminder"];
@@ -24,6 +24,7 @@ export function Reminders() {
   return (
     <>
       {(problem || failure) && <p role="alert" class="problem">{problem || failure}</p>}
+      {!answer && !problem && <Loading />}
       {answer?.results.length === 0 && <p>{t("noReminders")}</p>}
       <ul class="rows">
         {answer?.results.map((one) => (

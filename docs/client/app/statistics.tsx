@@ -1,6 +1,6 @@
 import type { Schemas } from "./parley.ts";
 import { api, remembered } from "./parley.ts";
-import { useAnswer } from "./pieces.tsx";
+import { Loading, useAnswer } from "./pieces.tsx";
 import { language, percent, t } from "./words.ts";
 
 type Statistics = Schemas["Statistics"];
@@ -17,7 +17,7 @@ export function StatisticsPage() {
     remembered("statistics", () => api.GET("/statistics", { params: { query } })),
   );
   if (problem) return <p role="alert" class="problem">{problem}</p>;
-  if (!answer) return <p role="status">…</p>;
+  if (!answer) return <Loading />;
   const today = answer.heatmap.find(({ on }) => on === answer.today)?.reviews ?? 0;
   return (
     <>

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { type Schemas, answerOf, withId } from "../src/index.ts";
 import { api, remembered } from "./parley.ts";
-import { Field, Form, Status, canSpeak, speak, useAnswer, wordsOf } from "./pieces.tsx";
+import { Field, Form, Loading, Status, canSpeak, speak, useAnswer, wordsOf } from "./pieces.tsx";
 import { decks, syncSoon } from "./things.ts";
 import { t } from "./words.ts";
 
@@ -26,6 +26,7 @@ function Scenarios({ begin }: { begin: (session: Session) => void }) {
   return (
     <>
       {(problem || said) && <p role="alert" class="problem">{problem || said}</p>}
+      {!answer && !problem && <Loading />}
       <ul class="rows">
         {answer?.results.map(({ id, title, description, level, language }) => (
           <li key={id} class="row">
