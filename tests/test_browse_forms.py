@@ -17,13 +17,17 @@ from accounts.browse.routes import routes
 from config.stack import stack
 from learning.services import scenarios, starters
 from reminders.models import DEAD
+from tests import test_media, test_recordings
 from tests.browsers import Browser, signed_in
 from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_deliveries import delivery_of
 from tests.test_flashcards import card_of, deck_of
+from tests.test_media import as_declared, bucket, png, s3  # noqa: F401  (fixtures)
+from tests.test_recordings import recorded
 from tests.test_scenarios import COFFEE, PACK, of_pack
-from tests.test_transfers import bucket, s3, uploaded  # noqa: F401  (fixtures)
+from tests.test_transfers import uploaded
+from tests.voice_helpers import voice, voice_served  # noqa: F401  (fixtures)
 
 DECKS = PACK.parent / "decks"
 IN_2030 = "2030-01-01T09:00:00Z"
@@ -60,11 +64,25 @@ def export_of(stefan: Caller) -> str:
 
 
 def upload_of(stefan: Caller) -> str:
-    return uploaded(boto3.client("s3", region_name=stack().region), stefan, b"casa,house\n")
+    return uploaded(aws_s3(), stefan, b"casa,house\n")
 
 
 def import_of(stefan: Caller) -> str:
     return str(stefan.post("/imports", {"uploadKey": upload_of(stefan)}).json()["id"])
+
+
+def medium_of(stefan: Caller) -> str:
+    return str(test_media.uploaded(stefan, aws_s3(), png(), "image/png")["id"])
+
+
+def recording_of(stefan: Caller) -> str:
+    recording_id = test_recordings.uploaded(stefan, aws_s3(), recorded())
+    test_recordings.understood(stefan, recording_id)
+    return recording_id
+
+
+def aws_s3() -> Any:
+    return boto3.client("s3", region_name=stack().region)
 
 
 def starter_of(stefan: Caller) -> str:
@@ -82,7 +100,9 @@ THINGS: dict[str, Callable[[Caller], str]] = {
     "imports": lambda stefan: str(
         stefan.post("/imports", {"uploadKey": upload_of(stefan)}).json()["id"]
     ),
+    "media": medium_of,
     "notes": note_of,
+    "recordings": recording_of,
     "reminders": lambda stefan: str(reminder_of(stefan)["id"]),
     "scenarios": scenario_of,
     "sessions": session_of,
@@ -130,6 +150,12 @@ VALUES: dict[str, Callable[[Caller], dict[str, Any]]] = {
     "createScenario": lambda stefan: by_json(of_pack(COFFEE)),
     "createSession": lambda stefan: {"scenarioId": session_of(stefan) and COFFEE},
     "createUpload": lambda stefan: {"sizeBytes": "10"},
+    "acceptProposals": lambda stefan: {"deckId": deck_of(stefan)},
+    "createMedium": lambda stefan: as_declared(png(), "image/png"),
+    "createRecording": lambda stefan: {"sizeBytes": "16044", "sha256": "0" * 64},
+    "createSpeech": lambda stefan: {"text": "casa", "language": "pt"},
+    "lookUp": lambda stefan: {"text": "mesa", "from": "pt", "to": "en"},
+    "understandRecording": lambda stefan: {"language": "pt"},
     "duplicateDeck": lambda stefan: {"id": str(uuid4())},
     "importEvents": lambda stefan: {"file": file("aula.ics", CALENDAR)},
     "importFlashcards": lambda stefan: {
@@ -178,7 +204,7 @@ IN_PROCESS = sorted(FORMS.keys() - OF_ACCOUNTS | {"updateUserProfile"})
 @pytest.mark.parametrize("operation", IN_PROCESS)
 def test_a_form_that_is_filled_in_does_what_its_button_says(
     operation: str,
-    bucket: Any,  # noqa: F811
+    voice: Any,  # noqa: F811
 ) -> None:
     stefan = make_learner("stefan", groups=("staff", "admin"))
     route, _ = FORMS[operation]
