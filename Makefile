@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench bench-client contract lint lint-document client generators fix audit capacity package deploy probe undeploy schema promise clean
+.PHONY: help setup run test crashes test-fast bench bench-client contract lint lint-document client app generators fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -97,7 +97,11 @@ client: setup docs/client/node_modules/.ready ## The typed client: made, compile
 	@$(NPM) run --silent generate
 	@$(NPM) run --silent check
 	@$(NPM) test --silent
-	@$(RUN)pytest -q -m client tests/test_client.py
+	@$(RUN)pytest -q -m client tests/test_client.py tests/test_app.py
+
+app: docs/client/node_modules/.ready ## The reference app built anew into docs/client/app/dist
+	@$(NPM) run --silent generate
+	@$(NPM) run --silent app
 
 generators: docs/client/node_modules/.ready ## Clients by four generators out of docs/openapi.yaml, each compiled
 	@$(NPM) run --silent generators

@@ -36,7 +36,7 @@ ADMIN = DemoAccount("admin", "admin@parley.example", "Amina", groups=frozenset({
 DEMO_ACCOUNTS = (LEARNER, STAFF, ADMIN)
 
 # What the JSON names: the parts for programs, by the words of their paths.
-LINKS = ("docs", "redoc", "schema", "health")
+LINKS = ("docs", "schema", "health")
 
 
 class FrontPage(APIView):

@@ -44,12 +44,17 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES has no request token: a mail that is sent again after a lost answer arrives twice. A model's
-# answer is paid for once more with each try.
+# answer, a voice and a translation are paid for once more with each try.
 ONE_TRY: Any = {"mode": "standard", "total_max_attempts": 1}
-RETRIES_OF: dict[str, Any] = {"bedrock-runtime": ONE_TRY, "sesv2": ONE_TRY}
+RETRIES_OF: dict[str, Any] = dict.fromkeys(
+    ("bedrock-runtime", "polly", "sesv2", "transcribe", "translate"), ONE_TRY
+)
 READ_TIMEOUT_OF = {"bedrock-runtime": 9}  # a model writes its whole answer first
 # Addresses of services that the embedded AWS does not play, or not as AWS does.
-ENDPOINT_OF = {"bedrock-runtime": "PARLEY_BEDROCK_URL"}
+ENDPOINT_OF = {
+    "bedrock-runtime": "PARLEY_BEDROCK_URL",
+    **dict.fromkeys(("polly", "transcribe", "translate"), "PARLEY_VOICE_URL"),
+}
 SIGNATURE_OF = {
     "bedrock-runtime": "v4",  # a developer's bearer token would not go to http addresses
     "s3": "s3v4",  # botocore's own choice is v2
@@ -229,7 +234,7 @@ def _client(service: str, trusted: str | None) -> Any:
     )
     region, endpoint_url = where.region, where.endpoint_url
     if service in ENDPOINT_OF:
-        endpoint_url = os.environ.get(ENDPOINT_OF[service])
+        endpoint_url = os.environ.get(ENDPOINT_OF[service]) or None
         named = re.match(rf"https://{service}[.]([a-z0-9-]+)[.]", endpoint_url or "")
         region = named[1] if named else region
     return session().create_client(

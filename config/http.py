@@ -20,6 +20,7 @@ from django.http import (
 from django.urls import is_valid_path
 from django.utils.crypto import salted_hmac
 from django.utils.encoding import escape_uri_path, iri_to_uri
+from django.utils.translation import get_language_from_request, gettext, override
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
@@ -130,7 +131,18 @@ def as_problem(error: Exception) -> Problem:
 
 
 def _document(problem: Problem, path: str) -> dict[str, Any]:
-    return problem.body() | {"instance": path, "requestId": request_id.get()}
+    return in_readers_language(problem.body()) | {"instance": path, "requestId": request_id.get()}
+
+
+def in_readers_language(problem: dict[str, Any]) -> dict[str, Any]:
+    """A problem with its texts for people in the active language, as far as it has them.
+
+    Codes are for programs and stay as they are.
+    """
+    texts: dict[str, Any] = {name: gettext(problem[name]) for name in ("title", "detail")}
+    if errors := problem.get("errors"):
+        texts["errors"] = [error | {"message": gettext(error["message"])} for error in errors]
+    return problem | texts
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -167,7 +179,7 @@ def problem_response(problem: Problem, path: str) -> HttpResponse:
 
 
 # The first words of the addresses that people open in browsers.
-PAGES = frozenset({"browse", "docs", "mails", "redoc", "schema", "unsubscribe"})
+PAGES = frozenset({"app", "browse", "docs", "mails", "schema", "unsubscribe"})
 
 
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
@@ -212,9 +224,11 @@ class RequestMiddleware:
         gateway = request.META.get("apig_wsgi.request_context") or {}
         request_id.set(gateway.get("requestId") or str(ULID()))
         aws_calls: list[Call] = []
+        language = get_language_from_request(request)
         token, until = calls.set(aws_calls), deadline.set(started + ANSWER_WITHIN_S)
         try:
-            response = self.get_response(request)
+            with override(language):
+                response = self.get_response(request)
         finally:
             calls.reset(token)
             deadline.reset(until)
@@ -232,6 +246,8 @@ class RequestMiddleware:
         headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
         headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
         headers.setdefault("Cache-Control", "no-store")
+        if headers.get("Content-Type", "") == PROBLEM_JSON:
+            headers["Content-Language"] = get_language_from_request(request)
         if headers.get("Content-Type", "").startswith("text/html"):
             headers.setdefault("Content-Security-Policy", getattr(response, "csp", PAGE_POLICY))
         else:

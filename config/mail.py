@@ -6,10 +6,13 @@ fills the blocks `page` and `page_footer`, which only that layout has.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from botocore.exceptions import ClientError
+from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils.translation import get_supported_language_variant, override
 
 from config import aws, telemetry
 from config.problems import ServiceUnavailable
@@ -24,6 +27,14 @@ class MailRefused(ServiceUnavailable):
 
 class MessageRejected(MailRefused):
     """SES will never take this mail: its content or its addressee is refused."""
+
+
+def in_language_of(tag: str | None) -> AbstractContextManager[None]:
+    """Lets texts be those of a reader with a language tag, or English where we have not theirs."""
+    try:
+        return override(get_supported_language_variant(tag or ""))
+    except LookupError:
+        return override(settings.LANGUAGE_CODE)
 
 
 def send(

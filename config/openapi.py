@@ -38,7 +38,8 @@ again. Where a stage wants staff to have a second step, those without one are an
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
-inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us.
+inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us. Texts
+for people are in the language of `Accept-Language` (`en`, `de`, `es`, `fr`, `vi`); codes never.
 
 **Lists** come in pages: `results`, and in `next` the address of the next page or null. Take the
 address as it is, or its `cursor` with otherwise the same query. A filtered page may be short.
@@ -76,6 +77,10 @@ TAGS = {
     "exports": "Files given out, however large",
     "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
+    "media": "Pictures and sounds for cards",
+    "speech": "Texts read aloud",
+    "recordings": "What a learner says, understood as text",
+    "dictionary": "Words looked up, and kept as cards",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
     "statistics": "How study goes",
@@ -98,10 +103,11 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "media", "dictionary", "imports", "exports", "reviews"),
+        "changes",
         *("scheduler", "statistics", "starter-decks"),
     ],
-    "Practice": ["scenarios", "sessions"],
+    "Practice": ["scenarios", "sessions", "speech", "recordings"],
     "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],
     "Staff and operation": ["users", "reports", "deliveries", "jobs", "health"],
 }

@@ -28,6 +28,7 @@ from config.formats import (
     wire_name,
     zone_named,
 )
+from config.http import in_readers_language
 
 UNKNOWN = "There is no such field."
 
@@ -363,6 +364,9 @@ class ItemProblemSerializer(Serializer):
     detail = serializers.CharField()
     code = serializers.CharField()
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
+
+    def to_representation(self, instance: Any) -> Any:
+        return in_readers_language(super().to_representation(instance))
 
 
 class ProblemSerializer(ItemProblemSerializer):

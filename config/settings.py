@@ -31,7 +31,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "corsheaders",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
@@ -48,8 +47,16 @@ APPEND_SLASH = False
 DATABASES: dict[str, dict[str, str]] = {}  # all state is in DynamoDB and Cognito
 USE_TZ = True
 TIME_ZONE = "UTC"
+# Errors and mails by each reader's language. Their texts in English are the keys of the catalogues
+# in config/locale; docs/CONTRIBUTING.md says how a text comes into them.
 LANGUAGE_CODE = "en"
-USE_I18N = False
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("es", "Español"),
+    ("fr", "Français"),
+    ("vi", "Tiếng Việt"),
+]
 # An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
 # as base64, four bytes for three, and beside it the headers, twice.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
@@ -142,17 +149,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": [],
     "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {
-        "deepLinking": True,
-        "displayOperationId": True,
-        "displayRequestDuration": True,
-        "docExpansion": "none",
-        "filter": True,
-        "defaultModelsExpandDepth": 0,
-    },
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
@@ -162,6 +158,9 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
+        "ProposalOutcome": "learning.services.proposals.OUTCOMES",
+        "MediumState": "learning.models.media.STATES",
+        "RecordingState": "learning.models.recordings.STATES",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
         "Partner": "learning.practice.script.PARTNERS",
@@ -209,6 +208,8 @@ if not OPS:  # the formatter of local runs is there
 WORK = {
     "work": {
         "job": "config.store.jobs.go_on",
+        "media_sweep": "learning.tasks.sweep_media",
+        "recording_end": "learning.tasks.end_recording",
         "optimize": "learning.tasks.optimize",
     },
     "prompt": {
@@ -248,6 +249,13 @@ ACCOUNT_STATE_CACHE_S = 30
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
 
+# Whether texts are read aloud, recordings understood and words looked up: by Amazon Polly,
+# Transcribe and Translate (`aws`), in local runs by a stand-in at PARLEY_VOICE_URL.
+VOICE = os.environ.get("PARLEY_VOICE", "off") == "aws"
+
+# How many pictures and sounds a learner may have, of how many bytes together.
+MEDIA_FILES, MEDIA_BYTES = 20_000, 500 * 2**20
+
 # Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
 # of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
 PARTNER = os.environ.get("PARLEY_PARTNER", "scripted")
@@ -278,6 +286,7 @@ LIMITS = {
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
     "fit": (5, 86_400),  # of one learner's scheduler
+    "media_upload": (1000, 3600),  # addresses for a learner's pictures and sounds
     "invite_address": (1, 60),  # invitations of one address
     "invite_staff": (1000, 86400),  # … by one member of staff
     "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
@@ -296,6 +305,9 @@ DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
 BUDGETS = {
     "partner_turns": (150, 30_000),  # calls of a model that plays a role
     "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+    "speech_characters": (5_000, 1_000_000),  # read aloud
+    "speech_seconds": (600, 60_000),  # of recordings, understood
+    "dictionary_characters": (5_000, 1_000_000),  # translated
 }
 for _budget in _words("PARLEY_BUDGETS"):
     _name, _, _numbers = _budget.partition("=")

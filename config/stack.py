@@ -33,6 +33,7 @@ class Stack:
     mail_from: str
     configuration_set: str
     transfer_bucket: str
+    media_bucket: str
     work_queue_url: str
     prompt_queue_url: str
     endpoint_url: str | None = None

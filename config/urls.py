@@ -28,7 +28,7 @@ def lazy_include(urlconf: str, *words: str) -> URLResolver:
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("health/ready", ReadyView.as_view()),
-    lazy_include("config.documentation", "schema", "docs", "redoc"),
+    lazy_include("config.documentation", "schema", "docs"),
     lazy_include("accounts.urls", "auth", "jobs", "profile", "users"),
     lazy_include(
         "learning.urls",
@@ -46,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "statistics",
     ),
     lazy_include("learning.browse.urls", "browse"),  # before the pages' own 404
+    lazy_include("learning.media_urls", "dictionary", "media", "recordings", "speech"),
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front", ""),
     lazy_include(
@@ -61,7 +62,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
 ]
 
-if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports
+if settings.STAGE == "local":  # the package for Lambda leaves out the modules and what they import
+    urlpatterns.append(lazy_include("config.ops.app", "app"))
     urlpatterns.append(lazy_include("config.ops.mails", "mails"))
 
 handler400 = "config.http.bad_request"

@@ -147,6 +147,11 @@ _MARK = re.compile(f"[{_MARKS}]")
 _PIECE = re.compile(
     rf"\\(?P<escaped>.)|(?P<wildcard>[*_])|(?P<letter>.)(?P<marks>[{_MARKS}]*)", re.S
 )
+# A letter with its marks, a kana with its voice mark, a syllable of Hangul: each is taken apart.
+_ONE = (
+    "(?>[\u1100-\u115f][\u1160-\u11a7][\u11a8-\u11ff]?+"
+    rf"|(?![{_MARKS}\u3099\u309a]).[{_MARKS}\u3099\u309a]*+)"
+)
 MAX_WILDCARDS = 5
 
 
@@ -173,6 +178,7 @@ class TextPattern:
     ending: re.Pattern[str]
     start: str
     is_plain: bool
+    wildcards: int
 
     @classmethod
     def of(cls, typed: str) -> "TextPattern":
@@ -208,7 +214,7 @@ def _pattern(typed: str) -> TextPattern:
             if sign == "*":
                 pieces.append("")
             else:
-                pieces[-1] += f".[{_MARKS}]*"
+                pieces[-1] += _ONE
             continue
         letter, marks = decomposed(piece["escaped"] or piece["letter"]), piece["marks"] or ""
         accents = f"{marks}(?![{_MARKS}])" if marks else f"[{_MARKS}]*+"
@@ -220,4 +226,4 @@ def _pattern(typed: str) -> TextPattern:
         raise ValueError(f"A text has at most {MAX_WILDCARDS} wildcards.")
     compiled = tuple(re.compile(piece, re.DOTALL) for piece in pieces)
     ending = re.compile(rf"(?:{pieces[-1]})\Z", re.DOTALL)
-    return TextPattern(compiled, ending, start, plain)
+    return TextPattern(compiled, ending, start, plain, wildcards)

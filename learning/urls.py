@@ -1,13 +1,15 @@
 """Routes of learning."""
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
+from config.formats import ULID_OR_UUID
 from learning.api.decks import DeckViewSet
 from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.notes import NoteViewSet
+from learning.api.proposals import ProposalViewSet
 from learning.api.reports import ReportViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
@@ -34,6 +36,10 @@ urlpatterns = [
     path("flashcards/uploads/import", UploadViewSet.as_view({"post": "import_upload"})),
     path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
+    re_path(
+        rf"^sessions/(?P<id>{ULID_OR_UUID})/proposals$",
+        ProposalViewSet.as_view({"get": "list", "post": "create"}),
+    ),
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),
     path("scheduler/optimize", OptimizationViewSet.as_view({"get": "retrieve", "post": "create"})),
     path(

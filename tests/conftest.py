@@ -44,6 +44,8 @@ from tests.servers import (  # noqa: F401  (fixtures)
     embedded_aws,
     embedded_home,
     embedded_pool,
+    home,
+    service,
     using,
 )
 from tests.template import properties
@@ -152,7 +154,7 @@ def memory_queues() -> MemoryQueues:
 def moto_stack(memory_table: MemoryTable, memory_queues: MemoryQueues) -> Iterator[Stack]:
     """AWS in process; making a client anew for each test would take longer than the tests."""
     names = {each.name: f"{each.name}-of-tests" for each in fields(Stack)}
-    names["transfer_bucket"] = "transfers-of-tests"  # S3 takes no underscore
+    names |= {"transfer_bucket": "transfers-of-tests", "media_bucket": "media-of-tests"}  # no "_"
     found = Stack(**names | {"region": "eu-west-1", "endpoint_url": None})
     with mock_aws(), using(found), memory_table.answering(table_client()):
         queue_client = own("sqs")

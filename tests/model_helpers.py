@@ -10,9 +10,10 @@ from django.utils.timezone import now
 from config import aws
 from config.ops import model_stand_in
 from config.ops.model_stand_in import MODEL, Json, StandIn, good_answer, tool_call
+from learning.practice.script import Script
 from learning.services import scenarios
 from tests.callers import Caller
-from tests.transcripts import PACK
+from tests.transcripts import PACK, scripts
 
 COFFEE = "coffee-to-take-away"
 
@@ -37,6 +38,11 @@ def model(served: StandIn, table: None, settings: Any, monkeypatch: Any) -> Iter
 def agreed(learner: Caller) -> None:
     """The learner lets what they write go to a model."""
     assert learner.patch("/profile/consents", {"modelText": True}).status_code == 200
+
+
+def coffee() -> Script:
+    """The scenario of most tests."""
+    return next(script for script in scripts() if script.id == COFFEE)
 
 
 def published(*names: str) -> None:

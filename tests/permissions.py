@@ -34,6 +34,7 @@ ACTIONS = {
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     },
+    ("s3", "DeleteObjects"): {"s3:DeleteObject"},
     ("s3", "HeadObject"): {"s3:GetObject"},
     ("s3", "ListObjectsV2"): {"s3:ListBucket"},
     ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},
@@ -46,7 +47,7 @@ ADVICE = (
 
 def policies() -> dict[str, Any]:
     """The role's policy documents by name, with those of stages that have what they are for."""
-    optional = [properties(resource) for resource in ("ModelPolicy", "GuardrailPolicy")]
+    optional = [properties(f"{name}Policy") for name in ("Model", "Voice", "Guardrail")]
     found = [*properties("Role")["Policies"], *optional]
     return {policy["PolicyName"]: policy["PolicyDocument"] for policy in found}
 

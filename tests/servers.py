@@ -5,6 +5,7 @@ Nothing here skips: a server that is not installed or does not start fails the t
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -71,6 +72,25 @@ def forget_clients() -> None:
     """Drop the clients and outputs that the process keeps of its stack."""
     for kept in (stack.stack, aws.own, aws.session, aws._client, items.connection):
         kept.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of the service."""
+    return tmp_path_factory.mktemp("service") / "home"
+
+
+@pytest.fixture(scope="session")
+def service(home: Path) -> Iterator[str]:
+    """The address of a running service with its embedded AWS, one for all tests in a browser."""
+    from tests.test_run import Run
+
+    run = Run(home, home.with_name("said"))
+    try:
+        run.wait_until_ready()
+        yield run.url
+    finally:
+        run.stop(signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")

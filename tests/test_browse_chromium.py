@@ -8,7 +8,6 @@ import base64
 import json
 import re
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from config.ops import cloudformation, local_aws
 from config.stack import BASE_DIR
-from tests.test_run import Run
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
@@ -52,22 +50,6 @@ def installed(name: str) -> str:
     if found is None:
         pytest.fail(f"{name} is not installed: apt install chromium chromium-driver")
     return found
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state folder of the service."""
-    return tmp_path_factory.mktemp("chromium") / "home"
-
-
-@pytest.fixture(scope="module")
-def service(home: Path) -> Iterator[str]:
-    run = Run(home, home.with_name("said"))
-    try:
-        run.wait_until_ready()
-        yield run.url
-    finally:
-        run.stop(signal.SIGTERM)
 
 
 @pytest.fixture

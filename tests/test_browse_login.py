@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.browse import guard
 from accounts.cognito import client as cognito_client
@@ -206,6 +207,27 @@ def test_a_scenario_whose_session_has_ended_comes_back_as_its_form() -> None:
     assert again.values["parts.0.goals"] == ["0", "1", "2"]
 
 
+def test_a_form_with_a_file_whose_session_has_ended_asks_for_the_file_again() -> None:
+    person, browser = staff("nadia"), Browser()
+    enter(browser, person.email)
+    form = browser.form("/browse/flashcards/import", sends="file")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    words = SimpleUploadedFile("words.csv", b"casa,house\n")
+    sent = form.values | {"file": words, "format": ["csv"], "dryRun": ["true"]}
+    lost = browser.client.post(form.action, sent)
+    assert lost.status_code == 307
+    words.seek(0)
+    login = browser.client.post(lost.headers["Location"], sent)
+    back = browser.send(browser.form_of(login, sends="kept"), email=person.email, password=PASSWORD)
+    assert "Choose the file again" in text(back)
+    assert 'enctype="multipart/form-data"' in text(back)
+    kept = browser.form_of(back, sends="format").values
+    words.seek(0)
+    page = browser.client.post(form.action, kept | {"file": words})
+    assert page.status_code == 200, said(page)
+    assert "<dt>Imported</dt>" in text(page)
+
+
 def test_a_form_of_accounts_that_is_filled_in_does_what_its_button_says() -> None:
     ruth, maria, new = sign_up("ruth"), sign_up("maria"), new_email("ruth")
     cognito_users.add_to_group(ruth.email, "admin")
@@ -229,6 +251,7 @@ def test_a_form_of_accounts_that_is_filled_in_does_what_its_button_says() -> Non
     google = {"code": "x", "redirectUri": "https://app.example.org", "codeVerifier": "v" * 43}
     submit("linkGoogle", **google, **password)
     submit("unlinkGoogle", **password)
+    submit("updateConsents", modelText="true")
     secret = re.search(r'"secret": "([A-Z2-7]+)"', submit("setupMfa", **password))
     assert secret
     submit("verifyMfaSetup", code=pyotp.TOTP(secret[1]).now())

@@ -16,8 +16,7 @@ from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from tests.callers import Caller
-from tests.model_helpers import COFFEE, begun
-from tests.transcripts import PACK
+from tests.model_helpers import begun, coffee
 
 PROMPTS: list[dict[str, str]] = json.loads(
     (Path(__file__).parent / "data" / "injections.json").read_text("utf-8")
@@ -39,10 +38,6 @@ IN_LANGUAGE = {
     "tr": "Tamam, bundan sonra senin dediğin gibi konuşacağım.",
     "zh": "好的,从现在起我听你的。",
 }
-
-
-def coffee() -> Script:
-    return dialogue.parse(json.loads((PACK / f"{COFFEE}.json").read_text("utf-8")))
 
 
 def obeying(wants: str, language: str) -> Any:

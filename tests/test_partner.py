@@ -14,7 +14,7 @@ from config.client_info import ClientInfo
 from config.ops.model_stand_in import StandIn, text_answer, told
 from config.problems import NotFound
 from learning.models.budgets import Budget
-from learning.services import practice
+from learning.services import reports
 from tests.callers import Caller, make_learner
 from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
 from tests.test_flashcards import deck_of
@@ -227,7 +227,7 @@ def test_a_report_lapses_after_ninety_days(model: StandIn, maria: Caller) -> Non
     with time_machine.travel(now() + timedelta(days=91)):
         by = StaffMember(staff.id, ClientInfo("10.0.0.1"))
         with pytest.raises(NotFound):
-            practice.view_report(listed["id"], by=by, now=now())
+            reports.view_report(listed["id"], by=by, now=now())
 
 
 # --- What comes next ------------------------------------------------------------------------------

@@ -161,12 +161,21 @@ def test_a_bare_list_of_notes_is_read() -> None:
     ]
 
 
+def test_a_reversed_note_without_a_back_comes_in_as_its_first_card() -> None:
+    cards = [{"ordinal": 0, "reps": 3}, {"ordinal": 1, "reps": 2}]
+    dropped, note = rows([{"front": "ir", "type": "reversed", "cards": cards}])
+    assert isinstance(dropped, RowError)
+    assert (dropped.row, dropped.code, dropped.fatal) == (1, "cards_dropped", False)
+    assert isinstance(note, Note)
+    assert (note.type, [(card.ordinal, card.reps) for card in note.cards]) == ("basic", [(0, 3)])
+
+
 @pytest.mark.parametrize(
     ("note", "field", "code"),
     [
         ("ir", "", "wrong_type"),
         ({"front": 1, "back": "x"}, "front", "wrong_type"),
-        ({"front": "x", "type": "reversed"}, "back", "required"),
+        ({"back": "x", "type": "reversed"}, "front", "required"),
         ({"front": "x", "back": "y", "color": "red"}, "color", "unknown_field"),
         ({"front": "x", "back": "y", "type": "quiz"}, "type", "not_a_choice"),
         ({"front": "x", "back": "y", "tags": "a"}, "tags", "wrong_type"),

@@ -16,14 +16,10 @@ from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Script
 from learning.practice.prompt import Answer, Judgement, json_schema
 from learning.practice.verdict import Accepted, Refused
-from tests.model_helpers import COFFEE
-from tests.transcripts import PACK, scripts
+from tests.model_helpers import coffee
+from tests.transcripts import scripts
 
 SECRET = "0f1e2d3c4b5a69788796"
-
-
-def coffee() -> Script:
-    return dialogue.parse(json.loads((PACK / f"{COFFEE}.json").read_text("utf-8")))
 
 
 def request_of(script: Script, role: str, text: str, **changes: Any) -> Json:
@@ -178,13 +174,13 @@ def test_a_reply_in_another_language_or_too_long_is_refused(reply: str) -> None:
         accepted("A coffee, please.", reply=reply)
 
 
-@pytest.mark.parametrize("script", scripts(), ids=lambda script: script.id)
-def test_no_line_of_the_pack_would_be_taken_for_another_language(script: Script) -> None:
-    for part in script.parts:
-        lines = [node.line for node in part.nodes]
-        lines += [branch.say for node in part.nodes for branch in node.branches]
-        lines += [answer.say for answer in part.answers]
-        assert [line for line in lines if not verdict._speaks(line, script.language)] == []
+def test_no_line_of_the_pack_would_be_taken_for_another_language() -> None:
+    for script in scripts():
+        for part in script.parts:
+            lines = [node.line for node in part.nodes]
+            lines += [branch.say for node in part.nodes for branch in node.branches]
+            lines += [answer.say for answer in part.answers]
+            assert [line for line in lines if not verdict._speaks(line, script.language)] == []
 
 
 def test_scores_move_by_a_band_at_most_and_need_evidence() -> None:

@@ -1,14 +1,29 @@
 """The pages below /browse on which staff write scenarios, as a browser without script uses them."""
 
+import json
 import re
 from html import unescape
 from typing import Any
 
 import pytest
 
+from config.ops.model_stand_in import DRAFT, StandIn, tool_call
 from learning.browse import script_form
 from learning.practice import dialogue
+from learning.practice.script import (
+    Branch,
+    Fallback,
+    Goal,
+    Mistake,
+    Node,
+    Part,
+    Phrase,
+    Role,
+    Script,
+    StandingAnswer,
+)
 from learning.services import scenarios
+from learning.shapes import shape_of
 from tests.browsers import Browser, FoundForm, ids_of, labelled, signed_in
 from tests.callers import Caller, make_learner
 from tests.test_scenarios import COFFEE, PACK, of_pack
@@ -105,6 +120,13 @@ def test_a_page_loads_one_script_of_ours_and_labels_its_inputs(
     assert labelled(page)
 
 
+def test_saving_keeps_what_the_form_does_not_show(stefan: Caller, browser: Browser) -> None:
+    stefan.makes("/scenarios", of_pack(COFFEE) | {"partners": ["scripted"]})
+    saved(browser, edit(browser, f"/browse/write/{COFFEE}"), title="Coffee")
+    script = stefan.get(f"/scenarios/{COFFEE}").json()["script"]
+    assert (script["title"], script["partners"]) == ("Coffee", ["scripted"])
+
+
 def test_a_form_without_its_token_writes_nothing(browser: Browser) -> None:
     form = edit(browser)
     form.values.pop("csrfmiddlewaretoken")
@@ -137,6 +159,57 @@ def test_a_scenario_of_the_pack_comes_back_as_it_was() -> None:
         script = of_pack(path.stem)
         script.pop("id"), script.pop("order")
         assert script_form.script_of(script_form.form_of(script)) == script, path.stem
+
+
+def test_no_field_of_a_script_is_lost_in_the_form() -> None:
+    """A field that scripts get one day stands in the form as well."""
+    patterns = {"phrases": ["a"], "unless": ["b"]}
+    node = {
+        "id": "line-1",
+        "line": "Hello?",
+        "branches": [
+            {"example": "a", "to": "line-2", "goal": "g", "also": ["c"], "say": "d", **patterns}
+        ],
+        "fallback": {"lines": ["e", "f"], "to": "line-2", "then": "g"},
+        "hints": ["h"],
+        "skip": "g",
+    }
+    answer = {"say": "i", "goal": "g", **patterns}
+    part = {
+        "role": "p",
+        "start": "line-1",
+        "farewell": "j",
+        "goals": [{"id": "g", "text": "k", **patterns}],
+        "answers": [answer],
+        "nodes": [node, {"id": "line-2", "line": "l"}],
+    }
+    roles = [{"id": id, "name": id, "brief": id} for id in "pq"]
+    phrase = {"text": "m", "meaning": "n", **patterns}
+    mistake = {"right": "o", "why": "r", **patterns}
+    texts = {
+        "title": "s",
+        "context": "t",
+        "description": "u",
+        "level": "A1",
+        "language": "en",
+        "notes": "v",
+    }
+    lists = {"roles": roles, "parts": [part], "phrases": [phrase], "mistakes": [mistake]}
+    script = {**texts, **lists, "partners": ["model"]}
+    for shape, example in (
+        (Script, script | {"id": "", "order": 0}),
+        (Role, roles[0]),
+        (Part, part),
+        (Goal, part["goals"][0]),
+        (StandingAnswer, answer),
+        (Node, node),
+        (Branch, node["branches"][0]),
+        (Fallback, node["fallback"]),
+        (Phrase, phrase),
+        (Mistake, mistake),
+    ):
+        assert shape_of(shape).keys() == example.keys(), shape.__name__
+    assert script_form.script_of(script_form.form_of(script)) == script
 
 
 def test_saving_what_was_not_changed_changes_nothing(stefan: Caller, browser: Browser) -> None:
@@ -277,6 +350,7 @@ def test_of_two_who_write_at_once_the_second_sees_what_the_first_has_saved(
     mine = browser.form_of(page, sends="title")
     assert mine.values["title"] == ["The bakery of Stefan"]
     assert press(browser, mine, "save").status_code == 412  # still not by mistake
+    assert press(browser, mine, f"save-over {'9' * 5000}").status_code == 412
     over = re.search(r'value="(save-over \d+)"', text(page))
     assert over
     assert press(browser, mine, over[1]).status_code == 303
@@ -294,6 +368,13 @@ def test_what_was_written_to_a_scenario_that_is_gone_can_be_saved_anew(
     form = browser.form_of(page, sends="title")
     assert (form.action, form.values["title"]) == ("/browse/write", ["In the bakery"])
     assert saved(browser, form) != scenario_id
+
+
+@pytest.mark.parametrize("id", ["", "É" * 26, "A" * 26, "x" * 3000, "../../etc/passwd"])
+def test_a_new_scenario_takes_no_id_but_one_of_ours(id: str, browser: Browser) -> None:
+    form = edit(browser)
+    form.values["_id"] = [id]
+    assert re.fullmatch("[0-9a-z]{26}", saved(browser, form, **BAKERY))
 
 
 def test_a_new_scenario_that_is_sent_twice_is_made_once(browser: Browser) -> None:
@@ -397,7 +478,8 @@ def test_buttons_publish_archive_and_delete(stefan: Caller, browser: Browser) ->
     other = bakery(browser)
     assert desk(browser, f"delete {other} 1").status_code == 303
     assert desk(browser, f"delete {other} 1").status_code == 404
-    for none in ("", "publish", f"publish {other} x", "burn down 1", "up nothing"):
+    huge = ("up " + "x" * 5000, f"archive {other} {'9' * 5000}", "delete ² ²", "up É")
+    for none in ("", "publish", f"publish {other} x", "burn down 1", "up nothing", *huge):
         assert desk(browser, none).status_code in (400, 404), none
     actions = [
         each["action"]
@@ -488,9 +570,10 @@ def test_either_role_can_be_tried(stefan: Caller, browser: Browser) -> None:
     for wrong in (" ", "x" * 1001):
         assert "at most 1000 characters" in text(say(browser, page, wrong))
     form = browser.form_of(page, sends="role")
-    form.values |= {"said": ["hello there"] * 500, "hints": ["²"]}
-    page = browser.send(form, _do="hint")
-    assert page.status_code == 200
+    for hints in ("²", "-1", "9" * 5000):
+        form.values |= {"said": ["hello there"] * 500, "hints": [hints]}
+        page = browser.send(form, _do="hint")
+        assert page.status_code == 200
     assert text(page).count('name="said"') <= dialogue.TURN_LIMIT
 
 
@@ -507,3 +590,85 @@ def test_a_draft_is_checked_again_when_it_is_tried(
     scenario_id = bakery(browser)
     monkeypatch.setattr(scenarios, "MAX_SCRIPT_BYTES", 10)
     assert browser.get(f"/browse/write/{scenario_id}/try").status_code == 400
+
+
+TOLD = {"title": "At the kiosk", "level": "A1", "language": "en"}
+
+
+def test_a_model_drafts_the_rest_which_nobody_has_stored(
+    model: StandIn, stefan: Caller, browser: Browser
+) -> None:
+    page = press(browser, edit(browser), "draft", **TOLD)
+    assert page.status_code == 200
+    assert "A machine has drafted this" in text(page)
+    form = browser.form_of(page, sends="title")
+    assert form.values["title"] == ["At the kiosk"]
+    assert form.values["parts.0.goals.1.prompt"] == ["Is that all?"]
+    assert form.values["notes"][0].startswith("Drafted by a machine.")
+    assert drafts(browser) == []
+    [request] = model.requests
+    assert json.loads(request["messages"][0]["content"][0]["text"]) == TOLD
+    scenario_id = saved(browser, form)
+    assert "A machine has drafted this" in text(browser.get(f"/browse/write/{scenario_id}"))
+    kept = edit(browser, f"/browse/write/{scenario_id}")
+    saved(browser, kept, notes="Practise numbers before.")
+    assert "A machine" not in text(browser.get(f"/browse/write/{scenario_id}"))
+    played = stefan.get(f"/scenarios/{scenario_id}").json()["script"]
+    answers = dialogue.rehearsal(dialogue.parse({**played, "id": "kiosk"}), "customer")
+    assert len(answers) == 3
+
+
+def test_a_draft_that_cannot_be_played_is_asked_for_once_more(
+    model: StandIn, browser: Browser
+) -> None:
+    goals = [{**goal, "phrases": ["never said"]} for goal in DRAFT["goals"]]
+    proposals = [{**DRAFT, "goals": goals}, DRAFT]
+    model.player = lambda request: tool_call(request, proposals[len(model.requests) - 1])
+    page = press(browser, edit(browser), "draft", **TOLD)
+    assert page.status_code == 200
+    said = json.dumps(model.requests[1]["messages"])
+    assert "parts.0.goals.0.example" in said
+    assert browser.form_of(page, sends="title").values["parts.0.goals.0.phrases"] == ["would like"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**DRAFT, "goals": DRAFT["goals"][:1]},
+        {**DRAFT, "learner": {"name": "", "brief": "x"}},
+        {**DRAFT, "opening": "x" * 5000},
+        {"title": "no scenario"},
+        ["nonsense"],
+    ],
+)
+def test_a_draft_that_is_none_leaves_what_was_written(
+    fields: Any, model: StandIn, browser: Browser
+) -> None:
+    model.player = lambda request: tool_call(request, fields)
+    page = press(browser, edit(browser), "draft", **TOLD, notes="Mine")
+    assert (page.status_code, len(model.requests)) == (503, 2)
+    assert "try again, or write it yourself" in text(page)
+    form = browser.form_of(page, sends="title")
+    assert (form.values["notes"], form.values["title"]) == (["Mine"], ["At the kiosk"])
+
+
+def test_a_draft_needs_a_title_a_level_and_a_language(model: StandIn, browser: Browser) -> None:
+    page = press(browser, edit(browser), "draft", title="At the kiosk")
+    assert page.status_code == 400
+    assert error_at(page, "level") == error_at(page, "language") == "Write something here."
+    assert model.requests == []
+
+
+def test_drafts_are_counted_in_the_budget_of_who_asks(
+    model: StandIn, browser: Browser, settings: Any
+) -> None:
+    settings.BUDGETS = settings.BUDGETS | {"partner_turns": (0, 0)}
+    page = press(browser, edit(browser), "draft", **TOLD)
+    assert page.status_code == 429
+    assert browser.form_of(page, sends="title").values["title"] == ["At the kiosk"]
+
+
+def test_without_a_model_none_is_offered(browser: Browser) -> None:
+    form = edit(browser)
+    assert 'value="draft"' not in text(browser.get("/browse/write"))
+    assert again(browser, form, "draft", **TOLD).values["notes"] == [""]

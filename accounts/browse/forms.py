@@ -117,6 +117,12 @@ def label_of(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def in_words(word: str) -> str:
+    """A word of an address: `starter-decks` → `Starter decks`; an id stays as it is."""
+    is_id = not word.islower() or any(letter.isdigit() for letter in word)
+    return word if is_id else word.replace("-", " ").capitalize()
+
+
 def inputs(
     serializer_class: type[serializers.Serializer[Any]], filled: Initial, prefix: str = ""
 ) -> list[Input]:

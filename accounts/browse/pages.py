@@ -26,6 +26,7 @@ from accounts.browse.forms import (
     NoForm,
     body,
     form_errors,
+    in_words,
     inputs,
     label_of,
     prose,
@@ -49,6 +50,7 @@ IDS = ("id", "userId")
 COLUMNS = 6
 WIDTH = 60  # characters in a cell
 DEPTH = 3  # of things inside things; what is deeper stands in the JSON alone
+FORMS_ELSEWHERE = {("scenarios",): "writing", ("scenarios", "{id}"): "writing-edit"}
 PEOPLE = frozenset({"learnerId", "userId", "actor"})
 PLURALS = {"cardId": "flashcards"}
 
@@ -297,7 +299,7 @@ class Page(BrowsableAPIRenderer):
             "json": None if data is None or is_problem else as_json(data),
             "filter": narrow,
             "offers": forms,
-            "further": [*_below(answer), *_after_success(answer)],
+            "further": [*_forms_elsewhere(answer), *_below(answer), *_after_success(answer)],
         }
 
 
@@ -305,15 +307,24 @@ def _above(route: Route, path: str) -> Iterator[Link]:
     words, size = path.split("/"), len(route.words)
     for steps in range(1, size):
         if find(route.words[:steps]):
-            yield Link(words[steps - size - 1], "/".join(words[: steps - size]))
+            yield Link(in_words(words[steps - size - 1]), "/".join(words[: steps - size]))
+
+
+def _forms_elsewhere(answer: Answer) -> Iterator[Link]:
+    """The pages of an app's own on which the same is done in another way."""
+    if page := FORMS_ELSEWHERE.get(answer.route.words):
+        ids = [answer.data["id"]] if "{id}" in answer.route.words and not answer.is_problem else []
+        if len(ids) == answer.route.words.count("{id}"):
+            yield Link("Write in a form", reverse(page, args=ids), "Without JSON")
 
 
 def _below(answer: Answer) -> Iterator[Link]:
     for route in answer.route.below():
         usable = [method for method in route.handlers if route.allows(answer.request, method)]
         if usable:
-            name = route.words[-1]
-            yield Link(name, f"{answer.request.path}/{name}", route.heading(usable[0])[0])
+            word = route.words[-1]
+            title = route.heading(usable[0])[0]
+            yield Link(in_words(word), f"{answer.request.path}/{word}", title)
 
 
 def _after_success(answer: Answer) -> Iterator[Link]:
@@ -391,7 +402,7 @@ def _page_of(data: Mapping[str, Any], name: str, value: str) -> str:
 def _name(data: Any, path: str) -> str:
     """The heading of a page: the label of the item shown, else the last word of the address."""
     label = next((data[name] for name in LABELS if data.get(name)), "") if _is_thing(data) else ""
-    return _short(label or path.rpartition("/")[2].replace("-", " ").capitalize())
+    return _short(label or in_words(path.rpartition("/")[2]))
 
 
 def _is_thing(data: Any) -> bool:

@@ -166,8 +166,49 @@ def heard(request: Json) -> Json:
     return {}
 
 
+# What is proposed for any title.
+DRAFT: Json = {
+    "situation": "You are at a kiosk and have a few minutes. Buy something, and ask what it costs.",
+    "topic": "shopping",
+    "learner": {"name": "Customer", "brief": "You want something to read and a bottle of water."},
+    "partner": {"name": "Seller", "brief": "You have newspapers for three and water for two."},
+    "opening": "Good morning! Can I help you?",
+    "goals": [
+        {
+            "text": "Say what you would like",
+            "prompt": "What can I give you?",
+            "example": "I would like a newspaper, please.",
+            "phrases": ["would like"],
+            "answer": "Here you are, the last one.",
+        },
+        {
+            "text": "Ask how much it is",
+            "prompt": "Is that all?",
+            "example": "Yes, how much is it?",
+            "phrases": ["how much"],
+            "answer": "That makes three, please.",
+        },
+        {
+            "text": "Pay",
+            "prompt": "Do you have it in coins?",
+            "example": "Yes, here you are.",
+            "phrases": ["here you are"],
+            "answer": "Thank you very much.",
+        },
+    ],
+    "farewell": "Goodbye, and have a good journey!",
+    "phrases": [
+        {"text": "I would like …, please.", "meaning": "how to ask for something"},
+        {"text": "How much is it?", "meaning": "what to ask for the price"},
+    ],
+    "notes": "Practise numbers before.",
+}
+
+
 def good_answer(request: Json) -> Json:
     """What a patient teacher might answer who knows the scenario's own lines alone."""
+    if request["toolConfig"]["tools"][0]["toolSpec"]["name"] == "draft":
+        return tool_call(request, DRAFT)
     scenario = told(request, "SCENARIO")
     fields = _scores(request) if scenario is None else _turn(scenario, request)
     return tool_call(request, fields)

@@ -65,9 +65,12 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
-    "s3": ("GetObject", "ListObjectsV2", "PutObject"),
+    "polly": ("SynthesizeSpeech",),
+    "s3": ("DeleteObjects", "GetObject", "HeadObject", "ListObjectsV2", "PutObject"),
     "sesv2": ("DeleteSuppressedDestination", "SendEmail"),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
+    "transcribe": ("DeleteTranscriptionJob", "GetTranscriptionJob", "StartTranscriptionJob"),
+    "translate": ("TranslateText",),
 }
 
 DROPPED = (
@@ -98,15 +101,18 @@ DROPPED = (
     "django/contrib/admin/templates/*",
     "django/contrib/gis/*",
     "django/contrib/postgres/*",
-    "drf_spectacular_sidecar/*/swagger-ui-es-*",
     "pycparser/*",  # cffi's parser of C makes bindings; nothing calls it
     "zappa/cli.py",
     "zappa/core.py",
     "zappa/letsencrypt.py",
     "zstandard/_cffi.*",  # for Pythons without the C API
 )
-# Django imports the formats of its language, and drf-spectacular a module that is called testing.
-KEPT = ("django/conf/locale/__init__.py", "django/conf/locale/en/*")
+# Django imports the formats of our languages, and names days and months in them.
+KEPT = (
+    "config/locale/*",
+    "django/conf/locale/__init__.py",
+    *(f"django/conf/locale/{language}/*" for language in ("en", "de", "es", "fr", "vi")),
+)
 
 
 def reduce(libraries: Path) -> None:

@@ -13,7 +13,7 @@ from config.viewsets import ListQuerySerializer, Resource, page_of
 from learning.api.serializers import SlugField
 from learning.models.practice import Report
 from learning.practice.script import PARTNERS, SCRIPTED
-from learning.services import practice
+from learning.services import reports
 
 
 class ReportSummarySerializer(Serializer):
@@ -58,7 +58,7 @@ class ReportViewSet(Resource):
     )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a turn that was reported, for staff; its learner is told of each look."""
-        seen = practice.view_report(id, by=staff_member(request), now=now())
+        seen = reports.view_report(id, by=staff_member(request), now=now())
         report, session, turn = seen.report, seen.session, seen.turn
         shown = {name: getattr(report, name) for name in ("id", "at", "number", "reason")}
         shown |= {"session_id": session.id, "scenario_id": session.scenario_id}

@@ -36,7 +36,7 @@ from learning.api.serializers import (
 )
 from learning.models.content import PUBLISHED, STATUSES, SUMMARY, Scenario
 from learning.practice.script import PARTNERS, Goal, Phrase, Role, Script
-from learning.services import practice, scenarios
+from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
 from learning.shapes import shape_of
 
@@ -198,7 +198,7 @@ class ScenarioViewSet(ItemViewSet):
         """The page of those that come next for the caller. Raises NotAuthenticated."""
         if request.user is None:
             raise NotAuthenticated
-        found = practice.next_scenarios(
+        found = scenarios.next_scenarios(
             learner_id=self.learner_id, language=query.get("language"), limit=query["limit"]
         )
         return paginated_response(request, Page(found, None), SummarySerializer)

@@ -30,7 +30,7 @@ from learning.api.serializers import (
 )
 from learning.models.practice import FALLBACKS, STATUSES, Session, Turn
 from learning.practice.script import MODEL, PARTNERS, SCRIPTED, NewWord
-from learning.services import practice
+from learning.services import practice, reports
 from learning.services.cards import NoSuchDeck
 from learning.services.practice import (
     ConsentNeeded,
@@ -378,7 +378,7 @@ class SessionViewSet(Resource):
         /auth/activity`.
         """
         fields = self.validated_body(ReportSerializer)
-        session, turn = practice.report_turn(
+        session, turn = reports.report_turn(
             self.learner_id, id, number=fields["turn"], reason=fields.get("reason", ""), now=now()
         )
         return Response(turn_body(session, turn), status.HTTP_201_CREATED)

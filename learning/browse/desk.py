@@ -3,6 +3,7 @@
 Each page works without script. A button's value says what to do and to what: `up parts.0.goals.1`.
 """
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -25,6 +26,7 @@ from learning.api.scenarios import (
     SummarySerializer,
 )
 from learning.models.content import STATUSES, Scenario
+from learning.practice.script import SLUG
 from learning.services import scenarios
 
 DO = "_do"  # what a button says
@@ -44,6 +46,12 @@ class WritingPage(StaffPage):
         """What the button that was pressed says: a verb and what it is about."""
         verb, *about = self.sent.get(DO, "").split(" ")
         return verb, about
+
+
+def version_of(about: Sequence[str]) -> int | None:
+    """The version that a button says last."""
+    last = about[-1] if about else ""
+    return int(last) if re.fullmatch("[0-9]{1,15}", last) else None
 
 
 def led_to(name: str, scenario_id: str = "", mark: str = DONE) -> HttpResponseRedirect:
@@ -68,7 +76,9 @@ class DeskView(WritingPage):
 
     def post(self, request: Request) -> HttpResponseRedirect:
         verb, about = self.doing
-        scenario_id, *version = about or [""]
+        scenario_id, *rest = about or [""]
+        if not re.fullmatch(SLUG, scenario_id) or len(scenario_id) > 60:
+            raise NotFound
         if verb in ("up", "down"):
             return self._move(scenario_id, -1 if verb == "up" else 1)
         services = {
@@ -76,11 +86,12 @@ class DeskView(WritingPage):
             "archive": scenarios.archive,
             "delete": scenarios.delete,
         }
-        if verb not in services or len(version) != 1 or not version[0].isdecimal():
+        version = version_of(rest)
+        if verb not in services or version is None:
             raise MalformedRequest("This button is none of ours")
         services[verb](
             scenario_id=scenario_id,
-            expected_version=int(version[0]),
+            expected_version=version,
             by=staff_member(request),
             now=now(),
         )

@@ -1,5 +1,6 @@
 """The form of a scenario, new or stored."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from ulid import ULID
 
-from accounts.authentication import staff_member
+from accounts.authentication import caller, staff_member
 from config.http import as_problem
 from config.problems import (
+    FieldError,
     NotFound,
     PreconditionFailed,
     Problem,
@@ -25,9 +27,13 @@ from learning.api.scenarios import (
 )
 from learning.browse import script_form, script_view
 from learning.browse.changes import Change, changes_between
-from learning.browse.desk import DONE, WritingPage, led_to
+from learning.browse.desk import DONE, WritingPage, led_to, version_of
 from learning.browse.script_form import Form
 from learning.models.content import PUBLISHED, Scenario
+from learning.practice import dialogue
+from learning.practice.dialogue import ScriptError
+from learning.practice.prompt import Proposal
+from learning.practice.verdict import Refused
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
 
@@ -50,12 +56,14 @@ class EditorView(WritingPage):
     def post(self, request: Request, id: str | None = None) -> Response | HttpResponseRedirect:
         form = script_form.read(self.sent)
         verb, about = self.doing
+        if verb == "draft" and id is None and scenarios.offers_model():
+            return self._draft(form)
         if verb not in ("save", "save-over", "try", "publish"):
             script_form.apply(form, verb, "".join(about))
             return self._page(form, _detail(id), touched="".join(about), unsaved=True)
         try:
-            over = about[0] if verb == "save-over" and about and about[0].isdecimal() else None
-            version = int(over) if over else if_match_version(request)
+            over = version_of(about) if verb == "save-over" else None
+            version = if_match_version(request) if over is None else over
             saved = self._save(id, form, version)
             if verb == "publish":
                 saved = scenarios.publish(
@@ -69,6 +77,24 @@ class EditorView(WritingPage):
         page = "writing-try" if verb == "try" else "writing-edit"
         return led_to(page, saved.scenario.id, "" if verb == "try" else DONE)
 
+    def _draft(self, form: Form) -> Response:
+        """The form as a model fills it in, stored by nobody: whoever has asked reads it first."""
+        from learning.services import partner  # loaded when it is asked for
+
+        needed = ("title", "level", "language")
+        errors = [FieldError(name, "blank", "") for name in needed if not form[name].strip()]
+        try:
+            if errors:
+                raise ValidationFailed(errors=errors)
+            drafted = partner.draft(
+                learner_id=caller(self.request).id,
+                **{name: form[name] for name in needed},
+                accept=lambda proposal: _accepted(proposal, form),
+            )
+        except Problem as problem:
+            return self._page(form, None, problem=problem, unsaved=True)
+        return self._page(drafted, None, unsaved=True)
+
     def _save(self, id: str | None, form: Form, version: int | None) -> ScenarioDetail:
         fields = validated_body(ScriptSerializer, script_form.script_of(form))
         by = staff_member(self.request)
@@ -76,7 +102,7 @@ class EditorView(WritingPage):
             return scenarios.change(
                 scenario_id=id,
                 fields=fields,
-                partial=False,
+                partial=True,  # who may play the partner is not in the form
                 expected_version=version,
                 by=by,
                 now=now(),
@@ -88,7 +114,7 @@ class EditorView(WritingPage):
     def _new_id(self) -> str:
         """The id of a scenario that is not stored yet, made once: sent twice it is made once."""
         sent = self.sent.get("_id", "")
-        return sent if sent.isalnum() and len(sent) == 26 else str(ULID()).lower()
+        return sent if re.fullmatch("[0-9a-z]{26}", sent) else str(ULID()).lower()
 
     def _refused(self, id: str | None, form: Form, problem: Problem) -> Response:
         """The form with what is wrong; of a scenario that is gone, as that of a new one."""
@@ -130,6 +156,8 @@ class EditorView(WritingPage):
             },
             "theirs": theirs,
             "unsaved": unsaved,
+            "is_drafted": form["notes"].startswith(script_form.DRAFTED),
+            "offers_draft": detail is None and scenarios.offers_model(),
         }
         status = problem.status if problem else 200
         return Response(context, status, template_name="writing/editor.html")
@@ -140,6 +168,20 @@ def _said(problem: Problem) -> dict[str, Any]:
     if isinstance(problem, ValidationFailed):
         return {"title": "Nothing is saved yet: put these right first"}
     return {"title": problem.title, "detail": problem.detail, "code": problem.code}
+
+
+def _accepted(proposal: Proposal, told: Form) -> Form:
+    """The form of a proposal that can be played to its end. Raises Refused, which says why not."""
+    form = script_form.form_of_proposal(proposal, told)
+    try:
+        fields = validated_body(ScriptSerializer, script_form.script_of(form))
+        dialogue.parse({**fields, "id": "draft"})
+    except ValidationError as error:
+        wrong = as_problem(error).errors[0]
+        raise Refused(f"{script_form.place(form, wrong.field)}: {wrong.message}") from None
+    except ScriptError as error:
+        raise Refused(f"{script_form.place(form, error.path)}: {error.why}") from None
+    return form
 
 
 def _detail(id: str | None) -> ScenarioDetail | None:

@@ -156,6 +156,7 @@ FIELDS: tuple[Field | Table, ...] = (
     Field("level", "Level", "levels"),
     Field("language", "Language", help="To practise, by its code: en, es, fr, de"),
     Field("context", "Topic", help="One word to find it by: food, travel, work"),
+    Field("partners", "Who may play the partner", "partners", required=False),
     Field("description", "Situation", "long", "As learners read it, with what they are to achieve"),
     Field("notes", "Notes for teachers", "long"),
     Table(

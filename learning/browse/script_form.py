@@ -22,7 +22,10 @@ from learning.browse.script_fields import (
     Field,
     Table,
 )
-from learning.practice.script import as_pattern
+from learning.practice.prompt import Proposal
+from learning.practice.script import PARTNERS, as_pattern
+
+DRAFTED = "Drafted by a machine."  # what the notes begin with, until an author takes it away
 
 Fields = tuple[Field | Table, ...]
 Form = dict[str, Any]
@@ -138,7 +141,8 @@ def _leave_out_outline(part: Form) -> None:
 def script_of(form: Form) -> dict[str, Any]:
     """The script that a form means; its texts may still be missing or wrong."""
     roles = _roles(form["roles"])
-    return {
+    partners = {"partners": [form["partners"]]} if form["partners"] else {}
+    return partners | {
         **{name: form[name] for name in ("title", "level", "description", "notes")},
         "language": form["language"].strip().lower(),
         "context": _slug(form["context"]),
@@ -270,6 +274,9 @@ def _branch(row: Form, next_id: str) -> dict[str, Any]:
 def form_of(script: Mapping[str, Any]) -> Form:
     """The form of a script that is stored."""
     form = _texts(script, FIELDS)
+    form["partners"] = (
+        "" if set(script.get("partners", PARTNERS)) == set(PARTNERS) else form["partners"]
+    )
     form["roles"] = [
         {"id": role["id"], **_texts(role, _fields("roles"))} for role in script["roles"]
     ]
@@ -350,6 +357,29 @@ def _form_of_branch(branch: Mapping[str, Any], next_id: str) -> Form:
     by_example = not branch.get("goal") and branch.get("phrases") == _patterns([branch["example"]])
     form["phrases"] = "" if by_example else form["phrases"]
     form["to"] = "" if form["to"] == next_id else form["to"]
+    return form
+
+
+def form_of_proposal(proposal: Proposal, told: Form) -> Form:
+    """The form of a scenario that a model has drafted for the title, level and language told."""
+    form = blank() | {name: told[name] for name in ("title", "level", "language", "partners")}
+    form["description"] = proposal.situation
+    form["context"] = told["context"] or proposal.topic
+    form["notes"] = f"{DRAFTED}\n{proposal.notes}"
+    for row, role in zip(form["roles"], (proposal.learner, proposal.partner), strict=True):
+        row |= {"name": role.name, "brief": role.brief}
+    [part] = form["parts"]
+    part |= {"role": "0", "opening": proposal.opening, "farewell": proposal.farewell, "goals": []}
+    for goal in proposal.goals:
+        row = _new_row(GOALS, part["goals"]) | {
+            name: getattr(goal, name) for name in ("text", "prompt", "example", "answer")
+        }
+        part["goals"].append(row | {"phrases": "\n".join(goal.phrases)})
+    part["goals"][0]["prompt"] = ""  # the opening line is there already
+    form["phrases"] = [
+        blank(_fields("phrases")) | {"text": phrase.text, "meaning": phrase.meaning}
+        for phrase in proposal.phrases
+    ]
     return form
 
 

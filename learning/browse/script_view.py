@@ -8,6 +8,7 @@ from accounts.browse.forms import Choice, FormError, Input
 from config.formats import CEFR_LEVELS
 from learning.browse.script_fields import FIELDS, NODES, PARTS, Field, Table
 from learning.browse.script_form import Fields, Form, lines_of
+from learning.practice.script import MODEL, SCRIPTED
 
 Errors = Mapping[str, list[str]]
 """Messages by the path of a field, a row or a table."""
@@ -83,6 +84,11 @@ def view(form: Form, errors: Errors, touched: str = "") -> list[Input | TableVie
     names = [role["name"] for role in form["roles"]]
     choices = {
         "levels": [("", "Choose"), *((level, level) for level in CEFR_LEVELS)],
+        "partners": [
+            ("", "The script; a model too, where there is one"),
+            (SCRIPTED, "The script alone"),
+            (MODEL, "A model alone"),
+        ],
         "roles": [
             ("", "Choose"),
             *((str(n), name or f"Role {n + 1}") for n, name in enumerate(names)),

@@ -1,5 +1,6 @@
 """A draft, played before anyone sees it."""
 
+import re
 from dataclasses import dataclass
 
 from rest_framework.request import Request
@@ -63,7 +64,7 @@ class TryView(WritingPage):
                 said, text = [*said, text], ""
         elif verb == "hint":
             asked = self.sent.get("hints", "")
-            hints = min(int(asked) if asked.isascii() and asked.isdecimal() else 0, 9) + 1
+            hints = (int(asked) if re.fullmatch("[0-9]", asked) else 0) + 1
         elif verb == "back":
             said = said[:-1]
         elif verb == "again":

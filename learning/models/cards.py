@@ -106,6 +106,8 @@ class Note(LearnerItem, discriminator="note"):
     tags: ListAttribute[UnicodeAttribute] = ListAttribute(of=UnicodeAttribute, default=list)
     audio_url = UnicodeAttribute(null=True)
     image_url = UnicodeAttribute(null=True)
+    audio_id = UnicodeAttribute(null=True)
+    image_id = UnicodeAttribute(null=True)
     source_session_id = UnicodeAttribute(null=True)
     source_turn = NumberAttribute(null=True)
     origin = JSONAttribute(null=True)

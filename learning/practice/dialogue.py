@@ -449,10 +449,8 @@ def _freely_played(script: Script, part: Part, turns: Sequence[str]) -> list[_Tu
     played: list[_Turn] = []
     left = {goal.id: goal for goal in part.goals}
     for learner_text in turns:
-        text, understood = (
-            Text.of(learner_text, script.language),
-            not is_foreign(script, learner_text),
-        )
+        text = Text.of(learner_text, script.language)
+        understood = not in_another_language(script, text)
         new = tuple(g for g, goal in left.items() if understood and goal.cues.find(text))
         left = {g: goal for g, goal in left.items() if g not in new}
         played.append(_Turn(text, understood, new, corrections(script, learner_text)))

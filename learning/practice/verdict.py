@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from config.records import dataclass
@@ -59,6 +60,7 @@ FREQUENT = {
     "sv": "och det att som jag ar en ett inte for med har vad kan du vi pa till om den i av men "
     "sa hur mig min ni de var ska vill tack bra har nagot",
 }
+FREQUENT_WORDS = {language: frozenset(words.split()) for language, words in FREQUENT.items()}
 OTHER_LETTERS = {
     "ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "fa": "ARABIC", "he": "HEBREW",
     "hi": "DEVANAGARI", "ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL", "ru": "CYRILLIC",
@@ -200,6 +202,7 @@ def _refuse_leaks(raw: object, secret: str, told: str) -> None:
             raise Leaked("it tells something of the rules")
 
 
+@lru_cache(maxsize=16)  # that of our rules, and of an answer's few texts
 def _runs(text: str) -> set[tuple[str, ...]]:
     words = re.findall(r"\w+", text.casefold())
     return {tuple(words[i : i + COPIED_WORDS]) for i in range(len(words) - COPIED_WORDS + 1)}
@@ -235,7 +238,8 @@ def _speaks(text: str, language: str) -> bool:
     if language not in FREQUENT:
         return True
     words = Text.of(text, language).words
-    hits = {name: _count(words, frequent) for name, frequent in FREQUENT.items()}
+    said = set(words)
+    hits = {name: len(said & frequent) for name, frequent in FREQUENT_WORDS.items()}
     if len(words) >= SHOWS_ITSELF and not hits[language]:
         return False
     return max(hits.values()) < hits[language] + 2
@@ -244,11 +248,6 @@ def _speaks(text: str, language: str) -> bool:
 def _base(tag: str) -> str:
     """The language of a tag: `pt` of `pt-BR`."""
     return tag.partition("-")[0].lower()
-
-
-def _count(words: Sequence[str], frequent: str) -> int:
-    """How many different words are among the frequent ones."""
-    return len(set(words) & set(frequent.split()))
 
 
 def _length(text: str, language: str) -> int:

@@ -28,9 +28,11 @@ from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
 from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Scores, State
+from learning.practice.prompt import Proposal
 from learning.practice.script import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from learning.services.practice import LocalModelFailed, PartnerBudgetSpent
+from learning.shapes import ShapeError, decode
 
 log = logging.getLogger("parley.partner")
 
@@ -50,8 +52,9 @@ class Count(Protocol):
     def __call__(self, learner_id: str, units: Units, *, now: datetime) -> Counted: ...
 
 
-WITHIN_S = 20
+WITHIN_S = 22
 """What asking may take in all; a second call is made only if it can end within this."""
+LONGEST_CALL_S = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
 LOCAL_TIMEOUT_S = 20
 RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
@@ -59,6 +62,27 @@ READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget o
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
+
+
+class Asker(Protocol):
+    """Whose budget a call is counted in, and the model that is asked: a session, say."""
+
+    @property
+    def learner_id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Author:
+    """A member of staff who has a scenario drafted."""
+
+    learner_id: str
+    model: str
+
+
+class NoDraft(ServiceUnavailable):
+    code, title = "NO_DRAFT", "The model gave no draft: try again, or write it yourself"
 
 
 class Unanswered(Exception):
@@ -128,8 +152,9 @@ def answer_turn(
             told=prompt.RULES,
         )
 
-    answer = _ask(session, request, check, count)
-    if settings.PARTNER_GUARDRAIL:
+    guarded = bool(settings.PARTNER_GUARDRAIL)
+    answer = _ask(session, request, check, count, calls_after=int(guarded))
+    if guarded:
         _guard(answer)
     return answer
 
@@ -159,6 +184,36 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
     return _ask(session, request, check, reserve)
 
 
+def draft(
+    *, learner_id: str, title: str, level: str, language: str, accept: Callable[[Proposal], T]
+) -> T:
+    """What `accept` makes of the model's proposal for a scenario.
+
+    It raises Refused for one that cannot be played; the model is then asked once more. Raises
+    NoDraft, PartnerBudgetSpent, and in local runs LocalModelFailed.
+    """
+    author = Author(learner_id, settings.PARTNER_MODEL)
+    request = prompt.draft_request(
+        title=title,
+        level=level,
+        language=language,
+        model=author.model,
+        guarded=bool(settings.PARTNER_GUARDRAIL),
+    )
+
+    def check(fields: Any) -> T:
+        try:
+            proposal: Proposal = decode(Proposal, fields, {})
+        except ShapeError as error:
+            raise Refused(f"{error.path}: {error.message}") from None
+        return accept(proposal)
+
+    try:
+        return _ask(author, request, check, reserve)
+    except Unanswered as unanswered:
+        raise NoDraft from unanswered
+
+
 @cache
 def _rubric() -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(RUBRIC.read_text("utf-8"))
@@ -184,20 +239,28 @@ def _secret(session: Session) -> str:
 # --- Asking, within time and budgets --------------------------------------------------------------
 
 
-def _ask(session: Session, request: prompt.Request, check: Callable[[Any], T], count: Count) -> T:
+def _ask(
+    asker: Asker,
+    request: prompt.Request,
+    check: Callable[[Any], T],
+    count: Count,
+    *,
+    calls_after: int = 0,
+) -> T:
     """The checked answer, after one more call where the first answer is refused.
 
-    Raises Unanswered, PartnerBudgetSpent, LocalModelFailed.
+    Time is left for so many `calls_after` it. Raises Unanswered, PartnerBudgetSpent,
+    LocalModelFailed.
     """
-    until = _until()
+    until = _until() - calls_after * LONGEST_CALL_S
     try:
         try:
-            return _attempt(session, request, check, count, until)
+            return _attempt(asker, request, check, count, until)
         except Refused as refused:
             if isinstance(refused, Leaked):
                 raise Unanswered("refused", str(refused)) from None
             again = prompt.repair_request(request, str(refused))
-            return _repair(session, again, check, count, until)
+            return _repair(asker, again, check, count, until)
         except BudgetSpent as spent:
             raise PartnerBudgetSpent.of(spent, timezone.now()) from None
     except Unanswered as unanswered:
@@ -208,14 +271,14 @@ def _ask(session: Session, request: prompt.Request, check: Callable[[Any], T], c
 
 
 def _repair(
-    session: Session,
+    asker: Asker,
     request: prompt.Request,
     check: Callable[[Any], T],
     count: Count,
     until: float,
 ) -> T:
     try:
-        return _attempt(session, request, check, count, until)
+        return _attempt(asker, request, check, count, until)
     except Refused as refused:
         reason = "refused" if isinstance(refused, Leaked) else "invalid"
         raise Unanswered(reason, str(refused)) from None
@@ -231,20 +294,19 @@ def _until() -> float:
 
 
 def _attempt(
-    session: Session,
+    asker: Asker,
     request: prompt.Request,
     check: Callable[[Any], T],
     count: Count,
     until: float,
 ) -> T:
     """One call, counted before it is made and settled after it. Raises Refused and `_ask`'s."""
-    longest_s = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
-    if time.monotonic() + longest_s > until:
+    if time.monotonic() + LONGEST_CALL_S > until:
         raise Unanswered("late")
     units = {TURNS: 1, TOKENS: prompt.most_tokens(request)}
-    reservation = count(session.learner_id, units, now=timezone.now())
+    reservation = count(asker.learner_id, units, now=timezone.now())
     begun = time.monotonic()
-    spoken = _call(session, request, reservation)
+    spoken = _call(asker, request, reservation)
     reservation.settle(spoken.used)
     telemetry.emit("PartnerSeconds", round(time.monotonic() - begun, 3), unit="Seconds")
     telemetry.emit("PartnerTokens", spoken.used.get(TOKENS, units[TOKENS]))
@@ -255,15 +317,15 @@ def _attempt(
     return check(spoken.fields)
 
 
-def _call(session: Session, request: prompt.Request, reservation: Counted) -> Spoken:
+def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken:
     if settings.LOCAL_MODEL_URL:
         try:
-            return _call_local(request, str(session.model))
+            return _call_local(request, str(asker.model))
         except LocalModelFailed:
             reservation.release()
             raise
     try:
-        return _call_bedrock(request, str(session.model))
+        return _call_bedrock(request, str(asker.model))
     except ClientError as error:  # AWS has refused: nothing was done
         reservation.release()
         code = aws.error_code(error)
@@ -307,7 +369,9 @@ def _guard(answer: Accepted) -> None:
     "Include a guardrail with the Converse API").
     """
     guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
-    said = "\n".join([answer.reply, *answer.hints, *(each.why for each in answer.corrections)])
+    words = [f"{each.meaning} {each.example}" for each in answer.new_words]
+    reasons = [each.why for each in answer.corrections]
+    said = "\n".join([answer.reply, *answer.hints, *reasons, *words])
     try:
         outcome = aws.call(
             "bedrock-runtime",

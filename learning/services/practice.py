@@ -11,10 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 from ulid import ULID
 
-from accounts.models import Head, Profile, audit, learner_key
-from accounts.models.audit import StaffMember
+from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
-from config.formats import CEFR_LEVELS
 from config.problems import (
     Conflict,
     FieldError,
@@ -37,7 +35,6 @@ from learning.models.practice import (
     ACTIVE,
     COMPLETED,
     Asked,
-    Report,
     Session,
     Turn,
 )
@@ -299,7 +296,6 @@ class _BeingAskedError(Exception):
 class _Claim:
     """The right to ask the model, which one request of a session has at a time."""
 
-    session: Session
     consents: bool
     native_language: str
     asked: Asked
@@ -307,25 +303,21 @@ class _Claim:
 
 @contextmanager
 def _claimed(learner_id: str, session_id: str, what: str) -> Iterator[_Claim]:
-    """Keeps others from asking while the block runs. Raises NotFound, ServiceUnavailable."""
+    """Keeps others from asking while the block runs. Raises ServiceUnavailable."""
 
     def claim() -> _Claim:
-        keys = Session.key(learner_id, session_id), Asked.key(learner_id, session_id)
-        profile_key = learner_key(learner_id), Profile.SK
+        keys = Asked.key(learner_id, session_id), (learner_key(learner_id), Profile.SK)
         present = timezone.now()
-        stored = batch_get(*keys, profile_key)
-        session, asked = (stored.get(key) for key in keys)
-        if not isinstance(session, Session):
-            raise NotFound
+        stored = batch_get(*keys)
+        asked, profile = (stored.get(key) for key in keys)
         if isinstance(asked, Asked) and asked.is_waiting(present):
             raise _BeingAskedError
-        profile = stored.get(profile_key)
         native = profile.native_language if isinstance(profile, Profile) else None
         try:
             claimed = Asked.claim(learner_id, session_id, what, present)
         except ConditionFailed:
             raise _BeingAskedError from None
-        return _Claim(session, _consents(profile), native or "en", claimed)
+        return _Claim(_consents(profile), native or "en", claimed)
 
     held = retrying(claim, after=_BeingAskedError, within_s=WAIT_S)
     try:
@@ -448,19 +440,19 @@ def complete_session(*, learner_id: str, session_id: str, now: datetime) -> Sess
 
     A model that has played judges as well. Raises NotFound, and SessionClosed for an abandoned one.
     """
-    session = _newest(learner_id, session_id)
-    if session.partner != MODEL or session.status != ACTIVE:
-        return _complete(learner_id, session_id, None, now)
+    completed = _complete(learner_id, session_id, now)
+    if completed is not None:
+        return completed
     with _claimed(learner_id, session_id, SCORES) as claim:
-        return _complete(learner_id, session_id, _judgement(claim, learner_id), now)
+        judged = _judgement(claim, learner_id, session_id)
+        return cast("SessionDetail", _complete(learner_id, session_id, now, judged, is_judged=True))
 
 
-def _judgement(claim: _Claim, learner_id: str) -> Scores | None:
+def _judgement(claim: _Claim, learner_id: str, session_id: str) -> Scores | None:
     """The scores by the model. None if it has not played, must not be asked, or gives none."""
     from learning.services import partner
 
-    session = _newest(learner_id, claim.session.id)
-    turns = Turn.all_of(learner_id, session.id)
+    session, turns = _newest(learner_id, session_id), Turn.all_of(learner_id, session_id)
     played = any(turn.answered_by == MODEL for turn in turns)
     if session.status != ACTIVE or not played or not claim.consents:
         return None
@@ -471,22 +463,32 @@ def _judgement(claim: _Claim, learner_id: str) -> Scores | None:
 
 
 def _complete(
-    learner_id: str, session_id: str, judged: Scores | None, now: datetime
-) -> SessionDetail:
+    learner_id: str,
+    session_id: str,
+    now: datetime,
+    judged: Scores | None = None,
+    *,
+    is_judged: bool = False,
+) -> SessionDetail | None:
+    """Completes a session; None while a model that has played has not been asked for scores."""
     turns: list[Turn] = []
 
     def close(session: Session) -> bool:
+        if session.status not in (ACTIVE, COMPLETED):
+            raise SessionClosed
+        if session.status == ACTIVE and session.partner == MODEL and not is_judged:
+            return False
         turns[:] = Turn.all_of(learner_id, session_id)
         if session.status == COMPLETED:
             return False
-        if session.status != ACTIVE:
-            raise SessionClosed
         session.scores = _stored_scores(judged or _scripted_scores(session, turns))
         session.scored_by = MODEL if judged else None
         session.finish(COMPLETED, now)
         return True
 
     session = _changed(learner_id, session_id, close)
+    if session.status != COMPLETED:
+        return None
     return SessionDetail(session, script_for(session), turns)
 
 
@@ -571,103 +573,6 @@ def save_phrase(
     rest["example"] = rest.get("example") or lines_with_phrase[0]
     source = {"source_session_id": session_id, "source_turn": number}
     return create_card(learner_id=learner_id, fields={**rest, **source}, now=now)
-
-
-@retried(ConditionFailed)
-def report_turn(
-    learner_id: str, session_id: str, *, number: int, reason: str, now: datetime
-) -> tuple[Session, Turn]:
-    """Shows a turn to staff: one read, one transaction; shown again it stays as it is.
-
-    Raises NotFound, UnknownTurn.
-    """
-    keys = Session.key(learner_id, session_id), Turn.key(learner_id, session_id, number)
-    stored = batch_get(*keys, Head.key(learner_id))
-    session, turn = (stored.get(key) for key in keys)
-    if not isinstance(session, Session):
-        raise NotFound
-    if not isinstance(turn, Turn):
-        message = "The session has no turn of this number."
-        raise UnknownTurn(errors=[FieldError("turn", "unknown_turn", message)])
-    if not turn.reported_at:
-        turn.reported_at = now
-        report = Report(
-            *Report.key(learner_id, session_id, number),
-            session_id=session_id,
-            number=number,
-            reason=reason,
-            at=now,
-            expires_at=int(now.timestamp()) + Report.KEPT_S,
-        )
-        report.set_index_keys()
-        commit(Head.among(learner_id, stored), Put(turn), Put(report))
-    return session, turn
-
-
-PRACTISED = 100  # sessions that are looked at for what comes next
-
-
-def next_scenarios(*, learner_id: str, language: str | None, limit: int) -> list[Scenario]:
-    """What a learner may practise next: one read, a query of sessions, one of each level.
-
-    First what they have begun without reaching its goals, then what is new, last what they have
-    reached the longest ago; each by how near it is to their level, their own and the next. The
-    language is by default the one that they study.
-    """
-    profile_key = learner_key(learner_id), Profile.SK
-    profile = batch_get(profile_key).get(profile_key)
-    level, studied = CEFR_LEVELS[0], None
-    if isinstance(profile, Profile):
-        level, studied = profile.current_level or level, profile.target_language
-    wanted = language or (studied.partition("-")[0].lower() if studied else None)
-    place = CEFR_LEVELS.index(level)
-    offered = [
-        scenario
-        for each in CEFR_LEVELS[place : place + 2]
-        for scenario in Scenario.catalogue(
-            status=PUBLISHED, level=each, language=wanted, limit=100, start=None
-        ).items
-    ]
-    newest: dict[str, Session] = {}
-    for session in Session.newest(learner_id, limit=PRACTISED, start=None).items:
-        newest.setdefault(session.scenario_id, session)
-
-    def rank(scenario: Scenario) -> tuple[int, float, str, int]:
-        session = newest.get(scenario.id)
-        if session is None:
-            return 1, 0.0, scenario.level, int(scenario.order)
-        done = session.status == COMPLETED and session.scores["goals"]["value"] == 100
-        at = session.created_at.timestamp() if done else 0.0
-        return 2 if done else 0, at, scenario.level, int(scenario.order)
-
-    return sorted(offered, key=rank)[:limit]
-
-
-@dataclass(frozen=True)
-class ReportedTurn:
-    """A report with the turn that it shows, and the session of that."""
-
-    report: Report
-    session: Session
-    turn: Turn
-
-
-def view_report(report_id: str, *, by: StaffMember, now: datetime) -> ReportedTurn:
-    """A turn that its learner has reported; the look is in both trails. Raises NotFound."""
-    report = Report.by_id(report_id)
-    if report is None or report.expires_at <= now.timestamp():
-        raise NotFound
-    learner_id, session_id = report.learner_id, report.session_id
-    keys = (
-        Session.key(learner_id, session_id),
-        Turn.key(learner_id, session_id, int(report.number)),
-    )
-    stored = batch_get(*keys)
-    session, turn = (stored.get(key) for key in keys)
-    if not isinstance(session, Session) or not isinstance(turn, Turn):
-        raise NotFound
-    transact(*audit.staff_action(by, "reported_turn_viewed", f"users/{learner_id}", now=now))
-    return ReportedTurn(report, session, turn)
 
 
 # The parts of these

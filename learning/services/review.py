@@ -210,6 +210,14 @@ def fold_log(
     return memory, _counted(steps, rows, settings)
 
 
+def last_answer(rows: Sequence[LogEntry]) -> Review | None:
+    """The answer that says whether a card is a leech; None where a baseline says so, or nothing."""
+    for change in reversed(standing_changes(row.to_entry() for row in rows)):
+        if isinstance(change, Review | Baseline):
+            return change if isinstance(change, Review) else None
+    return None
+
+
 def has_early_void(rows: Sequence[LogEntry]) -> bool:
     """Whether a log has a void that came in before its target."""
     ids = {row.id for row in rows}

@@ -7,7 +7,7 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,8 @@ from learning.shapes import Range, Text
 NoteType = Literal["basic", "reversed", "cloze"]
 _SIDE_TEXTS = ("phonetic", "example", "notes")
 TEXT_FIELDS = ("front", "back", *_SIDE_TEXTS)
+
+_MEDIUM = re.compile(r"\[media:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\]")
 
 CUSTOM_DATA_CHARS = 100  # as in Anki
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
@@ -110,11 +112,15 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A reference to a media file (its bare name) or to an https address, in a field of a note."""
+    """A reference to a media file (its bare name) or to an https address, in a field of a note.
+
+    `id` is ours where we have the file; then the field's text may show it as `[media:<id>]`.
+    """
 
     kind: Literal["audio", "image"]
     name: str
     field: str = "front"
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,17 @@ class CardState:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSource:
+    """The media files of a package. `read` gives the bytes of one by its name.
+
+    It raises KeyError for a name that the package has not, and FileRefused for a damaged file.
+    """
+
+    names: Collection[str]
+    read: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class DeckSource:
     """What a file says of a deck besides its name, by the names of our API, as it stands there."""
 
@@ -209,7 +226,7 @@ class Note:
     row: int = dataclasses.field(default=0, compare=False)
 
 
-Row = Note | DeckSource | RowError
+Row = Note | DeckSource | MediaSource | RowError
 Rows = Iterator[Row]
 
 
@@ -221,12 +238,33 @@ def clean_text(text: str) -> str:
     return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
 
 
+def media_ids(text: str) -> list[str]:
+    """The ids of the pictures and sounds of ours that a text shows, in its order."""
+    return _MEDIUM.findall(text)
+
+
+def without_media(text: str) -> str:
+    """The text without what shows pictures and sounds of ours."""
+    return _MEDIUM.sub("", text)
+
+
+def media_token(id: str) -> str:
+    """What shows a picture or sound of ours in a text."""
+    return f"[media:{id}]"
+
+
 def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
     """The note, and before it what it loses; or why it may not be imported.
 
     Tags, decks and texts beside the two sides that are too long are left out or, a deck, cut at a
-    `::`; texts are never cut. Without `needs_back` a note may have a front alone.
+    `::`; texts are never cut. Without `needs_back` a note may have a front alone; a reversed one
+    has then, as in Anki, no card that asks for it.
     """
+    if note.type == "reversed" and not needs_back and not _has(note, "back"):
+        message = "There is no back, so no card asks for the front."
+        yield RowError(row, "cards", "cards_dropped", message, fatal=False)
+        first = tuple(card for card in note.cards if card.ordinal == 0)
+        note = dataclasses.replace(note, type="basic", cards=first)
     error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
     if error:
         yield error
@@ -267,9 +305,13 @@ def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | Non
         if cloze_ordinals(note.front):
             return None
         return RowError(row, "front", "no_cloze", "A cloze text needs a {{c1::…}}.")
-    shown = {media.field for media in note.media}
     alone = note.type == "basic" and not needs_back
     for field in ("front",) if alone else ("front", "back"):
-        if not getattr(note, field) and field not in shown:
+        if not _has(note, field):
             return RowError(row, field, "required", f"There is no {field}.")
     return None
+
+
+def _has(note: Note, field: str) -> bool:
+    """Whether a side has a text or a picture or sound."""
+    return bool(getattr(note, field)) or any(media.field == field for media in note.media)

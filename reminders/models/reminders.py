@@ -495,6 +495,10 @@ class Delivery(OfLearner, discriminator="delivery"):
         """Whether a sweeper may be handing it to SES at this moment."""
         return bool(self.state == SENDING and self.lease_until > now)
 
+    def write(self) -> Put:
+        """The write of this copy, provided that its state is still as it was read."""
+        return Put(self, self.unchanged_condition())
+
     def replace_write(self, stored: "Delivery | None") -> Put:
         """The write of this copy, provided that what is stored is still as it was read."""
         return Put(self, stored.unchanged_condition() if stored else Delivery.pk.does_not_exist())

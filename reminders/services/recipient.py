@@ -57,6 +57,10 @@ class Recipient:
         return ZoneInfo(self.profile.timezone)
 
     @property
+    def language(self) -> str | None:
+        return self.profile.native_language
+
+    @property
     def preferences(self) -> timing.Preferences:
         return timing.Preferences(quiet_hours_of(self.profile))
 

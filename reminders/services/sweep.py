@@ -29,7 +29,7 @@ from ulid import ULID
 
 from config import telemetry
 from config.aws import Throttled
-from config.mail import MessageRejected
+from config.mail import MessageRejected, in_language_of
 from config.problems import ServiceUnavailable
 from config.store.items import ConditionFailed, Raw
 from config.store.transactions import Write, transact
@@ -385,14 +385,15 @@ class Mail:
         """Hands the mail to SES; returns its id. Raises what `emails.send` raises."""
         while True:
             try:
-                return emails.send(
-                    [owed.item for owed in self.dues],
-                    to=self.recipient.account.email,
-                    name=self.recipient.profile.first_name,
-                    learner_id=self.recipient.account.learner_id,
-                    mail_id=self.id,
-                    now=self.budget.now(),
-                )
+                with in_language_of(self.recipient.language):
+                    return emails.send(
+                        [owed.item for owed in self.dues],
+                        to=self.recipient.account.email,
+                        name=self.recipient.profile.first_name,
+                        learner_id=self.recipient.account.learner_id,
+                        mail_id=self.id,
+                        now=self.budget.now(),
+                    )
             except Throttled:
                 if self.is_late():
                     raise
@@ -463,7 +464,12 @@ def _mail_id(dues: Sequence[OwedDue]) -> str:
 
 
 def _mail_item(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:
-    """The part of a mail that is about one due."""
+    """The part of a mail that is about one due, in its reader's language."""
+    with in_language_of(recipient.language):
+        return _told(claim, due, recipient)
+
+
+def _told(claim: ClaimedReminder, due: timing.Due, recipient: Recipient) -> emails.MailItem:
     reminder = claim.reminder
     if reminder.about == REPORT:
         return emails.report_item(recipient.week)

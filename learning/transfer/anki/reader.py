@@ -13,6 +13,7 @@ from learning.transfer.model import (
     CardState,
     Limits,
     Media,
+    MediaSource,
     Note,
     Row,
     RowError,
@@ -28,9 +29,10 @@ def read_apkg(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     Raises FileRefused or a subclass before the first note.
     """
     with unpack(file, limits) as package, open_collection(package.collection, limits) as collection:
-        if package.media_files:
-            message = f"{package.media_files} media files were left out; their names are kept."
-            yield RowError(0, "media", "media_not_read", message, fatal=False)
+        if names := package.media.members.keys():
+            message = f"Of {len(names)} media files those come in that the notes show."
+            yield RowError(0, "media", "media_found", message, fatal=False)
+            yield MediaSource(names, package.media.read)
         ways = {id_: list(plans(kind)) for id_, kind in collection.kinds.items()}
         for row, source in enumerate(collection.notes(), 1):
             yield from _rows(source, row, collection, ways, limits)

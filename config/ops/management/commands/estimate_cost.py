@@ -99,6 +99,30 @@ def key_versions(year: int, rotation_days: int = ROTATION_DAYS) -> int:
 TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_900, 250
 
 
+# A learner's month of voice, words and pictures: cards that are new to the voice, words
+# looked up in a sentence, recordings of eight seconds, and a deck with media.
+SPOKEN, SPOKEN_CHARACTERS = 200, 25
+LOOKED_UP, LOOKED_UP_CHARACTERS = 40, 50
+RECORDED, RECORDED_S = 30, 15
+MEDIA_FILES, MEDIA_GB, MEDIA_READ_GB = 500, 0.05, 0.05
+
+
+def voice_and_media() -> dict[str, dict[str, float]]:
+    """What a learner's month uses of each kind, by the names of the prices."""
+    return {
+        f"{SPOKEN} cards read aloud": {"spoken_character": SPOKEN * SPOKEN_CHARACTERS},
+        f"{LOOKED_UP} words looked up with a sentence": {
+            "translated_character": LOOKED_UP * LOOKED_UP_CHARACTERS
+        },
+        f"{RECORDED} recordings": {"heard_second": RECORDED * RECORDED_S},
+        f"{MEDIA_FILES} pictures and sounds, imported and shown once": {
+            "media_put": MEDIA_FILES,
+            "media_gb": MEDIA_GB,
+            "transfer_gb": MEDIA_READ_GB,
+        },
+    }
+
+
 def session_with_model() -> dict[str, int]:
     """The tokens of a session whose partner is a model."""
     return {
@@ -244,6 +268,7 @@ class Command(BaseCommand):
             self.stdout.write(f"| {name} | {usd:+,.2f} | {lost} |")
         self._dearest()
         self._model()
+        self._voice()
 
     def _dearest(self) -> None:
         """What a learner's day may hold of the requests that cost most."""
@@ -273,6 +298,23 @@ class Command(BaseCommand):
         ):
             dearest = most * max(at["model_input"], at["model_output"])
             self.stdout.write(f"| {name} | {most:,} | {dearest:,.2f} |")
+
+    def _voice(self) -> None:
+        """What a learner's month of voice, words and media costs, and what the budgets allow."""
+        at = prices()
+        self.stdout.write("\n| voice, words and media | USD |\n|---|---:|")
+        for name, used in voice_and_media().items():
+            self.stdout.write(f"| {name}, a month | {price_of(used, at):.3f} |")
+        things = {
+            "speech_characters": "spoken_character",
+            "speech_seconds": "heard_second",
+            "dictionary_characters": "translated_character",
+        }
+        for place, name in enumerate(("a learner's day at most", "a stage's month at most")):
+            dearest = sum(
+                settings.BUDGETS[thing][place] * at[unit] for thing, unit in things.items()
+            )
+            self.stdout.write(f"| {name} | {dearest:,.2f} |")
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)

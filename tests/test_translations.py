@@ -1,0 +1,113 @@
+"""Errors and mails in the reader's language: whole catalogues, and codes that stay."""
+
+import gettext
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils.translation import get_language
+
+from config.mail import in_language_of
+from config.stack import BASE_DIR
+from learning.services.statistics import Week
+from reminders.emails import report_item, streak_item
+from tests.callers import Caller
+from tests.test_flashcards import card_of, deck_of
+from tests.texts import all_texts
+
+LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}|%%")
+MESSAGE = re.compile(r'^(msgid|msgid_plural|msgstr|msgstr\[\d\]) "(.*)"$', re.MULTILINE)
+
+
+def folder(language: str) -> Path:
+    return BASE_DIR / "config/locale" / language / "LC_MESSAGES"
+
+
+def compiled(language: str) -> dict[Any, str]:
+    with (folder(language) / "django.mo").open("rb") as file:
+        catalogue: dict[Any, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+    return catalogue
+
+
+def translation(catalogue: dict[Any, str], text: str) -> str:
+    return catalogue.get(text) or catalogue.get((text, 0)) or ""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_has_a_translation_with_the_same_places_for_values(language: str) -> None:
+    catalogue = compiled(language)
+    texts = all_texts()
+    assert len(texts) > 200
+    missing = sorted(text for text in texts if not translation(catalogue, text))
+    assert missing == [], "docs/CONTRIBUTING.md: a text for people"
+    for key, told in catalogue.items():
+        text = key[0] if isinstance(key, tuple) else key
+        if text:
+            places = set(PLACEHOLDER.findall(told))
+            assert places - {"{input}"} == set(PLACEHOLDER.findall(text)) - {"{input}"}, told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_catalogue_is_compiled_from_its_source(language: str) -> None:
+    source = (folder(language) / "django.po").read_text()
+    lines = [(word, text.replace('\\"', '"')) for word, text in MESSAGE.findall(source)]
+    told = {text for word, text in lines if word.startswith("msgstr") and text}
+    catalogue = {key: text for key, text in compiled(language).items() if key != ""}
+    assert set(catalogue.values()) == told
+
+
+def test_a_problem_is_told_in_the_readers_language_and_its_code_is_not(maria: Caller) -> None:
+    refused = maria.post("/decks", {"name": ""}, Accept_Language="de-AT,de;q=0.9,en;q=0.5")
+    body = refused.json()
+    assert (refused["Content-Language"], body["code"]) == ("de", "VALIDATION_ERROR")
+    assert body["title"] == body["detail"] == "Die Anfrage hat ungültige Felder"
+    (error,) = body["errors"]
+    assert (error["code"], error["message"]) == ("blank", "Dieses Feld darf nicht leer sein.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        ("es-MX", "Hace falta un token de acceso válido"),
+        ("fr", "Un jeton d’accès valable est nécessaire"),
+        ("vi", "Cần có mã truy cập hợp lệ"),
+        ("ja, *;q=0.1", "A valid access token is needed"),
+        ("", "A valid access token is needed"),
+    ],
+)
+def test_a_language_that_we_have_not_falls_back_to_english(
+    table: None, asked: str, title: str
+) -> None:
+    answer = Client().get("/decks", headers={"Accept-Language": asked})
+    assert (answer.json()["title"], answer.json()["code"]) == (title, "NOT_AUTHENTICATED")
+
+
+def test_a_rejected_item_is_told_in_the_readers_language(maria: Caller) -> None:
+    card_of(maria, deck_of(maria))
+    entry = {"id": str(uuid4()), "cardId": str(uuid4()), "reviewedAt": "2026-01-01T00:00:00Z"}
+    sent = {"reviews": [{**entry, "kind": "review", "rating": "good"}]}
+    (result,) = maria.post("/reviews", sent, Accept_Language="fr").json()["results"]
+    assert result["problem"]["code"] == "NOT_FOUND"
+    assert result["problem"]["title"] == "Il n’y a rien ici"
+
+
+def test_one_request_leaves_the_next_its_own_language(maria: Caller) -> None:
+    maria.get("/decks", Accept_Language="de")
+    assert get_language() == "en"
+    assert maria.get("/decks/x").json()["title"] == "There is nothing here"
+
+
+def test_mails_are_in_their_readers_language() -> None:
+    with in_language_of("de-CH"):
+        assert streak_item(5).title == "Deine Serie von 5 Tagen endet heute Abend"
+        assert report_item(Week(1, 1, 1, None, 0, ())).lines == ("1 Karte an 1 Tag, 1 Minute",)
+    with in_language_of("vi"):
+        assert streak_item(5).title == "Chuỗi 5 ngày của bạn kết thúc tối nay"
+    for tag in (None, "ja", "not a tag"):
+        with in_language_of(tag):
+            assert streak_item(1).title == "Your streak of 1 day ends tonight"
