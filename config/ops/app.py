@@ -21,7 +21,7 @@ POLICY = PAGE_POLICY.replace("img-src 'self'", "img-src 'self' https:") + (
 @require_safe
 def show_file(request: HttpRequest, name: str = "index.html") -> HttpResponseBase:
     """A file of the app. Raises Http404."""
-    response = serve(request, name, document_root=BUILT)
+    response = serve(request, name, document_root=str(BUILT))
     # With 304 too: a browser takes over the headers of both into what it has kept.
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cache-Control"] = "no-cache"
