@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client generators collection fix audit capacity package deploy probe undeploy schema promise clean
+.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -13,9 +13,10 @@ NPM = env NODE_USE_SYSTEM_CA=1 PATH="$(CURDIR)/.uv/node/bin:$$PATH" npm --prefix
 # that Parley and its tests start would compile all libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-# .uv/NAME with what a file requires: $(call environment,NAME,FILE)
+# .uv/NAME with what a file requires: $(call environment,NAME,FILE). It is compiled here, since the
+# embedded AWS writes nothing into it: each start would compile its libraries anew, for two seconds.
 environment = $(UV) venv --quiet --clear --python .uv/bin/python .uv/$(1) && \
-  $(UV) pip install --quiet --python .uv/$(1)/bin/python --require-hashes -r $(2)
+  $(UV) pip install --quiet --compile-bytecode --python .uv/$(1)/bin/python --require-hashes -r $(2)
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -93,7 +94,11 @@ client: setup docs/client/node_modules/.ready ## The typed client: made, compile
 	@$(NPM) run --silent generate
 	@$(NPM) run --silent check
 	@$(NPM) test --silent
-	@$(RUN)pytest -q -m client tests/test_client.py
+	@$(RUN)pytest -q -m client tests/test_client.py tests/test_app.py
+
+app: docs/client/node_modules/.ready ## The reference app built anew into docs/client/app/dist
+	@$(NPM) run --silent generate
+	@$(NPM) run --silent app
 
 generators: docs/client/node_modules/.ready ## Clients by four generators out of docs/openapi.yaml, each compiled
 	@$(NPM) run --silent generators

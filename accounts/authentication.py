@@ -6,7 +6,7 @@ The caller is the learner of the access token in `Authorization: Bearer …` (RF
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from rest_framework.throttling import BaseThrottle
 from accounts.tokens import InvalidToken, Learner, bearer, verify_access_token
 from config.client_info import client_info_of
 from config.problems import BEARER, PermissionDenied, TooManyRequests
+from config.records import dataclass
 from config.telemetry import Call
 
 if TYPE_CHECKING:

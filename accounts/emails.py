@@ -5,7 +5,6 @@ sign-in) have their texts in `config/ops/infrastructure.yaml`.
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from config import mail
 from config.client_info import ClientInfo
 from config.problems import ServiceUnavailable
+from config.records import dataclass
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

@@ -3,7 +3,6 @@
 It asks for no sign-in and sets no cookie. A deployed stage shows only what is public anyway.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.http import Renderer
+from config.records import dataclass
 
 # A local run offers these accounts, and only a local run: their password is public.
 PASSWORD = "parley-demo-1"  # noqa: S105  (printed at the start of every local run)

@@ -1,8 +1,9 @@
 """Where a learner's own day begins and ends. Pure rules: instants, zone and hour come in."""
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+from config.records import dataclass
 
 DAY_STARTS_AT_HOUR = 4  # unless the learner chooses another: who studies past midnight is not late
 

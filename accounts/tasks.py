@@ -5,10 +5,12 @@ from typing import Any
 
 from django.utils.timezone import now
 
+from accounts.cognito import users as cognito_users
+from accounts.cognito.users import UNCONFIRMED, PlaceLost
 from accounts.models import Account
 from accounts.services import reconciliation
 from accounts.services.dormancy import let_dormant_go
-from accounts.services.removal import delete_unverified, resume_deletions
+from accounts.services.removal import delete_left_over, delete_unverified, resume_deletions
 from config.store import jobs
 from config.store.jobs import Job, Place
 
@@ -44,6 +46,7 @@ def sweep_accounts(_event: Any, _context: Any) -> int:
 def start_letting_accounts_go(_event: Any, _context: Any) -> None:
     """Nightly: starts the round that lets accounts go that nobody has verified, or uses."""
     start_round("accounts_let_go")
+    start_round("left_over_sign_ups")
 
 
 def let_accounts_go(job: Job) -> Iterator[Place]:
@@ -54,6 +57,23 @@ def let_accounts_go(job: Job) -> Iterator[Place]:
         return delete_unverified(accounts, now=at) + let_dormant_go(accounts, now=at)
 
     return for_each_account(job, visit)
+
+
+def delete_left_over_sign_ups(job: Job) -> Iterator[Place]:
+    """Deletes users whose sign-up was cut off before an account; the job's result is how many."""
+    done, total, start = int(job.done), int(job.result or 0), job.cursor
+    while True:
+        try:
+            users, start = cognito_users.list_users(limit=60, start=start, status=UNCONFIRMED)
+        except PlaceLost:
+            if start is None:
+                raise
+            start = None  # a deletion may be repeated
+            continue
+        done, total = done + len(users), total + delete_left_over(users, now=now())
+        yield Place(start, done, result=total)
+        if start is None:
+            return
 
 
 def start_reconciling(_event: Any, _context: Any) -> None:

@@ -12,7 +12,7 @@ import json
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from http.client import HTTPException
 from threading import Lock
@@ -21,6 +21,7 @@ from typing import Any
 from config import https
 from config.formats import unique_members
 from config.problems import NotAuthenticated, ServiceUnavailable
+from config.records import dataclass
 from config.stack import stack
 
 ALGORITHM = "RS256"

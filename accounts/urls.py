@@ -9,7 +9,7 @@ from accounts.api.google import AuthorizeView, LinkView, TokenView
 from accounts.api.jobs import FailedJobViewSet
 from accounts.api.mfa import BackupCodesView, DisableView, SetupView, VerifySetupView, VerifyView
 from accounts.api.password import ChangePasswordView, ResetConfirmView, ResetRequestView
-from accounts.api.profile import ExportView, ProfileView
+from accounts.api.profile import ConsentsView, ExportView, ProfileView
 from accounts.api.registration import ResendView, SignUpView, VerifyEmailView
 from accounts.api.sessions import (
     FirstPasswordView,
@@ -55,5 +55,6 @@ urlpatterns = [
     path("auth/google/token", TokenView.as_view()),
     path("auth/google/link", LinkView.as_view()),
     path("profile", ProfileView.as_view()),
+    path("profile/consents", ConsentsView.as_view()),
     path("profile/export", ExportView.as_view()),
 ]

@@ -43,8 +43,22 @@ if TYPE_CHECKING:
 # limits all calls of a request together.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
-# SES has no request token: a mail that is sent again after a lost answer arrives twice.
-RETRIES_OF: dict[str, Any] = {"sesv2": {"mode": "standard", "total_max_attempts": 1}}
+# SES has no request token: a mail that is sent again after a lost answer arrives twice. A model's
+# answer, a voice and a translation are paid for once more with each try.
+ONE_TRY: Any = {"mode": "standard", "total_max_attempts": 1}
+RETRIES_OF: dict[str, Any] = dict.fromkeys(
+    ("bedrock-runtime", "polly", "sesv2", "transcribe", "translate"), ONE_TRY
+)
+READ_TIMEOUT_OF = {"bedrock-runtime": 9}  # a model writes its whole answer first
+# Addresses of services that the embedded AWS does not play, or not as AWS does.
+ENDPOINT_OF = {
+    "bedrock-runtime": "PARLEY_BEDROCK_URL",
+    **dict.fromkeys(("polly", "transcribe", "translate"), "PARLEY_VOICE_URL"),
+}
+SIGNATURE_OF = {
+    "bedrock-runtime": "v4",  # a developer's bearer token would not go to http addresses
+    "s3": "s3v4",  # botocore's own choice is v2
+}
 
 # So many threads may call at once. With botocore's ten, each further call would open a connection.
 CONNECTIONS = 50
@@ -211,15 +225,20 @@ def _client(service: str, trusted: str | None) -> Any:
     # The S3 addresses that we sign name their region. The global ones would only redirect to it.
     style: Any = "path" if where.endpoint_url else "virtual"
     config = Config(
-        signature_version="s3v4" if service == "s3" else None,  # botocore's own choice is v2
+        signature_version=SIGNATURE_OF.get(service),
         retries=RETRIES_OF.get(service, RETRIES),
         connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_OF.get(service, READ_TIMEOUT_S),
         max_pool_connections=CONNECTIONS,
         s3={"addressing_style": style},
     )
+    region, endpoint_url = where.region, where.endpoint_url
+    if service in ENDPOINT_OF:
+        endpoint_url = os.environ.get(ENDPOINT_OF[service]) or None
+        named = re.match(rf"https://{service}[.]([a-z0-9-]+)[.]", endpoint_url or "")
+        region = named[1] if named else region
     return session().create_client(
-        service, where.region, endpoint_url=where.endpoint_url, config=config, verify=trusted
+        service, region, endpoint_url=endpoint_url, config=config, verify=trusted
     )
 
 

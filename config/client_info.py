@@ -2,8 +2,9 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from config.records import dataclass
 
 AGENT_MAX_LENGTH = 200
 

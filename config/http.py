@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,6 +40,8 @@ log = logging.getLogger("parley.http")
 ANSWER_WITHIN_S = 27
 SECRET_PARTS = {"token"}  # the names that routes give to what only its owner may know
 LONGEST_ID = 36  # a UUID's letters; tokens have 43 and more
+# A client's trace (W3C, "Trace Context"), of which the log keeps the id.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
@@ -176,7 +179,7 @@ def problem_response(problem: Problem, path: str) -> HttpResponse:
 
 
 # The first words of the addresses that people open in browsers.
-PAGES = frozenset({"browse", "docs", "mails", "schema", "unsubscribe"})
+PAGES = frozenset({"app", "browse", "docs", "mails", "schema", "unsubscribe"})
 
 
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
@@ -264,6 +267,8 @@ class RequestMiddleware:
             "coldStart": request.META.get("parley.cold_start", False),
             "learner": _pseudonym(request),
         }
+        if trace := TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
+            fields["trace"] = trace[1]
         log.info("request", extra={"fields": fields, "path": _path_without_secrets(request)})
 
 

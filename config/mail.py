@@ -72,6 +72,18 @@ def send(
     return str(answer["MessageId"])
 
 
+def accept_again(address: str) -> None:
+    """Takes an address off SES's own list of those that it mails nothing, if it is on it.
+
+    Raises MailRefused, or what `config.aws.translate_aws_errors` raises.
+    """
+    try:
+        aws.call("sesv2", "delete_suppressed_destination", EmailAddress=address)
+    except ClientError as error:
+        if aws.error_code(error) != "NotFoundException":
+            raise MailRefused from error
+
+
 def _content(
     template: str, context: Mapping[str, Any], headers: Mapping[str, str]
 ) -> dict[str, Any]:

@@ -77,6 +77,10 @@ TAGS = {
     "exports": "Files given out, however large",
     "imports": "Files taken in, however large",
     "notes": "What several cards are made of: reversed and cloze",
+    "media": "Pictures and sounds for cards",
+    "speech": "Texts read aloud",
+    "recordings": "What a learner says, understood as text",
+    "dictionary": "Words looked up, and kept as cards",
     "reviews": "The study log, and what was studied offline",
     "scheduler": "How cards are scheduled, and weights fitted to the learner",
     "statistics": "How study goes",
@@ -87,7 +91,9 @@ TAGS = {
     "reminders": "What is mailed, and when",
     "calendar": "The feed for calendar programs",
     "mail-actions": "Done and later, from a mail; no sign-in",
+    "mail-suppression": "An address that takes no mail, and mails to it again",
     "unsubscribe": "The link in each mail; no sign-in",
+    "reports": "Turns of role plays that learners have reported, for staff",
     "users": "Accounts, for staff",
     "jobs": "Long work that was given up, for staff",
     "deliveries": "Mails that were given up, for staff",
@@ -97,12 +103,13 @@ TAGS = {
 GROUPS = {
     "Account": ["auth", "profile"],
     "Study": [
-        *("decks", "flashcards", "notes", "imports", "exports", "reviews", "changes"),
+        *("decks", "flashcards", "notes", "media", "dictionary", "imports", "exports", "reviews"),
+        "changes",
         *("scheduler", "statistics", "starter-decks"),
     ],
-    "Practice": ["scenarios", "sessions"],
-    "Plan": ["events", "reminders", "calendar", "mail-actions", "unsubscribe"],
-    "Staff and operation": ["users", "deliveries", "jobs", "health"],
+    "Practice": ["scenarios", "sessions", "speech", "recordings"],
+    "Plan": ["events", "reminders", "calendar", "mail-actions", "mail-suppression", "unsubscribe"],
+    "Staff and operation": ["users", "reports", "deliveries", "jobs", "health"],
 }
 
 IF_MATCH = OpenApiParameter(

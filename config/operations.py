@@ -5,13 +5,13 @@ and from the other bases of the views, which load the table: `/health` needs nei
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from email.utils import formatdate
 from typing import Any, TypeVar
 
 from config import problems
 from config.problems import Problem
+from config.records import dataclass
 from config.serializers import QuerySerializer
 
 V = TypeVar("V", bound=Callable[..., Any])

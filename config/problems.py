@@ -5,8 +5,10 @@ Nothing here knows HTTP frameworks, so that services and rules may raise problem
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
+
+from config.records import dataclass
 
 PROBLEM_JSON = "application/problem+json"
 BEARER = 'Bearer realm="parley"'

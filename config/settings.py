@@ -60,6 +60,8 @@ LANGUAGES = [
 # An event of Lambda's has at most 6 MB (AWS: "Lambda quotas"), in which API Gateway writes the body
 # as base64, four bytes for three, and beside it the headers, twice.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4_400_000
+# The form of a scenario has an input for each text of its script, as many as 200,000 bytes of it.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
@@ -104,10 +106,11 @@ if STAGE == "local":  # any port that a frontend's development server may have
 CORS_ALLOW_HEADERS = [
     "accept",
     "authorization",
+    "baggage",  # which tracing in browsers sends beside traceparent, and nobody here reads
     "content-type",
     "if-match",
     "if-none-match",
-    "x-request-id",
+    "traceparent",
 ]
 CORS_EXPOSE_HEADERS = [
     "content-disposition",
@@ -155,8 +158,13 @@ SPECTACULAR_SETTINGS = {
         "ReminderKind": "reminders.api.reminders.KINDS",
         "ImportStatus": "reminders.services.event_imports.STATUSES",
         "CefrLevel": "config.formats.CEFR_LEVELS",
+        "ProposalOutcome": "learning.services.proposals.OUTCOMES",
+        "MediumState": "learning.models.media.STATES",
+        "RecordingState": "learning.models.recordings.STATES",
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
+        "Partner": "learning.practice.script.PARTNERS",
+        "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
@@ -200,6 +208,8 @@ if not OPS:  # the formatter of local runs is there
 WORK = {
     "work": {
         "job": "config.store.jobs.go_on",
+        "media_sweep": "learning.tasks.sweep_media",
+        "recording_end": "learning.tasks.end_recording",
         "optimize": "learning.tasks.optimize",
     },
     "prompt": {
@@ -210,6 +220,7 @@ WORK = {
 }
 JOBS = {
     "accounts_let_go": "accounts.tasks.let_accounts_go",
+    "left_over_sign_ups": "accounts.tasks.delete_left_over_sign_ups",
     "reconciliation": "accounts.tasks.reconcile",
     "nightly_fits": "learning.tasks.fit_nightly_batch",
     "deck_deletion": "learning.tasks.delete_deck",
@@ -238,6 +249,21 @@ ACCOUNT_STATE_CACHE_S = 30
 PRACTICE_TURN_LIMIT = int(os.environ.get("PARLEY_PRACTICE_TURN_LIMIT", "30"))
 
 
+# Whether texts are read aloud, recordings understood and words looked up: by Amazon Polly,
+# Transcribe and Translate (`aws`), in local runs by a stand-in at PARLEY_VOICE_URL.
+VOICE = os.environ.get("PARLEY_VOICE", "off") == "aws"
+
+# How many pictures and sounds a learner may have, of how many bytes together.
+MEDIA_FILES, MEDIA_BYTES = 20_000, 500 * 2**20
+
+# Who may play the partner: the scenario's script alone, or a model too (`bedrock`), and which one
+# of Amazon Bedrock's models or profiles. A guardrail is `id:version`; prod has no model without.
+PARTNER = os.environ.get("PARLEY_PARTNER", "scripted")
+PARTNER_MODEL = os.environ.get("PARLEY_PARTNER_MODEL", "")
+PARTNER_GUARDRAIL = os.environ.get("PARLEY_PARTNER_GUARDRAIL", "")
+# Local runs may speak with any server of OpenAI's API instead, e.g. http://127.0.0.1:11434/v1.
+LOCAL_MODEL_URL = os.environ.get("PARLEY_LOCAL_MODEL_URL", "").rstrip("/")
+
 # How often something may be tried: name → (times, seconds). `PARLEY_LIMITS` changes some of them,
 # e.g. "login_source=100000/900 sign_up_source=100000/3600" for a load test.
 LIMITS = {
@@ -260,6 +286,7 @@ LIMITS = {
     "email_change": (5, 3600),  # mails a learner may cause
     "email_confirm": (10, 900),  # codes a learner may try
     "fit": (5, 86_400),  # of one learner's scheduler
+    "media_upload": (1000, 3600),  # addresses for a learner's pictures and sounds
     "invite_address": (1, 60),  # invitations of one address
     "invite_staff": (1000, 86400),  # … by one member of staff
     "sign_in_code": (3, 3600),  # sign-in codes mailed to one address
@@ -273,5 +300,18 @@ for _limit in _words("PARLEY_LIMITS"):
     LIMITS[_name] = (int(_times), int(_within))
 # What a learner's requests may cost in a day (UTC), in dollars (accounts.models.limits.DayMeter).
 DAY_USD = float(os.environ.get("PARLEY_DAY_USD", "2"))
+# Units of what AWS charges by the unit: thing → (a learner's day, the stage's month), in UTC.
+# `PARLEY_BUDGETS` changes some, e.g. "partner_turns=40/5000" (learning.models.budgets).
+BUDGETS = {
+    "partner_turns": (150, 30_000),  # calls of a model that plays a role
+    "partner_tokens": (400_000, 80_000_000),  # … what it reads and writes
+    "speech_characters": (5_000, 1_000_000),  # read aloud
+    "speech_seconds": (600, 60_000),  # of recordings, understood
+    "dictionary_characters": (5_000, 1_000_000),  # translated
+}
+for _budget in _words("PARLEY_BUDGETS"):
+    _name, _, _numbers = _budget.partition("=")
+    _day, _, _month = _numbers.partition("/")
+    BUDGETS[_name] = (int(_day), int(_month))
 # One caller's limit in one process: requests a second, after a burst of so many.
 THROTTLE_PER_S, THROTTLE_BURST = map(int, os.environ.get("PARLEY_THROTTLE", "50/500").split("/"))

@@ -2,9 +2,11 @@
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
+
+from config.records import dataclass
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -31,6 +33,7 @@ class Stack:
     mail_from: str
     configuration_set: str
     transfer_bucket: str
+    media_bucket: str
     work_queue_url: str
     prompt_queue_url: str
     endpoint_url: str | None = None

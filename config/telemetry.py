@@ -10,11 +10,12 @@ import json
 import logging
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from django.conf import settings
+
+from config.records import dataclass
 
 log = logging.getLogger("parley.metrics")
 
@@ -44,6 +45,9 @@ Name = Literal[
     "Disagreements",
     "MailsFailed",
     "MailsSent",
+    "PartnerFallbacks",
+    "PartnerSeconds",
+    "PartnerTokens",
     "RemindersGivenUp",
     "Reviews",
     "SignUps",

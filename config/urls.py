@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "flashcards",
         "imports",
         "notes",
+        "reports",
         "reviews",
         "scenarios",
         "scheduler",
@@ -44,6 +45,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "starter-decks",
         "statistics",
     ),
+    lazy_include("learning.browse.urls", "browse"),  # before the pages' own 404
+    lazy_include("learning.media_urls", "dictionary", "media", "recordings", "speech"),
     lazy_include("accounts.browse.urls", "browse"),
     lazy_include("accounts.front", ""),
     lazy_include(
@@ -53,12 +56,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "deliveries",
         "events",
         "mail-actions",
+        "mail-suppression",
         "reminders",
         "unsubscribe",
     ),
 ]
 
-if settings.STAGE == "local":  # the package for Lambda leaves out the module and what it imports
+if settings.STAGE == "local":  # the package for Lambda leaves out the modules and what they import
+    urlpatterns.append(lazy_include("config.ops.app", "app"))
     urlpatterns.append(lazy_include("config.ops.mails", "mails"))
 
 handler400 = "config.http.bad_request"

@@ -103,7 +103,7 @@ class View(APIView):
         if described and described.deprecated:
             for name, value in described.deprecated.headers().items():
                 answer[name] = value
-        if described and described.if_none_match and isinstance(answer, Response):
+        if described and described.if_none_match and answer.status_code == 200:
             _revalidate(request, answer, getattr(request.user, "id", ""))
         return answer
 

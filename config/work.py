@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -24,6 +24,7 @@ from django.utils.module_loading import import_string
 
 from config.aws import call
 from config.problems import ServiceUnavailable
+from config.records import dataclass
 from config.stack import stack
 from config.store.connection import in_batches
 from config.telemetry import request_id

@@ -6,9 +6,10 @@ stand inside another, and `{{c1,2::answer}}` makes two cards. An opening without
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from config.formats import is_visible
+from config.records import dataclass
 
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
 MAX_DEPTH = 10  # as in Anki

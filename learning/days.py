@@ -5,10 +5,10 @@ Pure rules: instants, zones and counts come in, nothing is read.
 
 from collections import Counter
 from collections.abc import Container
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from accounts.study_day import StudyCalendar
+from config.records import dataclass
 from learning.fsrs import Weights
 from learning.scheduling import Change, Memory, Rating, Review, State, retrievability
 

@@ -6,10 +6,10 @@ judged with the equations that schedule (`learning.fsrs`), on answers it has not
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from config.records import dataclass
 from learning.fsrs import Weights, clip_weights, first_memory, next_memory, recall
 from learning.scheduling import Baseline, Entry, Rating, Reset, Review, standing_changes
 

@@ -10,12 +10,13 @@ import hashlib
 import math
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum, StrEnum
 from itertools import accumulate
 from typing import ClassVar, Self
 
+from config.records import dataclass
 from learning.fsrs import (
     DEFAULT_WEIGHTS,
     DIFFICULTY_RANGE,

@@ -10,9 +10,10 @@ an accent only just that (asymmetric search, UTS #10, section 8): `ma` finds `m√
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from config.records import dataclass
 
 IS = ("due", "new", "learning", "review", "suspended", "leech", "buried")
 PROPERTIES = ("lapses", "reps", "stability", "difficulty")
@@ -146,6 +147,11 @@ _MARK = re.compile(f"[{_MARKS}]")
 _PIECE = re.compile(
     rf"\\(?P<escaped>.)|(?P<wildcard>[*_])|(?P<letter>.)(?P<marks>[{_MARKS}]*)", re.S
 )
+# A letter with its marks, a kana with its voice mark, a syllable of Hangul: each is taken apart.
+_ONE = (
+    "(?>[\u1100-\u115f][\u1160-\u11a7][\u11a8-\u11ff]?+"
+    rf"|(?![{_MARKS}\u3099\u309a]).[{_MARKS}\u3099\u309a]*+)"
+)
 MAX_WILDCARDS = 5
 
 
@@ -172,6 +178,7 @@ class TextPattern:
     ending: re.Pattern[str]
     start: str
     is_plain: bool
+    wildcards: int
 
     @classmethod
     def of(cls, typed: str) -> "TextPattern":
@@ -207,7 +214,7 @@ def _pattern(typed: str) -> TextPattern:
             if sign == "*":
                 pieces.append("")
             else:
-                pieces[-1] += f".[{_MARKS}]*"
+                pieces[-1] += _ONE
             continue
         letter, marks = decomposed(piece["escaped"] or piece["letter"]), piece["marks"] or ""
         accents = f"{marks}(?![{_MARKS}])" if marks else f"[{_MARKS}]*+"
@@ -219,4 +226,4 @@ def _pattern(typed: str) -> TextPattern:
         raise ValueError(f"A text has at most {MAX_WILDCARDS} wildcards.")
     compiled = tuple(re.compile(piece, re.DOTALL) for piece in pieces)
     ending = re.compile(rf"(?:{pieces[-1]})\Z", re.DOTALL)
-    return TextPattern(compiled, ending, start, plain)
+    return TextPattern(compiled, ending, start, plain, wildcards)

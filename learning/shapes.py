@@ -8,13 +8,14 @@ Items(1, 8)]`, `Annotated[int, Range(0, 999)]`. A string there is the field's he
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from config.formats import RFC3339, is_visible, wire_name
+from config.records import dataclass
 
 _KINDS = {
     str: "a text", bool: "true or false", int: "a whole number", float: "a number",
@@ -42,11 +43,11 @@ class Text:
 
     def check(self, value: Any, path: str) -> None:
         if not is_visible(value):
-            raise ShapeError(path, "REQUIRED", "There is no text.")
+            raise ShapeError(path, "required", "There is no text.")
         if len(value) > self.most:
-            raise ShapeError(path, "TOO_LONG", f"More than {self.most} characters.")
+            raise ShapeError(path, "too_long", f"More than {self.most} characters.")
         if self.pattern and not re.fullmatch(self.pattern, value):
-            raise ShapeError(path, "NOT_MATCHING", f"Does not match {self.pattern}.")
+            raise ShapeError(path, "not_matching", f"Does not match {self.pattern}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Choice:
 
     def check(self, value: Any, path: str) -> None:
         if value not in self.options:
-            raise ShapeError(path, "NOT_A_CHOICE", f"Not one of {', '.join(self.options)}.")
+            raise ShapeError(path, "not_a_choice", f"Not one of {', '.join(self.options)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Items:
 
     def check(self, value: Any, path: str) -> None:
         if not self.least <= len(value) <= self.most:
-            raise ShapeError(path, "WRONG_LENGTH", f"Not {self.least} to {self.most} items.")
+            raise ShapeError(path, "wrong_length", f"Not {self.least} to {self.most} items.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,29 +144,29 @@ def _decode(kind: Any, value: Any, leaves: Leaves, path: str) -> Any:
         return _decode_fields(kind, value, leaves, path)
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
-            raise ShapeError(path, "WRONG_TYPE", "Not a list.")
+            raise ShapeError(path, "wrong_type", "Not a list.")
         item = get_args(kind)[0]
         return tuple(decode(item, each, leaves, join(path, i)) for i, each in enumerate(value))
     if get_origin(kind) is Literal:
         if not isinstance(value, str) or value not in get_args(kind):
-            raise ShapeError(path, "NOT_A_CHOICE", f"Not one of {', '.join(get_args(kind))}.")
+            raise ShapeError(path, "not_a_choice", f"Not one of {', '.join(get_args(kind))}.")
         return value
     return _decode_plain(kind, value, leaves, path)
 
 
 def _decode_fields(kind: type, value: Any, leaves: Leaves, path: str) -> Any:
     if not isinstance(value, dict):
-        raise ShapeError(path, "WRONG_TYPE", "Not an object.")
+        raise ShapeError(path, "wrong_type", "Not an object.")
     shape = shape_of(kind)
     if unknown := sorted(value.keys() - shape.keys()):
         name = "".join(filter(str.isprintable, unknown[0]))[:50]
-        raise ShapeError(join(path, name), "UNKNOWN_FIELD", "There is no such field.")
+        raise ShapeError(join(path, name), "unknown_field", "There is no such field.")
     decoded = {}
     for key, field in shape.items():
         if key in value:
             decoded[field.name] = _decode_field(field, value[key], leaves, join(path, key))
         elif field.required:
-            raise ShapeError(join(path, key), "REQUIRED", "The field is missing.")
+            raise ShapeError(join(path, key), "required", "The field is missing.")
     return kind(**decoded)
 
 
@@ -192,21 +193,21 @@ def _decode_plain(kind: Any, value: Any, leaves: Leaves, path: str) -> Any:
     if kind is datetime and isinstance(value, str) and RFC3339.fullmatch(value):
         return _moment(value, path)
     what = "an object" if get_origin(kind) is dict else _KINDS.get(kind, "a text")
-    raise ShapeError(path, "WRONG_TYPE", f"Not {what}.")
+    raise ShapeError(path, "wrong_type", f"Not {what}.")
 
 
 def _leaf(convert: Callable[[str], Any], value: str, path: str) -> Any:
     try:
         return convert(value)
     except ValueError as error:
-        raise ShapeError(path, "INVALID", str(error)) from None
+        raise ShapeError(path, "invalid", str(error)) from None
 
 
 def _moment(value: str, path: str) -> datetime:
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ShapeError(path, "WRONG_TYPE", f"Not {_KINDS[datetime]}.") from None
+        raise ShapeError(path, "wrong_type", f"Not {_KINDS[datetime]}.") from None
 
 
 def join(path: str, name: str | int) -> str:
@@ -215,4 +216,4 @@ def join(path: str, name: str | int) -> str:
 
 
 def _out_of_range(path: str) -> ShapeError:
-    return ShapeError(path, "OUT_OF_RANGE", "The number is out of range.")
+    return ShapeError(path, "out_of_range", "The number is out of range.")

@@ -1,16 +1,18 @@
 """What learning does outside requests: by the clock, or asked for by a message."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.utils.timezone import now
 
 from accounts.models.limits import charged
 from accounts.tasks import for_each_account, start_round
+from config.problems import NotFound
 from config.store.jobs import Job, Place
 from config.work import Message
 from learning.api.serializers import told_deck, told_note
-from learning.services import deck_deletion, transfers
+from learning.services import deck_deletion, media, recordings, transfers
 from learning.services.optimization import fit_next_batch
 from learning.services.optimization import optimize as optimize_weights
 
@@ -20,6 +22,22 @@ def optimize(message: Message) -> None:
     if not message.is_given_up:
         with charged(message.payload["learnerId"]):
             optimize_weights(learner_id=message.payload["learnerId"], now=now())
+
+
+def sweep_media(message: Message) -> None:
+    """Removes what no card shows any more of the learner whom the message names."""
+    if not message.is_given_up:
+        with charged(message.payload["learnerId"]):
+            media.sweep(learner_id=message.payload["learnerId"], now=now())
+
+
+def end_recording(message: Message) -> None:
+    """Ends a recording whose learner has not asked for the text."""
+    if not message.is_given_up:
+        with suppress(NotFound):
+            recordings.read(
+                learner_id=message.payload["learnerId"], id=message.payload["id"], now=now()
+            )
 
 
 def start_nightly_fits(_event: Any, _context: Any) -> None:

@@ -1,13 +1,16 @@
 """Routes of learning."""
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
+from config.formats import ULID_OR_UUID
 from learning.api.decks import DeckViewSet
 from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
 from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.notes import NoteViewSet
+from learning.api.proposals import ProposalViewSet
+from learning.api.reports import ReportViewSet
 from learning.api.reviews import ReviewViewSet
 from learning.api.scenarios import ScenarioViewSet
 from learning.api.scheduler import OptimizationViewSet, SchedulerViewSet
@@ -21,6 +24,7 @@ router.register("flashcards", FlashcardViewSet, "flashcard")
 router.register("exports", ExportViewSet, "export")
 router.register("imports", ImportViewSet, "import")
 router.register("notes", NoteViewSet, "note")
+router.register("reports", ReportViewSet, "report")
 router.register("reviews", ReviewViewSet, "review")
 router.register("scenarios", ScenarioViewSet, "scenario")
 router.register("sessions", SessionViewSet, "session")
@@ -32,6 +36,10 @@ urlpatterns = [
     path("flashcards/uploads/import", UploadViewSet.as_view({"post": "import_upload"})),
     path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
+    re_path(
+        rf"^sessions/(?P<id>{ULID_OR_UUID})/proposals$",
+        ProposalViewSet.as_view({"get": "list", "post": "create"}),
+    ),
     path("statistics", StatisticsViewSet.as_view({"get": "retrieve"})),
     path("scheduler/optimize", OptimizationViewSet.as_view({"get": "retrieve", "post": "create"})),
     path(

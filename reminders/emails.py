@@ -18,16 +18,17 @@ from config import mail
 from config.crypto import InvalidSeal, seal, unseal
 from config.problems import ServiceUnavailable
 from learning.services.statistics import Week
-from reminders.models import EVENT, REPORT, STREAK, STUDY, Event, Reminder
+from reminders.models import EVENT, REPORT, STREAK, STUDY, Event, Reminder, Suppression
 from reminders.recurrence import Occurrence, occurrence_named
 from reminders.rrule import DAY
 
 TEMPLATE = "reminders/mail/reminder.txt"
 MANY = 100  # the study queue counts no further
-UNSUBSCRIBE, ANSWER = "unsubscribe", "answer"
+UNSUBSCRIBE, ANSWER, LIFT = "unsubscribe", "answer", "lift"
 # Long enough for anyone who opens the mail late; later mails carry newer links.
 LINK_WORKS = timedelta(days=400)
 ANSWER_WORKS = timedelta(days=30)
+LIFT_WORKS = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -300,3 +301,32 @@ def answerable_of(token: str, *, now: datetime) -> Answerable | None:
         return None
     names = ("learner", "reminder", "occurrence")
     return Answerable(*(str(values[name]) for name in names))
+
+
+# --- Lifting a suppression ----------------------------------------------------------------------
+
+
+def send_lift_link(suppression: Suppression, *, name: str, now: datetime) -> None:
+    """Mails a suppressed address the link that lifts that. Raises ServiceUnavailable."""
+    values = {"learner": suppression.learner_id, "at": suppression.at.isoformat()}
+    url = f"{settings.PUBLIC_URL}/mail-suppression/{seal(LIFT, values, until=now + LIFT_WORKS)}"
+    title = _("Does this address work again?")
+    line = _("Follow the link within a day, and Parley mails your reminders to it again.")
+    item = MailItem(LIFT, title, title, (line,), (Link(_("Mail me again"), url),))
+    context = {
+        "subject": title,
+        "hello": _("Hello %(name)s,") % {"name": name},
+        "entries": [item],
+        "why": _("If you did not ask for it, ignore this mail."),
+        "stops": [],
+    }
+    mail.send(TEMPLATE, context, to=suppression.email, tags={"mail": LIFT})
+
+
+def lift_of(token: str, *, now: datetime) -> tuple[str, datetime] | None:
+    """The learner of a token, and when they were suppressed; None if the token is invalid."""
+    try:
+        values = unseal(LIFT, token, now=now)
+    except InvalidSeal:
+        return None
+    return str(values["learner"]), datetime.fromisoformat(values["at"])

@@ -316,6 +316,12 @@ def _bound(single: Recurrence, moves: tuple[Move, ...]) -> datetime:
     return datetime(on.year, on.month, on.day, tzinfo=UTC) + 3 * DAY + longest
 
 
+def check_syntax(recurrence: Recurrence) -> Rule | None:
+    """The rule, read. Raises RecurrenceError for one, or for a zone, that cannot be read."""
+    zone_named(recurrence.zone)
+    return parse_rule(recurrence.rule) if recurrence.rule is not None else None
+
+
 def validate(recurrence: Recurrence) -> Recurrence:
     """The recurrence, measured. Raises the RecurrenceError that says why it is refused."""
     recurrence = measured(recurrence)
@@ -329,10 +335,9 @@ def measured(recurrence: Recurrence) -> Recurrence:
     Raises the RecurrenceError that says why it is refused, its exceptions aside. Looks at no more
     than `MAX_STEPS` candidate days, `MAX_COUNTED_STEPS` with COUNT.
     """
-    zone_named(recurrence.zone)
+    rule = check_syntax(recurrence)
     _validate_wall(recurrence.starts)
     _validate_duration(recurrence.duration, all_day=recurrence.all_day)
-    rule = parse_rule(recurrence.rule) if recurrence.rule is not None else None
     if rule and rule.until and isinstance(rule.until, datetime) == recurrence.all_day:
         wanted = "a date" if recurrence.all_day else "a date and time in UTC, ending in Z"
         raise RuleSyntaxError(f"UNTIL has to be {wanted}, like the start.")

@@ -153,6 +153,7 @@ def _federate(stub: GoogleStub) -> None:
         AttributeMapping=_mapping(),
     )
     offer(GOOGLE)
+    cognito_client.app_client()  # known before the first request, as to a deployed process
 
 
 def _separate() -> None:

@@ -7,17 +7,22 @@
     python anki_oracle.py find FOLDER NOTES Q…  the fronts of notes (front, deck and tags as JSON)
                                                 that searches find
     python anki_oracle.py mix FOLDER OUT SEED   packs notes of random note types
+    python anki_oracle.py states FOLDER OUT FRONTS Q…
+                                                packs a note for each front, in a state of its own;
+                                                the fronts that searches find
     python anki_oracle.py csv FOLDER FILE…      the notes of text files: front, back and tags
     python anki_oracle.py cloze FOLDER TEXT…    the cards of cloze texts: ordinal, question, answer
 
 Prints one JSON document. Nothing of Parley is imported here, and Anki nowhere else.
 """
 
+import hashlib
 import html
 import json
 import random
 import re
 import sys
+import time
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,6 +39,11 @@ from anki.collection import (
 from anki.notes import Note
 
 DAY_S = 86_400
+SOUND = b"\xff\xfb\x90\x64" + bytes(413)
+PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63600700000900082023c38c0000000049454e44ae426082"
+)
 
 
 def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
@@ -45,6 +55,8 @@ def main(command: str, folder: str, *packages: str) -> dict[str, Any]:
             return found(collection, json.loads(packages[0]), packages[1:])
         if command == "mix":
             return mixed(collection, Path(packages[0]), int(packages[1]))
+        if command == "states":
+            return in_states(collection, packages[0], json.loads(packages[1]), packages[2:])
         if command == "csv":
             return {Path(path).name: text_notes(collection, path) for path in packages}
         if command == "cloze":
@@ -70,8 +82,13 @@ def make(collection: Collection, folder: str) -> dict[str, Any]:
         zipfile.ZipFile(Path(folder, "first.apkg"), "w") as first,
     ):
         first.writestr("collection.anki2", second.read("collection.anki21"))
-        first.writestr("media", second.read("media"))
-    return {"notes": notes(collection)}
+        for name in {"media", *second.namelist()} - {
+            "meta",
+            "collection.anki2",
+            "collection.anki21",
+        }:
+            first.writestr(name, second.read(name))
+    return {"notes": notes(collection), "media": media(collection)}
 
 
 def shown_file(folder: Path, file: Path, out: Path | None = None) -> dict[str, Any]:
@@ -106,10 +123,41 @@ def found(
         note = collection.new_note(collection.models.by_name("Basic"))
         note["Front"], note["Back"], note.tags = front, "x", tags
         collection.add_note(note, collection.decks.id(deck))
+    return fronts_found(collection, searches)
+
+
+def fronts_found(collection: Collection, searches: tuple[str, ...]) -> dict[str, list[str]]:
     return {
         text: sorted(collection.get_note(id)["Front"] for id in collection.find_notes(text))
         for text in searches
     }
+
+
+def in_states(
+    collection: Collection, out: str, fronts: list[str], searches: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Makes a card of each kind of state in turn, packs them, and searches them."""
+    collection.set_config("fsrs", True)
+    deck, chance = collection.decks.id("States"), random.Random(len(fronts))  # noqa: S311
+    for number, front in enumerate(fronts):
+        note = collection.new_note(collection.models.by_name("Basic"))
+        note["Front"], note["Back"] = front, "x"
+        collection.add_note(note, deck)
+        kind, held, is_due = number % 4, number // 4 % 3, number // 12 % 2
+        days, seconds = (-3, -7_200) if is_due else (5, 86_400 * 3)
+        due = collection.sched.today + days if kind == 2 else int(time.time()) + seconds
+        queue = (0, -1, -2)[held] or (0, 1, 2, 1)[kind]
+        lapses, reps = (chance.randint(0, 4), chance.randint(5, 12)) if kind > 1 else (0, kind)
+        memory = json.dumps({"s": chance.choice([2.5, 14.0, 90.0]), "d": 5.0}) if kind else "{}"
+        collection.db.execute(
+            "UPDATE cards SET type=?, queue=?, due=?, ivl=?, factor=?, reps=?, lapses=?, data=?"
+            " WHERE id=?",
+            kind, queue, due if kind else number, 9 * (kind > 1), 2500 * (kind > 1), reps, lapses,
+            memory, note.cards()[0].id,
+        )  # fmt: skip
+    options = ExportAnkiPackageOptions(with_scheduling=True, with_media=False)
+    collection.export_anki_package(out_path=out, options=options, limit=None)
+    return fronts_found(collection, searches)
 
 
 def mixed(collection: Collection, out: Path, seed: int) -> dict[str, Any]:
@@ -177,8 +225,9 @@ def fill(collection: Collection) -> None:
     collection.set_config("fsrs", True)
     spanish = collection.decks.id("Spanish::Verbs")
     french = collection.decks.id("French")
-    sound = collection.media.write_data("ir.mp3", b"not really a sound")
-    picture = collection.media.write_data("maison.png", b"not really a picture")
+    sound = collection.media.write_data("ir.mp3", SOUND)
+    again = collection.media.write_data("ire\u0301 2.mp3", SOUND)
+    picture = collection.media.write_data("maison.png", PICTURE)
 
     def add(kind: str, deck: int, *fields: str, tags: str = "") -> Note:
         note = collection.new_note(collection.models.by_name(kind))
@@ -193,7 +242,9 @@ def fill(collection: Collection) -> None:
         tags="verb::irregular a1",
     )  # fmt: skip
     capital = add("Cloze", spanish, "{{c1::Madrid}} &amp; {{c3::Lima::city}}", "capitals")
-    house = add("Basic", french, f'la maison <img src="{picture}">', "the house", tags="a1")
+    house = add(
+        "Basic", french, f'la maison <img src="{picture}">', f"the [sound:{again}] house", tags="a1"
+    )
     cat, dog, bird, fish, horse, cow = (
         add("Basic", french, word, meaning)
         for word, meaning in [
@@ -267,7 +318,19 @@ def read(collection: Collection, *packages: str) -> dict[str, Any]:
         counts = {name: len(getattr(log, name)) for name in ("new", "updated", "duplicate")}
         imports.append(counts | {"conflicting": len(log.conflicting)})
     problems, fine = collection.fix_integrity()
-    return {"imports": imports, "notes": notes(collection), "fine": fine, "problems": problems}
+    return {
+        "imports": imports,
+        "notes": notes(collection),
+        "media": media(collection),
+        "fine": fine,
+        "problems": problems,
+    }
+
+
+def media(collection: Collection) -> dict[str, str]:
+    """The media files of a collection, each with its SHA-256."""
+    files = Path(collection.media.dir()).iterdir()
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def notes(collection: Collection) -> list[dict[str, Any]]:

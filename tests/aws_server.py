@@ -163,10 +163,9 @@ def serving(folder: Path) -> Iterator[Server]:
             this, still_open = id(self), made.open
             with made.lock:
                 still_open.add(this)
+                made.connections += 1
             try:
                 with suppress(OSError), tls.wrap_socket(self.request, server_side=True) as talk:
-                    with made.lock:
-                        made.connections += 1
                     self._talk(talk)
             finally:
                 with made.lock:

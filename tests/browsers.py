@@ -79,11 +79,16 @@ class Browser:
 
     def form_of(self, page: Any, *, sends: str) -> FoundForm:
         """The form of a page."""
-        reader = _Forms()
-        reader.feed(page.content.decode())
-        found = [each for each in reader.forms if sends in each.fields or sends == each.action]
+        forms = self.forms_of(page)
+        found = [each for each in forms if sends in each.fields or sends == each.action]
         assert found, f"{page.status_code}: there is no form with {sends}"
         return found[0]
+
+    def forms_of(self, page: Any) -> list[FoundForm]:
+        """All forms of a page."""
+        reader = _Forms()
+        reader.feed(page.content.decode())
+        return reader.forms
 
     def send(self, form: FoundForm, **values: Any) -> Any:
         """Sends a form with some fields filled in."""

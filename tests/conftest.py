@@ -31,8 +31,10 @@ from tests.bundles import (  # noqa: F401  (fixtures)
     unpacked,
 )
 from tests.callers import Caller, make_learner
+from tests.crashes import CRASH_POINTS
 from tests.examples import tried  # noqa: F401  (the profiles of Hypothesis)
 from tests.memory_table import MemoryTable
+from tests.model_helpers import model, served  # noqa: F401  (fixtures)
 from tests.permissions import calls_watched
 from tests.queues import MemoryQueues
 from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)
@@ -41,10 +43,28 @@ from tests.servers import (  # noqa: F401  (fixtures)
     dynamodb_local_url,
     embedded_aws,
     embedded_home,
+    embedded_pool,
+    home,
+    service,
     using,
 )
 from tests.template import properties
 from tests.wire import table_client
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints how many crash points were tried, also by tests in processes of their own."""
+    reports = (report for of_outcome in terminalreporter.stats.values() for report in of_outcome)
+    of_test = {
+        report.nodeid: value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == CRASH_POINTS
+    }
+    for test, points in sorted(of_test.items()):
+        terminalreporter.write_line(f"{test.partition('::')[2]}: {points} {CRASH_POINTS}")
+    if of_test:
+        terminalreporter.write_line(f"{sum(of_test.values())} {CRASH_POINTS} in all")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -134,7 +154,7 @@ def memory_queues() -> MemoryQueues:
 def moto_stack(memory_table: MemoryTable, memory_queues: MemoryQueues) -> Iterator[Stack]:
     """AWS in process; making a client anew for each test would take longer than the tests."""
     names = {each.name: f"{each.name}-of-tests" for each in fields(Stack)}
-    names["transfer_bucket"] = "transfers-of-tests"  # S3 takes no underscore
+    names |= {"transfer_bucket": "transfers-of-tests", "media_bucket": "media-of-tests"}  # no "_"
     found = Stack(**names | {"region": "eu-west-1", "endpoint_url": None})
     with mock_aws(), using(found), memory_table.answering(table_client()):
         queue_client = own("sqs")

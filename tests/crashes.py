@@ -14,6 +14,7 @@ from config import aws
 from config.https import Answer
 from tests.wire import Send, operation_of, replaced, sending, table_client
 
+CRASH_POINTS = "crash points"  # a test's property: how many it has tried
 POOL = "cognito-identity-provider"  # as botocore's events call it
 
 

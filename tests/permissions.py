@@ -21,15 +21,20 @@ from config.stack import BASE_DIR
 from tests.template import properties
 
 HOOKS = ("_make_api_call", "_call")  # of our connection, through which tests call as well
-PREFIXES = {"sesv2": "ses"}  # where IAM's name of a service is not botocore's
+PREFIXES = {
+    "bedrock-runtime": "bedrock",
+    "sesv2": "ses",
+}  # where IAM's name of a service is not botocore's
 # Operations that IAM asks about by other names (AWS: "Actions, resources, and condition keys").
 ACTIONS = {
+    ("bedrock-runtime", "Converse"): {"bedrock:InvokeModel"},
     ("dynamodb", "TransactWriteItems"): {
         "dynamodb:ConditionCheckItem",
         "dynamodb:DeleteItem",
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     },
+    ("s3", "DeleteObjects"): {"s3:DeleteObject"},
     ("s3", "HeadObject"): {"s3:GetObject"},
     ("s3", "ListObjectsV2"): {"s3:ListBucket"},
     ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},
@@ -41,16 +46,18 @@ ADVICE = (
 
 
 def policies() -> dict[str, Any]:
-    """The role's policy documents by name."""
-    found = properties("Role")["Policies"]
+    """The role's policy documents by name, with those of stages that have what they are for."""
+    optional = [properties(f"{name}Policy") for name in ("Model", "Voice", "Guardrail")]
+    found = [*properties("Role")["Policies"], *optional]
     return {policy["PolicyName"]: policy["PolicyDocument"] for policy in found}
 
 
 @cache
-def allowed(policy: str) -> set[str]:
-    """The actions that one of the policies allows."""
+def allowed() -> set[str]:
+    """The actions that the policies allow, without those of Lambda and its kin."""
+    documents = [document for name, document in policies().items() if name != "platform"]
     actions: set[str] = set()
-    for statement in policies()[policy]["Statement"]:
+    for statement in (each for document in documents for each in document["Statement"]):
         named = statement["Action"]
         actions |= {named} if isinstance(named, str) else set(named)
     return {str(action) for action in actions}
@@ -92,7 +99,7 @@ def _check(service: str, operation: str, *, signed: bool) -> None:
     assert operation in OPERATIONS.get(service, ()), ADVICE.format(
         service=service, operation=operation
     )
-    missing = needed(service, operation, signed=signed) - allowed("service")
+    missing = needed(service, operation, signed=signed) - allowed()
     assert not missing, f"the role in config/ops/infrastructure.yaml does not allow {missing}"
 
 

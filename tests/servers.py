@@ -5,6 +5,7 @@ Nothing here skips: a server that is not installed or does not start fails the t
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ from config import aws, http, stack
 from config.ops import cloudformation, local_aws
 from config.store import connection, items
 from learning.services import imports
+from tests.memory_table import MemoryTable
 from tests.template import table_definition
 from tests.waiting import PATIENCE_S
+from tests.wire import table_client
 
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
 
@@ -72,6 +75,25 @@ def forget_clients() -> None:
 
 
 @pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of the service."""
+    return tmp_path_factory.mktemp("service") / "home"
+
+
+@pytest.fixture(scope="session")
+def service(home: Path) -> Iterator[str]:
+    """The address of a running service with its embedded AWS, one for all tests in a browser."""
+    from tests.test_run import Run
+
+    run = Run(home, home.with_name("said"))
+    try:
+        run.wait_until_ready()
+        yield run.url
+    finally:
+        run.stop(signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
 def embedded_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state folder of the embedded AWS, provisioned, one for all workers of this run."""
     home = shared_folder(tmp_path_factory) / "parley"
@@ -86,6 +108,15 @@ def embedded_aws(embedded_home: Path) -> Iterator[stack.Stack]:
     found = stack.Stack(**json.loads((embedded_home / "stack.json").read_text()))
     with using(found, home=embedded_home):
         yield found
+
+
+@pytest.fixture(scope="module")
+def embedded_pool(embedded_aws: stack.Stack) -> Iterator[stack.Stack]:
+    """The embedded AWS, but for its table, which is in this process: a call to it takes a tenth of
+    the time. For tests of the pool and of mails; `embedded_aws` is for those of the table, and
+    for other processes."""
+    with MemoryTable(embedded_aws.table_name).answering(table_client()):
+        yield embedded_aws
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """What operators do in Cognito's console: users made, changed and deleted there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from accounts.cognito import users as cognito_users
@@ -28,15 +27,16 @@ from tests.accounts_helpers import (
 )
 from tests.browsers import Browser
 from tests.crashes import Crash, answer_lost, crash_before, refusing
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 TEMPORARY, NEW = "provisoria-1", "quatro-ventos-9"
 MOST_CALLS = 60
 
 
 @pytest.fixture(scope="module")
-def admin(embedded_aws: Stack) -> Person:
+def admin(embedded_pool: Stack) -> Person:
     person = sign_up("amalia")
     cognito_users.add_to_group(person.id, "admin")
     token = log_in(person.email).json()["accessToken"]
@@ -128,7 +128,7 @@ class TestAUserWhoIsInvited:
                 pass
             if len(calls) < nth:
                 break
-            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+            with later_by(timedelta(seconds=61)):
                 again = log_in(email, TEMPORARY)
                 if again.status_code == 200:
                     assert choose(again.json()["sessionToken"]).status_code == 200, calls

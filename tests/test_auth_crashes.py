@@ -1,8 +1,8 @@
 """Every journey over pool and table, ended before each of its calls, or with an answer lost.
 
 Then a person goes on as people do: a minute later they do the same once more, or sign in. The
-account has to end whole, and nobody else may get in. Each journey prints how many crash points
-were tried.
+account has to end whole, and nobody else may get in. The run prints how many crash points each
+journey has tried.
 """
 
 import os
@@ -39,10 +39,11 @@ from tests.accounts_helpers import (
     subjects_mailed,
     verify_email,
 )
-from tests.crashes import Crash, answer_lost, crash_before
+from tests.crashes import CRASH_POINTS, Crash, answer_lost, crash_before
 from tests.test_auth_invitations import mailed_passwords
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS, NEW = "estranho-azul-9", "quatro-ventos-9"
 MINUTE = timedelta(seconds=61)
@@ -72,12 +73,11 @@ def cut_off(request: pytest.FixtureRequest) -> CutOff:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Iterator[list[int]]:
-    """Prints how many crash points a test has tried."""
+def told(record_property: Callable[[str, object], None]) -> Iterator[list[int]]:
+    """Tells how many crash points a test has tried; `conftest` prints it."""
     tried: list[int] = []
     yield tried
-    with capsys.disabled():
-        print(f"\n{request.node.name}: {len(tried)} crash points")
+    record_property(CRASH_POINTS, len(tried))
 
 
 def cut_off_points(
@@ -143,7 +143,7 @@ def test_sign_up_over_a_strangers_claim(cut_off: CutOff, told: list[int]) -> Non
 
     for email, calls in cut_off_points(cut_off, told, begin, post_sign_up):
         assert is_out(email), calls
-        with time_machine.travel(datetime.now(UTC) + MINUTE):
+        with later_by(MINUTE):
             again = post_sign_up(email)
         assert again.status_code == 201, calls
         assert verify_email(email, again.json()["verificationToken"]).status_code == 200, calls
@@ -532,7 +532,7 @@ def test_first_password_of_a_learner_from_google(
 
 
 @pytest.fixture(scope="module")
-def admin(embedded_aws: Stack) -> Person:
+def admin(embedded_pool: Stack) -> Person:
     person = sign_up("amalia")
     cognito_users.add_to_group(person.id, "admin")
     body = log_in(person.email).json()

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from botocore.exceptions import EndpointConnectionError
 from django.conf import settings
 from django.core.management import call_command
@@ -40,6 +39,7 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.servers import shared_folder
+from tests.waiting import later_by
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -60,7 +60,7 @@ def left_of(person: Person) -> list[str]:
 
 
 def sweep(minutes: float) -> None:
-    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
+    with later_by(timedelta(minutes=minutes)):
         call_command("accounts", "sweep")
 
 
@@ -86,7 +86,7 @@ def make_all_else(person: Person) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("embedded_aws")
+@pytest.mark.usefixtures("embedded_pool")
 class TestLeaving:
     def test_removes_all_in_table_and_pool_and_frees_the_address(self) -> None:
         aldo = sign_up("aldo")
@@ -189,7 +189,7 @@ class TestLeaving:
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("embedded_aws")
+@pytest.mark.usefixtures("embedded_pool")
 class TestAnExport:
     def test_has_all_that_is_stored_but_secrets(self) -> None:
         edna, other = sign_up("edna"), sign_up("other")
@@ -259,7 +259,7 @@ def test_a_binary_attribute_is_not_told() -> None:
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("embedded_aws")
+@pytest.mark.usefixtures("embedded_pool")
 def test_an_account_that_nobody_uses_is_told_twice_and_goes_like_any_other() -> None:
     irene = sign_up("irene")
     at = datetime.now(UTC) + timedelta(days=settings.DORMANT_AFTER_DAYS)

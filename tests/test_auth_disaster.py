@@ -58,6 +58,7 @@ def bucket(moto_stack: Stack) -> Iterator[None]:
     s3, name = aws.client("s3"), moto_stack.transfer_bucket
     where = {"LocationConstraint": moto_stack.region}
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):  # another module's
+        s3.create_bucket(Bucket=moto_stack.media_bucket, CreateBucketConfiguration=where)
         s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
         yield
         for entry in s3.list_objects_v2(Bucket=name)["Contents"]:

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pyotp
 import pytest
 import requests
-import time_machine
 
 from accounts.cognito import client as cognito_client
 from accounts.cognito import users as cognito_users
@@ -31,11 +30,11 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.crashes import refusing
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, later_by
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.usefixtures("embedded_pool"),
 ]
 
 
@@ -240,7 +239,7 @@ def test_a_learner_without_a_password_leaves_by_a_fresh_sign_in(google: GoogleSt
     token = body["accessToken"]
     user_name = cognito_users.find_sub(f"Google_{google.person['sub']}")
     assert user_name == body["user"]["userId"]
-    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
+    with later_by(timedelta(minutes=6)):
         late = api.delete("/profile", {}, token=token)
     assert problem(late) == (403, "FRESH_SIGN_IN_NEEDED")
     assert api.delete("/profile", {}, token=token).status_code == 204
@@ -312,7 +311,7 @@ def test_google_is_unlinked_only_once_a_learner_without_a_password_has_set_one(
     refused = unlink(token)
     assert problem(refused) == (409, "ONLY_WAY_IN")
     assert "set a password first" in refused.json()["title"]
-    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=6)):
+    with later_by(timedelta(minutes=6)):
         late = set_password(token, "quatro-ventos-9")
     assert problem(late) == (403, "FRESH_SIGN_IN_NEEDED")
     assert set_password(token, "quatro-ventos-9").status_code == 200

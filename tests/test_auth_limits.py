@@ -33,7 +33,7 @@ from tests.accounts_helpers import (
     verify_email,
 )
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 LOCKED = (429, "TOO_MANY_REQUESTS")
 WRONG = (401, "INVALID_CREDENTIALS")

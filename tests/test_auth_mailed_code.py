@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pyotp
 import pytest
-import time_machine
 from botocore.stub import Stubber
 
 from accounts.cognito import client as cognito_client
@@ -37,8 +36,9 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.crashes import watching
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 WRONG = (400, "INVALID_CODE")
 
@@ -269,7 +269,7 @@ def test_of_two_right_answers_at_once_one_signs_in() -> None:
 def test_a_code_lasts_ten_minutes() -> None:
     ursula = sign_up("ursula")
     token = token_for(ursula.email)
-    with time_machine.travel(datetime.now(UTC) + LASTS + timedelta(seconds=1)):
+    with later_by(LASTS + timedelta(seconds=1)):
         assert problem(enter(token, mailed_code(ursula.email))) == WRONG
     assert timedelta(minutes=10) == LASTS
 

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
-import time_machine
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
@@ -34,8 +33,9 @@ from tests.accounts_helpers import (
     subjects_mailed,
 )
 from tests.crashes import Crash
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 WRONG = (401, "INVALID_MFA_CODE")
 
@@ -311,7 +311,7 @@ def test_a_session_token_lasts_three_minutes_and_cannot_be_made_or_changed() -> 
     for forged in (flipped, session[:40], "AAAA", base64.urlsafe_b64encode(b"x" * 60).decode()):
         answer = verify(forged.rstrip("="), kim.code)
         assert problem(answer) == (401, "MFA_SESSION_EXPIRED")
-    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=181)):
+    with later_by(timedelta(seconds=181)):
         assert problem(verify(session, kim.code)) == (401, "MFA_SESSION_EXPIRED")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyotp
 import pytest
-import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from accounts.cognito import sessions as cognito_sessions
@@ -34,8 +33,9 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.crashes import Crash, answer_lost, crash_before
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 NEW = "quatro-ventos-9"
 MOST_CALLS = 60  # of one journey, many times more than it makes
@@ -193,7 +193,7 @@ class TestAPasswordWhoseReplacementWasCutOff:
             else:
                 break
             is_changed = password_of(rosa) == NEW
-            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60)):
+            with later_by(timedelta(seconds=60)):
                 account_cache.forget()
                 works = api.get("/profile", token=rosa.token).status_code == 200
                 assert not (is_changed and works), calls
@@ -218,7 +218,7 @@ class TestAPasswordWhoseReplacementWasCutOff:
             if "ConfirmForgotPassword" in calls:
                 break
         assert log_in(simao.email, NEW).status_code == 200
-        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=31)):
+        with later_by(timedelta(seconds=31)):
             account_cache.forget()
             assert_signed_out(simao)
 
@@ -238,7 +238,7 @@ class TestAPasswordWhoseReplacementWasCutOff:
         request_reset(ursula.email)
         for code in ("000000", "111111"):
             assert problem(reset(ursula.email, code)) == BAD_CODE
-        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+        with later_by(timedelta(seconds=61)):
             account_cache.forget()
             assert api.get("/profile", token=ursula.token).status_code == 200
 
@@ -298,7 +298,7 @@ class TestAnAddress:
         olavo, new = sign_up("olavo"), new_email("olavo.new")
         change_email(olavo, new)
         code = mailed_code(new)
-        with time_machine.travel(datetime.now(UTC) + timedelta(minutes=15, seconds=1)):
+        with later_by(timedelta(minutes=15, seconds=1)):
             assert problem(confirm_email(olavo, code)) == BAD_CODE
 
     def test_is_guessed_ten_times_and_no_more(self) -> None:
@@ -337,7 +337,7 @@ class TestAnAddress:
             account_cache.forget()
             codes = [log_in(email).status_code for email in (rui.email, new)]
             assert 200 in codes, calls
-            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+            with later_by(timedelta(seconds=61)):
                 confirm_email(rui, code)
             user = log_in(new).json()["user"]
             assert (user["userId"], user["email"]) == (rui.id, new), calls

@@ -23,7 +23,7 @@ from tests.accounts_helpers import (
 from tests.browsers import Browser
 from tests.wire import table_client
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:133.0) Gecko/20100101 Firefox/133.0"
 IPHONE = (

@@ -13,7 +13,7 @@ from config import aws
 from config.stack import stack
 from tests.accounts_helpers import api, log_in, new_email, problem, sign_up, subjects_mailed
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 
 def refresh(token: Any) -> Any:

@@ -31,7 +31,7 @@ from tests.accounts_helpers import (
 )
 from tests.crashes import Crash
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 
 def store() -> Any:

@@ -5,11 +5,10 @@ The attacks are the five classes of Sudhodanan and Paverd, "Pre-hijacked account
 """
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from botocore.exceptions import EndpointConnectionError
 
 from accounts.cognito import users as cognito_users
@@ -30,8 +29,9 @@ from tests.accounts_helpers import (
     verify_email,
 )
 from tests.crashes import Crash, crash_before
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS = "estranho-azul-9"
 NEW = "quatro-ventos-9"
@@ -279,7 +279,7 @@ def test_a_sign_up_that_is_cut_off_keeps_its_address_for_a_day_and_a_whole_one_f
     assert reserved is not None
     assert reserved.learner_id is None
     assert 0 < reserved.expires_at - reserved.lease_until <= 86_400
-    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+    with later_by(timedelta(seconds=61)):
         claim(email, PASSWORD)
     held = Address.of(email)
     assert held is not None

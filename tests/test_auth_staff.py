@@ -29,7 +29,7 @@ from tests.accounts_helpers import (
 from tests.browsers import Browser
 from tests.wire import table_client
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 DENIED = (403, "PERMISSION_DENIED")
 
@@ -42,12 +42,12 @@ def employ(name: str, group: str) -> Person:
 
 
 @pytest.fixture(scope="module")
-def admin(embedded_aws: Stack) -> Person:
+def admin(embedded_pool: Stack) -> Person:
     return employ("amalia", "admin")
 
 
 @pytest.fixture(scope="module")
-def clerk(embedded_aws: Stack) -> Person:
+def clerk(embedded_pool: Stack) -> Person:
     return employ("baltasar", "staff")
 
 

@@ -33,7 +33,7 @@ def reading(person: Person) -> tuple[int, str]:
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("embedded_aws")
+@pytest.mark.usefixtures("embedded_pool")
 class TestAnAccount:
     def test_disabled_elsewhere_is_shut_out_within_the_window(self, clock: Clock) -> None:
         luis = sign_up("luis")

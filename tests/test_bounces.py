@@ -3,22 +3,29 @@
 import copy
 import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
+from botocore.stub import Stubber
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 from time_machine import travel
 from ulid import ULID
 
 from accounts.models import Account, Address, learner_key
+from config import aws
 from config.store.items import delete_partition
 from config.store.transactions import transact
 from reminders import tasks
-from tests.callers import Caller
+from tests.callers import Caller, access_token
 from tests.reminder_helpers import (
     Letter,
     Mailbox,
@@ -27,6 +34,7 @@ from tests.reminder_helpers import (
     reminder_of,
     sweep_at,
     verified,
+    words_left,
 )
 from tests.wire import sending, telling
 
@@ -100,6 +108,25 @@ def by_sns(*messages: Any) -> dict[str, Any]:
             for each in messages
         ]
     }
+
+
+@contextmanager
+def ses_forgets(code: str = "") -> Iterator[list[str]]:
+    """SES takes addresses off its own list, or refuses with a code; which they were."""
+    forgotten: list[str] = []
+
+    def answer(params: dict[str, Any], **_: Any) -> Any:
+        assert params["method"] == "DELETE"
+        forgotten.append(unquote(params["url_path"].rpartition("/")[2]))
+        body = {"Error": {"Code": code, "Message": "no"}} if code else {}
+        return SimpleNamespace(status_code=400 if code else 200), body
+
+    events = aws.client("sesv2").meta.events
+    events.register("before-call.sesv2.DeleteSuppressedDestination", answer)
+    try:
+        yield forgotten
+    finally:
+        events.unregister("before-call.sesv2.DeleteSuppressedDestination", answer)
 
 
 @pytest.fixture
@@ -240,9 +267,9 @@ def test_an_address_that_works_again_can_be_let_in(
     reserved = Address.reserve("maria@example.org", owner="sign-up", now=timezone.now())
     transact(reserved.assign_write(maria.id))
     tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
-    output = io.StringIO()
-    call_command("unsuppress", "Maria@example.org", stdout=output)
-    assert "delete-suppressed-destination" in output.getvalue()
+    with ses_forgets() as forgotten:
+        call_command("unsuppress", "Maria@example.org", stdout=io.StringIO())
+    assert forgotten == ["maria@example.org"]
     sweep_at("2030-06-03T18:00:00Z")
     assert len(mailbox.letters) == 2
     for email in ("maria@example.org", "nobody@example.org"):
@@ -361,3 +388,119 @@ def test_a_bounce_of_what_is_deleted_meanwhile_is_no_failure(
     event = by_sns(about(letter, bounce=TRANSIENT))
     with sending(telling(delete)):
         assert tasks.handle_ses_event(event, None) == 0
+
+
+# --- Lifting it oneself ---------------------------------------------------------------------------
+
+STRANGER = Client(enforce_csrf_checks=True)
+
+
+def link_in(letter: Letter) -> str:
+    [path] = re.findall(r"again: http://[^/]+(/mail-suppression/\S+)", letter.text)
+    return str(path)
+
+
+@pytest.fixture
+def link(maria: Caller, mailbox: Mailbox, letter: Letter) -> str:
+    """The link that Maria is mailed once her address was suppressed."""
+    tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    with ses_forgets():
+        assert maria.post("/mail-suppression").status_code == 204
+    return link_in(mailbox.letters[-1])
+
+
+def test_a_learner_lifts_a_suppression_by_the_link_that_is_mailed_to_the_address(
+    maria: Caller, mailbox: Mailbox, link: str
+) -> None:
+    page = STRANGER.get(link)
+    assert (page.status_code, b"<form" in page.content) == (200, True)
+    assert maria.get("/profile").json()["mailSuppression"]["reason"] == "bounce"
+    for _ in range(2):
+        page = STRANGER.post(link)
+        assert (page.status_code, b"mailed again" in page.content) == (200, True)
+    assert maria.get("/profile").json()["mailSuppression"] is None
+    sweep_at("2030-06-03T18:00:00Z")
+    assert len(mailbox.letters) == 3
+    again = maria.post("/mail-suppression")
+    assert (again.status_code, again.json()["code"]) == (409, "NOT_SUPPRESSED")
+
+
+def test_ses_is_asked_to_forget_the_address_before_it_is_mailed(
+    maria: Caller, mailbox: Mailbox, letter: Letter
+) -> None:
+    tasks.handle_ses_event(by_sns(about(letter, complaint=COMPLAINT)), None)
+    with ses_forgets("InternalFailure") as forgotten:
+        assert maria.post("/mail-suppression").status_code >= 500
+    assert (forgotten, len(mailbox.letters)) == (["maria@example.org"], 1)
+    with Stubber(aws.client("sesv2")) as stub:  # holds the request to botocore's description
+        stub.add_response(
+            "delete_suppressed_destination", {}, {"EmailAddress": "maria@example.org"}
+        )
+        stub.add_response("send_email", {"MessageId": "m-9"})
+        assert maria.post("/mail-suppression").status_code == 204
+        stub.assert_no_pending_responses()
+
+
+def test_an_address_that_ses_does_not_know_is_no_failure(
+    maria: Caller, mailbox: Mailbox, letter: Letter
+) -> None:
+    tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    with ses_forgets("NotFoundException"):
+        assert maria.post("/mail-suppression").status_code == 204
+    assert len(mailbox.letters) == 2
+
+
+def test_nobody_causes_more_than_a_few_mails_to_a_suppressed_address(
+    maria: Caller, mailbox: Mailbox, letter: Letter
+) -> None:
+    tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    with ses_forgets():
+        answers = [maria.post("/mail-suppression").status_code for _ in range(6)]
+    assert answers == [204] * 5 + [429]
+    assert len(mailbox.letters) == 6
+
+
+def test_a_link_lifts_the_suppression_that_it_was_made_for_and_no_later_one(
+    maria: Caller, mailbox: Mailbox, link: str
+) -> None:
+    STRANGER.post(link)
+    sweep_at("2030-06-03T18:00:00Z")
+    with travel("2030-06-03T18:05:00Z", tick=False):
+        tasks.handle_ses_event(by_sns(about(mailbox.letters[-1], bounce=BOUNCE)), None)
+    page = STRANGER.post(link)
+    assert (page.status_code, b"does not work" in page.content) == (404, True)
+    assert maria.get("/profile").json()["mailSuppression"]["at"] == "2030-06-03T18:05:00Z"
+
+
+@pytest.mark.parametrize("token", ["x", "A" * 3000])
+def test_no_other_token_lifts_anything(maria: Caller, link: str, token: str) -> None:
+    for path in (f"/mail-suppression/{token}", link[:-3]):
+        assert STRANGER.get(path).status_code == 404
+        assert STRANGER.post(path).status_code == 404
+    with travel(timezone.now() + timedelta(days=1, seconds=1), tick=False):
+        assert STRANGER.post(link).status_code == 404
+    assert maria.get("/profile").json()["mailSuppression"]["reason"] == "bounce"
+
+
+def test_bounces_from_before_the_lift_suppress_no_more(maria: Caller, mailbox: Mailbox) -> None:
+    full_for_days(verified(maria), mailbox, set(), every=1)
+    told = maria.get("/profile").json()["mailSuppression"]
+    at = datetime.fromisoformat(told["at"])
+    with travel(at + timedelta(hours=1), tick=False), ses_forgets():
+        Caller(maria.id, access_token(maria.id)).post("/mail-suppression")
+        assert STRANGER.post(link_in(mailbox.letters[-1])).status_code == 200
+    reminder_of(maria, at=(at + timedelta(hours=2)).isoformat())
+    sweep_at(at + timedelta(hours=2))
+    with travel(at + timedelta(hours=3), tick=False):
+        event = by_sns(about(mailbox.letters[-1], bounce=TRANSIENT))
+        assert tasks.handle_ses_event(event, None) == 0
+
+
+def test_every_word_of_the_link_s_mail_can_be_translated(
+    maria: Caller, mailbox: Mailbox, letter: Letter, marked: None
+) -> None:
+    tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
+    with ses_forgets():
+        maria.post("/mail-suppression")
+    text = re.sub(r"http\S+", "", mailbox.letters[-1].text)
+    assert words_left(text) <= {"Maria"}

@@ -5,12 +5,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import QueryDict
 from drf_spectacular.generators import SchemaGenerator
+from rest_framework import serializers
 
 from accounts.browse import guard
-from accounts.browse.forms import prose
+from accounts.browse.forms import body, prose
 from accounts.browse.routes import routes
 from config.lambda_handler import lambda_handler
+from config.serializers import Serializer, TextField
 from tests.browsers import Browser, cookie_of, ids_of, labelled, signed_in
 from tests.callers import Caller, make_learner
 from tests.gateway import GATEWAY_HOST, event
@@ -85,6 +89,61 @@ def test_a_list_links_to_its_things_and_to_its_next_page(stefan: Caller, browser
     assert f"/browse/decks/{second}" in text(browser.get(following.replace("&amp;", "&")))
 
 
+def test_staff_see_people_in_a_table_that_leads_to_their_pages(
+    pool: Any, stefan: Caller, maria: Caller, browser: Browser
+) -> None:
+    admin = signed_in(stefan, groups=("staff", "admin"))
+    page = text(admin.get("/browse/users"))
+    assert f'<a href="/browse/users/{maria.id}">maria@example.org</a>' in page
+    assert '<th scope="col">Email verified</th>' in page
+    page = text(browser.get(f"/browse/users/{maria.id}"))
+    shown = page.partition('<details class="answer">')[0]
+    assert "<dt>First name</dt><dd>Maria</dd>" in shown
+    assert "<dt>Disabled</dt><dd>no</dd>" in shown
+    assert "&quot;" not in shown
+    trail = text(browser.get("/browse/auth/activity"))
+    assert f'<a href="/browse/users/{maria.id}">users/{maria.id}</a>' in trail
+
+
+def test_a_value_leads_to_the_page_of_the_thing_that_it_names(
+    stefan: Caller, browser: Browser
+) -> None:
+    deck = deck_of(stefan)
+    card = card_of(stefan, deck)
+    page = text(browser.get(f"/browse/flashcards/{card}"))
+    assert f'<dt>Deck id</dt><dd><a href="/browse/decks/{deck}">{deck}</a></dd>' in page
+    assert "<dt>Tags</dt><dd>—</dd>" in page
+
+
+def test_a_button_says_what_it_does(stefan: Caller, browser: Browser) -> None:
+    page = text(browser.get(f"/browse/decks/{deck_of(stefan)}"))
+    buttons = set(re.findall(r"<button[^>]*>([^<]*)</button>", page))
+    assert buttons == {
+        "Sign out",
+        "Update deck",
+        "Update deck by JSON",
+        "Replace deck by JSON",
+        "Delete deck",
+    }
+
+
+def test_a_file_is_imported_by_a_form_and_its_errors_stand_beside_the_fields(
+    stefan: Caller, browser: Browser
+) -> None:
+    form = browser.form("/browse/flashcards/import", sends="file")
+    del form.values["file"]
+    values = form.values | {"deckId": [deck_of(stefan)], "restoreDeleted": ["true"]}
+    page = browser.client.post(form.action, values)
+    assert page.status_code == 400
+    beside = text(page).partition('id="POST-file-said"')[2].partition("</div>")[0]
+    assert "No file was submitted." in beside
+    words = SimpleUploadedFile("words.csv", b"casa,house\nmesa,\n")
+    page = browser.client.post(form.action, values | {"file": words})
+    assert page.status_code == 200, text(page)
+    assert "<dt>Imported</dt><dd>1</dd>" in text(page)
+    assert "<dt>Code</dt><dd>required</dd>" in text(page)
+
+
 def test_fields_left_empty_do_not_narrow_a_list(browser: Browser) -> None:
     answer = browser.get("/browse/flashcards?deckId=&tag=verbo&limit=")
     assert (answer.status_code, answer.headers["Location"]) == (
@@ -132,6 +191,20 @@ def test_a_group_is_left_out_or_filled_in_as_a_whole(stefan: Caller, browser: Br
     assert 'href="#PUT-notifications-quietHours-ends"' in text(page)
     assert browser.send(form).status_code == 303
     assert stefan.get("/profile").json()["notifications"]["quietHours"] is None
+
+
+def test_what_may_be_left_out_is_left_out_of_what_a_form_sends() -> None:
+    class Keep(Serializer):
+        deck = TextField(max_length=9)
+        kind = serializers.ChoiceField(["basic", "cloze"], default="basic")
+
+    class Word(Serializer):
+        keep = Keep(required=False)
+        ids = serializers.ListField(child=TextField(max_length=9), min_length=1, required=False)
+
+    assert body(Word, QueryDict("keep.deck=&keep.kind=basic&ids=&ids=")) == {}
+    cloze = body(Word, QueryDict("keep.deck=&keep.kind=cloze&ids=a&ids="))
+    assert cloze == {"keep": {"deck": "", "kind": "cloze"}, "ids": ["a"]}
 
 
 def test_an_edit_begins_with_what_is_and_changes_what_was_changed(

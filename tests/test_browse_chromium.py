@@ -8,7 +8,6 @@ import base64
 import json
 import re
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from config.ops import cloudformation, local_aws
 from config.stack import BASE_DIR
-from tests.test_run import Run
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
@@ -52,22 +50,6 @@ def installed(name: str) -> str:
     if found is None:
         pytest.fail(f"{name} is not installed: apt install chromium chromium-driver")
     return found
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state folder of the service."""
-    return tmp_path_factory.mktemp("chromium") / "home"
-
-
-@pytest.fixture(scope="module")
-def service(home: Path) -> Iterator[str]:
-    run = Run(home, home.with_name("said"))
-    try:
-        run.wait_until_ready()
-        yield run.url
-    finally:
-        run.stop(signal.SIGTERM)
 
 
 @pytest.fixture
@@ -123,6 +105,11 @@ def find(chromium: Chrome, css: str) -> WebElement:
     )
 
 
+def answer_of(chromium: Chrome) -> Any:
+    """The answer as JSON, which stands in a part that is closed."""
+    return json.loads(find(chromium, "pre").get_attribute("textContent") or "")
+
+
 def wait_for(chromium: Chrome, path: str) -> None:
     WebDriverWait(chromium, PATIENCE_S).until(lambda driver: path in driver.current_url)
 
@@ -163,7 +150,7 @@ def test_a_day_of_the_staff(chromium: Chrome, service: str) -> None:
 
     find(chromium, "a[href='/browse/scenarios']").click()
     wait_for(chromium, "/browse/scenarios")
-    assert len(chromium.find_elements(By.CSS_SELECTOR, ".rows li")) >= 24
+    assert len(chromium.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) >= 24
     picture_everywhere(chromium, "scenarios")
     find(chromium, ".rows a").click()
     wait_for(chromium, "/browse/scenarios/")
@@ -189,7 +176,7 @@ def test_a_day_of_the_staff(chromium: Chrome, service: str) -> None:
     number.send_keys("7", Keys.ENTER)
     WebDriverWait(chromium, PATIENCE_S).until(lambda driver: driver.current_url.endswith("#done"))
     assert find(chromium, "#done").is_displayed()
-    assert '"name": "Na padaria"' in find(chromium, "pre").text
+    assert "Na padaria" in find(chromium, ".facts").text
     picture_everywhere(chromium, "deck")
     assert complaints(chromium) == []
 
@@ -198,6 +185,100 @@ def test_a_day_of_the_staff(chromium: Chrome, service: str) -> None:
     assert find(chromium, "#done").text == "You are signed out."
     chromium.get(f"{service}/browse/decks")
     wait_for(chromium, "/browse/login")
+    assert complaints(chromium) == []
+
+
+def fill(chromium: Chrome, **texts: str) -> None:
+    """Writes into the inputs of a form; `__` stands for the dots of their names."""
+    for name, text in texts.items():
+        field = find(chromium, f"[name='{name.replace('__', '.')}']")
+        if field.tag_name == "select":
+            Select(field).select_by_visible_text(text)
+        else:
+            field.clear()
+            field.send_keys(text)
+
+
+def press(chromium: Chrome, text: str, *, inside: str = "main") -> None:
+    """Presses the first button or link with a text, and waits for the page that follows."""
+    place = find(chromium, inside)
+    button = place.find_element(By.XPATH, f".//*[self::button or self::a][.={text!r}]")
+    chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+
+
+def test_a_scenario_is_written_tried_and_published_by_who_never_saw_json(
+    chromium: Chrome, service: str
+) -> None:
+    set_width(chromium, WIDE)
+    sign_in(chromium, service)
+    press(chromium, "Write scenarios")
+    wait_for(chromium, "/browse/writing")
+    picture_everywhere(chromium, "writing-desk")
+    press(chromium, "Write a new one")
+    wait_for(chromium, "/browse/write")
+    picture_everywhere(chromium, "writing-new")
+    fill(
+        chromium,
+        title="At the bakery",
+        level="A1",
+        language="en",
+        context="Food & drink",
+        description="You are hungry. Buy some bread, ask the price and pay.",
+        notes="Teach numbers first.",
+        roles__0__name="Customer",
+        roles__0__brief="You want fresh bread.",
+        roles__1__name="Baker",
+        roles__1__brief="You sell bread and cakes.",
+        parts__0__opening="Good morning! What would you like?",
+        parts__0__farewell="Goodbye, have a nice day!",
+        parts__0__goals__0__text="Ask how much it is",
+        parts__0__goals__0__example="How much is it?",
+        parts__0__goals__0__phrases="how much",
+        parts__0__goals__0__answer="That is two euros.",
+        parts__0__goals__1__text="Buy some bread",
+        parts__0__goals__1__example="I'd like a loaf of bread, please.",
+        parts__0__goals__1__phrases="bread/loaf/rolls",
+        parts__0__goals__1__answer="Here you are, nice and warm.",
+        parts__0__goals__2__text="Pay",
+        parts__0__goals__2__example="Here is the money.",
+    )
+    press(chromium, "Save")
+    assert "The partner answers" in find(chromium, ".problem").text
+    assert find(chromium, "#POST-parts-0-goals-2-answer-said .error").is_displayed()
+    picture_everywhere(chromium, "writing-refused")
+    fill(chromium, parts__0__goals__2__answer="Thank you!", parts__0__role="Customer")
+    press(chromium, "Up", inside="#POST-parts-0-goals li:nth-child(2)")  # bread first, by script
+    first = find(chromium, "#POST-parts-0-goals li:first-child [name$='.text']")
+    assert first.get_attribute("value") == "Buy some bread"
+    press(chromium, "Add a phrase")
+    fill(chromium, phrases__0__text="I'd like …, please.", phrases__0__meaning="how to ask for it")
+    picture_everywhere(chromium, "writing-filled")
+    press(chromium, "Save and try it")
+    wait_for(chromium, "/try")
+    talk = (By.CSS_SELECTOR, ".talk dd")
+    for count, text in ((3, "Some bread, please"), (5, "How much?"), (7, "Here is the money")):
+        fill(chromium, text=text)
+        press(chromium, "Say it")
+        WebDriverWait(chromium, PATIENCE_S).until(
+            lambda driver, n=count: len(driver.find_elements(*talk)) == n
+        )
+    assert "The dialogue has ended." in find(chromium, "#play").text
+    assert len(chromium.find_elements(By.CSS_SELECTOR, ".goals .reached")) == 3
+    picture_everywhere(chromium, "writing-try")
+    press(chromium, "Publish it")
+    wait_for(chromium, "#done")
+    assert "Learners see revision 1" in find(chromium, ".lead").text
+    fill(chromium, title="In the bakery")
+    press(chromium, "Write an outline instead")
+    assert find(chromium, "[name='parts.0.nodes.0.line']").get_attribute("value")
+    press(chromium, "Save")
+    wait_for(chromium, "#done")
+    picture_everywhere(chromium, "writing-outline")
+    press(chromium, "See what has changed since")
+    wait_for(chromium, "/changes")
+    assert find(chromium, "ins").text == "Title: In the bakery"
+    picture_everywhere(chromium, "writing-changes")
     assert complaints(chromium) == []
 
 
@@ -294,10 +375,10 @@ def test_the_second_step_is_set_up_asked_for_and_turned_off(chromium: Chrome, se
     find(chromium, "#POST-password").send_keys(PASSWORD, Keys.ENTER)
     assert find(chromium, "img.picture").is_displayed()
     picture_everywhere(chromium, "mfa-set-up")
-    secret = json.loads(find(chromium, "pre").text)["secret"]
+    secret = answer_of(chromium)["secret"]
     chromium.get(f"{service}/browse/auth/mfa/verify-setup")
     find(chromium, "#POST-code").send_keys(pyotp.TOTP(secret).now(), Keys.ENTER)
-    assert "backupCodes" in find(chromium, "pre").text
+    assert "Backup codes" in find(chromium, ".facts").text
     try:
         find(chromium, "header form button").click()
         wait_for(chromium, "/browse/login")
@@ -318,7 +399,7 @@ def test_the_second_step_is_set_up_asked_for_and_turned_off(chromium: Chrome, se
     finally:
         chromium.get(f"{service}/browse/auth/mfa/disable")
         find(chromium, "#POST-password").send_keys(PASSWORD, Keys.ENTER)
-    assert '"enabled": false' in find(chromium, "pre").text
+    assert answer_of(chromium) == {"enabled": False}
     assert complaints(chromium) == []
 
 

@@ -2,11 +2,13 @@
 
 import re
 import secrets
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.browse import guard
 from accounts.cognito import client as cognito_client
@@ -14,10 +16,11 @@ from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
 from accounts.cognito.users import GOOGLE
 from tests.accounts_google import GoogleStub, follow
-from tests.accounts_helpers import PASSWORD, Person, api, log_in, new_email, sign_up
+from tests.accounts_helpers import PASSWORD, Person, api, log_in, mailed_code, new_email, sign_up
 from tests.browsers import Browser
+from tests.test_browse_forms import OF_ACCOUNTS, said, send
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 
 def staff(name: str) -> Person:
@@ -83,7 +86,7 @@ def test_a_login_leads_nowhere_else(wanted: str, rita: Person) -> None:
 
 
 @pytest.fixture(scope="module")
-def rita(embedded_aws: Any) -> Person:
+def rita(embedded_pool: Any) -> Person:
     return staff("rita")
 
 
@@ -183,6 +186,86 @@ def test_a_form_whose_session_has_ended_is_given_back_after_the_sign_in() -> Non
     made = browser.send(browser.form_of(back, sends="name"))
     assert made.status_code == 303
     assert "Verbos" in text(browser.get(made.headers["Location"]))
+
+
+def test_a_scenario_whose_session_has_ended_comes_back_as_its_form() -> None:
+    person, browser = staff("olga"), Browser()
+    enter(browser, person.email)
+    form = browser.form("/browse/write", sends="title")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    values = form.values | {"title": "<b>Padaria</b>", "_do": "save"}
+    sent = browser.send(form, **values)
+    assert sent.status_code == 307
+    login = browser.client.post(sent.headers["Location"], values)
+    back = browser.send(browser.form_of(login, sends="kept"), email=person.email, password=PASSWORD)
+    kept = browser.form_of(back, sends="title")
+    assert kept.fields >= {"parts.0.goals", "_do"}
+    assert "<textarea" not in text(back)
+    shown = browser.send(kept, _do="show")  # the button says so after the button of before
+    again = browser.form_of(shown, sends="title")
+    assert again.values["title"] == ["<b>Padaria</b>"]
+    assert again.values["parts.0.goals"] == ["0", "1", "2"]
+
+
+def test_a_form_with_a_file_whose_session_has_ended_asks_for_the_file_again() -> None:
+    person, browser = staff("nadia"), Browser()
+    enter(browser, person.email)
+    form = browser.form("/browse/flashcards/import", sends="file")
+    browser.send(browser.form("/browse", sends="/browse/logout"))
+    words = SimpleUploadedFile("words.csv", b"casa,house\n")
+    sent = form.values | {"file": words, "format": ["csv"], "dryRun": ["true"]}
+    lost = browser.client.post(form.action, sent)
+    assert lost.status_code == 307
+    words.seek(0)
+    login = browser.client.post(lost.headers["Location"], sent)
+    back = browser.send(browser.form_of(login, sends="kept"), email=person.email, password=PASSWORD)
+    assert "Choose the file again" in text(back)
+    assert 'enctype="multipart/form-data"' in text(back)
+    kept = browser.form_of(back, sends="format").values
+    words.seek(0)
+    page = browser.client.post(form.action, kept | {"file": words})
+    assert page.status_code == 200, said(page)
+    assert "<dt>Imported</dt>" in text(page)
+
+
+def test_a_form_of_accounts_that_is_filled_in_does_what_its_button_says() -> None:
+    ruth, maria, new = sign_up("ruth"), sign_up("maria"), new_email("ruth")
+    cognito_users.add_to_group(ruth.email, "admin")
+    [session] = api.get("/auth/sessions", token=ruth.token).json()["results"]
+    browser, password = Browser(), {"password": PASSWORD}
+    enter(browser, ruth.email)
+    sent = set()
+
+    def submit(operation: str, id: str = "", **values: Any) -> str:
+        sent.add(operation)
+        page = send(browser, operation, id, values)
+        refused = {"linkGoogle": 404}.get(operation)
+        assert page.status_code == refused if refused else page.status_code < 400, said(page)
+        return unescape(text(page))
+
+    submit("inviteUsers", emails=[new_email("ines")])
+    submit("updateUser", maria.id, groups=["staff"])
+    submit("resetUserMfa", maria.id)
+    submit("removeUser", maria.id, **password)
+    submit("endLoginSession", session["id"])
+    google = {"code": "x", "redirectUri": "https://app.example.org", "codeVerifier": "v" * 43}
+    submit("linkGoogle", **google, **password)
+    submit("unlinkGoogle", **password)
+    submit("updateConsents", modelText="true")
+    secret = re.search(r'"secret": "([A-Z2-7]+)"', submit("setupMfa", **password))
+    assert secret
+    submit("verifyMfaSetup", code=pyotp.TOTP(secret[1]).now())
+    submit("renewBackupCodes", **password)
+    submit("disableMfa", **password)
+    submit("requestEmailChange", newEmail=new, **password)
+    submit("confirmEmailChange", code=mailed_code(new))
+    submit("changePassword", currentPassword=PASSWORD, newPassword="corvo-verde-8")
+    ivo = staff("ivo")
+    for operation, values in (("logoutEverywhere", {}), ("deleteUser", password)):
+        browser.client.cookies.clear()
+        enter(browser, ivo.email)
+        submit(operation, **values)
+    assert sent | {"updateUserProfile"} == OF_ACCOUNTS
 
 
 def test_no_password_is_kept_with_a_form(rita: Person) -> None:

@@ -56,6 +56,11 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "pause", lambda *_: None)
 
 
+def refuse(raw: Any) -> None:
+    """What no test here shall meet."""
+    raise AssertionError(raw)
+
+
 @dataclass
 class Device:
     learner_id: str
@@ -64,14 +69,23 @@ class Device:
     now: datetime = NOW
     held: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """How it asks."""
+        return {
+            "learner_id": self.learner_id,
+            "limit": self.limit,
+            "on_unreadable": refuse,
+            "now": self.now,
+        }
+
     def poll(self, *, lost: bool = False) -> bool:
         """Asks once; whether there is more. What gets lost on the way is asked for again."""
-        how: dict[str, Any] = {"learner_id": self.learner_id, "limit": self.limit, "now": self.now}
         try:
             if self.cursor is None or self.cursor.prefix is not None:
-                found = first_changes(cursor=self.cursor, **how)
+                found = first_changes(cursor=self.cursor, **self.how)
             else:
-                found = changes_since(cursor=self.cursor, **how)
+                found = changes_since(cursor=self.cursor, **self.how)
         except Gone:
             self.cursor, self.held = None, {}
             return True

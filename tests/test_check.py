@@ -20,6 +20,7 @@ from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_changes import Device, fresh, gone
 from tests.test_flashcards import card_of, deck_of
+from tests.test_holding import set_long_ago
 from tests.test_import import send
 from tests.test_reviews import review
 from tests.test_stored_items import ITEMS
@@ -83,7 +84,8 @@ def study_all_kinds(maria: Caller) -> None:
     assert send(maria, b"front;back\nir;to go\n", deckId=deck).status_code == 200
     maria.patch("/scheduler", {"fuzz": False, "dayStartsAtHour": 3})
     event = event_of(maria)
-    reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[5])
+    reminder = reminder_of(maria, kind="event", eventId=event["id"], offsetMinutes=[5, 60])
+    maria.post(f"/reminders/{reminder['id']}/dismiss")
     doomed = card_of(maria, deck, "adeus")
     review(maria, doomed)
     maria.delete(f"/flashcards/{doomed}")
@@ -295,6 +297,28 @@ def forget_reminder(stored: Stored) -> str:
     return "gsi1pk is nothing"
 
 
+def change_place_of_delivery(stored: Stored) -> str:
+    of(stored, "delivery").update(gsi1pk={"S": "DEAD"}, gsi1sk={"S": "2030#x"})
+    return "gsi1pk is 'DEAD', must be nothing"
+
+
+def change_mail_of_delivery(stored: Stored) -> str:
+    of(stored, "delivery")["mail_id"] = {"S": "01K"}
+    return "lsi4 is nothing, must be 'MAIL#01K'"
+
+
+def change_leech(stored: Stored) -> str:
+    card = of(stored, "card", reviewed)
+    card["m"] = {"S": json.dumps({**json.loads(card["m"]["S"]), "L": True})}
+    return "leech is True, must be False"
+
+
+def change_suspension(stored: Stored) -> str:
+    card = of(stored, "card", lambda raw: reviewed(raw) and "suspended" not in raw["m"]["S"])
+    card["m"] = {"S": json.dumps({**json.loads(card["m"]["S"]), "x": "leech"})}
+    return "suspended_by is 'leech', must be nothing"
+
+
 CORRUPTIONS = [
     value for name, value in list(globals().items())
     if name.split("_")[0] in {"change", "garble", "lose", "stray", "lower", "shorten", "double",
@@ -318,6 +342,30 @@ def test_what_differs_is_named_and_repaired_when_asked(
     assert gone(device.ask())
     assert device.sync()
     assert maria.get("/reviews").status_code == 200
+
+
+def test_a_leech_is_suspended_as_its_log_and_the_settings_of_its_last_answer_say(
+    table: None, memory_table: MemoryTable
+) -> None:
+    maria = make_learner("maria")
+    set_long_ago(maria, {"leechThreshold": 1, "leechAction": "suspend"})
+    card = card_of(maria, deck_of(maria), "sanguessuga")
+    for hours, rating in ((50, "easy"), (3, "again")):
+        review(maria, card, rating, at=now() - timedelta(hours=hours))
+    path = f"/flashcards/{card}"
+    assert (maria.get(path).json()["leech"], maria.get(path).json()["suspended"]) == (True, True)
+    assert faults(maria) == []
+    studied = memory_table.items[learner_key(maria.id)]
+    of_log = studied[f"CARD#{card}"]["m"]["S"]
+    maria.post(f"{path}/unsuspend")  # the learner has forgiven it
+    maria.patch("/scheduler", {"leechThreshold": 9})
+    assert faults(maria) == []
+    studied[f"CARD#{card}"]["m"] = {"S": json.dumps(json.loads(of_log) | {"L": False, "x": None})}
+    del studied[f"CARD#{card}"]["p"]
+    (fault,) = (fault for fault in faults(maria) if fault.sk == f"CARD#{card}")
+    assert "leech is False, must be True, suspended_by is nothing, must be 'leech'" in str(fault)
+    repair(learner_id=maria.id, now=now())
+    assert maria.get(path).json()["suspended"] is True
 
 
 def test_what_was_studied_is_as_before_once_it_is_repaired(maria: Caller, studied: Stored) -> None:

@@ -53,7 +53,7 @@ def token(url: str, email: str) -> str:
     ("who", "paths"),
     [
         ("learner@parley.example", "."),
-        ("staff@parley.example", "^/(scenarios|users|deliveries|jobs)"),
+        ("staff@parley.example", "^/(scenarios|users|deliveries|jobs|reports)"),
     ],
 )
 def test_the_service_keeps_its_contract(service: str, who: str, paths: str) -> None:

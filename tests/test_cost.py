@@ -94,6 +94,24 @@ def test_the_docs_count_the_alarms_as_they_are_now() -> None:
     assert f"a stage has {words[count]})" in (BASE_DIR / "docs" / "cost.md").read_text()
 
 
+def test_the_bill_is_of_the_stage_that_the_templates_make() -> None:
+    alarms = read(cloudformation.WATCH_TEMPLATE)["Resources"].values()
+    key = read(cloudformation.TEMPLATE)["Resources"]["Key"]["Properties"]
+    assert sum(one["Type"] == "AWS::CloudWatch::Alarm" for one in alarms) == costs.ALARMS
+    assert (key["EnableKeyRotation"], key["RotationPeriodInDays"]) == (True, costs.ROTATION_DAYS)
+
+
+def test_a_stage_that_nobody_uses_costs_two_dollars_in_each_of_three_years() -> None:
+    at = costs.prices()
+    assert max(costs.idle(at, year) for year in (1, 2, 3)) <= 2
+    assert [costs.key_versions(year, rotation_days=365) for year in (1, 2, 3, 4)] == [1, 2, 3, 3]
+
+
+def test_the_log_makes_a_learner_dearer_each_year() -> None:
+    first, third = (sum(costs.month(10_000, costs.prices(), year).values()) for year in (1, 3))
+    assert first < third < 1.1 * first
+
+
 def test_the_docs_have_the_tables_as_they_are_now() -> None:
     output = io.StringIO()
     call_command("estimate_cost", stdout=output)

@@ -1,11 +1,10 @@
 """`manage.py create_staff`: only who has proved an address works as staff under it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
-import time_machine
 from django.core.management import CommandError, call_command
 
 from accounts.cognito import users as cognito_users
@@ -28,8 +27,9 @@ from tests.accounts_helpers import (
 )
 from tests.browsers import Browser
 from tests.crashes import Crash, crash_before
+from tests.waiting import later_by
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 STRANGERS = "estranho-azul-9"
 MOST_CALLS = 60  # of one run of the command, many times more than it makes
@@ -114,7 +114,7 @@ def test_a_crash_before_any_call_is_mended_by_the_next_run() -> None:
         assert log_in(email, STRANGERS).status_code in (401, 403), calls
         left = cognito_users.find_user(stranger)
         assert left is None or cognito_users.groups_of(stranger) == frozenset(), calls
-        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+        with later_by(timedelta(seconds=61)):
             assert f"{email} is admin." in create_staff(email, "--admin"), calls
         set_password(email)
         assert log_in(email).json()["user"]["groups"] == ["admin"], calls

@@ -49,7 +49,10 @@ def test_in_the_browser_a_row_leads_to_the_mail_and_its_retry(
     delivery = delivery_of(maria, DEAD)
     browser = signed_in(stefan)
     path = f"/browse/deliveries/{delivery.id}"
-    assert f'href="{path}"' in browser.get("/browse/deliveries").content.decode()
+    page = browser.get("/browse/deliveries").content.decode()
+    assert f'href="{path}"' in page
+    assert f'<a href="/browse/users/{maria.id}">' in page
+    assert 'href="/browse/reminders/' not in page  # it is hers
     assert f'href="{path}/retry"' in browser.get(path).content.decode()
     form = browser.form(f"{path}/retry", sends=f"{path}/retry")
     assert browser.send(form).status_code == 200

@@ -132,6 +132,27 @@ def test_the_learners_own_alarms_stay_while_the_calendar_says_the_same(maria: Ca
     assert minutes == {30}
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_event_without_alarms_any_more_reminds_of_nothing_until_it_has_some(
+    maria: Caller, dry_run: bool
+) -> None:
+    alarm = "BEGIN:VALARM\nTRIGGER:-PT10M\nEND:VALARM\n"
+    event = "UID:aula\nDTSTART:20270104T190000Z\nSUMMARY:Aula\n"
+    imported(maria, calendar_of(event + alarm))
+    [reminder] = maria.get("/reminders").json()["results"]
+    for text, gone in ((event, True), (event, False)):
+        report = imported(maria, calendar_of(text), dryRun=dry_run)
+        told_again = gone or dry_run
+        assert report["events"][0]["status"] == ("updated" if told_again else "unchanged")
+        assert remarks(report) == (["alarms_gone"] if told_again else [])
+    [left] = maria.get("/reminders").json()["results"]
+    assert (left["paused"], left["nextAt"] is None) == (not dry_run, not dry_run)
+    assert left["offsetMinutes"] == [10]
+    imported(maria, calendar_of(event + alarm.replace("10M", "5M")))
+    [left] = maria.get("/reminders").json()["results"]
+    assert (left["id"], left["paused"], left["offsetMinutes"]) == (reminder["id"], False, [5])
+
+
 def test_a_dry_run_foretells_that_there_is_no_room_for_alarms(
     maria: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +270,10 @@ def test_other_kinds_are_counted(maria: Caller) -> None:
     assert imported(maria, calendar_of(WEEKLY, head=todo))["others"] == {"VTODO": 1}
 
 
-def test_no_more_come_in_than_there_is_room_for(maria: Caller) -> None:
+def test_no_more_come_in_than_there_is_room_for(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.event_imports.TIME_S", 1e9)  # however busy it is here
     report = imported(maria, calendar_of(*[WEEKLY] * 102), withReminders=False)
     assert (report["imported"], report["leftOut"]) == (100, 2)
     assert remarks(report) == ["too_many_events"] * 2

@@ -1,5 +1,8 @@
 """/events."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from config.store.items import batch_put
 from reminders.models import Event
 from tests.callers import Caller
 from tests.reminder_helpers import event_of, reminder_of
+from tests.wire import Headers, Send, operation_of, sending
 
 WHOLE = {
     "title": "Tertúlia",
@@ -340,3 +344,38 @@ def test_a_moved_occurrence_is_named(maria: Caller, method: str) -> None:
     assert answer.status_code == 400
     [error] = answer.json()["errors"]
     assert (error["field"], error["code"]) == ("moved.0.occurrence", "required")
+
+
+def test_a_window_so_long_ago_that_too_many_events_follow_it_is_refused(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminders.services.events.MAX_READ", 3)
+    for day in (1, 2, 3, 4):
+        event_of(maria, startsAt=f"2030-06-0{day}T18:00:00Z", endsAt=None)
+    path = "/events/occurrences?after=2030-0{}-01T00:00:00Z&before=2030-12-01T00:00:00Z"
+    with queries_counted() as queries:
+        refused = maria.get(path.format(1))
+    [error] = refused.json()["errors"]
+    assert (refused.status_code, error["field"]) == (400, "after")
+    assert error["code"] == "too_many_events"
+    assert queries == [4]
+    event_id = maria.get("/events").json()["results"][0]["id"]
+    assert maria.delete(f"/events/{event_id}").status_code == 204
+    assert len(maria.get(path.format(1)).json()["results"]) == 3
+
+
+@contextmanager
+def queries_counted() -> Iterator[list[int]]:
+    """How many items each query asks for, beside the one that tells of a next page."""
+    asked: list[int] = []
+
+    def through(send: Send) -> Send:
+        def counted(body: bytes, headers: Headers) -> Any:
+            if operation_of(headers) == "Query":
+                asked.append(json.loads(body)["Limit"] - 1)
+            return send(body, headers)
+
+        return counted
+
+    with sending(through):
+        yield asked

@@ -43,7 +43,7 @@ def test_the_address_of_a_local_run_is_a_page_that_leads_everywhere(accept: str)
     answer = ANONYMOUS.get("/", headers={"Accept": accept})
     assert (answer.status_code, answer["Content-Type"]) == (200, "text/html; charset=utf-8")
     links = Links(text(answer)).found
-    assert {"/docs", "/schema", "/browse", "/mails"} <= set(links)
+    assert {"/docs", "/schema", "/app", "/browse", "/mails"} <= set(links)
     for account in DEMO_ACCOUNTS:
         assert account.email in text(answer)
     assert PASSWORD in text(answer)
@@ -98,9 +98,12 @@ print(*sys.modules)
 """
 
 
-def test_a_stage_has_no_mails_and_loads_nothing_that_reads_them() -> None:
+LOCAL_PATHS = ("/app", "/app/sw.js", "/mails", "/mails/", "/mails/1", "/mails/1/html")
+
+
+def test_a_stage_has_no_app_and_no_mails_and_loads_nothing_that_reads_them() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ON_A_STAGE, "/", "/mails", "/mails/", "/mails/1", "/mails/1/html"],
+        [sys.executable, "-c", ON_A_STAGE, "/", *LOCAL_PATHS],
         env=ENVIRONMENT | {"DJANGO_SETTINGS_MODULE": "config.settings"},
         capture_output=True,
         text=True,
@@ -108,7 +111,7 @@ def test_a_stage_has_no_mails_and_loads_nothing_that_reads_them() -> None:
     )
     assert done.returncode == 0, done.stderr
     statuses, modules = done.stdout.splitlines()[-2:]
-    assert statuses == "200 404 404 404 404"
+    assert statuses == "200" + " 404" * len(LOCAL_PATHS)
     heavy = {"pynamodb", "botocore", "drf_spectacular.openapi", "config.ops.mails"}
     assert not heavy & set(modules.split())
     assert not [name for name in modules.split() if name.startswith("config.ops.local_aws")]

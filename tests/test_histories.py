@@ -179,7 +179,7 @@ def test_6_journals_are_removed_in_any_order(memory: TornTable, seed: int) -> No
             del stored[journals.pop()]
         if device.cursor and device.cursor.number < Head.of(learner_id).first - 1:
             with pytest.raises(ChangesGone):
-                changes_since(learner_id=learner_id, cursor=device.cursor, limit=9, now=later)
+                changes_since(cursor=device.cursor, **device.how)
         assert device.sync() == whole
 
 
@@ -205,7 +205,7 @@ def test_7_one_learner_is_restored_under_a_living_cursor(memory: TornTable, seed
             act(learner_id, step)
     assert device.cursor is not None
     with pytest.raises(ChangesGone):
-        changes_since(learner_id=learner_id, cursor=device.cursor, limit=9, now=NOW)
+        changes_since(cursor=device.cursor, **device.how)
     assert device.sync() == Device(learner_id, 100).sync()
 
 

@@ -2,16 +2,20 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from rest_framework import serializers
 
 from config.http import Renderer, RequestMiddleware
+from config.serializers import Serializer, _readers
 from tests.callers import Caller
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ANONYMOUS = Client()
 
 
@@ -189,6 +193,25 @@ def test_a_clients_own_request_id_is_not_taken_over() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "trace"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+        (f"01-{TRACE}-00f067aa0ba902b7-01-more", TRACE),
+        (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
+        ("forged", None),
+    ],
+)
+def test_the_log_names_the_trace_of_a_client(
+    sent: str, trace: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "parley.http"):
+        ANONYMOUS.get("/health", headers={"traceparent": sent})
+    [record] = [record for record in caplog.records if record.message == "request"]
+    assert record.__dict__["fields"].get("trace") == trace
+
+
+@pytest.mark.parametrize(
     ("origin", "allowed"),
     [
         ("http://localhost:5173", True),
@@ -203,14 +226,16 @@ def test_only_named_origins_may_read_our_answers(origin: str, allowed: bool) -> 
         headers={
             "Origin": origin,
             "Access-Control-Request-Method": "PATCH",
-            "Access-Control-Request-Headers": "authorization,if-match,content-type",
+            "Access-Control-Request-Headers": "authorization,if-match,traceparent,baggage",
         },
     )
     assert preflight.get("Access-Control-Allow-Origin") == (origin if allowed else None)
     assert "Access-Control-Allow-Credentials" not in preflight
     if allowed:
         assert "PATCH" in preflight["Access-Control-Allow-Methods"]
-        assert "if-match" in preflight["Access-Control-Allow-Headers"]
+        named = set(preflight["Access-Control-Allow-Headers"].split(", "))
+        assert named >= {"authorization", "baggage", "content-type", "if-match", "traceparent"}
+        assert "x-request-id" not in named  # it would not be taken
     answer = ANONYMOUS.get("/health", headers={"Origin": origin})
     assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
 
@@ -300,3 +325,37 @@ def test_what_fails_outside_a_view_is_logged_with_its_cause(
     [record] = [each for each in caplog.records if each.message == "unhandled"]
     assert record.exc_info is not None
     assert "no room left" in str(record.exc_info[1])
+
+
+@pytest.fixture
+def readers_anew() -> Iterator[None]:
+    """Readers that were made before or within a test do not outlive it."""
+    _readers.cache_clear()
+    yield
+    _readers.cache_clear()
+
+
+def test_what_is_shown_is_what_drf_would_show(
+    maria: Caller, readers_anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown_by_us: dict[str, int] = {}
+    ours = Serializer.to_representation
+
+    def both(self: Serializer, instance: Any) -> Any:
+        shown = ours(self, instance)
+        assert dict(shown) == dict(serializers.Serializer.to_representation(self, instance))
+        shown_by_us[type(self).__name__] = len(shown)
+        return shown
+
+    monkeypatch.setattr(Serializer, "to_representation", both)
+    deck = maria.makes("/decks", {"name": "Português"})
+    card = maria.makes("/flashcards", {"deckId": deck["id"], "front": "casa", "back": "house"})
+    maria.makes("/flashcards", {"deckId": deck["id"], "front": "livro", "back": "book"})
+    review = {"id": card["id"], "rating": "good", "reviewedAt": card["createdAt"]}
+    maria.makes(f"/flashcards/{card['id']}/reviews", review)
+    event = {"title": "Aula", "startsAt": "2027-01-04T18:00:00Z", "timezone": "Europe/Lisbon"}
+    maria.post("/events", event)
+    for path in ("flashcards", "flashcards/due", "notes", "profile", "scheduler", "statistics",
+                 "events", "reminders", "scenarios", "reviews"):  # fmt: skip
+        assert maria.get(f"/{path}").status_code in (200, 405), path
+    assert {"CardSerializer", "DueCardSerializer", "AnswersSerializer"} <= shown_by_us.keys()

@@ -1,5 +1,6 @@
 """POST /flashcards/import."""
 
+import ast
 import io
 import json
 import sqlite3
@@ -15,6 +16,9 @@ from django.test import Client
 from ulid import ULID
 
 from accounts.models import Head, learner_key
+from config.https import Answer
+from config.stack import BASE_DIR
+from config.store import connection
 from learning.models.cards import Card
 from learning.models.log import Day, LogEntry
 from learning.scheduling import Memory, Settings, fold
@@ -23,6 +27,7 @@ from learning.transfer import CardState, Media, Note, Review, write_csv, write_j
 from learning.transfer.anki.writer import write_apkg
 from tests.callers import Caller, access_token, make_learner
 from tests.test_flashcards import card_of, deck_of
+from tests.wire import Headers, Send, operation_of, refusal, sending
 
 CASES = Path(__file__).with_name("cases")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -136,8 +141,8 @@ def test_notes_without_a_deck_need_deck_id(maria: Caller) -> None:
     body = report(maria, data)
     assert figures(body) == (0, 0, 0, 2)
     assert [(e["row"], e["field"], e["code"]) for e in body["errors"]] == [
-        (1, "deck", "REQUIRED"),
-        (2, "deck", "REQUIRED"),
+        (1, "deck", "required"),
+        (2, "deck", "required"),
     ]
     deck_id = deck_of(maria)
     assert figures(report(maria, data, deckId=deck_id)) == (2, 0, 0, 0)
@@ -234,8 +239,8 @@ def test_each_faulty_row_is_told_and_the_others_come_in(maria: Caller) -> None:
     body = report(maria, text.encode(), deckId=deck_of(maria))
     assert figures(body) == (2, 0, 0, 2)
     assert [(e["row"], e["field"], e["code"], e["fatal"]) for e in body["errors"]] == [
-        (3, "front", "REQUIRED", True),
-        (5, "front", "EMPTY_CLOZE", True),
+        (3, "front", "required", True),
+        (5, "front", "empty_cloze", True),
     ]
 
 
@@ -424,7 +429,7 @@ def test_a_deleted_note_stays_deleted(maria: Caller) -> None:
     maria.delete(f"/flashcards/{card['id']}")
     body = report(maria, data)
     assert figures(body) == (0, 0, 1, 0)
-    assert [(e["code"], e["fatal"]) for e in body["errors"]] == [("DELETED", False)]
+    assert [(e["code"], e["fatal"]) for e in body["errors"]] == [("deleted", False)]
     assert cards_of(maria) == []
 
 
@@ -536,6 +541,53 @@ def test_an_import_that_takes_too_long_goes_on_where_it_stopped(
     assert len(cards_of(maria)) == 50
 
 
+@pytest.mark.parametrize(("lets_in", "told"), [(1, (20, 0, 0, 0)), (2, (38, 0, 1, 1))])
+def test_an_import_into_a_busy_table_tells_where_to_go_on(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch, lets_in: int, told: tuple[int, ...]
+) -> None:
+    """A partition takes 1,000 write units a second; what came in before is no failure."""
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.1)
+    deck = deck_of(maria)
+    notes = [Note(f"g{n}", front=f"f{n}", back="b") for n in range(50)]
+    for n in (30, 45):  # no room for it as a front
+        notes[n] = replace(notes[n], type="reversed", back="b" * 10_001)
+    notes[31] = notes[46] = notes[0]
+    writes: list[str] = []
+
+    def through(send: Send) -> Send:
+        def busy(body: bytes, headers: Headers) -> Answer:
+            if operation_of(headers) == "TransactWriteItems":
+                writes.append("")
+                if len(writes) > lets_in:
+                    return refusal("ProvisionedThroughputExceededException")
+            return send(body, headers)
+
+        return busy
+
+    with sending(through):
+        first = report(maria, as_json(*notes), deckId=deck)
+    assert first["nextOffset"] == 20 * lets_in
+    second = report(maria, as_json(*notes), deckId=deck, offset=first["nextOffset"])
+    assert second["nextOffset"] is None
+    assert figures(first) == told
+    assert [a + b for a, b in zip(figures(first), figures(second), strict=True)] == [46, 0, 2, 2]
+    assert len(first["errors"]) + len(second["errors"]) == 2
+    assert len(cards_of(maria)) == 46
+
+
+def test_an_import_that_could_not_begin_is_refused(
+    maria: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "pause", lambda *_: None)
+    monkeypatch.setattr(connection, "WITHIN_S", 0.1)
+    deck = deck_of(maria)
+    with sending(lambda _: lambda *__: refusal("ProvisionedThroughputExceededException")):
+        answer = send(maria, as_json(Note("g", front="a", back="b")), "x.json", deckId=deck)
+    assert answer.status_code == 503
+    assert cards_of(maria) == []
+
+
 def test_a_new_learners_totals_are_right_after_an_import(joao: Caller) -> None:
     notes = [Note(f"g{n}", front=f"f{n}", back="b", deck="D") for n in range(45)]
     report(joao, as_json(*notes, Note("s", front="s", back="s", deck="D", cards=(studied(),))))
@@ -642,3 +694,18 @@ def test_csv_written_by_us_comes_in(maria: Caller) -> None:
     report(maria, b"".join(write_csv(notes)))
     (card,) = cards_of(maria)
     assert (card["front"], card["tags"]) == ("=1+1", ["a b", "c"])
+
+
+def test_a_report_says_its_codes_in_the_case_of_field_errors() -> None:
+    place = {"RowError": 2, "ShapeError": 1}  # of the code among the arguments
+    codes = {
+        call.args[place[call.func.id]].value
+        for path in (BASE_DIR / "learning").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in place
+        and isinstance(call.args[place[call.func.id]], ast.Constant)
+    }
+    assert codes > {"required", "more_cells", "wrong_type", "deleted"}
+    assert {code for code in codes if code != code.lower()} == set()

@@ -129,7 +129,7 @@ def test_old_items_expire_and_the_table_can_be_set_back(properties: Any) -> None
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-@pytest.mark.parametrize("name", ["Table", "UserPool", "Key", "MailIdentity"])
+@pytest.mark.parametrize("name", ["Table", "UserPool", "Key", "MailIdentity", "MediaBucket"])
 def test_what_cannot_be_made_again_outlives_the_stack(template: Any, name: str) -> None:
     """A stack whose creation failed leaves nothing, so that the next one finds its names free."""
     resource = template["Resources"][name]

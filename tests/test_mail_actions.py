@@ -1,14 +1,19 @@
 """/mail-actions: done and later, from a mail; looking at the link changes nothing."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
 from time_machine import travel
 
-from tests.callers import Caller, access_token
+from reminders import tasks
+from reminders.models import Reminder
+from tests.callers import Caller, access_token, make_learner
 from tests.reminder_helpers import Mailbox, deliveries_of, event_of, reminder_of, sweep_at, verified
+from tests.test_bounces import BOUNCE, about, by_sns
+from tests.test_sweep_quarantine import SPOILED, spoil
 
 STRANGER = Client(enforce_csrf_checks=True)
 AT = "2030-06-03T17:00:00Z"
@@ -130,3 +135,43 @@ def test_what_does_not_take_place_is_not_promised_for_later(
         body = {"until": "2030-06-03T18:30:00Z", "occurrence": "20300603T190000"}
         snoozed = now_maria.post(f"/reminders/{reminder['id']}/snooze", body)
     assert (snoozed.status_code, snoozed.json()["code"]) == (409, "NOTHING_DUE")
+
+
+def bounce(maria: Caller, mailbox: Mailbox) -> None:
+    tasks.handle_ses_event(by_sns(about(mailbox.letters[-1], bounce=BOUNCE)), None)
+
+
+def turn_off(maria: Caller, mailbox: Mailbox) -> None:
+    now_maria = Caller(maria.id, access_token(maria.id))
+    now_maria.patch("/profile", {"notifications": {"eventReminders": False}})
+
+
+@pytest.mark.parametrize(
+    ("bar", "note"), [(bounce, "takes no mails"), (turn_off, "turned these mails off")]
+)
+def test_what_is_not_mailed_is_not_promised_for_later(
+    maria: Caller, mailbox: Mailbox, bar: Callable[[Caller, Mailbox], None], note: str
+) -> None:
+    reminder = reminder_of(maria)
+    sweep_at(AT)
+    with travel(AT, tick=False):
+        bar(maria, mailbox)
+        page = STRANGER.get(link_of(mailbox)).content.decode()
+        assert (page.count("<button"), note in page) == (1, True)
+        answer = press(link_of(mailbox), "hour").content.decode()
+    assert ("comes up again" in answer, note in answer) == (False, True)
+    assert maria.get(f"/reminders/{reminder['id']}").json()["nextAt"] is None
+
+
+def test_what_cannot_be_read_is_answered_with_a_page_and_shown_to_staff(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    reminder = reminder_of(maria)
+    sweep_at(AT)
+    spoil(Reminder.key(maria.id, reminder["id"]), SPOILED["no instant"])
+    with travel(AT, tick=False):
+        assert STRANGER.get(link_of(mailbox)).status_code == 404
+        answer = press(link_of(mailbox), "done")
+    assert (answer.status_code, b"cannot be done" in answer.content) == (200, True)
+    [failed] = make_learner("stefan", groups=("staff",)).get("/deliveries").json()["results"]
+    assert (failed["reminderId"], failed["reason"]) == (reminder["id"], "unreadable")

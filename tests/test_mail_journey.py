@@ -19,7 +19,7 @@ from tests.accounts_helpers import Person, api, sign_up
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.usefixtures("embedded_aws"),
+    pytest.mark.usefixtures("embedded_pool"),
     pytest.mark.xdist_group("sweeps"),  # a sweep takes whatever is due, whoever made it
 ]
 

@@ -1,6 +1,7 @@
 """A field is named once: what a newcomer adds to an item goes wherever the item goes."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +9,9 @@ import pytest
 from pynamodb.attributes import UnicodeAttribute
 
 from accounts.models import Profile
+from config import serializers
 from config.serializers import TextField
+from config.store import items
 from config.store.items import Item
 from learning.api.decks import NewDeckSerializer
 from learning.api.flashcards import NewCardSerializer
@@ -25,6 +28,18 @@ from tests.test_import import send
 from tests.test_reviews import review
 
 KINDS = [Deck, Note, Card, LogEntry, Scheduler, Session, Turn, Event, Reminder, Profile]
+
+
+@pytest.fixture(autouse=True)
+def new_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forgets what was worked out of classes as they were, before the fields and after them."""
+    caches = [items._readers, serializers._readers]
+    for each in caches:
+        each.cache_clear()
+    yield
+    monkeypatch.undo()
+    for each in caches:
+        each.cache_clear()
 
 
 def add_field(patch: pytest.MonkeyPatch, *kinds: type[Any]) -> None:

@@ -16,6 +16,7 @@ from accounts.models import Session, learner_key
 from config.client_info import ClientInfo
 from config.store import jobs
 from config.store.transactions import transact
+from learning.models.recordings import Recording
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of
@@ -47,7 +48,7 @@ def some_id(operation: Operation) -> str:
 
 PRIVATE = [each for each in operations() if each[2].get("security")]
 # What is the same for everyone: staff look after it, learners only read or copy it.
-COMMON = {"deliveries", "jobs", "scenarios", "starter-decks", "users"}
+COMMON = {"deliveries", "jobs", "reports", "scenarios", "starter-decks", "users"}
 STAFF = [
     each
     for each in PRIVATE
@@ -75,6 +76,18 @@ def job_of(owner: Caller, what: str) -> str:
     return str(job.id)
 
 
+def medium_of(owner: Caller) -> str:
+    body = {"contentType": "image/png", "sizeBytes": 9, "sha256": f"{uuid4().hex}{uuid4().hex}"}
+    return str(owner.makes("/media", body)["id"])
+
+
+def recording_of(owner: Caller) -> str:
+    id = str(ULID())
+    made = {"id": id, "language": "pt-PT", "seconds": 1, "created_at": now(), "state": "done"}
+    Recording(*Recording.key(owner.id, id), **made).create()
+    return id
+
+
 # What the owner has of each kind, by the first word of the path.
 MAKERS: dict[str, Callable[[Caller], str]] = {
     "auth": login_session_of,
@@ -83,6 +96,8 @@ MAKERS: dict[str, Callable[[Caller], str]] = {
     "flashcards": lambda owner: card_of(owner, deck_of(owner)),
     "exports": lambda owner: job_of(owner, "export"),
     "imports": lambda owner: job_of(owner, "import"),
+    "media": medium_of,
+    "recordings": recording_of,
     "notes": lambda owner: card_of(owner, deck_of(owner)),
     "sessions": session_of,
     "reminders": lambda owner: str(reminder_of(owner)["id"]),
@@ -90,6 +105,7 @@ MAKERS: dict[str, Callable[[Caller], str]] = {
 # Bodies for those operations that look at one before they look for the thing.
 BODIES: dict[str, Any] = {
     "addTurn": {"text": "Hello"},
+    "reportTurn": {"turn": 1},
     "savePhrase": {"deckId": str(ULID()), "turn": 1, "front": "hello", "back": "olá"},
     "replaceDeck": {"name": "Meu"},
     "replaceFlashcard": {"deckId": str(ULID()), "front": "a", "back": "b"},
@@ -102,6 +118,8 @@ BODIES: dict[str, Any] = {
         "rating": "good",
         "reviewedAt": "2026-01-01T00:00:00Z",
     },
+    "understandRecording": {"language": "pt"},
+    "acceptProposals": {"deckId": str(ULID())},
     "replaceNote": {"deckId": str(ULID()), "front": "a", "back": "b"},
     "duplicateDeck": {"id": str(ULID())},
     "undoFlashcard": {"id": str(ULID())},

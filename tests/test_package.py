@@ -3,12 +3,14 @@
 import json
 import marshal
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
 
+import _cffi_backend
 import pytest
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
@@ -114,7 +116,31 @@ def test_every_module_is_compiled_and_never_checked(unpacked: Path) -> None:
 
 
 def test_the_package_is_small(bundle: Bundle) -> None:
-    assert bundle.zip.stat().st_size < 26 * 2**20
+    assert bundle.zip.stat().st_size < 19 * 2**20
+    with zipfile.ZipFile(bundle.zip) as package:
+        assert sum(entry.file_size for entry in package.infolist()) < 48 * 2**20
+
+
+def test_a_library_without_symbols_is_loaded_as_before(tmp_path: Path) -> None:
+    whole = Path(_cffi_backend.__file__)
+    library = tmp_path / whole.name
+    shutil.copyfile(whole, library)
+    (tmp_path / "notes.so.txt").write_bytes(b"not a library")
+    pruning.strip_libraries(tmp_path)
+    assert library.stat().st_size < whole.stat().st_size
+    load = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import _cffi_backend as it; " + (
+        "assert it.new_primitive_type('int'); print(it.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", load], capture_output=True, text=True)
+    assert done.stdout.strip() == str(library), done.stderr
+    assert (tmp_path / "notes.so.txt").read_bytes() == b"not a library"
+
+
+def test_libraries_are_bytecode_alone_and_our_sources_stay(unpacked: Path) -> None:
+    assert (unpacked / "django" / "__init__.pyc").exists()
+    assert not list((unpacked / "django").rglob("*.py"))
+    assert not list((unpacked / "django").rglob("__pycache__"))
+    assert (unpacked / "config" / "http.py").exists()
 
 
 def test_the_same_files_make_the_same_package(unpacked: Path, tmp_path: Path) -> None:

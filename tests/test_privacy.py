@@ -15,6 +15,7 @@ from config.ops import cloudformation
 from config.stack import BASE_DIR, stack
 from config.store import jobs
 from learning.models.base import TOMBSTONE_S
+from learning.models.practice import Report
 from reminders.models import Delivery
 from tests.accounts_helpers import api, log_in, sign_up
 from tests.template import properties
@@ -35,6 +36,7 @@ def row(beginning: str) -> str:
     ("what", "seconds"),
     [
         ("audit trail", Activity.KEPT_S),
+        ("that a turn of a role play was reported", Report.KEPT_S),
         ("sign-ins", Session.KEPT_S),
         ("whose a refresh token is", IssuedToken.KEPT_S),
         ("networks", KnownNetwork.KEPT.total_seconds()),
@@ -53,6 +55,9 @@ def test_the_document_says_how_long_codes_files_and_warnings_last(settings: Any)
     rules = properties("TransferBucket")["LifecycleConfiguration"]["Rules"]
     days = {rule["Id"]: rule.get("ExpirationInDays") for rule in rules}
     assert f"{days['departed']} days" == row("ids of deleted accounts")
+    rules = properties("MediaBucket")["LifecycleConfiguration"]["Rules"]
+    days |= {rule["Id"]: rule.get("ExpirationInDays") for rule in rules}
+    assert days["media-in-transit"] == 1
     assert days["uploads-in-transit"] == days["exports-in-transit"] == 1
     assert f"{FIRST.days} and {LAST.days} days before the end" in WORDS
     assert settings.DORMANT_AFTER_DAYS == 3 * 365

@@ -107,6 +107,7 @@ class Stage:
         def call(**arguments: Any) -> Any:
             self.calls.append(operation)
             if operation == self.interrupted_at:
+                self.interrupted_at = ""
                 raise KeyboardInterrupt
             if operation in self.refusals:
                 raise self.refusals[operation]
@@ -249,15 +250,24 @@ def test_a_sign_up_that_made_nobody_leaves_nothing_to_remove(stage: Stage) -> No
     assert lines(stage)["clean up"].answer == "the sign-up has left no user"
 
 
-@pytest.mark.parametrize("operation", ["admin_confirm_sign_up", "send_email", "receive_message"])
+@pytest.mark.parametrize(
+    ("operation", "deletions"),
+    [
+        ("admin_confirm_sign_up", 1),
+        ("send_email", 1),
+        ("receive_message", 1),
+        ("admin_delete_user", 2),  # the removal itself
+    ],
+)
 def test_what_was_made_is_removed_when_the_probe_is_interrupted(
-    stage: Stage, operation: str
+    stage: Stage, operation: str, deletions: int
 ) -> None:
     stage.interrupted_at = operation
     stage.answers["DELETE /profile"] = (503, {"code": "SERVICE_UNAVAILABLE"})
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interruption:
         lines(stage)
-    assert stage.calls.count("admin_delete_user") == 1
+    assert stage.calls.count("admin_delete_user") == deletions
+    assert "the user is deleted" in interruption.value.__notes__[0]
     assert stage.calls.count("create_queue") == stage.calls.count("delete_queue")
 
 
@@ -266,7 +276,16 @@ def test_what_could_not_be_removed_is_told(stage: Stage) -> None:
     stage.refusals["admin_delete_user"] = aws_refuses("InternalErrorException")
     line = failed(stage)["clean up"]
     assert "InternalErrorException" in line.answer
-    assert "console" in line.advice
+    assert "@simulator.amazonses.com in the pool's console" in line.advice
+
+
+def test_what_could_not_be_removed_after_an_interruption_is_told_too(stage: Stage) -> None:
+    stage.interrupted_at = "send_email"
+    stage.answers["DELETE /profile"] = (503, {"code": "SERVICE_UNAVAILABLE"})
+    stage.refusals["admin_delete_user"] = aws_refuses("InternalErrorException")
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        lines(stage)
+    assert "@simulator.amazonses.com in the pool's console" in interruption.value.__notes__[0]
 
 
 def test_a_queue_is_removed_even_if_its_subscription_stays(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from accounts.models import Head, learner_key
 from accounts.services.profile import read_profile
 from tests.accounts_helpers import Person, api, problem, sign_up
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_aws")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("embedded_pool")]
 
 WHOLE = {
     "firstName": "Ana",
@@ -35,12 +35,12 @@ WHOLE = {
 
 
 @pytest.fixture(scope="module")
-def ana(embedded_aws: Any) -> Person:
+def ana(embedded_pool: Any) -> Person:
     return sign_up("ana")
 
 
 @pytest.fixture
-def bruno(embedded_aws: Any) -> Person:
+def bruno(embedded_pool: Any) -> Person:
     """Four days of study in a row, the last on 10 March."""
     person = sign_up("bruno")
     api.patch("/profile", {"timezone": "America/Sao_Paulo"}, token=person.token)

@@ -126,6 +126,18 @@ def test_a_failed_creation_can_be_tried_again(cloudformation: Any, template: Pat
     assert "parley-retried: removing what a failed creation left" in told
 
 
+def test_the_parameters_of_a_failed_creation_outlive_its_removal(
+    cloudformation: Any, template: Path
+) -> None:
+    template.write_text(BROKEN)
+    with pytest.raises(ProvisioningError):
+        apply(cloudformation, "cut", Retention="7")
+    remove(cloudformation, "cut")
+    template.write_text(SMALL)
+    apply(cloudformation, "cut")
+    assert retention(cloudformation, "cut") == "7"
+
+
 @pytest.mark.parametrize("gone", ["dev", "prod"])
 def test_two_stages_share_a_mail_domain_and_either_goes_without_the_other(
     embedded_aws: Stack, gone: str

@@ -53,6 +53,7 @@ class Stack:
     status: str
     given: dict[str, str]
     looks: int = 3  # until a deletion is done
+    states: set[str] = field(default_factory=set)  # of its events, once it is removed
 
     def described(self) -> dict[str, Any]:
         """Its state as AWS tells it. Until the next look, AWS goes on."""
@@ -89,6 +90,7 @@ class Aws:
     rules: set[str] = field(default_factory=set)
     stack: str = ""
     stacks: dict[str, Stack] = field(default_factory=dict)
+    removed: list[tuple[str, Stack]] = field(default_factory=list)
     staged: bool = False
     throttling: dict[str, str] = field(default_factory=dict)
     recursion: str = ""
@@ -124,6 +126,8 @@ class Aws:
 
     # CloudFormation
     def describe_stacks(self, StackName: str) -> Any:  # noqa: N803
+        if StackName.startswith("removed/"):
+            return {"Stacks": [self.removed[int(StackName.partition("/")[2])][1].described()]}
         if StackName in self.stacks:
             stack = self.stacks[StackName]
             described = stack.described()
@@ -159,19 +163,35 @@ class Aws:
         if StackName == NAME:
             self.change(stack="DELETE_IN_PROGRESS" if self.stack else "", staged=False)
             return
-        self.stacks[StackName].status = "DELETE_IN_PROGRESS"
+        stack = self.stacks[StackName]
+        begun = {"REVIEW_IN_PROGRESS"} & {stack.status} or {"CREATE_IN_PROGRESS"}
+        stack.states = {stack.status, "DELETE_COMPLETE"} | begun
+        self.removed.append((StackName, stack))
+        stack.status = "DELETE_IN_PROGRESS"
         self.change()
 
     def describe_stack_resource(self, StackName: str, **_: str) -> Any:  # noqa: N803
         if not self.stack and StackName == NAME:
             raise refusal("ValidationError", "Stack does not exist")
-        return {"StackResourceDetail": {"PhysicalResourceId": "a1"}}
+        detail = {"PhysicalResourceId": "a1", "ResourceStatus": "CREATE_COMPLETE"}
+        return {"StackResourceDetail": detail}
 
     def get_paginator(self, _: str) -> "Aws":
         return self
 
-    def paginate(self, **_: str) -> Any:
-        return [{"StackEvents": []}]
+    def paginate(self, StackName: str = "", StackStatusFilter: Any = ()) -> Any:  # noqa: N803
+        if StackStatusFilter:
+            names = [{"StackName": name} for name, _ in self.removed]
+            ids = [{"StackId": f"removed/{n}", "CreationTime": n} for n in range(len(names))]
+            return [{"StackSummaries": [name | id for name, id in zip(names, ids, strict=True)]}]
+        if not StackName.startswith("removed/"):
+            return [{"StackEvents": []}]
+        name, stack = self.removed[int(StackName.partition("/")[2])]
+        states = sorted(stack.states)
+        return [
+            {"StackEvents": [{"EventId": s, "LogicalResourceId": name, "ResourceStatus": s}]}
+            for s in states
+        ]
 
     # SES
     def get_email_identity(self, EmailIdentity: str) -> Any:  # noqa: N803
@@ -400,6 +420,7 @@ EMPTY: dict[str, Any] = {
     "staged": False,
     "mappings": {},
     "stacks": {},
+    "removed": [],
     "versions_of_keys": ["first"],
     "released_keys": 0,
 }
@@ -455,6 +476,44 @@ def test_parameters_keep_their_values_after_a_failed_creation(
     made = aws.stacks[f"parley-dev{watch}"]
     assert made is not stack
     assert made.given == before
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("watch", ["", "-watch"])
+def test_parameters_outlive_a_release_that_was_cut_while_it_made_a_failed_stack_anew(
+    aws: Aws, watch: str, dry_run: bool
+) -> None:
+    """The stack is gone when the release is repeated, perhaps after a dry run that was cut too."""
+    name = f"parley-dev{watch}"
+    deploys(aws, "good 1", **WISHES)
+    stack = aws.stacks[name]
+    stack.status, before = "ROLLBACK_COMPLETE", dict(stack.given)
+    whole = deepcopy(EMPTY | vars(aws))
+    gone: list[str] = []
+
+    def act() -> None:
+        if aws.cut_after is None and aws.stacks[name].status == "DELETE_IN_PROGRESS":
+            gone.append(name)
+            del aws.stacks[name]
+            if dry_run:
+                aws.stacks[name] = Stack("REVIEW_IN_PROGRESS", {"AlarmMail": "try@parley.example"})
+        deploys(aws, "good 2")
+        assert aws.stacks[name].given == before
+
+    assert cuts(aws, whole, act) >= 10
+    assert gone == [name]
+
+
+def test_a_stack_that_somebody_has_removed_begins_with_the_defaults(aws: Aws) -> None:
+    """Even if one before it had failed."""
+    deploys(aws, "good 1", **WISHES)
+    aws.stacks["parley-dev"].status = "ROLLBACK_COMPLETE"
+    deploys(aws, "good 1")
+    aws.delete_stack("parley-dev")
+    while "parley-dev" in aws.stacks:
+        aws.describe_stacks("parley-dev")
+    deploys(aws, "good 2")
+    assert "MailFrom" not in aws.stacks["parley-dev"].given
 
 
 def test_the_parameters_of_a_dry_run_are_forgotten(aws: Aws) -> None:
@@ -630,6 +689,8 @@ class Formation:
         self.status = status
         self.given: list[dict[str, str]] = []
         self.deleted = False
+        self.events: list[dict[str, str]] = []
+        self.identity: dict[str, str] = {}
 
     def _take(self, body: str, parameters: list[Any]) -> None:
         given = {p["ParameterKey"]: p.get("ParameterValue", "kept") for p in parameters}
@@ -645,6 +706,10 @@ class Formation:
             raise refusal("AlreadyExistsException", "the stack exists")
         if self.status in {"", "REVIEW_IN_PROGRESS"} and request["ChangeSetType"] == "UPDATE":
             raise refusal("ValidationError", "the stack does not exist")
+        if self.status in cloudformation.FAILED:
+            raise refusal(
+                "ValidationError", f"Stack is in {self.status} state and can not be updated"
+            )
         self._take(request["TemplateBody"], request["Parameters"])
         self.status = self.status or "REVIEW_IN_PROGRESS"
         return {"Id": "plan"}
@@ -679,10 +744,12 @@ class Formation:
     def get_paginator(self, _: str) -> Any:
         return self
 
-    def paginate(self, **_: str) -> Any:
-        return [{"StackEvents": []}]
+    def paginate(self, **_: Any) -> Any:
+        return [{"StackEvents": self.events, "StackSummaries": []}]
 
     def describe_stack_resource(self, **_: str) -> Any:
+        if self.identity:
+            return {"StackResourceDetail": self.identity}
         raise refusal("ValidationError", "the stack does not exist")
 
 
@@ -734,6 +801,16 @@ def test_an_interrupted_dry_run_blocks_neither_the_next_one_nor_a_release() -> N
     assert (formation.deleted, formation.status) == (True, "CREATE_COMPLETE")
 
 
+@pytest.mark.parametrize("status", sorted(cloudformation.FAILED))
+def test_a_dry_run_tells_why_a_stack_has_failed_and_leaves_it(status: str) -> None:
+    formation = Formation(status)
+    failed = {"EventId": "1", "LogicalResourceId": "Table", "ResourceStatus": "CREATE_FAILED"}
+    formation.events = [failed | {"ResourceStatusReason": "no such key"}]
+    [line, _] = planned(Account(formation, set()))
+    assert line.startswith("parley-prod: Table CREATE_FAILED: no such key. A release makes it anew")
+    assert (formation.deleted, formation.status) == (False, status)
+
+
 def test_prod_is_protected_from_deletion_only_once_it_is_made() -> None:
     formation: Any = Formation()
     cloudformation.apply(formation, stage="prod", parameters={}, interval_s=0)
@@ -747,6 +824,17 @@ def test_a_stage_shares_the_mail_identity_that_exists(identities: set[str], owns
     account = Account(Formation(), identities)
     planned(account, MailFrom="prod@parley.example")
     assert account.formation.given[0]["OwnsMailIdentity"] == owns
+
+
+def test_a_failed_creation_owns_no_mail_identity() -> None:
+    """Another stage has made it meanwhile: to claim it again would fail for ever."""
+    formation: Any = Formation()
+    formation.identity = {
+        "PhysicalResourceId": "parley.example",
+        "ResourceStatus": "DELETE_COMPLETE",
+    }
+    planned(Account(formation, {"parley.example"}), MailFrom="prod@parley.example")
+    assert formation.given[0]["OwnsMailIdentity"] == "false"
 
 
 def test_whoever_says_who_owns_the_identity_is_believed() -> None:

@@ -53,7 +53,17 @@ def copy(maria: Caller) -> Request:
 def file(maria: Caller) -> Request:
     deck_id = deck_of(maria)
     words = "\n".join(f"palavra {n};word" for n in range(60))
-    return lambda: send(maria, f"front;back\n{words}\n".encode(), deckId=deck_id)
+    place: dict[str, int] = {}
+
+    def import_all() -> Any:
+        """Follows `nextOffset` until an answer has none, and begins where it was when refused."""
+        while True:
+            answer = send(maria, f"front;back\n{words}\n".encode(), deckId=deck_id, **place)
+            if answer.status_code != 200 or answer.json()["nextOffset"] is None:
+                return answer
+            place["offset"] = answer.json()["nextOffset"]
+
+    return import_all
 
 
 def batch(maria: Caller) -> Request:

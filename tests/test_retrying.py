@@ -1,14 +1,16 @@
-"""Writing again what others were in the way of: in turns within a process, and not for ever."""
+"""Writing again what others were in the way of: in turns, and not for ever."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from config.problems import ServiceUnavailable
 from config.store import connection as module
-from config.store.connection import retried, retrying
+from config.store.connection import _Ticket, connection, retried, retrying
 from tests.waiting import PATIENCE_S
+from tests.wire import sending, telling
 
 
 @pytest.fixture(autouse=True)
@@ -71,29 +73,86 @@ def test_another_learner_waits_for_nobody() -> None:
     assert module._queues == {}
 
 
-def test_who_has_met_others_holds_back_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the winner goes on at once, and wins again over all who pause."""
-    pauses: list[int] = []
-    monkeypatch.setattr(module, "pause", lambda attempt, _: pauses.append(attempt))
-    failures = [Lost, Lost]
+def losing(times: int) -> Callable[[str], int]:
+    """A write that somebody else forestalls so many times; it returns the number of tries."""
+    tries: list[str] = []
 
     @retried(Lost)
-    def write(learner_id: str) -> None:
-        if failures:
-            raise failures.pop()
+    def write(learner_id: str) -> int:
+        tries.append(learner_id)
+        if len(tries) <= times:
+            raise Lost
+        return len(tries)
 
-    write("maria")
-    assert pauses == [1, 2]
-    write("maria")
-    assert pauses == [1, 2, 2]
-    write("joao")
-    assert pauses == [1, 2, 2]
-    monkeypatch.setattr(module, "_met", {"maria": (0.0, 2, 0.1)})  # long ago
-    write("maria")
-    assert pauses == [1, 2, 2]
+    return write
 
 
-def test_what_is_called_within_a_turn_has_the_turn() -> None:
+def queue_of(learner_id: str) -> tuple[int, int] | None:
+    """The last number that was taken, and the one that is served."""
+    item = connection().get_item(f"QUEUE#{learner_id}", range_key="QUEUE").get("Item")
+    return (int(item["last"]["N"]), int(item["served"]["N"])) if item else None
+
+
+def test_who_has_lost_twice_waits_for_the_processes_that_came_before(
+    table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of eight may lose to any other, and some do until their time is over."""
+    before, pauses = _Ticket("maria"), list[int]()
+
+    def pause(attempt: int, _: float) -> None:
+        pauses.append(attempt)
+        if len(pauses) == 3:
+            before.leave()
+
+    monkeypatch.setattr(module, "pause", pause)
+    assert losing(2)("maria") == 3
+    assert pauses == [1, 1, 1]  # after the first loss, then in the queue
+    assert queue_of("maria") == (2, 3)
+
+
+def test_who_has_met_other_processes_queues_up_at_once_for_a_while(
+    table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who leaves the queue goes on at once, and wins over the one that is served."""
+    monkeypatch.setattr(module, "pause", lambda *_: None)
+    losing(0)("maria")
+    losing(1)("maria")
+    assert queue_of("maria") is None
+    losing(2)("maria")
+    losing(0)("maria")
+    assert queue_of("maria") == (2, 3)
+    losing(0)("joao")
+    assert queue_of("joao") is None
+    module._met["maria"] = 0.0  # long ago
+    losing(0)("maria")
+    assert queue_of("maria") == (2, 3)
+
+
+def test_who_does_not_leave_the_queue_is_passed_over(
+    table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "pause", lambda *_: None)
+    monkeypatch.setattr(_Ticket, "SERVED_S", 0.0)
+    killed = [_Ticket("maria"), _Ticket("maria")]
+    assert losing(2)("maria") == 3
+    for ticket in killed:  # they live after all
+        ticket.leave()
+    assert queue_of("maria") == (3, 4)
+
+
+def test_a_table_without_room_for_a_queue_refuses_nobody(
+    table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(operation: str) -> None:
+        if operation == "UpdateItem":
+            raise ServiceUnavailable
+
+    monkeypatch.setattr(module, "pause", lambda *_: None)
+    with sending(telling(refuse)):
+        assert losing(5)("maria") == 6
+
+
+def test_what_is_called_within_a_turn_has_the_turn(table: None) -> None:
     tries: list[int] = []
 
     @retried(Lost)
@@ -114,7 +173,7 @@ def test_what_is_called_within_a_turn_has_the_turn() -> None:
     assert module._queues == {}
 
 
-def test_nobody_tries_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_tries_for_ever(table: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WITHIN_S", 0.05)
     tries: list[int] = []
 

@@ -25,6 +25,9 @@ OWN = {
     "Key.Arn": f"arn:aws:kms:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
     "Logs": "/aws/lambda/parley-api-dev",
     "MailConfiguration": "parley-dev",
+    "MediaBucket.Arn": "arn:aws:s3:::parley-dev-media",
+    "PartnerGuardrail": "abc123def456",
+    "PartnerModelArns": f"arn:aws:bedrock:{ACCOUNT}:inference-profile/eu.amazon.nova-lite-v1:0",
     "PromptQueue.Arn": f"arn:aws:sqs:{ACCOUNT}:parley-dev-PromptQueue-1",
     "Stage": "dev",
     "Table.Arn": f"arn:aws:dynamodb:{ACCOUNT}:table/parley-dev-Table-1",
@@ -37,7 +40,17 @@ NAMES = OWN | {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-central-1",
 }
-WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# Their resources are what a request may name besides (lexicons, terminologies); ours name none.
+OPTIONAL_RESOURCES = {
+    "polly:SynthesizeSpeech",
+    "transcribe:StartTranscriptionJob",
+    "translate:TranslateText",
+}
+WITHOUT_RESOURCES = {
+    "ses:DeleteSuppressedDestination",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
 
 
 def every_operation() -> Iterator[tuple[str, str, Any]]:
@@ -67,7 +80,7 @@ def test_the_role_allows_exactly_what_the_operations_need() -> None:
     wanted: set[str] = set()
     for service, operation, model in every_operation():
         wanted |= needed(service, operation, signed=model.auth_type != "none")
-    assert allowed("service") == wanted
+    assert allowed() == wanted
 
 
 @pytest.mark.slow
@@ -89,13 +102,13 @@ def test_no_statement_is_wider_than_its_resources() -> None:
             actions = {actions} if isinstance(actions, str) else set(actions)
             assert not [action for action in actions if "*" in action]
             if statement["Resource"] == "*":
-                assert actions <= WITHOUT_RESOURCES
+                assert actions <= WITHOUT_RESOURCES | OPTIONAL_RESOURCES
 
 
 def arns(resource: str | list[str]) -> list[str]:
     """A statement's resources, with names that AWS could give for what the template computes."""
     texts = [resource] if isinstance(resource, str) else resource
-    texts = [re.sub(r"^!GetAtt (.+)", r"${\1}", text.removeprefix("!Sub ")) for text in texts]
+    texts = [re.sub(r"^!(?:GetAtt|Ref) (.+)", r"${\1}", t.removeprefix("!Sub ")) for t in texts]
     return [re.sub(r"\$\{([^}]+)\}", lambda found: NAMES[found[1]], text) for text in texts]
 
 
@@ -121,6 +134,8 @@ def test_each_action_is_for_the_resources_that_it_is_allowed_on(statement: Any) 
         asked = known["privileges"][name]["resource_types"]
         for arn in arns(statement["Resource"]):
             kind = kind_of(arn, known["resources"])
+            if arn == "*" and action in OPTIONAL_RESOURCES:
+                continue
             assert kind in asked, f"{action} is not about {arn}, but about {[*asked]}"
             assert kind or not [*filter(None, asked)], f"{action} could name its resources"
         for key in conditions(statement):

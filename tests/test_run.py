@@ -19,6 +19,7 @@ import requests
 
 from config.ops import cloudformation, local_aws
 from config.ops.mails import mails
+from config.ops.voice_stand_in import FRAME
 from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S, eventually
 
@@ -240,7 +241,13 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     answers = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert not any("code" in answer for answer in answers), "no problem document"
     fronts = [answer["front"] for answer in answers if "front" in answer]
-    assert fronts == ["casa", "mesa", "janela"]
+    assert fronts == ["casa", "mesa", "janela", "casa azul"]
+    [pictured] = [answer for answer in answers if answer.get("front") == "casa azul"]
+    assert pictured["imageId"] in [answer["id"] for answer in answers if "sizeBytes" in answer]
+    [spoken] = [answer for answer in answers if "voice" in answer]
+    assert requests.get(spoken["url"], timeout=PATIENCE_S).content.startswith(FRAME)
+    [word] = [answer for answer in answers if "translation" in answer]
+    assert (word["translation"], word["cards"][0]["example"]) == ("bread", "Queria pão.")
     times = [line for line in said.splitlines() if line and not line.startswith("{")]
     assert [datetime.fromisoformat(time).tzinfo for time in times] == [UTC] * 4
     assert answers[-1]["title"] == "Ligar à Inês"

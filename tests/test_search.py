@@ -155,7 +155,7 @@ FOUND = [
     ("is:new", "casa mapa"),
     ("is:new -is:suspended", "casa"),
     ("is:learning", "cama mala"),
-    ("is:review", "mesa"),
+    ("is:review", "mala mesa"),
     ("is:due", "mala mesa"),
     ("is:due deck:Português", "mesa"),
     ("is:suspended", "mapa"),
@@ -174,6 +174,12 @@ FOUND = [
 def test_a_search_finds_what_it_says(maria: Caller, cards: dict[str, str]) -> None:
     for text, found in FOUND:
         assert search(maria, text) == found.split(), text
+
+
+@pytest.mark.parametrize("text", ["ma", "má", "a\u0301b\u0327", "한글", "がく"])
+def test_an_underscore_stands_for_one_letter_with_all_its_marks(text: str) -> None:
+    fitting = [typed for typed in ("_", "__", "___", "____") if TextPattern.of(typed).matches(text)]
+    assert fitting == ["__"]
 
 
 @pytest.fixture
@@ -206,6 +212,8 @@ WORDS = [
     ("tag:* di", 'di "oi"'),
     ("deck:zebra*", ""),
     ("c_sa", "casa"),
+    ("front:____", "cafe café casa caça"),
+    ("front:_____", ""),
     ("*sa", "casa"),
     (r'"di \"oi"', 'di "oi"'),
     ("deck:Français", "cafe"),

@@ -188,6 +188,13 @@ def test_a_session_keeps_the_revision_it_began_with(
     assert maria.post(f"{session}/turns", {"text": "Hello!"}).status_code == 201
 
 
+def test_the_changes_tell_a_turn_as_its_session_does(session: str, maria: Caller) -> None:
+    turn = maria.makes(f"{session}/turns", {"text": "I want a coffee, please."})["turn"]
+    changes = maria.get("/changes").json()["results"]
+    [told] = [change["data"] for change in changes if change["kind"] == "turn"]
+    assert told == turn | {"sessionId": session.split("/")[-1]}
+
+
 def test_a_turn_tells_what_it_reached_and_what_to_put_right(session: str, maria: Caller) -> None:
     said = maria.makes(f"{session}/turns", {"text": "I want a coffee, please."})
     turn = said["turn"]

@@ -1,5 +1,6 @@
 """The modules that the first request loads. On Lambda a cold start waits for all of them."""
 
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import crypto
+from config.stack import Stack
 
 HEAVY = {
     "boto3",
@@ -62,3 +64,34 @@ def test_a_stage_without_its_keys_does_not_start(monkeypatch: pytest.MonkeyPatch
         crypto.secret_keys("prod")
     monkeypatch.setenv("PARLEY_SECRET_KEY", "new old")
     assert crypto.secret_keys("prod") == ["new", "old"]
+
+
+FUNCTION = """
+import sys
+import config.lambda_handler
+loaded = set(sys.modules)
+import rest_framework.compat, uritemplate, yaml
+from drf_spectacular.generators import SchemaGenerator
+assert SchemaGenerator().get_schema(public=True)["paths"]
+print(*loaded)
+"""
+
+
+def test_a_function_starts_without_what_only_the_pages_of_the_api_need() -> None:
+    environment = {f"PARLEY_{name.upper()}": "none" for name in Stack.__annotations__}
+    environment |= {
+        "AWS_LAMBDA_FUNCTION_NAME": "parley-dev",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "PARLEY_ENDPOINT_URL": "https://aws",
+        "PARLEY_REGION": "eu-central-1",
+        "PARLEY_SECRET_KEY": "x" * 50,
+        "PATH": os.environ["PATH"],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FUNCTION], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert {"learning.urls", "accounts.urls", "rest_framework.views"} <= loaded
+    assert sorted(loaded & {"yaml", "uritemplate", "drf_spectacular.openapi", "zappa"}) == []

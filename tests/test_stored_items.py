@@ -13,7 +13,7 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 
 from accounts.browse.sessions import BrowserSession  # noqa: F401  (each kind must be known)
-from config.store.items import Item, PackedAttribute, pack, unpack
+from config.store.items import Item, PackedAttribute, UnreadableItem, pack, unpack
 from learning.models.cards import Card
 from learning.models.log import Day
 from reminders.models import Reminder  # noqa: F401  (as above)
@@ -81,3 +81,22 @@ def test_a_day_of_before_has_its_counters() -> None:
     day = Item.from_raw(raw)
     assert isinstance(day, Day)
     assert (day.count_of("reviews"), day.count_of("introduced", "deck")) == (3, 1)
+
+
+@pytest.mark.parametrize("raw", ITEMS, ids=lambda raw: f"{raw['kind']['S']}-{raw['v']['N']}")
+def test_an_item_is_read_as_pynamodb_reads_it(raw: dict[str, Any]) -> None:
+    theirs = Item.from_raw_data({**raw, "gone": {"NULL": True}, "expires_at": {"NULL": True}})
+    theirs.open()
+    ours = Item.from_raw({**raw, "gone": {"NULL": True}, "expires_at": {"NULL": True}})
+    assert type(ours) is type(theirs)
+    assert ours.attribute_values == theirs.attribute_values
+
+
+def test_an_item_of_another_kind_is_none_of_the_one_asked_for() -> None:
+    (raw,) = (each for each in ITEMS if each["kind"]["S"] == "day")
+    with pytest.raises(UnreadableItem) as told:
+        Card.from_raw(raw)
+    assert "is no Card" in str(told.value.__cause__)
+    with pytest.raises(UnreadableItem) as told:
+        Item.from_raw(raw | {"kind": {"S": "unheard"}})
+    assert "unheard" in str(told.value.__cause__)

@@ -11,9 +11,7 @@ from accounts.models import Account
 from config import aws
 from config.store.items import batch_put
 from reminders.models import SHARDS, Delivery, MailDay, Reminder, shard_of
-from reminders.services import sending
-from reminders.services.sending import LEASE, TimeBudget
-from reminders.services.sweep import sweep
+from reminders.services.sweep import LEASE, TimeBudget, sweep
 from reminders.timing import Due
 from tests.callers import Caller, access_token, make_learner
 from tests.reminder_helpers import (
@@ -271,7 +269,7 @@ def test_throttling_is_no_attempt(
     maria: Caller, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SteadyClock()
-    monkeypatch.setattr(sending, "time", clock)
+    monkeypatch.setattr("reminders.services.sweep.time", clock)
     monkeypatch.setattr(TimeBudget, "passed_s", property(lambda _: clock.passed_s))
     reminder = reminder_of(maria)
     mailbox.refuse = "TooManyRequestsException"

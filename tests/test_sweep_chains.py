@@ -126,7 +126,7 @@ def test_a_run_that_never_comes_leaves_the_shard_to_a_later_minute(
 def test_a_page_that_ses_has_no_room_for_comes_up_again_a_little_later(
     backlog: MemoryQueues, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminders.services.sending.PAUSE_S", (0, 0))
+    monkeypatch.setattr("reminders.services.sweep.PAUSE_S", (0, 0))
     with travel(AT, tick=False):
         tasks.send_due({}, None)
         backlog.deliver(backlog.messages[0])

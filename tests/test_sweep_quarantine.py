@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
+from accounts.models import learner_key
 from config.store.connection import connection
 from config.store.items import Raw
 from config.telemetry import JsonFormatter
-from reminders.models import Event, Reminder
+from reminders.models import Delivery, Event, Reminder
 from tests.callers import Caller, make_learner
 from tests.reminder_helpers import MINUTE, Mailbox, event_of, reminder_of, sweep_at, verified
 
@@ -208,3 +209,101 @@ def test_an_event_that_cannot_be_read_can_be_deleted_with_its_reminders(
     assert maria.delete(path).status_code == 404
     for reminder in (poison, sound):
         assert maria.get(f"/reminders/{reminder['id']}").status_code == 404
+
+
+Asked = tuple[str, str, Any]
+
+
+def answers(caller: Caller, asked: list[Asked]) -> set[tuple[int, str | None]]:
+    """The statuses and codes of some requests: a method, a path and a body."""
+    found = [
+        getattr(caller, method)(path, *([] if body is None else [body]))
+        for method, path, body in asked
+    ]
+    return {(answer.status_code, answer.json().get("code")) for answer in found}
+
+
+UNREADABLE = {(409, "STORED_UNREADABLE")}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED_EVENTS)
+def test_an_event_that_cannot_be_read_is_answered_with_that_and_shown_to_staff(
+    maria: Caller, spoiled: str
+) -> None:
+    event = event_of(maria)
+    of_event = {"kind": "event", "eventId": event["id"], "offsetMinutes": [5]}
+    reminder = reminder_of(maria, **of_event)
+    cursor = synced(maria)
+    maria.patch(f"/events/{event['id']}", {"title": "Aula"})
+    spoil(Event.key(maria.id, event["id"]), SPOILED_EVENTS[spoiled])
+    path, of_it = f"/events/{event['id']}", f"/reminders/{reminder['id']}"
+    replaced = {"title": "Aula", "startsAt": "2030-06-04T18:00:00Z"}
+    asked: list[Asked] = [
+        ("get", path, None),
+        ("patch", path, {"title": "Aula de piano"}),
+        ("put", path, replaced),
+        ("post", f"{path}/following", {"occurrence": "20300603T190000"}),
+        ("patch", of_it, {"offsetMinutes": [3]}),
+        ("post", f"{of_it}/dismiss", None),
+        ("post", "/reminders", of_event),
+    ]
+    assert answers(maria, asked) == UNREADABLE
+    assert maria.get(of_it).status_code == 200
+    for changes in ("/changes", f"/changes?since={cursor}"):
+        told = maria.get(changes)
+        assert told.status_code == 200, told.content
+        assert event["id"] not in [each["key"] for each in told.json()["results"]]
+    stefan = make_learner("stefan", groups=("staff",))
+    [failed] = stefan.get("/deliveries").json()["results"]
+    assert failed["reason"] == "event_unreadable"
+
+
+def synced(caller: Caller) -> str:
+    """The cursor of a device that has everything."""
+    cursor, more = "", True
+    while more:
+        told = caller.get(f"/changes?since={cursor}" if cursor else "/changes").json()
+        cursor, more = told["cursor"], told["more"]
+    return cursor
+
+
+@pytest.mark.parametrize(
+    "spoiled", ["another type", "no instant", "no JSON", "no kind", "no content"]
+)
+def test_a_reminder_that_cannot_be_read_is_answered_with_that_and_shown_to_staff(
+    maria: Caller, spoiled: str
+) -> None:
+    poison = reminder_of(maria)
+    spoil(Reminder.key(maria.id, poison["id"]), SPOILED[spoiled])
+    path = f"/reminders/{poison['id']}"
+    asked: list[Asked] = [
+        ("get", path, None),
+        ("patch", path, {"note": "Mudei"}),
+        ("post", f"{path}/dismiss", None),
+        ("get", f"{path}/deliveries", None),
+    ]
+    assert answers(maria, asked) == UNREADABLE
+    assert maria.get("/changes").status_code == 200
+    stefan = make_learner("stefan", groups=("staff",))
+    [failed] = stefan.get("/deliveries").json()["results"]
+    assert (failed["reminderId"], failed["reason"]) == (poison["id"], "unreadable")
+
+
+def test_a_record_that_cannot_be_read_is_left_out_of_the_lists(
+    maria: Caller, mailbox: Mailbox
+) -> None:
+    stefan = make_learner("stefan", groups=("staff",))
+    mailbox.refuse = "MessageRejected"
+    reminders = [reminder_of(maria), reminder_of(maria, at="2030-06-03T18:00:00Z")]
+    for hour in range(2):
+        sweep_at(AT + hour * 60 * MINUTE)
+    later, earlier = stefan.get("/deliveries").json()["results"]
+    learner_id, reminder_id, key = earlier["id"].split(".")
+    sk = f"{Delivery.PREFIX}{reminder_id}#{key}"
+    spoil((learner_key(learner_id), sk), lambda raw: raw.update(due_at={"S": "yesterday"}))
+    left = stefan.get("/deliveries")
+    assert left.status_code == 200, left.content
+    assert left.json()["results"] == [later]
+    for reminder, count in zip(reminders, (0, 1), strict=True):
+        listed = maria.get(f"/reminders/{reminder['id']}/deliveries")
+        assert len(listed.json()["results"]) == count

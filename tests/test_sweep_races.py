@@ -14,7 +14,7 @@ from config.store.connection import connection
 from config.store.items import raw_partition_page
 from reminders.models import SENT, Delivery, Reminder
 from reminders.services.recipient import read_owners
-from reminders.services.sending import LEASE, SENDING_TAKES, TimeBudget, mail_dues
+from reminders.services.sweep import LEASE, SENDING_TAKES, TimeBudget, mail_dues
 from tests.callers import Caller, access_token
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import (

@@ -39,6 +39,7 @@ class Made:
     zone: str
     minutes_west: int
     notes: dict[str, dict[str, Any]]
+    media: dict[str, str]
 
     def package(self, format: str) -> list[Note]:
         with (self.folder / f"{format}.apkg").open("rb") as file:
@@ -65,7 +66,8 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     zone, minutes_west = request.param
     folder = tmp_path_factory.mktemp("made")
     document = anki(zone, "make", folder)
-    return Made(folder, zone, minutes_west, {note["guid"]: note for note in document["notes"]})
+    notes = {note["guid"]: note for note in document["notes"]}
+    return Made(folder, zone, minutes_west, notes, document["media"])
 
 
 def exported(notes: list[Note], made: Made, path: Path) -> Path:
@@ -127,8 +129,8 @@ def assert_same_card(card: CardState, row: dict[str, Any], deck: str) -> None:
 def test_what_anki_keeps_that_we_do_not_is_said(made: Made) -> None:
     with (made.folder / "latest.apkg").open("rb") as file:
         reported = [row for row in read(file) if isinstance(row, RowError)]
-    assert [(row.row, row.code, row.fatal) for row in reported] == [(0, "MEDIA_NOT_READ", False)]
-    assert reported[0].message.startswith("2 ")
+    assert [(row.row, row.code, row.fatal) for row in reported] == [(0, "media_found", False)]
+    assert reported[0].message.startswith("Of 3 ")
 
 
 @pytest.mark.parametrize("format", FORMATS)

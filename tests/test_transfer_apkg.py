@@ -8,6 +8,7 @@ import struct
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from learning.transfer import (
     FormatUnknown,
     Limits,
     Media,
+    MediaSource,
     Note,
     Review,
     RowError,
@@ -100,6 +102,7 @@ def latest(data: bytes) -> bytes:
             "meta": b"\x08\x03",
             "collection.anki21b": compress(members(data)["collection.anki21"]),
             "media": compress(b"\x0a\x07\x0a\x05a.mp3"),
+            "0": compress(b"a sound"),
         },
         zipfile.ZIP_STORED,
     )
@@ -210,10 +213,12 @@ def test_a_package_of_ours_reads_back_equal(notes: list[Note]) -> None:
 
 def test_the_current_format_reads_the_same_as_the_second() -> None:
     data = packed([CASA])
-    warning, found = rows(latest(data))
+    warning, media, found = rows(latest(data))
     assert [found] == rows(data)
     assert isinstance(warning, RowError)
-    assert (warning.row, warning.code, warning.fatal) == (0, "MEDIA_NOT_READ", False)
+    assert isinstance(media, MediaSource)
+    assert [*media.names] == ["a.mp3"]
+    assert (warning.row, warning.code, warning.fatal) == (0, "media_found", False)
 
 
 def test_a_note_without_cards_gets_all_of_them_new() -> None:
@@ -562,25 +567,48 @@ def test_a_note_that_no_template_asks_of_is_reported() -> None:
     kind = kind_of(["Picture", "Spanish", "English", "Portuguese"], SPANISH, ENGLISH)
     [error] = converted(kind, ["", "", "", "pessoas"], (0,))
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("front", "REQUIRED")
+    assert (error.field, error.code) == ("front", "required")
 
 
 def test_cards_of_further_templates_are_reported() -> None:
     kind = kind_of(["Word", "Meaning"], FORWARD, ("{{Word}}?", "{{Meaning}}"), BACKWARD)
     error, found = converted(kind, ["casa", "house"], (0, 1, 2))
     assert isinstance(error, RowError)
-    assert (error.row, error.field, error.code, error.fatal) == (1, "cards", "CARDS_DROPPED", False)
+    assert (error.row, error.field, error.code, error.fatal) == (1, "cards", "cards_dropped", False)
     assert isinstance(found, Note)
     assert (found.type, [card.ordinal for card in found.cards]) == ("reversed", [0, 1])
 
 
 @pytest.mark.parametrize(
+    ("values", "ordinals", "kept"),
+    [
+        (["casa", ""], (0, 1), [0]),  # the second is what Anki calls an empty card
+        (["", "house"], (0, 1), [0]),
+        (["casa", ""], (1,), []),
+        (["casa", ""], (0,), [0]),
+    ],
+)
+def test_a_reversed_note_with_one_side_comes_in_as_the_card_that_asks_for_it(
+    values: list[str], ordinals: tuple[int, ...], kept: list[int]
+) -> None:
+    """Anki makes no card whose question would be empty, and keeps one that became so."""
+    kind = kind_of(["Word", "Meaning"], FORWARD, BACKWARD)
+    *told, found = converted(kind, values, ordinals)
+    assert isinstance(found, Note)
+    assert (found.type, found.front, found.back) == ("basic", "".join(values), "")
+    assert [card.ordinal for card in found.cards] == kept
+    errors = [error for error in told if isinstance(error, RowError)]
+    codes = [(error.row, error.code, error.fatal) for error in errors]
+    assert codes == ([] if len(ordinals) == len(kept) else [(1, "cards_dropped", False)])
+
+
+@pytest.mark.parametrize(
     ("change", "field", "code"),
     [
-        ("UPDATE notes SET mid = 99", "type", "NO_NOTE_TYPE"),
-        ("UPDATE notes SET flds = char(31) || 'x'", "front", "REQUIRED"),
-        ("UPDATE notes SET flds = printf('%.*c', 200000, 'x')", "front", "TOO_LONG"),
-        (models(kind_of(["A", "B"]) | {"originalStockKind": 6}), "type", "UNSUPPORTED"),
+        ("UPDATE notes SET mid = 99", "type", "no_note_type"),
+        ("UPDATE notes SET flds = char(31) || 'x'", "front", "required"),
+        ("UPDATE notes SET flds = printf('%.*c', 200000, 'x')", "front", "too_long"),
+        (models(kind_of(["A", "B"]) | {"originalStockKind": 6}), "type", "unsupported"),
     ],
 )
 def test_notes_that_cannot_be_taken_over_are_named(change: str, field: str, code: str) -> None:
@@ -795,10 +823,13 @@ SAMPLE = packed(
 
 def survive(data: bytes) -> None:
     try:
-        found = list(read(io.BytesIO(data), format="apkg"))
+        for row in read(io.BytesIO(data), format="apkg"):
+            assert isinstance(row, Note | RowError | MediaSource)
+            for name in row.names if isinstance(row, MediaSource) else ():
+                with suppress(FileRefused):
+                    row.read(name)
     except FileRefused:
         return
-    assert all(isinstance(row, Note | RowError) for row in found)
 
 
 BYTES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8)

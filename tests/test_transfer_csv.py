@@ -90,7 +90,7 @@ def test_unnamed_columns_beyond_the_second_become_notes() -> None:
 
 def test_an_unknown_column_is_reported_and_the_note_stands() -> None:
     assert rows("front,back,created\nir,to go,2020") == [
-        RowError(1, "created", "UNKNOWN_COLUMN", "The column is not read.", fatal=False),
+        RowError(1, "created", "unknown_column", "The column is not read.", fatal=False),
         Note(front="ir", back="to go"),
     ]
 
@@ -126,8 +126,8 @@ def test_rows_that_are_no_notes_are_named_by_row_and_field() -> None:
     found = rows("front,back\nla casa,the house\n,orphan\n\nlonely,\nel gato,the cat")
     assert found == [
         CASA,
-        RowError(3, "front", "REQUIRED", "There is no front."),
-        RowError(5, "back", "REQUIRED", "There is no back."),
+        RowError(3, "front", "required", "There is no front."),
+        RowError(5, "back", "required", "There is no back."),
         GATO,
     ]
 
@@ -164,23 +164,23 @@ def test_limits_hold() -> None:
         rows("a,b\n" * 4, limits=Limits(file_bytes=10))
     [error] = rows("front,back\n" + "x" * 30 + ",y", limits=Limits(front_chars=20))
     assert isinstance(error, RowError)
-    assert (error.row, error.field, error.code) == (2, "front", "TOO_LONG")
+    assert (error.row, error.field, error.code) == (2, "front", "too_long")
 
 
 def test_a_note_comes_in_without_the_labels_that_are_too_many_or_too_long() -> None:
     error, note = rows("front,back,tags\nx,y,a b c", limits=Limits(tags=2))
     assert isinstance(error, RowError)
-    assert (error.field, error.code, error.fatal) == ("tags", "TAGS_DROPPED", False)
+    assert (error.field, error.code, error.fatal) == ("tags", "tags_dropped", False)
     assert note == Note(front="x", back="y", tags=("a", "b"))
     error, note = rows("front,back,tags\nx,y,abcde f", limits=Limits(tag_chars=4))
     assert isinstance(error, RowError)
     assert (error.code, error.message) == (
-        "TAGS_DROPPED", "1 tags are too long or too many, such as abcde.",
+        "tags_dropped", "1 tags are too long or too many, such as abcde.",
     )  # fmt: skip
     assert note == Note(front="x", back="y", tags=("f",))
     error, note = rows("front,back,deck\nx,y,A::Bc::Def", limits=Limits(deck_chars=6))
     assert isinstance(error, RowError)
-    assert (error.field, error.code, error.fatal) == ("deck", "DECK_CUT", False)
+    assert (error.field, error.code, error.fatal) == ("deck", "deck_cut", False)
     assert note == Note(front="x", back="y", deck="A::Bc")
 
 
@@ -233,12 +233,12 @@ def test_no_cell_of_a_wider_row_is_lost() -> None:
         ("praia", "beach", "only in summer"),
         ("areia", "sand", "fine\nand white"),
     ]
-    assert [(row, code) for row, code, _ in errors][-1:] == [(3, "MORE_CELLS")]
+    assert [(row, code) for row, code, _ in errors][-1:] == [(3, "more_cells")]
 
 
 def test_cells_beyond_a_narrow_header_are_reported() -> None:
     assert case("header-narrower.csv") == (
-        [("vento", "wind", "")], [(2, "MORE_CELLS", False)]
+        [("vento", "wind", "")], [(2, "more_cells", False)]
     )  # fmt: skip
 
 
@@ -257,7 +257,7 @@ def test_cells_beyond_a_narrow_header_are_reported() -> None:
 def test_a_cell_without_a_column_is_reported(data: str, note: Note, lost: str) -> None:
     message = f"Cells without a column; they are not read: {lost}"
     row = data.count("\n") + 1
-    assert rows(data) == [note, RowError(row, "", "MORE_CELLS", message, fatal=False)]
+    assert rows(data) == [note, RowError(row, "", "more_cells", message, fatal=False)]
 
 
 def test_a_column_without_a_label_is_not_the_front() -> None:
@@ -273,12 +273,12 @@ def test_a_note_comes_in_without_a_side_text_that_is_too_long(field: str) -> Non
     limits = Limits(phonetic_chars=4, example_chars=4, notes_chars=4)
     error, note = rows(f"front,back,{field}\nmar,sea,12345", limits=limits)
     message = "More than 4 characters; the note comes in without."
-    assert error == RowError(2, field, "TEXT_DROPPED", message, fatal=False)
+    assert error == RowError(2, field, "text_dropped", message, fatal=False)
     assert note == Note(front="mar", back="sea")
 
 
 def test_a_title_above_the_header_is_reported_and_makes_no_card() -> None:
-    assert case("title-line.csv") == ([("onda", "wave", "", "mar")], [(1, "TITLE", False)])
+    assert case("title-line.csv") == ([("onda", "wave", "", "mar")], [(1, "title", False)])
 
 
 def test_a_comment_is_no_card_and_each_bad_row_is_named() -> None:
@@ -286,8 +286,8 @@ def test_a_comment_is_no_card_and_each_bad_row_is_named() -> None:
     assert [note[0] for note in notes] == ["海", "浜", "砂", "sea", "浜", "多い"]
     assert notes[-1] == ("多い", "too many", "columns")
     assert errors == [
-        (1, "COMMENT", False), (7, "MORE_CELLS", False), (8, "REQUIRED", True),
-        (9, "REQUIRED", True), (10, "REQUIRED", True),
+        (1, "comment", False), (7, "more_cells", False), (8, "required", True),
+        (9, "required", True), (10, "required", True),
     ]  # fmt: skip
 
 
@@ -301,7 +301,7 @@ def test_a_line_with_a_number_sign_inside_a_quoted_cell_is_no_comment() -> None:
 def test_the_header_of_another_tool_makes_no_card() -> None:
     notes, errors = case("other-tools-header.csv")
     assert [note[:2] for note in notes] == [("hus", "house, <i>home</i>"), ("løbe", "to run")]
-    assert [code for _, code, _ in errors] == ["UNKNOWN_COLUMN"] * 3
+    assert [code for _, code, _ in errors] == ["unknown_column"] * 3
     shown = preview("other-tools-header.csv")
     assert shown.columns == ("id", "-", "front", "phonetic", "-", "back", "-", "tags")
     assert [note.id for note in shown.notes] == ["q}}a`<Zt0X", "k#1|-vB~"]
@@ -318,7 +318,7 @@ def test_columns_and_html_are_as_they_are_told() -> None:
 
 def test_a_header_with_another_name_for_the_front_is_one() -> None:
     assert rows("Lemma,Translation,Audio\nhus,house,x.mp3") == [
-        RowError(1, "Audio", "UNKNOWN_COLUMN", "The column is not read.", fatal=False),
+        RowError(1, "Audio", "unknown_column", "The column is not read.", fatal=False),
         Note(front="hus", back="house"),
     ]
     assert rows("Spanish,English,Tags\nla casa,the house,") == [CASA]
@@ -421,6 +421,6 @@ def many_notes(columns: int) -> str:
 def test_many_columns_of_notes_are_one_text() -> None:
     error, note = rows(many_notes(20_000))[1:]
     assert isinstance(error, RowError)
-    assert (error.field, error.code) == ("notes", "TEXT_DROPPED")
+    assert (error.field, error.code) == ("notes", "text_dropped")
     assert note == Note(front="a", back="b")
     assert_linear(rows, many_notes, 5_000)

@@ -78,7 +78,7 @@ def test_a_side_text_that_is_too_long_costs_no_history() -> None:
     note = Note(id="n1", front="la casa", back="the house", phonetic="x" * 2001, cards=(card,))
     error, kept = rows(b"".join(write_json([note], NOW)))
     assert isinstance(error, RowError)
-    assert (error.field, error.code, error.fatal) == ("phonetic", "TEXT_DROPPED", False)
+    assert (error.field, error.code, error.fatal) == ("phonetic", "text_dropped", False)
     assert kept == replace(note, phonetic="")
 
 
@@ -144,7 +144,7 @@ def test_a_broken_line_of_a_document_of_ours_costs_one_note() -> None:
     broken = rows(b"\n".join([lines[0], lines[1], lines[2][:-5], lines[3], lines[4]]))
     assert broken == [
         notes[0],
-        RowError(2, "", "NOT_JSON", "The line is not well-formed JSON."),
+        RowError(2, "", "not_json", "The line is not well-formed JSON."),
         notes[2],
     ]
 
@@ -152,7 +152,7 @@ def test_a_broken_line_of_a_document_of_ours_costs_one_note() -> None:
 def test_a_document_of_ours_that_was_cut_short_says_so() -> None:
     written = b"".join(write_json([Note(id="1", front="ir", back="to go")], NOW))
     found = rows(written.removesuffix(b"]}\n"))
-    assert [row.code for row in found if isinstance(row, RowError)] == ["CUT_SHORT"]
+    assert [row.code for row in found if isinstance(row, RowError)] == ["cut_short"]
 
 
 def test_a_bare_list_of_notes_is_read() -> None:
@@ -161,42 +161,51 @@ def test_a_bare_list_of_notes_is_read() -> None:
     ]
 
 
+def test_a_reversed_note_without_a_back_comes_in_as_its_first_card() -> None:
+    cards = [{"ordinal": 0, "reps": 3}, {"ordinal": 1, "reps": 2}]
+    dropped, note = rows([{"front": "ir", "type": "reversed", "cards": cards}])
+    assert isinstance(dropped, RowError)
+    assert (dropped.row, dropped.code, dropped.fatal) == (1, "cards_dropped", False)
+    assert isinstance(note, Note)
+    assert (note.type, [(card.ordinal, card.reps) for card in note.cards]) == ("basic", [(0, 3)])
+
+
 @pytest.mark.parametrize(
     ("note", "field", "code"),
     [
-        ("ir", "", "WRONG_TYPE"),
-        ({"front": 1, "back": "x"}, "front", "WRONG_TYPE"),
-        ({"front": "x", "type": "reversed"}, "back", "REQUIRED"),
-        ({"front": "x", "back": "y", "color": "red"}, "color", "UNKNOWN_FIELD"),
-        ({"front": "x", "back": "y", "type": "quiz"}, "type", "NOT_A_CHOICE"),
-        ({"front": "x", "back": "y", "tags": "a"}, "tags", "WRONG_TYPE"),
-        ({"front": "x", "type": "cloze"}, "front", "NO_CLOZE"),
-        ({"front": "{{c1::x}}", "type": "cloze", "back": "y"}, "back", "UNEXPECTED"),
-        ({"front": "x", "back": "y", "cards": [{}]}, "cards.0.ordinal", "REQUIRED"),
+        ("ir", "", "wrong_type"),
+        ({"front": 1, "back": "x"}, "front", "wrong_type"),
+        ({"back": "x", "type": "reversed"}, "front", "required"),
+        ({"front": "x", "back": "y", "color": "red"}, "color", "unknown_field"),
+        ({"front": "x", "back": "y", "type": "quiz"}, "type", "not_a_choice"),
+        ({"front": "x", "back": "y", "tags": "a"}, "tags", "wrong_type"),
+        ({"front": "x", "type": "cloze"}, "front", "no_cloze"),
+        ({"front": "{{c1::x}}", "type": "cloze", "back": "y"}, "back", "unexpected"),
+        ({"front": "x", "back": "y", "cards": [{}]}, "cards.0.ordinal", "required"),
         (
             {"front": "x", "back": "y", "cards": [{"ordinal": True}]},
             "cards.0.ordinal",
-            "WRONG_TYPE",
+            "wrong_type",
         ),
         (
             {"front": "x", "back": "y", "cards": [{"ordinal": -1}]},
             "cards.0.ordinal",
-            "OUT_OF_RANGE",
+            "out_of_range",
         ),
         (
             {"front": "x", "back": "y", "cards": [{"ordinal": 0, "stability": 10**400}]},
             "cards.0.stability",
-            "OUT_OF_RANGE",
+            "out_of_range",
         ),
         (
             {"front": "x", "back": "y", "createdAt": "2026-13-01T00:00:00Z"},
             "createdAt",
-            "WRONG_TYPE",
+            "wrong_type",
         ),
         (
             {"front": "x", "back": "y", "createdAt": "2026-03-01T00:00:00"},
             "createdAt",
-            "WRONG_TYPE",
+            "wrong_type",
         ),
     ],
 )

@@ -113,7 +113,7 @@ def test_an_import_tells_of_every_row_page_by_page(
         path = page["next"]
     assert [row["row"] for row in told] == list(range(2, 232))
     assert {(row["field"], row["code"], row["fatal"]) for row in told} == {
-        ("back", "REQUIRED", True)
+        ("back", "required", True)
     }
 
 

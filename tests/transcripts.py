@@ -5,6 +5,7 @@ python -m tests.transcripts      writes the golden files anew: read them before 
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain, cycle, islice
 from pathlib import Path
 
@@ -33,6 +34,7 @@ ANOTHER_LANGUAGE = {
 }
 
 
+@cache  # parsing them all takes a second
 def scripts() -> list[Script]:
     paths = sorted(PACK.glob("*.json"))
     return [dialogue.parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths]

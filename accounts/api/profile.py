@@ -16,6 +16,7 @@ from accounts.api.serializers import (
 )
 from accounts.authentication import caller
 from accounts.cognito.client import InvalidCredentials
+from accounts.models import Profile
 from accounts.services import deletion, profile
 from accounts.services.profile import FullProfile
 from accounts.services.sessions import FreshSignInNeeded
@@ -24,7 +25,9 @@ from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.problems import Conflict, NotFound
 from config.serializers import (
+    BooleanField,
     HttpsUrlField,
+    InstantField,
     IntegerField,
     LanguageField,
     QuerySerializer,
@@ -35,6 +38,7 @@ from config.serializers import (
 from config.viewsets import (
     View,
     decode_cursor,
+    get_or_404,
     if_match_version,
     page_of,
     paginated_response,
@@ -160,6 +164,47 @@ class ProfileView(View):
             now=now(),
         )
         return _profile_response(changed)
+
+
+class ConsentsSerializer(Serializer):
+    """What a learner lets go to a model, each since when."""
+
+    model_text = InstantField(source="model_text_at", allow_null=True, help_text="What they write")
+    model_voice = InstantField(source="model_voice_at", allow_null=True, help_text="What they say")
+
+
+class ConsentsUpdateSerializer(Serializer):
+    """Give a consent (`true`) or withdraw it (`false`)."""
+
+    samples = {"modelText": True}
+
+    model_text = BooleanField(source="model_text_at", required=False)
+    model_voice = BooleanField(source="model_voice_at", required=False)
+
+
+class ConsentsView(View):
+    @operation("getConsents", answers={200: ConsentsSerializer}, raises=[NotFound])
+    def get(self, request: Request) -> Response:
+        """Tell whether what the caller writes and says may go to a model."""
+        stored = get_or_404(Profile.of(caller(request).id))
+        return Response(ConsentsSerializer(stored).data)
+
+    @operation(
+        "updateConsents",
+        request=ConsentsUpdateSerializer,
+        answers={200: ConsentsSerializer},
+        raises=[NotFound],
+    )
+    def patch(self, request: Request) -> Response:
+        """Give or withdraw consents.
+
+        A withdrawn consent counts from the next turn on: the scenario's script answers instead.
+        """
+        given = self.validated_body(ConsentsUpdateSerializer)
+        changed = profile.set_consents(
+            caller(request).id, given, source=client_info_of(request.META), now=now()
+        )
+        return Response(ConsentsSerializer(changed).data)
 
 
 class ExportView(View):

@@ -218,7 +218,11 @@ class NotificationsSerializer(Serializer):
 
 
 class SuppressionSerializer(Serializer):
-    """Why no reminder is mailed to the address. Another address takes mails again."""
+    """Why no reminder is mailed to the address.
+
+    Another address takes mails again, and so does this one once it is proved
+    (`POST /mail-suppression`).
+    """
 
     reason = serializers.ChoiceField(["bounce", "complaint", "mailbox_full"])
     at = serializers.DateTimeField()

@@ -18,7 +18,10 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.timezone import now
 from django.views.decorators.csrf import csrf_protect
+from rest_framework.parsers import FormParser
+from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from accounts.authentication import (
     STAFF,
@@ -30,6 +33,7 @@ from accounts.browse import sessions
 from accounts.browse.sessions import LASTS, SessionOver
 from accounts.tokens import InvalidToken, Learner
 from config.client_info import client_info_of
+from config.http import as_problem
 from config.problems import Problem
 
 View = Callable[..., HttpResponse]
@@ -118,6 +122,19 @@ class BrowserAuthentication(BearerAuthentication):
     def authenticate(self, request: Request) -> tuple[Learner, str]:
         caller: tuple[Learner, str] = request.META[CALLER]
         return caller
+
+
+class StaffPage(APIView):
+    """The base of pages that are none of the API's views."""
+
+    authentication_classes = (BrowserAuthentication,)
+    parser_classes = (FormParser,)
+    renderer_classes = (TemplateHTMLRenderer,)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Draws what went wrong as a page too."""
+        super().handle_exception(exc)  # which writes it into the log
+        return problem_page(self.request._request, as_problem(exc))
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:

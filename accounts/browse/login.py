@@ -24,15 +24,13 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST
 from django.views.generic import View
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.serializers import FirstPasswordSerializer, LoginSerializer, VerifyMfaSerializer
 from accounts.authentication import caller
 from accounts.browse import guard, sessions
-from accounts.browse.forms import Initial, body, form_errors, inputs
+from accounts.browse.forms import Initial, body, form_errors, inputs, label_of
 from accounts.browse.routes import Route, routes
 from accounts.cognito import client as cognito_client
 from accounts.cognito.client import InvalidCode, MfaSessionExpired
@@ -58,6 +56,7 @@ def redirect_target(request: HttpRequest) -> str:
     return reverse("browse-start")
 
 
+WHOLE = "_whole"  # a form with this field comes back as the page that it was on
 KEPT = "kept"  # the hidden field with the form that was sent after its session had ended
 SECRETS = ("password", "code", "token")
 
@@ -127,8 +126,15 @@ def start_browser_session(
     sessions.end(request.COOKIES.get(guard.cookie_name(), ""), now=at)
     rotate_token(request)
     fields = _kept_fields(kept)
+    names = dict(fields)
+    context = {
+        "fields": [(name, label_of(name), value) for name, value in fields],
+        "action": to,
+        "whole": WHOLE in names,
+        "file": names.get("_file"),
+    }
     response = (
-        render(request, "browse/kept.html", {"fields": fields, "action": to})
+        render(request, "browse/kept.html", context)
         if fields
         else HttpResponseRedirect(to, status=303)
     )
@@ -347,11 +353,8 @@ class StartPageLink:
     title: str
 
 
-class StartView(APIView):
+class StartView(guard.StaffPage):
     """The start page: the routes that the caller may use."""
-
-    authentication_classes = (guard.BrowserAuthentication,)
-    renderer_classes = (TemplateHTMLRenderer,)
 
     def get(self, request: Request) -> Response:
         learner = caller(request)
@@ -360,11 +363,6 @@ class StartView(APIView):
             raise NotAuthenticated
         context = {"person": full_profile, "parts": list(_parts(request))}
         return Response(context, template_name="browse/start.html")
-
-    def handle_exception(self, exc: Exception) -> Any:
-        """What went wrong is a page too."""
-        super().handle_exception(exc)  # which writes it into the log
-        return guard.problem_page(self.request._request, as_problem(exc))
 
 
 def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import URLPattern, reverse
 from rest_framework.parsers import FormParser
 from rest_framework.renderers import BrowsableAPIRenderer
@@ -25,7 +26,9 @@ from accounts.browse.forms import (
     NoForm,
     body,
     form_errors,
+    in_words,
     inputs,
+    label_of,
     prose,
     sendable,
     skeleton,
@@ -37,19 +40,24 @@ from accounts.browse.guard import (
     BrowserAuthentication,
     require_staff_session,
 )
-from accounts.browse.routes import Route, find, routes
+from accounts.browse.routes import Route, find, is_page, routes
 from config.formats import RFC3339
 from config.http import Parser
 from config.serializers import Serializer
 
 LABELS = ("name", "title", "front", "email", "action")  # what a row is known by
 IDS = ("id", "userId")
-COLUMNS = 5
-WIDTH, LONG = 60, 40  # characters in a cell; more than LONG stand on a line of their own
+COLUMNS = 6
+WIDTH = 60  # characters in a cell
+DEPTH = 3  # of things inside things; what is deeper stands in the JSON alone
+FORMS_ELSEWHERE = {("scenarios",): "writing", ("scenarios", "{id}"): "writing-edit"}
+PEOPLE = frozenset({"learnerId", "userId", "actor"})
+PLURALS = {"cardId": "flashcards"}
 
 
 # --- Actions: for each method a form, and a text field for JSON -----------------------------------
 
+MULTIPART = "multipart/form-data"
 CONTENT = "_content"  # the name of the text field with JSON
 PAIR = {"put", "patch"}
 
@@ -60,18 +68,21 @@ Errors = tuple[Mapping[str, str], ...]
 class Action:
     """One method of a route, as a page offers it.
 
-    `inputs` is None where HTML has no form for the body, `json` where there is no body. `methods`
-    are those that take the JSON. `opened`: the form is shown open.
+    `inputs` is None where HTML has no form for the body, `json` where there is no body. `buttons`
+    are the methods that take the JSON, each with its label. `file` is the name of the input for a
+    file, if there is one. `opened`: the form is shown open.
     """
 
     method: str
+    button: str
     title: str
     description: str
     query: list[Input]
     inputs: list[Input] | None
     json: str | None
     as_json: bool
-    methods: list[str]
+    buttons: list[tuple[str, str]]
+    file: str
     faults: list[FormError]
     if_match: str | None
     opened: bool
@@ -112,13 +123,15 @@ def narrowing(answer: Answer) -> Action | None:
     shown = inputs(query, Initial(sent, errors=errors))
     return Action(
         method="GET",
+        button="Show",
         title="Narrow",
         description="",
         query=[],
         inputs=[input_ for input_ in shown if input_.name != "cursor"],
         json=None,
         as_json=False,
-        methods=[],
+        buttons=[],
+        file="",
         faults=form_errors(shown, errors),
         if_match=None,
         opened=sent is not None,
@@ -145,28 +158,41 @@ def _together(method: str) -> set[str]:
 
 def _action(answer: Answer, method: str, failed: bool) -> Action:
     route, metadata = answer.route, answer.route.operation(method)
-    shape = route.serializer_class(method)
+    shape, of_file = route.serializer_class(method), route.serializer_class(method, MULTIPART)
     sent = answer.request.META[FORM] if failed else None
     in_json = sent is not None and CONTENT in sent
     present = sendable(shape, answer.data) if shape and method in PAIR else None
     errors = _placed(metadata.query, answer.errors) if failed else ()
     query = inputs(metadata.query, Initial(sent, errors=errors), QUERY) if metadata.query else []
-    shown = _inputs(shape, Initial(None if in_json else sent, present, errors)) if shape else []
+    filled = Initial(None if in_json else sent, present, errors)
+    written = of_file or shape
+    shown = _inputs(written, filled) if written else []
     title, description = route.heading(method)
     return Action(
         method=method.upper(),
+        button=_button(route, "patch" if method == "put" and "patch" in route.handlers else method),
         title=prose(title),
         description=prose(description),
         query=query,
         inputs=shown,
         json=_text(shape, present, sent if in_json else None),
         as_json=in_json or shown is None,
-        methods=[method_.upper() for method_ in route.handlers if method_ in _together(method)],
+        buttons=[
+            (each.upper(), f"{_button(route, each)} by JSON")
+            for each in route.handlers
+            if each in _together(method)
+        ],
+        file=next((each.name for each in shown or () if each.widget == "file"), ""),
         faults=form_errors([*query, *(shown or ())], errors),
         if_match=_if_match(answer, sent) if metadata.if_match else None,
         opened=failed or "get" not in route.handlers,
         problem=answer.data if failed else None,
     )
+
+
+def _button(route: Route, method: str) -> str:
+    """What a button does: `createDeck` → `Create deck`."""
+    return label_of(route.operation(method).id)
 
 
 def _placed(query: Any, errors: Errors) -> Errors:
@@ -221,13 +247,21 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A result of a list. `cells` are pairs of name and text, `notes` are longer texts."""
+class Fact:
+    """A member of an answer: a text, perhaps with a page of its own, or the facts inside."""
 
-    href: str
     label: str
-    cells: list[tuple[str, str]]
-    notes: list[str]
+    text: str = ""
+    href: str = ""
+    inside: tuple[tuple["Fact", ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The results of a list: a label with the page of each, then its cells under their headings."""
+
+    headings: list[str]
+    rows: list[list[Fact]]
 
 
 class Page(BrowsableAPIRenderer):
@@ -258,13 +292,14 @@ class Page(BrowsableAPIRenderer):
             "status": response.status_code,
             "phrase": HTTPStatus(response.status_code).phrase,
             "problem": data if is_problem and not shows_problem else None,
-            "rows": _rows(answer),
+            "table": _table(answer),
+            "facts": [] if is_problem or not _is_thing(data) else list(_facts(data)),
             "next": data.get("next") if isinstance(data, dict) else None,
             "pictures": list(_pictures(data)),
             "json": None if data is None or is_problem else as_json(data),
             "filter": narrow,
             "offers": forms,
-            "further": [*_below(answer), *_after_success(answer)],
+            "further": [*_forms_elsewhere(answer), *_below(answer), *_after_success(answer)],
         }
 
 
@@ -272,15 +307,24 @@ def _above(route: Route, path: str) -> Iterator[Link]:
     words, size = path.split("/"), len(route.words)
     for steps in range(1, size):
         if find(route.words[:steps]):
-            yield Link(words[steps - size - 1], "/".join(words[: steps - size]))
+            yield Link(in_words(words[steps - size - 1]), "/".join(words[: steps - size]))
+
+
+def _forms_elsewhere(answer: Answer) -> Iterator[Link]:
+    """The pages of an app's own on which the same is done in another way."""
+    if page := FORMS_ELSEWHERE.get(answer.route.words):
+        ids = [answer.data["id"]] if "{id}" in answer.route.words and not answer.is_problem else []
+        if len(ids) == answer.route.words.count("{id}"):
+            yield Link("Write in a form", reverse(page, args=ids), "Without JSON")
 
 
 def _below(answer: Answer) -> Iterator[Link]:
     for route in answer.route.below():
         usable = [method for method in route.handlers if route.allows(answer.request, method)]
         if usable:
-            name = route.words[-1]
-            yield Link(name, f"{answer.request.path}/{name}", route.heading(usable[0])[0])
+            word = route.words[-1]
+            title = route.heading(usable[0])[0]
+            yield Link(in_words(word), f"{answer.request.path}/{word}", title)
 
 
 def _after_success(answer: Answer) -> Iterator[Link]:
@@ -295,49 +339,88 @@ def _after_success(answer: Answer) -> Iterator[Link]:
                 yield Link(title, f"{reverse('browse-start')}/{'/'.join(route.words)}", title)
 
 
-def _rows(answer: Answer) -> list[Row] | None:
+def _table(answer: Answer) -> Table | None:
     results = answer.data.get("results") if isinstance(answer.data, dict) else None
     if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         return None
+    label = next((name for name in (*LABELS, *IDS) if any(r.get(name) for r in results)), "")
+    told = (n for result in results for n in result if not isinstance(result[n], list | dict))
+    hidden = {label, "version", *(IDS if answer.route.item else ())}
+    names = [name for name in dict.fromkeys(told) if name not in hidden]
+    names = sorted(names, key=lambda name: name not in PEOPLE)[:COLUMNS]
     base = f"{answer.request.path}/" if answer.route.item else ""
-    return [_row(result, base) for result in results]
+    rows = []
+    for result in results:
+        text = str(result.get(label) or _id_of(result))
+        href = base + _id_of(result) if base else _page_of(result, label, text)
+        rows.append([Fact("", _short(text), href), *(_fact(result, n, short=True) for n in names)])
+    return Table([label_of(label or "id"), *map(label_of, names)], rows)
 
 
-def _row(result: dict[str, Any], base: str) -> Row:
-    label = next((name for name in (*LABELS, *IDS) if result.get(name)), "")
-    item_id = next((str(result[name]) for name in IDS if name in result), "")
-    told = {
-        name: value
-        for name, value in result.items()
-        if name not in (label, "version", *IDS)
-        and not name.endswith("Id")
-        and not isinstance(value, list | dict)
-    }
-    notes = [value for value in told.values() if len(str(value)) > LONG]
-    cells = [(name, _short(value)) for name, value in told.items() if value not in notes]
-    href = f"{base}{item_id}" if base else ""
-    return Row(href, _short(result.get(label)), cells[:COLUMNS], notes[:1])
+def _id_of(result: Mapping[str, Any]) -> str:
+    return next((str(result[name]) for name in IDS if name in result), "")
+
+
+def _facts(data: Mapping[str, Any], depth: int = 0) -> Iterator[Fact]:
+    for name, value in data.items():
+        dicts = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
+        if dicts and all(isinstance(each, dict) for each in dicts):
+            inside = tuple(tuple(_facts(each, depth + 1)) for each in dicts)
+            yield (
+                Fact(label_of(name), inside=inside) if depth < DEPTH else Fact(label_of(name), "…")
+            )
+        elif not str(value).startswith("data:"):
+            yield _fact(data, name)
+
+
+def _fact(data: Mapping[str, Any], name: str, *, short: bool = False) -> Fact:
+    value = data.get(name)
+    if isinstance(value, list):
+        return Fact(label_of(name), ", ".join(map(str, value)) or "—")
+    text = _short(value) if short else _long(value)
+    return Fact(label_of(name), text, _page_of(data, name, str(value)) if value else "")
+
+
+def _page_of(data: Mapping[str, Any], name: str, value: str) -> str:
+    """The page that a value leads to: `deckId`, a person's id, an address in the API.
+
+    What belongs to another learner has no page here: only their account has.
+    """
+    if name == "target":
+        words = value.split("/")
+    elif name in PEOPLE:
+        words = ["users", value]
+    elif name.endswith("Id") and not PEOPLE.intersection(data):
+        words = [PLURALS.get(name, f"{name.removesuffix('Id')}s"), value]
+    else:
+        return ""
+    if not is_page(words):
+        return ""
+    return f"{reverse('browse-start')}/{'/'.join(map(quote, words))}"
 
 
 def _name(data: Any, path: str) -> str:
     """The heading of a page: the label of the item shown, else the last word of the address."""
     label = next((data[name] for name in LABELS if data.get(name)), "") if _is_thing(data) else ""
-    return _short(label or path.rpartition("/")[2].replace("-", " ").capitalize())
+    return _short(label or in_words(path.rpartition("/")[2]))
 
 
 def _is_thing(data: Any) -> bool:
     return isinstance(data, dict) and "results" not in data
 
 
-def _short(value: Any) -> str:
+def _long(value: Any) -> str:
     match value:
         case None | "":
             return "—"
         case bool():
             return "yes" if value else "no"
     text = str(value)
-    if RFC3339.fullmatch(text):
-        return f"{text[:10]} {text[11:16]}"
+    return f"{text[:10]} {text[11:16]}" if RFC3339.fullmatch(text) else text
+
+
+def _short(value: Any) -> str:
+    text = _long(value)
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
@@ -357,6 +440,17 @@ class _PageView:
     authentication_classes = (BrowserAuthentication,)
     renderer_classes = (Page,)
     route: Route
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Leaves of a form with a file what a client of the API would send: no empty fields."""
+        if request.content_type == MULTIPART and request.method == "POST":
+            sent, fields = request.META[FORM], QueryDict(mutable=True)
+            for name, values in sent.lists():
+                if not name.startswith("_") and name != "csrfmiddlewaretoken" and any(values):
+                    fields.setlist(name, [value for value in values if value])
+            request._post = fields  # type: ignore[attr-defined]  # where DRF takes it from
+        initialized: Request = super().initialize_request(request, *args, **kwargs)  # type: ignore[misc]
+        return initialized
 
     def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A route that only takes forms shows them."""

@@ -1,6 +1,6 @@
 """The API's routes, read from the URL configuration, so that a new one has its page."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,9 +41,14 @@ class Route:
         metadata: Operation = getattr(self.view, self.handlers[method]).operation
         return metadata
 
-    def serializer_class(self, method: str) -> type[Serializer] | None:
-        """The serializer of a method's body; None if it takes no body or a file."""
-        serializer_class = self.operation(method).request
+    def serializer_class(
+        self, method: str, media_type: str = "application/json"
+    ) -> type[Serializer] | None:
+        """The serializer of a method's body of a media type; None if it takes none."""
+        request = self.operation(method).request
+        if not isinstance(request, dict):
+            request = {"application/json": request}
+        serializer_class = request.get(media_type)
         return (
             serializer_class
             if isinstance(serializer_class, type) and issubclass(serializer_class, Serializer)
@@ -120,3 +125,13 @@ def find(words: tuple[str, ...]) -> Route | None:
         if route.words == words and "get" in route.handlers:
             return route
     return None
+
+
+def is_page(words: Sequence[str]) -> bool:
+    """Whether an address of these words is that of a route that can be read."""
+    return any(
+        len(route.words) == len(words)
+        and all(at[0] == "{" or at == word for at, word in zip(route.words, words, strict=True))
+        for route in routes()
+        if "get" in route.handlers
+    )

@@ -14,7 +14,6 @@ import hmac
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -30,6 +29,7 @@ from config.problems import (
     UpstreamFailed,
     ValidationFailed,
 )
+from config.records import dataclass
 from config.stack import stack
 from config.telemetry import record_call
 

@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +33,7 @@ from accounts.cognito.client import (
 from config import https
 from config.aws import READ_TIMEOUT_S
 from config.problems import Conflict, ServiceUnavailable, UpstreamFailed
+from config.records import dataclass
 from config.stack import stack
 from config.telemetry import record_call
 

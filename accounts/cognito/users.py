@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +24,7 @@ from accounts.cognito.client import (
 )
 from accounts.tokens import ROLES
 from config.problems import ServiceUnavailable, ValidationFailed
+from config.records import dataclass
 from config.stack import stack
 
 
@@ -168,12 +168,17 @@ class PlaceLost(ServiceUnavailable):
     """The pool does not know any more where a walk over its users stands."""
 
 
-def list_users(*, limit: int, start: str | None) -> tuple[list[PoolUser], str | None]:
+def list_users(
+    *, limit: int, start: str | None, status: str | None = None
+) -> tuple[list[PoolUser], str | None]:
     """A page of the pool's users, 60 at most, and where the next page starts.
 
-    Raises PlaceLost where `start` has lapsed: Cognito keeps a place for an hour.
+    With `status` only those of that UserStatus. Raises PlaceLost where `start` has lapsed:
+    Cognito keeps a place for an hour.
     """
     more = {} if start is None else {"PaginationToken": start}
+    if status is not None:
+        more["Filter"] = f'cognito:user_status = "{status}"'
     answer = call(
         "list_users",
         {"InvalidParameterException": PlaceLost},

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from pynamodb.attributes import (
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from config.records import dataclass
 from config.store.items import Item, Page, Raw, key_instant
 from config.store.transactions import Update
 
@@ -527,7 +528,8 @@ class Profile(Synced, discriminator="profile"):
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
     neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
     over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
-    lived before, [until when, zone], newest first.
+    lived before, [until when, zone], newest first. `model_text_at` and `model_voice_at`: since when
+    what they write and say may go to a model.
     """
 
     SK = "PROFILE"
@@ -552,6 +554,8 @@ class Profile(Synced, discriminator="profile"):
     early_mails = Wish("early", default=False)
     report_mails = Wish("no_reports", default=True)
     streak_mails = Wish("no_streaks", default=True)
+    model_text_at = UTCDateTimeAttribute(null=True)
+    model_voice_at = UTCDateTimeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
     version = VersionAttribute()
 

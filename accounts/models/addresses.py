@@ -5,7 +5,7 @@ from typing import Self
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UTCDateTimeAttribute
 
-from accounts.models.account import learner_key
+from accounts.models.account import OfLearner, learner_key
 from config.store.items import ConditionFailed, Item
 from config.store.transactions import Delete, Put, transact
 
@@ -122,11 +122,11 @@ class EmailChange(Item, discriminator="email_change"):
         )
 
 
-class Suppression(Item, discriminator="suppression"):
+class Suppression(OfLearner, discriminator="suppression"):
     """That the learner's address takes no mail: `SUPPRESSION`.
 
     `reason` is `bounce`, `complaint` or `mailbox_full`. It says nothing of another address that
-    they may have later.
+    they may have later. It stays once it is lifted, so that only bounces since then count.
     """
 
     SK = "SUPPRESSION"
@@ -135,7 +135,23 @@ class Suppression(Item, discriminator="suppression"):
     reason = UnicodeAttribute()
     at = UTCDateTimeAttribute()
     message_id = UnicodeAttribute()
+    lifted_at = UTCDateTimeAttribute(null=True)
+
+    @classmethod
+    def of(cls, learner_id: str) -> Self | None:
+        """The latest suppression of a learner, be it lifted: one consistent read."""
+        return cls.get_or_none(learner_key(learner_id), cls.SK)
+
+    def bars(self, email: str) -> bool:
+        """Whether an address takes no mail."""
+        return self.email == email and self.lifted_at is None
 
     def put_once(self) -> None:
         """Writes it, unless this address is suppressed already. Raises ConditionFailed."""
-        self.put(Suppression.pk.does_not_exist() | (Suppression.email != self.email))
+        is_free = Suppression.pk.does_not_exist() | (Suppression.email != self.email)
+        self.put(is_free | Suppression.lifted_at.exists())
+
+    def lift(self, now: datetime) -> None:
+        """Lifts this one. Raises ConditionFailed if it was lifted, or another has followed."""
+        is_this = (Suppression.at == self.at) & Suppression.lifted_at.does_not_exist()
+        self.update_attributes(Suppression.lifted_at.set(now), condition=is_this)

@@ -1,6 +1,5 @@
 """The audit trail of accounts and of staff actions."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self
 
@@ -9,6 +8,7 @@ from ulid import ULID
 
 from accounts.models.account import learner_key
 from config.client_info import ClientInfo
+from config.records import dataclass
 from config.store.items import Item, Page, Raw
 from config.store.transactions import Put, Write
 
@@ -110,6 +110,8 @@ Action = Literal[
     "google_linked",
     "google_unlinked",
     "exported",
+    "model_consent_given",
+    "model_consent_withdrawn",
     "disabled",
     "enabled",
     "groups_changed",
@@ -118,6 +120,7 @@ Action = Literal[
     "relinked",
     "user_viewed",
     "activity_viewed",
+    "reported_turn_viewed",
     "users_listed",
     "scenario_created",
     "scenario_changed",

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from accounts.models.account import Account, account_cache
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import Problem, ServiceUnavailable, TooManyRequests
+from config.records import dataclass
 from config.store.connection import connection
 from config.store.items import CONDITION_LOST, ConditionFailed, Item, Raw
 from config.store.transactions import Delete, transact

@@ -13,7 +13,6 @@ from ulid import ULID
 
 from accounts.cognito import users as cognito_users
 from accounts.cognito.client import UserAlreadyExists
-from accounts.cognito.users import UNCONFIRMED
 from accounts.models import Account, Address
 from accounts.services import removal
 from accounts.services.unfinished import account_at
@@ -74,7 +73,7 @@ def clear_left_over(email: str) -> bool:
     older than our addresses.
     """
     user = cognito_users.find_user(email)
-    if user is None or user.status != UNCONFIRMED or Account.of(user.sub) is not None:
+    if user is None or not removal.is_left_over(user):
         return False
     log.warning("removing what a sign-up left behind")
     cognito_users.delete_user(user.sub)

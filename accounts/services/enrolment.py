@@ -15,7 +15,6 @@ when repeated; the next call goes on where a crash ended the last:
 """
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 
 from ulid import ULID
@@ -29,6 +28,7 @@ from accounts.services.addresses import clear_left_over
 from accounts.services.unfinished import account_at
 from config import telemetry
 from config.client_info import ClientInfo
+from config.records import dataclass
 from config.store.items import ConditionFailed
 from config.store.transactions import Put, transact
 

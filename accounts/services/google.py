@@ -9,7 +9,6 @@ the very sign-in that the verifier belongs to.
 import base64
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -33,6 +32,7 @@ from config.problems import (
     Problem,
     ServiceUnavailable,
 )
+from config.records import dataclass
 from config.stack import stack
 from config.store.items import ConditionFailed
 from config.store.transactions import Put, transact

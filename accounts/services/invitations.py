@@ -17,7 +17,6 @@ would mail them no code.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +29,7 @@ from accounts.models.audit import StaffMember
 from accounts.models.limits import hit
 from accounts.services.addresses import clear_left_over, reserve
 from config.problems import Problem, TooManyRequests
+from config.records import dataclass
 from config.store.transactions import transact
 
 Outcome = Literal["invited", "registered", "waiting"]

@@ -9,7 +9,6 @@ import io
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ from config import aws
 from config.client_info import SYSTEM, ClientInfo
 from config.crypto import InvalidSeal, fingerprint, fingerprints, seal, unseal
 from config.problems import Conflict, NotFound, Problem, ServiceUnavailable
+from config.records import dataclass
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Put, Update, transact
 

@@ -1,16 +1,18 @@
 """A learner's own page: what they said of themselves and how far they came."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import Account, Head, Profile, Suppression, learner_key
+from accounts.models import Account, Head, Profile, Suppression, audit, learner_key
 from accounts.services.changes import commit
 from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
+from config.client_info import ClientInfo
 from config.problems import NotFound, PreconditionFailed
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put
@@ -46,7 +48,7 @@ def read_profile(learner_id: str, *, groups: frozenset[str], now: datetime) -> F
     if not isinstance(account, Account) or not isinstance(profile, Profile):
         return None
     suppression = items.get((pk, Suppression.SK))
-    if not isinstance(suppression, Suppression) or suppression.email != account.email:
+    if not isinstance(suppression, Suppression) or not suppression.bars(account.email):
         suppression = None
     return FullProfile(account, profile, Head.among(learner_id, items), groups, now, suppression)
 
@@ -89,3 +91,27 @@ def _changed(
         setattr(page.profile, name, value)
     commit(page.head, Put(page.profile, Profile.pk.exists()))
     return page
+
+
+@retried(ConditionFailed)
+def set_consents(
+    learner_id: str, given: Mapping[str, bool], *, source: ClientInfo, now: datetime
+) -> Profile:
+    """Gives or withdraws consents by the names of the profile's attributes, e.g. `model_text_at`.
+
+    One that was given before keeps its instant. Each change is in the trail. Raises NotFound.
+    """
+    keys = (learner_key(learner_id), Profile.SK), Head.key(learner_id)
+    stored = batch_get(*keys)
+    profile = stored.get(keys[0])
+    if not isinstance(profile, Profile):
+        raise NotFound
+    actions = []
+    for name, is_given in given.items():
+        if is_given != bool(getattr(profile, name)):
+            setattr(profile, name, now if is_given else None)
+            action: audit.Action = "model_consent_given" if is_given else "model_consent_withdrawn"
+            actions.append(Put(audit.Activity.new(learner_id, action, source, now=now)))
+    if actions:
+        commit(Head.among(learner_id, stored), Put(profile, Profile.pk.exists()), *actions)
+    return profile

@@ -56,7 +56,6 @@ Kind = Literal[
     "other_address_in_pool",
     "address_of_another",
     "enrolment_cut_off",
-    "sign_up_left_over",
     "staff_not_proved",
     "unproved_account_confirmed",
 ]
@@ -128,12 +127,13 @@ def _about_the_state(account: Account, user: PoolUser) -> Kind | None:
 
 
 def _about_a_stranger(user: PoolUser, address: Address | None, now: datetime) -> Kind | None:
-    """The fault of a user without an account; None for those who wait for a first sign-in."""
+    """The fault of a user without an account.
+
+    None for those who wait for a first sign-in, or whom `removal.delete_left_over` takes away.
+    """
     is_young = user.created_at is not None and user.created_at > now - IN_FLIGHT
-    if is_young or user.status in (FORCE_CHANGE_PASSWORD, EXTERNAL_PROVIDER):
+    if is_young or user.status in (FORCE_CHANGE_PASSWORD, EXTERNAL_PROVIDER, UNCONFIRMED):
         return None
-    if user.status == UNCONFIRMED:
-        return "sign_up_left_over"
     is_free = address is None or address.is_free(now)
     return "user_without_account" if is_free else "address_of_another"
 

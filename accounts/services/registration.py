@@ -4,7 +4,6 @@ import hmac
 import logging
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
@@ -25,6 +24,7 @@ from config import telemetry
 from config.client_info import ClientInfo
 from config.crypto import fingerprint, fingerprints
 from config.problems import FieldError, Problem, ServiceUnavailable
+from config.records import dataclass
 from config.store.items import ConditionFailed
 from config.store.transactions import Put, transact
 

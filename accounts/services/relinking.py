@@ -19,7 +19,6 @@ secret was the pool's. Groups were the pool's too: `create_staff` gives them aga
 
 import secrets
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -31,6 +30,7 @@ from accounts.models import Account, Activity, Address, Head, Profile, learner_k
 from accounts.services import removal
 from accounts.services.addresses import clear_left_over, reserve
 from config.client_info import SYSTEM
+from config.records import dataclass
 from config.stack import stack
 from config.store.connection import put_raws, read_raws
 from config.store.items import (

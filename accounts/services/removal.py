@@ -2,10 +2,10 @@
 
 1. The account is barred for good: from here on nobody can come in.
 2. The deletion is remembered outside of the table: a backup that is restored would bring the
-learner back. 3. All sessions end in the pool. 4. All items but the account's own are deleted.
-5. The pool's user is deleted. 6. A learner who has proved the address is told by mail. Cut off
-here: another mail tells it again. 7. In one write the addresses are free and the account is a mark
-that says "gone".
+learner back. 3. All sessions end in the pool. 4. All items but the account's own are deleted, and
+all objects in the buckets. 5. The pool's user is deleted. 6. A learner who has proved the address
+is told by mail. Cut off here: another mail tells it again. 7. In one write the addresses are free
+and the account is a mark that says "gone".
 
 Cut off anywhere after 1, a sweep goes on, five minutes later at most; a sign-up with the address
 goes on after a minute.
@@ -18,12 +18,12 @@ from datetime import datetime, timedelta
 
 from accounts.cognito import sessions as cognito_sessions
 from accounts.cognito import users as cognito_users
-from accounts.cognito.users import UNCONFIRMED
+from accounts.cognito.users import UNCONFIRMED, PoolUser
 from accounts.emails import tell_of_deletion
 from accounts.models import Account, Address, learner_key
 from accounts.models.account import account_cache
 from accounts.services.unfinished import complete_proof
-from config import aws
+from config import aws, objects
 from config.problems import ServiceUnavailable
 from config.stack import stack
 from config.store.items import ConditionFailed, batch_get, delete_partition
@@ -75,6 +75,7 @@ def _empty(account: Account) -> bool:
     cognito_sessions.sign_out_everywhere(account.user_name)
     if not delete_partition(account.pk, keep={Account.SK}, within_s=WITHIN_S):
         return False
+    objects.delete_all_of(account.learner_id)
     cognito_users.delete_user(account.user_name)
     return True
 
@@ -114,6 +115,22 @@ def is_unproved(account: Account) -> bool:
     return user is None or user.status == UNCONFIRMED
 
 
+def is_left_over(user: PoolUser) -> bool:
+    """Whether a sign-up was cut off after the pool had made the user: nobody can confirm them."""
+    return user.status == UNCONFIRMED and Account.of(user.sub) is None
+
+
+def delete_left_over(users: Iterable[PoolUser], *, now: datetime) -> int:
+    """Deletes those users whom a sign-up has left over for a week; returns how many."""
+    done = 0
+    for user in users:
+        is_old = user.created_at is not None and user.created_at < now - UNVERIFIED_FOR
+        if is_old and is_left_over(user):
+            cognito_users.delete_user(user.sub)
+            done += 1
+    return done
+
+
 def resume_deletions(*, now: datetime) -> int:
     """Completes deletions that were cut off, and sweeps after the others; returns how many.
 
@@ -124,6 +141,7 @@ def resume_deletions(*, now: datetime) -> int:
         done += remove(account, now=now)
     for account in Account.deleted_before(before=now - SWEEP_AFTER):
         done += delete_partition(account.pk, within_s=WITHIN_S)
+        objects.delete_all_of(account.learner_id)
     return done
 
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -57,6 +57,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from config.records import dataclass
 from config.store.items import ConditionFailed, Page, Raw
 from config.store.transactions import Delete, Put, Write, transact
 

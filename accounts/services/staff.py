@@ -7,7 +7,6 @@ made or studied.
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
@@ -24,6 +23,7 @@ from accounts.services.sessions import reauthenticate
 from accounts.tokens import Learner
 from config.client_info import ClientInfo
 from config.problems import Conflict, NotFound, ValidationFailed
+from config.records import dataclass
 from config.store.items import ConditionFailed, Page, Raw, batch_get
 from config.store.transactions import Write, transact
 

@@ -28,9 +28,8 @@ LOCAL_PARAMETERS = {"MailedCodeSignIn": "true"}  # what costs nothing here
 WITHIN_S = 1800
 POLL_S = 3.0
 # Stacks that no update mends. REVIEW_IN_PROGRESS is the empty one of an interrupted dry run.
-UNUSABLE = frozenset(
-    ["CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"]
-)
+FAILED = frozenset(["CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
+UNUSABLE = FAILED | {"REVIEW_IN_PROGRESS"}
 PROTECTED_STAGE = "prod"
 
 
@@ -143,7 +142,7 @@ def apply(
     name = watch_stack_name(stage) if watch else stack_name(stage)
     template = WATCH_TEMPLATE if watch else TEMPLATE
     interval_s = interval_s or POLL_S
-    kept = _kept(client, name, template)
+    kept = kept_parameters(client, name, template)
     present = usable(client, name, progress, interval_s)
     if present is None:
         parameters = {**kept, **parameters}
@@ -169,16 +168,37 @@ def apply(
     return _outputs(done)
 
 
-def _kept(client: "CloudFormationClient", name: str, template: Path) -> dict[str, str]:
-    """The values of a stack's parameters, read before the stack may have to be removed.
+def kept_parameters(client: "CloudFormationClient", name: str, template: Path) -> dict[str, str]:
+    """The values of a stack's parameters, also of one that has failed and is to be made anew.
 
     Those of an interrupted dry run are no wish, and a new stack is protected later.
     """
     stack = _described(client, name)
     if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+        stack = _removed_failure(client, name)
+    if stack is None:
         return {}
     names = declared(template).keys() - {"Protected"}
     return {key: value for key, value in _parameters(stack).items() if key in names}
+
+
+def _removed_failure(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":
+    """The stack that was removed because it had failed, if a release was cut before making it anew.
+
+    CloudFormation describes removed stacks by their ids for 90 days.
+    """
+    pages = client.get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
+    removed = [one for page in pages for one in page["StackSummaries"] if one["StackName"] == name]
+    for summary in sorted(removed, key=lambda one: one["CreationTime"], reverse=True):
+        stack_id = summary["StackId"]
+        events = _events(client, stack_id)
+        states = {one.get("ResourceStatus") for one in events if one["LogicalResourceId"] == name}
+        if states & FAILED:
+            [stack] = client.describe_stacks(StackName=stack_id)["Stacks"]
+            return stack
+        if "CREATE_IN_PROGRESS" in states:  # it was whole, and somebody wanted it gone
+            return None
+    return None
 
 
 def usable(
@@ -224,11 +244,18 @@ def _outputs(stack: "StackTypeDef") -> dict[str, str]:
 def changes(
     client: "CloudFormationClient", *, stage: str, parameters: Mapping[str, str]
 ) -> list[str]:
-    """Lists what `apply` would do, one line for each resource. Changes nothing."""
+    """Lists what `apply` would do, one line for each resource. Changes nothing.
+
+    AWS plans nothing for a stack that has failed, so of that only the failure is told.
+    """
     name = stack_name(stage)
     present = _described(client, name)
-    if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":
+    if present and present["StackStatus"] in FAILED:
+        reason = _reason(client, name, set(), present)
+        return [f"{name}: {reason}. A release makes it anew, with the parameters that it had"]
+    if present is None or present["StackStatus"] == "REVIEW_IN_PROGRESS":
         present = None
+        parameters = {**kept_parameters(client, name, TEMPLATE), **parameters}
     request = _request(name, present, {"Stage": stage, **parameters}, TEMPLATE)
     kind: Any = "UPDATE" if present else "CREATE"
     change_set = client.create_change_set(

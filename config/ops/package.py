@@ -22,16 +22,22 @@ from config.ops.cloudformation import snake_case
 from config.ops.local_aws import Progress, silent
 from config.stack import BASE_DIR, Stack
 
-PACKAGES = ("accounts", "config", "learning", "reminders")
+PACKAGES = sorted(pruning.OURS)
 SETTINGS = BASE_DIR / "zappa_settings.json"
-# Lambda gets only those of Zappa's libraries that its handler needs.
+# Lambda gets only those of Zappa's libraries that its handler needs, none of python-jose's backends
+# but cryptography's, and no validator of the API's document, which the tests run.
 NOT_ON_LAMBDA = (
     "argcomplete",
+    "attrs",
+    "ecdsa",
     "hjson",
+    "jsonschema",
     "pip",
     "placebo",
+    "pyasn1",
     "python-slugify",
     "requests",
+    "rsa",
     "setuptools",
     "toml",
     "tqdm",

@@ -36,6 +36,7 @@ EVENTS_WITHIN_S = 60.0
 SWEPT_WITHIN_S = 120.0
 LOOK_EVERY_S = 5.0
 CODE_STEP_S = 30  # RFC 6238
+CLEAN_UP = "clean up"
 LISTED_AFTER = "CloudWatch lists a new metric a quarter of an hour after its first value"
 
 # Part of a step's name, a pattern of its refusal, and the advice. The first that fits counts.
@@ -92,7 +93,7 @@ ADVICE = [
         "see the rule of reminders.tasks.send_due in EventBridge, and the function's log",
     ),
     ("", r"no answer", "the stage cannot be reached: see its address, and your connection"),
-    ("clean up", "", "delete the user of this address in the pool's console"),
+    (CLEAN_UP, "", "delete the user ADDRESS in the pool's console"),
     ("", r"\b5\d\d\b", "see the function's log by the request's id"),
 ]
 
@@ -189,7 +190,7 @@ class Probe:
     def run(self) -> Iterator[Line]:
         """Does each step that can be done. The account is deleted last, whatever has failed.
 
-        It is deleted as well when somebody interrupts the probe.
+        It is deleted as well when somebody interrupts the probe, be it while it is being deleted.
         """
         try:
             for step, needs, act in self._steps():
@@ -197,9 +198,10 @@ class Probe:
                     yield Line(step, "skipped", "an earlier step failed")
                 else:
                     yield self._tried(step, act)
-        finally:
+        except BaseException as end:
             if self.asked_for:
-                self._tried("clean up", self.clean_up)
+                end.add_note(str(self._tried(CLEAN_UP, self.clean_up)))
+            raise
 
     def _tried(self, step: str, act: Callable[[], str]) -> Line:
         try:
@@ -221,7 +223,7 @@ class Probe:
     def _advice(self, step: str, message: str) -> str:
         for part, pattern, advice in ADVICE:
             if part in step and re.search(pattern, message):
-                return advice.replace("STAGE", self.stage)
+                return advice.replace("STAGE", self.stage).replace("ADDRESS", self.email)
         return "see docs/operations.md, 'When something is wrong'"
 
     def _steps(self) -> list[tuple[str, str, Callable[[], str]]]:
@@ -244,7 +246,7 @@ class Probe:
             ("mail events", "", self.mail_events),
             ("schedule", "", self.schedule),
             ("alarms", "", self.alarms),
-            ("clean up", "asked_for", self.clean_up),
+            (CLEAN_UP, "asked_for", self.clean_up),
         ]
 
     # The API and its gate
@@ -352,7 +354,6 @@ class Probe:
 
     def clean_up(self) -> str:
         """Deletes the account as its learner, else the user by the address, as the owner."""
-        email, self.asked_for = self.asked_for, ""
         with suppress(Refusal):
             body = {"password": self.password}
             if self.token and self.api.send(
@@ -361,7 +362,7 @@ class Probe:
                 return "the account is deleted"
         pool = self.place.client("cognito-idp")
         try:
-            pool.admin_delete_user(UserPoolId=self.outputs["UserPoolId"], Username=email)
+            pool.admin_delete_user(UserPoolId=self.outputs["UserPoolId"], Username=self.email)
         except ClientError as error:
             if error_code(error) != "UserNotFoundException":
                 raise

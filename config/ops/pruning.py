@@ -9,6 +9,7 @@ import compileall
 import gzip
 import json
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typing import Any
 # The services and operations of AWS that our code calls; botocore's other data is dropped. The role
 # in `infrastructure.yaml` allows the same ones (tests/test_role.py compares them).
 OPERATIONS: dict[str, tuple[str, ...]] = {
+    "bedrock-runtime": ("ApplyGuardrail", "Converse"),
     "cognito-idp": (
         "AdminAddUserToGroup",
         "AdminCreateUser",
@@ -63,9 +65,12 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "UpdateItem",
     ),
     "kms": ("Decrypt", "Encrypt"),
-    "s3": ("GetObject", "ListObjectsV2", "PutObject"),
-    "sesv2": ("SendEmail",),
+    "polly": ("SynthesizeSpeech",),
+    "s3": ("DeleteObjects", "GetObject", "HeadObject", "ListObjectsV2", "PutObject"),
+    "sesv2": ("DeleteSuppressedDestination", "SendEmail"),
     "sqs": ("ChangeMessageVisibility", "SendMessageBatch"),
+    "transcribe": ("DeleteTranscriptionJob", "GetTranscriptionJob", "StartTranscriptionJob"),
+    "translate": ("TranslateText",),
 }
 
 DROPPED = (
@@ -113,6 +118,7 @@ KEPT = (
 def reduce(libraries: Path) -> None:
     """Drops what Lambda never reads from the libraries, before Zappa copies them twice."""
     drop(libraries)
+    strip_libraries(libraries)
     reduce_botocore(libraries / "botocore" / "data")
 
 
@@ -124,14 +130,66 @@ def slim(cli: Any) -> None:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
         drop(folder)
-        compileall.compile_dir(
-            folder,
-            quiet=1,
-            stripdir=str(folder),
-            prependdir="/var/task",
-            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-        )
+        for library in (each for each in sorted(folder.iterdir()) if each.is_dir()):
+            if library.name not in OURS:
+                leave_bytecode(library, folder)
+        _compile(folder, folder)
         pack(folder, path)
+
+
+OURS = frozenset({"accounts", "config", "learning", "reminders"})
+
+
+def leave_bytecode(library: Path, folder: Path) -> None:
+    """Puts a library's bytecode in the place of its sources.
+
+    A traceback names the library's files and lines as before; only the text of these lines is gone.
+    """
+    for cache in [*library.rglob("__pycache__")]:
+        shutil.rmtree(cache)
+    _compile(library, folder, legacy=True)
+    for source in library.rglob("*.py"):
+        if source.with_suffix(".pyc").exists():
+            source.unlink()
+
+
+def _compile(part: Path, folder: Path, *, legacy: bool = False) -> None:
+    compileall.compile_dir(
+        part,
+        quiet=1,
+        legacy=legacy,
+        stripdir=str(folder),
+        prependdir="/var/task",
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def strip_libraries(folder: Path) -> None:
+    """Cuts off what a shared library holds for debuggers and linkers, half of most.
+
+    The loader reads its segments alone. What lies behind the last one (symbols, debugging, the
+    table of sections) is never mapped. So no tools of the target's processor are needed.
+    """
+    for _, path in files(folder):
+        if ".so" in path.suffixes:
+            data = path.read_bytes()
+            path.write_bytes(_segments_of(data))
+
+
+def _segments_of(data: bytes) -> bytes:
+    """An ELF file of 64 bits (man 5 elf) up to the end of its segments; other files as they are."""
+    if data[:6] != b"\x7fELF\x02\x01":
+        return data
+    (table,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    end = table + size * count
+    for header in range(table, end, size):
+        offset, length = (struct.unpack_from("<Q", data, header + at)[0] for at in (8, 32))
+        end = max(end, offset + length)
+    head = bytearray(data[:end])
+    struct.pack_into("<Q", head, 40, 0)  # where the sections are, how many, and which has names
+    struct.pack_into("<HH", head, 60, 0, 0)
+    return bytes(head)
 
 
 def files(folder: Path) -> Iterator[tuple[str, Path]]:

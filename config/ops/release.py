@@ -165,7 +165,8 @@ def mail_identity(stage: str, place: Environment, parameters: Mapping[str, str])
     if "OwnsMailIdentity" in parameters:
         return {}
     defaults = cloudformation.declared(cloudformation.TEMPLATE)
-    values = {**defaults, **cloudformation.parameters(client, name), **parameters}
+    kept = cloudformation.kept_parameters(client, name, cloudformation.TEMPLATE)
+    values = {**defaults, **kept, **parameters}
     domain = values["MailFrom"].partition("@")[2]
     if domain == _own_identity(client, name):
         return {}
@@ -184,7 +185,10 @@ def _own_identity(client: Any, name: str) -> str:
         resource = client.describe_stack_resource(StackName=name, LogicalResourceId="MailIdentity")
     except ClientError:  # no stack, or one without an identity
         return ""
-    return str(resource["StackResourceDetail"].get("PhysicalResourceId", ""))
+    detail = resource["StackResourceDetail"]
+    if detail["ResourceStatus"].startswith(("CREATE_FAILED", "DELETE_")):  # of a failed creation
+        return ""
+    return str(detail.get("PhysicalResourceId", ""))
 
 
 def _without(parameters: Mapping[str, str], names: set[str]) -> dict[str, str]:

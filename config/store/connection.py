@@ -4,18 +4,20 @@ Items are raw here, as DynamoDB writes them; `config.store.items` makes objects 
 """
 
 import functools
+import logging
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
+from pynamodb.attributes import NumberAttribute
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
-from pynamodb.exceptions import VerboseClientError
+from pynamodb.exceptions import UpdateError, VerboseClientError
 
 from config.aws import (
     CONNECT_TIMEOUT_S,
@@ -31,6 +33,8 @@ from config.problems import ServiceUnavailable
 from config.stack import stack
 from config.store import with_botocore
 from config.telemetry import record_call
+
+log = logging.getLogger("parley.store")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -63,54 +67,38 @@ def retrying(
 ) -> T:
     """Calls `act` again as long as it raises `after`, and returns its result.
 
-    `act` must read all that it relies on. Threads that write the things `of` the same learner take
-    turns as soon as two of them have met. Raises ServiceUnavailable when the time is over.
+    `act` must read all that it relies on. Those who write the things `of` the same learner take
+    turns once they have met: threads after a first loss, processes after a second one.
+    Raises ServiceUnavailable when the time is over.
     """
     until = time.monotonic() + (WITHIN_S if within_s is None else within_s)
     attempt = 0
     with _Turn(of) as turn:
-        if of in _queues:
+        if of in _queues or _has_met_others(of):
             turn.wait(until)
-        else:
-            _hold_back(of)
+        if _has_met_others(of):
+            turn.queue_up(until)
         while True:
             begun = time.monotonic()
             try:
-                result = act()
-                _note_others(of, attempt, time.monotonic() - begun)
-                return result
+                return act()
             except after as error:
                 attempt += 1
                 if time.monotonic() > until:
                     message = "Others write the same things at this moment: try again"
                     raise ServiceUnavailable(message) from error
-                if not turn.wait(until):
-                    pause(attempt, time.monotonic() - begun)
+                if turn.wait(until) or (attempt > 1 and turn.queue_up(until, lost=True)):
+                    continue
+                pause(attempt, time.monotonic() - begun)
 
 
-# Whose things others wrote too a moment ago: until when that counts, and how long it took.
-_met: dict[str, tuple[float, int, float]] = {}
+# Whose things another process wrote too a moment ago: until when that counts.
+_met: dict[str, float] = {}
 
 
-def _note_others(of: str | None, attempt: int, took_s: float) -> None:
-    if of is not None and attempt:
-        if len(_met) > MET_MOST:
-            _met.clear()
-        _met[of] = time.monotonic() + MET_S, attempt, took_s
-
-
-def _hold_back(of: str | None) -> None:
-    """Pauses before a write where the last one has met others.
-
-    Else who wins goes on at once, and wins again: those who pause would meet it for ever.
-    """
-    if of is None or of not in _met or of in _own.__dict__.get("held", ()):
-        return
-    until, attempt, took_s = _met[of]
-    if time.monotonic() > until:
-        _met.pop(of, None)
-    else:
-        pause(attempt, took_s)
+def _has_met_others(of: str | None) -> bool:
+    """Whether to queue up at once: who has left the queue would else go on at once, and win."""
+    return of is not None and _met.get(of, 0.0) > time.monotonic()
 
 
 _queues: dict[str | None, deque[threading.Event]] = {}
@@ -119,21 +107,23 @@ _own = threading.local()
 
 
 class _Turn:
-    """A thread's place among those that write the same learner's things, first come, first served.
+    """A place among those that write the same learner's things, first come, first served.
 
-    Each of them alone would only slow down the one that wins. On Lambda a process has one request
-    at a time, and others' requests are met by pauses.
+    Each of them alone would only slow down the one that wins, and some would never win. Threads of
+    a process wait for one another at no price. Processes, as on Lambda, queue in the table. What
+    is written is right without either.
     """
 
     def __init__(self, of: str | None) -> None:
         self.of = of
         self.place: threading.Event | None = None
+        self.ticket: _Ticket | None = None
 
     def __enter__(self) -> "_Turn":
         return self
 
     def wait(self, until: float) -> bool:
-        """Queues up, once, and waits; whether there was anybody to wait for."""
+        """Queues up among threads, once, and waits; whether there was anybody to wait for."""
         held: set[str] = _own.__dict__.setdefault("held", set())
         if self.of is None or self.of in held or self.place:
             return False
@@ -147,7 +137,31 @@ class _Turn:
             self.place.wait(max(0.0, until - time.monotonic()))
         return not alone
 
+    def queue_up(self, until: float, *, lost: bool = False) -> bool:
+        """Queues up among processes, once, and waits; whether it was its time to do so.
+
+        The first among a process's threads does it for the others.
+        """
+        if self.of is None or self.place is None or self.ticket is not None:
+            return False
+        try:
+            self.ticket = _Ticket(self.of)
+            if self.ticket.wait(until) or lost:
+                if len(_met) > MET_MOST:
+                    _met.clear()
+                _met[self.of] = time.monotonic() + MET_S
+        except ServiceUnavailable:  # then it goes on without
+            log.warning("the table has no room for a queue", exc_info=True)
+        return True
+
     def __exit__(self, *_: object) -> None:
+        try:
+            if self.ticket is not None:
+                self.ticket.leave()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         if self.of is None or self.place is None:
             return
         _own.held.remove(self.of)
@@ -158,6 +172,64 @@ class _Turn:
                 queue[0].set()
             else:
                 del _queues[self.of]
+
+
+LAST, SERVED = NumberAttribute(attr_name="last"), NumberAttribute(attr_name="served")
+EXPIRES_AT = NumberAttribute(attr_name="expires_at")
+
+
+class _Ticket:
+    """A number in the queue of the processes that write the same learner's things.
+
+    The queue is an item of two numbers, `QUEUE#<learner>` / `QUEUE`: who comes takes the next, and
+    who leaves has the one behind served. Who does not leave within SERVED_S is passed over.
+    """
+
+    LOOK_S = 0.1  # for each who is before
+    SERVED_S = 3.0
+    KEPT_S = 3600
+
+    def __init__(self, of: str) -> None:
+        self.key = f"QUEUE#{of}"
+        actions = [
+            LAST.add(1),
+            SERVED.set(SERVED | 1),
+            EXPIRES_AT.set(int(time.time()) + self.KEPT_S),
+        ]
+        answer = connection().update_item(
+            self.key, range_key="QUEUE", actions=actions, return_values="ALL_NEW"
+        )
+        self.number, self.served = (int(answer["Attributes"][n]["N"]) for n in ("last", "served"))
+
+    def wait(self, until: float) -> bool:
+        """Waits to be served; whether there was anybody to wait for."""
+        is_behind, since = self.served < self.number, time.monotonic()
+        while self.served < self.number and time.monotonic() < until:
+            pause(self.number - self.served, self.LOOK_S)
+            seen, self.served = self.served, self._look()
+            if self.served != seen:
+                since = time.monotonic()
+            elif time.monotonic() - since > self.SERVED_S:
+                self._serve_next_to(seen)
+        return is_behind
+
+    def leave(self) -> None:
+        """Has the next one served. Who was passed over does nothing."""
+        self._serve_next_to(self.number)
+
+    def _look(self) -> int:
+        """Whom it is the turn of; ours where the queue is gone."""
+        item = connection().get_item(self.key, range_key="QUEUE", consistent_read=True).get("Item")
+        return int(item["served"]["N"]) if item else self.number
+
+    def _serve_next_to(self, number: int) -> None:
+        with suppress(UpdateError, ServiceUnavailable):  # others did it, or will pass over us
+            connection().update_item(
+                self.key,
+                range_key="QUEUE",
+                actions=[SERVED.set(number + 1)],
+                condition=SERVED.is_in(number),
+            )
 
 
 @contextmanager

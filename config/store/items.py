@@ -12,8 +12,8 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Generic, Self, TypeVar
 
 from pynamodb.attributes import (
@@ -23,12 +23,13 @@ from pynamodb.attributes import (
     UnicodeAttribute,
 )
 from pynamodb.connection.table import TableConnection
-from pynamodb.constants import BINARY
+from pynamodb.constants import BINARY, NULL
 from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
+from config.records import dataclass
 from config.stack import stack
 from config.store.connection import Raw as Raw  # a page begins with a raw key
 from config.store.connection import connection, delete_keys, put_raws, read_raws
@@ -36,7 +37,7 @@ from config.store.connection import connection, delete_keys, put_raws, read_raws
 T = TypeVar("T", bound="Item")
 
 CONDITION_LOST = "ConditionalCheckFailed"
-# What PynamoDB raises for a stored item that does not fit its class.
+# What is raised for a stored item that does not fit its class, or whose content makes no sense.
 UNREADABLE = AttributeError, KeyError, TypeError, ValueError
 OnUnreadable = Callable[[Raw], None]
 
@@ -54,6 +55,14 @@ class ConditionFailed(Exception):
         self.lost = tuple(lost)
 
 
+class UnreadableItem(ValueError):
+    """A stored item does not fit its class, or its content makes no sense."""
+
+    def __init__(self, pk: str, sk: str) -> None:
+        super().__init__("a stored item cannot be read")
+        self.pk, self.sk = pk, sk
+
+
 class _Meta(type):
     """Looks the table's name up when it is first needed: importing a model needs no stack."""
 
@@ -68,6 +77,13 @@ class Page(Generic[T]):
 
     items: list[T]
     next_key: Raw | None
+
+
+@cache
+def _readers(kind: type["Item"]) -> dict[str, tuple[str, Attribute[Any]]]:
+    """A kind's attributes by their names in the table, each with its name in Python."""
+    attributes = kind.get_attributes().items()
+    return {attribute.attr_name: (name, attribute) for name, attribute in attributes}
 
 
 class Item(Model):
@@ -103,7 +119,7 @@ class Item(Model):
     def get_or_none(cls, pk: str, sk: str) -> Self | None:
         """The item with this key, read consistently; None where there is none or of other kind."""
         raw = connection().get_item(pk, range_key=sk, consistent_read=True).get("Item")
-        if raw is None or raw["kind"]["S"] not in cls._kinds():
+        if raw is None or raw.get("kind", {}).get("S") not in {*cls._kinds(), None}:
             return None
         return cls.from_raw(raw)
 
@@ -111,13 +127,25 @@ class Item(Model):
     def from_raw(cls, raw: Raw) -> Self:
         """The item of a stored form, which it keeps: some attributes have no fixed name.
 
-        Raises one of UNREADABLE.
+        Raises UnreadableItem.
         """
-        if "kind" not in raw:
-            raise KeyError("kind")
-        item = cls.from_raw_data(raw)
-        item.raw = raw
-        item.open()
+        try:
+            if "kind" not in raw:
+                raise KeyError("kind")
+            kind = cls._get_discriminator_class(raw)
+            if kind is None or not issubclass(kind, cls):
+                raise ValueError(f"{raw['kind']} is no {cls.__name__}")
+            # As `from_raw_data`, which goes over all attributes of the class four times.
+            item: Self = kind(_user_instantiated=False)
+            readers = _readers(kind)
+            for stored_name, value in raw.items():
+                if stored_name in readers and NULL not in value:
+                    name, attribute = readers[stored_name]
+                    item.attribute_values[name] = attribute.deserialize(attribute.get_value(value))
+            item.raw = raw
+            item.open()
+        except UNREADABLE as error:
+            raise UnreadableItem(raw["pk"]["S"], raw["sk"]["S"]) from error
         return item
 
     def open(self) -> None:
@@ -177,10 +205,11 @@ class Item(Model):
     def _readable(cls, raws: Sequence[Raw], on_unreadable: OnUnreadable | None) -> list[Self]:
         kinds, items = cls._kinds(), []  # tombstones lie among what they replace
         for raw in raws:
+            if raw.get("kind", {}).get("S") not in {*kinds, None}:
+                continue
             try:
-                if raw["kind"]["S"] in kinds:
-                    items.append(cls.from_raw(raw))
-            except UNREADABLE:
+                items.append(cls.from_raw(raw))
+            except UnreadableItem:
                 if on_unreadable is None:
                     raise
                 on_unreadable(raw)
@@ -196,10 +225,11 @@ class Item(Model):
         descending: bool = False,
         matching: Condition | None = None,
         on_unreadable: OnUnreadable | None = None,
+        most: int = 1_000_000,
     ) -> list[Self]:
         """All items that match, for collections that stay small: a Query for each megabyte.
 
-        `matching` and `on_unreadable` are as in `query_page`.
+        It stops at one more than `most`. `matching` and `on_unreadable` are as in `query_page`.
         """
         items: list[Self] = []
         start: Raw | None = None
@@ -207,7 +237,7 @@ class Item(Model):
             page = cls.query_page(
                 pk,
                 condition,
-                limit=10_000,
+                limit=min(10_000, most + 1 - len(items)),
                 index=index,
                 start=start,
                 descending=descending,
@@ -215,7 +245,7 @@ class Item(Model):
                 on_unreadable=on_unreadable,
             )
             items += page.items
-            if not (start := page.next_key):
+            if not (start := page.next_key) or len(items) > most:
                 return items
 
     def put(self, condition: Condition | None = None) -> None:
@@ -278,7 +308,7 @@ def batch_get(
     for raw in read_raws(keys):
         try:
             items[raw["pk"]["S"], raw["sk"]["S"]] = Item.from_raw(raw)
-        except UNREADABLE:
+        except UnreadableItem:
             if on_unreadable is None:
                 raise
             on_unreadable(raw)

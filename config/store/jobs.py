@@ -20,7 +20,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -37,6 +36,7 @@ from pynamodb.expressions.condition import Condition
 from ulid import ULID
 
 from config.problems import InternalError, Problem, ServiceUnavailable
+from config.records import dataclass
 from config.store.connection import connection
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_instant
 from config.work import Message, enqueue

@@ -1,7 +1,6 @@
 """Writes that hold or fail together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.exceptions import VerboseClientError
@@ -9,6 +8,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from config.aws import THROTTLES, error_code
+from config.records import dataclass
 from config.store.connection import connection, retrying
 from config.store.items import CONDITION_LOST, ConditionFailed, Item
 

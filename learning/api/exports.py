@@ -47,12 +47,13 @@ class FileExportViewSet(Resource):
             (200, "application/json"): OpenApiTypes.OBJECT,
             303: None,
         },
-        raises=[NotFound],
+        raises=[NotFound, exports.TooManyFiles],
     )
     def retrieve(self, request: Request) -> HttpResponse:
         """Export the notes of one deck or of all as a file.
 
-        CSV has what was written; JSON and Anki packages have schedule and history as well. A file
+        CSV has what was written; JSON and Anki packages have schedule and history as well, packages
+        also pictures and sounds. A file
         that is too large for an answer is found at the address that 303 leads to, for 15 minutes.
         """
         query, at = self.validated_query(ExportQuerySerializer), now()

@@ -83,7 +83,7 @@ class _ImportSerializer(_SourceSerializer):
         min_value=0,
         max_value=1_000_000,
         default=0,
-        help_text="The `nextOffset` of the answer before",
+        help_text="The `nextOffset` of the answer before, if it had one",
     )
 
 
@@ -148,7 +148,7 @@ class TextPreviewSerializer(Serializer):
 
 class ReportSerializer(Serializer):
     """What became of the notes of the file. With `nextOffset` the time was too short for all of
-    them: send the file again with it as `offset`."""
+    them, or the table too busy: send the file again with it as `offset`."""
 
     imported = IntegerField(help_text="New notes")
     updated = IntegerField(help_text="Notes that you had, with a new text or further reviews")
@@ -199,7 +199,9 @@ class FileImportViewSet(Resource):
         """Import notes from CSV, our JSON or an Anki package.
 
         Decks are found by name or made. Scheduling and history of packages and JSON are kept. Sent
-        again, nothing is added twice: notes that are known are updated where the file is newer.
+        again, nothing is added twice: notes that are known are updated where the file is newer. An
+        answer with `nextOffset` is not the end: send the file again with it as `offset`, until an
+        answer has none.
         """
         fields = self.validated_body(ImportFileSerializer)
         upload = fields["file"]

@@ -18,6 +18,7 @@ from config.formats import CEFR_LEVELS
 from config.operations import operation
 from config.problems import IdTaken, NotAuthenticated, NotFound, PermissionDenied
 from config.serializers import BooleanField, InstantField, IntegerField, Serializer, TextField
+from config.store.items import Page
 from config.viewsets import (
     ItemViewSet,
     ListQuerySerializer,
@@ -34,7 +35,7 @@ from learning.api.serializers import (
     SlugField,
 )
 from learning.models.content import PUBLISHED, STATUSES, SUMMARY, Scenario
-from learning.practice.script import Goal, Phrase, Role, Script
+from learning.practice.script import PARTNERS, Goal, Phrase, Role, Script
 from learning.services import scenarios
 from learning.services.scenarios import ScenarioDetail
 from learning.shapes import shape_of
@@ -73,6 +74,11 @@ class ScenarioQuerySerializer(ListQuerySerializer):
     )
     status = serializers.ChoiceField(
         STATUSES, default=PUBLISHED, help_text="Other ones are for staff"
+    )
+    vars()["for"] = serializers.ChoiceField(  # a word of Python's
+        ["me"],
+        required=False,
+        help_text="The next ones for the caller, in one page: by level, goals and practice",
     )
 
 
@@ -114,6 +120,9 @@ class UsefulPhraseSerializer(ShapeSerializer):
 
 class ScenarioSerializer(SummarySerializer):
     roles = PartToPlaySerializer(many=True)
+    partners = serializers.ListField(
+        child=serializers.ChoiceField(PARTNERS), help_text="Who can play the partner here"
+    )
     phrases = UsefulPhraseSerializer(many=True)
     notes = TextField(max_length=2000, help_text="For teachers")
     sessions = IntegerField(help_text="How many began with it")
@@ -134,6 +143,7 @@ def scenario_body(detail: ScenarioDetail) -> dict[str, Any]:
             }
             for role in script.roles
         ],
+        "partners": scenarios.offered_partners(script),
         "phrases": UsefulPhraseSerializer(script.phrases, many=True).data,
         "notes": script.notes,
         "sessions": detail.sessions,
@@ -170,15 +180,28 @@ class ScenarioViewSet(ItemViewSet):
     def list(self, request: Request) -> Response:
         """List the catalogue by level and order, narrowed by any of the parameters.
 
-        A narrowed page may be short and still have a next one.
+        A narrowed page may be short and still have a next one. With `for=me` it is what the caller
+        may practise next, in their target language and around their level: first what they have
+        begun and not reached, then what is new, last what they have reached the longest ago.
         """
         query = self.validated_query(ScenarioQuerySerializer)
         if query["status"] != PUBLISHED and not is_staff(request):
             raise PermissionDenied("Only staff see scenarios that are not published")
+        if query.pop("for", None):
+            return self._next_ones(request, query)
         start = decode_cursor(request, query.pop("cursor", None))
         return paginated_response(
             request, Scenario.catalogue(**query, start=start), SummarySerializer
         )
+
+    def _next_ones(self, request: Request, query: dict[str, Any]) -> Response:
+        """The page of those that come next for the caller. Raises NotAuthenticated."""
+        if request.user is None:
+            raise NotAuthenticated
+        found = scenarios.next_scenarios(
+            learner_id=self.learner_id, language=query.get("language"), limit=query["limit"]
+        )
+        return paginated_response(request, Page(found, None), SummarySerializer)
 
     @operation(
         "getScenario",

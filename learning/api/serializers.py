@@ -49,6 +49,23 @@ class CardIdField(PatternField):
         super().__init__(CARD_ID, "Give the id of a card.", max_length=40, **kwargs)
 
 
+class DigestField(PatternField):
+    """A SHA-256 in 64 hexadecimal digits."""
+
+    sample = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(r"[0-9a-f]{64}", "Give 64 digits of 0–9 and a–f.", max_length=64, **kwargs)
+
+
+class SignedUploadSerializer(Serializer):
+    """PUT the bytes to `url`, with their length and these headers. Then complete the upload."""
+
+    url = serializers.URLField()
+    headers = serializers.DictField(child=serializers.CharField())
+    expires_at = InstantField()
+
+
 class TagsField(serializers.ListField):
     """Up to 100 tags; one given twice is kept once."""
 
@@ -102,6 +119,8 @@ class CardSerializer(Serializer):
         "tags": ["substantivo"],
         "audioUrl": None,
         "imageUrl": None,
+        "audioId": None,
+        "imageId": None,
         "sourceSessionId": None,
         "sourceTurn": None,
         "state": "review",
@@ -132,6 +151,8 @@ class CardSerializer(Serializer):
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)
+    audio_id = optional(IdField, help_text="A sound of `POST /media`")
+    image_id = optional(IdField, help_text="A picture of `POST /media`")
     source_session_id = optional(IdField)
     source_turn = optional(IntegerField, min_value=1, max_value=9999)
     state = serializers.ChoiceField(STATES, read_only=True)
@@ -289,6 +310,8 @@ class NoteSerializer(Serializer):
         "tags": ["frases"],
         "audioUrl": None,
         "imageUrl": None,
+        "audioId": None,
+        "imageId": None,
         "sourceSessionId": None,
         "sourceTurn": None,
         "version": 1,
@@ -305,6 +328,8 @@ class NoteSerializer(Serializer):
     tags = TagsField(default=list)
     audio_url = optional(HttpsUrlField)
     image_url = optional(HttpsUrlField)
+    audio_id = optional(IdField, help_text="A sound of `POST /media`")
+    image_id = optional(IdField, help_text="A picture of `POST /media`")
     source_session_id = optional(IdField)
     source_turn = optional(IntegerField, min_value=1, max_value=9999)
     created_at = InstantField(read_only=True)

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from config.formats import CEFR_LEVELS
 from config.operations import operation
-from config.problems import IdTaken, NotFound
+from config.problems import IdTaken, NotFound, ServiceUnavailable
 from config.serializers import (
     BooleanField,
     IdField,
@@ -24,15 +24,21 @@ from learning.api.serializers import (
     CardSerializer,
     RoleSerializer,
     ScriptLanguageField,
+    ShapeSerializer,
     SlugField,
     TagsField,
 )
-from learning.models.practice import STATUSES, Session, Turn
-from learning.services import practice
+from learning.models.practice import FALLBACKS, STATUSES, Session, Turn
+from learning.practice.script import MODEL, PARTNERS, SCRIPTED, NewWord
+from learning.services import practice, reports
 from learning.services.cards import NoSuchDeck
 from learning.services.practice import (
+    ConsentNeeded,
     DialogueEnded,
+    LocalModelFailed,
     MeaningNeeded,
+    PartnerBudgetSpent,
+    PartnerNotOffered,
     PhraseNotInTurn,
     SessionClosed,
     SessionDetail,
@@ -40,6 +46,11 @@ from learning.services.practice import (
     UnknownTurn,
 )
 from learning.services.scenarios import UnknownScenario
+
+NOTICES = {
+    SCRIPTED: "You are speaking with a machine: its lines were written by people beforehand.",
+    MODEL: "You are speaking with a machine: a language model makes up its lines. It can be wrong.",
+}
 
 
 class NewSessionSerializer(Serializer):
@@ -56,6 +67,9 @@ class NewSessionSerializer(Serializer):
     goal = TextField(max_length=200, required=False, help_text="What the learner wants from it")
     level = serializers.ChoiceField(
         CEFR_LEVELS, required=False, help_text="To be judged by; by default the scenario's"
+    )
+    partner = serializers.ChoiceField(
+        PARTNERS, required=False, help_text="One of the scenario's; by default its script"
     )
 
 
@@ -78,6 +92,7 @@ class SessionSerializer(Serializer):
     goal = TextField(max_length=200, allow_null=True)
     turn_count = IntegerField()
     hints_used = IntegerField()
+    partner = serializers.ChoiceField(PARTNERS)
     ended = BooleanField(help_text="The partner has taken leave: there is nothing left to answer")
     created_at = InstantField()
     updated_at = InstantField()
@@ -104,6 +119,12 @@ class CorrectionSerializer(Serializer):
     note = ClozeSerializer()
 
 
+class NewWordSerializer(ShapeSerializer):
+    """A word of the turn that a model explains; saved as a flashcard it needs no back."""
+
+    shape = NewWord
+
+
 class TurnSerializer(Serializer):
     id = IdField()
     number = IntegerField(help_text="From 1, without gaps")
@@ -111,6 +132,12 @@ class TurnSerializer(Serializer):
     reply = TextField(max_length=2000)
     goals = serializers.ListField(child=SlugField(), help_text="Those that it reached")
     corrections = CorrectionSerializer(many=True)
+    new_words = NewWordSerializer(many=True, help_text="That a model thought worth learning")
+    answered_by = serializers.ChoiceField(PARTNERS)
+    fallback = serializers.ChoiceField(
+        FALLBACKS, allow_null=True, help_text="Why the script answered in place of a model"
+    )
+    reported_at = InstantField(allow_null=True, help_text="When it was shown to staff")
     created_at = InstantField()
 
 
@@ -143,9 +170,11 @@ class SessionDetailSerializer(SessionSerializer):
     learner_role = RoleSerializer()
     partner_role = RoleSerializer()
     goals = SessionGoalSerializer(many=True)
+    notice = TextField(max_length=200, help_text="Who the partner is; show it to the learner")
     opening = TextField(max_length=2000, help_text="The partner's first line")
     turns = TurnSerializer(many=True)
     scores = ScoresSerializer(allow_null=True, help_text="Once completed")
+    scored_by = serializers.ChoiceField(PARTNERS, allow_null=True)
 
 
 class NewTurnSerializer(Serializer):
@@ -153,6 +182,16 @@ class NewTurnSerializer(Serializer):
 
     id = IdField(required=False, help_text="Made by the client: a turn sent twice is said once")
     text = TextField(max_length=1000)
+    partner = serializers.ChoiceField(
+        [SCRIPTED], required=False, help_text="Has the script answer where a model is the partner"
+    )
+
+
+class ReportSerializer(Serializer):
+    samples = {"turn": 2, "reason": "This answer was rude."}
+
+    turn = IntegerField(min_value=1, max_value=9999)
+    reason = TextField(max_length=500, required=False, help_text="What is wrong with it")
 
 
 class TurnAddedSerializer(Serializer):
@@ -183,6 +222,11 @@ class PhraseCardSerializer(Serializer):
 
 def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
     """A turn on the wire: TurnSerializer."""
+    return dict(TurnSerializer(turn_fields(session.id, turn)).data)
+
+
+def turn_fields(session_id: str, turn: Turn) -> dict[str, Any]:
+    """What TurnSerializer shows of a turn: more than is stored."""
     corrections = [
         {
             **correction,
@@ -190,15 +234,16 @@ def turn_body(session: Session, turn: Turn) -> dict[str, Any]:
                 "type": "cloze",
                 "front": correction["cloze"],
                 "notes": correction["why"],
-                "source_session_id": session.id,
+                "source_session_id": session_id,
                 "source_turn": turn.number,
             },
         }
         for correction in turn.corrections
     ]
-    shown = {name: getattr(turn, name) for name in ("id", "number", "text", "reply", "goals")}
-    shown |= {"corrections": corrections, "created_at": turn.created_at}
-    return dict(TurnSerializer(shown).data)
+    plain = ("id", "number", "text", "reply", "goals", "fallback", "reported_at", "created_at")
+    shown = {name: getattr(turn, name) for name in plain}
+    shown |= {"corrections": corrections, "new_words": turn.new_words or []}
+    return shown | {"answered_by": turn.answered_by or SCRIPTED}
 
 
 def session_body(detail: SessionDetail) -> dict[str, Any]:
@@ -216,9 +261,11 @@ def session_body(detail: SessionDetail) -> dict[str, Any]:
         "learnerRole": RoleSerializer(learner).data,
         "partnerRole": RoleSerializer(partner).data,
         "goals": SessionGoalSerializer(goals, many=True).data,
+        "notice": NOTICES[session.partner],
         "opening": session.opening,
         "turns": [turn_body(session, turn) for turn in detail.turns],
         "scores": session.scores,
+        "scoredBy": (session.scored_by or SCRIPTED) if session.scores else None,
     }
 
 
@@ -242,7 +289,7 @@ class SessionViewSet(Resource):
         "createSession",
         request=NewSessionSerializer,
         answers={201: SessionDetailSerializer},
-        raises=[IdTaken, UnknownScenario, UnknownRole],
+        raises=[IdTaken, UnknownScenario, UnknownRole, PartnerNotOffered, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
         """Begin a session with a published scenario; the partner says the first line."""
@@ -260,14 +307,19 @@ class SessionViewSet(Resource):
         "addTurn",
         request=NewTurnSerializer,
         answers={201: TurnAddedSerializer},
-        raises=[NotFound, IdTaken, SessionClosed, DialogueEnded],
+        raises=[
+            *(NotFound, IdTaken, SessionClosed, DialogueEnded),
+            *(PartnerBudgetSpent, ServiceUnavailable, LocalModelFailed),
+        ],
     )
     @action(detail=True, methods=["post"])
     def turns(self, request: Request, id: str) -> Response:
         """Say something; the partner answers.
 
         Safe to send again with the same id. After the last turn there may be, or when the scenario
-        has come to its end, the partner takes leave and the session waits to be completed.
+        has come to its end, the partner takes leave and the session waits to be completed. Where a
+        model is the partner and does not answer, the script does; the turn tells who and why. When
+        the model's budget is spent, send the turn again with `"partner": "scripted"`.
         """
         fields = self.validated_body(NewTurnSerializer)
         played, turn = practice.add_turn(
@@ -275,6 +327,7 @@ class SessionViewSet(Resource):
             session_id=id,
             turn_id=fields.get("id"),
             text=fields["text"],
+            by_script=fields.get("partner") == SCRIPTED,
             now=now(),
         )
         body = {
@@ -298,7 +351,9 @@ class SessionViewSet(Resource):
         return Response({"hint": text, "hintsUsed": int(session.hints_used)})
 
     @operation(
-        "completeSession", answers={200: SessionDetailSerializer}, raises=[NotFound, SessionClosed]
+        "completeSession",
+        answers={200: SessionDetailSerializer},
+        raises=[NotFound, SessionClosed, ServiceUnavailable, LocalModelFailed],
     )
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, id: str) -> Response:
@@ -312,6 +367,25 @@ class SessionViewSet(Resource):
         """End a session without scores."""
         session = practice.abandon_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(SessionSerializer(session).data)
+
+    @operation(
+        "reportTurn",
+        request=ReportSerializer,
+        answers={201: TurnSerializer},
+        raises=[NotFound, UnknownTurn],
+    )
+    @action(detail=True, methods=["post"])
+    def report(self, request: Request, id: str) -> Response:
+        """Show a turn to staff, who see no others.
+
+        They see what was said in it, and the reason, for 90 days. Each look is in `GET
+        /auth/activity`.
+        """
+        fields = self.validated_body(ReportSerializer)
+        session, turn = reports.report_turn(
+            self.learner_id, id, number=fields["turn"], reason=fields.get("reason", ""), now=now()
+        )
+        return Response(turn_body(session, turn), status.HTTP_201_CREATED)
 
     @operation(
         "savePhrase",

@@ -106,6 +106,8 @@ class Note(LearnerItem, discriminator="note"):
     tags: ListAttribute[UnicodeAttribute] = ListAttribute(of=UnicodeAttribute, default=list)
     audio_url = UnicodeAttribute(null=True)
     image_url = UnicodeAttribute(null=True)
+    audio_id = UnicodeAttribute(null=True)
+    image_id = UnicodeAttribute(null=True)
     source_session_id = UnicodeAttribute(null=True)
     source_turn = NumberAttribute(null=True)
     origin = JSONAttribute(null=True)
@@ -240,6 +242,9 @@ class Card(Kept, discriminator="card"):
     def __init__(self, *args: Any, **values: Any) -> None:
         """`values` may be a basic note's besides the card's own; ids follow from the key."""
         self.note = None
+        if values == {"_user_instantiated": False}:  # being read: `open` does the rest
+            super().__init__(**values)
+            return
         for name in STANDING:
             setattr(self, name, values.pop(name, DEFAULTS.get(name)))
         for name in ("id", "note_id", "ordinal"):

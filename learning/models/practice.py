@@ -13,11 +13,14 @@ from pynamodb.attributes import (
 )
 from pynamodb.expressions.condition import Condition
 
-from accounts.models import Synced, learner_key
+from accounts.models import OfLearner, Synced, learner_key
 from config.store.items import Page, Raw, key_instant
 from learning.models.base import LearnerItem
+from learning.practice.script import MODEL
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")
+FALLBACKS = ("busy", "consent", "invalid", "late", "refused", "retired", "timeout", "unavailable")
+"""Why the script answered in place of a model."""
 
 
 class Session(LearnerItem, discriminator="practice_session"):
@@ -27,6 +30,8 @@ class Session(LearnerItem, discriminator="practice_session"):
     the partner alone to read; `reached` has the turn of each goal, {goal: number}; `turn_ids` the
     turns in order, so that one sent again is known. `hints_here` counts the hints for the line
     that waits for an answer. lsi4: `SESSION#<begun>#<id>`, the learner's sessions by time.
+    `model` and `prompt_version` are those that the session began with, where a model is the
+    partner; `hints` is its help with its last line, and `scored_by` whoever gave the scores.
     """
 
     PREFIX = "SESSION#"
@@ -48,6 +53,10 @@ class Session(LearnerItem, discriminator="practice_session"):
     hints_used = NumberAttribute(default=0)
     hints_here = NumberAttribute(default=0)
     scores = JSONAttribute(null=True)
+    model = UnicodeAttribute(null=True)
+    prompt_version = NumberAttribute(null=True)
+    hints = JSONAttribute(null=True)
+    scored_by = UnicodeAttribute(null=True)
     finished_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
 
@@ -66,7 +75,7 @@ class Session(LearnerItem, discriminator="practice_session"):
 
     def record_turn(self, turn: "Turn", state: dict[str, Any]) -> None:
         """Takes over what a turn has led to."""
-        if state["node"] != self.state["node"]:
+        if state["node"] != self.state["node"] or turn.answered_by == MODEL:
             self.hints_here = 0
         self.state = state
         self.turn_ids = [*self.turn_ids, turn.id]
@@ -109,7 +118,10 @@ class Session(LearnerItem, discriminator="practice_session"):
 class Turn(Synced, discriminator="turn"):
     """A learner's line and the partner's answer: `TURN#<session>#<0001>`.
 
-    `goals` are those that it reached; `corrections` those of `learning.practice.dialogue`, as JSON.
+    `goals` are those that it reached; `corrections` those of `learning.practice.dialogue`, and
+    `new_words` those of `learning.practice.prompt`, as JSON. `answered_by` is empty for the script;
+    `fallback` is why it answered in place of a model. `reported_at`: when the learner showed the
+    turn to staff.
     """
 
     PREFIX = "TURN#"
@@ -120,6 +132,10 @@ class Turn(Synced, discriminator="turn"):
     reply = UnicodeAttribute()
     goals: ListAttribute[UnicodeAttribute] = ListAttribute(of=UnicodeAttribute, default=list)
     corrections = JSONAttribute(default=list)
+    new_words = JSONAttribute(null=True)
+    answered_by = UnicodeAttribute(null=True)
+    fallback = UnicodeAttribute(null=True)
+    reported_at = UTCDateTimeAttribute(null=True)
     created_at = UTCDateTimeAttribute()
 
     @classmethod
@@ -132,3 +148,85 @@ class Turn(Synced, discriminator="turn"):
         return cls.query_all(
             learner_key(learner_id), cls.sk.startswith(f"{cls.PREFIX}{session_id}#")
         )
+
+
+class Asked(OfLearner, discriminator="asked"):
+    """That a model is being asked, once for each session: `ASKED#<session>`.
+
+    `turn_id` is what for. After `until`, an epoch second, the process that asked has ended without
+    a trace, and it may be asked again.
+    """
+
+    PREFIX = "ASKED#"
+    WITHIN_S = 40  # no request lasts longer
+
+    turn_id = UnicodeAttribute()
+    until = NumberAttribute()
+
+    @classmethod
+    def key(cls, learner_id: str, session_id: str) -> tuple[str, str]:
+        return learner_key(learner_id), f"{cls.PREFIX}{session_id}"
+
+    @classmethod
+    def claim(cls, learner_id: str, session_id: str, turn_id: str, now: datetime) -> "Asked":
+        """Notes that the model is asked for a turn: one write. Raises ConditionFailed."""
+        now_s = int(now.timestamp())
+        asked = cls(
+            *cls.key(learner_id, session_id),
+            turn_id=turn_id,
+            until=now_s + cls.WITHIN_S,
+            expires_at=now_s + 86_400,
+        )
+        asked.put(cls.pk.does_not_exist() | (cls.until < now_s))
+        return asked
+
+    def is_waiting(self, now: datetime) -> bool:
+        """Whether the model's answer is still to come."""
+        return bool(self.until >= int(now.timestamp()))
+
+    def mine(self) -> Condition:
+        """That nobody else has asked since."""
+        unchanged: Condition = (Asked.turn_id == self.turn_id) & (Asked.until == self.until)
+        return unchanged
+
+
+class Report(OfLearner, discriminator="report"):
+    """A turn that a learner has shown to staff, for 90 days: `REPORT#<session>#<0001>`.
+
+    What was said stays in the turn alone. gsi1: `REPORTS` / `<instant>#<learner>#<session>#<turn>`.
+    """
+
+    PREFIX = "REPORT#"
+    ALL = "REPORTS"
+    KEPT_S = 90 * 86_400
+
+    session_id = UnicodeAttribute()
+    number = NumberAttribute()
+    reason = UnicodeAttribute(default="")
+    at = UTCDateTimeAttribute()
+
+    @classmethod
+    def key(cls, learner_id: str, session_id: str, number: int) -> tuple[str, str]:
+        return learner_key(learner_id), f"{cls.PREFIX}{session_id}#{number:04}"
+
+    @property
+    def id(self) -> str:
+        """Where the report is, for staff: `<learner>.<session>.<turn>`."""
+        return f"{self.learner_id}.{self.session_id}.{int(self.number)}"
+
+    @classmethod
+    def by_id(cls, report_id: str) -> "Report | None":
+        """One consistent read; None for an id that names nothing."""
+        parts = report_id.split(".")
+        if len(parts) != 3 or not parts[2].isdecimal():
+            return None
+        return cls.get_or_none(*cls.key(parts[0], parts[1], int(parts[2])))
+
+    def set_index_keys(self) -> None:
+        """Sets the index keys from the instant of the report."""
+        self.gsi1pk, self.gsi1sk = self.ALL, f"{key_instant(self.at)}#{self.id}"
+
+    @classmethod
+    def newest(cls, *, limit: int, start: Raw | None) -> "Page[Report]":
+        """One page of all reports, the latest first."""
+        return cls.query_page(cls.ALL, index="gsi1", limit=limit, start=start, descending=True)

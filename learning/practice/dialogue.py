@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
+from config.records import dataclass
 from learning.practice.matching import Match, Text
 from learning.practice.script import (
     Branch,
@@ -48,6 +48,18 @@ TURN_LIMIT = 30
 
 WORDS_PER_TURN = {"A1": 4, "A2": 6, "B1": 8, "B2": 11, "C1": 14, "C2": 16}
 """How long an answer of a fluent learner of that level is, on average (our own estimate)."""
+
+SAY_AGAIN = {
+    "en": "Sorry, I didn't catch that. Could you say it again, please?",
+    "de": "Entschuldigung, das habe ich nicht verstanden. Können Sie das bitte wiederholen?",
+    "fr": "Pardon, je n'ai pas compris. Vous pouvez répéter, s'il vous plaît ?",
+    "es": "Perdone, no le he entendido. ¿Puede repetirlo, por favor?",
+    "it": "Mi scusi, non ho capito. Può ripetere, per favore?",
+    "pt": "Desculpe, não percebi. Pode repetir, por favor?",
+    "nl": "Sorry, dat heb ik niet verstaan. Kunt u dat herhalen?",
+    "pl": "Przepraszam, nie zrozumiałem. Czy może pan powtórzyć?",
+    "sv": "Förlåt, jag hörde inte. Kan du säga det igen?",
+}
 
 _SENTENCE_ENDS = ".!?…\n"
 
@@ -176,7 +188,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     if state["ended"] or node.fallback is None:
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
-    if in_another_language(script, text):
+    if is_foreign(script, learner_text):
         text = Text.of("", script.language)
     goals = {goal.id: goal for goal in part.goals}
     branch = chosen_branch(node, goals, text)
@@ -210,6 +222,26 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         ended=ended,
     )
     return Reply(line, after, new, corrections(script, learner_text))
+
+
+def beside(before: State, after: State) -> State:
+    """Where the script stands beside a partner that keeps to none.
+
+    It moves on by what it has understood, but never to its end: it may have to go on.
+    """
+    if after["ended"] or after["missed"] != before["missed"]:
+        return {**after, "node": before["node"], "tries": before["tries"], "ended": False}
+    return after
+
+
+def say_again(language: str) -> str:
+    """A polite line for when a partner cannot answer."""
+    return SAY_AGAIN.get(language, SAY_AGAIN["en"])
+
+
+def is_foreign(script: Script, learner_text: str) -> bool:
+    """Whether a text is in another language than the script's, so that nothing of it counts."""
+    return in_another_language(script, Text.of(learner_text, script.language))
 
 
 class _Answer(NamedTuple):
@@ -307,11 +339,15 @@ def hint(script: Script, state: State, n: int) -> str:
 def corrections(script: Script, learner_text: str) -> tuple[Correction, ...]:
     """The typical mistakes of the script that this text makes, from left to right."""
     text = Text.of(learner_text, script.language)
-    mistakes = _mistakes(script, text)
-    return tuple(_correction(text.original, mistakes, i) for i in range(len(mistakes)))
+    return put_right(text.original, mistakes(script, text))
 
 
-def _mistakes(script: Script, text: Text) -> list[tuple[Match, Mistake]]:
+def put_right(original: str, found: Sequence[tuple[Match, Mistake]]) -> tuple[Correction, ...]:
+    """The corrections of mistakes that were found in a text, from left to right."""
+    return tuple(_correction(original, found, i) for i in range(len(found)))
+
+
+def mistakes(script: Script, text: Text) -> list[tuple[Match, Mistake]]:
     """Matches that do not overlap; of two that begin together, the longer one."""
     matches = [
         (match, mistake)
@@ -327,13 +363,13 @@ def _mistakes(script: Script, text: Text) -> list[tuple[Match, Mistake]]:
     return kept
 
 
-def _correction(original: str, mistakes: list[tuple[Match, Mistake]], i: int) -> Correction:
+def _correction(original: str, found: Sequence[tuple[Match, Mistake]], i: int) -> Correction:
     """Every mistake of the sentence is put right in its cloze, and the i-th one hidden."""
-    match, mistake = mistakes[i]
+    match, mistake = found[i]
     start, end = _sentence(original, match)
     sentence = cloze = ""
     at = start
-    for other, its in mistakes:
+    for other, its in found:
         if start <= other.start and other.end <= end:
             before, better = original[at : other.start], _better(other, its)
             hidden = f"{{{{c1::{better}}}}}" if other is match else better
@@ -379,11 +415,14 @@ class _Turn(NamedTuple):
     corrections: tuple[Correction, ...]
 
 
-def score(script: Script, role: str, turns: Sequence[str]) -> Scores:
+def score(script: Script, role: str, turns: Sequence[str], *, free: bool = False) -> Scores:
     """Judge a dialogue by the learner's answers, in order; answers after its end count for
-    nothing. How each score is made stands in docs/scenarios.md."""
+    nothing. How each score is made stands in docs/scenarios.md.
+
+    `free`: the partner kept to no script. Then each answer in its language counts as understood.
+    """
     part = script.part(role)
-    played = _replay(script, role, turns)
+    played = _freely_played(script, part, turns) if free else _replay(script, role, turns)
     return Scores(
         vocabulary=_vocabulary(script, part, played),
         grammar=_grammar(script, part, played),
@@ -403,6 +442,18 @@ def _replay(script: Script, role: str, turns: Sequence[str]) -> list[_Turn]:
         text = Text.of(learner_text, script.language)
         played.append(_Turn(text, understood, answer.goals, answer.corrections))
         state = answer.state
+    return played
+
+
+def _freely_played(script: Script, part: Part, turns: Sequence[str]) -> list[_Turn]:
+    played: list[_Turn] = []
+    left = {goal.id: goal for goal in part.goals}
+    for learner_text in turns:
+        text = Text.of(learner_text, script.language)
+        understood = not in_another_language(script, text)
+        new = tuple(g for g, goal in left.items() if understood and goal.cues.find(text))
+        left = {g: goal for g, goal in left.items() if g not in new}
+        played.append(_Turn(text, understood, new, corrections(script, learner_text)))
     return played
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+
+from config.records import dataclass
 
 GAP = "..."
 MAX_GAPS = 2  # each multiplies the ways to try a match by six

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Annotated
 
 from config.formats import CEFR_LEVELS
+from config.records import dataclass
 from learning.practice.matching import GAP, Match, Pattern, Text, pattern
 from learning.shapes import Choice, Items, Range, ShapeError, decode
 from learning.shapes import Text as Chars
+
+SCRIPTED, MODEL = PARTNERS = ("scripted", "model")
+"""Who can play the partner: the scenario's own script, or a model that knows it."""
 
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 LANGUAGE = r"[a-z]{2,3}"
@@ -177,6 +181,15 @@ class Mistake:
         return Cues(self.phrases, self.unless)
 
 
+@dataclass(frozen=True, slots=True)
+class NewWord:
+    """A word of the dialogue that the learner may not know."""
+
+    term: Annotated[str, Chars(60), "As it stands in your reply or in the learner's words"]
+    meaning: Annotated[str, Chars(200), "In the learner's native language"]
+    example: Annotated[str, Chars(300), "A sentence with it"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """A scenario as its authors write it: texts, roles, and the dialogue of one role or both."""
@@ -193,6 +206,9 @@ class Script:
     phrases: Annotated[tuple[Phrase, ...], Items(0, 40)]
     mistakes: Annotated[tuple[Mistake, ...], Items(0, 40)]
     notes: Annotated[str, Chars(2000)]
+    partners: Annotated[
+        tuple[Annotated[str, Choice(PARTNERS)], ...], Items(1, 2), "Who may play the partner"
+    ] = PARTNERS
 
     def part(self, role: str) -> Part:
         """Raises ValueError when no dialogue is written for a learner in that role."""
@@ -224,12 +240,12 @@ def _with_cues(phrase: Phrase, i: int, script: Script) -> Phrase:
     if phrase.phrases:
         return phrase
     try:
-        return replace(phrase, phrases=(pattern(_as_pattern(phrase.text), script.language),))
+        return replace(phrase, phrases=(pattern(as_pattern(phrase.text), script.language),))
     except ValueError as error:
         raise ScriptError(f"phrases.{i}.text", str(error)) from None
 
 
-def _as_pattern(phrase: str) -> str:
+def as_pattern(phrase: str) -> str:
     """A phrase as its own pattern: "Can I have …, please?" → "Can I have ... please"."""
     words = re.sub(r"[^\w\s'’…]", " ", phrase.replace(GAP, "…")).replace("…", f" {GAP} ").split()
     while words and words[0] == GAP:

@@ -1,7 +1,7 @@
 """Many cards at once: made from a list, or copied with their deck."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid5
@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from accounts.models import Head
 from accounts.services.changes import commit
 from config.problems import IdTaken, NotFound, Problem, ServiceUnavailable
+from config.records import dataclass
 from config.store.connection import chunks, in_turn, pause_between, retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put, Write
@@ -24,6 +25,7 @@ from learning.services.cards import (
     new_note,
     open_deck_check,
 )
+from learning.services.media import UnknownMedium, hold
 from learning.services.progress import totals_with
 
 CHUNK = 30  # notes in one transaction, each with a card and perhaps of another deck
@@ -110,6 +112,10 @@ def _validate(
     deck = stored.get(decks[card.deck_id])
     if not isinstance(deck, Deck) or deck.closing:
         return ItemResult("rejected", problem=NoSuchDeck.at("deckId"))
+    try:
+        hold(learner_id, card.note.own_values() if card.note else {}, now=card.updated_at)
+    except UnknownMedium as problem:
+        return ItemResult("rejected", problem=problem)
     taken[card.id] = card
     return ItemResult("created", card)
 
@@ -158,6 +164,8 @@ def _copies(learner_id: str, cards: Sequence[Card], deck: Deck, now: datetime) -
     for note_id, note in sorted(notes.items()):
         if note_id not in places:
             continue
+        with suppress(UnknownMedium):  # it is missing on both
+            hold(learner_id, note.own_values(), now=now)
         copied_id = str(uuid5(COPIES, f"{deck.id} {note_id}"))
         copy = Note(
             *Note.key(learner_id, copied_id),

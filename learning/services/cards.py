@@ -28,6 +28,7 @@ from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
+from learning.services.media import hold
 from learning.services.progress import totals_with
 from learning.services.study_context import DECK_OPTIONS, put_settings
 
@@ -173,8 +174,9 @@ def new_card(note: Note, ordinal: int, now: datetime, *, due_at: datetime) -> Ca
 def add_note(*, learner_id: str, type: str, fields: Mapping[str, Any], now: datetime) -> Written:
     """Makes a note and its cards, new and due at once. Idempotent by id and fields.
 
-    One read, one transaction. Raises ValidationFailed, IdTaken and NoSuchDeck.
+    One read, one transaction. Raises ValidationFailed, IdTaken, NoSuchDeck and UnknownMedium.
     """
+    hold(learner_id, fields, now=now)
     return _add_note(*new_note(learner_id, type, fields, now, at=now))
 
 

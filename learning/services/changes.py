@@ -13,14 +13,15 @@ read again.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from accounts.models import Head, Journal, Profile, learner_key
 from config.problems import IdTaken, NotFound, PreconditionFailed, Problem
+from config.records import dataclass
 from config.store.connection import retrying
-from config.store.items import Item, Page, Raw, batch_get
+from config.store.items import Item, OnUnreadable, Page, Raw, batch_get
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead
@@ -72,11 +73,19 @@ class Changes:
     more: bool
 
 
-def first_changes(*, learner_id: str, cursor: Cursor | None, limit: int, now: datetime) -> Changes:
+def first_changes(
+    *,
+    learner_id: str,
+    cursor: Cursor | None,
+    limit: int,
+    on_unreadable: OnUnreadable,
+    now: datetime,
+) -> Changes:
     """Everything that is the learner's, a page at a time: one read and a query for each.
 
     It goes on from the start of the journal before the newest, and so tells again what was
-    written while it was read. Raises ChangesGone where the line has ended meanwhile.
+    written while it was read. What cannot be read is left out. Raises ChangesGone where the line
+    has ended meanwhile.
     """
     if cursor is None:
         missed: Counter[str] = Counter()
@@ -86,7 +95,7 @@ def first_changes(*, learner_id: str, cursor: Cursor | None, limit: int, now: da
     told: list[Told] = []
     place, after = cursor.prefix or 0, cursor.after
     while place < len(PREFIXES) and len(told) < limit:
-        page = _under(learner_id, PREFIXES[place], after, limit - len(told))
+        page = _under(learner_id, PREFIXES[place], after, limit - len(told), on_unreadable)
         kept = [item for item in page.items if not isinstance(item, Tombstone)]
         told += [Told(item.sk, item) for item in kept]
         if page.next_key:
@@ -115,25 +124,43 @@ def _begin(learner_id: str, now: datetime, missed: Counter[str]) -> Cursor:
     return Cursor(head.line, alive[-1].first - 1 if alive else int(head.first) - 1, 0)
 
 
-def _under(learner_id: str, prefix: str, after: str | None, limit: int) -> Page[Item]:
+def _under(
+    learner_id: str, prefix: str, after: str | None, limit: int, on_unreadable: OnUnreadable
+) -> Page[Item]:
     pk = learner_key(learner_id)
     start: Raw | None = {"pk": {"S": pk}, "sk": {"S": after}} if after else None
-    return Item.query_page(pk, Item.sk.startswith(prefix), limit=limit, start=start)
+    return Item.query_page(
+        pk, Item.sk.startswith(prefix), limit=limit, start=start, on_unreadable=on_unreadable
+    )
 
 
-def changes_since(*, learner_id: str, cursor: Cursor, limit: int, now: datetime) -> Changes:
+def changes_since(
+    *, learner_id: str, cursor: Cursor, limit: int, on_unreadable: OnUnreadable, now: datetime
+) -> Changes:
     """What has changed since a cursor, each thing once and as it now is, up to `limit` changes.
 
     One read where nothing has; else one or two queries of journals, and a read of the items that
-    are not told whole. Raises ChangesGone for a cursor of another line, of the future, or older
-    than the journals; ServiceUnavailable where all that is read stays a part of something.
+    are not told whole. What cannot be read is left out. Raises ChangesGone for a cursor of another
+    line, of the future, or older than the journals; ServiceUnavailable where all that is read
+    stays a part of something.
     """
     missed: Counter[str] = Counter()
-    return retrying(lambda: _changes_since(learner_id, cursor, limit, now, missed), after=TornRead)
+    unreadable: dict[str, Raw] = {}
+    changes = retrying(
+        lambda: _changes_since(learner_id, cursor, limit, now, missed, unreadable), after=TornRead
+    )
+    for raw in unreadable.values():
+        on_unreadable(raw)
+    return changes
 
 
 def _changes_since(
-    learner_id: str, cursor: Cursor, limit: int, now: datetime, missed: Counter[str]
+    learner_id: str,
+    cursor: Cursor,
+    limit: int,
+    now: datetime,
+    missed: Counter[str],
+    unreadable: dict[str, Raw],
 ) -> Changes:
     head = Head.of(learner_id)
     if cursor.line != head.line or cursor.number > head.n:
@@ -145,7 +172,7 @@ def _changes_since(
         raise TornRead
     last = int(changes[-1][0])
     return Changes(
-        _resolved(learner_id, changes, missed),
+        _resolved(learner_id, changes, missed, unreadable),
         replace(cursor, number=last),
         more=last < int(head.n),
     )
@@ -184,7 +211,12 @@ def _is_over(journal: Journal, now: datetime) -> bool:
     return (journal.expires_at or 0) < now.timestamp()
 
 
-def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) -> list[Told]:
+def _resolved(
+    learner_id: str,
+    changes: Sequence[Change],
+    missed: Counter[str],
+    unreadable: dict[str, Raw],
+) -> list[Told]:
     """The things of some changes as they now are, each at its last change. Raises TornRead."""
     told: dict[str, Told] = {}
     wanted: dict[str, int] = {}
@@ -211,22 +243,34 @@ def _resolved(learner_id: str, changes: Sequence[Change], missed: Counter[str]) 
         else:
             wanted[sk] = number
             told[sk] = Told(sk, None)
-    items = _read(learner_id, wanted, missed)
-    return [replace(t, item=items[t.sk]) if t.sk in items else t for t in told.values()]
+    items = _read(learner_id, wanted, missed, unreadable)
+    readable = [t for t in told.values() if t.sk not in unreadable]
+    return [replace(t, item=items[t.sk]) if t.sk in items else t for t in readable]
 
 
-def _read(learner_id: str, wanted: Mapping[str, int], missed: Counter[str]) -> dict[str, Item]:
+def _read(
+    learner_id: str,
+    wanted: Mapping[str, int],
+    missed: Counter[str],
+    unreadable: dict[str, Raw],
+) -> dict[str, Item]:
     """The items of changes, each at least as new as its change; those that are gone are left out.
 
     Of what was deleted there is a tombstone; one that is not there at all was missed `GONE_READS`
     times, with pauses between. Raises TornRead.
     """
+    unreadable.clear()
     if not wanted:
         return {}
     pk = learner_key(learner_id)
-    stored = {sk: item for (_, sk), item in batch_get(*((pk, sk) for sk in wanted)).items()}
-    missed.update(wanted.keys() - stored.keys())
-    if any(missed[sk] < GONE_READS for sk in wanted.keys() - stored.keys()):
+    found = batch_get(
+        *((pk, sk) for sk in wanted),
+        on_unreadable=lambda raw: unreadable.update({raw["sk"]["S"]: raw}),
+    )
+    stored = {sk: item for (_, sk), item in found.items()}
+    lost = wanted.keys() - stored.keys() - unreadable.keys()
+    missed.update(lost)
+    if any(missed[sk] < GONE_READS for sk in lost):
         raise TornRead
     items = {sk: item for sk, item in stored.items() if not isinstance(item, Tombstone)}
     for sk, item in stored.items():

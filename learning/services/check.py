@@ -11,13 +11,14 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from accounts.models import Head, Journal, Synced, learner_key
 from accounts.models.head import JOURNAL_DAYS, TOTALS
 from accounts.services.changes import commit
+from config.records import dataclass
 from config.store.connection import (
     WITHIN_S,
     chunks,
@@ -36,11 +37,11 @@ from learning.models.cards import Card, Deck, Note
 from learning.models.log import Day, LogEntry, TornRead
 from learning.models.practice import Session, Turn
 from learning.models.scheduler import Scheduler
-from learning.scheduling import Settings
+from learning.scheduling import Settings, leech_level
 from learning.services.cards import new_card, own_options
 from learning.services.changes import is_entry
 from learning.services.progress import DayCounts, add_days
-from learning.services.review import fold_log, has_early_void
+from learning.services.review import fold_log, has_early_void, last_answer
 
 FORMAT = 1  # of all kinds of item
 LOOKS = 2
@@ -55,7 +56,10 @@ BY_LOG = (
     *("state", "step", "stability", "difficulty", "due_at", "last_review_at", "reps", "lapses"),
     *("introduced_at", "entries", "last_entry", "early_void"),
 )
-OF_CARD = (*BY_LOG, "deck_id", "counted_in_totals", "lsi1", "lsi2", "lsi3")
+OF_CARD = (
+    *BY_LOG,
+    *("deck_id", "counted_in_totals", "leech", "suspended_by", "lsi1", "lsi2", "lsi3"),
+)
 
 
 @dataclass(frozen=True)
@@ -296,9 +300,10 @@ class _Inspection:
     # Cards and their days
 
     def _cards(self) -> None:
-        self.versions = {0: Settings()}
-        for scheduler in self._of(Scheduler):
-            self.versions[int(scheduler.number)] = scheduler.settings()
+        self.schedulers = {0: Scheduler(*Scheduler.key(self.learner_id))}
+        self.schedulers |= {int(stored.number): stored for stored in self._of(Scheduler)}
+        settings = {number: scheduler.settings() for number, scheduler in self.schedulers.items()}
+        self.versions = {0: Settings(), **settings}
         self.rows: dict[str, list[LogEntry]] = {}
         for row in sorted(self._of(LogEntry), key=LogEntry.sort_key):
             self.rows.setdefault(row.card_id, []).append(row)
@@ -338,6 +343,7 @@ class _Inspection:
             ordinal = int(card_id.partition(".")[2] or 0)
             card = new_card(note, ordinal, self.now, due_at=note.created_at)
         self._fold(card, rows)
+        self._mark_leech(card, rows)
         card.counted_in_totals = card.totals
         self.totals.update(card.totals.split())
         add_days(self.days, _stored_days(card), times=-1)
@@ -361,6 +367,14 @@ class _Inspection:
         card.last_entry = rows[-1].sort_key() if rows else ""
         card.early_void = has_early_void(rows) or None
         add_days(self.days, gained)
+
+    def _mark_leech(self, card: Card, rows: Sequence[LogEntry]) -> None:
+        """Makes a card that was answered here a leech, or none, and suspends it or not."""
+        answer = last_answer(rows)
+        scheduler = self.schedulers.get(int(answer.settings_version)) if answer else None
+        if scheduler is not None:
+            level = leech_level(int(card.lapses), int(scheduler.leech_threshold))
+            card.mark_leech(level, suspend=scheduler.leech_action == "suspend")
 
     def _count_without_card(self, card_id: str, rows: Sequence[LogEntry]) -> None:
         """Counts the log of a card that is no more.
@@ -473,7 +487,7 @@ class _Inspection:
         return Tombstone.of(Tombstone(learner_key(self.learner_id), sk), self.now)
 
     def _others(self) -> None:
-        for item in self._of(Synced):
+        for item in self.items.values():
             if not isinstance(item, Card):
                 self._index_keys(item)
         for tombstone in self._of(Tombstone):

@@ -35,6 +35,7 @@ from learning.services.cards import (
     own_options,
     require_deck,
 )
+from learning.services.media import shown_by, sweep_later
 from learning.services.progress import totals_without
 
 DECK_DELETION = "deck_deletion"
@@ -203,6 +204,8 @@ def _clear_group(
     if move_to is None:
         head.add(totals_without(*cards))
         commit(head, *(delete_write(each, now) for each in things))
+        if any(shown_by(whole.note.own_values()) for whole in group if whole.note):
+            sweep_later(learner_id, now=now)
         return
     require_deck(learner_id, move_to, stored, field="moveTo")
     for whole in group:

@@ -1,12 +1,13 @@
 """The queue of the learner's day, and the cards held back from it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime
 from typing import ClassVar
 
 from accounts.services.changes import commit
 from config.problems import NotFound
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put
@@ -113,7 +114,7 @@ def due_queue(
             _due(card, study, settings, now)
             for card in Card.join(learner_id, [card for _, card in shown])
         ],
-        last=shown[-1][0] if len(rest) > limit else None,
+        last=shown[-1][0] if shown and len(rest) > limit else None,
         learning=min(len(learning), COUNTED),
         review=min(len(reviews), COUNTED),
         new=min(len(new), COUNTED),

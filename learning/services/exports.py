@@ -1,34 +1,49 @@
 """All that a learner has made, as notes for a file: read in the order of keys, a page at a time."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import date, datetime
+from functools import cached_property
 from itertools import groupby
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from zoneinfo import ZoneInfo
 
 from accounts.models import learner_key
 from config.formats import wire_name
-from config.problems import NotFound
+from config.problems import Conflict, NotFound
 from config.store.items import Raw, batch_get
 from learning.days import due_on
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
+from learning.models.media import Medium
 from learning.models.scheduler import Scheduler
 from learning.scheduling import Review as Answer
 from learning.scheduling import Settings, State, replay
 from learning.services.imports import UNTOLD, content_digest, media_text
+from learning.services.media import FIELDS, all_media, filename, read_all, shown_by
 from learning.services.study_context import StudyContext
 from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source
 from learning.transfer.anki.schedule import FSRS6_DECAY
 from learning.transfer.history import review_of
 
+if TYPE_CHECKING:
+    from learning.transfer.anki.writer import PackedFiles
+
 PAGE = 500
+AT_ONCE_FILES, AT_ONCE_BYTES = 200, 20 * 2**20  # of media, within a request
+FilesOf = Callable[["PackedFiles"], Iterable[bytes | None]]
 # Fields of notes that every format has a place for, or that mean nothing elsewhere.
 KNOWN = frozenset(field.name for field in fields(Source)) | {
     *("deck_id", "audio_url", "image_url", "source_session_id", "source_turn"),
 }
+
+
+class TooManyFiles(Conflict):
+    code, title = "EXPORT_TOO_LARGE", "So many pictures and sounds take longer than a request"
+
+    def __init__(self) -> None:
+        super().__init__("Start an export that works by itself: POST /exports")
 
 
 def export_notes(
@@ -38,7 +53,7 @@ def export_notes(
 
     CSV has what was written; JSON and Anki packages also schedule and log. Reads the learner's
     cards, and their log where it is wanted, from one end to the other. Raises NotFound for an
-    unknown deck.
+    unknown deck, and TooManyFiles.
     """
     if deck_id is not None and Deck.of(learner_id, deck_id) is None:
         raise NotFound
@@ -62,8 +77,10 @@ class Export:
             versions = Scheduler.query_all(pk, Scheduler.sk.startswith(Scheduler.SK))
             self.settings |= {int(version.number): version.settings() for version in versions}
 
-    def write(self, notes: Iterable[Source], target: BinaryIO) -> None:
-        """Writes the file of these notes."""
+    def write(
+        self, notes: Iterable[Source], target: BinaryIO, files_of: FilesOf | None = None
+    ) -> None:
+        """Writes the file of these notes; a package with what `files_of` gives of their media."""
         if self.format == "apkg":
             from learning.transfer.anki.writer import write_apkg  # slow to load
 
@@ -74,12 +91,22 @@ class Export:
                 exported_at=self.now,
                 minutes_west=-round(offset.total_seconds() / 60) if offset else 0,
                 day_starts_at_hour=self.study.calendar.day_starts_at_hour,
+                files_of=files_of or self.files_of,
             )
             return
         is_csv = self.format == "csv"
         pieces = write_csv(notes) if is_csv else write_json(notes, self.now, self.deck_sources())
         for piece in pieces:
             target.write(piece)
+
+    def files_of(self, packed: "PackedFiles") -> Iterator[bytes | None]:
+        """The files of a package's media, read one by one. Raises TooManyFiles."""
+        media = [self.media.get(id) for id, _ in packed.files]
+        if sum(int(medium.size_bytes) for medium in media if medium) > AT_ONCE_BYTES:
+            raise TooManyFiles
+        if len(media) > AT_ONCE_FILES:
+            raise TooManyFiles
+        return read_all(media)
 
     def deck_sources(self) -> list[DeckSource]:
         """The decks with all that is the learner's own of them."""
@@ -120,7 +147,7 @@ class Export:
             notes=notes,
             tags=tuple(map(str, head.tags)),
             deck=self.decks.get(head.deck_id, ""),
-            media=tuple(_media(head, origin)),
+            media=tuple(self._media(head, origin)),
             cards=tuple(self._state(card) for card in cards) if self.with_log else (),
             created_at=_instant(origin.get("created_at")) or head.created_at,
             modified_at=_instant(origin.get("modified_at") if as_it_came else None)
@@ -128,6 +155,37 @@ class Export:
             more=_more(head, besides=KNOWN) or None,
         )
         return replace(note, front=_side_text(note, "front"), back=_side_text(note, "back"))
+
+    def _media(self, head: Note, origin: dict[str, Any]) -> Iterator[Media]:
+        """The media of a note: those that a file named, unless the learner has taken them off.
+
+        Then what the learner has added: addresses, what the texts show, and in packages, which have
+        no fields for them, the sound and the picture beside the texts.
+        """
+        urls: list[tuple[Literal["audio", "image"], str | None]]
+        urls = [("audio", head.audio_url), ("image", head.image_url)]
+        now = {url for _, url in urls}
+        shown = shown_by(head.own_values())
+        named = set()
+        for kind, name, field, *id in origin.get("media", []):
+            named |= {name, *id}
+            if id and id[0] in shown:
+                yield Media(kind, name, field, id[0])
+            elif not id and (name in now or name not in origin.get("urls", [])):
+                yield Media(kind, name, field)
+        for kind, url in urls:
+            if url and url not in named:
+                yield Media(kind, url)
+        for id, field in shown.items():
+            is_of_package = self.format == "apkg" or field not in FIELDS
+            if id not in named and is_of_package and (medium := self.media.get(id)):
+                place = "front" if field in FIELDS else field
+                yield Media(medium.kind_of_media, filename(medium), place, id)
+
+    @cached_property
+    def media(self) -> dict[str, Medium]:
+        """All media of the learner."""
+        return {medium.id: medium for medium in all_media(self.learner_id)}
 
     def _due_on(self, card: Card) -> date | None:
         """The learner's day of a card that is due by day and not by the minute."""
@@ -242,20 +300,6 @@ def _plain(value: Any) -> Any:
 def _type(head: Note) -> Literal["basic", "reversed", "cloze"]:
     types: dict[str, Literal["basic", "cloze"]] = {"basic": "basic", "cloze": "cloze"}
     return types.get(head.type, "reversed")
-
-
-def _media(head: Note, origin: dict[str, Any]) -> Iterator[Media]:
-    """The media that a file named, but for addresses that the learner has changed since."""
-    urls: list[tuple[Literal["audio", "image"], str | None]]
-    urls = [("audio", head.audio_url), ("image", head.image_url)]
-    now = {url for _, url in urls}
-    named = {name for _, name, _ in origin.get("media", [])}
-    for kind, name, field in origin.get("media", []):
-        if name in now or name not in origin.get("urls", []):
-            yield Media(kind, name, field)
-    for kind, url in urls:
-        if url and url not in named:
-            yield Media(kind, url)
 
 
 def _side_text(note: Source, side: Literal["front", "back"]) -> str:

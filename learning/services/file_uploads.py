@@ -5,7 +5,6 @@ bucket for a day at most; their keys begin with their learner's id, so that nobo
 """
 
 import shutil
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from ulid import ULID
 
 from config.aws import call, client, error_code
 from config.problems import Conflict
+from config.records import dataclass
 from config.stack import stack
 from learning.services.imports import LIMITS
 from learning.transfer import FileTooLarge

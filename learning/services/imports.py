@@ -5,7 +5,7 @@ log entries follow from what the file calls them. A new card's log is written fi
 reads it yet; one transaction then makes the card, which is the fold of that log, and counts it.
 
 `origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
-note: `guid`, `media` (kind, name, field) and `urls`, those of them that
+note: `guid`, `media` (kind, name, field, and the id of what we keep) and `urls`, those of them that
 we show; `created_at`, `modified_at`; `digest`, by which a file that has nothing new is told at
 once, and `content_digest`, which tells whether the learner has changed the text since. Of a card:
 `standing`, with `entry`, the last of its log at the time.
@@ -13,27 +13,33 @@ once, and `content_digest`, which tells whether the learner has changed the text
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.timezone import now
+
 from accounts.models import learner_key
 from accounts.services.changes import commit
-from config.problems import FieldError, IdTaken, ValidationFailed
+from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
+from config.records import dataclass
 from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
 from config.store.transactions import Put
 from learning.cloze import Face
+from learning.media_types import MediumRefused
 from learning.models.base import digest
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry
+from learning.models.media import Medium
 from learning.scheduling import Memory, leech_level
+from learning.services import media
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
 from learning.services.study_context import StudyContext
-from learning.transfer import DeckSource, Limits, RowError, Rows
+from learning.transfer import DeckSource, FileRefused, Limits, Media, MediaSource, RowError, Rows
 from learning.transfer import Note as Source
 from learning.transfer.history import (
     entries_of,
@@ -43,7 +49,7 @@ from learning.transfer.history import (
     name_based,
     origin_of,
 )
-from learning.transfer.model import TEXT_FIELDS, CardState
+from learning.transfer.model import TEXT_FIELDS, CardState, media_ids, media_token
 
 LIMITS = Limits()
 STEP_ROWS = 200  # of which some are errors
@@ -73,7 +79,7 @@ Check = Callable[[Any], dict[str, Any]]
 
 @dataclass
 class Report:
-    """What became of a file's notes. `next_offset` is set where time ran out before the end.
+    """What became of a file's notes. `next_offset` is set where the import stopped before the end.
 
     Of `errors` the first `most_errors` are told one by one.
     """
@@ -95,6 +101,10 @@ class Report:
             lesser = [each for each in self.errors if not each.fatal] or [error]
             self.errors.remove(lesser[-1])
 
+    def told_again(self) -> dict[str, Any]:
+        """What the next run tells of the notes from a place on, even if this one has told it."""
+        return {"errors": list(self.errors), "failed": self.failed, "skipped": self.skipped}
+
     def figures(self) -> dict[str, int]:
         """What a later run goes on counting from."""
         names = ("imported", "updated", "skipped", "failed", "decks_made")
@@ -113,22 +123,29 @@ def import_notes(
     check_deck: Check = dict,
     check_note: Check = dict,
 ) -> Report:
-    """Takes notes in, from the given place of the file on, as far as the time goes.
+    """Takes notes in, from the given place of the file on, as far as time and table let it.
 
     `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
     known is changed where the file says something new, and its log is added to; one that was
     deleted stays so, or with `restore_deleted` comes in under another id. A dry run writes
     nothing. The checks make our fields of what a file says by the names of our API, or raise
-    ValidationFailed. Raises NoSuchDeck, ServiceUnavailable and what reading the file raises.
+    ValidationFailed. Raises NoSuchDeck and what reading the file raises, and ServiceUnavailable if
+    the table is too busy for the first notes; where others came in before, it tells the next place.
     """
     until = time.monotonic() + WITHIN_S
     run = Import(
         learner_id, deck_id, dry_run, now, check_deck, check_note, restore_deleted=restore_deleted
     )
-    for seen in run.steps(rows, offset):
-        if time.monotonic() > until:
-            run.report.next_offset = seen
-            break
+    reached, before = offset, run.report.told_again()
+    try:
+        for reached in run.steps(rows, offset):
+            if time.monotonic() > until:
+                return replace(run.report, next_offset=reached)
+            before = run.report.told_again()
+    except ServiceUnavailable:
+        if reached == offset:
+            raise
+        return replace(run.report, **before, next_offset=reached)
     return run.report
 
 
@@ -174,6 +191,8 @@ class Import:
         self.restore_deleted = restore_deleted
         self.check_deck, self.check_note = check_deck, check_note
         self.told: dict[str, DeckSource] = {}
+        self.files: MediaSource | None = None
+        self.has_kept = False
         self.learner_id, self.deck_id, self.dry_run, self.now = learner_id, deck_id, dry_run, now
         self.report = report or Report()
         self.seen: set[str] = set()
@@ -205,16 +224,20 @@ class Import:
                 chunk, reached = [], seen
                 yield seen
         self.import_chunk(chunk)
+        if self.has_kept:  # also of notes that were then refused
+            media.sweep_later(self.learner_id, now=now())
 
     def _pass_over(self, row: Source | RowError) -> None:
         if isinstance(row, Source) and not (_size_error(row) or self._no_deck(row)):
             self.seen.add(id_of(row, row.deck or self.deck_id or ""))
 
     def _notes_of(self, rows: Rows) -> Iterator[Source | RowError]:
-        """The rows that are notes; what a file says of its decks is kept until they are made."""
+        """The rows that are notes; what a file has besides is kept until it is wanted."""
         for row in rows:
             if isinstance(row, DeckSource):
                 self.told[row.name.casefold()] = row
+            elif isinstance(row, MediaSource):
+                self.files = row
             else:
                 yield row
 
@@ -233,6 +256,7 @@ class Import:
             note_id = id_of(source, source.deck or self.deck_id or "")
             try:
                 source = replace(source, more=self.check_note(source.more or {}))
+                source = self._with_media(source)
                 note_faces = _faces(source)
             except ValidationFailed as problem:
                 self._refuse(source, problem.errors[0])
@@ -253,13 +277,45 @@ class Import:
             retrying(go_on, after=ConditionFailed)
         pause_between()
 
+    # Media
+
+    def _with_media(self, source: Source) -> Source:
+        """The note with the ids of those media that we have, or take out of the file."""
+        more = source.more or {}
+        told = {item.id for item in source.media} | {more.get(name, "") for name in media.FIELDS}
+        known = Medium.ready_among(self.learner_id, told - {""}) if told - {""} else {}
+        more = {k: v for k, v in more.items() if k not in media.FIELDS or v in known}
+        kept = (
+            replace(item, id=item.id if item.id in known else self._kept(source.row, item))
+            for item in source.media
+        )
+        return replace(source, media=tuple(kept), more=more)
+
+    def _kept(self, row: int, item: Media) -> str:
+        """The id of a file of the package that is ours from now on; "" if there is none."""
+        if self.files is None or self.dry_run or _is_url(item.name):
+            return ""
+        try:
+            data = self.files.read(item.name)
+            medium = media.store(learner_id=self.learner_id, data=data, name=item.name, now=now())
+        except KeyError:
+            return ""
+        except (FileRefused, MediumRefused, media.ShelfFull) as problem:
+            message = f"{item.name[:100]}: {problem.detail}"
+            self.report.add_error(
+                RowError(row, item.field, problem.code.lower(), message, fatal=False)
+            )
+            return ""
+        self.has_kept = True
+        return str(medium.id)
+
     def _refuse(self, source: Source, error: FieldError) -> None:
-        self.report.add_error(RowError(source.row, error.field, error.code.upper(), error.message))
+        self.report.add_error(RowError(source.row, error.field, error.code, error.message))
 
     def _no_deck(self, source: Source) -> RowError | None:
         if source.deck or self.deck_id:
             return None
-        return RowError(source.row, "deck", "REQUIRED", "Name a deck here, or give deckId.")
+        return RowError(source.row, "deck", "required", "Name a deck here, or give deckId.")
 
     def _deck_of(self, source: Source) -> str | None:
         """The deck of a new note, made when there is none of its name; None for one too many."""
@@ -269,7 +325,7 @@ class Import:
         if key not in self.decks:
             if self.report.decks_made == MAX_DECKS:
                 message = f"One import makes at most {MAX_DECKS} decks."
-                self.report.add_error(RowError(source.row, "deck", "TOO_MANY", message))
+                self.report.add_error(RowError(source.row, "deck", "too_many", message))
                 return None
             self.report.decks_made += 1
             self.decks[key] = (
@@ -298,7 +354,7 @@ class Import:
         except ValidationFailed as problem:
             error = problem.errors[0]
             self.report.add_error(
-                RowError(0, f"decks.{error.field}", error.code.upper(), error.message, fatal=False)
+                RowError(0, f"decks.{error.field}", error.code, error.message, fatal=False)
             )
             return {}
 
@@ -342,7 +398,7 @@ class Import:
 
     def _keep_deleted(self, source: Source) -> None:
         message = "You have deleted this note: it stays so, unless you say restoreDeleted."
-        self.report.add_error(RowError(source.row, "id", "DELETED", message, fatal=False))
+        self.report.add_error(RowError(source.row, "id", "deleted", message, fatal=False))
         self.report.skipped += 1
 
     def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
@@ -501,7 +557,7 @@ class Import:
         head = next(item for item in stored if isinstance(item, Note))
         if head.type != source.type:
             message = f"You have this note as a {head.type} one."
-            self.report.add_error(RowError(source.row, "type", "TYPE_CHANGED", message))
+            self.report.add_error(RowError(source.row, "type", "type_changed", message))
             return
         origin = _origin(source)
         changes: dict[str, Any] = {}
@@ -557,18 +613,26 @@ class Import:
 
 def fields_of(source: Source) -> dict[str, Any]:
     """What a note says, as our notes and cards have it."""
-    media = {item.kind: item.name for item in reversed(source.media) if _is_url(item.name)}
+    urls = {item.kind: item.name for item in reversed(source.media) if _is_url(item.name)}
     return {
-        "front": source.front or media_text(source, "front"),
-        "back": source.back or media_text(source, "back"),
-        "phonetic": source.phonetic or None,
-        "example": source.example or None,
-        "notes": source.notes or None,
+        "front": _shown(source, "front") or media_text(source, "front"),
+        "back": _shown(source, "back") or media_text(source, "back"),
+        "phonetic": _shown(source, "phonetic") or None,
+        "example": _shown(source, "example") or None,
+        "notes": _shown(source, "notes") or None,
         "tags": list(source.tags),
-        "audio_url": media.get("audio"),
-        "image_url": media.get("image"),
+        "audio_url": urls.get("audio"),
+        "image_url": urls.get("image"),
         **(source.more or {}),
     }
+
+
+def _shown(source: Source, field: str) -> str:
+    """A field's text, and behind it those of its media that it does not show yet."""
+    text: str = getattr(source, field)
+    shown = media_ids(text)
+    ids = (item.id for item in source.media if item.field == field and item.id not in ("", *shown))
+    return " ".join(filter(None, [text, *map(media_token, dict.fromkeys(ids))]))
 
 
 def media_text(source: Source, side: str) -> str:
@@ -590,10 +654,10 @@ def _faces(source: Source) -> list[Face]:
 def _size_error(source: Source) -> RowError | None:
     """Why our notes have no room for this one."""
     if len(source.media) > MAX_MEDIA:
-        return RowError(source.row, "media", "TOO_MANY", f"More than {MAX_MEDIA} media files.")
+        return RowError(source.row, "media", "too_many", f"More than {MAX_MEDIA} media files.")
     if source.type == "reversed" and len(source.back) > BACK_OF_REVERSED:
         message = f"More than {BACK_OF_REVERSED} characters, and it is a front as well."
-        return RowError(source.row, "back", "TOO_LONG", message)
+        return RowError(source.row, "back", "too_long", message)
     return None
 
 
@@ -619,7 +683,10 @@ def _origin(source: Source) -> dict[str, Any]:
     }
     origin = {
         "guid": source.id,
-        "media": [[item.kind, item.name[:2048], item.field] for item in source.media],
+        "media": [
+            [item.kind, item.name[:2048], item.field, *([item.id] if item.id else [])]
+            for item in source.media
+        ],
         "urls": [url for name in ("audio_url", "image_url") if (url := fields[name])],
         "digest": digest(whole),
         "says": digest(fields),
@@ -645,6 +712,12 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
     return {"entry": entry} | {name: value for name, value in kept.items() if value is not None}
 
 
+def _brings_media(origin: Mapping[str, Any], source: Source) -> bool:
+    """Whether the same file comes again and this time we keep media of it."""
+    kept = {item[3] for item in origin.get("media", []) if len(item) > 3}
+    return any(item.id and item.id not in kept for item in source.media)
+
+
 def _changes(head: Note, source: Source) -> dict[str, Any]:
     """The fields in which a file differs from a note, if the file was written later."""
     origin: dict[str, Any] = head.origin or {}
@@ -652,6 +725,8 @@ def _changes(head: Note, source: Source) -> dict[str, Any]:
     if content_digest(head) == origin.get("says"):  # as it came from the file before
         told = origin.get("modified_at")
         before = datetime.fromisoformat(told) if told else None
+        if source.modified_at == before and _brings_media(origin, source):
+            before = None
     if source.modified_at is not None and before is not None and source.modified_at <= before:
         return {}
     return {

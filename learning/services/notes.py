@@ -26,6 +26,7 @@ from learning.services.cards import (
     open_deck_check,
     require_deck,
 )
+from learning.services.media import hold, shown_by, sweep_later
 from learning.services.progress import totals_with, totals_without
 from learning.services.review import refold
 
@@ -109,7 +110,7 @@ def update_note(
     Only cards that get another front or deck are written. A cloze that is added makes a card, one
     that is gone removes its card; brought back later, the card is where its log left it. `basic`:
     of other notes nothing is found. Raises ValidationFailed, NotFound, PreconditionFailed,
-    NoSuchDeck.
+    NoSuchDeck, UnknownMedium.
     """
     keys = [*Card.keys(learner_id, note_id), Head.key(learner_id)]
     if "deck_id" in changes:
@@ -117,14 +118,18 @@ def update_note(
     stored = batch_get(*keys)
     note, cards = _found(learner_id, note_id, stored, basic=basic)
     check_version(expected_version, int(note.version))
-    from_deck = note.deck_id
+    from_deck, shown = note.deck_id, shown_by(note.own_values())
     apply_fields(note, changes, now)
+    left = shown.keys() - shown_by(note.own_values()).keys()
+    hold(learner_id, note.own_values(), now=now, besides=shown)
     head = Head.among(learner_id, stored)
     after, writes = _rewritten(head, note, cards, now)
     if note.deck_id != from_deck:
         require_deck(learner_id, note.deck_id, stored, field="deckId")
         writes.append(open_deck_check(learner_id, note.deck_id))
     commit(head, Put(note), *writes)
+    if left:
+        sweep_later(learner_id, now=now)
     return note, after
 
 
@@ -144,6 +149,8 @@ def delete_note(
     head = Head.among(learner_id, stored)
     head.add(totals_without(*cards))
     commit(head, delete_write(note, now), *(delete_write(card, now) for card in cards))
+    if shown_by(note.own_values()):
+        sweep_later(learner_id, now=now)
 
 
 def _found(learner_id: str, note_id: str, stored: Stored, *, basic: bool) -> Written:

@@ -6,13 +6,13 @@ before the newest have items of their own. The streak follows from which days ha
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 
 from accounts.models import Head
+from config.records import dataclass
 from config.store.transactions import Write
 from learning.days import Streak, streak_until
 from learning.models.cards import Card

@@ -7,7 +7,7 @@ from several devices: the card is always the fold of its log in order of (instan
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from typing import Literal, Self
 
@@ -21,6 +21,7 @@ from config.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, Page, Raw, batch_get
 from config.store.transactions import LIMIT, Check, Put, Write
@@ -207,6 +208,14 @@ def fold_log(
     steps = _folded(card, rows, settings)
     memory = steps[-1].after if steps else Memory.new(card.created_at)
     return memory, _counted(steps, rows, settings)
+
+
+def last_answer(rows: Sequence[LogEntry]) -> Review | None:
+    """The answer that says whether a card is a leech; None where a baseline says so, or nothing."""
+    for change in reversed(standing_changes(row.to_entry() for row in rows)):
+        if isinstance(change, Review | Baseline):
+            return change if isinstance(change, Review) else None
+    return None
 
 
 def has_early_void(rows: Sequence[LogEntry]) -> bool:

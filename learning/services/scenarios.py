@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from django.conf import settings
 from ulid import ULID
 
-from accounts.models import audit
+from accounts.models import Profile, audit, learner_key
 from accounts.models.audit import StaffMember
+from config.formats import CEFR_LEVELS
 from config.problems import (
     Conflict,
     FieldError,
@@ -19,13 +20,16 @@ from config.problems import (
     ValidationFailed,
     check_version,
 )
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Delete, Put, Write, transact
 from learning.models.base import digest
 from learning.models.content import ARCHIVED, PUBLISHED, Draft, Revision, Scenario, Usage
+from learning.models.practice import COMPLETED, Session
 from learning.practice import dialogue
 from learning.practice.dialogue import Script, ScriptError
+from learning.practice.script import MODEL
 
 KIND = "scenarios"  # as the API calls them
 MAX_SCRIPT_BYTES = 200_000  # an item of the table has at most 400 KB
@@ -66,6 +70,21 @@ def read_scenario(scenario_id: str, *, for_staff: bool) -> ScenarioDetail:
     return ScenarioDetail(scenario, _shown(scenario, draft), sessions, draft)
 
 
+def read_draft(scenario_id: str) -> ScenarioDetail:
+    """A scenario with its draft as the script, to be tried before anyone sees it. For staff alone.
+
+    Raises NotFound, and ValidationFailed for a draft that a later rule refuses.
+    """
+    scenario, draft, sessions = _stored(scenario_id, for_staff=True)
+    return ScenarioDetail(scenario, _checked(scenario, draft or {}), sessions, draft)
+
+
+def read_published(scenario: Scenario) -> Fields:
+    """The newest published script as it is stored; empty before the first publication."""
+    revision = Revision.of(scenario.id, int(scenario.revision)) if scenario.revision else None
+    return revision.script if revision else {}
+
+
 def _stored(scenario_id: str, *, for_staff: bool) -> tuple[Scenario, Fields | None, int]:
     """A scenario, for staff its draft, and how many sessions began with it. Raises NotFound."""
     keys = [Scenario.key(scenario_id), Usage.key(scenario_id)]
@@ -101,6 +120,58 @@ def read_revision(scenario_id: str, number: int, _digest: str) -> Script:
     if revision is None:
         raise NotFound
     return dialogue.parse({**revision.script, "id": scenario_id, "order": 0})
+
+
+def offers_model() -> bool:
+    """Whether a model can be the partner here: there is one, and on prod its guardrail too."""
+    if settings.LOCAL_MODEL_URL:
+        return bool(settings.STAGE == "local" and settings.PARTNER_MODEL)
+    guarded = settings.PARTNER_GUARDRAIL or settings.STAGE != "prod"
+    return bool(settings.PARTNER == "bedrock" and settings.PARTNER_MODEL and guarded)
+
+
+def offered_partners(script: Script) -> list[str]:
+    """Who may play the partner of a scenario, of those that there are here."""
+    return [partner for partner in script.partners if partner != MODEL or offers_model()]
+
+
+PRACTISED = 100  # sessions that are looked at for what comes next
+
+
+def next_scenarios(*, learner_id: str, language: str | None, limit: int) -> list[Scenario]:
+    """What a learner may practise next: one read, a query of sessions, one of each level.
+
+    First what they have begun without reaching its goals, then what is new, last what they have
+    reached the longest ago; each by how near it is to their level, their own and the next. The
+    language is by default the one that they study.
+    """
+    profile_key = learner_key(learner_id), Profile.SK
+    profile = batch_get(profile_key).get(profile_key)
+    level, studied = CEFR_LEVELS[0], None
+    if isinstance(profile, Profile):
+        level, studied = profile.current_level or level, profile.target_language
+    wanted = language or (studied.partition("-")[0].lower() if studied else None)
+    place = CEFR_LEVELS.index(level)
+    offered = [
+        scenario
+        for each in CEFR_LEVELS[place : place + 2]
+        for scenario in Scenario.catalogue(
+            status=PUBLISHED, level=each, language=wanted, limit=100, start=None
+        ).items
+    ]
+    newest: dict[str, Session] = {}
+    for session in Session.newest(learner_id, limit=PRACTISED, start=None).items:
+        newest.setdefault(session.scenario_id, session)
+
+    def rank(scenario: Scenario) -> tuple[int, float, str, int]:
+        session = newest.get(scenario.id)
+        if session is None:
+            return 1, 0.0, scenario.level, int(scenario.order)
+        done = session.status == COMPLETED and session.scores["goals"]["value"] == 100
+        at = session.created_at.timestamp() if done else 0.0
+        return 2 if done else 0, at, scenario.level, int(scenario.order)
+
+    return sorted(offered, key=rank)[:limit]
 
 
 def create(*, fields: Fields, by: StaffMember, now: datetime) -> ScenarioDetail:

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
 from config.problems import ValidationFailed
+from config.records import dataclass
 from config.store.connection import chunks
 from config.store.items import Page, Raw, key_instant
 from learning.models.cards import FRONT_KEY_LENGTH, Card, Deck, front_start
@@ -95,7 +95,7 @@ def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     """The ids of the decks that each `deck:` names, by id or by name, with the decks below them.
 
     A deck of just that name comes before others that only differ in case or accents. A name with
-    wildcards may be that of none.
+    wildcards names all that it fits, and may be that of none.
     """
     wanted = [term for term in search.terms if term.field == "deck"]
     if not wanted:
@@ -112,7 +112,7 @@ def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
 
 def _named(typed: str, names: Mapping[str, str]) -> Iterator[str]:
     pattern = TextPattern.of(typed)
-    exact = typed in names or typed in names.values()
+    exact = typed in names or (not pattern.wildcards and typed in names.values())
     for deck_id, name in names.items():
         if exact:
             if typed in (deck_id, name) or name.startswith(f"{names.get(typed, typed)}::"):
@@ -186,17 +186,15 @@ def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Tes
             return lambda card: (card.deck_id in wanted) is not term.negated
         case "prop":
             compare, number = COMPARE[term.operator], float(term.value)
-            return lambda card: _compares(card, term.name, compare, number) is not term.negated
+            return lambda card: _compares(card, term, compare, number)
         case _:
             return lambda card: _is(card, term.value, now) is not term.negated
 
 
-def _compares(card: Card, name: str, compare: Callable[[Any, Any], bool], number: float) -> bool:
-    """Whether a property compares so; one that a new card has not is unequal to any number."""
-    value = getattr(card, name)
-    if value is None:
-        return compare is operator.ne
-    return bool(compare(value, number))
+def _compares(card: Card, term: Term, compare: Callable[[Any, Any], bool], number: float) -> bool:
+    """Whether a property compares so. A card that has it not is not found, as in Anki."""
+    value = getattr(card, term.name)
+    return value is not None and bool(compare(value, number)) is not term.negated
 
 
 def _is(card: Card, state: str, now: datetime) -> bool:
@@ -209,6 +207,8 @@ def _is(card: Card, state: str, now: datetime) -> bool:
                 and free
                 and not (card.suspended)
             )
+        case "review":  # relearning too, as in Anki
+            return card.state in (State.REVIEW.value, State.RELEARNING.value)
         case "learning":
             return card.state in (State.LEARNING.value, State.RELEARNING.value)
         case "suspended":

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from accounts.models.head import TOTALS
+from config.records import dataclass
 from config.store.items import batch_get
 from learning.days import CLOCK_CHANGE, ONE_DAY, due_on
 from learning.models.cards import Card

@@ -1,7 +1,7 @@
 """How a learner studies: the scheduler's settings, their calendar, their decks' own limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from accounts.models import DEFAULT_ZONE, Head, Profile, learner_key
 from accounts.services.changes import commit
 from accounts.study_day import StudyCalendar
 from config.problems import check_version
+from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, Item, batch_get
 from config.store.transactions import Put

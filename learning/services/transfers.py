@@ -1,11 +1,12 @@
 """Imports and exports that work by themselves: started, looked at, cancelled; and their runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from io import BytesIO
 from itertools import islice
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.timezone import now
 
@@ -19,11 +20,14 @@ from learning import transfer
 from learning.models.base import split_id
 from learning.models.cards import Deck
 from learning.models.transfers import ImportRow
-from learning.services import file_uploads
+from learning.services import file_uploads, media
 from learning.services.cards import NoSuchDeck
 from learning.services.exports import Export
 from learning.services.imports import LIMITS, Check, Import, Report
-from learning.transfer import DeckSource, Note, Rows
+from learning.transfer import DeckSource, MediaSource, Note, Rows
+
+if TYPE_CHECKING:
+    from learning.transfer.anki.writer import PackedFiles
 
 IMPORT, EXPORT = "import", "export"
 MEDIA_TYPES = {
@@ -32,6 +36,7 @@ MEDIA_TYPES = {
     "apkg": "application/zip",
 }
 PART_NOTES = 500
+PART_FILES, PART_BYTES = 500, 32 * 2**20
 FILES_KEPT = timedelta(hours=23)  # of the day that the bucket keeps them
 MOST_AT_ONCE = 3
 LOOKED_AT = 20  # of the latest ones, for those that are still open
@@ -154,7 +159,7 @@ def run_import(job: Job, *, check_deck: Check, check_note: Check) -> Iterator[Pl
 
 def _count(rows: Rows) -> int:
     """How many notes and remarks there are. Raises what reading them raises."""
-    return sum(not isinstance(row, DeckSource) for row in rows)
+    return sum(not isinstance(row, DeckSource | MediaSource) for row in rows)
 
 
 def _keep_remarks(job: Job, report: Report) -> None:
@@ -166,36 +171,84 @@ def _keep_remarks(job: Job, report: Report) -> None:
 def run_export(job: Job) -> Iterator[Place]:
     """Writes a file of the learner's notes; its result is the file's size.
 
-    First the notes are read and kept in parts, which a later run need not read again. The last part
-    of the work makes the file of them.
+    First the notes are read and kept in parts, which a later run need not read again, then the
+    media of a package likewise. The last part of the work makes the file of them.
     """
     arguments = job.arguments
     run = Export(job.owner_id, arguments.get("deck_id"), job.created_at, arguments["format"])
-    parts, after, done = job.cursor or (0, "", 0)
+    parts, after, done, *read = job.cursor or (0, "", 0)
     notes = run.notes(after=after) if after is not None else iter(())
     while part := list(islice(notes, PART_NOTES)):
-        packed = transfer.pack_notes(note for _, note in part)
-        name = _part_name(job, parts)
-        file_uploads.keep(learner_id=job.owner_id, name=name, file=BytesIO(packed))
+        _keep(job, f"{parts:05}", transfer.pack_notes(note for _, note in part))
         parts, after, done = parts + 1, part[-1][0], done + len(part)
         yield Place((parts, after, done), done)
     if after is not None:
         yield Place((parts, None, done), done, done)
+    if arguments["format"] == "apkg":
+        yield from _read_media(job, run, parts, done, read[0] if read else 0)
     with TemporaryFile() as file:
-        run.write(_kept_notes(job, parts), file)
+        run.write(_kept_notes(job, parts), file, lambda packed: _kept_files(job, packed))
         size_bytes = file.tell()
         file_uploads.keep(learner_id=job.owner_id, name=job.id, file=file)
     yield Place(None, done, done, {"size_bytes": size_bytes})
 
 
-def _part_name(job: Job, number: int) -> str:
-    return f"{job.id}/{number:05}"
+def _read_media(job: Job, run: Export, parts: int, done: int, read: int) -> Iterator[Place]:
+    """Reads the files of a package's media, and keeps them in parts."""
+    if not read:
+        from learning.transfer.anki.writer import PackedFiles  # slow to load
+
+        packed = PackedFiles()
+        for note in _kept_notes(job, parts):
+            packed.named(note)
+        if not packed.files:
+            return
+        groups = list(_groups(run, packed.files))
+        _keep(job, "files", json.dumps(groups).encode())
+    groups = json.loads(_kept(job, "files"))
+    for number, group in enumerate(groups[read:], read + 1):
+        files = list(media.read_all(run.media.get(id) for id in group))
+        sizes = [None if data is None else len(data) for data in files]
+        head = json.dumps(sizes).encode() + b"\n"
+        _keep(job, f"files/{number:05}", head + b"".join(filter(None, files)))
+        yield Place((parts, None, done, number), done, done)
+
+
+def _groups(run: Export, files: Iterable[tuple[str, str]]) -> Iterator[list[str]]:
+    """The ids of a package's files, as many together as are read in a few seconds."""
+    group, size = list[str](), 0
+    for id, _ in files:
+        medium = run.media.get(id)
+        size += int(medium.size_bytes) if medium else 0
+        if group and (size > PART_BYTES or len(group) == PART_FILES):
+            yield group
+            group, size = [], int(medium.size_bytes) if medium else 0
+        group.append(id)
+    if group:
+        yield group
+
+
+def _kept_files(job: Job, packed: "PackedFiles") -> Iterator[bytes | None]:
+    """The files of a package's media, as `_read_media` has kept them."""
+    groups = json.loads(_kept(job, "files")) if packed.files else []
+    for number in range(1, len(groups) + 1):
+        head, _, rest = _kept(job, f"files/{number:05}").partition(b"\n")
+        for size in json.loads(head):
+            yield None if size is None else rest[:size]
+            rest = rest[size or 0 :]
+
+
+def _keep(job: Job, name: str, data: bytes) -> None:
+    file_uploads.keep(learner_id=job.owner_id, name=f"{job.id}/{name}", file=BytesIO(data))
+
+
+def _kept(job: Job, name: str) -> bytes:
+    return file_uploads.kept(learner_id=job.owner_id, name=f"{job.id}/{name}")
 
 
 def _kept_notes(job: Job, parts: int) -> Iterator[Note]:
     for number in range(parts):
-        name = _part_name(job, number)
-        yield from transfer.unpack_notes(file_uploads.kept(learner_id=job.owner_id, name=name))
+        yield from transfer.unpack_notes(_kept(job, f"{number:05}"))
 
 
 def export_url(job: Job, *, now: datetime) -> str | None:

@@ -25,6 +25,7 @@ from learning.transfer.model import (
     FormatUnknown,
     Limits,
     Media,
+    MediaSource,
     Note,
     Review,
     Row,
@@ -35,9 +36,9 @@ from learning.transfer.model import (
 __all__ = [
     "COLUMNS", "ENCODINGS", "LIMITS", "SEPARATORS", "UNREAD", "CardState", "DeckSource",
     "EncodingUncertain", "FileRefused", "FileTooLarge", "FileTooNew", "FileUnsafe", "Format",
-    "FormatUnknown", "Limits", "Media", "Note", "Review", "Row", "RowError", "Rows", "TextOptions",
-    "TextPreview", "detect", "pack_notes", "preview", "read", "unpack_notes", "write_csv",
-    "write_json",
+    "FormatUnknown", "Limits", "Media", "MediaSource", "Note", "Review", "Row", "RowError", "Rows",
+    "TextOptions", "TextPreview", "detect", "pack_notes", "preview", "read", "unpack_notes",
+    "write_csv", "write_json",
 ]  # fmt: skip
 
 _FOREIGN = (

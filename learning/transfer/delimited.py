@@ -10,10 +10,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
 
+from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.transfer.dialect import (
     COLUMNS,
@@ -116,7 +117,7 @@ def _notes(rows: Iterable[Record], dialect: Dialect, limits: Limits) -> Iterator
     for record in rows:
         row, cells = record.row, record.cells
         if record.comment:
-            yield RowError(row, "", "COMMENT", f"A comment: {record.comment[:100]}", fatal=False)
+            yield RowError(row, "", "comment", f"A comment: {record.comment[:100]}", fatal=False)
         if not any(cell.strip() for cell in cells):
             continue
         count += 1
@@ -135,10 +136,10 @@ def _extra_cells(cells: list[str], dialect: Dialect, row: int) -> Iterator[RowEr
     wider = [cells[i] for i in places if i >= usual and dialect.column(i) == dialect.rest]
     if lost:
         message = f"Cells without a column; they are not read: {_shown(lost)}"
-        yield RowError(row, "", "MORE_CELLS", message, fatal=False)
+        yield RowError(row, "", "more_cells", message, fatal=False)
     elif wider and dialect.rest:
         message = f"More cells than in other rows; they are in the notes: {_shown(wider)}"
-        yield RowError(row, "notes", "MORE_CELLS", message, fatal=False)
+        yield RowError(row, "notes", "more_cells", message, fatal=False)
 
 
 def _shown(cells: list[str]) -> str:

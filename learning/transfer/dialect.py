@@ -10,11 +10,12 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, islice, repeat
 from typing import Literal
 
 from config.problems import FieldError
+from config.records import dataclass
 from learning.transfer.model import TEXT_FIELDS, FileRefused, RowError, clean_text
 
 COLUMNS = ("id", "type", "deck", *TEXT_FIELDS, "tags")
@@ -342,7 +343,7 @@ def _take_header(
 
 def _title(record: Record) -> RowError:
     shown = clean_text(" ".join(record.cells))[:100]
-    return RowError(record.row, "", "TITLE", f"A line above the header: {shown}", fatal=False)
+    return RowError(record.row, "", "title", f"A line above the header: {shown}", fatal=False)
 
 
 def _name_columns(dialect: Dialect, told: dict[str, str], options: TextOptions) -> None:
@@ -361,7 +362,7 @@ def _name_columns(dialect: Dialect, told: dict[str, str], options: TextOptions) 
     for place, label in enumerate(labels):
         if not dialect.column(place) and (shown := clean_text(label)[:100]):
             message = "The column is not read."
-            error = RowError(dialect.header_row, shown, "UNKNOWN_COLUMN", message, fatal=False)
+            error = RowError(dialect.header_row, shown, "unknown_column", message, fatal=False)
             dialect.errors.append(error)
             dialect.columns[place] = UNREAD
 

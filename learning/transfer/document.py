@@ -120,8 +120,8 @@ def _by_line(file: BinaryIO, limits: Limits) -> Iterator[Any]:
         try:
             yield _parse(line.removesuffix(b","))
         except FileRefused:
-            yield RowError(row, "", "NOT_JSON", "The line is not well-formed JSON.")
-    yield RowError(row + 1, "", "CUT_SHORT", "The file ends before its end.")
+            yield RowError(row, "", "not_json", "The line is not well-formed JSON.")
+    yield RowError(row + 1, "", "cut_short", "The file ends before its end.")
 
 
 def _parse(data: bytes) -> Any:

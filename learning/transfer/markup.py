@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from learning.transfer.model import Media, clean_text
+from learning.transfer.model import Media, clean_text, media_ids, media_token
 
 _TAG = re.compile(
     r"""<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)(?P<rest>(?:[^"'>]++|"[^"]*+"|'[^']*+')*+)>"""
@@ -40,12 +40,18 @@ def _lines(run: re.Match[str]) -> str:
 
 
 def html_of_text(text: str, media: Iterable[Media] = ()) -> str:
-    """HTML that shows the text as it is, followed by its sounds and pictures."""
-    parts = [html.escape(text, quote=False).replace("\n", "<br>")]
-    for item in media:
-        name = html.escape(item.name, quote=True)
-        parts.append(f"[sound:{name}]" if item.kind == "audio" else f'<img src="{name}">')
-    return "".join(parts)
+    """HTML that shows the text as it is, its sounds and pictures where it has them or behind it."""
+    left = {item: _html_of(item) for item in media}
+    shown = html.escape(text, quote=False).replace("\n", "<br>")
+    for id in dict.fromkeys(media_ids(text)):
+        items = [item for item in left if item.id == id]
+        shown = shown.replace(media_token(id), "".join(left.pop(item) for item in items))
+    return "".join([shown, *left.values()])
+
+
+def _html_of(item: Media) -> str:
+    name = html.escape(item.name, quote=True)
+    return f"[sound:{name}]" if item.kind == "audio" else f'<img src="{name}">'
 
 
 def _pieces(source: str, field: str, media: dict[Media, None]) -> Iterable[str]:

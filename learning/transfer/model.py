@@ -7,18 +7,20 @@ deck is the path of its names joined by `::`, as learners of Anki write it.
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from config.problems import Problem
+from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.shapes import Range, Text
 
 NoteType = Literal["basic", "reversed", "cloze"]
 _SIDE_TEXTS = ("phonetic", "example", "notes")
 TEXT_FIELDS = ("front", "back", *_SIDE_TEXTS)
+
+_MEDIUM = re.compile(r"\[media:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\]")
 
 CUSTOM_DATA_CHARS = 100  # as in Anki
 MAX_DAYS = 36_500  # no interval is longer; a century, as in Anki
@@ -110,11 +112,15 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A reference to a media file (its bare name) or to an https address, in a field of a note."""
+    """A reference to a media file (its bare name) or to an https address, in a field of a note.
+
+    `id` is ours where we have the file; then the field's text may show it as `[media:<id>]`.
+    """
 
     kind: Literal["audio", "image"]
     name: str
     field: str = "front"
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,17 @@ class CardState:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSource:
+    """The media files of a package. `read` gives the bytes of one by its name.
+
+    It raises KeyError for a name that the package has not, and FileRefused for a damaged file.
+    """
+
+    names: Collection[str]
+    read: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class DeckSource:
     """What a file says of a deck besides its name, by the names of our API, as it stands there."""
 
@@ -209,7 +226,7 @@ class Note:
     row: int = dataclasses.field(default=0, compare=False)
 
 
-Row = Note | DeckSource | RowError
+Row = Note | DeckSource | MediaSource | RowError
 Rows = Iterator[Row]
 
 
@@ -221,12 +238,33 @@ def clean_text(text: str) -> str:
     return unicodedata.normalize("NFC", text) if len(text) <= _MOST_COMPOSED else text
 
 
+def media_ids(text: str) -> list[str]:
+    """The ids of the pictures and sounds of ours that a text shows, in its order."""
+    return _MEDIUM.findall(text)
+
+
+def without_media(text: str) -> str:
+    """The text without what shows pictures and sounds of ours."""
+    return _MEDIUM.sub("", text)
+
+
+def media_token(id: str) -> str:
+    """What shows a picture or sound of ours in a text."""
+    return f"[media:{id}]"
+
+
 def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) -> "Iterator[Row]":
     """The note, and before it what it loses; or why it may not be imported.
 
     Tags, decks and texts beside the two sides that are too long are left out or, a deck, cut at a
-    `::`; texts are never cut. Without `needs_back` a note may have a front alone.
+    `::`; texts are never cut. Without `needs_back` a note may have a front alone; a reversed one
+    has then, as in Anki, no card that asks for it.
     """
+    if note.type == "reversed" and not needs_back and not _has(note, "back"):
+        message = "There is no back, so no card asks for the front."
+        yield RowError(row, "cards", "cards_dropped", message, fatal=False)
+        first = tuple(card for card in note.cards if card.ordinal == 0)
+        note = dataclasses.replace(note, type="basic", cards=first)
     error = _error_of(note, row, limits) or _error_of_sides(note, row, needs_back=needs_back)
     if error:
         yield error
@@ -235,17 +273,17 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
     if len(tags) < len(note.tags):
         lost = next(tag for tag in note.tags if tag not in tags)[:100]
         message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
-        yield RowError(row, "tags", "TAGS_DROPPED", message, fatal=False)
+        yield RowError(row, "tags", "tags_dropped", message, fatal=False)
     longer = [name for name in _SIDE_TEXTS if len(getattr(note, name)) > limits.most_chars(name)]
     for name in longer:
         message = f"More than {limits.most_chars(name)} characters; the note comes in without."
-        yield RowError(row, name, "TEXT_DROPPED", message, fatal=False)
+        yield RowError(row, name, "text_dropped", message, fatal=False)
     deck = note.deck
     while len(deck) > limits.deck_chars:
         deck = deck.rpartition("::")[0]
     if deck != note.deck:
         message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
-        yield RowError(row, "deck", "DECK_CUT", message, fatal=False)
+        yield RowError(row, "deck", "deck_cut", message, fatal=False)
     dropped: dict[str, Any] = dict.fromkeys(longer, "")
     yield dataclasses.replace(note, tags=tags, deck=deck, row=row, **dropped)
 
@@ -254,22 +292,26 @@ def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
     for field in ("front", "back", "id"):
         most = limits.most_chars(field)
         if len(getattr(note, field)) > most:
-            return RowError(row, field, "TOO_LONG", f"More than {most} characters.")
+            return RowError(row, field, "too_long", f"More than {most} characters.")
     if len(note.cards) > limits.cards_of_a_note:
-        return RowError(row, "cards", "TOO_MANY", f"More than {limits.cards_of_a_note} cards.")
+        return RowError(row, "cards", "too_many", f"More than {limits.cards_of_a_note} cards.")
     return None
 
 
 def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | None:
     if note.type == "cloze":
         if note.back:
-            return RowError(row, "back", "UNEXPECTED", "A cloze note has no back.")
+            return RowError(row, "back", "unexpected", "A cloze note has no back.")
         if cloze_ordinals(note.front):
             return None
-        return RowError(row, "front", "NO_CLOZE", "A cloze text needs a {{c1::…}}.")
-    shown = {media.field for media in note.media}
+        return RowError(row, "front", "no_cloze", "A cloze text needs a {{c1::…}}.")
     alone = note.type == "basic" and not needs_back
     for field in ("front",) if alone else ("front", "back"):
-        if not getattr(note, field) and field not in shown:
-            return RowError(row, field, "REQUIRED", f"There is no {field}.")
+        if not _has(note, field):
+            return RowError(row, field, "required", f"There is no {field}.")
     return None
+
+
+def _has(note: Note, field: str) -> bool:
+    """Whether a side has a text or a picture or sound."""
+    return bool(getattr(note, field)) or any(media.field == field for media in note.media)

@@ -41,7 +41,7 @@ from learning.api.serializers import (
     OneByOneField,
     ReviewSerializer,
 )
-from learning.api.sessions import SessionSerializer, TurnSerializer
+from learning.api.sessions import SessionSerializer, TurnSerializer, turn_fields
 from learning.models.practice import Turn
 from learning.services.changes import (
     Changes,
@@ -56,6 +56,7 @@ from learning.services.changes import (
 )
 from reminders.api.events import EventSerializer
 from reminders.api.reminders import ReminderSerializer
+from reminders.services.events import aside
 
 SCHEDULE = frozenset(
     {
@@ -95,10 +96,11 @@ class ToldSessionSerializer(SessionSerializer):
 
 
 class ToldTurnSerializer(TurnSerializer):
-    session_id = serializers.SerializerMethodField()
+    session_id = IdField()
 
-    def get_session_id(self, turn: Turn) -> str:
-        return turn.sk.split("#")[1]
+    def to_representation(self, turn: Turn) -> Any:
+        session_id = turn.sk.split("#")[1]
+        return super().to_representation(turn_fields(session_id, turn) | {"session_id": session_id})
 
 
 SYNCED_SERIALIZERS: dict[str, type[Serializer]] = {
@@ -240,7 +242,11 @@ class ChangeViewSet(Resource):
         the sweep does is told of no reminder: its `nextAt` is as of the learner's last change.
         """
         query = self.validated_query(ChangesQuerySerializer)
-        how: dict[str, Any] = {"learner_id": self.learner_id, "limit": query["limit"]}
+        how: dict[str, Any] = {
+            "learner_id": self.learner_id,
+            "limit": query["limit"],
+            "on_unreadable": aside(now()),
+        }
         cursor = self._cursor(query.get("since"))
         if cursor is None or cursor.prefix is not None:
             changes = first_changes(cursor=cursor, now=now(), **how)

@@ -1,5 +1,7 @@
 """Mails that were given up, for staff."""
 
+from functools import partial
+
 from django.utils.timezone import now
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -14,6 +16,7 @@ from config.viewsets import ListQuerySerializer, Resource, get_or_404, page_of
 from reminders.api.serializers import DeliverySerializer
 from reminders.models import DEAD, RETRIED, Delivery
 from reminders.services import dead_letters
+from reminders.services.events import aside
 
 
 class FailedDeliverySerializer(DeliverySerializer):
@@ -34,7 +37,8 @@ class FailedDeliveryViewSet(Resource):
     )
     def list(self, request: Request) -> Response:
         """List the mails that were given up, the latest first, for staff."""
-        return self.paginated(Delivery.failed, serializer_class=FailedDeliverySerializer)
+        failed = partial(Delivery.failed, on_unreadable=aside(now()))
+        return self.paginated(failed, serializer_class=FailedDeliverySerializer)
 
     @operation(
         "getFailedDelivery",

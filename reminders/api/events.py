@@ -26,7 +26,6 @@ from config.serializers import (
     optional,
 )
 from config.viewsets import (
-    ItemViewSet,
     ListQuerySerializer,
     decode_cursor,
     get_or_404,
@@ -34,7 +33,7 @@ from config.viewsets import (
     page_of,
     paginated_response,
 )
-from reminders.api.serializers import OccurrenceKeyField
+from reminders.api.serializers import OccurrenceKeyField, PlanViewSet
 from reminders.models import Event
 from reminders.recurrence import (
     MAX_EXCEPTIONS,
@@ -247,7 +246,7 @@ class CalendarReportSerializer(Serializer):
     )
 
 
-class EventViewSet(ItemViewSet):
+class EventViewSet(PlanViewSet):
     serializer_class = EventSerializer
     create_serializer_class = NewEventSerializer
 
@@ -308,7 +307,11 @@ class EventViewSet(ItemViewSet):
         )
         return Response(CalendarReportSerializer(report).data)
 
-    @operation("getEvent", answers={200: EventSerializer}, raises=[NotFound])
+    @operation(
+        "getEvent",
+        answers={200: EventSerializer},
+        raises=[NotFound, events.StoredUnreadable],
+    )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read an event."""
         return self.answer(get_or_404(Event.of(self.learner_id, id)))
@@ -317,7 +320,7 @@ class EventViewSet(ItemViewSet):
         "replaceEvent",
         request=EventSerializer,
         answers={200: EventSerializer},
-        raises=[NotFound, events.TooManyEvents],
+        raises=[NotFound, events.TooManyEvents, events.StoredUnreadable],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -328,7 +331,7 @@ class EventViewSet(ItemViewSet):
         "updateEvent",
         request=EventSerializer,
         answers={200: EventSerializer},
-        raises=[NotFound, events.TooManyEvents],
+        raises=[NotFound, events.TooManyEvents, events.StoredUnreadable],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
@@ -348,6 +351,7 @@ class EventViewSet(ItemViewSet):
             events.TooManyEvents,
             events.TooManyReminders,
             events.ReminderDue,
+            events.StoredUnreadable,
         ],
         if_match=True,
     )

@@ -21,13 +21,13 @@ from config.serializers import (
     optional,
 )
 from config.store.items import Page
-from config.viewsets import ItemViewSet, ListQuerySerializer, get_or_404, page_of
+from config.viewsets import ListQuerySerializer, get_or_404, page_of
 from learning.services.cards import NoSuchDeck
 from learning.services.scenarios import UnknownScenario
-from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField
+from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField, PlanViewSet
 from reminders.models import EVENT, ONCE, REPORT, STREAK, STUDY, Delivery, Reminder
 from reminders.services import reminders
-from reminders.services.events import TooManyReminders, aside
+from reminders.services.events import StoredUnreadable, TooManyReminders, aside
 from reminders.services.reminders import NoSuchEvent, NothingDue
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
@@ -107,7 +107,7 @@ class SnoozeSerializer(Serializer):
     )
 
 
-class ReminderViewSet(ItemViewSet):
+class ReminderViewSet(PlanViewSet):
     serializer_class = ReminderSerializer
     create_serializer_class = NewReminderSerializer
 
@@ -127,13 +127,15 @@ class ReminderViewSet(ItemViewSet):
         "createReminder",
         request=NewReminderSerializer,
         answers={201: ReminderSerializer},
-        raises=[IdTaken, *UNKNOWN, TooManyReminders],
+        raises=[IdTaken, *UNKNOWN, TooManyReminders, StoredUnreadable],
     )
     def create(self, request: Request) -> Response:
         """Make a reminder. Mails go to the learner's own verified address alone."""
         return self.create_item(reminders.create_reminder)
 
-    @operation("getReminder", answers={200: ReminderSerializer}, raises=[NotFound])
+    @operation(
+        "getReminder", answers={200: ReminderSerializer}, raises=[NotFound, StoredUnreadable]
+    )
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a reminder."""
         return self.answer(get_or_404(Reminder.of(self.learner_id, id)))
@@ -142,7 +144,7 @@ class ReminderViewSet(ItemViewSet):
         "replaceReminder",
         request=ReminderSerializer,
         answers={200: ReminderSerializer},
-        raises=[NotFound, *UNKNOWN, TooManyReminders],
+        raises=[NotFound, *UNKNOWN, TooManyReminders, StoredUnreadable],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -153,7 +155,7 @@ class ReminderViewSet(ItemViewSet):
         "updateReminder",
         request=ReminderSerializer,
         answers={200: ReminderSerializer},
-        raises=[NotFound, *UNKNOWN, TooManyReminders],
+        raises=[NotFound, *UNKNOWN, TooManyReminders, StoredUnreadable],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
@@ -169,7 +171,7 @@ class ReminderViewSet(ItemViewSet):
         "snoozeReminder",
         request=SnoozeSerializer,
         answers={200: ReminderSerializer},
-        raises=[NotFound, NothingDue],
+        raises=[NotFound, NothingDue, StoredUnreadable],
     )
     @action(detail=True, methods=["post"])
     def snooze(self, request: Request, id: str) -> Response:
@@ -182,7 +184,11 @@ class ReminderViewSet(ItemViewSet):
             occurrence=fields.get("occurrence"),
         )
 
-    @operation("dismissReminder", answers={200: ReminderSerializer}, raises=[NotFound, NothingDue])
+    @operation(
+        "dismissReminder",
+        answers={200: ReminderSerializer},
+        raises=[NotFound, NothingDue, StoredUnreadable],
+    )
     @action(detail=True, methods=["post"])
     def dismiss(self, request: Request, id: str) -> Response:
         """Drop the next mail; those after it come."""
@@ -192,7 +198,7 @@ class ReminderViewSet(ItemViewSet):
         "listDeliveries",
         answers={200: page_of(DeliverySerializer)},
         query=ListQuerySerializer,
-        raises=[NotFound],
+        raises=[NotFound, StoredUnreadable],
     )
     @action(detail=True)
     def deliveries(self, request: Request, id: str) -> Response:
@@ -210,4 +216,4 @@ def _matching(learner_id: str, *, event_id: str | None = None, **page: Any) -> P
 
 def _deliveries_of(learner_id: str, reminder_id: str, **page: Any) -> Page[Delivery]:
     get_or_404(Reminder.of(learner_id, reminder_id))
-    return Delivery.of_reminder(learner_id, reminder_id, **page)
+    return Delivery.of_reminder(learner_id, reminder_id, on_unreadable=aside(now()), **page)

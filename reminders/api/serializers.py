@@ -1,11 +1,25 @@
-"""Fields and serializers of reminders that several resources use."""
+"""Fields, serializers and the view set of reminders that several resources use."""
 
 from typing import Any
 
+from django.utils.timezone import now
 from rest_framework import serializers
+from rest_framework.response import Response
 
 from config.serializers import InstantField, IntegerField, PatternField, Serializer
+from config.store.items import UnreadableItem
+from config.viewsets import ItemViewSet
 from reminders.models import STATES
+from reminders.services.events import StoredUnreadable, set_aside
+
+
+class PlanViewSet(ItemViewSet):
+    """A view set of events or reminders. Staff see those that are asked for and cannot be read."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, UnreadableItem) and set_aside(exc.pk, exc.sk, now=now()):
+            exc = StoredUnreadable()
+        return super().handle_exception(exc)
 
 
 class OccurrenceKeyField(PatternField):

@@ -41,7 +41,7 @@ class UnsubscribeView(PublicView):
 
 def _page(token: str, *, done: bool) -> Response:
     subscription = subscription_of(token[:TOKEN_LENGTH], now=now())
-    page = render_to_string("reminders/unsubscribe.html", _texts(subscription, done=done))
+    page = render_to_string("reminders/link_page.html", _texts(subscription, done=done))
     code = status.HTTP_200_OK if subscription else status.HTTP_404_NOT_FOUND
     return Response(page, code, content_type=f"{PAGE}; charset=utf-8")
 

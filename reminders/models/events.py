@@ -16,7 +16,7 @@ from accounts.models import learner_key
 from config.store.items import Item, OnUnreadable, key_instant
 from config.store.transactions import Update
 from learning.models.base import LearnerItem
-from reminders.recurrence import Move, Recurrence, over_at
+from reminders.recurrence import Move, Recurrence, check_syntax, over_at
 
 FOREVER = "9999"
 
@@ -46,14 +46,30 @@ class Event(LearnerItem, discriminator="event"):
     alarms_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
 
+    def open(self) -> None:
+        """Sees to it that one whose content makes no sense counts as unreadable."""
+        check_syntax(self.recurrence)
+
     @classmethod
     def not_over(
-        cls, learner_id: str, *, at: datetime, on_unreadable: OnUnreadable | None = None
+        cls,
+        learner_id: str,
+        *,
+        at: datetime,
+        most: int,
+        on_unreadable: OnUnreadable | None = None,
     ) -> "list[Event]":
-        """All events that are not over at an instant, the soonest to end first."""
+        """The events that are not over at an instant, the soonest to end first.
+
+        One more than `most` is a sign that there are others.
+        """
         condition = cls.lsi4.between(f"{cls.PREFIX}{key_instant(at)}", f"{cls.PREFIX}{FOREVER}~")
         return cls.query_all(
-            learner_key(learner_id), condition, index="lsi4", on_unreadable=on_unreadable
+            learner_key(learner_id),
+            condition,
+            index="lsi4",
+            most=most,
+            on_unreadable=on_unreadable,
         )
 
     @classmethod

@@ -78,6 +78,11 @@ class Reminder(LearnerItem, discriminator="reminder"):
     claimed_fence = 0
     was_interrupted = False
 
+    def open(self) -> None:
+        """Sees to it that one without a kind or a beginning counts as unreadable."""
+        if not self.about or self.done_at is None:
+            raise ValueError("no content")
+
     @classmethod
     def of_event(
         cls, learner_id: str, event_id: str, *, on_unreadable: OnUnreadable
@@ -385,12 +390,22 @@ class Delivery(OfLearner, discriminator="delivery"):
 
     @classmethod
     def of_reminder(
-        cls, learner_id: str, reminder_id: str, *, limit: int, start: Raw | None
+        cls,
+        learner_id: str,
+        reminder_id: str,
+        *,
+        limit: int,
+        start: Raw | None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> "Page[Delivery]":
         """One page of a reminder's deliveries, the latest occurrence first."""
-        condition = cls.sk.startswith(f"{cls.PREFIX}{reminder_id}#")
         return cls.query_page(
-            learner_key(learner_id), condition, limit=limit, start=start, descending=True
+            learner_key(learner_id),
+            cls.sk.startswith(f"{cls.PREFIX}{reminder_id}#"),
+            limit=limit,
+            start=start,
+            descending=True,
+            on_unreadable=on_unreadable,
         )
 
     @classmethod
@@ -421,9 +436,18 @@ class Delivery(OfLearner, discriminator="delivery"):
         self.bounced_at = now
 
     @classmethod
-    def failed(cls, *, limit: int, start: Raw | None) -> "Page[Delivery]":
+    def failed(
+        cls, *, limit: int, start: Raw | None, on_unreadable: OnUnreadable | None = None
+    ) -> "Page[Delivery]":
         """One page of all learners' dead deliveries, the latest first: a query of gsi1."""
-        return cls.query_page(cls.FAILED, index="gsi1", limit=limit, start=start, descending=True)
+        return cls.query_page(
+            cls.FAILED,
+            index="gsi1",
+            limit=limit,
+            start=start,
+            descending=True,
+            on_unreadable=on_unreadable,
+        )
 
     @classmethod
     def by_id(cls, delivery_id: str) -> "Delivery | None":
@@ -470,6 +494,10 @@ class Delivery(OfLearner, discriminator="delivery"):
     def is_being_sent(self, now: datetime) -> bool:
         """Whether a sweeper may be handing it to SES at this moment."""
         return bool(self.state == SENDING and self.lease_until > now)
+
+    def write(self) -> Put:
+        """The write of this copy, provided that its state is still as it was read."""
+        return Put(self, self.unchanged_condition())
 
     def replace_write(self, stored: "Delivery | None") -> Put:
         """The write of this copy, provided that what is stored is still as it was read."""

@@ -19,7 +19,7 @@ from reminders.ical import UNSHOWABLE, FeedEvent, feed, study_event
 from reminders.models import EVENT, ONCE, STUDY, CalendarLink, Event, Reminder
 from reminders.recurrence import Move, Recurrence, ZoneUnknownError, wall_of, zone_named
 from reminders.services.calendar_links import ID_BYTES, PURPOSE
-from reminders.services.events import aside
+from reminders.services.events import MAX_READ, aside
 from reminders.timing import StudyReminder
 
 log = logging.getLogger("parley.reminders")
@@ -55,7 +55,7 @@ def read_calendar(token: str, *, alarms: bool = True, now: datetime) -> bytes | 
         return None
     if not isinstance(account, Account) or account.disabled:
         return None
-    events = Event.not_over(learner_id, at=now, on_unreadable=aside(now))
+    events = Event.not_over(learner_id, at=now, most=MAX_READ, on_unreadable=aside(now))
     just_before = now - timedelta.resolution  # both spans include their ends
     events += Event.over(
         learner_id,

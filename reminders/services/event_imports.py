@@ -1,7 +1,7 @@
 """Takes events over from a calendar of others: each once, however often the text is sent."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ TIME_S = 18.0
 LATE = Remark("no_time_left", "There was no time left for it: send the calendar again.")
 DELETED = Remark("deleted", "You have deleted it since it was imported.")
 OUR_UID = "@parley"
+PAUSED = Remark("alarms_gone", "It has no alarms any more: their reminder is paused.")
 FULL = Remark("too_many_events", f"You have {MAX_EVENTS} events that are not over yet.")
 
 
@@ -88,7 +89,8 @@ def import_events(
         else:
             drafts.append((entry, drafted))
     stored = _stored(learner_id, drafts, now)
-    room = MAX_EVENTS - len(Event.not_over(learner_id, at=now, on_unreadable=aside(now)))
+    present = Event.not_over(learner_id, at=now, most=MAX_EVENTS, on_unreadable=aside(now))
+    room = MAX_EVENTS - len(present)
     room_for_alarms = room_for_reminders(learner_id, now) if with_reminders else 0
     for entry, event in drafts:
         outcome = _planned(entry, event, stored, room)
@@ -186,11 +188,18 @@ def _stored_as(outcome: Outcome, entry: ReadEvent, event: Event, now: datetime) 
 
 @dataclass(frozen=True)
 class Alarms:
-    """The reminder that an event's alarms ask for, new or other than the last time."""
+    """The reminder that an event's alarms ask for, new or other than the last time.
+
+    `changes` is empty for a new one. One without alarms any more is paused until there are some.
+    """
 
     learner_id: str
     fields: dict[str, Any]
-    is_new: bool
+    changes: dict[str, Any]
+
+    @property
+    def is_new(self) -> bool:
+        return not self.changes
 
 
 def _alarms(
@@ -200,20 +209,31 @@ def _alarms(
 
     What the learner has made of them stays as long as the text says the same.
     """
-    if outcome.event_id != event.id or not outcome.offset_minutes:
+    if outcome.event_id != event.id:
         return None
-    fields = {
+    present = stored.get(Reminder.key(event.learner_id, _alarms_id(event)))
+    fields = _alarms_fields(event, outcome.offset_minutes)
+    if present is None:
+        return Alarms(event.learner_id, fields, {}) if outcome.offset_minutes else None
+    if not isinstance(present, Reminder) or present.request_digest == digest(fields):
+        return None
+    changes: dict[str, Any] = {"request_digest": digest(fields)}
+    if not outcome.offset_minutes:
+        changes["paused"] = True
+    else:
+        changes["offset_minutes"] = list(outcome.offset_minutes)
+        if present.request_digest == digest(_alarms_fields(event, ())):
+            changes["paused"] = False
+    return Alarms(event.learner_id, fields, changes)
+
+
+def _alarms_fields(event: Event, offset_minutes: Sequence[int]) -> dict[str, Any]:
+    return {
         "id": _alarms_id(event),
         "about": EVENT,
         "event_id": event.id,
-        "offset_minutes": list(outcome.offset_minutes),
+        "offset_minutes": list(offset_minutes),
     }
-    present = stored.get(Reminder.key(event.learner_id, _alarms_id(event)))
-    if present is None:
-        return Alarms(event.learner_id, fields, is_new=True)
-    if not isinstance(present, Reminder) or present.request_digest == digest(fields):
-        return None
-    return Alarms(event.learner_id, fields, is_new=False)
 
 
 def _alarms_id(event: Event) -> str:
@@ -234,6 +254,8 @@ def _reminded(
         return replace(outcome, remarks=(*outcome.remarks, remark))
     except (IdTaken, NotFound):  # the learner has deleted it meanwhile
         return outcome
+    if alarms.changes.get("paused"):
+        outcome = replace(outcome, remarks=(*outcome.remarks, PAUSED))
     return replace(outcome, status=UPDATED) if outcome.status == UNCHANGED else outcome
 
 
@@ -241,11 +263,10 @@ def _store_alarms(alarms: Alarms, now: datetime) -> None:
     if alarms.is_new:
         create_reminder(learner_id=alarms.learner_id, fields=alarms.fields, now=now)
         return
-    offsets = alarms.fields["offset_minutes"]
     update_reminder(
         learner_id=alarms.learner_id,
         reminder_id=alarms.fields["id"],
-        changes={"offset_minutes": offsets, "request_digest": digest(alarms.fields)},
+        changes=alarms.changes,
         expected_version=None,
         now=now,
     )

@@ -50,6 +50,8 @@ MAX_REMINDERS = 100
 """Reminders of a learner that have not had their last mail."""
 MAX_REMINDERS_PER_EVENT = 5
 """Reminders of one event: they are written together with it."""
+MAX_READ = 2_000
+"""Events that a window looks through: all that were not over when it begins."""
 WINDOW = timedelta(days=31)
 MAX_WINDOW = timedelta(days=366)
 
@@ -57,19 +59,33 @@ MAX_WINDOW = timedelta(days=366)
 UNREADABLE_EVENT = "event_unreadable"
 
 
-def set_aside(pk: str, sk: str, *, now: datetime) -> None:
-    """Shows staff a stored event or reminder that cannot be read, and counts it, once."""
+class StoredUnreadable(Conflict):
+    code, title = "STORED_UNREADABLE", "It cannot be read: our staff see that; you may delete it"
+
+
+def set_aside(pk: str, sk: str, *, now: datetime) -> bool:
+    """Shows staff a stored event or reminder that cannot be read, and counts it, once.
+
+    False for anything else, which is only logged.
+    """
     log.error("an item cannot be read", extra={"fields": {"pk": pk, "sk": sk}})
-    prefix, _, own_id = sk.partition("#")
+    prefix, hash_sign, own_id = sk.partition("#")
+    if f"{prefix}{hash_sign}" not in (Event.PREFIX, Reminder.PREFIX):
+        return False
     reason = UNREADABLE_EVENT if f"{prefix}#" == Event.PREFIX else "unreadable"
     with suppress(ConditionFailed):  # told of already
         Delivery.letter(pk, own_id, "unreadable", reason, now=now).create()
         telemetry.emit("RemindersGivenUp")
+    return True
 
 
 def aside(now: datetime) -> OnUnreadable:
     """What a read does with the items that it cannot read: it leaves them out."""
-    return lambda raw: set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
+
+    def leave_out(raw: Raw) -> None:
+        set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
+
+    return leave_out
 
 
 class TooManyEvents(Conflict):
@@ -171,7 +187,8 @@ def is_over(event: Event, now: datetime) -> bool:
 
 
 def _require_room(learner_id: str, now: datetime) -> None:
-    if len(Event.not_over(learner_id, at=now, on_unreadable=aside(now))) >= MAX_EVENTS:
+    present = Event.not_over(learner_id, at=now, most=MAX_EVENTS, on_unreadable=aside(now))
+    if len(present) >= MAX_EVENTS:
         raise TooManyEvents
 
 
@@ -415,8 +432,8 @@ def occurrences_between(
     """Lists the occurrences that overlap [after, before), in order of start: one query,
     for each megabyte.
 
-    The default is the 31 days from now. Raises ValidationFailed for an empty window or one
-    of more than 366 days.
+    The default is the 31 days from now. Raises ValidationFailed for an empty window, one of more
+    than 366 days, and one so long ago that more than MAX_READ events were not over.
     """
     after = after or now
     if before and not timedelta(0) < before - after <= MAX_WINDOW:
@@ -430,10 +447,11 @@ def occurrences_between(
     )
     if seen:  # whatever follows ends later than the last one began
         after = max(after, seen[0])
-    per_event = [
-        _occurrences_of(event, after=after, before=before, now=now)
-        for event in Event.not_over(learner_id, at=after, on_unreadable=aside(now))
-    ]
+    events = Event.not_over(learner_id, at=after, most=MAX_READ, on_unreadable=aside(now))
+    if len(events) > MAX_READ:
+        message = f"More than {MAX_READ:,} events have ended since then: give a later instant."
+        raise ValidationFailed.of("after", "too_many_events", message)
+    per_event = [_occurrences_of(event, after=after, before=before, now=now) for event in events]
     merged = heapq.merge(*per_event, key=lambda occurrence: occurrence.order)
     occurrences = list(
         islice(

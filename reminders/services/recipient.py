@@ -7,7 +7,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from accounts.models import Account, Profile, learner_key
-from config.store.items import ConditionFailed, Item, Raw, batch_get
+from config.store.items import ConditionFailed, Item, Raw, UnreadableItem, batch_get
 from config.store.transactions import Put, Write, transact
 from learning.services.due_queue import day_of, due_queue
 from learning.services.statistics import Week, read_week
@@ -35,10 +35,6 @@ PREFERENCES = {STUDY: "study_mails", REPORT: "report_mails", STREAK: "streak_mai
 AWAY = (7, 1), (35, 7), (180, 28)
 """Up to so many days without study a digest comes once in so many days."""
 Stored = Mapping[tuple[str, str], Item]
-
-
-class UnreadableItem(Exception):
-    """A stored item that a mail depends on cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ class Recipient:
 
     def _item(self, key: tuple[str, str]) -> Item | None:
         if key in self.unreadable:
-            raise UnreadableItem
+            raise UnreadableItem(*key)
         return self.stored.get(key)
 
 
@@ -177,8 +173,8 @@ class Reading:
         Raises UnreadableItem if nobody can tell whether they may be mailed.
         """
         pk = learner_key(learner_id)
-        if self.unreadable.intersection(_own_keys(pk)):
-            raise UnreadableItem
+        for key in self.unreadable.intersection(_own_keys(pk)):
+            raise UnreadableItem(*key)
         account, profile, suppression = (self.stored.get(key) for key in _own_keys(pk))
         if not isinstance(account, Account) or not isinstance(profile, Profile):
             return None
@@ -202,6 +198,25 @@ def read_owners(reminders: Iterable[Reminder], *, now: datetime) -> Reading:
     return Reading(stored, lost, now)
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a mail about a reminder is called, and why it is not mailed now, empty if it is."""
+
+    title: str
+    refusal: str
+
+
+def outlook_of(reminder: Reminder, *, now: datetime) -> Outlook:
+    """The outlook of a reminder for its next mail: one round trip. Raises UnreadableItem."""
+    reading = read_owners([reminder], now=now)
+    recipient = reading.recipient(reminder.learner_id)
+    if recipient is None:
+        return Outlook(str(reminder.title), "disabled")
+    event = recipient.event_of(reminder)
+    title = reminder.title or (event.title if event else "")
+    return Outlook(str(title), recipient.refusal(reminder))
+
+
 def _own_keys(pk: str) -> tuple[tuple[str, str], ...]:
     return (pk, Account.SK), (pk, Profile.SK), (pk, Suppression.SK)
 
@@ -212,8 +227,8 @@ def _bar(account: Account, suppression: Item | None) -> str:
         return "disabled"
     if not account.email_verified:
         return "unverified"
-    same = isinstance(suppression, Suppression) and suppression.email == account.email
-    return "suppressed" if same else ""
+    is_barred = isinstance(suppression, Suppression) and suppression.bars(account.email)
+    return "suppressed" if is_barred else ""
 
 
 # --- What is owed -------------------------------------------------------------------------------

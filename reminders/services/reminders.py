@@ -397,15 +397,6 @@ class Timetable:
         reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
 
 
-def title_of(reminder: Reminder) -> str:
-    """The title of a reminder, or of its event; empty if it has none."""
-    if reminder.title or not reminder.event_id:
-        return str(reminder.title)
-    key = Event.key(reminder.learner_id, str(reminder.event_id))
-    event = batch_get(key, on_unreadable=lambda _: None).get(key)
-    return str(event.title) if isinstance(event, Event) else ""
-
-
 def timetable_of(reminder: Reminder) -> Timetable:
     """The timetable of a reminder: one read, of the profile and its event."""
     return _timetable(reminder, batch_get(*_keys_of_timetable(reminder)))

@@ -1,4 +1,8 @@
-"""Stops mail to learners after a bounce, a complaint or a click on the unsubscribe link."""
+"""Stops mail to learners after a bounce, a complaint or a click on the unsubscribe link.
+
+A learner whose address works again has a link mailed to it, which lifts the suppression. Before,
+the address is taken off SES's own list, which would bounce that mail too.
+"""
 
 import logging
 import re
@@ -8,10 +12,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import Account, Address, Head, Profile, learner_key
+from accounts.models.limits import hit
 from accounts.services.changes import commit
+from config import mail
+from config.client_info import ClientInfo
+from config.problems import Conflict
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put
+from reminders import emails
 from reminders.models import Delivery, Suppression
 
 log = logging.getLogger("parley.reminders")
@@ -34,18 +43,18 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
     (AWS: "Contents of event data that Amazon SES publishes to Amazon SNS".)
     """
     reason = _reason(event)
-    mail = event["mail"]
-    if reason is None or "mail_id" not in mail["tags"]:
+    sent = event["mail"]
+    if reason is None or "mail_id" not in sent["tags"]:
         return 0
-    [learner_id], [mail_id] = mail["tags"]["learner"], mail["tags"]["mail_id"]
+    [learner_id], [mail_id] = sent["tags"]["learner"], sent["tags"]["mail_id"]
     if not all(ID.fullmatch(item) for item in (learner_id, mail_id)):
         return 0
-    message_id = str(mail["messageId"])
+    message_id = str(sent["messageId"])
     deliveries = Delivery.of_mail(learner_id, mail_id)
     # Of a mail that was handed over twice only the second message id is on record.
     known = any(item.repeated or item.message_id in (None, message_id) for item in deliveries)
     account = Account.of(learner_id)
-    addressed = {str(address).lower() for address in mail["destination"]}
+    addressed = {str(address).lower() for address in sent["destination"]}
     if not known or account is None or account.email.lower() not in addressed:
         log.warning("an event about no mail of ours")
         return 0
@@ -66,17 +75,54 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
     return 1
 
 
-def unsuppress(*, email: str) -> bool:
-    """Lifts the suppression of an address; False if there is none. SES keeps a list of its own."""
+class NotSuppressed(Conflict):
+    code, title = "NOT_SUPPRESSED", "Your address takes mails"
+
+
+def request_lift(*, learner_id: str, source: ClientInfo, now: datetime) -> None:
+    """Mails a link to a learner's suppressed address: whoever follows it has the address.
+
+    Raises NotSuppressed, TooManyRequests, ServiceUnavailable.
+    """
+    key, profile_key = (learner_key(learner_id), Account.SK), (learner_key(learner_id), Profile.SK)
+    suppression_key = learner_key(learner_id), Suppression.SK
+    stored = batch_get(key, profile_key, suppression_key)
+    account, profile = stored.get(key), stored.get(profile_key)
+    suppression = stored.get(suppression_key)
+    if (
+        not isinstance(account, Account)
+        or not isinstance(profile, Profile)
+        or not isinstance(suppression, Suppression)
+        or not suppression.bars(account.email)
+    ):
+        raise NotSuppressed
+    hit("mail_source", source.network, now=now)
+    hit("email_change", learner_id, now=now)
+    mail.accept_again(suppression.email)
+    emails.send_lift_link(suppression, name=profile.first_name, now=now)
+
+
+def lift(*, learner_id: str, at: datetime, now: datetime) -> bool:
+    """Lifts the suppression of an instant; whether mails come again. Repeating it is fine."""
+    suppression = Suppression.of(learner_id)
+    if suppression is None or suppression.at != at:
+        return False
+    with suppress(ConditionFailed):  # it is lifted already
+        suppression.lift(now)
+    return True
+
+
+def unsuppress(*, email: str, now: datetime) -> bool:
+    """Lifts the suppression of an address, here and at SES; False if there is none here."""
     email = email.strip().lower()
     address = Address.of(email)
     if address is None or address.learner_id is None:
         return False
-    suppression = Suppression.get_or_none(learner_key(address.learner_id), Suppression.SK)
-    if not isinstance(suppression, Suppression) or suppression.email != email:
+    suppression = Suppression.of(address.learner_id)
+    if suppression is None or not suppression.bars(email):
         return False
-    suppression.delete()
-    return True
+    mail.accept_again(email)
+    return lift(learner_id=address.learner_id, at=suppression.at, now=now)
 
 
 def _reason(event: Mapping[str, Any]) -> str | None:
@@ -102,7 +148,10 @@ def _stays_full(learner_id: str, bounced: Sequence[Delivery], now: datetime) -> 
         with suppress(ConditionFailed):  # it has run out, or its learner has left
             delivery.mark_bounced(now)
     mails: dict[str, Delivery] = {}
-    for delivery in Delivery.mailed_since(learner_id, now - FULL_WITHIN):
+    since, lifted = now - FULL_WITHIN, Suppression.of(learner_id)
+    if lifted and lifted.lifted_at:  # the address was proved then
+        since = max(since, lifted.lifted_at)
+    for delivery in Delivery.mailed_since(learner_id, since):
         if delivery.bounced_at or delivery.sent_at < now - HEARD_WITHIN:
             mails[str(delivery.mail_id)] = delivery
     latest = sorted(mails.values(), key=lambda delivery: delivery.sent_at)[-FULL_AFTER:]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -184,14 +185,14 @@ def _reads(table: Table) -> None:
 
 def _stored(table: Table) -> None:
     """A year's writing in small: cards with text, reviews spread over the days."""
+    from config.ops.cloudformation import local_client
     from config.stack import stack
-    from config.store.connection import connection
     from tests.ruler import stored_bytes
 
     ana = _learner()
     decks = _decks(ana)
     cards = [_card(ana, decks[n % DECKS], 300) for n in range(40)]
-    client, name = connection().connection.client, stack().table_name
+    client, name = local_client("dynamodb", str(stack().endpoint_url)), stack().table_name
 
     def whole() -> dict[str, float]:
         found: dict[str, float] = {}
@@ -222,19 +223,45 @@ def _stored(table: Table) -> None:
 
 
 def _contention(table: Table) -> None:
-    """Devices that write at once, in threads; each reviews in random order."""
-    for cards in (1, 40):
-        refused, waits, states = _at_once(cards)
-        what = f"{DEVICES} devices with {DEVICES * EACH} reviews of {cards} cards"
-        table.add(f"{what}: refused (503)", refused, 0)
-        table.add(f"{what}: states other than their logs", states, 0)
-        table.add(f"{what}: ms, the slowest of a hundred", waits)
+    """Devices that write at once, each in random order: as threads, and as processes."""
+    for kind, at_once in (("threads", _in_threads), ("processes", _in_processes)):
+        for cards in (1, 40):
+            refused, waits, states = _at_once(cards, at_once)
+            what = f"{DEVICES} {kind} with {DEVICES * EACH} reviews of {cards} cards"
+            table.add(f"{what}: refused (503)", refused, 0)
+            table.add(f"{what}: states other than their logs", states, 0)
+            table.add(f"{what}: ms, the slowest of a hundred", waits)
     refused, waits = _beside_an_import()
     table.add("two devices beside a running import: refused (503)", refused, 0)
     table.add("two devices beside a running import: ms, the slowest of a hundred", waits, 500)
 
 
-def _at_once(count: int) -> tuple[int, float, int]:
+Sent = list[tuple[str, datetime]]
+Done = tuple[list[float], int]
+
+
+def _in_threads(learner_id: str, shares: list[Sent]) -> list[Done]:
+    with ThreadPoolExecutor(len(shares)) as devices:
+        return list(devices.map(lambda share: _study(learner_id, share), shares))
+
+
+def _in_processes(learner_id: str, shares: list[Sent]) -> list[Done]:
+    with get_context("fork").Pool(len(shares), initializer=_connect_anew) as devices:
+        return devices.starmap(_study, [(learner_id, share) for share in shares], chunksize=1)
+
+
+def _connect_anew() -> None:
+    """No process shares the connections of the one that it was forked from."""
+    from config import aws
+    from config.store.connection import connection
+
+    connection.cache_clear()
+    aws.own.cache_clear()
+
+
+def _at_once(
+    count: int, at_once: Callable[[str, list[Sent]], list[Done]]
+) -> tuple[int, float, int]:
     """How many were refused, the slow ones' milliseconds, how many cards are not their logs."""
     from learning.models.cards import Card
     from learning.models.log import LogEntry
@@ -246,8 +273,7 @@ def _at_once(count: int) -> tuple[int, float, int]:
     chance = Random(count)  # noqa: S311
     sent = [(cards[n % count], NOW - timedelta(hours=7 * n)) for n in range(DEVICES * EACH)]
     chance.shuffle(sent)
-    with ThreadPoolExecutor(DEVICES) as devices:
-        done = list(devices.map(lambda n: _study(ana.id, sent[n::DEVICES]), range(DEVICES)))
+    done = at_once(ana.id, [sent[n::DEVICES] for n in range(DEVICES)])
     wrong = 0
     for card_id in cards:
         log, card = LogEntry.of_card(ana.id, card_id), Card.of(ana.id, card_id)
@@ -261,7 +287,7 @@ def _at_once(count: int) -> tuple[int, float, int]:
     return sum(refused for _, refused in done), _slow(waits), wrong
 
 
-def _study(learner_id: str, sent: list[tuple[str, datetime]]) -> tuple[list[float], int]:
+def _study(learner_id: str, sent: Sent) -> Done:
     """Milliseconds of each review, and how many were refused."""
     from config.problems import ServiceUnavailable
     from learning.scheduling import Rating

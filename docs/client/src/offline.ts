@@ -1,7 +1,7 @@
 import { type Parley, ProblemError, type Schemas, answerOf } from "./client.ts";
 import { alone } from "./locks.ts";
 
-type Sent =
+export type Sent =
   | { review: Schemas["NewEntryRequest"]; change?: never }
   | { change: Schemas["OfflineChangeRequest"]; review?: never };
 export type Outcome = Schemas["EntryOutcome"] | Schemas["OfflineResult"];
@@ -19,6 +19,12 @@ export async function keep({ store }: Parley, sent: Sent): Promise<void> {
 /** How much waits to be sent. */
 export async function waiting({ store }: Parley): Promise<number> {
   return (await store.keys(QUEUE)).length;
+}
+
+/** What waits to be sent, the first first. What another tab sends meanwhile is left out. */
+export async function queued({ store }: Parley): Promise<Sent[]> {
+  const sent = await Promise.all((await store.keys(QUEUE)).map((key) => store.get(key)));
+  return sent.filter((one) => one !== undefined) as Sent[];
 }
 
 /**

@@ -1,14 +1,16 @@
 """The zip around an Anki collection, opened as if its author meant harm.
 
-Only three members are ever unpacked (`meta`, the collection, the list of media), each in pieces
-against a limit that counts real bytes, never the sizes that the archive claims. Members inside
-members are not opened.
+Members are unpacked in pieces against a limit that counts real bytes, never the sizes that the
+archive claims: `meta`, the collection, the list of media, and those media that a note shows.
+Members inside members are not opened.
 """
 
+import hashlib
 import json
 import re
 import struct
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
+from learning.media_types import MOST_BYTES
 from learning.transfer.anki import wire
 from learning.transfer.model import (
     FileRefused,
@@ -46,7 +50,37 @@ class Package:
     """An unpacked package: its SQLite file, which lives as long as the `unpack` block."""
 
     collection: Path
-    media_files: int
+    media: "PackedMedia"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where a medium lies in the archive, and the SHA-1 that the list says of its bytes."""
+
+    name: str
+    sha1: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMedia:
+    """The media of a package by their names, as the list has them."""
+
+    archive: zipfile.ZipFile
+    members: dict[str, Member]
+    packed: bool
+    limits: Limits
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a medium, that a field may name in a URL's escapes.
+
+        Raises KeyError, FileTooLarge, and FileRefused for a damaged one.
+        """
+        member = self.members.get(name) or self.members[_plain(unquote(name))]
+        pieces = _pieces(self.archive, member.name, self.packed, MOST_BYTES, self.limits)
+        data = b"".join(pieces)
+        if member.sha1 and hashlib.sha1(data, usedforsecurity=False).digest() != member.sha1:
+            raise FileRefused("The file is damaged.")
+        return data
 
 
 @contextmanager
@@ -65,7 +99,9 @@ def unpack(file: BinaryIO, limits: Limits) -> Iterator[Package]:
                 archive, _COLLECTIONS[version], packed, limits.unpacked_bytes, limits
             ):
                 target.write(piece)
-        yield Package(path, _count_media(archive, version, limits))
+        packed = version == _LATEST
+        members = _media(archive, limits, packed=packed)
+        yield Package(path, PackedMedia(archive, members, packed, limits))
 
 
 def _open(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
@@ -119,17 +155,45 @@ def _version(archive: zipfile.ZipFile, limits: Limits) -> int:
     return version
 
 
-def _count_media(archive: zipfile.ZipFile, version: int, limits: Limits) -> int:
+def _media(archive: zipfile.ZipFile, limits: Limits, *, packed: bool) -> dict[str, Member]:
+    """The members of the media by their names. Raises FileUnsafe for a name that leads elsewhere.
+
+    https://github.com/ankitects/anki/blob/main/proto/anki/import_export.proto, `MediaEntries`
+    """
     if "media" not in archive.namelist():
-        return 0
-    data = _small(archive, "media", version == _LATEST, limits)
-    if version == _LATEST:
-        return len(_message(data).get(1, []))
+        return {}
+    data = _small(archive, "media", packed, limits)
+    listed = _listed(data) if packed else _listed_as_json(data)
+    present = set(archive.namelist())
+    media: dict[str, Member] = {}
+    for name, member in listed:
+        if re.search(r"[/\\\x00]", name) or name in ("", ".", ".."):
+            raise FileUnsafe("A media file of the package has a name that leads elsewhere.")
+        if member.name in present:
+            media.setdefault(_plain(name), member)
+    return media
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name[:1_000])
+
+
+def _listed(data: bytes) -> Iterator[tuple[str, Member]]:
+    for place, entry in enumerate(_message(data).get(1, [])):
+        said = _message(entry if isinstance(entry, bytes) else b"")
+        digest = said.get(3, [b""])[-1]
+        sha1 = digest if isinstance(digest, bytes) and len(digest) == 20 else b""
+        yield wire.text(said, 1), Member(str(place), sha1)
+
+
+def _listed_as_json(data: bytes) -> Iterator[tuple[str, Member]]:
     try:
         names = json.loads(data or b"{}")
     except (ValueError, RecursionError):
         raise FileRefused("The package's list of media is damaged.") from None
-    return len(names) if isinstance(names, dict) else 0
+    for place, name in names.items() if isinstance(names, dict) else ():
+        if isinstance(name, str):
+            yield name, Member(place)
 
 
 def _message(data: bytes) -> dict[int, list[int | bytes]]:

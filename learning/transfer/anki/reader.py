@@ -13,6 +13,7 @@ from learning.transfer.model import (
     CardState,
     Limits,
     Media,
+    MediaSource,
     Note,
     Row,
     RowError,
@@ -28,9 +29,10 @@ def read_apkg(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     Raises FileRefused or a subclass before the first note.
     """
     with unpack(file, limits) as package, open_collection(package.collection, limits) as collection:
-        if package.media_files:
-            message = f"{package.media_files} media files were left out; their names are kept."
-            yield RowError(0, "media", "MEDIA_NOT_READ", message, fatal=False)
+        if names := package.media.members.keys():
+            message = f"Of {len(names)} media files those come in that the notes show."
+            yield RowError(0, "media", "media_found", message, fatal=False)
+            yield MediaSource(names, package.media.read)
         ways = {id_: list(plans(kind)) for id_, kind in collection.kinds.items()}
         for row, source in enumerate(collection.notes(), 1):
             yield from _rows(source, row, collection, ways, limits)
@@ -41,20 +43,20 @@ def _rows(
 ) -> Iterator[Row]:
     kind = collection.kinds.get(source.kind_id)
     if kind is None:
-        yield RowError(row, "type", "NO_NOTE_TYPE", "The package does not define its note type.")
+        yield RowError(row, "type", "no_note_type", "The package does not define its note type.")
         return
     if kind.stock_kind == IMAGE_OCCLUSION:
-        yield RowError(row, "type", "UNSUPPORTED", "Image occlusion needs its picture.")
+        yield RowError(row, "type", "unsupported", "Image occlusion needs its picture.")
         return
     if any(len(value) > limits.html_chars for value in source.values):
         message = f"A field has more than {limits.html_chars} characters of HTML."
-        yield RowError(row, "front", "TOO_LONG", message)
+        yield RowError(row, "front", "too_long", message)
         return
     note, dropped = _note(source, ways[source.kind_id], collection)
     results = list(checked(note, row, limits, needs_back=False))
     if dropped and isinstance(results[-1], Note):
         message = f"{dropped} cards have no counterpart among our types of notes."
-        yield RowError(row, "cards", "CARDS_DROPPED", message, fatal=False)
+        yield RowError(row, "cards", "cards_dropped", message, fatal=False)
     yield from results
 
 

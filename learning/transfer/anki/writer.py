@@ -10,8 +10,9 @@ import json
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO
 from learning.cloze import cloze_ordinals
 from learning.transfer.anki.schedule import Days
 from learning.transfer.markup import html_of_text
-from learning.transfer.model import CardState, Note, Review
+from learning.transfer.model import CardState, Media, Note, Review
 
 _META = b"\x08\x02"  # a protobuf message: version 2
 _SCHEMA = """
@@ -64,13 +65,17 @@ def write_apkg(
     exported_at: datetime,
     minutes_west: int = 0,
     day_starts_at_hour: int = 4,
+    files_of: Callable[["PackedFiles"], Iterable[bytes | None]] = lambda _: (),
 ) -> None:
-    """Write a package with decks, tags, schedule and log; media are named, not packed.
+    """Write a package with decks, tags, schedule, log, and the media that `files_of` gives.
+
+    It is asked once, for the bytes of all files in their order; None for one that is gone.
 
     Anki counts review intervals in whole days: a card is due on its `due_on`, else on the day of
     its `due_at`, which begins at `day_starts_at_hour` in the zone `minutes_west` of UTC. Notes are
     taken one at a time.
     """
+    packed = PackedFiles()
     created_at = _DAY_ZERO + timedelta(hours=day_starts_at_hour, minutes=minutes_west)
     created_s = int(created_at.timestamp())
     days = Days.of(created_s, minutes_west, day_starts_at_hour)
@@ -82,13 +87,47 @@ def write_apkg(
             connection.executescript(_SCHEMA)
             writer = _Writer(connection, days, exported_at)
             for note in notes:
-                writer.add(note)
+                writer.add(packed.named(note))
             config = _config(minutes_west, day_starts_at_hour, writer.position)
             writer.finish(created_s, config)
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("meta", _META)
             archive.write(path, "collection.anki21")
-            archive.writestr("media", "{}")
+            names: dict[str, str] = {}
+            for (_, name), data in zip(packed.files, files_of(packed), strict=False):
+                if data is not None:
+                    member = str(len(names))
+                    names[member] = name
+                    archive.writestr(member, data, zipfile.ZIP_STORED)
+            archive.writestr("media", json.dumps(names, ensure_ascii=False))
+
+
+class PackedFiles:
+    """The media of a package, each under every name that notes have of it.
+
+    `files` has id and name of each, in the order of the notes. Two media of one name, whatever its
+    case, get two.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[tuple[str, str]] = []
+        self._taken: dict[str, tuple[str, str]] = {}
+
+    def named(self, note: Note) -> Note:
+        """The note with the names that its media have in the package."""
+        media = tuple(replace(m, name=self._name(m)) if m.id else m for m in note.media)
+        return replace(note, media=media)
+
+    def _name(self, item: Media) -> str:
+        file = item.id, item.name
+        if self._taken.get(item.name.casefold(), file)[0] != item.id:
+            path = Path(item.name)
+            file = item.id, f"{path.stem}-{item.id[:8]}{path.suffix}"
+        name = file[1].casefold()
+        if name not in self._taken:
+            self._taken[name] = file
+            self.files.append(file)
+        return self._taken[name][1]
 
 
 class _Ids:

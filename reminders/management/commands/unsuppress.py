@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.timezone import now
 
 from reminders.services.suppressions import unsuppress
 
@@ -18,7 +19,6 @@ class Command(BaseCommand):
         parser.add_argument("email")
 
     def handle(self, *, email: str, **_: Any) -> None:
-        if not unsuppress(email=email):
+        if not unsuppress(email=email, now=now()):
             raise CommandError(f"{email} is not suppressed")
-        self.stdout.write(f"{email} is mailed again. SES has a list of its own; to lift that too:")
-        self.stdout.write(f"aws sesv2 delete-suppressed-destination --email-address {email}")
+        self.stdout.write(f"{email} is mailed again")

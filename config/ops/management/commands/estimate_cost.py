@@ -8,15 +8,17 @@ from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from config.stack import BASE_DIR
+from config.telemetry import Name
 
 PRICES = BASE_DIR / "config" / "ops" / "prices.json"
 SCALES = (100, 10_000, 1_000_000)
+YEARS = (1, 3)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ OPERATIONS = (
 # A study reminder's mail, from its place in the due index to its record, with a look at a full
 # study queue. No request causes it.
 MAIL = Operation("a reminder by mail", STUDY_DAYS, 36, 22, 9)
-STORED_GB = 0.006  # a thousand cards with their index entries, a year of reviews
+# A thousand cards with their index entries, and the reviews of so many years. Measured by
+# `python -m tests.benchmarks.capacity stored`; the journal is kept for 400 days.
+STORED_GB = {1: 0.0057, 2: 0.0081, 3: 0.0105}
+IMPORTS_A_MONTH, IMPORT_WRITES, IMPORT_S = 1 / 24, 16 * 1_000, 60.0  # a deck of a thousand notes
 LOG_BYTES = 420  # our log line of a request, and Lambda's own report
 MEMORY_GB = 1.0
 # Estimates, not measured on AWS: our own part of a request at 0.58 of a processor, and one call.
@@ -68,6 +73,62 @@ SWEEPS_A_MONTH, SWEEP_S, SWEEP_READS = 43_800, 0.1, 4
 GATE_A_MONTH, GATE_S = STUDY_DAYS * 10, 0.005
 # Two rounds a night over the accounts (0.05 units each). Every four weeks a fit reads a year's log.
 ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
+
+# A trace is kept of each second's first event, and of a twentieth of the others (AWS: Lambda's
+# sampling, which cannot be changed).
+SECONDS_A_MONTH, SAMPLED = 2_628_000, 0.05
+# Each of two queues is asked 15 times a minute whether there is work.
+POLLS_A_MONTH = 2 * 15 * SWEEPS_A_MONTH
+ALARMS = 18  # of a stage
+METRICS = len(get_args(Name))  # of which an idle stage writes SweepLag alone
+ROTATION_DAYS = 1_095  # of the template: docs/adr/0013-key-rotation.md
+# What AWS gives any account for good.
+FREE = {"alarm": 10, "metric": 10, "trace": 100_000, "queue_request": 1e6, "invocation": 1e6,
+        "gb_s": 400_000, "stored_gb": 25, "log_gb": 5}  # fmt: skip
+# By AWS's own rule a review is this, where DynamoDB Local counts 15 (docs/access-patterns.md).
+AWS_REVIEW_WRITES = 10.5
+
+
+def key_versions(year: int, rotation_days: int = ROTATION_DAYS) -> int:
+    """The versions of the key that are paid for in a year: at most two rotations are."""
+    return 1 + min(2, (year - 1) * 365 // rotation_days)
+
+
+# A session with a model as partner: turns, tokens read and written in each, and those for scores.
+# The requests of the pack's scenarios are no longer (tests/test_verdict.py), at four bytes a token.
+TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_900, 250
+
+
+# A learner's month of voice, words and pictures: cards that are new to the voice, words
+# looked up in a sentence, recordings of eight seconds, and a deck with media.
+SPOKEN, SPOKEN_CHARACTERS = 200, 25
+LOOKED_UP, LOOKED_UP_CHARACTERS = 40, 50
+RECORDED, RECORDED_S = 30, 15
+MEDIA_FILES, MEDIA_GB, MEDIA_READ_GB = 500, 0.05, 0.05
+
+
+def voice_and_media() -> dict[str, dict[str, float]]:
+    """What a learner's month uses of each kind, by the names of the prices."""
+    return {
+        f"{SPOKEN} cards read aloud": {"spoken_character": SPOKEN * SPOKEN_CHARACTERS},
+        f"{LOOKED_UP} words looked up with a sentence": {
+            "translated_character": LOOKED_UP * LOOKED_UP_CHARACTERS
+        },
+        f"{RECORDED} recordings": {"heard_second": RECORDED * RECORDED_S},
+        f"{MEDIA_FILES} pictures and sounds, imported and shown once": {
+            "media_put": MEDIA_FILES,
+            "media_gb": MEDIA_GB,
+            "transfer_gb": MEDIA_READ_GB,
+        },
+    }
+
+
+def session_with_model() -> dict[str, int]:
+    """The tokens of a session whose partner is a model."""
+    return {
+        "model_input": TURNS * TURN_READ + SCORES_READ,
+        "model_output": TURNS * TURN_WRITTEN + SCORES_WRITTEN,
+    }
 
 
 def prices() -> dict[str, float]:
@@ -94,8 +155,8 @@ def price_of(units: Mapping[str, float], at: Mapping[str, float]) -> float:
     return sum(amount * at[name] for name, amount in units.items())
 
 
-def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
-    """USD a month for so many active learners, by kind of unit. Free tiers are left out."""
+def used_in_month(learners: int, year: int = 1) -> dict[str, float]:
+    """The units that so many active learners use in a month of one of their first three years."""
     used: dict[str, float] = defaultdict(float)
     for operation in OPERATIONS:
         for name, amount in units_of(operation).items():
@@ -104,13 +165,73 @@ def month(learners: int, at: Mapping[str, float]) -> dict[str, float]:
         used[name] += amount * MAIL.a_month * learners
     used["active_user"] += learners
     used["mail"] += MAIL.a_month * learners
-    used["stored_gb"] += STORED_GB * learners
+    used["stored_gb"] = used["recovery_gb"] = STORED_GB[year] * learners
     used["invocation"] += SWEEPS_A_MONTH + (GATE_A_MONTH + FITS_A_MONTH) * learners
     used["read_unit"] += SWEEPS_A_MONTH * SWEEP_READS
     used["read_unit"] += (ROUND_READS + FITS_A_MONTH * FIT_READS) * learners
+    used["write_unit"] += IMPORTS_A_MONTH * IMPORT_WRITES * learners
     used["gb_s"] += SWEEPS_A_MONTH * SWEEP_S * MEMORY_GB
-    used["gb_s"] += (GATE_A_MONTH * GATE_S + FITS_A_MONTH * FIT_S) * MEMORY_GB * learners
-    return {name: amount * at[name] for name, amount in used.items()}
+    seconds = GATE_A_MONTH * GATE_S + FITS_A_MONTH * FIT_S + IMPORTS_A_MONTH * IMPORT_S
+    used["gb_s"] += seconds * MEMORY_GB * learners
+    used["log_gb"] += SWEEPS_A_MONTH * LOG_BYTES / 1e9
+    of_a_second = min(used["invocation"], SECONDS_A_MONTH)
+    used["trace"] = of_a_second + SAMPLED * (used["invocation"] - of_a_second)
+    used["queue_request"] = POLLS_A_MONTH
+    used["alarm"] = ALARMS
+    used["metric"] = METRICS if learners else 1
+    used["key_version"] = key_versions(year)
+    return dict(used)
+
+
+def month(learners: int, at: Mapping[str, float], year: int = 1) -> dict[str, float]:
+    """USD a month for so many active learners, by kind of unit. Free tiers are left out."""
+    return {name: amount * at[name] for name, amount in used_in_month(learners, year).items()}
+
+
+def idle(at: Mapping[str, float], year: int) -> float:
+    """USD a month of a stage that nobody uses, beyond what AWS gives any account for good."""
+    used = used_in_month(0, year)
+    return sum(max(0, amount - FREE.get(name, 0)) * at[name] for name, amount in used.items())
+
+
+SWITCHED = 10_000  # learners, of the table of switches
+
+
+def switches(at: Mapping[str, float]) -> list[tuple[str, float, str]]:
+    """What to set otherwise, by how much USD a month that changes the bill, and what it loses."""
+    used = used_in_month(SWITCHED)
+    reviews = OPERATIONS[0]
+    uncounted = (reviews.writes - AWS_REVIEW_WRITES) * reviews.a_month * SWITCHED
+    # Auto-scaling keeps 70 % busy; the hours of an evening take three times the mean.
+    capacity = {
+        kind: used[f"{kind}_unit"] / SECONDS_A_MONTH * 3 / 0.7 for kind in ("read", "write")
+    }
+    hours = SECONDS_A_MONTH / 3600
+    on_demand = used["read_unit"] * at["read_unit"] + used["write_unit"] * at["write_unit"]
+    provisioned = hours * (
+        capacity["read"] * at["read_hour"] + capacity["write"] * at["write_hour"]
+    )
+    starts = 0.001 * used["invocation"]
+    snapshots = 5 * MEMORY_GB * SECONDS_A_MONTH * at["snapshot_gb_s"]
+    return [
+        ("AWS's own counting of a review, 10.5 units", -uncounted * at["write_unit"],
+         "nothing: DynamoDB Local's 15 are an upper bound"),
+        ("Cognito Lite", SWITCHED * (at["lite_user"] - at["active_user"]),
+         "rotation of refresh tokens, sign-in by mailed code, passkeys"),
+        ("HTTP API", used["request"] * (at["http_request"] - at["request"]),
+         "the firewall, the authorizer by Zappa, limits of a stage's requests"),
+        ("provisioned capacity, at its evening's peak", provisioned - on_demand,
+         "room for peaks: beyond it 503 until auto-scaling follows, in minutes"),
+        ("SnapStart, five versions kept", snapshots + starts * MEMORY_GB * at["restored_gb"],
+         "gives starts without loading, of which each thousand requests has one"),
+        ("mails à la carte", used["mail"] * (at["mail_a_la_carte"] - at["mail"]),
+         "SES's dashboards of delivery"),
+        ("X-Ray off", -used["trace"] * at["trace"], "traces: where a slow request spent its time"),
+        ("no point-in-time recovery", -used["recovery_gb"] * at["recovery_gb"],
+         "the table as it was at any second of 35 days"),
+        ("the key rotated each year, in year three", 2 * at["key_version"],
+         "gives a new version of the key each year"),
+    ]  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -128,15 +249,26 @@ class Command(BaseCommand):
         for operation in OPERATIONS:
             price = price_of(units_of(operation), at) * 1e6
             self.stdout.write(f"| {operation.name} | {price:,.2f} |")
-        months = [month(count, at) for count in learners]
-        heads = " | ".join(f"{count:,}" for count in learners)
-        self.stdout.write(f"\n| USD a month | {heads} |\n|---|{'---:|' * len(learners)}")
-        for name in sorted(months[-1], key=lambda name: -months[-1][name]):
-            self._row(name, [usd[name] for usd in months])
-        self._row("**all**", [sum(usd.values()) for usd in months])
-        totals = zip(months, learners, strict=True)
-        self._row("for a learner", [sum(usd.values()) / count for usd, count in totals], 4)
+        months = [(count, month(count, at, year)) for count in learners for year in YEARS]
+        heads = " | ".join(f"{count:,}, year {year}" for count in learners for year in YEARS)
+        self.stdout.write(f"\n| USD a month | {heads} |\n|---|{'---:|' * len(months)}")
+        largest = months[-1][1]
+        for name in sorted(largest, key=lambda name: -largest[name]):
+            self._row(name, [usd[name] for _, usd in months])
+        self._row("**all**", [sum(usd.values()) for _, usd in months])
+        self._row("for a learner", [sum(usd.values()) / count for count, usd in months], 4)
+        years = " | ".join(f"year {year}" for year in STORED_GB)
+        self.stdout.write(f"\n| a stage that nobody uses, USD a month | {years} |")
+        self.stdout.write(f"|---|{'---:|' * len(STORED_GB)}")
+        self._row("without AWS's free amounts", [sum(month(0, at, y).values()) for y in STORED_GB])
+        self._row("with those of any account", [idle(at, year) for year in STORED_GB])
+        self.stdout.write(f"\n| switch | USD a month, {SWITCHED:,} learners | what is lost |")
+        self.stdout.write("|---|---:|---|")
+        for name, usd, lost in switches(at):
+            self.stdout.write(f"| {name} | {usd:+,.2f} | {lost} |")
         self._dearest()
+        self._model()
+        self._voice()
 
     def _dearest(self) -> None:
         """What a learner's day may hold of the requests that cost most."""
@@ -150,6 +282,39 @@ class Command(BaseCommand):
             usd = price_of(used, prices())
             most = settings.LIMITS["fit"][0] if "optimize" in name else settings.DAY_USD / usd
             self.stdout.write(f"| {name} | {usd * 1e3:,.3f} | {int(most):,} |")
+
+    def _model(self) -> None:
+        """What a model as partner costs, and what the budgets allow at most."""
+        used, at = session_with_model(), prices()
+        read, written = used["model_input"], used["model_output"]
+        price = price_of(used, at)
+        self.stdout.write("\n| a model as partner | tokens | USD |\n|---|---:|---:|")
+        session = f"a session of {TURNS} turns, with its scores"
+        self.stdout.write(f"| {session} | {read:,} read, {written:,} written | {price:.5f} |")
+        for name, most in zip(
+            ("a learner's day at most", "a stage's month at most"),
+            settings.BUDGETS["partner_tokens"],
+            strict=True,
+        ):
+            dearest = most * max(at["model_input"], at["model_output"])
+            self.stdout.write(f"| {name} | {most:,} | {dearest:,.2f} |")
+
+    def _voice(self) -> None:
+        """What a learner's month of voice, words and media costs, and what the budgets allow."""
+        at = prices()
+        self.stdout.write("\n| voice, words and media | USD |\n|---|---:|")
+        for name, used in voice_and_media().items():
+            self.stdout.write(f"| {name}, a month | {price_of(used, at):.3f} |")
+        things = {
+            "speech_characters": "spoken_character",
+            "speech_seconds": "heard_second",
+            "dictionary_characters": "translated_character",
+        }
+        for place, name in enumerate(("a learner's day at most", "a stage's month at most")):
+            dearest = sum(
+                settings.BUDGETS[thing][place] * at[unit] for thing, unit in things.items()
+            )
+            self.stdout.write(f"| {name} | {dearest:,.2f} |")
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)

@@ -22,7 +22,7 @@ from django.core.servers.basehttp import WSGIServer
 from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
 from config import stack
-from config.ops import cloudformation, local_aws
+from config.ops import cloudformation, local_aws, model_stand_in, voice_stand_in
 from config.ops.steps import Steps
 from config.problems import UpstreamFailed
 from config.stack import BASE_DIR
@@ -36,6 +36,7 @@ ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
 LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
 WAITING_CONNECTIONS = 128
 THERE_IS = """\
+  /app     the reference app: study in the browser, online and offline
   /        the start page
   /docs    the API's reference
   /browse  the pages for staff
@@ -111,6 +112,8 @@ class Command(runserver.Command):
                     demo = self._demo_content()
                 # Links in mails lead here. Our children read it in their settings.
                 os.environ.setdefault("PARLEY_PUBLIC_URL", self._url)
+                os.environ.update(aws.enter_context(partner_model(os.environ)))
+                os.environ.update(aws.enter_context(voice(os.environ)))
                 aws.enter_context(each_minute(SWEEP, self._steps.tell, environment=ONLY_WARNINGS))
                 self._serve(demo, **options)
         except (local_aws.EngineError, cloudformation.ProvisioningError) as error:
@@ -174,6 +177,31 @@ class Command(runserver.Command):
         listening.set_inheritable(True)
         os.environ[LISTENING_FD] = str(listening.fileno())
         return listening
+
+
+@contextmanager
+def voice(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The variables of the voice and the dictionary: a stand-in's, unless one is named."""
+    if {"PARLEY_VOICE", "PARLEY_VOICE_URL"} & {*environment}:
+        yield {}
+        return
+    with voice_stand_in.serving() as stand_in:
+        yield {"PARLEY_VOICE": "aws", "PARLEY_VOICE_URL": stand_in.url}
+
+
+@contextmanager
+def partner_model(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The variables of the model that plays the partner: a stand-in's, unless one is named."""
+    named = {"PARLEY_PARTNER", "PARLEY_PARTNER_MODEL", "PARLEY_LOCAL_MODEL_URL"} & {*environment}
+    if named:
+        yield {}
+        return
+    with model_stand_in.serving() as stand_in:
+        yield {
+            "PARLEY_PARTNER": "bedrock",
+            "PARLEY_PARTNER_MODEL": model_stand_in.MODEL,
+            "PARLEY_BEDROCK_URL": stand_in.url,
+        }
 
 
 class _Told(io.TextIOBase):

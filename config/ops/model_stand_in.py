@@ -1,0 +1,262 @@
+"""A model of Amazon Bedrock for local runs and tests: Converse over HTTP, with a player behind it.
+
+It answers `POST /model/{id}/converse`, and what applies a guardrail, as AWS does (AWS: "Converse"
+and "ApplyGuardrail" in the Amazon Bedrock API Reference), on 127.0.0.1. The player of local runs,
+`good_answer`, understands nothing: it compares the learner's words with the scenario's examples,
+which the prompt holds. Tests hand in players that break off, talk nonsense, or obey whatever a
+learner writes.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote
+
+MODEL = "parley.stand-in-v1:0"
+
+Json = dict[str, Any]
+Player = Callable[[Json], Json]
+"""Makes the answer's `message`, `stopReason` and the like of a request's body. May raise Fails."""
+
+
+class Fails(Exception):
+    """An answer other than 200, as AWS gives it. Without a status the connection is cut."""
+
+    def __init__(self, status: int | None, code: str = "", body: bytes = b"") -> None:
+        super().__init__(code)
+        self.status, self.code, self.body = status, code, body
+
+
+@dataclass
+class StandIn:
+    """What a stand-in was asked, and who answers. `player` may be replaced at any time."""
+
+    player: Player
+    blocked: str = ""  # the guardrail refuses what has this word
+    url: str = ""
+    requests: list[Json] = field(default_factory=list)
+
+
+@contextmanager
+def serving(player: Player | None = None) -> Iterator[StandIn]:
+    """Serves Converse on a free port while the block runs."""
+    stand_in = StandIn(player or good_answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            _answer(self, stand_in)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing: a request holds what learners have said."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    stand_in.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield stand_in
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answer(http: BaseHTTPRequestHandler, stand_in: StandIn) -> None:
+    body = http.rfile.read(int(http.headers.get("Content-Length") or 0))
+    begun = time.monotonic()
+    try:
+        if re.fullmatch(r"/guardrail/\w+/version/\d+/apply", http.path):
+            refused = bool(stand_in.blocked) and stand_in.blocked in body.decode()
+            action = "GUARDRAIL_INTERVENED" if refused else "NONE"
+            _send(http, 200, {"action": action, "outputs": [], "assessments": [], "usage": {}})
+            return
+        request = _checked(http, body)
+        stand_in.requests.append(request)
+        answer = stand_in.player(request)
+        said = json.dumps(answer.get("output", {}), ensure_ascii=False)
+        used = {"inputTokens": len(body) // 4, "outputTokens": len(said.encode()) // 4}
+        used["totalTokens"] = sum(used.values())
+        latency_ms = int((time.monotonic() - begun) * 1000)
+        _send(http, 200, {"usage": used, "metrics": {"latencyMs": latency_ms}} | answer)
+    except Fails as failure:
+        if failure.status is None:
+            http.close_connection = True
+            http.connection.close()
+        elif failure.body:
+            _send(http, failure.status, failure.body)
+        else:
+            _send(http, failure.status, {"message": "made up"}, failure.code)
+
+
+def _send(http: BaseHTTPRequestHandler, status: int, body: Json | bytes, code: str = "") -> None:
+    sent = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+    http.send_response(status)
+    http.send_header("Content-Type", "application/json")
+    http.send_header("Content-Length", str(len(sent)))
+    if code:
+        http.send_header("x-amzn-ErrorType", code)
+    http.end_headers()
+    http.wfile.write(sent)
+
+
+def _checked(http: BaseHTTPRequestHandler, body: bytes) -> Json:
+    """The request with its model's id. Raises Fails for one that AWS would refuse."""
+    path = re.fullmatch(r"/model/([^/]+)/converse", http.path)
+    if path is None:
+        raise Fails(404, "UnknownOperationException")
+    signature = http.headers.get("Authorization", "")
+    if not re.match(r"AWS4-HMAC-SHA256 Credential=\S+/bedrock/aws4_request,", signature):
+        raise Fails(403, "AccessDeniedException")
+    request: Json = json.loads(body)
+    roles = [message["role"] for message in request["messages"]]
+    expected = ["user", "assistant"] * len(roles)
+    if not roles or roles != expected[: len(roles)] or roles[-1] != "user":
+        raise Fails(400, "ValidationException")
+    return {"modelId": unquote(path[1]), **request}
+
+
+# --- Players --------------------------------------------------------------------------------------
+
+
+def tool_call(request: Json, fields: Any) -> Json:
+    """The answer that calls the request's tool with these fields."""
+    [tool] = request["toolConfig"]["tools"]
+    use = {"toolUseId": "tooluse_1", "name": tool["toolSpec"]["name"], "input": fields}
+    return _message({"toolUse": use}, "tool_use")
+
+
+def text_answer(text: str, stop: str = "end_turn") -> Json:
+    """An answer in words, without the tool."""
+    return _message({"text": text}, stop)
+
+
+def _message(content: Json, stop: str) -> Json:
+    return {
+        "output": {"message": {"role": "assistant", "content": [content]}},
+        "stopReason": stop,
+    }
+
+
+def told(request: Json, name: str) -> Any:
+    """A part of the system prompt: SCENARIO, SESSION, RUBRIC. None if it is not there."""
+    for block in request["system"]:
+        word, _, rest = block.get("text", "").partition(" ")
+        if word == name:
+            return json.loads(rest)
+    return None
+
+
+def heard(request: Json) -> Json:
+    """The JSON of the last message that the learner's words came in."""
+    for message in reversed(request["messages"]):
+        for block in message["content"]:
+            text = block.get("text") or block.get("guardContent", {}).get("text", {}).get("text")
+            if message["role"] == "user" and text and text.startswith("{"):
+                parsed: Json = json.loads(text)
+                return parsed
+    return {}
+
+
+# What is proposed for any title.
+DRAFT: Json = {
+    "situation": "You are at a kiosk and have a few minutes. Buy something, and ask what it costs.",
+    "topic": "shopping",
+    "learner": {"name": "Customer", "brief": "You want something to read and a bottle of water."},
+    "partner": {"name": "Seller", "brief": "You have newspapers for three and water for two."},
+    "opening": "Good morning! Can I help you?",
+    "goals": [
+        {
+            "text": "Say what you would like",
+            "prompt": "What can I give you?",
+            "example": "I would like a newspaper, please.",
+            "phrases": ["would like"],
+            "answer": "Here you are, the last one.",
+        },
+        {
+            "text": "Ask how much it is",
+            "prompt": "Is that all?",
+            "example": "Yes, how much is it?",
+            "phrases": ["how much"],
+            "answer": "That makes three, please.",
+        },
+        {
+            "text": "Pay",
+            "prompt": "Do you have it in coins?",
+            "example": "Yes, here you are.",
+            "phrases": ["here you are"],
+            "answer": "Thank you very much.",
+        },
+    ],
+    "farewell": "Goodbye, and have a good journey!",
+    "phrases": [
+        {"text": "I would like …, please.", "meaning": "how to ask for something"},
+        {"text": "How much is it?", "meaning": "what to ask for the price"},
+    ],
+    "notes": "Practise numbers before.",
+}
+
+
+def good_answer(request: Json) -> Json:
+    """What a patient teacher might answer who knows the scenario's own lines alone."""
+    if request["toolConfig"]["tools"][0]["toolSpec"]["name"] == "draft":
+        return tool_call(request, DRAFT)
+    scenario = told(request, "SCENARIO")
+    fields = _scores(request) if scenario is None else _turn(scenario, request)
+    return tool_call(request, fields)
+
+
+def _turn(scenario: Json, request: Json) -> Json:
+    session, text = told(request, "SESSION"), heard(request)["learner"]
+    new = [
+        goal["id"]
+        for goal in scenario["goals"]
+        if goal["id"] not in session["reached"] and _resembles(text, goal["examples"])
+    ]
+    left = [goal for goal in scenario["goals"] if goal["id"] not in {*session["reached"], *new}]
+    lines = scenario["lines"]
+    following = lines[min(session["turn"], len(lines) - 1)] if left else scenario["endings"][0]
+    facts = [scenario["facts"][goal] for goal in new if goal in scenario["facts"]]
+    return {
+        "speaker": scenario["partner"]["id"],
+        "reply": _within([following, *facts], scenario["mostWords"]),
+        "goalsReached": [{"goal": goal, "evidence": text} for goal in new],
+        "corrections": [],
+        "newWords": [],
+        "hints": [left[0]["text"], *left[0]["examples"][:1]] if left else [],
+        "ended": not left,
+    }
+
+
+def _within(parts: list[str], most_words: int) -> str:
+    """The first part, with as many of the others before it as there is room for."""
+    said = parts[:1]
+    for part in parts[1:]:
+        if len(" ".join([*said, part]).split()) <= most_words:
+            said.insert(-1, part)
+    return " ".join(said)
+
+
+def _resembles(text: str, examples: list[str]) -> bool:
+    """Whether most words of an example stand in the text."""
+    words = set(re.findall(r"\w+", text.casefold()))
+    wanted = [set(re.findall(r"\w+", example.casefold())) for example in examples]
+    return any(len(words & each) >= 0.6 * len(each) for each in wanted)
+
+
+def _scores(request: Json) -> Json:
+    """Band 4 in everything, with the longest turn as evidence."""
+    turns = heard(request)["turns"]
+    best = max(turns, key=lambda turn: len(turn["learner"]))
+    evidence = [{"turn": best["turn"], "said": best["learner"][:300]}]
+    return {
+        name: {"band": 4, "evidence": evidence} for name in ("vocabulary", "grammar", "fluency")
+    }

@@ -1,0 +1,53 @@
+import { useState } from "preact/hooks";
+
+import { type Schemas, answerOf } from "../src/index.ts";
+import { api } from "./parley.ts";
+import { Field, Form } from "./pieces.tsx";
+import { signIn } from "./things.ts";
+import { t } from "./words.ts";
+
+type Step = Exclude<Schemas["LoginAnswer"], Schemas["LoggedIn"]>;
+
+/** The sign-in: address and password, then a second step where the account has one. */
+export function SignIn({ done }: { done: () => void }) {
+  const [step, setStep] = useState<Step>();
+  const goOn = async (answer: Schemas["LoginAnswer"] | Schemas["FirstPasswordAnswer"]) => {
+    if (!("accessToken" in answer)) return setStep(answer);
+    await signIn(answer);
+    done();
+  };
+  const login = async (data: FormData) => {
+    const body = { email: String(data.get("email")), password: String(data.get("password")) };
+    await goOn(await answerOf(api.POST("/auth/login", { body })));
+  };
+  const verify = async (data: FormData) => {
+    const body = { sessionToken: step!.sessionToken, code: String(data.get("code")).trim() };
+    await goOn(await answerOf(api.POST("/auth/mfa/verify", { body })));
+  };
+  const renew = async (data: FormData) => {
+    const body = { sessionToken: step!.sessionToken, newPassword: String(data.get("password")) };
+    await goOn(await answerOf(api.POST("/auth/login/new-password", { body })));
+  };
+  return (
+    <main id="content" class="narrow" tabIndex={-1}>
+      <h1>Parley</h1>
+      {!step && (
+        <Form key="login" send={login} label={t("signIn")}>
+          <Field label={t("email")}><input name="email" type="email" autoComplete="username" required /></Field>
+          <Field label={t("password")}><input name="password" type="password" autoComplete="current-password" required /></Field>
+          <p class="soft">{t("demo")} <code>learner@parley.example</code>, <code>parley-demo-1</code></p>
+        </Form>
+      )}
+      {step && "mfaRequired" in step && (
+        <Form key="code" send={verify} label={t("continue")}>
+          <Field label={t("code")}><input name="code" autoComplete="one-time-code" required autoFocus /></Field>
+        </Form>
+      )}
+      {step && "newPasswordRequired" in step && (
+        <Form key="password" send={renew} label={t("continue")}>
+          <Field label={t("newPassword")}><input name="password" type="password" autoComplete="new-password" required /></Field>
+        </Form>
+      )}
+    </main>
+  );
+}

@@ -1,0 +1,93 @@
+"""Words looked up, and kept as cards."""
+
+from typing import Any
+
+from django.utils.timezone import now
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.operations import operation
+from config.problems import IdTaken, UpstreamFailed
+from config.serializers import IdField, LanguageField, Serializer, TextField
+from config.viewsets import Resource
+from learning.api.serializers import CardSerializer
+from learning.services import dictionary
+from learning.services.cards import NoSuchDeck
+from learning.services.speech import BudgetUsedUp
+
+
+class SavedWordSerializer(Serializer):
+    """The note to make: basic, with the context as its example, or a cloze of the context."""
+
+    id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
+    deck_id = IdField()
+    type = serializers.ChoiceField(["basic", "cloze"], default="basic")
+
+
+class LookUpSerializer(Serializer):
+    """A word or a short text, and perhaps the sentence that it stands in."""
+
+    samples = {
+        "text": "mesa",
+        "context": "Uma mesa para dois, por favor.",
+        "from": "pt",
+        "to": "en",
+    }
+
+    text = TextField(max_length=dictionary.MOST_CHARS)
+    context = TextField(  # type: ignore[assignment]
+        max_length=dictionary.MOST_CONTEXT_CHARS, required=False
+    )
+    save = SavedWordSerializer(required=False)  # type: ignore[assignment]
+
+    def get_fields(self) -> dict[str, Any]:
+        """`from` is a word of Python, so these two are named here."""
+        languages = {"from": LanguageField(source="source"), "to": LanguageField(source="target")}
+        return super().get_fields() | languages
+
+
+class MeaningSerializer(Serializer):
+    """What a text means. `duplicates` are cards of yours that ask it already."""
+
+    samples = {
+        "text": "mesa",
+        "translation": "table",
+        "contextTranslation": "A table for two, please.",
+    }
+
+    text = serializers.CharField()
+    translation = serializers.CharField()
+    context_translation = serializers.CharField(allow_null=True)
+    duplicates = CardSerializer(many=True)
+    cards = serializers.SerializerMethodField()
+
+    @extend_schema_field(CardSerializer(many=True))
+    def get_cards(self, entry: dictionary.Entry) -> Any:
+        return CardSerializer(entry.written[1] if entry.written else [], many=True).data
+
+
+class DictionaryViewSet(Resource):
+    @operation(
+        "lookUp",
+        request=LookUpSerializer,
+        answers={200: MeaningSerializer},
+        raises=[
+            dictionary.DictionaryOff,
+            dictionary.NoTranslation,
+            BudgetUsedUp,
+            UpstreamFailed,
+            IdTaken,
+            NoSuchDeck,
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        """Look a word up, and with `save` keep it as a card.
+
+        A bare word is answered from what was looked up within 90 days. Its context is translated
+        for you alone, and kept nowhere. Characters that are translated count in the day's budget.
+        """
+        fields = self.validated_body(LookUpSerializer)
+        entry = dictionary.look_up(learner_id=self.learner_id, fields=fields, now=now())
+        return Response(MeaningSerializer(entry).data)

@@ -1,0 +1,80 @@
+"""A stand-in for a model, and learners who speak with it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils.timezone import now
+
+from config import aws
+from config.ops import model_stand_in
+from config.ops.model_stand_in import MODEL, Json, StandIn, good_answer, tool_call
+from learning.practice.script import Script
+from learning.services import scenarios
+from tests.callers import Caller
+from tests.transcripts import PACK, scripts
+
+COFFEE = "coffee-to-take-away"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[StandIn]:
+    with model_stand_in.serving() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def model(served: StandIn, table: None, settings: Any, monkeypatch: Any) -> Iterator[StandIn]:
+    """The stage's model: a stand-in that answers well, until a test hands it another player."""
+    served.player, served.requests = good_answer, []
+    monkeypatch.setenv("PARLEY_BEDROCK_URL", served.url)
+    settings.PARTNER, settings.PARTNER_MODEL = "bedrock", MODEL
+    aws._client.cache_clear()
+    yield served
+    aws._client.cache_clear()
+
+
+def agreed(learner: Caller) -> None:
+    """The learner lets what they write go to a model."""
+    assert learner.patch("/profile/consents", {"modelText": True}).status_code == 200
+
+
+def coffee() -> Script:
+    """The scenario of most tests."""
+    return next(script for script in scripts() if script.id == COFFEE)
+
+
+def published(*names: str) -> None:
+    """Publishes scenarios of our pack."""
+    pack = [json.loads((PACK / f"{name}.json").read_text("utf-8")) for name in names]
+    scenarios.load_scenarios(pack, now=now())
+
+
+def begun(learner: Caller, scenario_id: str = COFFEE, **fields: Any) -> str:
+    """The path of a session with the model, by a learner who has agreed."""
+    published(scenario_id)
+    agreed(learner)
+    wanted = {"scenarioId": scenario_id, "partner": "model", **fields}
+    return f"/sessions/{learner.makes('/sessions', wanted)['id']}"
+
+
+def plays(learner: Caller, path: str, texts: list[str]) -> list[Any]:
+    """What is answered to each text, until the partner takes leave."""
+    answers: list[Any] = []
+    for text in texts:
+        answers.append(learner.makes(f"{path}/turns", {"text": text}))
+        if answers[-1]["session"]["ended"]:
+            break
+    return answers
+
+
+def altered(**changes: Any) -> Any:
+    """A player whose good answer has some fields changed."""
+
+    def player(request: Json) -> Json:
+        answer = good_answer(request)
+        [block] = answer["output"]["message"]["content"]
+        return tool_call(request, block["toolUse"]["input"] | changes)
+
+    return player

@@ -1,0 +1,283 @@
+"""What counts of a model's answer, and what a model is asked."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from config.ops.management.commands import estimate_cost as costs
+from config.ops.model_stand_in import Json, good_answer
+from learning.management.commands.load_content import CONTENT
+from learning.practice import dialogue, prompt, verdict
+from learning.practice.dialogue import Script
+from learning.practice.prompt import Answer, Judgement, json_schema
+from learning.practice.verdict import Accepted, Refused
+from tests.model_helpers import coffee
+from tests.transcripts import scripts
+
+SECRET = "0f1e2d3c4b5a69788796"
+
+
+def request_of(script: Script, role: str, text: str, **changes: Any) -> Json:
+    fields: dict[str, Any] = {
+        "history": [],
+        "opening": "Good morning!",
+        "reached": [],
+        "native_language": "en",
+        "secret": SECRET,
+        "model": "eu.amazon.nova-lite-v1:0",
+        "guarded": False,
+    }
+    return prompt.turn_request(script, role, text=text, **fields | changes)
+
+
+def accepted(text: str, *, native_language: str = "en", **changes: Any) -> Accepted:
+    """What is left of an answer to `text` that is good but for the changes."""
+    answer = {
+        "speaker": "barista",
+        "reply": "Of course. What size would you like?",
+        "goalsReached": [],
+        "corrections": [],
+        "newWords": [],
+        "hints": [],
+        "ended": False,
+    }
+    return verdict.accept_answer(
+        answer | changes,
+        coffee(),
+        "customer",
+        text=text,
+        reached=[],
+        native_language=native_language,
+        secret=SECRET,
+        told=prompt.RULES,
+    )
+
+
+def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> None:
+    sizes: list[int] = []
+    for script in scripts():
+        for part in script.parts:
+            reached: list[str] = []
+            history: list[tuple[str, str]] = []
+            ended, state = False, dialogue.opening(script, part.role)[1]
+            for text in dialogue.rehearsal(script, part.role):
+                request = request_of(script, part.role, text, history=history, reached=reached)
+                sizes.append(len(json.dumps(request, ensure_ascii=False).encode()))
+                [block] = good_answer(request)["output"]["message"]["content"]
+                answer = verdict.accept_answer(
+                    block["toolUse"]["input"],
+                    script,
+                    part.role,
+                    text=text,
+                    reached=reached,
+                    heard=(scripted := dialogue.reply(script, state, text)).goals,
+                    native_language="en",
+                    secret=SECRET,
+                    told=prompt.RULES,
+                )
+                history.append((text, answer.reply))
+                state = dialogue.beside(state, scripted.state)
+                reached += answer.goals
+                ended = ended or answer.ended
+            assert set(reached) == {goal.id for goal in part.goals}, (script.id, part.role)
+            assert ended, (script.id, part.role)
+    assert sum(sizes) / len(sizes) / 4 <= costs.TURN_READ, "tokens of a turn in docs/cost.md"
+
+
+# --- What counts ----------------------------------------------------------------------------------
+
+
+def claim(goal: str, evidence: str) -> dict[str, Any]:
+    return {"goalsReached": [{"goal": goal, "evidence": evidence}]}
+
+
+def test_a_goal_counts_where_its_own_words_stand() -> None:
+    text = "Good morning! Can I have a coffee, please?"
+    assert accepted(text, **claim("drink", "can I have a coffee")).goals == ("drink",)
+    assert accepted(text, **claim("drink", "I'd like a tea")).goals == (), "nobody said so"
+    assert accepted(text, **claim("size", "a coffee")).goals == (), "the words are another goal's"
+    assert accepted(text, **claim("friendship", "a coffee")).goals == (), "there is no such goal"
+
+
+def remark(said: str, better: str, why: str = "This is how one says it.") -> dict[str, Any]:
+    return {"corrections": [{"said": said, "better": better, "why": why}]}
+
+
+def test_a_correction_counts_where_the_wrong_words_stand() -> None:
+    text = "Hello. I am needing a big coffees, please."
+    [found] = accepted(text, **remark("a big coffees", "a big coffee")).corrections
+    assert found.sentence == "I am needing a big coffee, please."
+    assert found.cloze == "I am needing {{c1::a big coffee}}, please."
+    for said, better in (
+        ("two tea", "two teas"),  # nobody said so
+        ("a big coffees", "a big  coffees"),  # the same
+        ("big coffee", "large coffee"),  # a part of a word
+    ):
+        assert accepted(text, **remark(said, better)).corrections == (), said
+
+
+def test_the_reason_is_in_the_learners_native_language() -> None:
+    text = "I am needing a coffee."
+    german = "Das ist die einfache Form, und die ist hier besser."
+    english = "This is the form that you need for it."
+    for language, kept in (("de", german), ("de-AT", german), ("en", english)):
+        found = accepted(text, native_language=language, **remark("am needing", "need", kept))
+        assert [each.why for each in found.corrections] == [kept]
+    wrong = accepted(text, native_language="de", **remark("am needing", "need", english))
+    assert wrong.corrections == ()
+
+
+def test_the_scripts_own_correction_wins_over_the_models() -> None:
+    found = accepted("I want a coffee, please.", **remark("want a coffee", "want coffee"))
+    assert [each.better for each in found.corrections] == ["I'd like a"]
+
+
+def test_curly_quotes_and_spaces_do_not_matter() -> None:
+    text = "I don’t  wants a coffee."
+    [found] = accepted(text, **remark("I don't wants", "I don't want")).corrections
+    assert found.said == "I don’t  wants"
+
+
+def test_a_new_word_was_really_said() -> None:
+    words = [
+        {"term": "size", "meaning": "how big it is", "example": "What size is it?"},
+        {"term": "saucer", "meaning": "a small plate", "example": "A cup and a saucer."},
+    ]
+    assert [each.term for each in accepted("Hello.", newWords=words).new_words] == ["size"]
+
+
+def test_faulty_entries_are_left_out_and_a_missing_list_is_empty() -> None:
+    answer = accepted("A coffee, please.", corrections=[7, {"said": "x"}], hints="Say it.")
+    assert (answer.corrections, answer.hints) == ((), ())
+
+
+def test_a_model_ends_a_scene_only_when_its_goals_are_reached() -> None:
+    assert not accepted("Goodbye!", ended=True).ended
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Die Größe ist mir egal, aber was wollen Sie denn mit dem Kaffee?",
+        "Какой размер вы хотите?",
+        "Senin istediğin gibi yapacağım ama önce bana kahvenin boyunu söyle lütfen.",
+        "what " * 31,
+    ],
+)
+def test_a_reply_in_another_language_or_too_long_is_refused(reply: str) -> None:
+    with pytest.raises(Refused):
+        accepted("A coffee, please.", reply=reply)
+
+
+def test_no_line_of_the_pack_would_be_taken_for_another_language() -> None:
+    for script in scripts():
+        for part in script.parts:
+            lines = [node.line for node in part.nodes]
+            lines += [branch.say for node in part.nodes for branch in node.branches]
+            lines += [answer.say for answer in part.answers]
+            assert [line for line in lines if not verdict._speaks(line, script.language)] == []
+
+
+def test_scores_move_by_a_band_at_most_and_need_evidence() -> None:
+    script, turns = coffee(), ["A coffee, please.", "A large one, please."]
+    floor = dialogue.score(script, "customer", turns, free=True)
+
+    def judged(band: int, turn: int, said: str) -> int:
+        one = {"band": band, "evidence": [{"turn": turn, "said": said}]}
+        raw = dict.fromkeys(("vocabulary", "grammar", "fluency"), one)
+        scores = verdict.accept_scores(raw, script, turns, floor, secret=SECRET, told="")
+        assert scores.goals == floor.goals
+        return scores.grammar.value
+
+    assert floor.grammar.value == 100
+    assert judged(4, 2, "A large one") == 80
+    assert judged(0, 2, "A large one") == 80
+    assert judged(4, 1, "A large one") == 100, "it stands in another turn"
+    assert judged(4, 3, "A large one") == 100, "there is no such turn"
+    with pytest.raises(Refused):
+        judged(6, 2, "A large one")
+
+
+# --- What is asked --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("model", ["eu.amazon.nova-lite-v1:0", "meta.llama3-1-8b-instruct-v1:0"])
+def test_requests_have_the_shape_of_converse(model: str, guarded: bool) -> None:
+    service = botocore.session.get_session().get_service_model("bedrock-runtime")
+    shape = service.operation_model("Converse").input_shape
+    turn = request_of(
+        coffee(), "customer", "Hello", history=[("Hi", "Yes?")], model=model, guarded=guarded
+    )
+    judge = prompt.judge_request(
+        [("Hello", "Yes?")], rubric={}, language="en", secret=SECRET, model=model, guarded=guarded
+    )
+    for request in (turn, judge, prompt.repair_request(turn, "reply: too long")):
+        faults = ParamValidator().validate({"modelId": model, **request}, shape)
+        assert not faults.has_errors(), faults.generate_report()
+        roles = [message["role"] for message in request["messages"]]
+        assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
+        named = "toolChoice" in request["toolConfig"]
+        cached = any("cachePoint" in block for block in request["system"])
+        assert named == cached == ("nova" in model)
+
+
+def test_what_is_the_same_for_all_learners_stands_before_what_is_not() -> None:
+    one = request_of(coffee(), "customer", "Hello", native_language="de", secret="a")["system"]
+    two = request_of(coffee(), "customer", "Hi", native_language="fr", secret="b")["system"]
+    assert one[:3] == two[:3]
+    assert one[2] == {"cachePoint": {"type": "default"}}
+    assert one[3] != two[3]
+
+
+def test_only_the_last_turns_are_told() -> None:
+    history = [(f"text {n}", f"reply {n}") for n in range(40)]
+    request = request_of(coffee(), "customer", "Hello", history=history)
+    assert len(request["messages"]) == 2 * prompt.HISTORY + 1
+    assert "text 28" in request["messages"][0]["content"][0]["text"]
+
+
+def test_the_schema_says_what_the_reader_demands() -> None:
+    schema = json_schema(Answer)
+    assert schema["required"] == list(schema["properties"])
+    assert schema["properties"]["goalsReached"]["maxItems"] == 5
+    assert schema["properties"]["reply"] == {
+        "type": "string",
+        "maxLength": 1000,
+        "description": "What the partner says",
+    }
+    band = json_schema(Judgement)["properties"]["grammar"]["properties"]["band"]
+    assert (band["minimum"], band["maximum"]) == (0, 5)
+
+
+def test_the_rubric_has_each_level_and_band() -> None:
+    rubric = json.loads((CONTENT / "rubric.json").read_text("utf-8"))
+    assert list(rubric["bands"]) == [str(band) for band in range(6)]
+    assert list(rubric["levels"]) == list(prompt.MOST_WORDS)
+    for level in rubric["levels"].values():
+        assert set(level) == {"vocabulary", "grammar", "fluency"}
+
+
+PROGRAM = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+import django
+django.setup()
+import learning.urls
+print(*sys.modules)
+"""
+
+
+def test_nothing_of_the_model_is_loaded_before_it_is_asked_for() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "learning.services.practice" in loaded
+    ours = {f"learning.{name}" for name in ("services.partner", "practice.prompt")}
+    ours |= {"learning.practice.verdict", "botocore.client", "botocore.session"}
+    assert sorted(ours & loaded) == []
