@@ -1,6 +1,7 @@
 """Writing again what others were in the way of: in turns, and not for ever."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -138,6 +139,23 @@ def test_who_does_not_leave_the_queue_is_passed_over(
     for ticket in killed:  # they live after all
         ticket.leave()
     assert queue_of("maria") == (3, 4)
+
+
+def test_who_gives_up_waiting_holds_up_nobody(table: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a queue that is once too long stays so: each number of nobody costs all some seconds."""
+    monkeypatch.setattr(module, "pause", lambda *_: None)
+    monkeypatch.setattr(_Ticket, "SERVED_S", 1e9)
+    first, *impatient, last = (_Ticket("maria") for _ in range(5))
+    for ticket in impatient:
+        assert ticket.wait(0.0)
+        ticket.leave()
+    first.leave()
+    assert last.wait(time.monotonic() + PATIENCE_S)
+    assert last.served == last.number
+    last.leave()
+    assert queue_of("maria") == (5, 6)
+    item = connection().get_item("QUEUE#maria", range_key="QUEUE")["Item"]
+    assert "gone" not in item
 
 
 def test_a_table_without_room_for_a_queue_refuses_nobody(

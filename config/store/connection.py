@@ -14,10 +14,12 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
-from pynamodb.attributes import NumberAttribute
+from pynamodb.attributes import NumberAttribute, NumberSetAttribute
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import UpdateError, VerboseClientError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 
 from config.aws import (
     CONNECT_TIMEOUT_S,
@@ -146,7 +148,8 @@ class _Turn:
             return False
         try:
             self.ticket = _Ticket(self.of)
-            if self.ticket.wait(until) or lost:
+            left_s = max(0.0, until - time.monotonic())
+            if self.ticket.wait(until - left_s / 2) or lost:  # the rest is for tries
                 if len(_met) > MET_MOST:
                     _met.clear()
                 _met[self.of] = time.monotonic() + MET_S
@@ -175,6 +178,7 @@ class _Turn:
 
 
 LAST, SERVED = NumberAttribute(attr_name="last"), NumberAttribute(attr_name="served")
+GONE = NumberSetAttribute(attr_name="gone")
 EXPIRES_AT = NumberAttribute(attr_name="expires_at")
 
 
@@ -182,7 +186,9 @@ class _Ticket:
     """A number in the queue of the processes that write the same learner's things.
 
     The queue is an item of two numbers, `QUEUE#<learner>` / `QUEUE`: who comes takes the next, and
-    who leaves has the one behind served. Who does not leave within SERVED_S is passed over.
+    who leaves has the one behind served. Who gives up before says so in `gone`, and is passed over
+    at once; else they would hold up all others, who would then give up too. Who is served and does
+    not leave within SERVED_S is passed over as well.
     """
 
     LOOK_S = 0.1  # for each who is before
@@ -196,40 +202,51 @@ class _Ticket:
             SERVED.set(SERVED | 1),
             EXPIRES_AT.set(int(time.time()) + self.KEPT_S),
         ]
-        answer = connection().update_item(
-            self.key, range_key="QUEUE", actions=actions, return_values="ALL_NEW"
-        )
-        self.number, self.served = (int(answer["Attributes"][n]["N"]) for n in ("last", "served"))
+        queue = self._change(*actions)
+        self.number, self.served = (int(queue[name]["N"]) for name in ("last", "served"))
 
     def wait(self, until: float) -> bool:
         """Waits to be served; whether there was anybody to wait for."""
         is_behind, since = self.served < self.number, time.monotonic()
         while self.served < self.number and time.monotonic() < until:
             pause(self.number - self.served, self.LOOK_S)
-            seen, self.served = self.served, self._look()
+            seen, is_gone = self.served, self._look()
             if self.served != seen:
                 since = time.monotonic()
-            elif time.monotonic() - since > self.SERVED_S:
-                self._serve_next_to(seen)
+            if is_gone or time.monotonic() - since > self.SERVED_S:
+                self._serve_next_to(self.served)
         return is_behind
 
     def leave(self) -> None:
-        """Has the next one served. Who was passed over does nothing."""
-        self._serve_next_to(self.number)
+        """Has the next one served, or says that one waits no more. Who was passed over is late."""
+        if self.served >= self.number:
+            self._serve_next_to(self.number)
+            return
+        with suppress(UpdateError, ServiceUnavailable):
+            self._change(GONE.add({self.number}))
+        self._serve_next_to(self.number)  # it may have been its turn meanwhile
 
-    def _look(self) -> int:
-        """Whom it is the turn of; ours where the queue is gone."""
+    def _look(self) -> bool:
+        """Looks whom it is the turn of; ours where the queue is gone. Whether that one is gone."""
         item = connection().get_item(self.key, range_key="QUEUE", consistent_read=True).get("Item")
-        return int(item["served"]["N"]) if item else self.number
+        self.served = int(item["served"]["N"]) if item else self.number
+        return item is not None and str(self.served) in item.get("gone", {}).get("NS", ())
 
     def _serve_next_to(self, number: int) -> None:
         with suppress(UpdateError, ServiceUnavailable):  # others did it, or will pass over us
-            connection().update_item(
-                self.key,
-                range_key="QUEUE",
-                actions=[SERVED.set(number + 1)],
-                condition=SERVED.is_in(number),
+            self._change(
+                SERVED.set(number + 1), GONE.delete({number}), condition=SERVED.is_in(number)
             )
+
+    def _change(self, *actions: Action, condition: Condition | None = None) -> Raw:
+        answer = connection().update_item(
+            self.key,
+            range_key="QUEUE",
+            actions=list(actions),
+            condition=condition,
+            return_values="ALL_NEW",
+        )
+        return dict(answer["Attributes"])
 
 
 @contextmanager
