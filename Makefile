@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
+.PHONY: help setup run test crashes test-fast bench bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -77,6 +77,9 @@ crashes: setup ## Every journey of accounts, ended at each of its calls to pool 
 
 test-fast: setup ## What needs no server, in two minutes
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
+
+bench: setup ## Starts and requests beside other frameworks, and growth; OPTIONS="--write" into the docs
+	@$(RUN)python -m tests.benchmarks.bench $(OPTIONS)
 
 bench-client: setup ## What our own client of DynamoDB costs beside botocore's
 	@$(RUN)python tests/benchmarks/client.py

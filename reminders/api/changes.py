@@ -100,9 +100,7 @@ class ToldTurnSerializer(TurnSerializer):
 
     def to_representation(self, turn: Turn) -> Any:
         session_id = turn.sk.split("#")[1]
-        return super().to_representation(
-            turn_fields(session_id, turn) | {"session_id": session_id}
-        )
+        return super().to_representation(turn_fields(session_id, turn) | {"session_id": session_id})
 
 
 SYNCED_SERIALIZERS: dict[str, type[Serializer]] = {

@@ -2,8 +2,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import { ProblemError } from "../src/index.ts";
-import { isOffline } from "./parley.ts";
+import { ProblemError, answerOf } from "../src/index.ts";
+import { api, isOffline } from "./parley.ts";
 import { t } from "./words.ts";
 
 export function Field(props: { label: string; children: ComponentChildren }) {
@@ -68,9 +68,12 @@ export function useAnswer<T>(ask: () => Promise<T>): { answer: T | undefined; pr
   return { answer, problem, again };
 }
 
-/** Says a text aloud: the card's own sound, or the browser's voice where it has one. */
-export function speak(text: string, lang: string | null | undefined, audioUrl?: string | null): void {
-  if (audioUrl) return void new Audio(audioUrl).play().catch(() => {});
+let serviceSpeaks = true; // until it says that this stage has no voice
+
+/** Says a text aloud: by the card's own sound, by the service's voice, or else by the browser's. */
+export async function speak(text: string, lang: string | null | undefined, audioUrl?: string | null): Promise<void> {
+  const url = audioUrl ?? (await recorded(text, lang));
+  if (url) return new Audio(url).play().catch(() => {});
   if (!canSpeak()) return;
   const saying = new SpeechSynthesisUtterance(text);
   if (lang) saying.lang = lang;
@@ -78,3 +81,13 @@ export function speak(text: string, lang: string | null | undefined, audioUrl?: 
   speechSynthesis.speak(saying);
 }
 export const canSpeak = () => "speechSynthesis" in window;
+
+async function recorded(text: string, language: string | null | undefined): Promise<string | undefined> {
+  if (!language || !serviceSpeaks || !navigator.onLine) return undefined;
+  try {
+    return (await answerOf(api.POST("/speech", { body: { text, language } }))).url;
+  } catch (error) {
+    if (error instanceof ProblemError && error.code === "SPEECH_OFF") serviceSpeaks = false;
+    return undefined; // the device's own voice will do
+  }
+}

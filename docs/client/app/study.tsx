@@ -83,7 +83,7 @@ export function Study() {
   };
   const sayIt = () => {
     const word = isFrontForeign ? face?.front : face?.back;
-    if (word && (isFrontForeign || revealed)) speak(word, deck?.targetLanguage, note?.audioUrl);
+    if (word && (isFrontForeign || revealed)) void speak(word, deck?.targetLanguage, note?.audioUrl);
   };
 
   useEffect(() => {

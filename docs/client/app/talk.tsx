@@ -67,7 +67,7 @@ function Conversation({ session, show }: { session: Session; show: (session: Ses
   const line = (text: string) => (
     <div class="line partner" lang={language}>
       <b>{partnerRole.name}</b> {text}
-      {canSpeak() && <button class="small" onClick={() => speak(text, language)} aria-label={`${t("speak")}: ${text}`}>♪</button>}
+      {canSpeak() && <button class="small" onClick={() => void speak(text, language)} aria-label={`${t("speak")}: ${text}`}>♪</button>}
     </div>
   );
   return (
