@@ -81,10 +81,6 @@ class Author:
     model: str
 
 
-class NoDraft(ServiceUnavailable):
-    code, title = "NO_DRAFT", "The model gave no draft: try again, or write it yourself"
-
-
 class Unanswered(Exception):
     """The model gave no answer; `reason` is one of `learning.models.practice.FALLBACKS`."""
 
@@ -190,7 +186,7 @@ def draft(
     """What `accept` makes of the model's proposal for a scenario.
 
     It raises Refused for one that cannot be played; the model is then asked once more. Raises
-    NoDraft, PartnerBudgetSpent, and in local runs LocalModelFailed.
+    ServiceUnavailable, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
     author = Author(learner_id, settings.PARTNER_MODEL)
     request = prompt.draft_request(
@@ -211,7 +207,8 @@ def draft(
     try:
         return _ask(author, request, check, reserve)
     except Unanswered as unanswered:
-        raise NoDraft from unanswered
+        why = "The model gave no draft: try again, or write it yourself"
+        raise ServiceUnavailable(why) from unanswered
 
 
 @cache
