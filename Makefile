@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench-client contract lint lint-document client app generators fix audit capacity package deploy probe undeploy schema promise clean
+.PHONY: help setup run test crashes test-fast bench bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -78,6 +78,9 @@ crashes: setup ## Every journey of accounts, ended at each of its calls to pool 
 test-fast: setup ## What needs no server, in two minutes
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
 
+bench: setup ## Starts and requests beside other frameworks, and growth; OPTIONS="--write" into the docs
+	@$(RUN)python -m tests.benchmarks.bench $(OPTIONS)
+
 bench-client: setup ## What our own client of DynamoDB costs beside botocore's
 	@$(RUN)python tests/benchmarks/client.py
 
@@ -105,6 +108,11 @@ generators: docs/client/node_modules/.ready ## Clients by four generators out of
 	@$(UV) tool run --quiet --system-certs openapi-python-client@0.29.1 generate --path docs/openapi.yaml \
 	  --output-path docs/client/build/python --meta none --overwrite --fail-on-warning
 	@$(RUN)python -m compileall -q docs/client/build/python
+
+collection: docs/client/node_modules/.ready ## docs/openapi.yaml as a collection for Postman, Bruno or Insomnia
+	@mkdir -p docs/client/build
+	@$(NPM) run --silent collection >/dev/null
+	@echo "docs/client/build/parley.postman_collection.json: import it, and set baseUrl and token"
 
 fix: setup ## What a formatter can mend: layout, imports, and lint with a safe remedy
 	@$(RUN)ruff check --fix-only

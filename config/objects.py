@@ -5,13 +5,13 @@ are found, and nobody names another's.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from config.aws import call, client, error_code
+from config.records import dataclass
 from config.stack import stack
 
 URL_LIFE = timedelta(minutes=15)

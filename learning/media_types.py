@@ -10,10 +10,10 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from config.problems import Problem
+from config.records import dataclass
 
 MOST_BYTES = 10 * 2**20
 MOST_PIXELS = 50_000_000

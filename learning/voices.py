@@ -4,7 +4,7 @@ Amazon Polly: "Available voices" (read in November 2026). Ids are Polly's, witho
 has no voice for Vietnamese.
 """
 
-from dataclasses import dataclass
+from config.records import dataclass
 
 STANDARD_ONLY = frozenset({"ro-RO", "ru-RU"})
 # The first voice of a tag is its best. A language without a region takes the first tag that has it.

@@ -1,7 +1,8 @@
 """Recordings as WAV files (RIFF, PCM): the one format whose seconds are its bytes."""
 
 import struct
-from dataclasses import dataclass
+
+from config.records import dataclass
 
 
 class NotWav(ValueError):

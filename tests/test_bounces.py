@@ -482,6 +482,19 @@ def test_no_other_token_lifts_anything(maria: Caller, link: str, token: str) -> 
     assert maria.get("/profile").json()["mailSuppression"]["reason"] == "bounce"
 
 
+@pytest.mark.parametrize(
+    ("word", "counts"), [({"bounce": BOUNCE}, 0), ({"complaint": COMPLAINT}, 1)]
+)
+def test_a_bounce_that_is_told_late_says_nothing_of_an_address_that_was_proved_since(
+    maria: Caller, mailbox: Mailbox, letter: Letter, word: dict[str, Any], counts: int
+) -> None:
+    with travel("2030-06-03T17:30:00Z", tick=False), ses_forgets():
+        tasks.handle_ses_event(by_sns(about(letter, bounce=BOUNCE)), None)
+        Caller(maria.id, access_token(maria.id)).post("/mail-suppression")
+        assert STRANGER.post(link_in(mailbox.letters[-1])).status_code == 200
+        assert tasks.handle_ses_event(by_sns(about(letter, **word)), None) == counts
+
+
 def test_bounces_from_before_the_lift_suppress_no_more(maria: Caller, mailbox: Mailbox) -> None:
     full_for_days(verified(maria), mailbox, set(), every=1)
     told = maria.get("/profile").json()["mailSuppression"]

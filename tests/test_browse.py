@@ -6,12 +6,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import QueryDict
 from drf_spectacular.generators import SchemaGenerator
+from rest_framework import serializers
 
 from accounts.browse import guard
-from accounts.browse.forms import prose
+from accounts.browse.forms import body, prose
 from accounts.browse.routes import routes
 from config.lambda_handler import lambda_handler
+from config.serializers import Serializer, TextField
 from tests.browsers import Browser, cookie_of, ids_of, labelled, signed_in
 from tests.callers import Caller, make_learner
 from tests.gateway import GATEWAY_HOST, event
@@ -188,6 +191,20 @@ def test_a_group_is_left_out_or_filled_in_as_a_whole(stefan: Caller, browser: Br
     assert 'href="#PUT-notifications-quietHours-ends"' in text(page)
     assert browser.send(form).status_code == 303
     assert stefan.get("/profile").json()["notifications"]["quietHours"] is None
+
+
+def test_what_may_be_left_out_is_left_out_of_what_a_form_sends() -> None:
+    class Keep(Serializer):
+        deck = TextField(max_length=9)
+        kind = serializers.ChoiceField(["basic", "cloze"], default="basic")
+
+    class Word(Serializer):
+        keep = Keep(required=False)
+        ids = serializers.ListField(child=TextField(max_length=9), min_length=1, required=False)
+
+    assert body(Word, QueryDict("keep.deck=&keep.kind=basic&ids=&ids=")) == {}
+    cloze = body(Word, QueryDict("keep.deck=&keep.kind=cloze&ids=a&ids="))
+    assert cloze == {"keep": {"deck": "", "kind": "cloze"}, "ids": ["a"]}
 
 
 def test_an_edit_begins_with_what_is_and_changes_what_was_changed(

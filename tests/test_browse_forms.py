@@ -17,13 +17,16 @@ from accounts.browse.routes import routes
 from config.stack import stack
 from learning.services import scenarios, starters
 from reminders.models import DEAD
+from tests import test_media, test_recordings
 from tests.browsers import Browser, signed_in
 from tests.callers import Caller, make_learner
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_deliveries import delivery_of
 from tests.test_flashcards import card_of, deck_of
+from tests.test_media import bucket, s3  # noqa: F401  (fixtures)
 from tests.test_scenarios import COFFEE, PACK, of_pack
-from tests.test_transfers import bucket, s3, uploaded  # noqa: F401  (fixtures)
+from tests.test_transfers import uploaded
+from tests.voice_helpers import voice, voice_served  # noqa: F401  (fixtures)
 
 DECKS = PACK.parent / "decks"
 IN_2030 = "2030-01-01T09:00:00Z"
@@ -60,7 +63,7 @@ def export_of(stefan: Caller) -> str:
 
 
 def upload_of(stefan: Caller) -> str:
-    return uploaded(boto3.client("s3", region_name=stack().region), stefan, b"casa,house\n")
+    return uploaded(in_bucket(), stefan, b"casa,house\n")
 
 
 def import_of(stefan: Caller) -> str:
@@ -72,6 +75,23 @@ def starter_of(stefan: Caller) -> str:
     return str(stefan.get("/starter-decks").json()["results"][0]["id"])
 
 
+def in_bucket() -> Any:
+    return boto3.client("s3", region_name=stack().region)
+
+
+def medium_of(stefan: Caller) -> str:
+    picture = test_media.png()
+    offer = test_media.offered(stefan, picture, "image/png")
+    test_media.put(in_bucket(), offer["upload"]["url"], picture)
+    return str(offer["id"])
+
+
+def recording_of(stefan: Caller) -> str:
+    id = test_recordings.uploaded(stefan, in_bucket(), test_recordings.recorded())
+    test_recordings.understood(stefan, id)
+    return id
+
+
 # What the {id} of an address is, by its first word.
 THINGS: dict[str, Callable[[Caller], str]] = {
     "decks": deck_of,
@@ -79,6 +99,8 @@ THINGS: dict[str, Callable[[Caller], str]] = {
     "events": lambda stefan: str(event_of(stefan, rrule="FREQ=DAILY;COUNT=3")["id"]),
     "exports": export_of,
     "flashcards": lambda stefan: card_of(stefan, deck_of(stefan)),
+    "media": medium_of,
+    "recordings": recording_of,
     "imports": lambda stefan: str(
         stefan.post("/imports", {"uploadKey": upload_of(stefan)}).json()["id"]
     ),
@@ -118,6 +140,7 @@ def file(name: str, content: bytes) -> SimpleUploadedFile:
 
 # What is filled in, by operation; the rest is sent as the page has it.
 VALUES: dict[str, Callable[[Caller], dict[str, Any]]] = {
+    "acceptProposals": lambda stefan: by_json({"deckId": deck_of(stefan)}),
     "changeFollowing": lambda stefan: by_json({"occurrence": "20300604T190000"}),
     "createDeck": lambda stefan: {"name": "Português"},
     "createEvent": lambda stefan: by_json(
@@ -125,6 +148,11 @@ VALUES: dict[str, Callable[[Caller], dict[str, Any]]] = {
     ),
     "createFlashcard": card,
     "createFlashcards": lambda stefan: by_json({"cards": [card(stefan)]}),
+    "createMedium": lambda stefan: test_media.as_declared(test_media.png(), "image/png"),
+    "createRecording": lambda stefan: {"sizeBytes": "100", "sha256": "a" * 64},
+    "createSpeech": lambda stefan: by_json({"text": "Olá", "language": "pt-PT"}),
+    "lookUp": lambda stefan: by_json({"text": "mesa", "from": "pt", "to": "en"}),
+    "understandRecording": lambda stefan: {"language": "pt"},
     "createNote": lambda stefan: {"type": "basic", **card(stefan)},
     "createReminder": lambda stefan: {"kind": "once", "title": "Ligar", "at": IN_2030},
     "createScenario": lambda stefan: by_json(of_pack(COFFEE)),
@@ -178,7 +206,7 @@ IN_PROCESS = sorted(FORMS.keys() - OF_ACCOUNTS | {"updateUserProfile"})
 @pytest.mark.parametrize("operation", IN_PROCESS)
 def test_a_form_that_is_filled_in_does_what_its_button_says(
     operation: str,
-    bucket: Any,  # noqa: F811
+    voice: Any,  # noqa: F811
 ) -> None:
     stefan = make_learner("stefan", groups=("staff", "admin"))
     route, _ = FORMS[operation]

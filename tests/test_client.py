@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from selenium.webdriver import Chrome
 
 from config.stack import BASE_DIR
+from tests.test_browse_chromium import WIDE, chromium, in_reference, set_scheme, set_width
 from tests.test_run import Run, bare_environment
 from tests.waiting import PATIENCE_S
 
+__all__ = ["chromium"]  # a fixture
 pytestmark = [pytest.mark.server, pytest.mark.client]
 
 CLIENT = BASE_DIR / "docs/client"
@@ -62,3 +65,23 @@ def test_a_study_session_in_python_sends_each_review(service: Run) -> None:
     said = ran(service, uv, *run, typed=ANSWERS)
     assert said.count("due 20") == 3, said
     assert len((CLIENT / "examples/study.py").read_text().splitlines()) <= 60
+
+
+SERIOUS = """
+    const done = arguments[arguments.length - 1];
+    axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => done(
+      violations.filter(({impact}) => ["serious", "critical"].includes(impact))
+        .flatMap(({id, nodes}) => nodes.map(({target}) => `${id}: ${target.flat().join(" ")}`))))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", ["", "#post-/flashcards/-id-/reviews", "#get-/flashcards"])
+def test_the_reference_has_no_serious_fault_of_accessibility(
+    chromium: Chrome, service: Run, scheme: str, place: str
+) -> None:
+    set_width(chromium, WIDE)
+    set_scheme(chromium, scheme)
+    chromium.get(f"{service.url}/docs{place}")
+    in_reference(chromium, "button[part~='btn-try']" if place else ".nav-bar-path")
+    chromium.execute_script((CLIENT / "node_modules/axe-core/axe.min.js").read_text())
+    assert chromium.execute_async_script(SERIOUS) == []

@@ -391,6 +391,7 @@ def test_conflicts_throttling_and_lost_answers_lose_and_double_nothing(
                 continue
             assert all(outcome.status != "rejected" for outcome in outcomes)
             break
+    memory.fault = lambda _: None
     assert found(learner_id) == wanted(made)
 
 
@@ -411,6 +412,7 @@ def test_devices_that_write_between_anothers_read_and_write_converge_as_well(
         if operation == "TransactWriteItems":
             send_next()
 
+    memory.fault = lambda _: None
     put_cards(learner_id)
     memory.fault = fault
     while waiting:

@@ -218,22 +218,37 @@ def body(
             continue
         path = f"{prefix}{name}"
         if isinstance(form_field, serializers.Serializer):
-            nothing = form_field.allow_null and not _has_any(sent, f"{path}.")
-            values[name] = None if nothing else body(type(form_field), sent, f"{path}.")
+            if not _may_be_left_out(form_field) or _is_filled_in(form_field, sent, f"{path}."):
+                values[name] = body(type(form_field), sent, f"{path}.")
+            elif form_field.allow_null:
+                values[name] = None
         elif (value := _field_value(form_field, sent.getlist(path))) is not empty:
             values[name] = value
     return values
 
 
-def _has_any(sent: Any, prefix: str) -> bool:
-    return any(any(texts) for name, texts in sent.lists() if name.startswith(prefix))
+def _may_be_left_out(group: serializers.Serializer[Any]) -> bool:
+    """Whether a group of which nothing is filled in is none, and not one of cleared boxes."""
+    needed = any(field.required for field in group.fields.values() if not field.read_only)
+    return group.allow_null or (needed and not group.required)
+
+
+def _is_filled_in(group: serializers.Serializer[Any], sent: Any, prefix: str) -> bool:
+    """Whether anything of a group is other than its page shows it at first."""
+    return any(
+        list(filter(None, sent.getlist(f"{prefix}{name}"))) != Initial().values(name, "", field)
+        for name, field in group.fields.items()
+        if sent.getlist(f"{prefix}{name}") not in ([], [""])
+    )
 
 
 def _field_value(form_field: Any, texts: list[str]) -> Any:
     """The value of one field. Text that is no number stays text, which the validation refuses."""
     widget = _widget(form_field, False)
     if widget in ("list", "choices"):
-        return [_field_value(form_field.child, [text]) for text in texts if text]
+        items = [_field_value(form_field.child, [text]) for text in texts if text]
+        left_out = not items and not form_field.required and form_field.min_length
+        return empty if left_out else items
     if widget == "flag":
         return "true" in texts
     text = texts[-1].replace("\r\n", "\n") if texts else ""

@@ -21,7 +21,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OPEN_BELOW = ("browse", "static")
 REST = "{proxy+}"
 # Only local runs have routes below these words. Releases are made from there.
-LOCAL_ONLY = ("mails",)
+LOCAL_ONLY = ("app", "mails")
 
 
 class GateError(RuntimeError):

@@ -7,7 +7,6 @@ nowhere. Characters are counted before Translate is called.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.conf import settings
 
 from config.aws import Throttled, call, error_code
 from config.problems import IdTaken, Problem, UpstreamFailed, ValidationFailed
+from config.records import dataclass
 from learning.models.cards import Card, Note, front_start
 from learning.models.dictionary import Translation
 from learning.search_syntax import base_letters

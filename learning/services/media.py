@@ -12,7 +12,6 @@ import base64
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -27,6 +26,7 @@ from config import objects
 from config.formats import wire_name
 from config.objects import NoSuchObject, SignedPut
 from config.problems import Conflict, FieldError, NotFound
+from config.records import dataclass
 from config.store.connection import chunks, connection, retried
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Update, transact

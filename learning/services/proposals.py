@@ -5,11 +5,11 @@ is not taken over twice, by whatever device, and is told as such.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from config.problems import IdTaken, NotFound, Problem
+from config.records import dataclass
 from config.store.items import Item, batch_get
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Note

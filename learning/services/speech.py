@@ -7,7 +7,7 @@ finds no audio counts its characters before Polly is called.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from hashlib import sha256
 from math import ceil
@@ -25,6 +25,7 @@ from config.problems import (
     UpstreamFailed,
     ValidationFailed,
 )
+from config.records import dataclass
 from learning.models.budgets import BudgetSpent, Reservation, reserve
 from learning.models.cards import Card, Deck
 from learning.models.practice import Session, Turn

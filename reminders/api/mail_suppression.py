@@ -51,9 +51,7 @@ def _page(title: str, *, token: str, button: str = "") -> Response:
     context = {
         "name": _("Mails from Parley"),
         "title": title if is_valid else _("This link does not work any more"),
-        "why": _("Parley stops mailing an address that mails come back from.")
-        if is_valid
-        else gone,
+        "why": _("Parley had stopped mailing reminders to this address.") if is_valid else gone,
         "button": button if is_valid else "",
     }
     page = render_to_string("reminders/link_page.html", context)

@@ -20,12 +20,13 @@ from config.problems import Conflict
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
 from config.store.transactions import Put
+from learning.models.base import EPOCH
 from reminders import emails
 from reminders.models import Delivery, Suppression
 
 log = logging.getLogger("parley.reminders")
 
-FULL = "mailbox_full"
+FULL, COMPLAINT = "mailbox_full", "complaint"
 FULL_AFTER, FULL_WITHIN = 5, timedelta(days=14)
 """So many mails that came back from a full mailbox, none that arrived between them, suppress."""
 HEARD_WITHIN = timedelta(days=1)
@@ -58,7 +59,10 @@ def handle_event(event: Mapping[str, Any], *, now: datetime) -> int:
     if not known or account is None or account.email.lower() not in addressed:
         log.warning("an event about no mail of ours")
         return 0
-    if reason == FULL and not _stays_full(learner_id, deliveries, now):
+    proved_at = _proved_at(learner_id)
+    if reason != COMPLAINT and all((d.sent_at or d.updated_at) < proved_at for d in deliveries):
+        return 0
+    if reason == FULL and not _stays_full(learner_id, deliveries, proved_at, now):
         return 0
     suppression = Suppression(
         learner_key(learner_id),
@@ -136,10 +140,18 @@ def _reason(event: Mapping[str, Any]) -> str | None:
         event["complaint"].get("complaintFeedbackType") == "not-spam"
     )
     # RFC 5965: not-spam says that somebody has moved it out of the spam folder.
-    return "complaint" if kind == "Complaint" and not is_praise else None
+    return COMPLAINT if kind == "Complaint" and not is_praise else None
 
 
-def _stays_full(learner_id: str, bounced: Sequence[Delivery], now: datetime) -> bool:
+def _proved_at(learner_id: str) -> datetime:
+    """When a suppression was lifted last, by the proof that the address works; or long ago."""
+    suppression = Suppression.of(learner_id)
+    return (suppression.lifted_at if suppression else None) or EPOCH
+
+
+def _stays_full(
+    learner_id: str, bounced: Sequence[Delivery], proved_at: datetime, now: datetime
+) -> bool:
     """Notes a bounce of a full mailbox; says whether the last few mails all came back so.
 
     SES tells of each bounce within a day: a mail of which nothing was heard by then has arrived.
@@ -148,10 +160,7 @@ def _stays_full(learner_id: str, bounced: Sequence[Delivery], now: datetime) -> 
         with suppress(ConditionFailed):  # it has run out, or its learner has left
             delivery.mark_bounced(now)
     mails: dict[str, Delivery] = {}
-    since, lifted = now - FULL_WITHIN, Suppression.of(learner_id)
-    if lifted and lifted.lifted_at:  # the address was proved then
-        since = max(since, lifted.lifted_at)
-    for delivery in Delivery.mailed_since(learner_id, since):
+    for delivery in Delivery.mailed_since(learner_id, max(now - FULL_WITHIN, proved_at)):
         if delivery.bounced_at or delivery.sent_at < now - HEARD_WITHIN:
             mails[str(delivery.mail_id)] = delivery
     latest = sorted(mails.values(), key=lambda delivery: delivery.sent_at)[-FULL_AFTER:]

@@ -1,0 +1,568 @@
+"""Compares the service with peers that do the same work, and measures how its cost grows.
+
+    python -m tests.benchmarks.bench                     every part, in a quarter of an hour
+    python -m tests.benchmarks.bench start --rounds 3    one of start, client, load, growth
+    python -m tests.benchmarks.bench --write             puts the tables into docs/performance.md
+
+The service is the package of `make package`; the peers (`tests/benchmarks/peers/`) are installed
+and compiled ahead alike. Each run is a process of its own by `python -I -S`, candidates in turn,
+so that what else the machine does meets all of them. All verify the same token and call one server
+over TLS, which answers from the same table at once. Times are of the processor. A ratio is the
+median of the ratios within each round.
+"""
+
+import argparse
+import compileall
+import json
+import logging
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import django
+
+from config.stack import BASE_DIR, Stack
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+PEERS = BASE_DIR / "tests" / "benchmarks" / "peers"
+DOCUMENT = BASE_DIR / "docs" / "performance.md"
+PICTURE = BASE_DIR / "docs" / "growth.svg"
+JWT = ("pyjwt[crypto]==2.10.1", "fsrs==6.3.2", "boto3~=1.43")
+LIBRARIES = {
+    "boto3_handler": JWT,
+    "fastapi_app": (*JWT, "fastapi~=0.115", "mangum~=0.19", "pynamodb~=6.1"),
+    "powertools_app": (*JWT, "aws-lambda-powertools[parser]~=3.0"),
+}
+BARE = "bare boto3"
+NAMES = {BARE: "boto3_handler", "FastAPI": "fastapi_app", "Powertools": "powertools_app"}
+OURS = "Parley"
+TABLE, CARDS = "table_name-of-tests", 60
+EVENT = json.loads((BASE_DIR / "tests" / "events" / "rest_proxy.json").read_text())
+OWN = {"region", "endpoint_url"}  # Lambda itself says where
+
+# Request → the most that ours may cost, as a ratio to the bare handler's.
+GOALS = {
+    "card": 1.0,
+    "due": 0.9,
+    "list": 1.0,
+    "profile": 1.2,
+    "review": 1.0,
+}
+COLD_GOAL = 1.2
+VERSIONS = ("3.11", "3.13")
+DUE_BESIDE_FASTAPI = 0.8
+
+PROBE = """
+import itertools, json, sys, time
+from datetime import UTC, datetime
+from uuid import uuid4
+folder, name, times, events, cards = sys.argv[1:]
+sys.path.insert(0, folder)
+events, times, cards = json.loads(events), int(times), itertools.cycle(json.loads(cards))
+clock = time.process_time
+
+def call(event):
+    if event["body"]:  # a review of another card each time, as learners do
+        path, at = event["path"].replace("CARD-HERE", next(cards)), datetime.now(UTC).isoformat()
+        body = event["body"].replace("ID-HERE", str(uuid4())).replace("AT-HERE", at)
+        context = {**event["requestContext"], "path": "/dev" + path}
+        event = {**event, "path": path, "body": body, "requestContext": context}
+    answer = module.lambda_handler(event, None)
+    assert answer["statusCode"] in (200, 201), answer
+    return answer["body"]
+
+begun = clock()
+module = __import__(name, fromlist=["lambda_handler"])
+loaded = clock()
+call(events["card"])
+found = {"load": loaded - begun, "cold": clock() - begun}
+sizes = {}
+for what, event in events.items():
+    for _ in range(3):
+        sizes[what] = len(call(event))
+    begun = clock()
+    for _ in range(times):
+        call(event)
+    found[what] = (clock() - begun) / times
+found["sizes"] = sizes
+print("\\n" + json.dumps(found))
+"""
+
+
+@dataclass
+class Verdict:
+    """A goal, what was measured, and whether it is met."""
+
+    what: str
+    goal: str
+    measured: str
+    met: bool
+
+    def __str__(self) -> str:
+        return (
+            f"| {self.what} | {self.goal} | {self.measured} | {'met' if self.met else '**not**'} |"
+        )
+
+
+VERDICTS = "| | goal | measured | verdict |\n|---|---:|---:|---|"
+
+
+# --- The store that all read ----------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """A learner with cards, and the server that answers in place of AWS."""
+
+    table: Any
+    url: str
+    trust: Path
+    learner_id: str
+    token: str
+    issuer: str
+    card_ids: list[str]
+    environment: Mapping[str, str]
+
+    def event(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """A request as API Gateway gives it to a function."""
+        headers = {**EVENT["headers"], "Authorization": f"Bearer {self.token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        context = EVENT["requestContext"]
+        return {
+            **EVENT,
+            "path": path,
+            "httpMethod": method,
+            "headers": headers,
+            "multiValueHeaders": {name: [value] for name, value in headers.items()},
+            "requestContext": {**context, "httpMethod": method, "path": f"/dev{path}"},
+            "body": None if body is None else json.dumps(body),
+        }
+
+    def events(self) -> dict[str, dict[str, Any]]:
+        review = {
+            "id": "ID-HERE",
+            "rating": "good",
+            "reviewedAt": "AT-HERE",
+            "durationMs": 4200,
+        }
+        return {
+            "card": self.event("GET", f"/flashcards/{self.card_ids[0]}"),
+            "due": self.event("GET", "/flashcards/due"),
+            "list": self.event("GET", "/flashcards"),
+            "profile": self.event("GET", "/profile"),
+            "review": self.event("POST", "/flashcards/CARD-HERE/reviews", review),
+        }
+
+
+@contextmanager
+def world(folder: Path, cards: int = CARDS, due: int = 20) -> Iterator[World]:
+    """A learner with so many cards, some of them due, behind a server over TLS."""
+    logging.disable(logging.INFO)
+    from django.test.utils import setup_test_environment, teardown_test_environment
+
+    from tests.aws_server import Request, serving
+    from tests.callers import make_learner, public_keys
+    from tests.memory_table import MemoryTable
+    from tests.servers import using
+    from tests.wire import table_client
+
+    names = {field.name: f"{field.name}-of-tests" for field in fields(Stack)}
+    names |= {"region": "eu-central-1", "endpoint_url": None}
+    memory = MemoryTable(TABLE)
+    setup_test_environment()
+    try:
+        with using(Stack(**names)) as stack, memory.answering(table_client()):
+            ana = make_learner("ana", timezone="Europe/Lisbon")
+            card_ids = _collection(ana, cards, due)
+            with serving(folder) as server:
+
+                def answer(request: Request, connection: Any) -> bool:
+                    from tests.aws_server import http
+
+                    if "x-amz-target" not in request.headers:  # the pool's public keys
+                        connection.sendall(http(200, json.dumps(public_keys()).encode()))
+                        return True
+                    sent = {"X-Amz-Target": request.headers["x-amz-target"]}
+                    found = memory.send(request.body, sent)
+                    connection.sendall(http(found.status, found.body))
+                    server.seen.clear()
+                    return True
+
+                server.always = answer
+                yield World(
+                    memory,
+                    server.url,
+                    server.trust,
+                    ana.id,
+                    ana.token,
+                    stack.issuer,
+                    card_ids,
+                    _environment(names, server.url, stack.issuer),
+                )
+    finally:
+        teardown_test_environment()
+        logging.disable(logging.NOTSET)
+
+
+def _collection(ana: Any, cards: int, due: int) -> list[str]:
+    """Cards with some weeks of reviews behind them; the first ones are due. Their ids, in order."""
+    random = Random(7)  # noqa: S311 - the same collection each time
+    deck = ana.makes("/decks", {"name": "Português"})["id"]
+    ids = sorted(str(UUID(int=random.getrandbits(128), version=4)) for _ in range(cards))
+    for begin in range(0, cards, 500):
+        new = [
+            {
+                "id": card_id,
+                "deckId": deck,
+                "front": f"a saudade de quem parte {number}",
+                "back": "the longing of who leaves is the longing of who stays",
+                "example": "A saudade é de quem fica.",
+            }
+            for number, card_id in enumerate(ids[begin : begin + 500])
+        ]
+        assert ana.post("/flashcards/bulk", {"cards": new}).status_code == 200
+    now = datetime.now(UTC)
+    for card_id in ids[:due]:
+        review = {
+            "id": str(UUID(int=random.getrandbits(128), version=4)),
+            "rating": "easy",
+            "reviewedAt": (now - timedelta(days=40)).isoformat(),
+        }
+        assert ana.post(f"/flashcards/{card_id}/reviews", review).status_code == 201
+    scheduler = {"newCardsPerDay": 0}
+    assert ana.patch("/scheduler", scheduler).status_code == 200
+    return ids
+
+
+def _environment(names: Mapping[str, Any], url: str, issuer: str) -> dict[str, str]:
+    """What a deployed function is given, with our server in place of AWS."""
+    ours = {f"PARLEY_{name.upper()}": value for name, value in names.items() if name not in OWN}
+    return ours | {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_LAMBDA_FUNCTION_NAME": "parley-dev",
+        "AWS_REGION": "eu-central-1",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_SESSION_TOKEN": "none",
+        "PARLEY_ALLOWED_HOSTS": ".amazonaws.com",
+        "PARLEY_AWS_CLIENT": "own",
+        "PARLEY_SECRET_KEY": "x" * 50,
+        "PARLEY_STAGE": "dev",
+        "PARLEY_THROTTLE": "1000000/1000000",
+        "PEER_ISSUER": issuer,
+        "PEER_JWKS_URL": f"{url}/pool/.well-known/jwks.json",
+    }
+
+
+# --- The candidates -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An unpacked package and the module with its handler."""
+
+    folder: Path
+    module: str
+    environment: Mapping[str, str]
+
+    def measure(self, python: str, times: int, made: World) -> dict[str, Any]:
+        """Processor seconds of a start with its first card, and of each warm request."""
+        given = [json.dumps(made.events()), json.dumps(made.card_ids[:500])]
+        command = [python, "-I", "-S", "-c", PROBE, self.folder, self.module, str(times)]
+        done = subprocess.run(
+            [*command, *given],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"{self.module} failed:\n{done.stdout[-800:]}{done.stderr[-2500:]}")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+def candidates(folder: Path, python: str, package: Path, made: World) -> dict[str, Candidate]:
+    """Installs all candidates for one Python."""
+    import botocore
+
+    whole = Path(botocore.__file__).with_name("cacert.pem").read_text()
+    ours = (BASE_DIR / "config" / "amazon-roots.pem").read_text()
+    bundles = {}
+    for name, roots in (("whole", whole), ("small", ours)):
+        bundles[name] = folder / f"{name}.pem"
+        bundles[name].write_text(roots + made.trust.read_text())
+    peers = {"AWS_CA_BUNDLE": str(bundles["whole"]), "SSL_CERT_FILE": str(bundles["whole"])}
+    with zipfile.ZipFile(package) as content:
+        content.extractall(folder / "parley")
+    found = {
+        OURS: Candidate(
+            folder / "parley",
+            "config.lambda_handler",
+            {**made.environment, "AWS_CA_BUNDLE": str(bundles["small"])},
+        )
+    }
+    for name, module in NAMES.items():
+        into = folder / module
+        _install(into, LIBRARIES[module], python)
+        for source in PEERS.glob("*.py"):
+            (into / source.name).write_text(source.read_text())
+        _compiled(into, python)
+        found[name] = Candidate(into, module, {**made.environment, **peers})
+    return found
+
+
+def _uv() -> str:
+    ours = BASE_DIR / ".uv" / "bin" / "uv"
+    return str(ours) if ours.exists() else "uv"
+
+
+def _install(into: Path, libraries: tuple[str, ...], python: str) -> None:
+    options = ["--quiet", "--python", python, "--link-mode", "copy", "--target", into]
+    subprocess.run([_uv(), "pip", "install", *options, *libraries], check=True)
+
+
+def _compiled(folder: Path, python: str) -> None:
+    """Compiles ahead, as our own package is."""
+    if Path(python).resolve() == Path(sys.executable).resolve():
+        mode = PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=mode)
+        return
+    flags = ["-q", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([python, "-m", "compileall", *flags, folder], check=False)
+
+
+def interpreter(version: str | None) -> str:
+    """The path of a Python; uv fetches it where there is none. None is our own."""
+    if version is None or sys.version.startswith(f"{version}."):
+        return sys.executable
+    find = [_uv(), "python", "find", version]
+    if subprocess.run(find, capture_output=True, check=False).returncode:
+        subprocess.run([_uv(), "python", "install", "--quiet", version], check=True)
+    return subprocess.run(find, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def package_for(version: str | None) -> Path:
+    """Our package for a Python on this machine."""
+    from config.ops.package import Target, build
+
+    here = Target.here()
+    target = here if version is None else Target(version, here.architecture, None)
+    into = BASE_DIR / "build" / f"bench-{target.python}"
+    return build("dev", target=target, into=into).zip
+
+
+# --- The parts ------------------------------------------------------------------------------------
+
+
+def start(options: argparse.Namespace, report: "Report") -> None:
+    """Cold and warm requests, beside the peers, for each Python."""
+    for version in options.python or VERSIONS:
+        _beside_peers(version, options, report)
+
+
+def _beside_peers(version: str | None, options: argparse.Namespace, report: "Report") -> None:
+    python, package = interpreter(version), package_for(version)
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as name, world(Path(name)) as made:
+        known = candidates(Path(name), python, package, made)
+        whole = made.table.remember()
+        runs: list[dict[str, dict[str, Any]]] = []
+        for number in range(options.rounds):
+            rotated = [*known][number % len(known) :] + [*known][: number % len(known)]
+            runs.append({})
+            for who in rotated:
+                made.table.items.clear()
+                whole()
+                runs[-1][who] = known[who].measure(python, options.times, made)
+                made.table.done.clear()
+    label = version or f"{sys.version_info.major}.{sys.version_info.minor}"
+    report.table(f"start-{label}", _comparison(label, [*known], runs))
+    for verdict in _verdicts(label, runs):
+        report.verdict(verdict)
+    size = package.stat().st_size / 2**20
+    with zipfile.ZipFile(package) as content:
+        unpacked = sum(entry.file_size for entry in content.infolist()) / 2**20
+    report.verdict(
+        Verdict(
+            f"Python {label}: package, MiB zipped / unpacked",
+            "≤ 16 / ≤ 45",
+            f"{size:.1f} / {unpacked:.1f}",
+            size <= 16 and unpacked <= 45,
+        )
+    )
+
+
+def ratio(runs: list[dict[str, dict[str, Any]]], what: str, who: str, base: str = BARE) -> float:
+    """The median of the ratios within each round."""
+    return statistics.median(run[who][what] / run[base][what] for run in runs)
+
+
+def _comparison(label: str, known: list[str], runs: list[dict[str, dict[str, Any]]]) -> str:
+    rows = {"load": "load", "cold": "load and first card", "card": "a card",
+            "due": "due queue of 20", "list": "list of 50", "profile": "profile",
+            "review": "a review"}  # fmt: skip
+    order = [BARE, *(who for who in known if who not in (BARE, OURS)), OURS]
+    lines = [f"| Python {label}, × the bare handler | {' | '.join(order)} |",
+             f"|---|{'---:|' * len(order)}"]  # fmt: skip
+    for what, said in rows.items():
+        base = statistics.median(run[BARE][what] for run in runs) * 1000
+        cells = [f"{base:.{0 if what in ('load', 'cold') else 2}f} ms"]
+        cells += [f"{ratio(runs, what, who):.2f}" for who in order[1:]]
+        lines.append(f"| {said} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _verdicts(label: str, runs: list[dict[str, dict[str, Any]]]) -> Iterator[Verdict]:
+    for what, most in {"cold": COLD_GOAL, **GOALS}.items():
+        measured = ratio(runs, what, OURS)
+        yield Verdict(f"Python {label}: {what} × bare boto3", f"≤ {most}", f"{measured:.2f}",
+                      measured <= most)  # fmt: skip
+    beside = ratio(runs, "due", OURS, "FastAPI")
+    yield Verdict(f"Python {label}: due × FastAPI", f"≤ {DUE_BESIDE_FASTAPI}", f"{beside:.2f}",
+                  beside <= DUE_BESIDE_FASTAPI)  # fmt: skip
+
+
+def _output(*command: str) -> str:
+    """What another benchmark prints."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=BASE_DIR, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2500:]}")
+    return "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
+
+
+def client(options: argparse.Namespace, report: "Report") -> None:
+    """Our client of the table beside botocore's."""
+    runs = ["--runs", str(options.rounds)]
+    report.table("client", _output("tests/benchmarks/client.py", *runs))
+
+
+def load(options: argparse.Namespace, report: "Report") -> None:
+    """Logins, registrations and refreshes on the embedded AWS."""
+    report.table("load", _output("-m", "tests.load.accounts", "--requests", "160"))
+
+
+def growth(options: argparse.Namespace, report: "Report") -> None:
+    """What a request costs by the size of the collection, a learner by their number, and how long
+    due reminders take by theirs."""
+    from tests.benchmarks import growth as drawn
+
+    sizes, costs = [100, 1_000, 10_000], []
+    package = package_for(None)
+    with tempfile.TemporaryDirectory(prefix="parley-growth-") as name:
+        for size in sizes:
+            folder = Path(name) / str(size)
+            folder.mkdir()
+            with world(folder, cards=size) as made:
+                ours = candidate_alone(folder, package, made)
+                costs.append(ours.measure(sys.executable, 20, made))
+    requests = {what: [cost[what] * 1000 for cost in costs] for what in GOALS if what != "profile"}
+    lines = [f"| processor ms of a request, by cards | {' | '.join(f'{s:,}' for s in sizes)} |",
+             f"|---|{'---:|' * len(sizes)}"]  # fmt: skip
+    lines += [
+        f"| {what} | {' | '.join(f'{value:.2f}' for value in values)} |"
+        for what, values in requests.items()
+    ]
+    report.table("growth", "\n".join([*lines, "", "![How the service grows](growth.svg)"]))
+    for what, values in requests.items():
+        report.verdict(
+            Verdict(
+                f"{what}: 10,000 cards × 100 cards",
+                "≤ 1.5",
+                f"{values[-1] / values[0]:.2f}",
+                values[-1] / values[0] <= 1.5,
+            )
+        )
+    if options.write:
+        PICTURE.write_text(drawn.picture(sizes, requests))
+
+
+def candidate_alone(folder: Path, package: Path, made: World) -> Candidate:
+    """Our package without peers."""
+    bundle = folder / "small.pem"
+    ours = (BASE_DIR / "config" / "amazon-roots.pem").read_text()
+    bundle.write_text(ours + made.trust.read_text())
+    with zipfile.ZipFile(package) as content:
+        content.extractall(folder / "parley")
+    environment = {**made.environment, "AWS_CA_BUNDLE": str(bundle)}
+    return Candidate(folder / "parley", "config.lambda_handler", environment)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, "Report"], None]] = {
+    "start": start,
+    "client": client,
+    "load": load,
+    "growth": growth,
+}
+
+
+class Report:
+    """The tables, printed as they come, and written into the document."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, str] = {}
+        self.verdicts: list[Verdict] = []
+
+    def table(self, name: str, text: str) -> None:
+        self.tables[name] = text
+        print(f"\n{text}", flush=True)
+
+    def verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+    def summary(self) -> str:
+        return "\n".join([VERDICTS, *map(str, self.verdicts)])
+
+    def write(self) -> None:
+        """Puts the tables between the marks of their names in docs/performance.md."""
+        text, tables = DOCUMENT.read_text(), self.tables | {"verdicts": self.summary()}
+        for name, table in tables.items():
+            begin, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
+            pattern = rf"{re.escape(begin)}.*?{re.escape(end)}"
+            text, times = re.subn(
+                pattern, lambda _, t=table, b=begin, e=end: f"{b}\n{t}\n{e}", text, flags=re.DOTALL
+            )
+            if not times:
+                print(f"docs/performance.md has no place for {name}", file=sys.stderr)
+        DOCUMENT.write_text(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="all, if none is named")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--times", type=int, default=60, help="warm requests of each kind")
+    parser.add_argument(
+        "--python", action="append", help="a version (3.11 and 3.13 by default); again for one more"
+    )
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    options = parser.parse_args()
+    os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+    django.setup()
+    report = Report()
+    for part in options.part or PARTS:
+        PARTS[part](options, report)
+    print(f"\n{report.summary()}")
+    if options.write:
+        report.write()
+
+
+if __name__ == "__main__":
+    main()
