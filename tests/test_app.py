@@ -39,6 +39,7 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
 EMAIL, PASSWORD = "learner@parley.example", "parley-demo-1"
 CLIENT = BASE_DIR / "docs" / "client"
 SMALL_PHONE = (360, 740)
+TRIES = 5
 PAGES = ("study", "cards", "statistics", "talk", "reminders")
 
 
@@ -53,9 +54,13 @@ class Learner:
         ]
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
+        """An answer. What took too long on a busy machine is sent again: all of it has ids."""
         headers = {"Authorization": f"Bearer {self.token}"}
         url = f"{self.service}{path}"
-        answer = requests.request(method, url, json=body, headers=headers, timeout=PATIENCE_S)
+        for _ in range(TRIES):
+            answer = requests.request(method, url, json=body, headers=headers, timeout=PATIENCE_S)
+            if answer.status_code not in (503, 504):
+                break
         answer.raise_for_status()
         return answer.json()
 
@@ -263,7 +268,7 @@ def test_pages_fit_a_phone_in_the_dark_and_in_german(
     assert complaints(chromium) == []
 
 
-CARDS, BULK, BATCH = 5000, 500, 100
+CARDS, BULK, BATCH = 5000, 250, 100
 
 
 @pytest.mark.client
