@@ -37,7 +37,6 @@ LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
 WAITING_CONNECTIONS = 128
 THERE_IS = """\
   /app     the reference app: study in the browser, online and offline
-  /        the start page
   /docs    the API's reference
   /browse  the pages for staff
   /mails   the mails that were sent (also: .venv/bin/python manage.py outbox)
