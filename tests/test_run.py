@@ -182,7 +182,7 @@ def test_it_says_a_line_for_each_step_and_then_what_there_is(start: Callable[...
     url, *there_is = rest.splitlines()
     assert url == run.url
     assert len(there_is) <= 7
-    assert [line.split()[0] for line in there_is[:4]] == ["/", "/docs", "/browse", "/mails"]
+    assert [line.split()[0] for line in there_is[:4]] == ["/app", "/docs", "/browse", "/mails"]
     accounts = [line.split() for line in there_is[4:]]
     assert [role for _, role, _, _ in accounts] == ["learner", "staff", "admin"]
     for _, _, email, password in accounts:
