@@ -8,10 +8,8 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import requests
@@ -266,54 +264,6 @@ def test_pages_fit_a_phone_in_the_dark_and_in_german(
         open_page(chromium, service, page)
         take_picture(chromium, f"app-{page}-wide-light")
     assert complaints(chromium) == []
-
-
-CARDS, BULK, BATCH = 5000, 250, 100
-
-
-@pytest.mark.client
-def test_a_device_that_was_away_for_a_month_catches_up_in_ten_calls(
-    chromium: Chrome,  # noqa: F811
-    service: str,
-) -> None:
-    phone = Learner(service)
-    deck_id = phone.call("POST", "/decks", {"name": "Vocabulário"})["id"]
-    ids: list[str] = []
-    for start in range(0, CARDS, BULK):
-        words = [{"front": f"palavra {start + n}", "back": "word"} for n in range(BULK)]
-        cards = [{"id": str(uuid4()), "deckId": deck_id} | word for word in words]
-        phone.call("POST", "/flashcards/bulk", {"cards": cards})
-        ids += [card["id"] for card in cards]
-    enter(chromium, service)
-    until(chromium, lambda: in_sync(chromium))
-
-    set_network(chromium, offline=True)
-    for _ in range(3):
-        answer(chromium, "3")
-    began = datetime.now(UTC)
-    for start in range(0, 2000, BATCH):  # what a month of a hard-working learner has
-        entries = [
-            {
-                "kind": "review",
-                "id": str(uuid4()),
-                "cardId": card_id,
-                "rating": "good",
-                "reviewedAt": began.isoformat(),
-            }
-            for card_id in ids[start : start + BATCH]
-        ]
-        phone.call("POST", "/reviews", {"reviews": entries})
-    set_network(chromium, offline=False)
-    chromium.refresh()
-    until(chromium, lambda: shown(chromium) and in_sync(chromium) and waiting(chromium) == 0)
-    calls = chromium.execute_script(
-        "return performance.getEntriesByType('resource').map(({ name }) => name)"
-        ".filter((name) => !name.includes('/app'))"
-    )
-    print(len(calls), "calls")
-    assert len(calls) <= 10, calls
-    open_page(chromium, service, "cards")
-    assert f"{CARDS} cards" in find(chromium, "main").text
 
 
 @pytest.mark.client
