@@ -43,7 +43,7 @@ class Head:
             self.number += 1
 
 
-def test_threads_of_one_learner_take_turns_once_they_have_met() -> None:
+def test_threads_of_one_learner_take_turns_once_they_have_met(table: None) -> None:
     """Each of eight tries twice at the most: who waits for its turn loses to nobody."""
     head, met = Head(), threading.Barrier(8)
     act = retried(Lost)(head.attempt)
@@ -54,7 +54,7 @@ def test_threads_of_one_learner_take_turns_once_they_have_met() -> None:
     assert module._queues == {}
 
 
-def test_another_learner_waits_for_nobody() -> None:
+def test_another_learner_waits_for_nobody(table: None) -> None:
     entered, done = threading.Event(), threading.Event()
     tries: list[str] = []
 
@@ -94,7 +94,7 @@ def queue_of(learner_id: str) -> tuple[int, int] | None:
     return (int(item["last"]["N"]), int(item["served"]["N"])) if item else None
 
 
-def test_who_has_lost_twice_waits_for_the_processes_that_came_before(
+def test_who_has_lost_waits_for_the_processes_that_came_before(
     table: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else each of eight may lose to any other, and some do until their time is over."""
@@ -102,12 +102,12 @@ def test_who_has_lost_twice_waits_for_the_processes_that_came_before(
 
     def pause(attempt: int, _: float) -> None:
         pauses.append(attempt)
-        if len(pauses) == 3:
+        if len(pauses) == 2:
             before.leave()
 
     monkeypatch.setattr(module, "pause", pause)
-    assert losing(2)("maria") == 3
-    assert pauses == [1, 1, 1]  # after the first loss, then in the queue
+    assert losing(1)("maria") == 2
+    assert pauses == [1, 1]  # in the queue
     assert queue_of("maria") == (2, 3)
 
 
@@ -117,9 +117,8 @@ def test_who_has_met_other_processes_queues_up_at_once_for_a_while(
     """Else who leaves the queue goes on at once, and wins over the one that is served."""
     monkeypatch.setattr(module, "pause", lambda *_: None)
     losing(0)("maria")
-    losing(1)("maria")
     assert queue_of("maria") is None
-    losing(2)("maria")
+    losing(1)("maria")
     losing(0)("maria")
     assert queue_of("maria") == (2, 3)
     losing(0)("joao")

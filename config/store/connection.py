@@ -70,7 +70,7 @@ def retrying(
     """Calls `act` again as long as it raises `after`, and returns its result.
 
     `act` must read all that it relies on. Those who write the things `of` the same learner take
-    turns once they have met: threads after a first loss, processes after a second one.
+    turns once they have met, first the threads of a process, then the processes.
     Raises ServiceUnavailable when the time is over.
     """
     until = time.monotonic() + (WITHIN_S if within_s is None else within_s)
@@ -89,7 +89,7 @@ def retrying(
                 if time.monotonic() > until:
                     message = "Others write the same things at this moment: try again"
                     raise ServiceUnavailable(message) from error
-                if turn.wait(until) or (attempt > 1 and turn.queue_up(until, lost=True)):
+                if turn.wait(until) or turn.queue_up(until, lost=True):
                     continue
                 pause(attempt, time.monotonic() - begun)
 
@@ -192,7 +192,7 @@ class _Ticket:
     """
 
     LOOK_S = 0.1  # for each who is before
-    SERVED_S = 3.0
+    SERVED_S = 8.0  # longer than a turn takes on a busy machine: two at once only lose
     KEPT_S = 3600
 
     def __init__(self, of: str) -> None:
