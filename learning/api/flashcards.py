@@ -44,6 +44,7 @@ from learning.api.serializers import (
 from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.services import bulk, cards, due_queue, notes, review, search
+from learning.services.media import UnknownMedium
 
 
 class NewCardSerializer(CardSerializer):
@@ -187,7 +188,7 @@ class FlashcardViewSet(ItemViewSet):
         "createFlashcard",
         request=NewCardSerializer,
         answers={201: CardSerializer},
-        raises=[IdTaken, cards.NoSuchDeck],
+        raises=[IdTaken, cards.NoSuchDeck, UnknownMedium],
     )
     def create(self, request: Request) -> Response:
         """Make a basic note with its one card, which is new and due at once."""
@@ -226,7 +227,7 @@ class FlashcardViewSet(ItemViewSet):
         "replaceFlashcard",
         request=CardSerializer,
         answers={200: CardSerializer},
-        raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
+        raises=[NotFound, cards.NoSuchDeck, UnknownMedium, cards.CardOfNote],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -237,7 +238,7 @@ class FlashcardViewSet(ItemViewSet):
         "updateFlashcard",
         request=CardSerializer,
         answers={200: CardSerializer},
-        raises=[NotFound, cards.NoSuchDeck, cards.CardOfNote],
+        raises=[NotFound, cards.NoSuchDeck, UnknownMedium, cards.CardOfNote],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:

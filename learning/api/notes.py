@@ -18,6 +18,7 @@ from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
 from learning.services.cards import NoSuchDeck, Written
+from learning.services.media import UnknownMedium
 
 
 class NewNoteSerializer(NoteSerializer):
@@ -54,7 +55,7 @@ class NoteViewSet(ItemViewSet):
         "createNote",
         request=NewNoteSerializer,
         answers={201: WrittenNoteSerializer},
-        raises=[IdTaken, NoSuchDeck],
+        raises=[IdTaken, NoSuchDeck, UnknownMedium],
     )
     def create(self, request: Request) -> Response:
         """Make a note and its cards, which are new and due at once."""
@@ -69,7 +70,7 @@ class NoteViewSet(ItemViewSet):
         "replaceNote",
         request=NoteSerializer,
         answers={200: WrittenNoteSerializer},
-        raises=[NotFound, NoSuchDeck],
+        raises=[NotFound, NoSuchDeck, UnknownMedium],
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
@@ -80,7 +81,7 @@ class NoteViewSet(ItemViewSet):
         "updateNote",
         request=NoteSerializer,
         answers={200: WrittenNoteSerializer},
-        raises=[NotFound, NoSuchDeck],
+        raises=[NotFound, NoSuchDeck, UnknownMedium],
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
