@@ -18,7 +18,7 @@ from tests.benchmarks.sweep import AT, learner  # first: it sets Django up
 
 # isort: split
 from config.store.items import Item, batch_put
-from reminders.models import EVENT, SENT, UNCONFIRMED, Delivery, Event, Reminder
+from reminders.models import EVENT, ONCE, SENT, UNCONFIRMED, Delivery, Event, Reminder
 from reminders.recurrence import Recurrence
 from tests.servers import empty_table, running_dynamodb_local
 from tests.sweepers import MOMENTS, PostOffice, open_post_office, run_sweepers
@@ -31,7 +31,7 @@ KILLED = -9
 
 def learners(number: int) -> list[Item]:
     """Somebody who has a one-off and a reminder of an event due at AT."""
-    account, profile, once = learner(number)
+    account, profile, once = learner(number, ONCE, [])
     assert isinstance(once, Reminder)
     event_id = f"{once.id}-e"
     event = Event(
