@@ -108,6 +108,21 @@ def test_a_withdrawn_consent_counts_from_the_next_turn_on(model: StandIn, maria:
     assert model.requests == []
 
 
+def test_what_was_said_without_consent_is_never_told_to_a_model(
+    model: StandIn, maria: Caller
+) -> None:
+    path = begun(maria)
+    maria.patch("/profile/consents", {"modelText": False})
+    maria.makes(f"{path}/turns", {"text": "A coffee, please. My doctor is Dr Abreu."})
+    maria.patch("/profile/consents", {"modelText": True})
+    turn = maria.makes(f"{path}/turns", {"text": "A large one, please."})["turn"]
+    assert turn["answeredBy"] == "model"
+    assert maria.post(f"{path}/complete").json()["scoredBy"] == "model"
+    assert len(model.requests) == 2
+    assert "Abreu" not in str(model.requests)
+    assert "A large one" in str(model.requests[-1])
+
+
 @pytest.mark.parametrize(
     ("change", "stage"),
     [
@@ -247,6 +262,8 @@ def test_what_comes_next_is_by_level_language_and_practice(table: None, maria: C
     assert fresh[-1] == "lost-bag", "the next level comes after the learner's own"
     assert set(fresh) == {COFFEE, "asking-the-way", "new-neighbour", "lost-bag"}
     assert following("&language=es") == ["el-mercado"]
+    assert following("&level=A2") == ["lost-bag"]
+    assert following("&search=coffee") == [COFFEE]
     done, begun_only = fresh[0], fresh[1]
     finished = maria.makes("/sessions", {"scenarioId": done})
     for text in model_answers(done, finished["role"]):

@@ -198,8 +198,9 @@ class ScenarioViewSet(ItemViewSet):
         """The page of those that come next for the caller. Raises NotAuthenticated."""
         if request.user is None:
             raise NotAuthenticated
+        narrowed = {name: query.get(name) for name in ("language", "level", "context", "search")}
         found = scenarios.next_scenarios(
-            learner_id=self.learner_id, language=query.get("language"), limit=query["limit"]
+            learner_id=self.learner_id, limit=query["limit"], **narrowed
         )
         return paginated_response(request, Page(found, None), SummarySerializer)
 

@@ -58,6 +58,7 @@ LONGEST_CALL_S = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
 LOCAL_TIMEOUT_S = 20
 RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
+CONSENT = "consent"  # why the script took a turn: there was none
 READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
@@ -126,7 +127,7 @@ def answer_turn(
         script,
         session.role,
         text=text,
-        history=[(turn.text, turn.reply) for turn in turns],
+        history=_told(turns),
         opening=session.opening,
         reached=reached,
         native_language=native_language,
@@ -155,6 +156,11 @@ def answer_turn(
     return answer
 
 
+def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:
+    """What a model is told of turns. What was said without consent stays here for ever."""
+    return [("…" if turn.fallback == CONSENT else turn.text, turn.reply) for turn in turns]
+
+
 def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Scores) -> Scores:
     """The scores by the model's judgement, which stay near the script's own.
 
@@ -163,14 +169,14 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
     _check_still_offered(session)
     secret = _secret(session)
     request = prompt.judge_request(
-        [(turn.text, turn.reply) for turn in turns],
+        _told(turns),
         rubric=rubric(script.level),
         language=script.language,
         secret=secret,
         model=str(session.model),
         guarded=bool(settings.PARTNER_GUARDRAIL),
     )
-    said = [turn.text for turn in turns]
+    said = ["" if turn.fallback == CONSENT else turn.text for turn in turns]
 
     def check(fields: Any) -> Scores:
         return verdict.accept_scores(
@@ -356,7 +362,10 @@ def _call_bedrock(request: prompt.Request, model: str) -> Spoken:
         (use.get("input") for use in uses if use.get("name") == tool["toolSpec"]["name"]), None
     )
     used, stop = answer.get("usage", {}), str(answer.get("stopReason", "cut off"))
-    return Spoken(fields, stop, used.get("inputTokens"), used.get("outputTokens"))
+    # What the cache was read or written for is not among the input.
+    cached = sum(used.get(name, 0) for name in ("cacheReadInputTokens", "cacheWriteInputTokens"))
+    read = used["inputTokens"] + cached if "inputTokens" in used else None
+    return Spoken(fields, stop, read, used.get("outputTokens"))
 
 
 def _guard(answer: Accepted) -> None:

@@ -358,7 +358,7 @@ def _model_answer(
     from learning.services import partner  # no other session loads it
 
     if not claim.consents:
-        return None, "consent"
+        return None, partner.CONSENT
     try:
         answer = partner.answer_turn(
             session, script, turns, text=text, native_language=claim.native_language

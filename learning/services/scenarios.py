@@ -138,25 +138,39 @@ def offered_partners(script: Script) -> list[str]:
 PRACTISED = 100  # sessions that are looked at for what comes next
 
 
-def next_scenarios(*, learner_id: str, language: str | None, limit: int) -> list[Scenario]:
+def next_scenarios(
+    *,
+    learner_id: str,
+    language: str | None = None,
+    level: str | None = None,
+    context: str | None = None,
+    search: str | None = None,
+    limit: int,
+) -> list[Scenario]:
     """What a learner may practise next: one read, a query of sessions, one of each level.
 
     First what they have begun without reaching its goals, then what is new, last what they have
     reached the longest ago; each by how near it is to their level, their own and the next. The
-    language is by default the one that they study.
+    levels are by default these two, and the language is the one that they study.
     """
     profile_key = learner_key(learner_id), Profile.SK
     profile = batch_get(profile_key).get(profile_key)
-    level, studied = CEFR_LEVELS[0], None
+    own, studied = CEFR_LEVELS[0], None
     if isinstance(profile, Profile):
-        level, studied = profile.current_level or level, profile.target_language
+        own, studied = profile.current_level or own, profile.target_language
     wanted = language or (studied.partition("-")[0].lower() if studied else None)
-    place = CEFR_LEVELS.index(level)
+    place = CEFR_LEVELS.index(own)
     offered = [
         scenario
-        for each in CEFR_LEVELS[place : place + 2]
+        for each in ([level] if level else CEFR_LEVELS[place : place + 2])
         for scenario in Scenario.catalogue(
-            status=PUBLISHED, level=each, language=wanted, limit=100, start=None
+            status=PUBLISHED,
+            level=each,
+            language=wanted,
+            context=context,
+            search=search,
+            limit=100,
+            start=None,
         ).items
     ]
     newest: dict[str, Session] = {}

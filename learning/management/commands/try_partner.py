@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.test.utils import override_settings
 
 from config import aws
+from config.stack import StackUnknown
 from learning.management.commands.load_content import CONTENT
 from learning.models.budgets import Units
 from learning.models.practice import Session, Turn
@@ -66,20 +67,25 @@ class Command(BaseCommand):
         roles = [part.role for part in script.parts]
         if role not in (None, *roles):
             raise CommandError(f"the role is one of: {', '.join(roles)}")
-        with model_of_trial():
-            self._play(script, role or roles[0], **options)
+        try:
+            with model_of_trial():
+                self._play(script, role or roles[0], **options)
+        except StackUnknown as error:
+            raise CommandError(f"{error}, or once `make run`") from error
 
     def _play(self, script: Script, role: str, **options: Any) -> None:
         spent, native = Tally(), options["native"]
         opening, state = dialogue.opening(script, role)
         self.stdout.write(f"# {script.title} ({script.level}), {role}\n\n- {opening}")
         turns: list[Turn] = []
+        mirrored: list[Turn] = []  # as a model sees them that plays the learner
         goals: list[str] = []
         answers = iter(dialogue.rehearsal(script, role))
         line = opening
         while not state["ended"] and len(turns) < dialogue.TURN_LIMIT:
             if options["learner"] == MODEL:
-                text = _asked(script, _other(script, role), [], line, native, spent)[0]
+                text = _asked(script, _other(script, role), mirrored, line, native, spent)[0]
+                mirrored.append(Turn("", "", number=len(mirrored) + 1, text=line, reply=text))
             elif (text := next(answers, "")) == "":
                 break
             reached: tuple[str, ...]
