@@ -1,7 +1,6 @@
 """Writing again what others were in the way of: in turns, and not for ever."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -149,7 +148,7 @@ def test_who_gives_up_waiting_holds_up_nobody(table: None, monkeypatch: pytest.M
         assert ticket.wait(0.0)
         ticket.leave()
     first.leave()
-    assert last.wait(time.monotonic() + PATIENCE_S)
+    assert last.wait(float("inf"))
     assert last.served == last.number
     last.leave()
     assert queue_of("maria") == (5, 6)
