@@ -35,7 +35,10 @@ class Fails(Exception):
 
 @dataclass
 class StandIn:
-    """What a stand-in was asked, and who answers. `player` may be replaced at any time."""
+    """The requests that a stand-in has had, and the player that answers them.
+
+    `player` may be replaced at any time.
+    """
 
     player: Player
     blocked: str = ""  # the guardrail refuses what has this word
@@ -57,13 +60,19 @@ def serving(player: Player | None = None) -> Iterator[StandIn]:
         def log_message(self, *_: object) -> None:
             """Says nothing: a request holds what learners have said."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with listening(Handler) as stand_in.url:
+        yield stand_in
+
+
+@contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server on a free port of this machine, while the block runs."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    stand_in.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield stand_in
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -82,8 +91,8 @@ def _answer(http: BaseHTTPRequestHandler, stand_in: StandIn) -> None:
         request = _checked(http, body)
         stand_in.requests.append(request)
         answer = stand_in.player(request)
-        said = json.dumps(answer.get("output", {}), ensure_ascii=False)
-        used = {"inputTokens": len(body) // 4, "outputTokens": len(said.encode()) // 4}
+        output = json.dumps(answer.get("output", {}), ensure_ascii=False)
+        used = {"inputTokens": len(body) // 4, "outputTokens": len(output.encode()) // 4}
         used["totalTokens"] = sum(used.values())
         latency_ms = int((time.monotonic() - begun) * 1000)
         _send(http, 200, {"usage": used, "metrics": {"latencyMs": latency_ms}} | answer)
@@ -206,7 +215,7 @@ DRAFT: Json = {
 
 
 def good_answer(request: Json) -> Json:
-    """What a patient teacher might answer who knows the scenario's own lines alone."""
+    """The answer of a patient teacher, made of the scenario's own lines."""
     if request["toolConfig"]["tools"][0]["toolSpec"]["name"] == "draft":
         return tool_call(request, DRAFT)
     scenario = told(request, "SCENARIO")
@@ -238,11 +247,11 @@ def _turn(scenario: Json, request: Json) -> Json:
 
 def _within(parts: list[str], most_words: int) -> str:
     """The first part, with as many of the others before it as there is room for."""
-    said = parts[:1]
+    kept = parts[:1]
     for part in parts[1:]:
-        if len(" ".join([*said, part]).split()) <= most_words:
-            said.insert(-1, part)
-    return " ".join(said)
+        if len(" ".join([*kept, part]).split()) <= most_words:
+            kept.insert(-1, part)
+    return " ".join(kept)
 
 
 def _resembles(text: str, examples: list[str]) -> bool:

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from config import aws
+from config.ops.model_stand_in import listening
 
 FRAME = b"\xff\xfb\x90\x64" + bytes(413)  # 26 ms of silence, MPEG-1 Layer III
 FRAMES_A_CHARACTER = 3
@@ -61,9 +61,9 @@ def serving() -> Iterator[StandIn]:
             try:
                 self._answer(*_answered(stand_in, operation, json.loads(body or b"{}")))
             except Refusal as refusal:
-                said = json.dumps({"__type": refusal.code, "message": "by a stand-in"}).encode()
+                body = json.dumps({"__type": refusal.code, "message": "by a stand-in"}).encode()
                 headers = {"x-amzn-ErrorType": refusal.code}
-                self._answer(said, "application/json", headers, refusal.status)
+                self._answer(body, "application/json", headers, refusal.status)
 
         def _answer(
             self, data: bytes, content_type: str, headers: dict[str, str], status: int = 200
@@ -78,17 +78,8 @@ def serving() -> Iterator[StandIn]:
         def log_message(self, *_: object) -> None:
             """Says nothing: a request holds what learners have written."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    stand_in.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(Handler) as stand_in.url:
         yield stand_in
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _answered(stand_in: StandIn, operation: str, body: Json) -> tuple[bytes, str, dict[str, str]]:
