@@ -109,7 +109,7 @@ def delete(keys: list[str], *, bucket: str = MEDIA) -> None:
 
 
 def listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-    """What S3 tells of the objects whose keys begin so: a call for every thousand."""
+    """Lists the objects whose keys have a prefix, as S3 describes them; 1,000 a call."""
     more = {"Bucket": getattr(stack(), bucket), "Prefix": prefix}
     while True:
         page = call("s3", "list_objects_v2", **more)

@@ -25,7 +25,7 @@ def optimize(message: Message) -> None:
 
 
 def sweep_media(message: Message) -> None:
-    """Removes what no card shows any more of the learner whom the message names."""
+    """Removes the media of the message's learner that no card shows any more."""
     if not message.is_given_up:
         with charged(message.payload["learnerId"]):
             media.sweep(learner_id=message.payload["learnerId"], now=now())

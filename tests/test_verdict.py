@@ -1,4 +1,4 @@
-"""What counts of a model's answer, and what a model is asked."""
+"""The parts of a model's answer that are accepted, and the questions to it."""
 
 import json
 import subprocess

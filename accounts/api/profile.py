@@ -185,7 +185,7 @@ class ConsentsUpdateSerializer(Serializer):
 class ConsentsView(View):
     @operation("getConsents", answers={200: ConsentsSerializer}, raises=[NotFound])
     def get(self, request: Request) -> Response:
-        """Tell whether what the caller writes and says may go to a model."""
+        """Show which of the caller's words, written or spoken, may go to a model."""
         stored = get_or_404(Profile.of(caller(request).id))
         return Response(ConsentsSerializer(stored).data)
 
@@ -200,9 +200,9 @@ class ConsentsView(View):
 
         A withdrawn consent counts from the next turn on: the scenario's script answers instead.
         """
-        given = self.validated_body(ConsentsUpdateSerializer)
+        consents = self.validated_body(ConsentsUpdateSerializer)
         changed = profile.set_consents(
-            caller(request).id, given, source=client_info_of(request.META), now=now()
+            caller(request).id, consents, source=client_info_of(request.META), now=now()
         )
         return Response(ConsentsSerializer(changed).data)
 

@@ -228,7 +228,7 @@ def body(
 
 
 def _may_be_left_out(group: serializers.Serializer[Any]) -> bool:
-    """Whether a group of which nothing is filled in is none, and not one of cleared boxes."""
+    """Whether an empty group is left out. Otherwise it is sent, with its boxes cleared."""
     needed = any(field.required for field in group.fields.values() if not field.read_only)
     return group.allow_null or (needed and not group.required)
 

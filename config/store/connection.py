@@ -227,7 +227,7 @@ class _Ticket:
         self._serve_next_to(self.number)  # it may have been its turn meanwhile
 
     def _look(self) -> bool:
-        """Looks whom it is the turn of; ours where the queue is gone. Whether that one is gone."""
+        """Reads whose turn it is: ours, if the queue has lapsed. Returns whether they gave up."""
         item = connection().get_item(self.key, range_key="QUEUE", consistent_read=True).get("Item")
         self.served = int(item["served"]["N"]) if item else self.number
         return item is not None and str(self.served) in item.get("gone", {}).get("NS", ())

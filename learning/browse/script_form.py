@@ -205,7 +205,7 @@ def _goal(part: Form, goal: Form) -> dict[str, Any]:
 
 
 def _examples(part: Form, goal_id: str) -> list[str]:
-    """What learners may say to reach a goal, without what is empty."""
+    """The examples of a goal, without empty ones."""
     if not part["nodes"]:
         examples = [goal["example"] for goal in part["goals"] if goal["id"] == goal_id]
     else:

@@ -77,7 +77,7 @@ Choices = Mapping[str, list[tuple[str, str]]]
 
 
 def view(form: Form, errors: Errors, touched: str = "") -> list[Input | TableView]:
-    """What a page shows of a form, with the errors beside what they are about.
+    """The rows of a form as a page shows them, each with its errors.
 
     Rows that fold are open where something is wrong, and around what was `touched`.
     """

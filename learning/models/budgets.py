@@ -103,7 +103,7 @@ class Reservation:
     units: Units
 
     def settle(self, used: Units) -> None:
-        """Counts what the call has used in place of what was reserved for it.
+        """Replaces the reserved units by those that the call has used.
 
         What is missing of `used` was used as reserved. A failure is only logged: the call is over,
         and what was reserved stays counted.

@@ -34,7 +34,7 @@ class Recording(Item, discriminator="recording"):
         return cls.get_or_none(*cls.key(learner_id, id))
 
     def end(self, text: str | None) -> None:
-        """Keeps what was heard; None where it was not understood. Raises ConditionFailed."""
+        """Keeps the text, None if Transcribe understood nothing. Raises ConditionFailed."""
         heard = [Recording.text.set(text)] if text else []
         state = Recording.state.set(DONE if text else FAILED)
         self.update_attributes(state, *heard, condition=Recording.state == RUNNING)

@@ -297,7 +297,7 @@ def _json(value: Any) -> str:
 
 
 def _scenario(script: Script, role: str) -> dict[str, Any]:
-    """What the model knows of the scenario, which is the same for all learners of a level."""
+    """The model's description of the scenario, the same for all learners of a level."""
     part = script.part(role)
     roles = {
         each.id: {"id": each.id, "name": each.name, "brief": each.brief} for each in script.roles

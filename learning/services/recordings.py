@@ -192,7 +192,7 @@ def _start(found: Recording) -> None:
 
 
 def _state(found: Recording) -> str:
-    """What Transcribe says of a recording, which it is asked for if it was not."""
+    """The state of Transcribe's job for a recording. Starts the job if there is none."""
     try:
         answer = call("transcribe", "get_transcription_job", TranscriptionJobName=_name(found))
     except ClientError as error:

@@ -211,7 +211,7 @@ def fold_log(
 
 
 def last_answer(rows: Sequence[LogEntry]) -> Review | None:
-    """The answer that says whether a card is a leech; None where a baseline says so, or nothing."""
+    """The last answer that decides whether a card is a leech; None if no answer does."""
     for change in reversed(standing_changes(row.to_entry() for row in rows)):
         if isinstance(change, Review | Baseline):
             return change if isinstance(change, Review) else None

@@ -70,7 +70,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Line:
-    """What is to be said, in which language. `shared`: the pack says so, to everybody."""
+    """A text to read aloud, and its language. `shared`: the pack says so, to everybody."""
 
     text: str
     language: str

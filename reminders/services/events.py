@@ -227,7 +227,7 @@ def _follows(
     quiet: timing.QuietHours | None,
     now: datetime,
 ) -> bool:
-    """Whether a reminder could be moved; one whose content makes no sense is left as it is."""
+    """Moves a reminder along. An unreadable one stays as it is, and the answer is False."""
     try:
         _follow(reminder, event, before, quiet, now)
     except UNREADABLE:

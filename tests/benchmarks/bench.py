@@ -105,7 +105,7 @@ print("\\n" + json.dumps(found))
 
 @dataclass
 class Verdict:
-    """A goal, what was measured, and whether it is met."""
+    """A goal with its measured figure and the verdict."""
 
     what: str
     goal: str

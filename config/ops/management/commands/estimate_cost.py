@@ -198,7 +198,7 @@ SWITCHED = 10_000  # learners, of the table of switches
 
 
 def switches(at: Mapping[str, float]) -> list[tuple[str, float, str]]:
-    """What to set otherwise, by how much USD a month that changes the bill, and what it loses."""
+    """Each switch, its change of the bill in USD a month, and what is lost by it."""
     used = used_in_month(SWITCHED)
     reviews = OPERATIONS[0]
     uncounted = (reviews.writes - AWS_REVIEW_WRITES) * reviews.a_month * SWITCHED
@@ -284,7 +284,7 @@ class Command(BaseCommand):
             self.stdout.write(f"| {name} | {usd * 1e3:,.3f} | {int(most):,} |")
 
     def _model(self) -> None:
-        """What a model as partner costs, and what the budgets allow at most."""
+        """Prints the cost of a model as partner, and the most that the budgets allow."""
         used, at = session_with_model(), prices()
         read, written = used["model_input"], used["model_output"]
         price = price_of(used, at)
@@ -300,7 +300,7 @@ class Command(BaseCommand):
             self.stdout.write(f"| {name} | {most:,} | {dearest:,.2f} |")
 
     def _voice(self) -> None:
-        """What a learner's month of voice, words and media costs, and what the budgets allow."""
+        """Prints a learner's month of voice, words and media, and the budgets' limits."""
         at = prices()
         self.stdout.write("\n| voice, words and media | USD |\n|---|---:|")
         for name, used in voice_and_media().items():
