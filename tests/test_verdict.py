@@ -58,14 +58,17 @@ def accepted(text: str, *, native_language: str = "en", **changes: Any) -> Accep
     )
 
 
-def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals(at_once: int) -> None:
     sizes: list[int] = []
     for script in scripts():
         for part in script.parts:
             reached: list[str] = []
             history: list[tuple[str, str]] = []
             ended, state = False, dialogue.opening(script, part.role)[1]
-            for text in dialogue.rehearsal(script, part.role):
+            lines = dialogue.rehearsal(script, part.role)
+            said = [lines[at : at + at_once] for at in range(0, len(lines), at_once)]
+            for text in map(" ".join, said):
                 request = request_of(script, part.role, text, history=history, reached=reached)
                 sizes.append(len(json.dumps(request, ensure_ascii=False).encode()))
                 [block] = good_answer(request)["output"]["message"]["content"]
@@ -87,6 +90,13 @@ def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> No
             assert set(reached) == {goal.id for goal in part.goals}, (script.id, part.role)
             assert ended, (script.id, part.role)
     assert sum(sizes) / len(sizes) / 4 <= costs.TURN_READ, "tokens of a turn in docs/cost.md"
+
+
+def test_the_stand_in_hears_what_is_said_beside_another_sentence() -> None:
+    request = request_of(coffee(), "customer", "A large one, please. How much is it?")
+    [block] = good_answer(request)["output"]["message"]["content"]
+    claimed = [claim["goal"] for claim in block["toolUse"]["input"]["goalsReached"]]
+    assert claimed == ["size", "price"]
 
 
 # --- What counts ----------------------------------------------------------------------------------
