@@ -197,14 +197,15 @@ def test_scores_move_by_a_band_at_most_and_need_evidence() -> None:
     script, turns = coffee(), ["A coffee, please.", "A large one, please."]
     floor = dialogue.score(script, "customer", turns, free=True)
 
-    def judged(band: int, turn: int, said: str) -> int:
+    def judged(band: int, turn: int, said: str) -> int | None:
         one = {"band": band, "evidence": [{"turn": turn, "said": said}]}
-        raw = dict.fromkeys(("vocabulary", "grammar", "fluency"), one)
+        raw = dict.fromkeys(("vocabulary", "grammar", "fluency", "task"), one)
         scores = verdict.accept_scores(raw, script, turns, floor, secret=SECRET, told="")
         assert scores.goals == floor.goals
+        assert scores.task.value in (30, 50, 70)
         return scores.grammar.value
 
-    assert floor.grammar.value == 100
+    assert (floor.grammar.value, floor.task.value) == (100, 50)
     assert judged(4, 2, "A large one") == 80
     assert judged(0, 2, "A large one") == 80
     assert judged(4, 1, "A large one") == 100, "it stands in another turn"
@@ -225,7 +226,13 @@ def test_requests_have_the_shape_of_converse(model: str, guarded: bool) -> None:
         coffee(), "customer", "Hello", history=[("Hi", "Yes?")], model=model, guarded=guarded
     )
     judge = prompt.judge_request(
-        [("Hello", "Yes?")], rubric={}, language="en", secret=SECRET, model=model, guarded=guarded
+        [("Hello", "Yes?")],
+        rubric={},
+        goals=[{"goal": "Order a drink", "turn": None}],
+        language="en",
+        secret=SECRET,
+        model=model,
+        guarded=guarded,
     )
     for request in (turn, judge, prompt.repair_request(turn, "reply: too long")):
         faults = ParamValidator().validate({"modelId": model, **request}, shape)
@@ -270,7 +277,7 @@ def test_the_rubric_has_each_level_and_band() -> None:
     assert list(rubric["bands"]) == [str(band) for band in range(6)]
     assert list(rubric["levels"]) == list(prompt.MOST_WORDS)
     for level in rubric["levels"].values():
-        assert set(level) == {"vocabulary", "grammar", "fluency"}
+        assert set(level) == {"vocabulary", "grammar", "fluency", "task"}
 
 
 PROGRAM = """

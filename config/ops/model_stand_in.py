@@ -284,6 +284,5 @@ def _scores(request: Json) -> Json:
     turns = heard(request)["turns"]
     best = max(turns, key=lambda turn: len(turn["learner"]))
     evidence = [{"turn": best["turn"], "said": best["learner"][:300]}]
-    return {
-        name: {"band": 4, "evidence": evidence} for name in ("vocabulary", "grammar", "fluency")
-    }
+    names = ("vocabulary", "grammar", "fluency", "task")
+    return {name: {"band": 4, "evidence": evidence} for name in names}
