@@ -16,7 +16,7 @@ from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from tests.callers import Caller
-from tests.model_helpers import begun, coffee
+from tests.model_helpers import begun, coffee, unscripted
 
 PROMPTS: list[dict[str, str]] = json.loads(
     (Path(__file__).parent / "data" / "injections.json").read_text("utf-8")
@@ -74,6 +74,9 @@ def _best_marks(turns: list[Json]) -> Json:
     return {name: {"band": 5, "evidence": evidence} for name in names}
 
 
+SCRIPTS = {"scripted": coffee, "unscripted": unscripted}
+
+
 def answered(script: Script, wants: str, language: str, text: str) -> Accepted | Refused:
     """What is left of the obedient answer to a prompt."""
     request = prompt.turn_request(
@@ -109,9 +112,10 @@ def test_there_are_sixty_prompts_in_many_languages() -> None:
     assert len({each["language"] for each in PROMPTS}) >= 12
 
 
+@pytest.mark.parametrize("kind", SCRIPTS)
 @pytest.mark.parametrize("each", PROMPTS, ids=lambda each: f"{each['wants']}-{each['language']}")
-def test_a_prompt_changes_nothing_though_the_model_obeys(each: dict[str, str]) -> None:
-    script, text = coffee(), each["text"]
+def test_a_prompt_changes_nothing_though_the_model_obeys(each: dict[str, str], kind: str) -> None:
+    script, text = SCRIPTS[kind](), each["text"]
     left = answered(script, each["wants"], each["language"], text)
     match each["wants"]:
         case "prompt":

@@ -200,7 +200,7 @@ def test_no_field_of_a_script_is_lost_in_the_form() -> None:
         (Script, script | {"id": "", "order": 0}),
         (Role, roles[0]),
         (Part, part),
-        (Goal, part["goals"][0]),
+        (Goal, part["goals"][0] | {"example": "only where nothing is scripted"}),
         (StandingAnswer, answer),
         (Node, node),
         (Branch, node["branches"][0]),
@@ -209,6 +209,49 @@ def test_no_field_of_a_script_is_lost_in_the_form() -> None:
         (Mistake, mistake),
     ):
         assert shape_of(shape).keys() == example.keys(), shape.__name__
+    assert script_form.script_of(script_form.form_of(script)) == script
+
+
+def test_a_scenario_for_a_model_alone_needs_no_script(stefan: Caller, browser: Browser) -> None:
+    only_script = ("notes", "example", "answer", "phrases", "farewell", "prompt")
+    fields = {
+        name: "" if name.rpartition(".")[2] in only_script else text
+        for name, text in BAKERY.items()
+    }
+    fields |= {"partners": "model", "parts.0.goals.1.prompt": "Anything else?"}
+    name = saved(browser, edit(browser), **fields)
+    script = stefan.get(f"/scenarios/{name}").json()["script"]
+    [part] = script["parts"]
+    assert [goal["text"] for goal in part["goals"]] == [
+        *("Buy some bread", "Ask how much it is", "Pay"),
+    ]
+    assert [(node["line"], node.get("skip")) for node in part["nodes"]] == [
+        ("Good morning! What would you like?", None),
+        ("Anything else?", "goal-2"),
+    ]
+    assert not {"answers", "farewell"} & part.keys()
+    refused = press(browser, edit(browser, f"/browse/write/{name}"), "save", partners="")
+    assert refused.status_code == 400
+    assert error_at(refused, "parts.0.farewell")
+
+
+def test_what_a_scenario_for_a_model_alone_has_all_the_same_is_kept() -> None:
+    part = {
+        "role": "p",
+        "start": "line-1",
+        "goals": [
+            {"id": "a", "text": "b", "phrases": ["c"], "unless": ["d"], "example": "e"},
+            {"id": "f", "text": "g"},
+            {"id": "h", "text": "i"},
+        ],
+        "answers": [{"goal": "f", "say": "j"}, {"phrases": ["k"], "say": "l"}],
+        "nodes": [{"id": "line-1", "line": "m"}, {"id": "line-3", "line": "n", "skip": "f"}],
+        "farewell": "o",
+    }
+    roles = [{"id": id, "name": id, "brief": id} for id in "pq"]
+    texts = dict.fromkeys(("title", "context", "description"), "r")
+    script = {**texts, "level": "A1", "language": "en", "roles": roles, "parts": [part]}
+    script |= {"phrases": [], "mistakes": [], "partners": ["model"]}
     assert script_form.script_of(script_form.form_of(script)) == script
 
 

@@ -233,7 +233,8 @@ def _turn(scenario: Json, request: Json) -> Json:
     new = [
         goal["id"]
         for goal in scenario["goals"]
-        if goal["id"] not in session["reached"] and _resembles(text, goal["examples"])
+        if goal["id"] not in session["reached"]
+        and _resembles(text, goal["examples"] or [goal["text"]])
     ]
     left = [goal for goal in scenario["goals"] if goal["id"] not in {*session["reached"], *new}]
     lines = scenario["lines"]

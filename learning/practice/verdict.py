@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from config.records import dataclass
 from learning.practice import dialogue
 from learning.practice.dialogue import Correction, Evidence, Score, Scores
+from learning.practice.languages import content_words, speaks
 from learning.practice.matching import Match, Text
 from learning.practice.prompt import (
     MOST_WORDS,
@@ -26,7 +27,7 @@ from learning.practice.prompt import (
     Judgement,
     Remark,
 )
-from learning.practice.script import Mistake, NewWord, Script
+from learning.practice.script import Goal, Mistake, NewWord, Script, words_of_the_scene
 from learning.shapes import Items, ShapeError, decode, shape_of
 
 T = TypeVar("T")
@@ -35,37 +36,8 @@ BAND_POINTS = 20  # of a hundred, for each of the five bands
 COPIED_WORDS = 9
 """So many words in a row that stand in our rules were copied from them."""
 
-SHOWS_ITSELF = 10
-"""Of so many words one is frequent, if they are in the language."""
-
-# Frequent words by which a text's language shows, folded. Of a language that is not here only the
-# letters are checked.
-FREQUENT = {
-    "en": "the and you is to of it that in for what have are with this not your can would please i "
-    "my me we on at be do dont so but if or how was will about he she they there im its has see",
-    "de": "der die das und ist ich sie nicht ein eine mit fur auf wir haben was wie bitte den im "
-    "an auch aber es bei dass noch nur sehr so wenn zu mir sich muss kann alles von dem ihnen sind",
-    "fr": "le la les et est vous je pas une des un de que pour avec dans ce qui bien votre il elle "
-    "on nous mais ou du au sur ca si tres plus y a en ne me mon c j l d moi oui merci",
-    "es": "el la los que de y es en un una no para con por usted su lo como muy tiene yo me mi se "
-    "pero si hay esta este al del las mas tu te le nos son ser he aqui eso gracias quiere",
-    "it": "il la che di e un una non per sono con mi lei questo del si come grazie vuole anche lo "
-    "gli le i ma se ho ha al da nel piu io ci cosa bene suo sua qui molto quanto",
-    "pt": "o a que de e um uma nao para com por os voce seu isso como mais obrigado tem esta eu me "
-    "mas se do da no na ao as ele ela muito aqui sim meu minha sao foi bem quer",
-    "nl": "de het een en is ik niet dat van je u met voor op wat heeft zijn te kan dit we maar als "
-    "er ook om aan bij naar hoe nog dan wel geen mijn uw zo die goed graag",
-    "pl": "nie to jest w na z sie i co jak do pan pani prosze tak za ale czy dla ma o od po juz "
-    "ja mi mnie tu ten ta te bardzo moze tylko jestem dziekuje",
-    "sv": "och det att som jag ar en ett inte for med har vad kan du vi pa till om den i av men "
-    "sa hur mig min ni de var ska vill tack bra har nagot",
-}
-FREQUENT_WORDS = {language: frozenset(words.split()) for language, words in FREQUENT.items()}
-OTHER_LETTERS = {
-    "ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "fa": "ARABIC", "he": "HEBREW",
-    "hi": "DEVANAGARI", "ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL", "ru": "CYRILLIC",
-    "th": "THAI", "uk": "CYRILLIC", "zh": "CJK",
-}  # fmt: skip
+MOST_OF_EXAMPLE = 0.6
+"""So many of its words are most of a goal's example."""
 
 
 class Refused(ValueError):
@@ -117,7 +89,7 @@ def accept_answer(
     goals = _proved_goals(answer.goals_reached, script, role, text, reached, heard)
     over = {*reached, *goals} >= {goal.id for goal in script.part(role).goals}
     spoken = {script.language, _base(native_language)}
-    hints = [hint for hint in answer.hints if any(_speaks(hint, each) for each in spoken)]
+    hints = [hint for hint in answer.hints if any(speaks(hint, each) for each in spoken)]
     return Accepted(
         reply=answer.reply.strip(),
         goals=goals,
@@ -225,25 +197,8 @@ def _texts(value: object) -> Iterable[str]:
 
 
 def _refuse_foreign(text: str, language: str) -> None:
-    if not _speaks(text, language):
+    if not speaks(text, language):
         raise Refused(f'reply is not in the language "{language}"')
-
-
-def _speaks(text: str, language: str) -> bool:
-    """Whether nothing shows that a text is in another language."""
-    letters = [character for character in text if character.isalpha()]
-    expected = OTHER_LETTERS.get(language, "LATIN").split()
-    foreign = [each for each in letters if unicodedata.name(each, "").split()[0] not in expected]
-    if len(foreign) * 2 > len(letters):
-        return False
-    if language not in FREQUENT:
-        return True
-    words = Text.of(text, language).words
-    said = set(words)
-    hits = {name: len(said & frequent) for name, frequent in FREQUENT_WORDS.items()}
-    if len(words) >= SHOWS_ITSELF and not hits[language]:
-        return False
-    return max(hits.values()) < hits[language] + 2
 
 
 def _base(tag: str) -> str:
@@ -268,20 +223,59 @@ def _proved_goals(
     reached: Sequence[str],
     heard: Sequence[str],
 ) -> tuple[str, ...]:
-    """The goals claimed that the learner's words show by the script's patterns.
+    """The goals claimed that the learner's words show.
 
-    The evidence must stand among these words; `heard` are goals that the script hears in them.
+    The evidence must stand among these words. A goal with patterns is shown by them, or `heard` by
+    the script; one without by a sentence of its own that belongs into the scene.
     """
     said = Text.of(text, script.language)
-    claimed = {claim.goal for claim in claims if _find(claim.evidence, text) is not None}
-    return tuple(
-        goal.id
-        for goal in script.part(role).goals
-        if goal.id in claimed
-        and goal.id not in reached
-        and (goal.id in heard or goal.cues.find(said))
-        and not dialogue.is_foreign(script, text)
-    )
+    quotes = {claim.goal: match for claim in claims if (match := _find(claim.evidence, text))}
+    if dialogue.is_foreign(script, text):
+        return ()
+    sentences = _sentences(unicodedata.normalize("NFC", text))
+    proved: list[str] = []
+    for goal in script.part(role).goals:
+        if goal.id not in quotes or goal.id in reached:
+            continue
+        if goal.phrases:
+            if goal.id in heard or goal.cues.find(said):
+                proved.append(goal.id)
+            continue
+        quote = quotes[goal.id]
+        fitting = (
+            (start, end)
+            for start, end, sentence in sentences
+            if start < quote.end and quote.start < end and _is_of_scene(script, goal, sentence)
+        )
+        if place := next(fitting, None):
+            proved.append(goal.id)
+            sentences = [each for each in sentences if each[:2] != place]
+    return tuple(proved)
+
+
+def _sentences(text: str) -> list[tuple[int, int, str]]:
+    return [(*found.span(), found[0]) for found in re.finditer(r"[^.!?…\n]+", text)]
+
+
+def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
+    """Whether a sentence has most words of the goal's example, or words of the scene.
+
+    Of those it has two, or they are half of what it says.
+    """
+    wanted = {*Text.of(goal.example, script.language).words}
+    said = {*Text.of(sentence, script.language).words}
+    if wanted and len(said & wanted) >= MOST_OF_EXAMPLE * len(wanted):
+        return True
+    scene = words_of_the_scene(script)
+    about = content_words(sentence, script.language)
+    shared = sum(any(_is_same(word, other) for other in scene) for word in about)
+    return shared >= 2 or 0 < len(about) <= 2 * shared
+
+
+def _is_same(word: str, other: str) -> bool:
+    """Whether two words are the same but for a last letter: cost and costs."""
+    shorter, longer = sorted((word, other), key=len)
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= 1
 
 
 def _sound_corrections(
@@ -295,7 +289,7 @@ def _sound_corrections(
         if (
             match
             and _plain(remark.said) != _plain(remark.better)
-            and _speaks(remark.why, _base(native_language))
+            and speaks(remark.why, _base(native_language))
             and not any(
                 match.start < other.end and other.start < match.end for other, _ in mistakes
             )
@@ -308,7 +302,7 @@ def _words_of(words: Iterable[NewWord], spoken: str, native_language: str) -> It
     """The words that were really said."""
     language = _base(native_language)
     for word in words:
-        if _find(word.term, spoken) and _speaks(word.meaning, language):
+        if _find(word.term, spoken) and speaks(word.meaning, language):
             yield word
 
 
