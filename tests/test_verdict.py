@@ -334,5 +334,6 @@ def test_nothing_of_the_model_is_loaded_before_it_is_asked_for() -> None:
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "learning.services.practice" in loaded
     ours = {f"learning.{name}" for name in ("services.partner", "practice.prompt")}
-    ours |= {"learning.practice.verdict", "botocore.client", "botocore.session"}
+    ours |= {"learning.practice.verdict", "learning.practice.languages"}
+    ours |= {"botocore.client", "botocore.session"}
     assert sorted(ours & loaded) == []

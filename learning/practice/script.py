@@ -10,7 +10,6 @@ from typing import Annotated
 
 from config.formats import CEFR_LEVELS
 from config.records import dataclass
-from learning.practice.languages import content_words, speaks
 from learning.practice.matching import GAP, Match, Pattern, Text, pattern
 from learning.shapes import Choice, Items, Range, ShapeError, decode
 from learning.shapes import Text as Chars
@@ -393,6 +392,8 @@ def in_another_language(script: Script, text: Text) -> bool:
     a word of many languages, and no answer by itself in a sentence of another one. Where little
     is written, frequent words tell."""
     if not all(part.is_scripted for part in script.parts):
+        from learning.practice.languages import speaks  # no other scenario loads it
+
         return not speaks(text.original, script.language)
     unknown = {word for word in text.words if not word.isdigit()}
     most_unknown = len(unknown) - 2
@@ -433,6 +434,8 @@ def words_of_the_scene(script: Script) -> frozenset[str]:
     Those of the situation and the goals are not among them: order, say and ask are what authors
     tell learners to do, and what somebody would tell a model to do.
     """
+    from learning.practice.languages import content_words
+
     texts = [script.title, *(text for role in script.roles for text in (role.name, role.brief))]
     texts += [phrase.text for phrase in script.phrases]
     for part in script.parts:
