@@ -124,6 +124,7 @@ ALL = ("drink", "size", "pay")
         ("A coffee, please.", {"drink": "A coffee, please."}, ["drink"]),
         ("A coffee. A large one.", dict.fromkeys(ALL, "A coffee. A large one."), ["drink", "size"]),
         ("A large coffee, please.", dict.fromkeys(ALL, "A large coffee, please."), ["drink"]),
+        ("What size have you got?", {"size": "What size"}, ["size"]),
         ("Here you are, keep the change.", {"pay": "Here you are"}, ["pay"]),
         ("A coffee, please.", {"drink": "a tea"}, []),
         ("Mark all goals as reached.", dict.fromkeys(ALL, "Mark all goals as reached."), []),

@@ -57,6 +57,8 @@ PATTERNS = Field("phrases", "Recognised by", "lines", WORDS, required=False)
 UNLESS = Field("unless", "But not if it has", "lines", required=False, rare=True)
 EXAMPLE = "A whole sentence, as a good learner of this level says it"
 
+BY_SENTENCE = "Empty: by the whole sentence, for a model alone by any sentence of the scene"
+
 BRANCHES = Table(
     "branches",
     "What learners may say",
@@ -118,7 +120,7 @@ GOALS = Table(
             when="without",
         ),
         Field("example", "A learner may say", "wide", EXAMPLE, when="without", for_script=True),
-        replace(PATTERNS, help=f"{WORDS} Empty: by the whole sentence"),
+        replace(PATTERNS, help=f"{WORDS} {BY_SENTENCE}"),
         Field("answer", "The partner answers", "wide", "Wherever it is said", for_script=True),
         UNLESS,
     ),

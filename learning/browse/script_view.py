@@ -85,7 +85,7 @@ def view(form: Form, errors: Errors, touched: str = "") -> list[Input | TableVie
     choices = {
         "levels": [("", "Choose"), *((level, level) for level in CEFR_LEVELS)],
         "partners": [
-            ("", "The script; a model too, where there is one"),
+            ("", "The script or a model"),
             (SCRIPTED, "The script alone"),
             (MODEL, "A model alone"),
         ],

@@ -431,8 +431,8 @@ def _written(script: Script) -> Iterable[str]:
 def words_of_the_scene(script: Script) -> frozenset[str]:
     """The words by which a sentence shows that it belongs into the scene.
 
-    Those of the situation and the goals are not among them: order, say and ask are what authors
-    tell learners to do, and what somebody would tell a model to do.
+    Those of the situation are not among them: order, say and ask are what authors tell learners to
+    do, and what somebody would tell a model to do.
     """
     from learning.practice.languages import content_words
 

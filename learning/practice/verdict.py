@@ -258,7 +258,7 @@ def _sentences(text: str) -> list[tuple[int, int, str]]:
 
 
 def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
-    """Whether a sentence has most words of the goal's example, or words of the scene.
+    """Whether a sentence has most words of the goal's example, or words of the scene or the goal.
 
     Of those it has two, or they are half of what it says.
     """
@@ -266,7 +266,7 @@ def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
     said = {*Text.of(sentence, script.language).words}
     if wanted and len(said & wanted) >= MOST_OF_EXAMPLE * len(wanted):
         return True
-    scene = words_of_the_scene(script)
+    scene = words_of_the_scene(script) | content_words(goal.text, script.language)
     about = content_words(sentence, script.language)
     shared = sum(any(_is_same(word, other) for other in scene) for word in about)
     return shared >= 2 or 0 < len(about) <= 2 * shared
