@@ -1,7 +1,7 @@
 """Objects in the stack's two buckets: files in transit, and what learners keep.
 
-Keys begin with what an object is and whose it is (`media/<learner>/…`), so that all of a learner's
-are found, and nobody names another's.
+Keys begin with the object's kind and its owner (`media/<learner>/…`), so that all objects of a
+learner are found, and nobody can name another's.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from config.records import dataclass
 from config.stack import stack
 
 URL_LIFE = timedelta(minutes=15)
-# What is a learner's own, by bucket: the words that their keys begin with.
+# The learners' own objects, by bucket: the words that their keys begin with.
 TRANSFERS, MEDIA = "transfer_bucket", "media_bucket"
 OF_LEARNERS = {TRANSFERS: ("uploads", "exports"), MEDIA: ("incoming", "media", "speech")}
 
@@ -52,7 +52,7 @@ def sign_put(
 
 
 def sign_get(key: str, *, content_type: str) -> str:
-    """An address that gives an object of the bucket of media out as this type, for 15 minutes."""
+    """An address that serves an object of the bucket of media as this type, for 15 minutes."""
     url: str = client("s3").generate_presigned_url(
         "get_object",
         Params={
