@@ -16,6 +16,7 @@ from ulid import ULID
 from config import aws
 from config.http import ANSWER_WITHIN_S
 from config.ops.model_stand_in import (
+    DRAFT,
     Fails,
     Json,
     Player,
@@ -25,9 +26,11 @@ from config.ops.model_stand_in import (
     text_answer,
     tool_call,
 )
+from config.problems import ServiceUnavailable
 from config.telemetry import JsonFormatter
 from learning.models.budgets import Budget
 from learning.models.practice import FALLBACKS, Asked
+from learning.practice.prompt import Proposal
 from learning.services import partner
 from tests.callers import Caller, make_learner
 from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
@@ -230,6 +233,58 @@ def test_the_guardrail_sees_what_the_learner_says_and_what_is_answered(
     finally:
         model.blocked = ""
     assert turn["fallback"] == "refused"
+
+
+# An answer with all of its texts, and a word of each that the guardrail refuses.
+TEXTS: Json = {
+    "reply": "All right. What size would you like?",
+    "hints": ["Think of a number.", "A large one, please."],
+    "corrections": [{"said": "wants", "better": "would like", "why": "It is politer."}],
+    "newWords": [{"term": "size", "meaning": "how big it is", "example": "A shoe has a size."}],
+}
+
+
+@pytest.fixture
+def guardrail(model: StandIn, settings: Any) -> Iterator[StandIn]:
+    settings.PARTNER_GUARDRAIL = "abc123:4"
+    yield model
+    model.blocked = ""
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["All right", "number", "large one", "would like", "politer", "size", "how big", "shoe"],
+)
+def test_the_guardrail_sees_every_text_of_an_answer(
+    guardrail: StandIn, maria: Caller, word: str
+) -> None:
+    guardrail.player, said = altered(**TEXTS), {"text": "I wants a coffee, please."}
+    path = begun(maria)
+    turn = maria.makes(f"{path}/turns", said)["turn"]
+    assert (turn["answeredBy"], len(turn["corrections"])) == ("model", 1)
+    guardrail.blocked = word
+    turn = maria.makes(f"{path}/turns", said)["turn"]
+    assert (turn["answeredBy"], turn["fallback"]) == ("scripted", "refused")
+
+
+def test_the_guardrail_sees_the_title_and_the_draft_of_a_scenario(guardrail: StandIn) -> None:
+    def draft() -> Proposal:
+        return partner.draft(
+            learner_id="stefan",
+            title="At the kiosk",
+            level="A1",
+            language="en",
+            accept=lambda proposal: proposal,
+        )
+
+    assert draft().farewell == DRAFT["farewell"]
+    [request] = guardrail.requests
+    [block] = request["messages"][-1]["content"]
+    assert "At the kiosk" in block["guardContent"]["text"]["text"]
+    assert request["guardrailConfig"]["guardrailIdentifier"] == "abc123"
+    for guardrail.blocked in ("good journey", "what to ask for the price", "Practise numbers"):
+        with pytest.raises(ServiceUnavailable):
+            draft()
 
 
 # --- One at a time, once --------------------------------------------------------------------------

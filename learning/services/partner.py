@@ -7,7 +7,8 @@ log or into a metric. AWS: "Converse" in the Amazon Bedrock API Reference.
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from http.client import HTTPException
@@ -152,7 +153,7 @@ def answer_turn(
     guarded = bool(settings.PARTNER_GUARDRAIL)
     answer = _ask(session, request, check, count, calls_after=int(guarded))
     if guarded:
-        _guard(answer)
+        _guard(verdict.spoken(asdict(answer)))
     return answer
 
 
@@ -203,15 +204,19 @@ def draft(
         guarded=bool(settings.PARTNER_GUARDRAIL),
     )
 
-    def check(fields: Any) -> T:
+    def check(fields: Any) -> tuple[Any, T]:
         try:
             proposal: Proposal = decode(Proposal, fields, {})
         except ShapeError as error:
             raise Refused(f"{error.path}: {error.message}") from None
-        return accept(proposal)
+        return fields, accept(proposal)
 
+    guarded = bool(settings.PARTNER_GUARDRAIL)
     try:
-        return _ask(author, request, check, reserve)
+        proposed, drafted = _ask(author, request, check, reserve, calls_after=int(guarded))
+        if guarded:
+            _guard(verdict.spoken(proposed))
+        return drafted
     except Unanswered as unanswered:
         why = "The model gave no draft: try again, or write it yourself"
         raise ServiceUnavailable(why) from unanswered
@@ -368,16 +373,15 @@ def _call_bedrock(request: prompt.Request, model: str) -> Spoken:
     return Spoken(fields, stop, read, used.get("outputTokens"))
 
 
-def _guard(answer: Accepted) -> None:
-    """Raises Unanswered for a reply that the guardrail refuses.
+def _guard(texts: Iterable[str]) -> None:
+    """Raises Unanswered for texts of which the guardrail refuses any.
 
     With Converse it looks at what the learner says, but not at the arguments of a tool call (AWS:
-    "Include a guardrail with the Converse API").
+    "Include a guardrail with the Converse API"). In one block they are paid for as one text, by
+    its thousands of characters.
     """
     guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
-    words = [f"{each.meaning} {each.example}" for each in answer.new_words]
-    reasons = [each.why for each in answer.corrections]
-    said = "\n".join([answer.reply, *answer.hints, *reasons, *words])
+    said = "\n".join(dict.fromkeys(texts))
     try:
         outcome = aws.call(
             "bedrock-runtime",

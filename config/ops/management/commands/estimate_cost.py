@@ -97,6 +97,8 @@ def key_versions(year: int, rotation_days: int = ROTATION_DAYS) -> int:
 # A session with a model as partner: turns, tokens read and written in each, and those for scores.
 # The requests of the pack's scenarios are no longer (tests/test_verdict.py), at four bytes a token.
 TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_900, 250
+# Its guardrail looks at the learner's words and at the answer, and at the dialogue before scores.
+GUARDED_TEXTS = TURNS * 2 + 3
 
 
 # A learner's month of voice, words and pictures: cards that are new to the voice, words
@@ -291,6 +293,9 @@ class Command(BaseCommand):
         self.stdout.write("\n| a model as partner | tokens | USD |\n|---|---:|---:|")
         session = f"a session of {TURNS} turns, with its scores"
         self.stdout.write(f"| {session} | {read:,} read, {written:,} written | {price:.5f} |")
+        price = price_of({"guarded_text": GUARDED_TEXTS}, at)
+        texts = f"{GUARDED_TEXTS} texts of 1,000 characters"
+        self.stdout.write(f"| its guardrail, with content filters alone | {texts} | {price:.5f} |")
         for name, most in zip(
             ("a learner's day at most", "a stage's month at most"),
             settings.BUDGETS["partner_tokens"],
