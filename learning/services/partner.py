@@ -6,8 +6,9 @@ log or into a metric. AWS: "Converse" in the Amazon Bedrock API Reference.
 
 import json
 import logging
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from http.client import HTTPException
@@ -28,7 +29,8 @@ from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
 from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Scores, State
-from learning.practice.prompt import Proposal
+from learning.practice.entry import accept_entry
+from learning.practice.prompt import Entry, Proposal
 from learning.practice.script import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from learning.services.practice import LocalModelFailed, PartnerBudgetSpent
@@ -75,8 +77,8 @@ class Asker(Protocol):
 
 
 @dataclass(frozen=True)
-class Author:
-    """A member of staff who has a scenario drafted."""
+class Person:
+    """Somebody who asks outside of a session: for a draft of a scenario, or for a word."""
 
     learner_id: str
     model: str
@@ -152,7 +154,9 @@ def answer_turn(
     guarded = bool(settings.PARTNER_GUARDRAIL)
     answer = _ask(session, request, check, count, calls_after=int(guarded))
     if guarded:
-        _guard(answer)
+        words = [f"{each.meaning} {each.example}" for each in answer.new_words]
+        reasons = [each.why for each in answer.corrections]
+        _guard([answer.reply, *answer.hints, *reasons, *words])
     return answer
 
 
@@ -194,7 +198,7 @@ def draft(
     It raises Refused for one that cannot be played; the model is then asked once more. Raises
     ServiceUnavailable, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
-    author = Author(learner_id, settings.PARTNER_MODEL)
+    author = Person(learner_id, settings.PARTNER_MODEL)
     request = prompt.draft_request(
         title=title,
         level=level,
@@ -215,6 +219,28 @@ def draft(
     except Unanswered as unanswered:
         why = "The model gave no draft: try again, or write it yourself"
         raise ServiceUnavailable(why) from unanswered
+
+
+def define(*, learner_id: str, text: str, context: str, source: str, target: str) -> Entry:
+    """The model's entry for a text, in its context if it has one. Raises as `answer_turn`."""
+    secret, guarded = secrets.token_hex(10), bool(settings.PARTNER_GUARDRAIL)
+    asked: dict[str, Any] = {
+        "text": text,
+        "context": context,
+        "source": source,
+        "target": target,
+        "secret": secret,
+    }
+    asker = Person(learner_id, settings.PARTNER_MODEL)
+    request = prompt.entry_request(**asked, model=asker.model, guarded=guarded)
+
+    def check(fields: Any) -> Entry:
+        return accept_entry(fields, **asked, told=prompt.LOOKING_UP)
+
+    entry = _ask(asker, request, check, reserve, calls_after=int(guarded))
+    if guarded:
+        _guard(filter(None, (entry.translation, entry.context_translation, entry.example)))
+    return entry
 
 
 @cache
@@ -368,16 +394,13 @@ def _call_bedrock(request: prompt.Request, model: str) -> Spoken:
     return Spoken(fields, stop, read, used.get("outputTokens"))
 
 
-def _guard(answer: Accepted) -> None:
-    """Raises Unanswered for a reply that the guardrail refuses.
+def _guard(texts: Iterable[str]) -> None:
+    """Raises Unanswered for an answer with texts that the guardrail refuses.
 
     With Converse it looks at what the learner says, but not at the arguments of a tool call (AWS:
     "Include a guardrail with the Converse API").
     """
     guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
-    words = [f"{each.meaning} {each.example}" for each in answer.new_words]
-    reasons = [each.why for each in answer.corrections]
-    said = "\n".join([answer.reply, *answer.hints, *reasons, *words])
     try:
         outcome = aws.call(
             "bedrock-runtime",
@@ -385,7 +408,7 @@ def _guard(answer: Accepted) -> None:
             guardrailIdentifier=guardrail,
             guardrailVersion=version,
             source="OUTPUT",
-            content=[{"text": {"text": said}}],
+            content=[{"text": {"text": "\n".join(texts)}}],
         )
     except (ClientError, ServiceUnavailable):
         raise _noted(Unanswered("unavailable")) from None

@@ -193,12 +193,13 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
     if partner not in offered:
         message = f"Take one of: {', '.join(offered) or 'none'}."
         raise PartnerNotOffered(errors=[FieldError("partner", "partner_not_offered", message)])
-    if partner == MODEL and not _consents(profile):
+    if partner == MODEL and not consents(profile):
         raise ConsentNeeded('Agree first: PATCH /profile/consents with {"modelText": true}')
     return partner
 
 
-def _consents(profile: Item | None) -> bool:
+def consents(profile: Item | None) -> bool:
+    """Whether what the learner writes may go to a model."""
     return isinstance(profile, Profile) and profile.model_text_at is not None
 
 
@@ -317,7 +318,7 @@ def _claimed(learner_id: str, session_id: str, what: str) -> Iterator[_Claim]:
             claimed = Asked.claim(learner_id, session_id, what, present)
         except ConditionFailed:
             raise _BeingAskedError from None
-        return _Claim(_consents(profile), native or "en", claimed)
+        return _Claim(consents(profile), native or "en", claimed)
 
     held = retrying(claim, after=_BeingAskedError, within_s=WAIT_S)
     try:
