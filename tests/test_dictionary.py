@@ -1,6 +1,7 @@
 """POST /dictionary: words looked up, kept as cards, and no word of one learner for another."""
 
 # ruff: noqa: F811 - bucket, model, s3 and voice are fixtures
+import json
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from django.utils.timezone import now
 
 from config.formats import wire_name
 from config.ops import model_stand_in
+from config.ops.management.commands import estimate_cost as costs
 from config.ops.model_stand_in import Fails, Json, Player, good_answer, text_answer, tool_call
 from config.ops.voice_stand_in import Refusal, StandIn
 from learning.models.budgets import Budget
@@ -176,6 +178,7 @@ def test_the_model_is_asked_as_for_a_turn_within_its_budgets(
     told = {"text": "mesa", "from": "pt", "to": "en", "context": SENTENCE}
     assert model_stand_in.heard(request) == told
     assert maria.id not in str(request)
+    assert len(json.dumps(request, ensure_ascii=False).encode()) / 4 < costs.ENTRY_READ
     used = Budget.of_day(maria.id, now()).used()
     assert used["partner_turns"] == 1
     assert 0 < used["partner_tokens"] < 3_000

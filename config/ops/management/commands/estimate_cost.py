@@ -105,6 +105,8 @@ TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_
 # looked up in a sentence, recordings of eight seconds, and a deck with media.
 SPOKEN, SPOKEN_CHARACTERS = 200, 25
 LOOKED_UP, LOOKED_UP_CHARACTERS = 40, 50
+# … by a model instead: the request of tests/test_dictionary.py, at four bytes a token.
+ENTRY_READ, ENTRY_WRITTEN = 600, 60
 RECORDED, RECORDED_S = 30, 15
 MEDIA_FILES, MEDIA_GB, MEDIA_READ_GB = 500, 0.05, 0.05
 
@@ -115,6 +117,10 @@ def voice_and_media() -> dict[str, dict[str, float]]:
         f"{SPOKEN} cards read aloud": {"spoken_character": SPOKEN * SPOKEN_CHARACTERS},
         f"{LOOKED_UP} words looked up with a sentence": {
             "translated_character": LOOKED_UP * LOOKED_UP_CHARACTERS
+        },
+        f"{LOOKED_UP} words looked up by a model": {
+            "model_input": LOOKED_UP * ENTRY_READ,
+            "model_output": LOOKED_UP * ENTRY_WRITTEN,
         },
         f"{RECORDED} recordings": {"heard_second": RECORDED * RECORDED_S},
         f"{MEDIA_FILES} pictures and sounds, imported and shown once": {
