@@ -157,7 +157,7 @@ def _meaning(learner_id: str, question: Question, now: datetime) -> Meaning:
         return _by_translate(learner_id, question, now)
     if not consents(Profile.get_or_none(learner_key(learner_id), Profile.SK)):
         if not settings.VOICE:
-            raise ConsentNeeded('Agree first: PATCH /profile/consents with {"modelText": true}')
+            raise ConsentNeeded.to("modelText")
         return _by_translate(learner_id, question, now)
     from learning.services import partner  # no stage without a model loads it
 

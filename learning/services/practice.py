@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from django.conf import settings
 from django.utils import timezone
@@ -83,7 +83,13 @@ class PartnerNotOffered(Conflict):
 
 
 class ConsentNeeded(PermissionDenied):
-    code, title = "CONSENT_NEEDED", "What you write may go to a model only once you have agreed"
+    code = "CONSENT_NEEDED"
+    title = "What you write or say may go to a model only once you have agreed"
+
+    @classmethod
+    def to(cls, name: str) -> Self:
+        """For a consent by its name in the API."""
+        return cls(f'Agree first: PATCH /profile/consents with {{"{name}": true}}')
 
 
 class PartnerBudgetSpent(TooManyRequests):
@@ -194,7 +200,7 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
         message = f"Take one of: {', '.join(offered) or 'none'}."
         raise PartnerNotOffered(errors=[FieldError("partner", "partner_not_offered", message)])
     if partner == MODEL and not consents(profile):
-        raise ConsentNeeded('Agree first: PATCH /profile/consents with {"modelText": true}')
+        raise ConsentNeeded.to("modelText")
     return partner
 
 
