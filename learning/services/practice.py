@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from django.conf import settings
 from django.utils import timezone
@@ -83,7 +83,13 @@ class PartnerNotOffered(Conflict):
 
 
 class ConsentNeeded(PermissionDenied):
-    code, title = "CONSENT_NEEDED", "What you write may go to a model only once you have agreed"
+    code = "CONSENT_NEEDED"
+    title = "What you write or say may go to a model only once you have agreed"
+
+    @classmethod
+    def to(cls, name: str) -> Self:
+        """For a consent by its name in the API."""
+        return cls(f'Agree first: PATCH /profile/consents with {{"{name}": true}}')
 
 
 class PartnerBudgetSpent(TooManyRequests):
@@ -193,12 +199,13 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
     if partner not in offered:
         message = f"Take one of: {', '.join(offered) or 'none'}."
         raise PartnerNotOffered(errors=[FieldError("partner", "partner_not_offered", message)])
-    if partner == MODEL and not _consents(profile):
-        raise ConsentNeeded('Agree first: PATCH /profile/consents with {"modelText": true}')
+    if partner == MODEL and not consents(profile):
+        raise ConsentNeeded.to("modelText")
     return partner
 
 
-def _consents(profile: Item | None) -> bool:
+def consents(profile: Item | None) -> bool:
+    """Whether what the learner writes may go to a model."""
     return isinstance(profile, Profile) and profile.model_text_at is not None
 
 
@@ -317,7 +324,7 @@ def _claimed(learner_id: str, session_id: str, what: str) -> Iterator[_Claim]:
             claimed = Asked.claim(learner_id, session_id, what, present)
         except ConditionFailed:
             raise _BeingAskedError from None
-        return _Claim(_consents(profile), native or "en", claimed)
+        return _Claim(consents(profile), native or "en", claimed)
 
     held = retrying(claim, after=_BeingAskedError, within_s=WAIT_S)
     try:
