@@ -292,10 +292,28 @@ def _within(parts: list[str], most_words: int) -> str:
 
 
 def _resembles(text: str, examples: list[str]) -> bool:
-    """Whether most words of an example stand in the text."""
-    words = set(re.findall(r"\w+", text.casefold()))
-    wanted = [set(re.findall(r"\w+", example.casefold())) for example in examples]
-    return any(len(words & each) >= 0.6 * len(each) for each in wanted)
+    """Whether most words of an example stand in the text, or of a sentence of it in one sentence.
+
+    A sentence of one or two words is no more than a greeting.
+    """
+    wanted = [_words(example) for example in examples]
+    if any(_holds(_words(text), each) for each in wanted):
+        return True
+    parts = [_words(part) for example in examples for part in _sentences(example)]
+    said = [_words(part) for part in _sentences(text)]
+    return any(len(part) > 2 and _holds(each, part) for part in parts for each in said)
+
+
+def _sentences(text: str) -> list[str]:
+    return re.findall(r"[^.!?…]+", text)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+def _holds(words: set[str], wanted: set[str]) -> bool:
+    return len(words & wanted) >= 0.6 * len(wanted)
 
 
 def _scores(request: Json) -> Json:
@@ -303,6 +321,5 @@ def _scores(request: Json) -> Json:
     turns = heard(request)["turns"]
     best = max(turns, key=lambda turn: len(turn["learner"]))
     evidence = [{"turn": best["turn"], "said": best["learner"][:300]}]
-    return {
-        name: {"band": 4, "evidence": evidence} for name in ("vocabulary", "grammar", "fluency")
-    }
+    names = ("vocabulary", "grammar", "fluency", "task")
+    return {name: {"band": 4, "evidence": evidence} for name in names}

@@ -104,8 +104,8 @@ def accept_scores(
 ) -> Scores:
     """The scores by a model's judgement, each at most a band from the script's own.
 
-    One whose evidence does not stand where it says stays the script's, and so do the goals. Raises
-    Refused.
+    One whose evidence does not stand where it says stays the script's, and so do the goals and
+    what the script does not score. Raises Refused.
     """
     _refuse_leaks(raw, secret, told)
     judged = _decoded(Judgement, raw)
@@ -114,6 +114,7 @@ def accept_scores(
         vocabulary=_moved(scripted.vocabulary, judged.vocabulary, script, turns),
         grammar=_moved(scripted.grammar, judged.grammar, script, turns),
         fluency=_moved(scripted.fluency, judged.fluency, script, turns),
+        task=_moved(scripted.task, judged.task, script, turns),
     )
 
 
@@ -125,7 +126,7 @@ def _moved(scripted: Score, judged: Band, script: Script, turns: Sequence[str]) 
         and _find(quote.said, turns[quote.turn - 1]) is not None
         and not dialogue.is_foreign(script, turns[quote.turn - 1])
     )
-    if not evidence:
+    if not evidence or scripted.value is None:
         return scripted
     least, most = scripted.value - BAND_POINTS, scripted.value + BAND_POINTS
     value = max(least, min(most, judged.band * BAND_POINTS))

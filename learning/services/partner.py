@@ -167,13 +167,18 @@ def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:
 def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Scores) -> Scores:
     """The scores by the model's judgement, which stay near the script's own.
 
-    Raises as `answer_turn`.
+    Raises Unanswered and PartnerBudgetSpent. What a local model fails in is logged, so that the
+    session can be completed without it.
     """
     _check_still_offered(session)
     secret = _secret(session)
     request = prompt.judge_request(
         _told(turns),
         rubric=rubric(script.level),
+        goals=[
+            {"goal": goal.text, "turn": session.reached.get(goal.id)}
+            for goal in script.part(session.role).goals
+        ],
         language=script.language,
         secret=secret,
         model=str(session.model),
@@ -186,7 +191,11 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
             fields, script, said, scripted, secret=secret, told=prompt.JUDGE
         )
 
-    return _ask(session, request, check, reserve)
+    try:
+        return _ask(session, request, check, reserve)
+    except LocalModelFailed as failed:
+        log.warning("no scores by the local model", extra={"fields": {"why": failed.detail}})
+        raise Unanswered("unavailable") from failed
 
 
 def draft(

@@ -39,7 +39,7 @@ from learning.models.practice import (
     Turn,
 )
 from learning.practice import dialogue
-from learning.practice.dialogue import Evidence, Score, Scores, Script, State
+from learning.practice.dialogue import Scores, Script, State
 from learning.practice.script import MODEL, SCRIPTED
 from learning.search_syntax import base_letters
 from learning.services.cards import create_card
@@ -451,31 +451,41 @@ def complete_session(*, learner_id: str, session_id: str, now: datetime) -> Sess
     if completed is not None:
         return completed
     with _claimed(learner_id, session_id, SCORES) as claim:
-        judged = _judgement(claim, learner_id, session_id)
-        return cast("SessionDetail", _complete(learner_id, session_id, now, judged, is_judged=True))
+        judgement = _judgement(claim, learner_id, session_id)
+        return cast("SessionDetail", _complete(learner_id, session_id, now, judgement))
 
 
-def _judgement(claim: _Claim, learner_id: str, session_id: str) -> Scores | None:
-    """The scores by the model. None if it has not played, must not be asked, or gives none."""
+@dataclass(frozen=True)
+class _Judgement:
+    """The scores by the model, or why there are none; neither where it has not played."""
+
+    scores: Scores | None = None
+    fallback: str | None = None
+
+
+def _judgement(claim: _Claim, learner_id: str, session_id: str) -> _Judgement:
     from learning.services import partner
 
     session, turns = _newest(learner_id, session_id), Turn.all_of(learner_id, session_id)
     played = any(turn.answered_by == MODEL for turn in turns)
-    if session.status != ACTIVE or not played or not claim.consents:
-        return None
+    if session.status != ACTIVE or not played:
+        return _Judgement()
+    if not claim.consents:
+        return _Judgement(fallback=partner.CONSENT)
+    scripted = _scripted_scores(session, turns)
     try:
-        return partner.judge(session, script_for(session), turns, _scripted_scores(session, turns))
-    except (partner.Unanswered, PartnerBudgetSpent):
-        return None
+        return _Judgement(partner.judge(session, script_for(session), turns, scripted))
+    except partner.Unanswered as unanswered:
+        return _Judgement(fallback=unanswered.reason)
+    except PartnerBudgetSpent:
+        return _Judgement(fallback="budget")
 
 
 def _complete(
     learner_id: str,
     session_id: str,
     now: datetime,
-    judged: Scores | None = None,
-    *,
-    is_judged: bool = False,
+    judgement: _Judgement | None = None,
 ) -> SessionDetail | None:
     """Completes a session; None while a model that has played has not been asked for scores."""
     turns: list[Turn] = []
@@ -483,13 +493,15 @@ def _complete(
     def close(session: Session) -> bool:
         if session.status not in (ACTIVE, COMPLETED):
             raise SessionClosed
-        if session.status == ACTIVE and session.partner == MODEL and not is_judged:
+        if session.status == ACTIVE and session.partner == MODEL and judgement is None:
             return False
         turns[:] = Turn.all_of(learner_id, session_id)
         if session.status == COMPLETED:
             return False
+        judged = judgement.scores if judgement else None
         session.scores = _stored_scores(judged or _scripted_scores(session, turns))
         session.scored_by = MODEL if judged else None
+        session.scoring_fallback = judgement.fallback if judgement else None
         session.finish(COMPLETED, now)
         return True
 
@@ -505,14 +517,13 @@ def _scripted_scores(session: Session, turns: Sequence[Turn]) -> Scores:
     scores = dialogue.score(script, session.role, said, free=session.partner == MODEL)
     if session.partner != MODEL:
         return scores
-    goals = script.part(session.role).goals
-    evidence = [
-        Evidence(session.reached[goal.id] - 1, goal.text)
-        for goal in goals
-        if goal.id in session.reached
-    ]
-    value = round(100 * len(evidence) / len(goals))
-    return replace(scores, goals=Score(value, tuple(sorted(evidence, key=lambda e: e.turn))))
+    part = script.part(session.role)
+    reached = {goal: number - 1 for goal, number in session.reached.items()}
+    return replace(
+        scores,
+        task=dialogue.task_score(part, reached, said),
+        goals=dialogue.goals_score(part, reached),
+    )
 
 
 def _stored_scores(judged: Scores) -> dict[str, Any]:
