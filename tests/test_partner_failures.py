@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from config.ops.model_stand_in import (
     Player,
     StandIn,
     good_answer,
+    listening,
     text_answer,
     tool_call,
 )
@@ -378,13 +379,8 @@ def chat_server(answer: Callable[[Json], tuple[int, Any]]) -> Iterator[tuple[str
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield f"{url}/v1", asked
 
 
 def completion(fields: Any) -> Json:

@@ -64,11 +64,16 @@ def serving(player: Player | None = None) -> Iterator[StandIn]:
         yield stand_in
 
 
+class _Server(ThreadingHTTPServer):
+    # Of Python's five, a sixth client that connects at once waits a second: our time-out.
+    request_queue_size = 64
+    daemon_threads = True
+
+
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The address of a server on a free port of this machine, while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
