@@ -16,6 +16,7 @@ from accounts.services.changes import commit
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     IdTaken,
     NotFound,
     PermissionDenied,
@@ -97,10 +98,10 @@ class PartnerBudgetSpent(TooManyRequests):
 
     @classmethod
     def of(cls, spent: BudgetSpent, now: datetime) -> "PartnerBudgetSpent":
-        whose = "your day" if spent.scope == "learner" else "everybody's month"
         detail = (
-            f"What the model may be asked in {whose} is used up. Go on with the scenario's script: "
-            'send the turn with "partner": "scripted"'
+            "Your turns with the model are used up for today. Go on with the scenario's script"
+            if spent.scope == "learner"
+            else "All turns with the model are used up for now. Go on with the scenario's script"
         )
         return cls(detail, retry_after_s=ceil((spent.until - now).total_seconds()))
 
@@ -188,7 +189,7 @@ def _role(script: Script, wanted: str | None) -> str:
     """The role to play, by default the first that has a dialogue."""
     roles = [part.role for part in script.parts]
     if wanted is not None and wanted not in roles:
-        message = f"Take one of: {', '.join(roles)}."
+        message = Filled("Take one of: {choices}.", choices=", ".join(roles))
         raise UnknownRole(errors=[FieldError("role", "unknown_role", message)])
     return wanted or roles[0]
 
@@ -197,7 +198,7 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
     """The partner to play with: the script, unless a model was asked for."""
     partner, offered = wanted or SCRIPTED, offered_partners(script)
     if partner not in offered:
-        message = f"Take one of: {', '.join(offered) or 'none'}."
+        message = Filled("Take one of: {choices}.", choices=", ".join(offered) or "none")
         raise PartnerNotOffered(errors=[FieldError("partner", "partner_not_offered", message)])
     if partner == MODEL and not consents(profile):
         raise ConsentNeeded.to("modelText")

@@ -23,7 +23,7 @@ from accounts.models.limits import hit
 from config import objects
 from config.aws import call, error_code
 from config.objects import NoSuchObject, SignedPut
-from config.problems import NotFound, Problem, ServiceUnavailable, UpstreamFailed
+from config.problems import Filled, NotFound, Problem, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
@@ -138,13 +138,13 @@ def _seconds_of(key: str) -> int:
 def _seconds(data: bytes) -> int:
     """Its length in whole seconds. Raises RecordingRefused."""
     if len(data) > MOST_BYTES:
-        raise RecordingRefused(f"More than {MOST_BYTES} bytes")
+        raise RecordingRefused(Filled("More than {most} bytes", most=MOST_BYTES))
     try:
         seconds = recording(data).seconds
     except NotWav as error:
         raise RecordingRefused(str(error)) from None
     if not 0.1 <= seconds <= MOST_SECONDS:
-        raise RecordingRefused(f"A recording may last {MOST_SECONDS} s at most")
+        raise RecordingRefused(Filled("A recording may last {most} s at most", most=MOST_SECONDS))
     return ceil(seconds)
 
 

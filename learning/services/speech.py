@@ -19,6 +19,7 @@ from django.conf import settings
 from config import objects
 from config.aws import Throttled, call
 from config.problems import (
+    Filled,
     NotFound,
     Problem,
     TooManyRequests,
@@ -53,9 +54,13 @@ class BudgetUsedUp(TooManyRequests):
 
     @classmethod
     def of(cls, spent: BudgetSpent, now: datetime) -> Self:
-        whose = "your day" if spent.scope == "learner" else "everybody's month"
+        detail = (
+            "You have used up your share of today"
+            if spent.scope == "learner"
+            else "The share of all learners is used up for now"
+        )
         wait_s = ceil((spent.until - now).total_seconds())
-        return cls(f"What {whose} may take of it is used up", retry_after_s=wait_s)
+        return cls(detail, retry_after_s=wait_s)
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def _say(learner_id: str, line: Line, wanted: str | None, now: datetime) -> Spok
     if not text:
         raise ValidationFailed.of("side", "blank", "There is nothing to say.")
     if len(text) > MOST_CHARS:
-        message = f"More than {MOST_CHARS} characters are not read aloud."
+        message = Filled("More than {most} characters are not read aloud.", most=MOST_CHARS)
         raise ValidationFailed.of("text", "max_length", message)
     voice = voice_for(line.language, wanted)
     if voice is None:
