@@ -39,6 +39,8 @@ from tests.permissions import calls_watched
 from tests.queues import MemoryQueues
 from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)
 from tests.servers import (  # noqa: F401  (fixtures)
+    browser,
+    chromium,
     dynamodb_local,
     dynamodb_local_url,
     embedded_aws,
