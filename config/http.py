@@ -31,7 +31,7 @@ from ulid import ULID
 
 from config import problems
 from config.formats import DuplicateNameError, unique_members
-from config.problems import PROBLEM_JSON, FieldError, Problem
+from config.problems import PROBLEM_JSON, FieldError, Filled, Problem
 from config.telemetry import Call, calls, deadline, request_id
 
 log = logging.getLogger("parley.http")
@@ -90,8 +90,12 @@ class Parser(JSONParser):
             message = "This name stands twice."
             raise problems.ValidationFailed.of(error.name, "duplicate_name", message) from error
         except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise problems.MalformedRequest(f"The body is not JSON from {where} on") from error
+            detail = Filled(
+                "The body is not JSON from line {line}, column {column} on",
+                line=error.lineno,
+                column=error.colno,
+            )
+            raise problems.MalformedRequest(detail) from error
         except UnicodeDecodeError as error:
             raise problems.MalformedRequest("The body is not text in UTF-8") from error
         except RecursionError as error:
@@ -139,10 +143,21 @@ def in_readers_language(problem: dict[str, Any]) -> dict[str, Any]:
 
     Codes are for programs and stay as they are.
     """
-    texts: dict[str, Any] = {name: gettext(problem[name]) for name in ("title", "detail")}
+    texts: dict[str, Any] = {name: told(problem[name]) for name in ("title", "detail")}
     if errors := problem.get("errors"):
-        texts["errors"] = [error | {"message": gettext(error["message"])} for error in errors]
+        texts["errors"] = [error | {"message": told(error["message"])} for error in errors]
     return problem | texts
+
+
+def told(text: str) -> str:
+    """A text for people in the active language; in English where there is no translation."""
+    if not isinstance(text, Filled):
+        return gettext(text) if text else ""
+    values = {
+        name: told(value) if isinstance(value, Filled) else value
+        for name, value in text.values.items()
+    }
+    return gettext(text.template).format(**values)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -198,7 +213,8 @@ def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
         address = escape_uri_path(here) + (f"?{iri_to_uri(query)}" if query else "")
         return HttpResponsePermanentRedirect(address, preserve_request=True)
     return problem_response(
-        problems.NotFound(f"No path ends with a slash: this one is {here}"), request.path
+        problems.NotFound(Filled("No path ends with a slash: this one is {here}", here=here)),
+        request.path,
     )
 
 
