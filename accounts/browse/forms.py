@@ -234,7 +234,7 @@ def _may_be_left_out(group: serializers.Serializer[Any]) -> bool:
 
 
 def _is_filled_in(group: serializers.Serializer[Any], sent: Any, prefix: str) -> bool:
-    """Whether anything in a group differs from what its page shows at first."""
+    """Whether a group has a value that its page does not show at first."""
     return any(
         list(filter(None, sent.getlist(f"{prefix}{name}"))) != Initial().values(name, "", field)
         for name, field in group.fields.items()
