@@ -3,8 +3,8 @@
 Nothing is decoded. The containers are walked from header to end, so that a picture of any number
 of pixels costs no more than its bytes. Blocks that tell of camera, place, author or software are
 left out, and so is what follows a picture's end; all else stays as it is, byte for byte. A picture
-that its Exif turned keeps that turn alone. Sounds are taken as they are. Recordings
-come as WAV, and only their length is told.
+that its Exif turned keeps that turn alone. Sounds are taken as they are. Recordings come as WAV, of
+which only the length is told.
 """
 
 import re
