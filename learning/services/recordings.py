@@ -28,11 +28,11 @@ from config.stack import stack
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
 from config.work import enqueue
+from learning.media_types import NotWav, recording
 from learning.models.recordings import RUNNING, Recording
 from learning.services.media import NotUploaded
 from learning.services.practice import ConsentNeeded
 from learning.services.speech import NoVoice, require_voice, reserved
-from learning.wav import NotWav, recording
 
 log = logging.getLogger("parley.speech")
 
