@@ -122,7 +122,7 @@ def answer_turn(
     Raises Unanswered, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
     _check_still_offered(session)
-    secret, reached = _secret(session), list(session.reached)
+    secret, reached = _secret(session, len(turns)), list(session.reached)
     heard = dialogue.reply(script, cast("State", session.state), text).goals
     request = prompt.turn_request(
         script,
@@ -168,7 +168,7 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
     Raises as `answer_turn`.
     """
     _check_still_offered(session)
-    secret = _secret(session)
+    secret = _secret(session, len(turns))
     request = prompt.judge_request(
         _told(turns),
         rubric=rubric(script.level),
@@ -239,9 +239,12 @@ def _check_still_offered(session: Session) -> None:
         raise Unanswered("retired")
 
 
-def _secret(session: Session) -> str:
-    """A word of the prompt by which it shows when the model tells of it."""
-    return salted_hmac("learning.partner", session.id).hexdigest()[:20]
+def _secret(session: Session, turns: int) -> str:
+    """A word of the prompt by which it shows when the model tells of it.
+
+    Each turn has its own, so that it cannot be told in pieces over the turns.
+    """
+    return salted_hmac("learning.partner", f"{session.id} {turns}").hexdigest()[:20]
 
 
 # --- Asking, within time and budgets --------------------------------------------------------------
