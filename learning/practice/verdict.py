@@ -82,6 +82,8 @@ def accept_answer(
     [partner] = (each.id for each in script.roles if each.id != role)
     if answer.speaker != partner:
         raise Refused(f"speaker must be {partner}")
+    if leaks.is_no_speech(answer.reply):
+        raise Refused("reply is nothing that a person says aloud")
     tongue = _Tongue(script, _base(native_language))
     if not tongue.says(answer.reply):
         raise Refused(f'reply is not in the language "{script.language}"')
@@ -166,7 +168,7 @@ def _is_of(kind: Any, value: object) -> bool:
 
 
 def _refuse_leaks(raw: object, secret: str, told: str) -> None:
-    """Raises Leaked where the texts of an answer tell of our rules, Refused for one that is none.
+    """Raises Leaked where the texts of an answer tell of our rules.
 
     What is no object is never read, so it tells nothing.
     """
@@ -179,8 +181,6 @@ def _refuse_leaks(raw: object, secret: str, told: str) -> None:
         or any(leaks.speaks_of_rules(text) for text in texts)
     ):
         raise Leaked("it tells something of the rules")
-    if any(leaks.is_no_speech(text) for text in texts):
-        raise Refused("a text is none that a person says")
 
 
 def spoken(fields: object) -> list[str]:
@@ -212,11 +212,12 @@ class _Tongue:
 
     def says(self, text: str) -> bool:
         """Whether a text is in the scenario's language."""
-        return speaks(text, self._script.language, self._known)
+        return not leaks.is_no_speech(text) and speaks(text, self._script.language, self._known)
 
     def explains(self, text: str, quoted: str) -> bool:
         """Whether a text about words of the scenario's language is in the learner's own."""
-        return explains(text, self._native, words_of([quoted], self._native))
+        known = words_of([quoted], self._native)
+        return not leaks.is_no_speech(text) and explains(text, self._native, known)
 
     def is_short(self, text: str) -> bool:
         return _length(text, self._script.language) <= MOST_WORDS[self._script.level]
