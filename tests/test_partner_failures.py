@@ -68,6 +68,14 @@ def fails(*arguments: Any) -> Player:
     return player
 
 
+def nested(depth: int) -> Player:
+    """An answer with lists in lists, so deep."""
+    use = {"toolUse": {"toolUseId": "1", "name": "answer", "input": {"hints": "HERE"}}}
+    message = {"output": {"message": {"role": "assistant", "content": [use]}}}
+    body = json.dumps({**message, "stopReason": "tool_use"})
+    return fails(200, "", body.replace('"HERE"', "[" * depth + "]" * depth).encode())
+
+
 # What the model answers, why the script takes the turn, and how often the model was asked.
 BROKEN: dict[str, tuple[Player, str, int]] = {
     "broken JSON in the tool": (lambda r: tool_call(r, '{"reply": "He'), "invalid", 2),
@@ -82,6 +90,8 @@ BROKEN: dict[str, tuple[Player, str, int]] = {
     "another role": (altered(speaker="customer"), "invalid", 2),
     "cut off by its limit": (lambda _: text_answer("A cof", "max_tokens"), "invalid", 2),
     "a body cut off": (fails(200, "", b'{"output": {"message": {"ro'), "invalid", 2),
+    "lists in lists": (nested(900), "invalid", 2),
+    "lists in lists without end": (nested(100_000), "invalid", 2),
     "a refusal": (lambda _: text_answer("No.", "content_filtered"), "refused", 1),
     "the guardrail": (lambda _: text_answer("No.", "guardrail_intervened"), "refused", 1),
     "too many requests": (fails(429, "ThrottlingException"), "busy", 1),
@@ -480,6 +490,7 @@ def test_a_local_run_speaks_with_any_server_of_openais_api(
         ((200, b"<html>"), "no completion"),
         ((200, {"choices": []}), "no completion"),
         ((200, completion("{")), "no completion"),
+        ((200, completion("[" * 100_000)), "no completion"),
         ((200, completion({**GOOD, "reply": FRENCH})), "of no use"),
     ],
 )

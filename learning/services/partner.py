@@ -61,6 +61,7 @@ RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
 CONSENT = "consent"  # why the script took a turn: there was none
 READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
+NESTED = "lists in lists without end"
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
@@ -325,7 +326,10 @@ def _attempt(
         raise Unanswered("refused")
     if spoken.fields is None:
         raise Refused(f"there is no call of the tool ({spoken.stop})")
-    return check(spoken.fields)
+    try:
+        return check(spoken.fields)
+    except RecursionError:
+        raise Refused(NESTED) from None
 
 
 def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken:
@@ -342,6 +346,8 @@ def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken
         code = aws.error_code(error)
         log.error("a model was refused", extra={"fields": {"code": code}})
         raise Unanswered(REASONS.get(code, "unavailable")) from None
+    except RecursionError:  # it has answered, and is paid
+        return Spoken(None, NESTED, None, None)
     except aws.Throttled:
         reservation.release()
         raise Unanswered("busy") from None
@@ -435,7 +441,7 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
         fields = json.loads(calls[0]["function"]["arguments"]) if calls else None
         used, stop = completion.get("usage") or {}, str(choice.get("finish_reason"))
         return Spoken(fields, stop, used.get("prompt_tokens"), used.get("completion_tokens"))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise LocalModelFailed(f"{url} answered what is no completion with a tool call") from error
 
 
