@@ -76,6 +76,15 @@ def nested(depth: int) -> Player:
     return fails(200, "", body.replace('"HERE"', "[" * depth + "]" * depth).encode())
 
 
+def escaped(**changes: Any) -> Player:
+    """A good answer but for the changes, in ASCII: half a sign is sent as its escape."""
+
+    def player(request: Json) -> Json:
+        raise Fails(200, "", json.dumps(altered(**changes)(request)).encode())
+
+    return player
+
+
 # What the model answers, why the script takes the turn, and how often the model was asked.
 BROKEN: dict[str, tuple[Player, str, int]] = {
     "broken JSON in the tool": (lambda r: tool_call(r, '{"reply": "He'), "invalid", 2),
@@ -92,6 +101,9 @@ BROKEN: dict[str, tuple[Player, str, int]] = {
     "a body cut off": (fails(200, "", b'{"output": {"message": {"ro'), "invalid", 2),
     "lists in lists": (nested(900), "invalid", 2),
     "lists in lists without end": (nested(100_000), "invalid", 2),
+    "half a sign": (escaped(reply="All right \ud800."), "invalid", 2),
+    "a sign that ends texts": (escaped(reply="All right \0."), "invalid", 2),
+    "letters turned about": (escaped(reply="All right \u202e."), "invalid", 2),
     "a refusal": (lambda _: text_answer("No.", "content_filtered"), "refused", 1),
     "the guardrail": (lambda _: text_answer("No.", "guardrail_intervened"), "refused", 1),
     "too many requests": (fails(429, "ThrottlingException"), "busy", 1),
@@ -295,6 +307,29 @@ def test_the_guardrail_sees_the_title_and_the_draft_of_a_scenario(guardrail: Sta
     for guardrail.blocked in ("good journey", "what to ask for the price", "Practise numbers"):
         with pytest.raises(ServiceUnavailable):
             draft()
+
+
+def test_half_a_sign_in_any_text_is_left_out(model: StandIn, maria: Caller) -> None:
+    half = "\ud800 one"
+    model.player = escaped(
+        hints=[half],
+        corrections=[{"said": "wants", "better": half, "why": "So."}],
+        newWords=[{"term": "size", "meaning": half, "example": "A shoe."}],
+    )
+    turn = maria.makes(f"{begun(maria)}/turns", {"text": "I wants a coffee, please."})["turn"]
+    assert (turn["answeredBy"], turn["newWords"], turn["corrections"]) == ("model", [], [])
+
+
+def test_half_a_sign_in_a_draft_is_asked_for_once_more(model: StandIn) -> None:
+    def player(request: Json) -> Json:
+        first = len(model.requests) == 1
+        answer = tool_call(request, {**DRAFT, "notes": "\ud800"} if first else DRAFT)
+        raise Fails(200, "", json.dumps(answer).encode())
+
+    model.player = player
+    told = {"title": "At the kiosk", "level": "A1", "language": "en"}
+    drafted = partner.draft(learner_id="stefan", **told, accept=lambda proposal: proposal)
+    assert (drafted.notes, len(model.requests)) == (DRAFT["notes"], 2)
 
 
 # --- One at a time, once --------------------------------------------------------------------------

@@ -46,7 +46,10 @@ _SIGNS = {name: str(i) for names in _NUMBERS.values() for i, name in enumerate(n
 _SIGNS |= {
     name: name[0] for name in ("alfa", "alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
 }
-_UNSEEN = re.compile("[\U000e0000-\U000e0fff]")  # tags and variation selectors: text nobody sees
+# Control signs, those that turn the order of letters, halves of signs, private ones, tags.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\uf8ff\U000e0000-\U0010ffff]"
+)
 _STRUCTURE = re.compile(r"[{}`]|\"\s*:\s*[\"\d\[tfn]|</?\w+>|\\u[0-9a-fA-F]{4}|&#|://")
 _FILLERS = "\u115f\u1160\u3164\uffa0"  # letters of Hangul that nobody sees
 _PARTS_OF_PROMPT = re.compile(r"\b(?:SCENARIO|SESSION|RUBRIC)\b")
@@ -88,12 +91,17 @@ NOTIONS = {
 
 def is_no_speech(text: str) -> bool:
     """Whether a text is none that a person says: structure, encoded, unseen, or hardly a word."""
-    if _UNSEEN.search(text) or _STRUCTURE.search(text):
+    if has_unseen(text) or _STRUCTURE.search(text):
         return True
     if any(_is_encoded(word) for word in _LONG_WORD.findall(text)):
         return True
     seen = [character for character in text if not character.isspace()]
     return 2 * sum(character.isalnum() for character in seen) < len(seen)
+
+
+def has_unseen(text: str) -> bool:
+    """Whether a text has signs that nobody sees and no language needs."""
+    return _UNSEEN.search(text) is not None
 
 
 def _is_encoded(word: str) -> bool:

@@ -27,7 +27,7 @@ from config.records import dataclass
 from config.telemetry import deadline
 from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
-from learning.practice import dialogue, prompt, verdict
+from learning.practice import dialogue, leaks, prompt, verdict
 from learning.practice.dialogue import Scores, State
 from learning.practice.prompt import Proposal
 from learning.practice.script import Script
@@ -210,6 +210,8 @@ def draft(
             proposal: Proposal = decode(Proposal, fields, {})
         except ShapeError as error:
             raise Refused(f"{error.path}: {error.message}") from None
+        if any(map(leaks.has_unseen, verdict.spoken(fields))):
+            raise Refused("it has signs that nobody sees")
         return fields, accept(proposal)
 
     guarded = bool(settings.PARTNER_GUARDRAIL)
