@@ -541,6 +541,19 @@ def test_a_failure_of_a_local_model_is_said(
     assert maria.get(path).json()["turnCount"] == 0
 
 
+@pytest.mark.parametrize("tokens", ["many", -900, 1.5, True, [900]])
+def test_a_local_server_that_counts_nonsense_is_counted_as_one_that_does_not(
+    table: None, maria: Caller, settings: Any, tokens: Any
+) -> None:
+    answer = completion(GOOD)
+    answer["usage"]["prompt_tokens"] = tokens
+    with chat_server(lambda _: (200, answer)) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        turn = maria.makes(f"{begun(maria)}/turns", {"text": TEXT})["turn"]
+    assert turn["answeredBy"] == "model"
+    assert Budget.of_month(now()).used()["partner_tokens"] > 980
+
+
 def test_a_local_server_that_is_not_there_is_said(
     table: None, maria: Caller, settings: Any
 ) -> None:

@@ -442,9 +442,17 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
         calls = choice["message"].get("tool_calls") or []
         fields = json.loads(calls[0]["function"]["arguments"]) if calls else None
         used, stop = completion.get("usage") or {}, str(choice.get("finish_reason"))
-        return Spoken(fields, stop, used.get("prompt_tokens"), used.get("completion_tokens"))
+        return Spoken(
+            fields, stop, _count(used, "prompt_tokens"), _count(used, "completion_tokens")
+        )
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise LocalModelFailed(f"{url} answered what is no completion with a tool call") from error
+
+
+def _count(used: Mapping[str, Any], name: str) -> int | None:
+    """A number of tokens, if it is one."""
+    tokens = used.get(name)
+    return tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _as_chat(request: prompt.Request, model: str) -> dict[str, Any]:
