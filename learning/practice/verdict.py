@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -77,8 +77,8 @@ def accept_answer(
     our part of the request, of which nothing may be repeated. Goals, corrections and the
     like that do not hold are left out; without a proper reply there is no answer.
     """
-    _refuse_leaks(raw, secret, told)
     answer = _decoded(Answer, _without_faulty_entries(raw))
+    _refuse_leaks(answer, secret, told)
     [partner] = (each.id for each in script.roles if each.id != role)
     if answer.speaker != partner:
         raise Refused(f"speaker must be {partner}")
@@ -109,8 +109,8 @@ def accept_scores(
     One whose evidence does not stand where it says stays the script's, and so do the goals. Raises
     Refused.
     """
-    _refuse_leaks(raw, secret, told)
     judged = _decoded(Judgement, raw)
+    _refuse_leaks(judged, secret, told)
     return replace(
         scripted,
         vocabulary=_moved(scripted.vocabulary, judged.vocabulary, script, turns),
@@ -167,16 +167,12 @@ def _is_of(kind: Any, value: object) -> bool:
     return True
 
 
-def _refuse_leaks(raw: object, secret: str, told: str) -> None:
-    """Raises Leaked where the texts of an answer tell of our rules.
-
-    What is no object is never read, so it tells nothing.
-    """
-    if not isinstance(raw, dict):
-        return
-    texts = spoken(raw)
+def _refuse_leaks(answer: Answer | Judgement, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer tell of our rules."""
+    fields = asdict(answer)
+    texts = spoken(fields)
     if (
-        leaks.has_secret(_texts(raw), secret)
+        leaks.has_secret(_texts(fields), secret)
         or leaks.has_rules(texts, told)
         or any(leaks.speaks_of_rules(text) for text in texts)
     ):
