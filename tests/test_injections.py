@@ -181,9 +181,8 @@ def told_in_disguise(disguise: str, secret: str) -> list[str]:
 
 def _best_marks(turns: list[Json]) -> Json:
     evidence = [{"turn": turn["turn"], "said": turn["learner"][:300]} for turn in turns][:5]
-    return {
-        name: {"band": 5, "evidence": evidence} for name in ("vocabulary", "grammar", "fluency")
-    }
+    names = ("vocabulary", "grammar", "fluency", "task")
+    return {name: {"band": 5, "evidence": evidence} for name in names}
 
 
 def asked(script: Script, text: str) -> Json:
@@ -308,9 +307,12 @@ def test_a_session_goes_on_as_if_nothing_had_been_wanted(
     assert done["scores"]["goals"] == {"value": 0, "evidence": []}
     script = coffee()
     floor = dialogue.score(script, "customer", [each["text"]], free=True)
-    for name in ("vocabulary", "grammar", "fluency"):
-        value = done["scores"][name]["value"]
-        assert 0 <= value <= min(100, getattr(floor, name).value + verdict.BAND_POINTS), name
+    for name in ("vocabulary", "grammar", "fluency", "task"):
+        value, least = done["scores"][name]["value"], getattr(floor, name).value
+        if least is None:
+            assert value is None, name
+        else:
+            assert 0 <= value <= min(100, least + verdict.BAND_POINTS), name
 
 
 def test_scores_in_a_foreign_language_have_no_evidence() -> None:

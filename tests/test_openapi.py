@@ -4,21 +4,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
-from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from config.stack import BASE_DIR
+from tests.contract import as_stored, contract, made_contract
 
 SUCCESS = {"200", "201", "202", "204", "302", "303", "304"}
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = SchemaGenerator().get_schema(public=True)
-    return found
+    return made_contract()
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -187,6 +184,5 @@ def test_an_entry_of_the_log_is_told_by_its_kind(document: dict[str, Any]) -> No
 
 
 def test_the_document_in_the_repository_is_that_of_the_code(document: dict[str, Any]) -> None:
-    stored = yaml.safe_load((BASE_DIR / "docs/openapi.yaml").read_text())
-    now = yaml.safe_load(yaml.safe_dump(document))
-    assert stored == now, "The contract has changed. If that is meant: make schema"
+    now = as_stored(document)
+    assert contract() == now, "The contract has changed. If that is meant: make schema"

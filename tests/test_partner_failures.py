@@ -229,7 +229,7 @@ def test_a_session_keeps_its_model_and_prompt_or_goes_on_by_the_script(
     for name, value in change.items():
         setattr(settings, name, value)
     if not change:
-        monkeypatch.setattr("learning.practice.prompt.VERSION", 2)
+        monkeypatch.setattr("learning.practice.prompt.VERSION", 99)
     turn = maria.makes(f"{path}/turns", {"text": TEXT})["turn"]
     assert turn["fallback"] == "retired"
     assert model.requests == []
@@ -407,13 +407,14 @@ def test_a_spent_budget_is_429_and_the_script_goes_on(
     answer = maria.post(f"{path}/turns", {"text": "A large one, please."})
     assert problem(answer) == (429, "PARTNER_BUDGET_SPENT")
     assert 0 < int(answer["Retry-After"]) <= 86_400
-    assert '"partner": "scripted"' in answer.json()["detail"]
+    assert "Go on with the scenario's script" in answer.json()["detail"]
     assert maria.get(path).json()["turnCount"] == 1
     said = maria.makes(f"{path}/turns", {"text": "A large one, please.", "partner": "scripted"})
     assert (said["turn"]["answeredBy"], said["turn"]["fallback"]) == ("scripted", None)
     assert said["turn"]["goals"] == ["size"]
     done = maria.post(f"{path}/complete").json()
     assert (done["scoredBy"], done["scores"]["goals"]["value"]) == ("scripted", 50)
+    assert done["scoringFallback"] == "budget"
 
 
 def test_after_a_process_that_ended_while_asking_the_turn_is_asked_again(
@@ -552,6 +553,24 @@ def test_a_local_server_that_counts_nonsense_is_counted_as_one_that_does_not(
         turn = maria.makes(f"{begun(maria)}/turns", {"text": TEXT})["turn"]
     assert turn["answeredBy"] == "model"
     assert Budget.of_month(now()).used()["partner_tokens"] > 980
+
+
+def test_a_session_can_be_completed_while_the_local_model_is_down(
+    table: None, maria: Caller, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with chat_server(lambda _: (200, completion(GOOD))) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        path = begun(maria)
+        maria.makes(f"{path}/turns", {"text": TEXT})
+    said = maria.post(f"{path}/turns", {"text": "A large one, please.", "partner": "scripted"})
+    assert said.json()["turn"]["answeredBy"] == "scripted", "the way on"
+    with caplog.at_level(logging.WARNING, logger="parley.partner"):
+        done = maria.post(f"{path}/complete")
+    assert done.status_code == 200, done.content
+    assert (done.json()["scoredBy"], done.json()["scoringFallback"]) == ("scripted", "unavailable")
+    assert done.json()["scores"]["goals"]["value"] == 50
+    [line] = [record for record in caplog.records if "no scores" in record.getMessage()]
+    assert "cannot be reached" in line.fields["why"]  # type: ignore[attr-defined]
 
 
 def test_a_local_server_that_is_not_there_is_said(

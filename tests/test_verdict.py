@@ -59,14 +59,17 @@ def accepted(text: str, *, native_language: str = "en", **changes: Any) -> Accep
     )
 
 
-def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals(at_once: int) -> None:
     sizes: list[int] = []
     for script in scripts():
         for part in script.parts:
             reached: list[str] = []
             history: list[tuple[str, str]] = []
             ended, state = False, dialogue.opening(script, part.role)[1]
-            for text in dialogue.rehearsal(script, part.role):
+            lines = dialogue.rehearsal(script, part.role)
+            said = [lines[at : at + at_once] for at in range(0, len(lines), at_once)]
+            for text in map(" ".join, said):
                 request = request_of(script, part.role, text, history=history, reached=reached)
                 sizes.append(len(json.dumps(request, ensure_ascii=False).encode()))
                 [block] = good_answer(request)["output"]["message"]["content"]
@@ -88,6 +91,13 @@ def test_with_a_good_model_every_scenario_of_the_pack_comes_to_its_goals() -> No
             assert set(reached) == {goal.id for goal in part.goals}, (script.id, part.role)
             assert ended, (script.id, part.role)
     assert sum(sizes) / len(sizes) / 4 <= costs.TURN_READ, "tokens of a turn in docs/cost.md"
+
+
+def test_the_stand_in_hears_what_is_said_beside_another_sentence() -> None:
+    request = request_of(coffee(), "customer", "A large one, please. How much is it?")
+    [block] = good_answer(request)["output"]["message"]["content"]
+    claimed = [claim["goal"] for claim in block["toolUse"]["input"]["goalsReached"]]
+    assert claimed == ["size", "price"]
 
 
 # --- What counts ----------------------------------------------------------------------------------
@@ -286,14 +296,15 @@ def test_scores_move_by_a_band_at_most_and_need_evidence() -> None:
     script, turns = coffee(), ["A coffee, please.", "A large one, please."]
     floor = dialogue.score(script, "customer", turns, free=True)
 
-    def judged(band: int, turn: int, said: str) -> int:
+    def judged(band: int, turn: int, said: str) -> int | None:
         one = {"band": band, "evidence": [{"turn": turn, "said": said}]}
-        raw = dict.fromkeys(("vocabulary", "grammar", "fluency"), one)
+        raw = dict.fromkeys(("vocabulary", "grammar", "fluency", "task"), one)
         scores = verdict.accept_scores(raw, script, turns, floor, secret=SECRET, told="")
         assert scores.goals == floor.goals
+        assert scores.task.value in (30, 50, 70)
         return scores.grammar.value
 
-    assert floor.grammar.value == 100
+    assert (floor.grammar.value, floor.task.value) == (100, 50)
     assert judged(4, 2, "A large one") == 80
     assert judged(0, 2, "A large one") == 80
     assert judged(4, 1, "A large one") == 100, "it stands in another turn"
@@ -307,7 +318,7 @@ def test_scores_that_tell_the_secret_are_refused(said: str) -> None:
     script, turns = coffee(), ["A coffee, please."]
     floor = dialogue.score(script, "customer", turns, free=True)
     one = {"band": 4, "evidence": [{"turn": 1, "said": said}]}
-    raw = dict.fromkeys(("vocabulary", "grammar", "fluency"), one)
+    raw = dict.fromkeys(json_schema(Judgement)["required"], one)
     with pytest.raises(Leaked):
         verdict.accept_scores(raw, script, turns, floor, secret=SECRET, told=prompt.JUDGE)
 
@@ -324,7 +335,13 @@ def test_requests_have_the_shape_of_converse(model: str, guarded: bool) -> None:
         coffee(), "customer", "Hello", history=[("Hi", "Yes?")], model=model, guarded=guarded
     )
     judge = prompt.judge_request(
-        [("Hello", "Yes?")], rubric={}, language="en", secret=SECRET, model=model, guarded=guarded
+        [("Hello", "Yes?")],
+        rubric={},
+        goals=[{"goal": "Order a drink", "turn": None}],
+        language="en",
+        secret=SECRET,
+        model=model,
+        guarded=guarded,
     )
     for request in (turn, judge, prompt.repair_request(turn, "reply: too long")):
         faults = ParamValidator().validate({"modelId": model, **request}, shape)
@@ -369,7 +386,7 @@ def test_the_rubric_has_each_level_and_band() -> None:
     assert list(rubric["bands"]) == [str(band) for band in range(6)]
     assert list(rubric["levels"]) == list(prompt.MOST_WORDS)
     for level in rubric["levels"].values():
-        assert set(level) == {"vocabulary", "grammar", "fluency"}
+        assert set(level) == {"vocabulary", "grammar", "fluency", "task"}
 
 
 PROGRAM = """

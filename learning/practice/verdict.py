@@ -24,6 +24,7 @@ from learning.practice.prompt import (
     Answer,
     Band,
     Claim,
+    Entry,
     Judgement,
     Remark,
 )
@@ -106,8 +107,8 @@ def accept_scores(
 ) -> Scores:
     """The scores by a model's judgement, each at most a band from the script's own.
 
-    One whose evidence does not stand where it says stays the script's, and so do the goals. Raises
-    Refused.
+    One whose evidence does not stand where it says stays the script's, and so do the goals and
+    what the script does not score. Raises Refused.
     """
     judged = _decoded(Judgement, raw)
     _refuse_leaks(judged, secret, told)
@@ -116,6 +117,7 @@ def accept_scores(
         vocabulary=_moved(scripted.vocabulary, judged.vocabulary, script, turns),
         grammar=_moved(scripted.grammar, judged.grammar, script, turns),
         fluency=_moved(scripted.fluency, judged.fluency, script, turns),
+        task=_moved(scripted.task, judged.task, script, turns),
     )
 
 
@@ -127,7 +129,7 @@ def _moved(scripted: Score, judged: Band, script: Script, turns: Sequence[str]) 
         and _find(quote.said, turns[quote.turn - 1]) is not None
         and not dialogue.is_foreign(script, turns[quote.turn - 1])
     )
-    if not evidence:
+    if not evidence or scripted.value is None:
         return scripted
     least, most = scripted.value - BAND_POINTS, scripted.value + BAND_POINTS
     value = max(least, min(most, judged.band * BAND_POINTS))
@@ -168,14 +170,16 @@ def _is_of(kind: Any, value: object) -> bool:
 
 
 def _refuse_leaks(answer: Answer | Judgement, secret: str, told: str) -> None:
-    """Raises Leaked where the texts of an answer tell of our rules."""
+    """Raises Leaked where the texts of an answer tell of our rules, in whatever words."""
+    refuse_copies(answer, secret, told)
+    if any(map(leaks.speaks_of_rules, spoken(asdict(answer)))):
+        raise Leaked("it speaks of the rules")
+
+
+def refuse_copies(answer: Answer | Judgement | Entry, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer have the secret, or a piece of our rules."""
     fields = asdict(answer)
-    texts = spoken(fields)
-    if (
-        leaks.has_secret(_texts(fields), secret)
-        or leaks.has_rules(texts, told)
-        or any(leaks.speaks_of_rules(text) for text in texts)
-    ):
+    if leaks.has_secret(_texts(fields), secret) or leaks.has_rules(spoken(fields), told):
         raise Leaked("it tells something of the rules")
 
 
