@@ -191,7 +191,11 @@ class FlashcardViewSet(ItemViewSet):
         raises=[IdTaken, cards.NoSuchDeck, UnknownMedium],
     )
     def create(self, request: Request) -> Response:
-        """Make a basic note with its one card, which is new and due at once."""
+        """Make a basic note with its one card, which is new and due at once.
+
+        201 with the card. `UNKNOWN_DECK`: make the deck first. Reversed and cloze notes are made by
+        `POST /notes`, many cards by `/flashcards/bulk`.
+        """
         return self.create_item(cards.create_card)
 
     @operation(
@@ -220,7 +224,10 @@ class FlashcardViewSet(ItemViewSet):
 
     @operation("getFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a card."""
+        """Read a card.
+
+        With its text, its schedule and its `version`.
+        """
         return self.answer(get_or_404(Card.with_text(self.learner_id, id)))
 
     @operation(
@@ -231,7 +238,11 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace the content of a card. A field that is left out gets its default."""
+        """Replace the content of a card. A field that is left out gets its default.
+
+        Its schedule stays. `CARD_OF_NOTE`: the card is one of several of its note; change
+        `/notes/{noteId}`.
+        """
         return self.update_item(notes.update_card, card_id=id)
 
     @operation(
@@ -242,7 +253,11 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change the given fields of a card, or move it to another deck."""
+        """Change the given fields of a card, or move it to another deck.
+
+        Its schedule stays. `CARD_OF_NOTE`: the card is one of several of its note; change
+        `/notes/{noteId}`.
+        """
         return self.update_item(notes.update_card, card_id=id, partial=True)
 
     @operation(
@@ -252,7 +267,10 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a card. Its reviews stay in the log and in the statistics."""
+        """Delete a card. Its reviews stay in the log and in the statistics.
+
+        204. `CARD_OF_NOTE`: the card is one of several of its note; delete the note.
+        """
         return self.delete_item(notes.delete_card, card_id=id)
 
     @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
@@ -287,7 +305,9 @@ class FlashcardViewSet(ItemViewSet):
     def reviews(self, request: Request, id: str) -> Response:
         """Review a card.
 
-        Safe to send again, late, or out of order: a review counts once, at its own instant.
+        Answers the review and the card as it is then, with the next `dueAt`. Make the `id` when the
+        learner answers: however often, late or out of order it is sent, a review counts once, at
+        its `reviewedAt`. Many at once go to `POST /reviews`.
         """
         fields = self.validated_body(NewReviewSerializer)
         submission = review.Submission(
@@ -334,7 +354,10 @@ class FlashcardViewSet(ItemViewSet):
     )
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, id: str) -> Response:
-        """Make a card new again. Its earlier reviews stay in the log; it can be undone."""
+        """Make a card new again. Its earlier reviews stay in the log; it can be undone.
+
+        Answers the entry of the log and the card. Offline, send it as a `reset` to `POST /reviews`.
+        """
         fields = self.validated_body(LogActionSerializer)
         return self._submit(review.Submission(id=fields["id"], card_id=id, kind="reset"))
 
@@ -346,7 +369,11 @@ class FlashcardViewSet(ItemViewSet):
     )
     @action(detail=True, methods=["post"])
     def reschedule(self, request: Request, id: str) -> Response:
-        """Show a card at another time; what is remembered of it stays. It can be undone."""
+        """Show a card at another time; what is remembered of it stays. It can be undone.
+
+        Answers the entry of the log and the card with its new `dueAt`. Offline, send it as a
+        `reschedule` to `POST /reviews`.
+        """
         fields = self.validated_body(RescheduleSerializer)
         return self._submit(
             review.Submission(
@@ -357,25 +384,37 @@ class FlashcardViewSet(ItemViewSet):
     @operation("suspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
-        """Take a card out of study until it is unsuspended."""
+        """Take a card out of study until it is unsuspended.
+
+        Answers the card. Safe to repeat.
+        """
         return self.apply(due_queue.suspend, card_id=id)
 
     @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
-        """Take a card back into study, also one that was suspended as a leech."""
+        """Take a card back into study, also one that was suspended as a leech.
+
+        Answers the card. Safe to repeat.
+        """
         return self.apply(due_queue.unsuspend, card_id=id)
 
     @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
-        """Put a card off until the learner's next day."""
+        """Put a card off until the learner's next day.
+
+        Answers the card with `buriedUntil`. It is left out of the queue until then.
+        """
         return self.apply(due_queue.bury, card_id=id)
 
     @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
-        """Show a buried card again."""
+        """Show a buried card again.
+
+        Answers the card. Safe to repeat.
+        """
         return self.apply(due_queue.unbury, card_id=id)
 
 

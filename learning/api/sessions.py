@@ -292,14 +292,23 @@ class SessionViewSet(Resource):
         raises=[IdTaken, UnknownScenario, UnknownRole, PartnerNotOffered, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
-        """Begin a session with a published scenario; the partner says the first line."""
+        """Begin a session with a published scenario; the partner says the first line.
+
+        201 with the goals, the partner's first line in `opening`, and `notice`, which tells the
+        learner who answers: show it. `partner: model` needs a consent (403 `CONSENT_NEEDED`: ask
+        the learner, then `PATCH /profile/consents`) and a model on this stage (409
+        `PARTNER_NOT_OFFERED`: play `scripted`).
+        """
         fields = self.validated_body(NewSessionSerializer)
         played = practice.start_session(learner_id=self.learner_id, fields=fields, now=now())
         return Response(session_body(played), status.HTTP_201_CREATED)
 
     @operation("getSession", answers={200: SessionDetailSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a session with its turns and, once completed, its scores."""
+        """Read a session with its turns and, once completed, its scores.
+
+        Goes on where another device was: `turns` has all that was said.
+        """
         played = practice.read_session(learner_id=self.learner_id, session_id=id)
         return Response(session_body(played))
 
@@ -357,14 +366,21 @@ class SessionViewSet(Resource):
     )
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, id: str) -> Response:
-        """End a session and get its scores, each with the turns that it rests on."""
+        """End a session and get its scores, each with the turns that it rests on.
+
+        `scores` and each goal's `reachedAtTurn` are for the learner's screen. `SESSION_CLOSED`: it
+        is over already; read it.
+        """
         played = practice.complete_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(session_body(played))
 
     @operation("abandonSession", answers={200: SessionSerializer}, raises=[NotFound, SessionClosed])
     @action(detail=True, methods=["post"])
     def abandon(self, request: Request, id: str) -> Response:
-        """End a session without scores."""
+        """End a session without scores.
+
+        Answers the session. `SESSION_CLOSED`: it is over already.
+        """
         session = practice.abandon_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(SessionSerializer(session).data)
 
