@@ -44,11 +44,13 @@ class FalseField(serializers.BooleanField):
 class MfaSetupSerializer(Serializer):
     secret = serializers.CharField(help_text="Base32, for typing into the app")
     qr_code = serializers.CharField(help_text="A PNG as data URI")
-    otpauth_uri = serializers.CharField()
+    otpauth_uri = serializers.CharField(help_text="What the QR code says, as a link for phones")
 
 
 class BackupCodesSerializer(Serializer):
-    backup_codes = serializers.ListField(child=serializers.CharField())
+    backup_codes = serializers.ListField(
+        child=serializers.CharField(), help_text="Ten, each for one sign-in"
+    )
 
 
 class MfaEnabledSerializer(BackupCodesSerializer):

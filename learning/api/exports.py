@@ -25,8 +25,8 @@ from learning.services.cards import NoSuchDeck
 
 
 class ExportQuerySerializer(QuerySerializer):
-    format = serializers.ChoiceField(FORMATS)
-    deck_id = IdField(required=False)
+    format = serializers.ChoiceField(FORMATS, help_text="`apkg` is an Anki package")
+    deck_id = IdField(required=False, help_text="Only the notes of this deck")
 
 
 class AnyRenderer(Renderer):

@@ -54,22 +54,30 @@ class NewCardSerializer(CardSerializer):
 
 
 class CardQuerySerializer(ListQuerySerializer):
-    deck_id = IdField(required=False)
-    tag = TextField(max_length=200, required=False)
-    state = serializers.ChoiceField(STATES, required=False)
-    front = TextField(max_length=80, required=False, help_text="Begins with, whatever the case")
+    deck_id = IdField(required=False, help_text="Only the cards of this deck")
+    tag = TextField(
+        max_length=200, required=False, help_text="Only cards with this tag, or one below it"
+    )
+    state = serializers.ChoiceField(
+        STATES, required=False, help_text="Only cards in this state of learning"
+    )
+    front = TextField(
+        max_length=80, required=False, help_text="How the front begins; the case does not matter"
+    )
     q = TextField(
         max_length=400,
         required=False,
-        help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
-        "`deck:`, `tag:`, `is:` due, new, learning, review, suspended, leech or buried, `prop:` "
-        "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
-        "term is how the front begins. Decks and tags include those below them; `*` stands for any "
-        "characters, `_` for one, a character behind `\\` for itself; a letter without an accent "
-        "finds it with any",
+        help_text="A search, which takes the place of all other parameters, such as "
+        "`tag:verbs is:due prop:lapses>3`. `deck:` and `tag:` include what is below them; `is:` is "
+        "due, new, learning, review, suspended, leech or buried; `prop:` compares lapses, reps, "
+        "stability or difficulty. `-` before a term means all but these. A word without a colon is "
+        "how the front begins. `*` stands for any characters, `_` for one, `\\` before a character "
+        "for that character itself. A letter without an accent finds it with any",
     )
-    suspended = BooleanField(required=False)
-    leech = BooleanField(required=False)
+    suspended = BooleanField(required=False, help_text="Only cards that are, or are not, suspended")
+    leech = BooleanField(
+        required=False, help_text="Only cards that were, or were not, forgotten again and again"
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         others = attrs.keys() - {"q", "limit", "cursor"}
@@ -96,12 +104,14 @@ class BulkOutcomeSerializer(Serializer):
 
 
 class DueQuerySerializer(QuerySerializer):
-    deck_id = IdField(required=False)
-    limit = IntegerField(min_value=1, max_value=100, default=20)
+    deck_id = IdField(required=False, help_text="Only the cards of this deck")
+    limit = IntegerField(min_value=1, max_value=100, default=20, help_text="Cards per page")
     cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
 
 
 class AnswerSerializer(Serializer):
+    samples = {"state": "review"}
+
     due_at = InstantField()
     interval_days = IntegerField()
     state = serializers.ChoiceField(STATES)
@@ -125,6 +135,8 @@ class DueCardSerializer(Serializer):
 class CountsSerializer(Serializer):
     """Within the day's limits; 100 means 100 or more."""
 
+    samples = {"learning": 2, "review": 14, "new": 5}
+
     learning = IntegerField()
     review = IntegerField()
     new = IntegerField()
@@ -133,8 +145,10 @@ class CountsSerializer(Serializer):
 class QueueSerializer(Serializer):
     results = DueCardSerializer(many=True, source="cards")
     counts = CountsSerializer(source="*")
-    next_learning_at = InstantField(allow_null=True)
-    day_ends_at = InstantField()
+    next_learning_at = InstantField(
+        allow_null=True, help_text="When the next card in learning comes back: ask again then"
+    )
+    day_ends_at = InstantField(help_text="When the learner's day, and its limits, begin anew")
     next = serializers.URLField(allow_null=True, help_text="Address of the next page")
 
 

@@ -115,6 +115,13 @@ class ImportUploadSerializer(_ImportSerializer):
 
 
 class RowErrorSerializer(Serializer):
+    samples = {
+        "row": 17,
+        "field": "front",
+        "code": "too_long",
+        "message": "More than 10000 characters.",
+    }
+
     row = IntegerField(
         help_text="Of a text file its row, else the place of the note, from 1; 0: all"
     )

@@ -66,9 +66,9 @@ class ReorderSerializer(Serializer):
 
 
 class ScenarioQuerySerializer(ListQuerySerializer):
-    level = serializers.ChoiceField(CEFR_LEVELS, required=False)
-    context = SlugField(required=False)  # type: ignore[assignment]
-    language = ScriptLanguageField(required=False)
+    level = serializers.ChoiceField(CEFR_LEVELS, required=False, help_text="Only this level")
+    context = SlugField(required=False, help_text="Only this place, e.g. food, travel or work")  # type: ignore[assignment]
+    language = ScriptLanguageField(required=False, help_text="Only this language, e.g. pt")
     search = TextField(
         max_length=80, required=False, help_text="In title and description, whatever the case"
     )

@@ -74,8 +74,8 @@ class NewSessionSerializer(Serializer):
 
 
 class SessionQuerySerializer(ListQuerySerializer):
-    status = serializers.ChoiceField(STATUSES, required=False)
-    scenario_id = SlugField(required=False)
+    status = serializers.ChoiceField(STATUSES, required=False, help_text="Only in this state")
+    scenario_id = SlugField(required=False, help_text="Only of this scenario")
 
 
 class SessionSerializer(Serializer):

@@ -214,6 +214,8 @@ class ImportCalendarFileSerializer(Serializer):
 class RemarkSerializer(Serializer):
     """Something that was not taken over, or why an event was left out."""
 
+    samples = {"code": "alarm_not_kept", "message": "An event has at most 5 alarms."}
+
     code = serializers.CharField()
     message = MessageField()
 
