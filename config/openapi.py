@@ -21,20 +21,31 @@ from rest_framework.fields import empty
 from config.examples import add_examples
 from config.formats import ULID_OR_UUID
 from config.operations import Operation
-from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
+from config.problems import PROBLEM_JSON, IdTaken, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
 
 **Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code and the sign-up's
-`verificationToken` (without it the password has to be set anew), `/auth/login`. Send the
-`accessToken` as `Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
+`verificationToken` (without it the password has to be set anew), `/auth/login`. Whoever has a
+second step gets a `sessionToken` there instead, for `/auth/mfa/verify`. Send the `accessToken` as
+`Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
 again. Where a stage wants staff to have a second step, those without one are answered 403
 `SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
+
+**Study.** `POST /decks`, `POST /flashcards`; `GET /flashcards/due` lists what to study now, each
+card with what every answer would do; `POST /flashcards/{id}/reviews` takes the answer. Role play:
+`GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until the session has `ended`, then
+`/sessions/{id}/complete`.
+
+**Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor,
+later from the `cursor` of its last answer. Meanwhile it queues what the learner does, and sends
+that before it reads again: reviews, resets and undos to `POST /reviews`, what was made, changed or
+deleted to `POST /changes`, up to 100 in a request. Both may be sent again as they are.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -145,6 +156,92 @@ def _id(pattern: str) -> OpenApiParameter:
     return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
 
 
+# What a client does about a code, where the title does not say it.
+ADVICE = {
+    "ACCOUNT_EXISTS": "Call `/auth/google/link` after that",
+    "ADDRESS_NOT_PROVED": "Ask its owner to verify it",
+    "BUDGET_USED_UP": "Wait for `Retry-After`; the device can speak and listen itself",
+    "CALENDAR_LINK_EXISTS": "`/calendar/rotate` makes a new one",
+    "CANNOT_RETRY": "`detail` says why",
+    "CARD_OF_NOTE": "Use `/notes/{noteId}`",
+    "CHANGES_GONE": "Forget the copy, and ask without `since`",
+    "CONFLICT": "Read it again, then try again",
+    "CONSENT_NEEDED": "Ask the learner, then `PATCH /profile/consents`",
+    "COPY_UNFINISHED": "Send the same again to go on",
+    "DECK_NOT_EMPTY": "Add `moveTo` or `cards=delete`; in `POST /changes` to `data`",
+    "DICTIONARY_OFF": "Do without",
+    "EMAIL_NOT_VERIFIED": "`/auth/verify-email`; `/auth/verify-email/resend` mails a new code",
+    "EXPORT_TOO_LARGE": "Use `POST /exports`",
+    "FILE_ENCODING_UNCERTAIN": "Send it again with `encoding`, as `errors` proposes",
+    "FILE_FORMAT_UNKNOWN": "Let the learner choose another file",
+    "FILE_TOO_LARGE": "`detail` has the limit; a file of several MB goes by `/flashcards/uploads`",
+    "FILE_TOO_NEW": "Export it for older versions",
+    "FILE_UNREADABLE": "`detail` says what is wrong",
+    "FILE_UNSAFE": "`detail` says what is wrong",
+    "GOOGLE_EMAIL_NOT_VERIFIED": "Sign up with a password",
+    "GOOGLE_NOT_OFFERED": "Hide the button",
+    "GOOGLE_TAKEN": "Sign in with it instead",
+    "ID_TAKEN": "Make another id; what was to be repeated was not the same request",
+    "INTERNAL_ERROR": "Try once more, then tell us the `requestId`",
+    "INVALID_CODE": "Let the learner read it again, or ask for a new one",
+    "INVALID_CREDENTIALS": "Let the learner try again, or offer `/auth/password/reset-request`",
+    "INVALID_MFA_CODE": "Wait for the next code of the app",
+    "INVALID_REFRESH_TOKEN": "Throw both tokens away: the learner signs in again",
+    "MAILED_CODE_NOT_OFFERED": "Hide the button",
+    "MALFORMED_REQUEST": "A fault of the client: `detail` names the place",
+    "MEANING_NEEDED": "Send it again with `back`",
+    "MEDIA_FULL": "Let the learner delete some",
+    "MEDIUM_DAMAGED": "Let the learner choose another file",
+    "MEDIUM_NOT_UPLOADED": "PUT the bytes to `upload.url` first",
+    "MEDIUM_UNSUPPORTED": "Let the learner choose another file",
+    "METHOD_NOT_ALLOWED": "A fault of the client: `Allow` lists the methods",
+    "MFA_ALREADY_ENABLED": "Turn it off first, to have a new secret",
+    "MFA_NOT_ENABLED": "Call `/auth/mfa/setup` first",
+    "MFA_SESSION_EXPIRED": "Begin at `/auth/login`",
+    "NOTHING_DUE": "Read it again",
+    "NOTHING_TO_UNDO": "Read the card again",
+    "NOT_ACCEPTABLE": "A fault of the client: send `Accept: application/json`",
+    "NOT_AUTHENTICATED": "Send `Authorization: Bearer …`; if it was sent, `/auth/refresh`",
+    "NOT_FOUND": "It never was, was deleted, or belongs to somebody else",
+    "NO_TRANSLATION": "Let the learner write the meaning",
+    "NO_VOICE": "Let the device's own voice read",
+    "ONLY_WAY_IN": "`/auth/password/change` sets one",
+    "OPTIMIZATION_RUNNING": "Read how it goes by GET",
+    "PARTNER_BUDGET_SPENT": 'Send the turn again with `"partner": "scripted"`',
+    "PARTNER_NOT_OFFERED": "Take one of the scenario's `partners`",
+    "PASSWORD_RESET_REQUIRED": "Go on at `/auth/password/reset-request`",
+    "PAYLOAD_TOO_LARGE": "Send less at a time",
+    "PERMISSION_DENIED": "Hide what leads here",
+    "PRECONDITION_FAILED": "Read it again, show what differs, then send it with the new `version`",
+    "RECORDING_REFUSED": "`detail` says why",
+    "SECOND_STEP_REQUIRED": "`/auth/mfa/setup`",
+    "SERVICE_TIMEOUT": "Wait for `Retry-After`, then send the same again",
+    "SERVICE_UNAVAILABLE": "Wait for `Retry-After`, then send the same again",
+    "SESSION_CLOSED": "Read the session",
+    "SIGN_UP_REFUSED": "Tell whoever runs the stage",
+    "TOO_MANY_EVENTS": "Delete some",
+    "TOO_MANY_REMINDERS": "Delete some",
+    "TOO_MANY_REQUESTS": "`Retry-After` says how long",
+    "UNKNOWN_DECK": "Make it, or read the decks again",
+    "UNKNOWN_EVENT": "Make it, or read the events again",
+    "UNKNOWN_MEDIUM": "Upload it by `POST /media`",
+    "UNKNOWN_ROLE": "`errors` lists the roles",
+    "UNKNOWN_SCENARIO": "Read the catalogue again",
+    "UNKNOWN_TURN": "Read the session again",
+    "UNKNOWN_UPLOAD": "Upload it by `POST /flashcards/uploads`; it is kept for a day",
+    "UNSUPPORTED_MEDIA_TYPE": "A fault of the client: send `Content-Type: application/json`",
+    "UPSTREAM_FAILED": "Wait for `Retry-After`, then send the same again",
+    "USER_ALREADY_EXISTS": "Offer to sign in, or a new password",
+    "VALIDATION_ERROR": "`errors` names each field",
+    "WEAK_PASSWORD": "`errors` says why: let the learner choose another",
+}
+
+
+def meaning_of(kind: type[Problem]) -> str:
+    """What a code means, and what to do about it."""
+    return ". ".join(filter(None, (kind.title, ADVICE.get(kind.code))))
+
+
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": which fields of an answer go into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
@@ -183,15 +280,21 @@ class Schema(AutoSchema):
         else:
             yield inspect.getdoc(self.view.permission_classes[0]) or ""
         if metadata.query and "cursor" in metadata.query().fields:
-            yield "In pages: follow `next`."
+            yield "Comes in pages: ask for `next` until it is null."
         if metadata.if_match:
-            yield "`If-Match` refuses lost updates."
+            yield (
+                "With `If-Match`, the `version` or `ETag` that was read, it is refused (412) if "
+                "another device was first: read again, then decide."
+            )
         if metadata.deprecated:
             yield f"Call `{metadata.deprecated.instead}` instead."
         if metadata.if_none_match:
-            yield "`If-None-Match` spares what has not changed."
-        if isinstance(metadata.request, type) and "id" in metadata.request().fields:
-            yield "May be sent again with the same `id`."
+            yield "Send the last `ETag` as `If-None-Match`: 304 when nothing has changed."
+        if IdTaken in metadata.problems:
+            yield (
+                "With an `id` of your own it may be sent again after a lost answer; 409 `ID_TAKEN` "
+                "says that the id stands for something else."
+            )
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         described = super().get_operation(*args, **kwargs)
@@ -324,7 +427,7 @@ class Schema(AutoSchema):
             schema["discriminator"] = {"propertyName": "code", "mapping": references}
         examples = {kind.__name__: self._problem_example(kind) for kind in kinds}
         answer: dict[str, Any] = {
-            "description": "; ".join(f"`{kind.code}` {kind.title}" for kind in kinds),
+            "description": "\n\n".join(f"`{kind.code}` {meaning_of(kind)}." for kind in kinds),
             "content": {PROBLEM_JSON: {"schema": schema, "examples": examples}},
         }
         if headers := HEADERS.get(status):

@@ -208,7 +208,9 @@ class IdField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 36)
-        super().__init__(ULID_OR_UUID, "Give a ULID or a UUID.", **kwargs)
+        super().__init__(
+            ULID_OR_UUID, "Give a UUID in lower case or a ULID in upper case.", **kwargs
+        )
 
 
 class IntegerField(serializers.IntegerField):
