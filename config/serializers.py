@@ -56,12 +56,15 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
     """The base of every serializer.
 
     `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
-    `variants` are the values of the field `kind` that decide which other fields there are, each
-    with those that only it has: the document shows a shape of its own for each.
+    The document shows a shape of its own for each value of the field `kind` in `variants`, which
+    has the fields that this kind of request needs, or in `data_of`, which has what an answer of
+    this kind has as its `data`. Besides what it needs a kind may have what all have, and `besides`.
     """
 
     samples: ClassVar[Mapping[str, Any]] = {}
     variants: ClassVar[Mapping[str, Collection[str]]] = {}
+    besides: ClassVar[Mapping[str, Collection[str]]] = {}
+    data_of: ClassVar[Mapping[str, type["Serializer"]]] = {}
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Give a JSON object.",
         "null": "Give a JSON object.",

@@ -42,7 +42,7 @@ from learning.api.serializers import (
     OneByOneField,
     ReviewSerializer,
 )
-from learning.api.sessions import SessionSerializer, TurnSerializer, turn_fields
+from learning.api.sessions import ScoresSerializer, SessionSerializer, TurnSerializer, turn_fields
 from learning.models.practice import Turn
 from learning.services.changes import (
     Changes,
@@ -92,7 +92,7 @@ class ToldProfileSerializer(ProfileUpdateSerializer):
 
 
 class ToldSessionSerializer(SessionSerializer):
-    scores = serializers.JSONField(allow_null=True)
+    scores = ScoresSerializer(allow_null=True)
     version = IntegerField()
 
 
@@ -146,6 +146,9 @@ class ChangeSerializer(Serializer):
     """One thing as it now is. `key` is what it is known by: its id, of a review that of its card
     and its own, of a turn that of its session and its number. Of what is gone there is no `data`,
     and what goes by itself has `expiresAt`."""
+
+    samples = {"deleted": False, "expiresAt": None}
+    data_of = SYNCED_SERIALIZERS
 
     kind = serializers.SerializerMethodField()
     key = serializers.SerializerMethodField()
