@@ -220,12 +220,44 @@ DRAFT: Json = {
 
 
 def good_answer(request: Json) -> Json:
-    """The answer of a patient teacher, made of the scenario's own lines."""
-    if request["toolConfig"]["tools"][0]["toolSpec"]["name"] == "draft":
-        return tool_call(request, DRAFT)
+    """The answer of a patient teacher, made of the scenario's own lines; and the dictionary's."""
+    match request["toolConfig"]["tools"][0]["toolSpec"]["name"]:
+        case "draft":
+            return tool_call(request, DRAFT)
+        case "define":
+            return tool_call(request, _entry(heard(request)))
     scenario = told(request, "SCENARIO")
     fields = _scores(request) if scenario is None else _turn(scenario, request)
     return tool_call(request, fields)
+
+
+# What is known of words: their meaning in English, part of speech, sounds, and an example.
+ENTRIES = {
+    ("pt", "casa"): ("house", "noun", "ˈka.zɐ", "A casa é azul."),
+    ("pt", "mesa"): ("table", "noun", "ˈme.zɐ", "A mesa é de madeira."),
+    ("pt", "pão"): ("bread", "noun", "pɐ̃w̃", "O pão está fresco."),
+    ("es", "gato"): ("cat", "noun", "ˈɡa.to", "El gato duerme."),
+    ("de", "Haus"): ("house", "noun", "haʊ̯s", "Das Haus ist blau."),
+    ("fr", "maison"): ("house", "noun", "mɛ.zɔ̃", "La maison est bleue."),
+}
+
+
+def _entry(asked: Json) -> Json:
+    """What is known of a word; of all else the words that are known."""
+    base = asked["from"].partition("-")[0]
+    known = {word: entry for (language, word), entry in ENTRIES.items() if language == base}
+    if not asked["to"].startswith("en"):
+        known = {}
+
+    def rendered(text: str) -> str:
+        return re.sub(r"\w+", lambda word: known.get(word[0], ["something"])[0], text)
+
+    names = ("translation", "partOfSpeech", "ipa", "example")
+    entry: Json = dict(zip(names, known.get(asked["text"], ()), strict=False))
+    entry.setdefault("translation", rendered(asked["text"]))
+    if "context" in asked:
+        entry["contextTranslation"] = rendered(asked["context"])
+    return entry
 
 
 def _turn(scenario: Json, request: Json) -> Json:

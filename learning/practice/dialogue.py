@@ -62,18 +62,6 @@ SAY_AGAIN = {
     "sv": "Förlåt, jag hörde inte. Kan du säga det igen?",
 }
 
-FAREWELL = {
-    "en": "Thank you. Goodbye!",
-    "de": "Vielen Dank. Auf Wiedersehen!",
-    "fr": "Merci. Au revoir !",
-    "es": "Gracias. ¡Hasta luego!",
-    "it": "Grazie. Arrivederci!",
-    "pt": "Obrigado. Até logo!",
-    "nl": "Bedankt. Tot ziens!",
-    "pl": "Dziękuję. Do widzenia!",
-    "sv": "Tack. Hej då!",
-}
-
 _SENTENCE_ENDS = ".!?…\n"
 
 
@@ -275,7 +263,7 @@ def _unscripted_reply(
 
 def farewell(script: Script, role: str) -> str:
     """What the partner says to take leave."""
-    return script.part(role).farewell or FAREWELL.get(script.language, FAREWELL["en"])
+    return script.part(role).farewell_in(script.language)
 
 
 def beside(before: State, after: State) -> State:

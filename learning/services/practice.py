@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from django.conf import settings
 from django.utils import timezone
@@ -16,6 +16,7 @@ from accounts.services.changes import commit
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     IdTaken,
     NotFound,
     PermissionDenied,
@@ -83,7 +84,13 @@ class PartnerNotOffered(Conflict):
 
 
 class ConsentNeeded(PermissionDenied):
-    code, title = "CONSENT_NEEDED", "What you write may go to a model only once you have agreed"
+    code = "CONSENT_NEEDED"
+    title = "What you write or say may go to a model only once you have agreed"
+
+    @classmethod
+    def to(cls, name: str) -> Self:
+        """For a consent by its name in the API."""
+        return cls(f'Agree first: PATCH /profile/consents with {{"{name}": true}}')
 
 
 class PartnerBudgetSpent(TooManyRequests):
@@ -91,10 +98,10 @@ class PartnerBudgetSpent(TooManyRequests):
 
     @classmethod
     def of(cls, spent: BudgetSpent, now: datetime) -> "PartnerBudgetSpent":
-        whose = "your day" if spent.scope == "learner" else "everybody's month"
         detail = (
-            f"What the model may be asked in {whose} is used up. Go on with the scenario's script: "
-            'send the turn with "partner": "scripted"'
+            "Your turns with the model are used up for today. Go on with the scenario's script"
+            if spent.scope == "learner"
+            else "All turns with the model are used up for now. Go on with the scenario's script"
         )
         return cls(detail, retry_after_s=ceil((spent.until - now).total_seconds()))
 
@@ -182,7 +189,7 @@ def _role(script: Script, wanted: str | None) -> str:
     """The role to play, by default the first that has a dialogue."""
     roles = [part.role for part in script.parts]
     if wanted is not None and wanted not in roles:
-        message = f"Take one of: {', '.join(roles)}."
+        message = Filled("Take one of: {choices}.", choices=", ".join(roles))
         raise UnknownRole(errors=[FieldError("role", "unknown_role", message)])
     return wanted or roles[0]
 
@@ -191,14 +198,15 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
     """The partner to play with: the script, unless a model was asked for."""
     partner, offered = wanted or SCRIPTED, offered_partners(script)
     if partner not in offered:
-        message = f"Take one of: {', '.join(offered) or 'none'}."
+        message = Filled("Take one of: {choices}.", choices=", ".join(offered) or "none")
         raise PartnerNotOffered(errors=[FieldError("partner", "partner_not_offered", message)])
-    if partner == MODEL and not _consents(profile):
-        raise ConsentNeeded('Agree first: PATCH /profile/consents with {"modelText": true}')
+    if partner == MODEL and not consents(profile):
+        raise ConsentNeeded.to("modelText")
     return partner
 
 
-def _consents(profile: Item | None) -> bool:
+def consents(profile: Item | None) -> bool:
+    """Whether what the learner writes may go to a model."""
     return isinstance(profile, Profile) and profile.model_text_at is not None
 
 
@@ -317,7 +325,7 @@ def _claimed(learner_id: str, session_id: str, what: str) -> Iterator[_Claim]:
             claimed = Asked.claim(learner_id, session_id, what, present)
         except ConditionFailed:
             raise _BeingAskedError from None
-        return _Claim(_consents(profile), native or "en", claimed)
+        return _Claim(consents(profile), native or "en", claimed)
 
     held = retrying(claim, after=_BeingAskedError, within_s=WAIT_S)
     try:
