@@ -33,8 +33,6 @@ KEYS_TIMEOUT_S = 3.0
 
 ROLES = frozenset({"staff", "admin"})  # Cognito makes groups of its own, one for each provider
 
-Jwk = Mapping[str, Any]
-
 
 class InvalidToken(NotAuthenticated):
     """The token is not one of ours, or no longer valid. Says nothing about the reason."""
@@ -65,12 +63,12 @@ class KeySet:
 
     fetch: Callable[[], Mapping[str, Any]]
     clock: Callable[[], float] = time.monotonic
-    _keys: dict[str, Jwk] = field(default_factory=dict)
+    _keys: dict[str, Any] = field(default_factory=dict)
     _asked_at: float | None = None
     _lock: Lock = field(default_factory=Lock)
 
-    def key(self, kid: str) -> Jwk:
-        """The key of this id.
+    def key(self, kid: str) -> Any:
+        """The key of this id, as python-jose takes it.
 
         Raises InvalidToken for an id the pool does not have, and ServiceUnavailable when no key
         could be fetched yet; with keys at hand an outage goes unnoticed.
@@ -96,10 +94,24 @@ class KeySet:
             return
         self._asked_at = now
         self._keys = {
-            key["kid"]: key
+            key["kid"]: made
             for key in keys.get("keys", [])
-            if key.get("kty") == "RSA" and isinstance(key.get("kid"), str)
+            if isinstance(key.get("kid"), str) and (made := _rsa_key(key))
         }
+
+
+def _rsa_key(jwk: Mapping[str, Any]) -> Any:
+    """python-jose's key, made once of what the pool shows: that takes longer than to verify by it.
+
+    None for what is no key of RSA's.
+    """
+    from jose import jwk as keys  # 0.1 s to load: only where a token comes in
+    from jose.exceptions import JWKError
+
+    try:
+        return keys.construct(dict(jwk), ALGORITHM)
+    except (JWKError, TypeError, ValueError):
+        return None
 
 
 def bearer(header: str) -> str:
@@ -214,11 +226,11 @@ def owner_of(token: str) -> Learner:
     )
 
 
-def _signed(token: str, key: Jwk) -> dict[str, Any]:
-    from jose import JWSError, jws  # 0.1 s to load: only where a token comes in
+def _signed(token: str, key: Any) -> dict[str, Any]:
+    from jose import JWSError, jws  # as above
 
     try:
-        jws.verify(token, {**key, "alg": ALGORITHM}, ALGORITHM)
+        jws.verify(token, key, ALGORITHM)
     except JWSError as error:
         raise InvalidToken from error
     return _object(token.split(".")[1])

@@ -46,7 +46,6 @@ WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
     exceptions.ParseError: problems.MalformedRequest,
-    exceptions.NotAuthenticated: problems.NotAuthenticated,
     exceptions.AuthenticationFailed: problems.NotAuthenticated,
     exceptions.PermissionDenied: problems.PermissionDenied,
     DjangoPermissionDenied: problems.PermissionDenied,
@@ -54,7 +53,6 @@ KINDS: dict[type[Exception], type[Problem]] = {
     Http404: problems.NotFound,
     exceptions.MethodNotAllowed: problems.MethodNotAllowed,
     exceptions.NotAcceptable: problems.NotAcceptable,
-    exceptions.UnsupportedMediaType: problems.UnsupportedMediaType,
     exceptions.Throttled: problems.TooManyRequests,
     SuspiciousOperation: problems.MalformedRequest,
 }
@@ -128,6 +126,14 @@ def as_problem(error: Exception) -> Problem:
         return error
     if isinstance(error, exceptions.ValidationError):
         return problems.ValidationFailed(errors=list(_fields(error.detail)))
+    if isinstance(error, exceptions.NotAuthenticated):
+        return problems.NotAuthenticated(
+            "Send the header Authorization: Bearer, then the access token"
+        )
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return problems.UnsupportedMediaType(
+            "Send JSON with Content-Type: application/json, or what the operation names"
+        )
     for kind, problem in KINDS.items():
         if isinstance(error, kind):
             return problem(retry_after_s=int(getattr(error, "wait", 0) or 0) or None)

@@ -6,7 +6,7 @@ come, each shape has examples, and no member that may be left out is required.
 
 import inspect
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -21,20 +21,31 @@ from rest_framework.fields import empty
 from config.examples import add_examples
 from config.formats import ULID_OR_UUID
 from config.operations import Operation
-from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
+from config.problems import PROBLEM_JSON, IdTaken, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
 
 **Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code and the sign-up's
-`verificationToken` (without it the password has to be set anew), `/auth/login`. Send the
-`accessToken` as `Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
+`verificationToken` (without it the password has to be set anew), `/auth/login`. Whoever has a
+second step gets a `sessionToken` there instead, for `/auth/mfa/verify`. Send the `accessToken` as
+`Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
 again. Where a stage wants staff to have a second step, those without one are answered 403
 `SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
+
+**Study.** `POST /decks`, `POST /flashcards`; `GET /flashcards/due` lists what to study now, each
+card with what every answer would do; `POST /flashcards/{id}/reviews` takes the answer. Role play:
+`GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until the session has `ended`, then
+`/sessions/{id}/complete`.
+
+**Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor,
+later from the `cursor` of its last answer. Meanwhile it queues what the learner does, and sends
+that before it reads again: reviews, resets and undos to `POST /reviews`, what was made, changed or
+deleted to `POST /changes`, up to 100 in a request. Both may be sent again as they are.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -145,6 +156,92 @@ def _id(pattern: str) -> OpenApiParameter:
     return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
 
 
+# What a client does about a code, where the title does not say it.
+ADVICE = {
+    "ACCOUNT_EXISTS": "Call `/auth/google/link` after that",
+    "ADDRESS_NOT_PROVED": "Ask its owner to verify it",
+    "BUDGET_USED_UP": "Wait for `Retry-After`; the device can speak and listen itself",
+    "CALENDAR_LINK_EXISTS": "`/calendar/rotate` makes a new one",
+    "CANNOT_RETRY": "`detail` says why",
+    "CARD_OF_NOTE": "Use `/notes/{noteId}`",
+    "CHANGES_GONE": "Forget the copy, and ask without `since`",
+    "CONFLICT": "Read it again, then try again",
+    "CONSENT_NEEDED": "Ask the learner, then `PATCH /profile/consents`",
+    "COPY_UNFINISHED": "Send the same again to go on",
+    "DECK_NOT_EMPTY": "Add `moveTo` or `cards=delete`; in `POST /changes` to `data`",
+    "DICTIONARY_OFF": "Do without",
+    "EMAIL_NOT_VERIFIED": "`/auth/verify-email`; `/auth/verify-email/resend` mails a new code",
+    "EXPORT_TOO_LARGE": "Use `POST /exports`",
+    "FILE_ENCODING_UNCERTAIN": "Send it again with `encoding`, as `errors` proposes",
+    "FILE_FORMAT_UNKNOWN": "Let the learner choose another file",
+    "FILE_TOO_LARGE": "`detail` has the limit; a file of several MB goes by `/flashcards/uploads`",
+    "FILE_TOO_NEW": "Export it for older versions",
+    "FILE_UNREADABLE": "`detail` says what is wrong",
+    "FILE_UNSAFE": "`detail` says what is wrong",
+    "GOOGLE_EMAIL_NOT_VERIFIED": "Sign up with a password",
+    "GOOGLE_NOT_OFFERED": "Hide the button",
+    "GOOGLE_TAKEN": "Sign in with it instead",
+    "ID_TAKEN": "Make another id; what was to be repeated was not the same request",
+    "INTERNAL_ERROR": "Try once more, then tell us the `requestId`",
+    "INVALID_CODE": "Let the learner read it again, or ask for a new one",
+    "INVALID_CREDENTIALS": "Let the learner try again, or offer `/auth/password/reset-request`",
+    "INVALID_MFA_CODE": "Wait for the next code of the app",
+    "INVALID_REFRESH_TOKEN": "Throw both tokens away: the learner signs in again",
+    "MAILED_CODE_NOT_OFFERED": "Hide the button",
+    "MALFORMED_REQUEST": "A fault of the client: `detail` names the place",
+    "MEANING_NEEDED": "Send it again with `back`",
+    "MEDIA_FULL": "Let the learner delete some",
+    "MEDIUM_DAMAGED": "Let the learner choose another file",
+    "MEDIUM_NOT_UPLOADED": "PUT the bytes to `upload.url` first",
+    "MEDIUM_UNSUPPORTED": "Let the learner choose another file",
+    "METHOD_NOT_ALLOWED": "A fault of the client: `Allow` lists the methods",
+    "MFA_ALREADY_ENABLED": "Turn it off first, to have a new secret",
+    "MFA_NOT_ENABLED": "Call `/auth/mfa/setup` first",
+    "MFA_SESSION_EXPIRED": "Begin at `/auth/login`",
+    "NOTHING_DUE": "Read it again",
+    "NOTHING_TO_UNDO": "Read the card again",
+    "NOT_ACCEPTABLE": "A fault of the client: send `Accept: application/json`",
+    "NOT_AUTHENTICATED": "Send `Authorization: Bearer …`; if it was sent, `/auth/refresh`",
+    "NOT_FOUND": "It never was, was deleted, or belongs to somebody else",
+    "NO_TRANSLATION": "Let the learner write the meaning",
+    "NO_VOICE": "Let the device's own voice read",
+    "ONLY_WAY_IN": "`/auth/password/change` sets one",
+    "OPTIMIZATION_RUNNING": "Read how it goes by GET",
+    "PARTNER_BUDGET_SPENT": 'Send the turn again with `"partner": "scripted"`',
+    "PARTNER_NOT_OFFERED": "Take one of the scenario's `partners`",
+    "PASSWORD_RESET_REQUIRED": "Go on at `/auth/password/reset-request`",
+    "PAYLOAD_TOO_LARGE": "Send less at a time",
+    "PERMISSION_DENIED": "Hide what leads here",
+    "PRECONDITION_FAILED": "Read it again, show what differs, then send it with the new `version`",
+    "RECORDING_REFUSED": "`detail` says why",
+    "SECOND_STEP_REQUIRED": "`/auth/mfa/setup`",
+    "SERVICE_TIMEOUT": "Wait for `Retry-After`, then send the same again",
+    "SERVICE_UNAVAILABLE": "Wait for `Retry-After`, then send the same again",
+    "SESSION_CLOSED": "Read the session",
+    "SIGN_UP_REFUSED": "Tell whoever runs the stage",
+    "TOO_MANY_EVENTS": "Delete some",
+    "TOO_MANY_REMINDERS": "Delete some",
+    "TOO_MANY_REQUESTS": "`Retry-After` says how long",
+    "UNKNOWN_DECK": "Make it, or read the decks again",
+    "UNKNOWN_EVENT": "Make it, or read the events again",
+    "UNKNOWN_MEDIUM": "Upload it by `POST /media`",
+    "UNKNOWN_ROLE": "`errors` lists the roles",
+    "UNKNOWN_SCENARIO": "Read the catalogue again",
+    "UNKNOWN_TURN": "Read the session again",
+    "UNKNOWN_UPLOAD": "Upload it by `POST /flashcards/uploads`; it is kept for a day",
+    "UNSUPPORTED_MEDIA_TYPE": "A fault of the client: send `Content-Type: application/json`",
+    "UPSTREAM_FAILED": "Wait for `Retry-After`, then send the same again",
+    "USER_ALREADY_EXISTS": "Offer to sign in, or a new password",
+    "VALIDATION_ERROR": "`errors` names each field",
+    "WEAK_PASSWORD": "`errors` says why: let the learner choose another",
+}
+
+
+def meaning_of(kind: type[Problem]) -> str:
+    """What a code means, and what to do about it."""
+    return ". ".join(filter(None, (kind.title, ADVICE.get(kind.code))))
+
+
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": which fields of an answer go into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
@@ -183,15 +280,21 @@ class Schema(AutoSchema):
         else:
             yield inspect.getdoc(self.view.permission_classes[0]) or ""
         if metadata.query and "cursor" in metadata.query().fields:
-            yield "In pages: follow `next`."
+            yield "Comes in pages: ask for `next` until it is null."
         if metadata.if_match:
-            yield "`If-Match` refuses lost updates."
+            yield (
+                "With `If-Match`, the `version` or `ETag` that was read, it is refused (412) if "
+                "another device was first: read again, then decide."
+            )
         if metadata.deprecated:
             yield f"Call `{metadata.deprecated.instead}` instead."
         if metadata.if_none_match:
-            yield "`If-None-Match` spares what has not changed."
-        if isinstance(metadata.request, type) and "id" in metadata.request().fields:
-            yield "May be sent again with the same `id`."
+            yield "Send the last `ETag` as `If-None-Match`: 304 when nothing has changed."
+        if IdTaken in metadata.problems:
+            yield (
+                "With an `id` of your own it may be sent again after a lost answer; 409 `ID_TAKEN` "
+                "says that the id stands for something else."
+            )
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         described = super().get_operation(*args, **kwargs)
@@ -218,6 +321,10 @@ class Schema(AutoSchema):
             return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
         finally:
             self.verb, self.method = None, "DELETE"
+
+    def _get_request_for_media_type(self, serializer: Any, direction: Any = "request") -> Any:
+        schema, needed = super()._get_request_for_media_type(serializer, direction)  # type: ignore[no-untyped-call]
+        return schema, needed or bool(getattr(serializer, "variants", {}))  # each needs its kind
 
     def get_override_parameters(self) -> list[Any]:
         metadata = self.operation
@@ -249,31 +356,29 @@ class Schema(AutoSchema):
 
     def _map_serializer(self, serializer: Any, direction: Any, *args: Any) -> Any:
         schema = super()._map_serializer(serializer, direction, *args)  # type: ignore[no-untyped-call]
-        variants = getattr(serializer, "variants", {}) if direction == "request" else {}
-        if not variants:
+        shape = {"request": _request_of_kind, "response": self._answer_of_kind}[direction]
+        kinds = getattr(serializer, {"request": "variants", "response": "data_of"}[direction], {})
+        if not kinds:
             return schema
         name = self._get_serializer_name(serializer, direction)
-        mapping = {kind: self._variant(schema, kind, variants, name) for kind in variants}
+        stem, suffix = name.removesuffix("Request"), name[len(name.removesuffix("Request")) :]
+        mapping = {}
+        for kind in kinds:
+            own = schema | shape(schema, serializer, kind)
+            own["properties"] |= {"kind": {"type": "string", "const": kind}}
+            del own["description"]
+            component = f"{stem}{kind.title()}{suffix}"
+            mapping[kind] = self._component("schemas", component, own)["$ref"]
         return {
             "description": schema["description"],
             "oneOf": [{"$ref": each} for each in mapping.values()],
             "discriminator": {"propertyName": "kind", "mapping": mapping},
         }
 
-    def _variant(
-        self, schema: Any, kind: str, variants: Mapping[str, Collection[str]], name: str
-    ) -> str:
-        """The name of the shape that a body of one kind has."""
-        others = set(chain(*variants.values())) - set(variants[kind])
-        properties = {key: each for key, each in schema["properties"].items() if key not in others}
-        shape = {
-            "type": "object",
-            "properties": properties | {"kind": {"type": "string", "const": kind}},
-            # The default kind may be left out, but clients tell the shapes apart by it.
-            "required": sorted({*schema["required"], *variants[kind], "kind"}),
-        }
-        component = f"{name.removesuffix('Request')}{kind.title()}Request"
-        return self._component("schemas", component, shape)["$ref"]
+    def _answer_of_kind(self, schema: Any, serializer: Serializer, kind: str) -> Any:
+        """What an answer of one kind has other than all: what its `data` is, if it is not null."""
+        data = self.resolve_serializer(serializer.data_of[kind], "response").ref
+        return {"properties": schema["properties"] | {"data": {"oneOf": [data, {"type": "null"}]}}}
 
     def _map_serializer_field(self, field: Any, *args: Any, **kwargs: Any) -> Any:
         schema = super()._map_serializer_field(field, *args, **kwargs)  # type: ignore[no-untyped-call]
@@ -324,7 +429,7 @@ class Schema(AutoSchema):
             schema["discriminator"] = {"propertyName": "code", "mapping": references}
         examples = {kind.__name__: self._problem_example(kind) for kind in kinds}
         answer: dict[str, Any] = {
-            "description": "; ".join(f"`{kind.code}` {kind.title}" for kind in kinds),
+            "description": "\n\n".join(f"`{kind.code}` {meaning_of(kind)}." for kind in kinds),
             "content": {PROBLEM_JSON: {"schema": schema, "examples": examples}},
         }
         if headers := HEADERS.get(status):
@@ -355,6 +460,19 @@ class Schema(AutoSchema):
         part = ResolvedComponent(name, room, content, name)  # type: ignore[no-untyped-call]
         self.registry.register_on_missing(part)
         return dict(part.ref)
+
+
+def _request_of_kind(schema: Any, serializer: Serializer, kind: str) -> Any:
+    """What a request of one kind has other than all: its own fields, and which of them it needs."""
+    needed, besides = serializer.variants[kind], serializer.besides
+    named = set(chain(*serializer.variants.values(), *besides.values()))
+    others = named - {*needed, *besides.get(kind, ())}
+    properties = {key: each for key, each in schema["properties"].items() if key not in others}
+    for name in needed:
+        if isinstance(types := properties[name].get("type"), list):  # or null, in other kinds
+            properties[name] = properties[name] | {"type": types[0]}
+    # The default kind may be left out, but clients tell the shapes apart by it.
+    return {"properties": properties, "required": sorted({*schema["required"], *needed, "kind"})}
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:

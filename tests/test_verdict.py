@@ -16,7 +16,7 @@ from learning.management.commands.load_content import CONTENT
 from learning.practice import dialogue, leaks, prompt, verdict
 from learning.practice.dialogue import Script
 from learning.practice.prompt import Answer, Judgement, json_schema
-from learning.practice.verdict import Accepted, Refused
+from learning.practice.verdict import Accepted, Leaked, Refused
 from tests.model_helpers import coffee
 from tests.transcripts import scripts
 
@@ -275,8 +275,13 @@ def test_a_text_that_nobody_says_is_refused() -> None:
         "-.-. --- ..-. ..-. . .",
         "Of course.\U000e0041\U000e0042",
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(Refused, match="nothing that a person says"):
             accepted("A coffee, please.", reply=reply)
+
+
+def test_an_entry_that_nobody_says_is_left_out_and_the_rest_counts() -> None:
+    answer = accepted("I am needing a coffee.", hints=["…", "A large one."], **remark("am", "?!"))
+    assert (answer.hints, answer.corrections) == (("A large one.",), ())
 
 
 def test_the_names_of_our_prompts_are_all_looked_for() -> None:
@@ -306,6 +311,16 @@ def test_scores_move_by_a_band_at_most_and_need_evidence() -> None:
     assert judged(4, 3, "A large one") == 100, "there is no such turn"
     with pytest.raises(Refused):
         judged(6, 2, "A large one")
+
+
+@pytest.mark.parametrize("said", [SECRET.upper(), " ".join(SECRET[::-1])])
+def test_scores_that_tell_the_secret_are_refused(said: str) -> None:
+    script, turns = coffee(), ["A coffee, please."]
+    floor = dialogue.score(script, "customer", turns, free=True)
+    one = {"band": 4, "evidence": [{"turn": 1, "said": said}]}
+    raw = dict.fromkeys(json_schema(Judgement)["required"], one)
+    with pytest.raises(Leaked):
+        verdict.accept_scores(raw, script, turns, floor, secret=SECRET, told=prompt.JUDGE)
 
 
 # --- What is asked --------------------------------------------------------------------------------

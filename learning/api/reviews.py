@@ -91,7 +91,7 @@ class BatchOutcomeSerializer(Serializer):
 
 
 class ReviewQuerySerializer(ListQuerySerializer):
-    card_id = CardIdField(default=None)
+    card_id = CardIdField(default=None, help_text="Only the entries of this card")
 
 
 class ReviewViewSet(Resource):

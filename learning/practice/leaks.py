@@ -26,7 +26,9 @@ ENCODED = 8
 """So many signs in a row of the encoded secret are no chance."""
 
 NOTIONS_TOLD = 3
-"""One text with so many notions of our rules speaks of them, in whatever words."""
+"""A text with so many notions of our rules speaks of them; in our pack one text has two."""
+COUNT_TWICE = frozenset({"instructions", "prompt", "formats"})
+"""Notions that scenes have rarely."""
 
 # Letters that look like Latin ones, beside those whose Unicode names end in the letter itself.
 _LOOKALIKES = str.maketrans(
@@ -40,9 +42,16 @@ _NUMBERS = {
     "es": "cero uno dos tres cuatro cinco seis siete ocho nueve",
     "fr": "zero un deux trois quatre cinq six sept huit neuf",
 }
-_DIGITS = {name: str(i) for names in _NUMBERS.values() for i, name in enumerate(names.split())}
-_UNSEEN = re.compile("[\U000e0000-\U000e0fff]")  # tags and variation selectors: text nobody sees
-_STRUCTURE = re.compile(r"[{}`]|\"\s*:\s*[\"\d\[tfn]|</?\w+>|\\u[0-9a-fA-F]{4}")
+_SIGNS = {name: str(i) for names in _NUMBERS.values() for i, name in enumerate(names.split())}
+_SIGNS |= {
+    name: name[0] for name in ("alfa", "alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
+}
+# Control signs, those that turn the order of letters, halves of signs, private ones, tags.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\uf8ff\U000e0000-\U0010ffff]"
+)
+_STRUCTURE = re.compile(r"[{}`]|\"\s*:\s*[\"\d\[tfn]|</?\w+>|\\u[0-9a-fA-F]{4}|&#|://")
+_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters of Hangul that nobody sees
 _PARTS_OF_PROMPT = re.compile(r"\b(?:SCENARIO|SESSION|RUBRIC)\b")
 _ENTRY = re.compile(r"(?<!\w)(\w+)[\"']?\s*[:=]")
 _LONG_WORD = re.compile("[A-Za-z0-9]{16,}")
@@ -82,12 +91,17 @@ NOTIONS = {
 
 def is_no_speech(text: str) -> bool:
     """Whether a text is none that a person says: structure, encoded, unseen, or hardly a word."""
-    if _UNSEEN.search(text) or _STRUCTURE.search(text):
+    if has_unseen(text) or _STRUCTURE.search(text):
         return True
     if any(_is_encoded(word) for word in _LONG_WORD.findall(text)):
         return True
     seen = [character for character in text if not character.isspace()]
     return 2 * sum(character.isalnum() for character in seen) < len(seen)
+
+
+def has_unseen(text: str) -> bool:
+    """Whether a text has signs that nobody sees and no language needs."""
+    return _UNSEEN.search(text) is not None
 
 
 def _is_encoded(word: str) -> bool:
@@ -98,7 +112,7 @@ def _is_encoded(word: str) -> bool:
 
 def has_secret(texts: Iterable[str], secret: str) -> bool:
     """Whether the texts together have the secret, in pieces, spelt or encoded."""
-    words = [_DIGITS.get(word, word) for word in _words(" ".join(texts))]
+    words = [_SIGNS.get(word, word) for word in _words(" ".join(texts))]
     pieces = "".join(word for word in words if re.fullmatch("[0-9a-f]+", word))
     told = ("".join(words), pieces)
     for form in _both_ways(secret, codecs.encode(secret, "rot13")):
@@ -123,15 +137,19 @@ def speaks_of_rules(text: str) -> bool:
     entries = {"".join(_words(name)) for name in _ENTRY.findall(text)}
     pairs = [first + second for first, second in pairwise(words)]  # Vietnamese has two for one
     said = f" {' '.join(words)} {' '.join(pairs)}"
-    notions = sum(any(stem in said for stem in stems) for stems in _stems())
+    notions = sum(
+        2 if notion in COUNT_TWICE else 1
+        for notion, stems in _stems().items()
+        if any(stem in said for stem in stems)
+    )
     notions += bool(_PARTS_OF_PROMPT.search(text))
     return len(_ENTRIES & entries) >= NOTIONS_TOLD or notions >= NOTIONS_TOLD
 
 
 @lru_cache(maxsize=1)
-def _stems() -> list[list[str]]:
+def _stems() -> dict[str, list[str]]:
     """The notions' beginnings, each where a word may begin: anywhere in Chinese and Japanese."""
-    return [[_as_begun(_fold(stem)) for stem in stems.split()] for stems in NOTIONS.values()]
+    return {name: [_as_begun(_fold(each)) for each in NOTIONS[name].split()] for name in NOTIONS}
 
 
 def _as_begun(stem: str) -> str:
@@ -141,8 +159,10 @@ def _as_begun(stem: str) -> str:
 @lru_cache(maxsize=8)
 def _encoded(secret: str) -> set[str]:
     """The runs of the secret in the usual encodings, wherever in a text it was encoded."""
-    forms = [secret.encode().hex(), base64.b32encode(secret.encode()).decode()]
+    forms = [base64.b32encode(secret.encode()).decode()]
     for form in (secret, secret.upper()):
+        forms += [form.encode().hex(), "".join(str(ord(sign)) for sign in form)]
+    for form in _both_ways(secret, secret.upper()):
         for offset in range(3):
             encoded = base64.b64encode(b" " * offset + form.encode()).decode()
             forms.append(encoded[4 if offset else 0 :].rstrip("=")[:-1])
@@ -174,7 +194,9 @@ def _words(text: str) -> list[str]:
 
 def _fold(text: str) -> str:
     """The text in lower case and Latin letters, without accents and signs that nobody sees."""
-    seen = "".join(each for each in text if unicodedata.category(each) != "Cf")
+    seen = "".join(
+        each for each in text if unicodedata.category(each) != "Cf" and each not in _FILLERS
+    )
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", seen).casefold())
     shown = "".join(each for each in plain if not unicodedata.combining(each))
     if shown.isascii():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, get_args, get_origin
 
 from config.records import dataclass
@@ -235,7 +235,7 @@ def turn_request(
         "turn": len(history) + 1,
         "reached": list(reached),
     }
-    fixed = [RULES, f"SCENARIO {_json(_scenario(script, role))}"]
+    fixed = [RULES, f"SCENARIO {_scenario(script, role)}"]
     return _request(fixed, session, messages, Answer, "answer", ANSWER_TOKENS, model)
 
 
@@ -344,7 +344,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _scenario(script: Script, role: str) -> dict[str, Any]:
+@lru_cache(maxsize=32)  # finding the examples takes as long as all the rest of a request
+def _scenario(script: Script, role: str) -> str:
     """The model's description of the scenario, the same for all learners of a level."""
     part = script.part(role)
     roles = {
@@ -353,7 +354,7 @@ def _scenario(script: Script, role: str) -> dict[str, Any]:
     learner = roles.pop(role)
     [partner] = roles.values()
     facts = {answer.goal: answer.say for answer in part.answers if answer.goal}
-    return {
+    described = {
         "title": script.title,
         "situation": script.description,
         "language": script.language,
@@ -370,6 +371,7 @@ def _scenario(script: Script, role: str) -> dict[str, Any]:
         "phrases": [phrase.text for phrase in script.phrases],
         "endings": [node.line for node in part.nodes if not node.branches],
     }
+    return _json(described)
 
 
 def examples(script: Script, part: Part, goal: Goal) -> list[str]:

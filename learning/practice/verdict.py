@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -24,6 +24,7 @@ from learning.practice.prompt import (
     Answer,
     Band,
     Claim,
+    Entry,
     Judgement,
     Remark,
 )
@@ -77,11 +78,13 @@ def accept_answer(
     our part of the request, of which nothing may be repeated. Goals, corrections and the
     like that do not hold are left out; without a proper reply there is no answer.
     """
-    _refuse_leaks(raw, secret, told)
     answer = _decoded(Answer, _without_faulty_entries(raw))
+    _refuse_leaks(answer, secret, told)
     [partner] = (each.id for each in script.roles if each.id != role)
     if answer.speaker != partner:
         raise Refused(f"speaker must be {partner}")
+    if leaks.is_no_speech(answer.reply):
+        raise Refused("reply is nothing that a person says aloud")
     tongue = _Tongue(script, _base(native_language))
     if not tongue.says(answer.reply):
         raise Refused(f'reply is not in the language "{script.language}"')
@@ -107,8 +110,8 @@ def accept_scores(
     One whose evidence does not stand where it says stays the script's, and so do the goals and
     what the script does not score. Raises Refused.
     """
-    _refuse_leaks(raw, secret, told)
     judged = _decoded(Judgement, raw)
+    _refuse_leaks(judged, secret, told)
     return replace(
         scripted,
         vocabulary=_moved(scripted.vocabulary, judged.vocabulary, script, turns),
@@ -166,22 +169,18 @@ def _is_of(kind: Any, value: object) -> bool:
     return True
 
 
-def _refuse_leaks(raw: object, secret: str, told: str) -> None:
-    """Raises Leaked where the texts of an answer tell of our rules, Refused for one that is none.
+def _refuse_leaks(answer: Answer | Judgement, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer tell of our rules, in whatever words."""
+    refuse_copies(answer, secret, told)
+    if any(map(leaks.speaks_of_rules, spoken(asdict(answer)))):
+        raise Leaked("it speaks of the rules")
 
-    What is no object is never read, so it tells nothing.
-    """
-    if not isinstance(raw, dict):
-        return
-    texts = spoken(raw)
-    if (
-        leaks.has_secret(_texts(raw), secret)
-        or leaks.has_rules(texts, told)
-        or any(leaks.speaks_of_rules(text) for text in texts)
-    ):
+
+def refuse_copies(answer: Answer | Judgement | Entry, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer have the secret, or a piece of our rules."""
+    fields = asdict(answer)
+    if leaks.has_secret(_texts(fields), secret) or leaks.has_rules(spoken(fields), told):
         raise Leaked("it tells something of the rules")
-    if any(leaks.is_no_speech(text) for text in texts):
-        raise Refused("a text is none that a person says")
 
 
 def spoken(fields: object) -> list[str]:
@@ -213,11 +212,12 @@ class _Tongue:
 
     def says(self, text: str) -> bool:
         """Whether a text is in the scenario's language."""
-        return speaks(text, self._script.language, self._known)
+        return not leaks.is_no_speech(text) and speaks(text, self._script.language, self._known)
 
     def explains(self, text: str, quoted: str) -> bool:
         """Whether a text about words of the scenario's language is in the learner's own."""
-        return explains(text, self._native, words_of([quoted], self._native))
+        known = words_of([quoted], self._native)
+        return not leaks.is_no_speech(text) and explains(text, self._native, known)
 
     def is_short(self, text: str) -> bool:
         return _length(text, self._script.language) <= MOST_WORDS[self._script.level]

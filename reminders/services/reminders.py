@@ -70,13 +70,11 @@ NEEDED = {
     REPORT: {"weekdays": "weekdays", "local_time": "localTime"},
     STREAK: {"weekdays": "weekdays", "local_time": "localTime"},
 }
-# The fields that a kind may have besides.
-ALLOWED = {STUDY: {"deck_id", "scenario_id"}}
+# The fields that a kind may have besides; any may have a title.
+ALLOWED = {STUDY: {"deck_id": "deckId", "scenario_id": "scenarioId"}}
 TIMING = frozenset({"about", "event_id", "offset_minutes", "at", "weekdays", "local_time"})
 WIRE_NAMES = {
-    **{name: wire for names in NEEDED.values() for name, wire in names.items()},
-    "deck_id": "deckId",
-    "scenario_id": "scenarioId",
+    name: wire for names in (*NEEDED.values(), *ALLOWED.values()) for name, wire in names.items()
 }
 
 
