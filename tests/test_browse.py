@@ -111,7 +111,7 @@ def test_a_value_leads_to_the_page_of_the_thing_that_it_names(
     deck = deck_of(stefan)
     card = card_of(stefan, deck)
     page = text(browser.get(f"/browse/flashcards/{card}"))
-    assert f'<dt>Deck id</dt><dd><a href="/browse/decks/{deck}">{deck}</a></dd>' in page
+    assert f'<dt>Deck ID</dt><dd><a href="/browse/decks/{deck}">{deck}</a></dd>' in page
     assert "<dt>Tags</dt><dd>—</dd>" in page
 
 
