@@ -83,7 +83,7 @@ class DictionaryViewSet(Resource):
         ],
     )
     def create(self, request: Request) -> Response:
-        """Look a word up, and with `save` keep it as a card.
+        """Look a word up, and keep it as a card if you like.
 
         A bare word is answered from what was looked up within 90 days. Its context is translated
         for you alone, and kept nowhere. Characters that are translated count in the day's budget.
