@@ -103,7 +103,7 @@ class Parser(JSONParser):
 
 
 class Versioning(AcceptHeaderVersioning):
-    """`Accept: application/json; version=1`, which is also what no version means."""
+    """`Accept: application/json; version=1`; a request without a version means the same."""
 
 
 def _fields(detail: Any, path: str = "") -> Iterator[FieldError]:
@@ -121,7 +121,7 @@ def _fields(detail: Any, path: str = "") -> Iterator[FieldError]:
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that an exception is to a client; what we did not foresee is ours (500)."""
+    """The problem that a client is told of an exception: 500 for one that we did not foresee."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, exceptions.ValidationError):
@@ -145,7 +145,7 @@ def _document(problem: Problem, path: str) -> dict[str, Any]:
 
 
 def in_readers_language(problem: dict[str, Any]) -> dict[str, Any]:
-    """A problem with its texts for people in the active language, as far as it has them.
+    """A problem with its texts for people in the active language, as far as they are translated.
 
     Codes are for programs and stay as they are.
     """
@@ -181,7 +181,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _let_json_be_written(context: dict[str, Any]) -> None:
-    """Replaces a renderer of a single page or of YAML; that of the staff's pages draws problems."""
+    """Replaces the renderer of a page or of YAML; the staff's pages draw problems themselves."""
     request = context["request"]
     chosen = getattr(request, "accepted_renderer", None) or context["view"].get_renderers()[0]
     if not isinstance(chosen, JSONRenderer | BrowsableAPIRenderer):
@@ -206,9 +206,9 @@ PAGES = frozenset({"app", "browse", "docs", "mails", "schema", "unsubscribe"})
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
     """The answer of every path that no route takes.
 
-    No path of ours ends with a slash. The address of a page with one leads to the page; of the API
-    it stays a 404, which says so: `/decks/` may come of a program whose id for `/decks/{id}` was
-    empty, and must not be answered with the list.
+    No path of ours ends with a slash. With one, the address of a page leads to the page. An address
+    of the API stays a 404 that says so: `/decks/` may come from a program whose id for
+    `/decks/{id}` was empty, which must not get the list.
     """
     path = request.path_info.rstrip("/")
     if path == request.path_info or not is_valid_path(path):
@@ -226,7 +226,7 @@ def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """The answer when something failed outside a view, or while its answer was rendered."""
-    log.exception("unhandled")  # of django.request, which would say so, we print nothing
+    log.exception("unhandled")  # django.request's own line is not printed
     return problem_response(problems.InternalError(), request.path)
 
 
@@ -337,7 +337,7 @@ PAGE_POLICY = (
 
 
 class PassThroughRenderer(Renderer):
-    """Passes on text and bytes as they are; problems are JSON as everywhere."""
+    """Passes text and bytes on as they are; problems are JSON, as everywhere."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(data, str):

@@ -1,12 +1,12 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
+"""The OpenAPI document, made from the `@operation` of each view's method (`config.operations`).
 
-People read it, and generators of clients: each error answer lists exactly the codes that may come,
-each shape has examples, and what may be left out is not required.
+People and generators of clients read it. So each error answer lists exactly the codes that may
+come, each shape has examples, and no member that may be left out is required.
 """
 
 import inspect
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -163,7 +163,7 @@ def meaning_of(kind: type[Problem]) -> str:
 
 
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
+    """OpenAPI 3.1, "Link Object": which fields of an answer go into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
     return {"operationId": operation_id, **({"requestBody": body} if body else {})}
 
@@ -242,6 +242,10 @@ class Schema(AutoSchema):
         finally:
             self.verb, self.method = None, "DELETE"
 
+    def _get_request_for_media_type(self, serializer: Any, direction: Any = "request") -> Any:
+        schema, needed = super()._get_request_for_media_type(serializer, direction)  # type: ignore[no-untyped-call]
+        return schema, needed or bool(getattr(serializer, "variants", {}))  # each needs its kind
+
     def get_override_parameters(self) -> list[Any]:
         metadata = self.operation
         pattern = getattr(self.view, "lookup_value_regex", ULID_OR_UUID)
@@ -275,31 +279,29 @@ class Schema(AutoSchema):
 
     def _map_serializer(self, serializer: Any, direction: Any, *args: Any) -> Any:
         schema = super()._map_serializer(serializer, direction, *args)  # type: ignore[no-untyped-call]
-        variants = getattr(serializer, "variants", {}) if direction == "request" else {}
-        if not variants:
+        shape = {"request": _request_of_kind, "response": self._answer_of_kind}[direction]
+        kinds = getattr(serializer, {"request": "variants", "response": "data_of"}[direction], {})
+        if not kinds:
             return schema
         name = self._get_serializer_name(serializer, direction)
-        mapping = {kind: self._variant(schema, kind, variants, name) for kind in variants}
+        stem, suffix = name.removesuffix("Request"), name[len(name.removesuffix("Request")) :]
+        mapping = {}
+        for kind in kinds:
+            own = schema | shape(schema, serializer, kind)
+            own["properties"] |= {"kind": {"type": "string", "const": kind}}
+            del own["description"]
+            component = f"{stem}{kind.title()}{suffix}"
+            mapping[kind] = self._component("schemas", component, own)["$ref"]
         return {
             "description": schema["description"],
             "oneOf": [{"$ref": each} for each in mapping.values()],
             "discriminator": {"propertyName": "kind", "mapping": mapping},
         }
 
-    def _variant(
-        self, schema: Any, kind: str, variants: Mapping[str, Collection[str]], name: str
-    ) -> str:
-        """The name of the shape that a body of one kind has."""
-        others = set(chain(*variants.values())) - set(variants[kind])
-        properties = {key: each for key, each in schema["properties"].items() if key not in others}
-        shape = {
-            "type": "object",
-            "properties": properties | {"kind": {"type": "string", "const": kind}},
-            # The default kind may be left out, but clients tell the shapes apart by it.
-            "required": sorted({*schema["required"], *variants[kind], "kind"}),
-        }
-        component = f"{name.removesuffix('Request')}{kind.title()}Request"
-        return self._component("schemas", component, shape)["$ref"]
+    def _answer_of_kind(self, schema: Any, serializer: Serializer, kind: str) -> Any:
+        """What an answer of one kind has other than all: what its `data` is, if it is not null."""
+        data = self.resolve_serializer(serializer.data_of[kind], "response").ref
+        return {"properties": schema["properties"] | {"data": {"oneOf": [data, {"type": "null"}]}}}
 
     def _map_serializer_field(self, field: Any, *args: Any, **kwargs: Any) -> Any:
         schema = super()._map_serializer_field(field, *args, **kwargs)  # type: ignore[no-untyped-call]
@@ -381,6 +383,19 @@ class Schema(AutoSchema):
         part = ResolvedComponent(name, room, content, name)  # type: ignore[no-untyped-call]
         self.registry.register_on_missing(part)
         return dict(part.ref)
+
+
+def _request_of_kind(schema: Any, serializer: Serializer, kind: str) -> Any:
+    """What a request of one kind has other than all: its own fields, and which of them it needs."""
+    needed, besides = serializer.variants[kind], serializer.besides
+    named = set(chain(*serializer.variants.values(), *besides.values()))
+    others = named - {*needed, *besides.get(kind, ())}
+    properties = {key: each for key, each in schema["properties"].items() if key not in others}
+    for name in needed:
+        if isinstance(types := properties[name].get("type"), list):  # or null, in other kinds
+            properties[name] = properties[name] | {"type": types[0]}
+    # The default kind may be left out, but clients tell the shapes apart by it.
+    return {"properties": properties, "required": sorted({*schema["required"], *needed, "kind"})}
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def all_problems(base: type[Problem] = Problem) -> Iterator[type[Problem]]:
 
 
 def check_version(expected: int | None, actual: int) -> None:
-    """Raises PreconditionFailed when the stored version is another than the expected one."""
+    """Raises PreconditionFailed when the stored version is not the expected one."""
     if expected is not None and expected != actual:
         raise PreconditionFailed(
             Filled("The item is at version {version}: read it again", version=actual)

@@ -57,12 +57,15 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
     """The base of every serializer.
 
     `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
-    `variants` are the values of the field `kind` that decide which other fields there are, each
-    with those that only it has: the document shows a shape of its own for each.
+    The document shows a shape of its own for each value of the field `kind` in `variants`, which
+    has the fields that this kind of request needs, or in `data_of`, which has what an answer of
+    this kind has as its `data`. Besides what it needs a kind may have what all have, and `besides`.
     """
 
     samples: ClassVar[Mapping[str, Any]] = {}
     variants: ClassVar[Mapping[str, Collection[str]]] = {}
+    besides: ClassVar[Mapping[str, Collection[str]]] = {}
+    data_of: ClassVar[Mapping[str, type["Serializer"]]] = {}
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Give a JSON object.",
         "null": "Give a JSON object.",
@@ -79,6 +82,9 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
         named = isinstance(instance, Mapping)
         shown = {}
         for name, source, get, field, render in readers:
+            if render is None:
+                shown[name] = getattr(self, field.method_name)(instance)
+                continue
             try:
                 value = instance[source] if named else get(instance)
                 if callable(value):
@@ -106,13 +112,16 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
 
 
 class _Reader(NamedTuple):
-    """How a field is shown: its name, where its value is, and what becomes of the value."""
+    """How a field is shown: its name, where its value is, and what becomes of the value.
+
+    Without `render` a method of the serializer shows it.
+    """
 
     name: str
     source: str
     get: Callable[[Any], Any]
     field: Any
-    render: Callable[[Any], Any]
+    render: Callable[[Any], Any] | None
 
 
 @cache
@@ -126,11 +135,11 @@ def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
         shown_by = getattr(field, "child", field)
         if isinstance(shown_by, serializers.BaseSerializer) and not _is_plain(shown_by):
             return None
-        if isinstance(field, serializers.SerializerMethodField):
-            return None
         source = field.source
         get = _itself if source == "*" else attrgetter(source)
-        readers.append(_Reader(field.field_name, source, get, field, field.to_representation))
+        has_method = isinstance(field, serializers.SerializerMethodField)
+        render = None if has_method else field.to_representation
+        readers.append(_Reader(field.field_name, source, get, field, render))
     return tuple(readers)
 
 
@@ -140,10 +149,13 @@ def _itself(instance: Any) -> Any:
 
 def _is_plain(nested: serializers.BaseSerializer[Any]) -> bool:
     """Whether a nested serializer shows its objects without a context."""
+    if not isinstance(nested, Serializer):
+        return False
+    readers = _readers(type(nested))
     return (
-        isinstance(nested, Serializer)
-        and type(nested).to_representation is Serializer.to_representation
-        and _readers(type(nested)) is not None
+        type(nested).to_representation is Serializer.to_representation
+        and readers is not None
+        and all(reader.render for reader in readers)
     )
 
 

@@ -118,7 +118,7 @@ def offer(*providers: str) -> None:
         AllowedOAuthScopes=["openid", "email", "profile"] if providers else [],
         CallbackURLs=[REDIRECT] if providers else [],
     )
-    cognito_client.forget_app_client()
+    cognito_client._app_client.cache_clear()
 
 
 def _mapping() -> dict[str, str]:

@@ -47,7 +47,7 @@ from config.serializers import Serializer, validated_body
 
 
 def redirect_target(request: HttpRequest) -> str:
-    """Where to go after the sign-in: back to a page of ours, never elsewhere."""
+    """The address to go to after the sign-in: a page of ours, never elsewhere."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     base = guard.cookie_path(request)
     ours = wanted == base or wanted.startswith((f"{base}/", f"{base}?"))
@@ -340,7 +340,7 @@ def csrf_failure(request: HttpRequest, **_: str) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, **_: str) -> HttpResponse:
-    """The page of every address below `/browse/` that is none."""
+    """The page for every unknown address below `/browse/`."""
     return guard.problem_page(request, NotFound())
 
 
@@ -379,7 +379,7 @@ def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:
 
 
 def _start_page_link(request: Request, route: Route) -> StartPageLink | None:
-    """The route, if it is about no single thing and the caller may use it."""
+    """The route, unless it is about a single thing or the caller may not use it."""
     usable = [method for method in route.handlers if route.allows(request, method)]
     if not usable or any(word.startswith("{") for word in route.words):
         return None

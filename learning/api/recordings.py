@@ -14,6 +14,7 @@ from learning.api.serializers import DigestField, SignedUploadSerializer
 from learning.models.recordings import STATES
 from learning.services import recordings
 from learning.services.media import NotUploaded
+from learning.services.practice import ConsentNeeded
 from learning.services.speech import BudgetUsedUp, NoVoice, SpeechOff
 
 
@@ -51,11 +52,12 @@ class RecordingViewSet(Resource):
         "createRecording",
         request=NewRecordingSerializer,
         answers={201: RecordingUploadSerializer},
-        raises=[SpeechOff],
+        raises=[SpeechOff, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
         """Ask where to upload a recording of at most 30 s. Then have it understood.
 
+        Agree first that what you say goes to a model: `modelVoice` of `PATCH /profile/consents`.
         Send the audio to the answer's `upload`, then call `/recordings/{id}/understand`.
         `SPEECH_OFF`: this stage does not listen; let the device do it.
         """
@@ -70,6 +72,7 @@ class RecordingViewSet(Resource):
         answers={202: RecordingSerializer},
         raises=[
             SpeechOff,
+            ConsentNeeded,
             NoVoice,
             NotUploaded,
             recordings.RecordingRefused,

@@ -229,7 +229,9 @@ def url_of(medium: Medium) -> str | None:
     """A signed address that gives the bytes out; None until they are looked at."""
     if not medium.is_ready:
         return None
-    return objects.sign_get(medium.object, content_type=medium.content_type)
+    return objects.sign_get(
+        medium.object, content_type=medium.content_type, size_bytes=int(medium.size_bytes)
+    )
 
 
 # From files

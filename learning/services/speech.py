@@ -163,10 +163,14 @@ def _say(learner_id: str, line: Line, wanted: str | None, now: datetime) -> Spok
     if voice is None:
         raise NoVoice
     key = _key(learner_id, text, voice, shared=line.shared)
-    cached = objects.exists(key)
-    if not cached:
-        objects.put(key, _read_aloud(learner_id, text, voice, now), content_type=CONTENT_TYPE)
-    return Spoken(objects.sign_get(key, content_type=CONTENT_TYPE), voice, text, cached)
+    size_bytes = objects.size_of(key)
+    cached = size_bytes is not None
+    if size_bytes is None:
+        audio = _read_aloud(learner_id, text, voice, now)
+        objects.put(key, audio, content_type=CONTENT_TYPE)
+        size_bytes = len(audio)
+    url = objects.sign_get(key, content_type=CONTENT_TYPE, size_bytes=size_bytes)
+    return Spoken(url, voice, text, cached)
 
 
 def _key(learner_id: str, text: str, voice: Voice, *, shared: bool) -> str:

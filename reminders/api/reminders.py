@@ -28,7 +28,7 @@ from reminders.api.serializers import DeliverySerializer, OccurrenceKeyField, Pl
 from reminders.models import EVENT, ONCE, REPORT, STREAK, STUDY, Delivery, Reminder
 from reminders.services import reminders
 from reminders.services.events import StoredUnreadable, TooManyReminders, aside
-from reminders.services.reminders import NoSuchEvent, NothingDue
+from reminders.services.reminders import ALLOWED, NEEDED, NoSuchEvent, NothingDue
 from reminders.timing import MAX_OFFSET_MINUTES, MAX_OFFSETS
 
 UNKNOWN = [NoSuchEvent, NoSuchDeck, UnknownScenario]
@@ -93,6 +93,15 @@ class ReminderSerializer(Serializer):
 
 
 class NewReminderSerializer(ReminderSerializer):
+    samples = ReminderSerializer.samples | {
+        "title": "Ligar à Inês",
+        "eventId": IdField.sample,
+        "offsetMinutes": [60],
+        "at": "2030-01-01T09:00:00Z",
+    }
+    variants = {kind: list(NEEDED[kind].values()) for kind in (STUDY, EVENT, ONCE, REPORT, STREAK)}
+    besides = {kind: ["title", *ALLOWED.get(kind, {}).values()] for kind in KINDS}
+
     id = IdField(required=False, help_text="Made by the client, so that sending again is safe")
 
 
