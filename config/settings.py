@@ -66,6 +66,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = STAGE == "local"  # else a file that is edited is cut at its former size
 WHITENOISE_MAX_AGE = 3600
 
 TEMPLATES = [
