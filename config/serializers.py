@@ -77,7 +77,10 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
             return super().to_representation(instance)
         named = isinstance(instance, Mapping)
         shown = {}
-        for name, source, get, field, render in readers:
+        for name, source, get, field, render, method in readers:
+            if method is not None:
+                shown[name] = getattr(self, method)(instance)
+                continue
             try:
                 value = instance[source] if named else get(instance)
                 if callable(value):
@@ -105,18 +108,22 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
 
 
 class _Reader(NamedTuple):
-    """How a field is shown: its name, where its value is, and what becomes of the value."""
+    """How a field is shown: its name, where its value is, and what becomes of the value.
+
+    `method`: the name of the serializer's method that does it all.
+    """
 
     name: str
     source: str
     get: Callable[[Any], Any]
     field: Any
     render: Callable[[Any], Any]
+    method: str | None
 
 
 @cache
 def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
-    """The readers of a class's fields; None where one of them asks the object's serializer."""
+    """The readers of a class's fields; None where one of them needs the object's serializer."""
     readers = []
     field: Any
     for field in serializer_class().fields.values():
@@ -125,11 +132,12 @@ def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
         shown_by = getattr(field, "child", field)
         if isinstance(shown_by, serializers.BaseSerializer) and not _is_plain(shown_by):
             return None
-        if isinstance(field, serializers.SerializerMethodField):
-            return None
         source = field.source
         get = _itself if source == "*" else attrgetter(source)
-        readers.append(_Reader(field.field_name, source, get, field, field.to_representation))
+        method = getattr(field, "method_name", None)
+        readers.append(
+            _Reader(field.field_name, source, get, field, field.to_representation, method)
+        )
     return tuple(readers)
 
 
@@ -139,11 +147,13 @@ def _itself(instance: Any) -> Any:
 
 def _is_plain(nested: serializers.BaseSerializer[Any]) -> bool:
     """Whether a nested serializer shows its objects without a context."""
-    return (
-        isinstance(nested, Serializer)
-        and type(nested).to_representation is Serializer.to_representation
-        and _readers(type(nested)) is not None
-    )
+    if (
+        not isinstance(nested, Serializer)
+        or type(nested).to_representation is not Serializer.to_representation
+    ):
+        return False
+    readers = _readers(type(nested))
+    return readers is not None and not any(reader.method for reader in readers)
 
 
 def validated_body(
