@@ -57,7 +57,7 @@ class MediumTooLarge(MediumRefused):
     title: ClassVar[str] = "A picture or sound may have 10 MB and 50 million pixels"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inspected:
     """A file that may be kept: its type, its bytes without what tells of others, its size."""
 

@@ -34,7 +34,7 @@ class ShapeError(ValueError):
         self.path, self.code, self.message = path, code, message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """Text with something to see, of at most `most` characters, that matches `pattern` whole."""
 
@@ -50,7 +50,7 @@ class Text:
             raise ShapeError(path, "not_matching", f"Does not match {self.pattern}.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """One of some texts."""
 
@@ -61,7 +61,7 @@ class Choice:
             raise ShapeError(path, "not_a_choice", f"Not one of {', '.join(self.options)}.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
     """A list of `least` to `most` items."""
 
@@ -73,7 +73,7 @@ class Items:
             raise ShapeError(path, "wrong_length", f"Not {self.least} to {self.most} items.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Range:
     """A number from `least` to `most`."""
 
@@ -88,7 +88,7 @@ class Range:
 Bound = Text | Choice | Items | Range
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldShape:
     """A field of a dataclass: its type without `| None`, its bounds, and what it is for."""
 

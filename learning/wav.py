@@ -9,7 +9,7 @@ class NotWav(ValueError):
     """The bytes are no recording as we take them; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recording:
     rate_hz: int
     seconds: float

@@ -80,7 +80,7 @@ class State(TypedDict):
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Correction:
     """A mistake in an answer: `said` → `better`, the whole `sentence` put right, and the same
     sentence as a `cloze` note with the corrected words hidden."""
@@ -101,7 +101,7 @@ class Reply(NamedTuple):
     corrections: tuple[Correction, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """A reason for a score; `turn` is the place of the answer in the list, from 0."""
 
@@ -109,7 +109,7 @@ class Evidence:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Score:
     """0 to 100, with its reasons."""
 
@@ -117,7 +117,7 @@ class Score:
     evidence: tuple[Evidence, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scores:
     """Without an answer every score is 0. Pronunciation is not scored: text does not show it."""
 
