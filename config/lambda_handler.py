@@ -64,7 +64,13 @@ TEXT_TYPES = (
 # Learners at study must not wait for these. The pages that show the API load drf-spectacular
 # (0.2 s). The first request for reminders takes 40 ms longer instead.
 NOT_PRELOADED = frozenset(
-    {"config.documentation", "accounts.browse.urls", "accounts.front", "reminders.urls"}
+    {
+        "config.documentation",
+        "accounts.browse.urls",
+        "accounts.front",
+        "learning.browse.urls",
+        "reminders.urls",
+    }
 )
 # Characters that a path may hold besides letters and digits (RFC 3986). `%` begins a quoted one.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"

@@ -58,7 +58,7 @@ class MediumTooLarge(MediumRefused):
     title: ClassVar[str] = "A picture or sound may have 10 MB and 50 million pixels"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inspected:
     """A file that may be kept: its type, its bytes without what tells of others, its size."""
 
@@ -313,7 +313,7 @@ class NotWav(ValueError):
     """The bytes are no recording as we take them; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recording:
     rate_hz: int
     seconds: float
