@@ -331,8 +331,11 @@ def recording(data: bytes) -> Recording:
         name, size = struct.unpack_from("<4sI", data, at)
         at += 8
         if name == b"fmt " and size >= 16 and at + 16 <= len(data):
-            code, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", data, at)
-            if (code, channels, bits) != (1, 1, 16) or not 8_000 <= rate_hz <= 48_000:
+            if rate_hz:  # which of two a player believes nobody knows
+                raise NotWav("It has two formats")
+            code, channels, rate_hz, a_second, block, bits = struct.unpack_from("<HHIIHH", data, at)
+            is_plain = (code, channels, bits, block, a_second) == (1, 1, 16, 2, 2 * rate_hz)
+            if not is_plain or not 8_000 <= rate_hz <= 48_000:
                 raise NotWav("Record one channel of PCM with 16 bits, at 8 to 48 kHz")
         if name == b"data":
             if not rate_hz:
