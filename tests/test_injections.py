@@ -21,7 +21,7 @@ from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Script
 from learning.practice.verdict import Accepted, Refused
 from tests.callers import Caller
-from tests.model_helpers import COFFEE, begun, coffee
+from tests.model_helpers import COFFEE, begun, coffee, unscripted
 
 DATA = json.loads((Path(__file__).parent / "data" / "injections.json").read_text("utf-8"))
 PROMPTS: list[dict[str, str]] = DATA["prompts"]
@@ -206,6 +206,9 @@ def _best_marks(turns: list[Json]) -> Json:
     return {name: {"band": 5, "evidence": evidence} for name in names}
 
 
+SCRIPTS = {"scripted": coffee, "unscripted": unscripted}
+
+
 def asked(script: Script, text: str) -> Json:
     return prompt.turn_request(
         script,
@@ -221,9 +224,11 @@ def asked(script: Script, text: str) -> Json:
     )
 
 
-def left_of(player: Any, text: str, native_language: str = "en") -> Accepted | Refused:
+def left_of(
+    player: Any, text: str, native_language: str = "en", script: Script | None = None
+) -> Accepted | Refused:
     """What is left of a player's answer to a text."""
-    script = coffee()
+    script = script or coffee()
     [block] = player(asked(script, text))["output"]["message"]["content"]
     try:
         return verdict.accept_answer(
@@ -259,10 +264,11 @@ def test_a_model_that_tells_its_prompt_in_a_disguise_tells_nothing(disguise: str
             assert [text for text in told_in_disguise(disguise, SECRET) if text in kept] == []
 
 
+@pytest.mark.parametrize("kind", SCRIPTS)
 @pytest.mark.parametrize("each", PROMPTS, ids=lambda each: f"{each['wants']}-{each['language']}")
-def test_a_prompt_changes_nothing_though_the_model_obeys(each: dict[str, str]) -> None:
-    script, text = coffee(), each["text"]
-    left = left_of(obeying(each["wants"], each["language"]), text)
+def test_a_prompt_changes_nothing_though_the_model_obeys(each: dict[str, str], kind: str) -> None:
+    script, text = SCRIPTS[kind](), each["text"]
+    left = left_of(obeying(each["wants"], each["language"]), text, script=script)
     if each["wants"] in ("prompt", "language", "role"):
         assert isinstance(left, Refused)
     else:

@@ -369,7 +369,9 @@ def _scenario(script: Script, role: str) -> str:
         "facts": facts,
         "lines": [node.line for node in part.nodes],
         "phrases": [phrase.text for phrase in script.phrases],
-        "endings": [node.line for node in part.nodes if not node.branches],
+        "endings": [node.line for node in part.nodes if not node.branches]
+        if part.is_scripted
+        else [part.farewell] * bool(part.farewell),
     }
     return _json(described)
 
@@ -383,7 +385,8 @@ def examples(script: Script, part: Part, goal: Goal) -> list[str]:
         for branch in [*ideal, *branches]
         if branch.goal == goal.id or goal.cues.find(Text.of(branch.example, script.language))
     ]
-    return list(dict.fromkeys(reaching))[:3]
+    given = [goal.example] if goal.example else []
+    return list(dict.fromkeys([*given, *reaching]))[:3]
 
 
 @cache
