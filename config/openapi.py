@@ -23,6 +23,7 @@ from config.formats import ULID_OR_UUID
 from config.operations import Operation
 from config.problems import PROBLEM_JSON, IdTaken, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
+from config.wording import ADVICE, FIELDS
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
@@ -156,89 +157,8 @@ def _id(pattern: str) -> OpenApiParameter:
     return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
 
 
-# What a client does about a code, where the title does not say it.
-ADVICE = {
-    "ACCOUNT_EXISTS": "Call `/auth/google/link` after that",
-    "ADDRESS_NOT_PROVED": "Ask its owner to verify it",
-    "BUDGET_USED_UP": "Wait for `Retry-After`; the device can speak and listen itself",
-    "CALENDAR_LINK_EXISTS": "`/calendar/rotate` makes a new one",
-    "CANNOT_RETRY": "`detail` says why",
-    "CARD_OF_NOTE": "Use `/notes/{noteId}`",
-    "CHANGES_GONE": "Forget the copy, and ask without `since`",
-    "CONFLICT": "Read it again, then try again",
-    "CONSENT_NEEDED": "Ask the learner, then `PATCH /profile/consents`",
-    "COPY_UNFINISHED": "Send the same again to go on",
-    "DECK_NOT_EMPTY": "Add `moveTo` or `cards=delete`; in `POST /changes` to `data`",
-    "DICTIONARY_OFF": "Do without",
-    "EMAIL_NOT_VERIFIED": "`/auth/verify-email`; `/auth/verify-email/resend` mails a new code",
-    "EXPORT_TOO_LARGE": "Use `POST /exports`",
-    "FILE_ENCODING_UNCERTAIN": "Send it again with `encoding`, as `errors` proposes",
-    "FILE_FORMAT_UNKNOWN": "Let the learner choose another file",
-    "FILE_TOO_LARGE": "`detail` has the limit; a file of several MB goes by `/flashcards/uploads`",
-    "FILE_TOO_NEW": "Export it for older versions",
-    "FILE_UNREADABLE": "`detail` says what is wrong",
-    "FILE_UNSAFE": "`detail` says what is wrong",
-    "GOOGLE_EMAIL_NOT_VERIFIED": "Sign up with a password",
-    "GOOGLE_NOT_OFFERED": "Hide the button",
-    "GOOGLE_TAKEN": "Sign in with it instead",
-    "ID_TAKEN": "Make another id; what was to be repeated was not the same request",
-    "INTERNAL_ERROR": "Try once more, then tell us the `requestId`",
-    "INVALID_CODE": "Let the learner read it again, or ask for a new one",
-    "INVALID_CREDENTIALS": "Let the learner try again, or offer `/auth/password/reset-request`",
-    "INVALID_MFA_CODE": "Wait for the next code of the app",
-    "INVALID_REFRESH_TOKEN": "Throw both tokens away: the learner signs in again",
-    "MAILED_CODE_NOT_OFFERED": "Hide the button",
-    "MALFORMED_REQUEST": "A fault of the client: `detail` names the place",
-    "MEANING_NEEDED": "Send it again with `back`",
-    "MEDIA_FULL": "Let the learner delete some",
-    "MEDIUM_DAMAGED": "Let the learner choose another file",
-    "MEDIUM_NOT_UPLOADED": "PUT the bytes to `upload.url` first",
-    "MEDIUM_UNSUPPORTED": "Let the learner choose another file",
-    "METHOD_NOT_ALLOWED": "A fault of the client: `Allow` lists the methods",
-    "MFA_ALREADY_ENABLED": "Turn it off first, to have a new secret",
-    "MFA_NOT_ENABLED": "Call `/auth/mfa/setup` first",
-    "MFA_SESSION_EXPIRED": "Begin at `/auth/login`",
-    "NOTHING_DUE": "Read it again",
-    "NOTHING_TO_UNDO": "Read the card again",
-    "NOT_ACCEPTABLE": "A fault of the client: send `Accept: application/json`",
-    "NOT_AUTHENTICATED": "Send `Authorization: Bearer …`; if it was sent, `/auth/refresh`",
-    "NOT_FOUND": "It never was, was deleted, or belongs to somebody else",
-    "NO_TRANSLATION": "Let the learner write the meaning",
-    "NO_VOICE": "Let the device's own voice read",
-    "ONLY_WAY_IN": "`/auth/password/change` sets one",
-    "OPTIMIZATION_RUNNING": "Read how it goes by GET",
-    "PARTNER_BUDGET_SPENT": 'Send the turn again with `"partner": "scripted"`',
-    "PARTNER_NOT_OFFERED": "Take one of the scenario's `partners`",
-    "PASSWORD_RESET_REQUIRED": "Go on at `/auth/password/reset-request`",
-    "PAYLOAD_TOO_LARGE": "Send less at a time",
-    "PERMISSION_DENIED": "Hide what leads here",
-    "PRECONDITION_FAILED": "Read it again, show what differs, then send it with the new `version`",
-    "RECORDING_REFUSED": "`detail` says why",
-    "SECOND_STEP_REQUIRED": "`/auth/mfa/setup`",
-    "SERVICE_TIMEOUT": "Wait for `Retry-After`, then send the same again",
-    "SERVICE_UNAVAILABLE": "Wait for `Retry-After`, then send the same again",
-    "SESSION_CLOSED": "Read the session",
-    "SIGN_UP_REFUSED": "Tell whoever runs the stage",
-    "TOO_MANY_EVENTS": "Delete some",
-    "TOO_MANY_REMINDERS": "Delete some",
-    "TOO_MANY_REQUESTS": "`Retry-After` says how long",
-    "UNKNOWN_DECK": "Make it, or read the decks again",
-    "UNKNOWN_EVENT": "Make it, or read the events again",
-    "UNKNOWN_MEDIUM": "Upload it by `POST /media`",
-    "UNKNOWN_ROLE": "`errors` lists the roles",
-    "UNKNOWN_SCENARIO": "Read the catalogue again",
-    "UNKNOWN_TURN": "Read the session again",
-    "UNKNOWN_UPLOAD": "Upload it by `POST /flashcards/uploads`; it is kept for a day",
-    "UNSUPPORTED_MEDIA_TYPE": "A fault of the client: send `Content-Type: application/json`",
-    "UPSTREAM_FAILED": "Wait for `Retry-After`, then send the same again",
-    "USER_ALREADY_EXISTS": "Offer to sign in, or a new password",
-    "VALIDATION_ERROR": "`errors` names each field",
-    "WEAK_PASSWORD": "`errors` says why: let the learner choose another",
-}
-
-
 def meaning_of(kind: type[Problem]) -> str:
-    """What a code means, and what to do about it."""
+    """The meaning of a code, and the advice for it."""
     return ". ".join(filter(None, (kind.title, ADVICE.get(kind.code))))
 
 
@@ -346,6 +266,9 @@ class Schema(AutoSchema):
             del schema["description"]
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
+        for name, said in schema["properties"].items():
+            if name in FIELDS and "description" not in said and "$ref" not in said:
+                said["description"] = FIELDS[name]
         if direction == "response":  # what may be left out of a request is in every answer
             with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from config.openapi import ADVICE
 from config.ops.management.commands.list_errors import problems
 from config.stack import BASE_DIR
 from config.store.items import Item
+from config.wording import ADVICE
 from tests.contract import contract, made_contract
 
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \|", re.MULTILINE)
@@ -33,6 +33,7 @@ def test_every_operation_has_an_id_a_summary_and_its_errors() -> None:
             where = f"{verb} {path}"
             assert re.fullmatch("[a-z][A-Za-z]+", said["operationId"]), where
             assert said["summary"], where
+            assert "`" not in said["summary"], where
             assert "\n\n" in said["description"], f"{where}: only what holds for others too"
             assert {"406", "429", "503"} <= said["responses"].keys(), where
             if "requestBody" in said:

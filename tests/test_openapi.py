@@ -49,7 +49,7 @@ def test_no_field_of_a_body_has_a_default_which_generators_take_for_always_there
         if "default" in said
     ] == []
     told = shapes["NewReviewRequest"]["properties"]["durationMs"]
-    assert told["description"] == "By default `0`"
+    assert told["description"] == "How long it took, in milliseconds; by default `0`"
 
 
 def test_nothing_is_required_of_a_patch(document: dict[str, Any]) -> None:

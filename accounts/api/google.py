@@ -132,7 +132,7 @@ class LinkView(View):
         ],
     )
     def post(self, request: Request) -> Response:
-        """Let a Google account enter as the caller.
+        """Link a Google account, which may then sign in too.
 
         `code` and `codeVerifier` are as for `/auth/google/token`. 204: from now on either way signs
         in. `GOOGLE_TAKEN`: that Google account belongs to another learner.
@@ -152,7 +152,7 @@ class LinkView(View):
         raises=[InvalidCredentials, OnlyWayIn],
     )
     def delete(self, request: Request) -> Response:
-        """Let no Google account enter as the caller; all sessions end, this one too.
+        """Unlink the Google account; all sessions end, this one too.
 
         A learner who has no password sets one first (`/auth/password/change`).
         """

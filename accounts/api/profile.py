@@ -106,7 +106,7 @@ class ProfileView(View):
         "getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound], if_none_match=True
     )
     def get(self, request: Request) -> Response:
-        """Tell all about the caller.
+        """Read the caller's profile.
 
         Name, languages, levels, goals, notifications, streak and `version`.
         """
@@ -228,7 +228,7 @@ class ExportView(View):
         "exportUser", query=ExportQuerySerializer, answers={200: page_of(ExportedSerializer)}
     )
     def get(self, request: Request) -> Response:
-        """Take along all that is stored of the caller, but for secrets.
+        """Export all that is stored of the caller, but for secrets.
 
         One answer has up to three megabytes; `next` leads to the rest.
         """

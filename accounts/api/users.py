@@ -171,9 +171,10 @@ class UserViewSet(Resource):
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
-        """Find the account with an address, for staff; admins list those that begin so.
+        """Find an account by its address, for staff.
 
-        Each look is in the audit trails, also of the account that is found.
+        Staff give the whole address, admins may give its beginning. Each look is in the audit
+        trails, also of the account that is found.
         """
         find = partial(
             staff.list_users, by=staff_member(request), is_admin=is_admin(request), now=now()

@@ -110,11 +110,23 @@ def prose(text: str) -> SafeString:
     )
 
 
+# How words of names are said, where not as they are written.
+SAID = {
+    "csv": "CSV",
+    "html": "HTML",
+    "id": "ID",
+    "ip": "IP",
+    "mfa": "second step",
+    "url": "address",
+}
+
+
 def label_of(name: str) -> str:
     """`newCardsPerDay` → `New cards per day`; of a name with dots, the last part."""
     name = name.rpartition(".")[2]
-    words = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
-    return words[:1].upper() + words[1:]
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in name).split(" ")
+    said = " ".join(SAID.get(word, word) for word in words)
+    return said[:1].upper() + said[1:]
 
 
 def in_words(word: str) -> str:

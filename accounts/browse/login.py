@@ -227,12 +227,14 @@ AUTOCOMPLETE = {
     "code": "one-time-code",
     "newPassword": "new-password",
 }
-# The parts of the start page, each with the modules and first words of its routes.
-PARTS: tuple[tuple[str, str, set[str]], ...] = (
-    ("People", "accounts.", {"users"}),
-    ("Learning", "learning.", set()),
-    ("Reminders", "reminders.", set()),
-    ("Your account", "accounts.", {"auth", "profile"}),
+# The parts of the start page, each with the modules of its routes.
+FOR_STAFF = "For staff"
+WORDS_FOR_STAFF = {"deliveries", "jobs", "reports", "scenarios", "users"}
+PARTS = (
+    (FOR_STAFF, ""),
+    ("Learning", "learning."),
+    ("Reminders", "reminders."),
+    ("Your account", "accounts."),
 )
 
 
@@ -366,12 +368,12 @@ class StartView(guard.StaffPage):
 
 
 def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:
-    for title, module, words in PARTS:
+    for title, module in PARTS:
         entries = [
             entry
             for route in routes()
             if route.view.__module__.startswith(module)
-            and (not words or route.words[0] in words)
+            and (route.words[0] in WORDS_FOR_STAFF) == (title == FOR_STAFF)
             and (entry := _start_page_link(request, route))
         ]
         if entries:
@@ -385,4 +387,5 @@ def _start_page_link(request: Request, route: Route) -> StartPageLink | None:
         return None
     name = "/".join(route.words)
     href = f"{reverse('browse-start')}/{name}"
-    return StartPageLink(name, href, route.heading(usable[0])[0])
+    title = route.heading(usable[0])[0].removesuffix(", for staff").removesuffix(", for admins")
+    return StartPageLink(name, href, title)

@@ -287,7 +287,8 @@ class Page(BrowsableAPIRenderer):
             "request": request,
             "name": _name(None if is_problem else data, request.path),
             "title": prose(title),
-            "description": prose(description),
+            # what has no GET says it beside its one form
+            "description": prose(description) if "get" in route.handlers else "",
             "crumbs": list(_above(route, request.path)),
             "status": response.status_code,
             "phrase": HTTPStatus(response.status_code).phrase,

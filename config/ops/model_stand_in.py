@@ -270,7 +270,9 @@ def _turn(scenario: Json, request: Json) -> Json:
     ]
     left = [goal for goal in scenario["goals"] if goal["id"] not in {*session["reached"], *new}]
     lines = scenario["lines"]
-    following = lines[min(session["turn"], len(lines) - 1)] if left else scenario["endings"][0]
+    following = (
+        lines[min(session["turn"], len(lines) - 1)] if left else (scenario["endings"] or lines)[0]
+    )
     if left and len(lines) == 1:  # nothing is scripted but the opening
         following = f"({left[0]['text']})"
     facts = [scenario["facts"][goal] for goal in new if goal in scenario["facts"]]

@@ -80,7 +80,7 @@ class MediumOfferSerializer(MediumSerializer):
 class MediumViewSet(Resource):
     @operation("listMedia", query=ListQuerySerializer, answers={200: page_of(MediumSerializer)})
     def list(self, request: Request) -> Response:
-        """List your pictures and sounds by id, each with an address for 15 minutes.
+        """List the pictures and sounds, each with an address for 15 minutes.
 
         With size, type and state. Use the `url` at once; it is another one each time.
         """

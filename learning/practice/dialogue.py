@@ -81,7 +81,7 @@ class State(TypedDict):
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Correction:
     """A mistake in an answer: `said` → `better`, the whole `sentence` put right, and the same
     sentence as a `cloze` note with the corrected words hidden."""
@@ -102,7 +102,7 @@ class Reply(NamedTuple):
     corrections: tuple[Correction, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """A reason for a score; `turn` is the place of the answer in the list, from 0."""
 
@@ -110,7 +110,7 @@ class Evidence:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Score:
     """0 to 100, with its reasons. None where nothing was said that shows it."""
 
@@ -118,7 +118,7 @@ class Score:
     evidence: tuple[Evidence, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scores:
     """Goals are counted. Pronunciation is not scored: text does not show it."""
 

@@ -53,7 +53,7 @@ class ScriptError(ValueError):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cues:
     """The patterns of an intent: any of `phrases` (the longest one found), and none of
     `unless`."""
@@ -68,7 +68,7 @@ class Cues:
         return max(matches, key=lambda match: match.words, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Role:
     """A person in the scenario: `brief` tells its player what this person wants and knows."""
 
@@ -77,7 +77,7 @@ class Role:
     brief: Line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Goal:
     """Reached by an answer that has any of `phrases` and none of `unless`.
 
@@ -95,7 +95,7 @@ class Goal:
         return Cues(self.phrases, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Branch:
     """One thing that a learner may mean, recognised by its phrases or by those of its goal;
     `also` leads here without reaching the goal."""
@@ -118,7 +118,7 @@ class Branch:
         return Cues(self.also, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StandingAnswer:
     """An answer that holds anywhere in the dialogue: what the partner says to a goal, or to
     phrases, wherever they come up, before going back to the question."""
@@ -136,7 +136,7 @@ class StandingAnswer:
         return Cues(self.phrases).find(text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fallback:
     """The help when nothing was recognised: `lines` in turn, then `then` and on to `to`."""
 
@@ -145,7 +145,7 @@ class Fallback:
     then: Line = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
     """A line of the partner's. Without branches the dialogue ends here. A node whose `skip` goal
     is reached already is passed over, along its first branch."""
@@ -158,7 +158,7 @@ class Node:
     skip: Annotated[Slug, "A goal that makes this line superfluous once reached"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Part:
     """The dialogue of a learner who takes `role`.
 
@@ -187,7 +187,7 @@ class Part:
         return {node.id: node for node in self.nodes}[name]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Phrase:
     """A useful phrase: the two sides of a flashcard, and the patterns that show its use."""
 
@@ -201,7 +201,7 @@ class Phrase:
         return Cues(self.phrases, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mistake:
     """A typical mistake; `{1}` in `right` is what the first variable of the pattern stood for."""
 
@@ -215,7 +215,7 @@ class Mistake:
         return Cues(self.phrases, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewWord:
     """A word of the dialogue that the learner may not know."""
 
@@ -224,7 +224,7 @@ class NewWord:
     example: Annotated[str, Chars(300), "A sentence with it"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Script:
     """A scenario as its authors write it: texts, roles, and the dialogue of one role or both."""
 

@@ -50,7 +50,7 @@ class Leaked(Refused):
     """An answer that tells something of our rules: the model is not asked again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accepted:
     """What is left of an answer."""
 

@@ -72,7 +72,7 @@ class CalendarLinkSerializer(Serializer):
 class CalendarAddressView(View):
     @operation("getCalendarLink", answers={200: CalendarLinkSerializer})
     def get(self, request: Request) -> Response:
-        """Tell whether the calendar has an address, and since when.
+        """Read whether the calendar has an address, and since when.
 
         The address itself is shown only where it is made: by POST here, or by `/calendar/rotate`.
         """

@@ -57,7 +57,7 @@ class MailActionView(PublicView):
         public=True,
     )
     def post(self, request: Request, token: str) -> Response:
-        """Have no more mails about what a mail told of, or one more later.
+        """Stop the mails about one thing, or ask for one more later.
 
         HTML that says what was done. Safe to repeat.
         """

@@ -21,9 +21,11 @@ TOKEN_LENGTH = 1000
 class MailSuppressionView(View):
     @operation("requestMailsAgain", answers={204: None}, raises=[suppressions.NotSuppressed])
     def post(self, request: Request) -> Response:
-        """Mail a link to the suppressed address (`mailSuppression` of the profile).
+        """Mail a link that has the caller's address take mails again.
 
-        Whoever follows it has the address, and reminders are mailed to it again.
+        For an address that bounced or complained (`mailSuppression` of the profile). Whoever
+        follows the link has the address, and reminders are mailed to it again. `NOT_SUPPRESSED`:
+        it takes mails already.
         """
         suppressions.request_lift(
             learner_id=caller(request).id, source=client_info_of(request.META), now=now()

@@ -224,7 +224,7 @@ class ReminderViewSet(PlanViewSet):
     )
     @action(detail=True, methods=["post"])
     def dismiss(self, request: Request, id: str) -> Response:
-        """Drop the next mail; those after it come.
+        """Skip the next mail; those after it come.
 
         Answers the reminder with its new `nextAt`. `NOTHING_DUE`: no mail is to come.
         """

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from config.openapi import ADVICE
 from config.problems import Problem, all_problems
 from config.stack import BASE_DIR
+from config.wording import ADVICE
 
 PARTS = ("config", "accounts", "learning", "reminders")
 
