@@ -5,7 +5,7 @@ from typing import Any
 
 Shape = dict[str, Any]
 
-# What a text looks like, by the wire name of its field, where its serializer does not say it.
+# Sample texts by the wire name of their field, for serializers that name none.
 BY_NAME: dict[str, Any] = {
     "accessToken": "eyJraWQiOiJ…",
     "also": "Boa tarde",
@@ -87,7 +87,7 @@ BY_FORMAT: dict[str, Any] = {
 
 
 def add_examples(document: Shape) -> None:
-    """Gives every JSON body of a request and of a success an example, each shape's once."""
+    """Gives an example to every JSON body of a request or a success, one for each shape."""
     shapes, examples = document["components"]["schemas"], document["components"]["examples"]
     for media_type in _json_bodies(document):
         name = media_type["schema"].get("$ref", "").rpartition("/")[2]
@@ -108,7 +108,7 @@ def _json_bodies(document: Shape) -> Iterator[Shape]:
 
 
 def _value(schema: Shape, name: str, shapes: dict[str, Shape]) -> Any:
-    """An example of a schema that stands under a name: what it says itself, or of its parts."""
+    """An example of the schema under a name: its own, or one put together from its parts."""
     for told in ("examples", "enum"):
         if told in schema:
             return schema[told][0]

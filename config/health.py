@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.operations import operation
-from config.problems import ServiceUnavailable
+from config.problems import Filled, ServiceUnavailable
 from config.serializers import Serializer
 from config.stack import stack
 
@@ -74,4 +74,4 @@ def check() -> None:
         try:
             aws.call(service, question, **arguments)
         except (ClientError, ServiceUnavailable) as error:
-            raise ServiceUnavailable(f"The {name} does not answer") from error
+            raise ServiceUnavailable(Filled("The {name} does not answer", name=name)) from error

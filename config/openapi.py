@@ -1,7 +1,7 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
+"""The OpenAPI document, made from the `@operation` of each view's method (`config.operations`).
 
-People read it, and generators of clients: each error answer lists exactly the codes that may come,
-each shape has examples, and what may be left out is not required.
+People and generators of clients read it. So each error answer lists exactly the codes that may
+come, each shape has examples, and no member that may be left out is required.
 """
 
 import inspect
@@ -146,7 +146,7 @@ def _id(pattern: str) -> OpenApiParameter:
 
 
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
+    """OpenAPI 3.1, "Link Object": which fields of an answer go into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
     return {"operationId": operation_id, **({"requestBody": body} if body else {})}
 

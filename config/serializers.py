@@ -28,7 +28,8 @@ from config.formats import (
     wire_name,
     zone_named,
 )
-from config.http import in_readers_language
+from config.http import in_readers_language, told
+from config.problems import Filled
 
 UNKNOWN = "There is no such field."
 
@@ -267,9 +268,9 @@ class InstantField(serializers.DateTimeField):
         try:
             at = super().to_internal_value(value.upper())
         except OverflowError:  # before year 1 or after 9999, in UTC
-            raise _out_of_range("an instant", self.years) from None
+            raise _out_of_range(self.years) from None
         if not self.years[0] <= at.year <= self.years[1]:
-            raise _out_of_range("an instant", self.years)
+            raise _out_of_range(self.years)
         return at
 
     def to_representation(self, value: Any) -> Any:
@@ -293,12 +294,13 @@ class DateField(serializers.DateField):
     def to_internal_value(self, value: Any) -> date:
         day = super().to_internal_value(value)
         if not InstantField.years[0] <= day.year <= InstantField.years[1]:
-            raise _out_of_range("a date", InstantField.years)
+            raise _out_of_range(InstantField.years)
         return day
 
 
-def _out_of_range(thing: str, years: tuple[int, int]) -> ValidationError:
-    return ValidationError(f"Give {thing} from {years[0]} to {years[1]}.", "out_of_range")
+def _out_of_range(years: tuple[int, int]) -> ValidationError:
+    message = Filled("Give a time in the years {first} to {last}.", first=years[0], last=years[1])
+    return ValidationError(told(message), "out_of_range")
 
 
 @extend_schema_field({"type": "string", "format": "iana-time-zone", "example": "Europe/Lisbon"})
@@ -354,6 +356,13 @@ class HttpsUrlField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(HTTPS, "Give an https address.", max_length=2048, **kwargs)
+
+
+class MessageField(serializers.CharField):
+    """A text for people, in the language of the request."""
+
+    def to_representation(self, value: Any) -> str:
+        return told(value)
 
 
 def optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:

@@ -164,6 +164,7 @@ SPECTACULAR_SETTINGS = {
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
         "Partner": "learning.practice.script.PARTNERS",
+        "PartOfSpeech": "learning.practice.script.PARTS_OF_SPEECH",
         "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from config.problems import Problem
+from config.problems import Filled, Problem
 from config.records import dataclass
 
 MOST_BYTES = 10 * 2**20
@@ -128,7 +128,9 @@ def inspect(data: bytes) -> Inspected:
     if not (width and height):
         raise MediumRefused
     if width * height > MOST_PIXELS:
-        raise MediumTooLarge(f"The picture has {width} × {height} pixels")
+        raise MediumTooLarge(
+            Filled("The picture has {width} × {height} pixels", width=width, height=height)
+        )
     return Inspected(content_type, b"".join(pieces), width, height)
 
 

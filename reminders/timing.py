@@ -13,6 +13,7 @@ from hashlib import sha256
 from itertools import count, islice, takewhile
 from typing import Literal
 
+from config.problems import Filled
 from reminders.recurrence import (
     Occurrence,
     Recurrence,
@@ -185,7 +186,9 @@ def validate(reminder: Reminder) -> None:
     if isinstance(reminder, EventReminder):
         offsets = reminder.offset_minutes
         if not 1 <= len(offsets) <= MAX_OFFSETS or len(set(offsets)) != len(offsets):
-            raise OffsetsInvalidError(f"Give one to {MAX_OFFSETS} different offsets.")
+            raise OffsetsInvalidError(
+                Filled("Give one to {most} different offsets.", most=MAX_OFFSETS)
+            )
         if not all(0 <= minutes <= MAX_OFFSET_MINUTES for minutes in offsets):
             raise OffsetsInvalidError("An offset lies between 0 minutes and four weeks.")
     elif isinstance(reminder, StudyReminder):
@@ -315,11 +318,13 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
     Raises SnoozeInvalidError.
     """
     if not now < until <= now + MAX_SNOOZE:
-        raise SnoozeInvalidError(f"Snooze into the next {MAX_SNOOZE.days} days.")
+        raise SnoozeInvalidError(Filled("Snooze into the next {days} days.", days=MAX_SNOOZE.days))
     settled = advance(progress, due)
     others = [each for each in settled.snoozes if each.occurrence != due.occurrence]
     if len(others) >= MAX_SNOOZES:
-        raise SnoozeInvalidError(f"At most {MAX_SNOOZES} occurrences are snoozed at a time.")
+        raise SnoozeInvalidError(
+            Filled("At most {most} occurrences are snoozed at a time.", most=MAX_SNOOZES)
+        )
     return replace(settled, snoozes=(*others, Snooze(due.occurrence, until)))
 
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import cache
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,21 @@ def test_no_phrase_is_recognised_inside_other_words(path: Path) -> None:
         for phrase in cues.phrases:
             hidden = " ".join(f"xx{word}xx" for word in sample(phrase.source).split())
             assert phrase.find(Text.of(hidden, script(path).language)) is None, phrase
+
+
+CONTRACTED = ("d", "ll", "m", "nt", "re", "s", "ve")
+
+
+@every_scenario
+def test_no_choice_between_words_takes_in_the_word_before_it(path: Path) -> None:
+    """`i have/ive` finds "I ive"; `i_have/ive` is what was meant."""
+    phrases = [phrase for cues in cues_of(script(path)) for phrase in (*cues.phrases, *cues.unless)]
+    for source in {phrase.source for phrase in phrases}:
+        for before, choice in pairwise(source.split()):
+            words = choice.split("/") if "/" in choice and "/" not in before else []
+            contracted = {f"{before}{ending}" for ending in CONTRACTED}
+            assert not contracted & {*words}, source
+            assert before not in (word.split("_")[0] for word in words), source
 
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *DECKS], ids=lambda path: path.stem)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drf_spectacular.generators import SchemaGenerator
 
 from config.ops.management.commands.list_errors import problems
 from config.stack import BASE_DIR
 from config.store.items import Item
+from tests.contract import contract, made_contract
 
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \|", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
@@ -23,7 +23,7 @@ def test_every_error_code_is_documented_and_every_documented_one_exists() -> Non
 
 
 def test_every_operation_has_an_id_a_summary_and_its_errors() -> None:
-    for path, verbs in SchemaGenerator().get_schema(public=True)["paths"].items():
+    for path, verbs in contract()["paths"].items():
         for verb, said in verbs.items():
             where = f"{verb} {path}"
             assert re.fullmatch("[a-z][A-Za-z]+", said["operationId"]), where
@@ -47,7 +47,7 @@ def kind_of(item: type[Item]) -> str | None:
 
 
 def test_every_kind_of_item_is_documented_with_its_key_and_every_documented_one_exists() -> None:
-    SchemaGenerator().get_schema(public=True)  # loads all routes
+    made_contract()  # loads all routes
     document = (BASE_DIR / "docs/access-patterns.md").read_text()
     rows = [line for line in document.splitlines() if re.match(r"\| `[a-z_]+`", line)]
     documented = {line.split("`")[1]: line for line in rows}

@@ -52,7 +52,9 @@ def test_a_model_plays_a_scenario_to_its_goals(model: StandIn, maria: Caller) ->
     assert said[-1]["session"]["ended"]
     done = maria.post(f"{path}/complete").json()
     assert done["scores"]["goals"]["value"] == 100
-    assert done["scoredBy"] == "model"
+    assert (done["scoredBy"], done["scoringFallback"]) == ("model", None)
+    for name in ("vocabulary", "grammar", "fluency", "task"):
+        assert done["scores"][name]["evidence"], name
     assert len(model.requests) == len(said) + 1
     assert {request["modelId"] for request in model.requests} == {"parley.stand-in-v1:0"}
 
@@ -104,7 +106,7 @@ def test_a_withdrawn_consent_counts_from_the_next_turn_on(model: StandIn, maria:
     maria.patch("/profile/consents", {"modelText": False})
     turn = maria.makes(f"{path}/turns", {"text": "A coffee, please."})["turn"]
     assert (turn["answeredBy"], turn["fallback"]) == ("scripted", "consent")
-    maria.post(f"{path}/complete")
+    assert maria.post(f"{path}/complete").json()["scoringFallback"] is None, "no model has played"
     assert model.requests == []
 
 
@@ -300,6 +302,7 @@ def test_without_a_good_judgement_the_scores_are_the_scripts(model: StandIn, mar
     model.player = lambda _: text_answer("A for effort!")
     done = maria.post(f"{path}/complete").json()
     assert (done["scoredBy"], done["scores"]["goals"]["value"]) == ("scripted", 25)
+    assert done["scoringFallback"] == "invalid"
     assert len(model.requests) == 3
     assert maria.post(f"{path}/complete").json() == done
     assert len(model.requests) == 3
@@ -311,7 +314,9 @@ def test_the_judge_is_told_the_rubric_of_the_level(model: StandIn, maria: Caller
     maria.post(f"{path}/complete")
     rubric = told(model.requests[-1], "RUBRIC")
     assert rubric["level"] == "B1"
-    assert set(rubric["expected"]) == {"vocabulary", "grammar", "fluency"}
+    assert set(rubric["expected"]) == {"vocabulary", "grammar", "fluency", "task"}
+    goals = told(model.requests[-1], "SESSION")["goals"]
+    assert [goal["turn"] for goal in goals] == [1, None, None, None]
 
 
 def test_at_the_limit_of_turns_the_partner_takes_leave(

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -16,17 +16,21 @@ from ulid import ULID
 from config import aws
 from config.http import ANSWER_WITHIN_S
 from config.ops.model_stand_in import (
+    DRAFT,
     Fails,
     Json,
     Player,
     StandIn,
     good_answer,
+    listening,
     text_answer,
     tool_call,
 )
+from config.problems import ServiceUnavailable
 from config.telemetry import JsonFormatter
 from learning.models.budgets import Budget
 from learning.models.practice import FALLBACKS, Asked
+from learning.practice.prompt import Proposal
 from learning.services import partner
 from tests.callers import Caller, make_learner
 from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
@@ -203,7 +207,7 @@ def test_a_session_keeps_its_model_and_prompt_or_goes_on_by_the_script(
     for name, value in change.items():
         setattr(settings, name, value)
     if not change:
-        monkeypatch.setattr("learning.practice.prompt.VERSION", 2)
+        monkeypatch.setattr("learning.practice.prompt.VERSION", 99)
     turn = maria.makes(f"{path}/turns", {"text": TEXT})["turn"]
     assert turn["fallback"] == "retired"
     assert model.requests == []
@@ -229,6 +233,58 @@ def test_the_guardrail_sees_what_the_learner_says_and_what_is_answered(
     finally:
         model.blocked = ""
     assert turn["fallback"] == "refused"
+
+
+# An answer with all of its texts, and a word of each that the guardrail refuses.
+TEXTS: Json = {
+    "reply": "All right. What size would you like?",
+    "hints": ["Think of a number.", "A large one, please."],
+    "corrections": [{"said": "wants", "better": "would like", "why": "It is politer."}],
+    "newWords": [{"term": "size", "meaning": "how big it is", "example": "A shoe has a size."}],
+}
+
+
+@pytest.fixture
+def guardrail(model: StandIn, settings: Any) -> Iterator[StandIn]:
+    settings.PARTNER_GUARDRAIL = "abc123:4"
+    yield model
+    model.blocked = ""
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["All right", "number", "large one", "would like", "politer", "size", "how big", "shoe"],
+)
+def test_the_guardrail_sees_every_text_of_an_answer(
+    guardrail: StandIn, maria: Caller, word: str
+) -> None:
+    guardrail.player, said = altered(**TEXTS), {"text": "I wants a coffee, please."}
+    path = begun(maria)
+    turn = maria.makes(f"{path}/turns", said)["turn"]
+    assert (turn["answeredBy"], len(turn["corrections"])) == ("model", 1)
+    guardrail.blocked = word
+    turn = maria.makes(f"{path}/turns", said)["turn"]
+    assert (turn["answeredBy"], turn["fallback"]) == ("scripted", "refused")
+
+
+def test_the_guardrail_sees_the_title_and_the_draft_of_a_scenario(guardrail: StandIn) -> None:
+    def draft() -> Proposal:
+        return partner.draft(
+            learner_id="stefan",
+            title="At the kiosk",
+            level="A1",
+            language="en",
+            accept=lambda proposal: proposal,
+        )
+
+    assert draft().farewell == DRAFT["farewell"]
+    [request] = guardrail.requests
+    [block] = request["messages"][-1]["content"]
+    assert "At the kiosk" in block["guardContent"]["text"]["text"]
+    assert request["guardrailConfig"]["guardrailIdentifier"] == "abc123"
+    for guardrail.blocked in ("good journey", "what to ask for the price", "Practise numbers"):
+        with pytest.raises(ServiceUnavailable):
+            draft()
 
 
 # --- One at a time, once --------------------------------------------------------------------------
@@ -306,13 +362,14 @@ def test_a_spent_budget_is_429_and_the_script_goes_on(
     answer = maria.post(f"{path}/turns", {"text": "A large one, please."})
     assert problem(answer) == (429, "PARTNER_BUDGET_SPENT")
     assert 0 < int(answer["Retry-After"]) <= 86_400
-    assert '"partner": "scripted"' in answer.json()["detail"]
+    assert "Go on with the scenario's script" in answer.json()["detail"]
     assert maria.get(path).json()["turnCount"] == 1
     said = maria.makes(f"{path}/turns", {"text": "A large one, please.", "partner": "scripted"})
     assert (said["turn"]["answeredBy"], said["turn"]["fallback"]) == ("scripted", None)
     assert said["turn"]["goals"] == ["size"]
     done = maria.post(f"{path}/complete").json()
     assert (done["scoredBy"], done["scores"]["goals"]["value"]) == ("scripted", 50)
+    assert done["scoringFallback"] == "budget"
 
 
 def test_after_a_process_that_ended_while_asking_the_turn_is_asked_again(
@@ -378,13 +435,8 @@ def chat_server(answer: Callable[[Json], tuple[int, Any]]) -> Iterator[tuple[str
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield f"{url}/v1", asked
 
 
 def completion(fields: Any) -> Json:
@@ -442,6 +494,24 @@ def test_a_failure_of_a_local_model_is_said(
     assert problem(refused) == (502, "LOCAL_MODEL_FAILED")
     assert detail in refused.json()["detail"]
     assert maria.get(path).json()["turnCount"] == 0
+
+
+def test_a_session_can_be_completed_while_the_local_model_is_down(
+    table: None, maria: Caller, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with chat_server(lambda _: (200, completion(GOOD))) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        path = begun(maria)
+        maria.makes(f"{path}/turns", {"text": TEXT})
+    said = maria.post(f"{path}/turns", {"text": "A large one, please.", "partner": "scripted"})
+    assert said.json()["turn"]["answeredBy"] == "scripted", "the way on"
+    with caplog.at_level(logging.WARNING, logger="parley.partner"):
+        done = maria.post(f"{path}/complete")
+    assert done.status_code == 200, done.content
+    assert (done.json()["scoredBy"], done.json()["scoringFallback"]) == ("scripted", "unavailable")
+    assert done.json()["scores"]["goals"]["value"] == 50
+    [line] = [record for record in caplog.records if "no scores" in record.getMessage()]
+    assert "cannot be reached" in line.fields["why"]  # type: ignore[attr-defined]
 
 
 def test_a_local_server_that_is_not_there_is_said(

@@ -29,7 +29,13 @@ def recorded(seconds: float = 2, rate_hz: int = 8_000, *, said: int | None = Non
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
+def agreed(caller: Caller) -> None:
+    """The learner lets what they say go to a model."""
+    assert caller.patch("/profile/consents", {"modelVoice": True}).status_code == 200
+
+
 def uploaded(caller: Caller, s3: Any, data: bytes) -> str:
+    agreed(caller)
     body = {"sizeBytes": len(data), "sha256": sha256(data).hexdigest()}
     answer = caller.post("/recordings", body)
     assert answer.status_code == 201, answer.content
@@ -61,6 +67,20 @@ def test_a_recording_becomes_a_text_to_confirm_and_is_removed(
     assert len(asked(voice, "GetTranscriptionJob")) == 1
     assert maria.delete(f"/recordings/{id}").status_code == 204
     assert maria.get(f"/recordings/{id}").status_code == 404
+
+
+def test_nothing_that_is_said_goes_anywhere_without_a_consent_of_its_own(
+    maria: Caller, voice: StandIn, bucket: Any
+) -> None:
+    maria.patch("/profile/consents", {"modelText": True})
+    answer = maria.post("/recordings", {"sizeBytes": 100, "sha256": "0" * 64})
+    assert (answer.status_code, answer.json()["code"]) == (403, "CONSENT_NEEDED")
+    assert "modelVoice" in answer.json()["detail"]
+    id = uploaded(maria, bucket, recorded())
+    maria.patch("/profile/consents", {"modelVoice": False})
+    assert understood(maria, id).json()["code"] == "CONSENT_NEEDED"
+    assert voice.requests == []
+    assert Budget.of_day(maria.id, now()).used() == {}
 
 
 def test_understood_again_it_is_the_same_and_costs_once(
@@ -122,6 +142,7 @@ def test_what_another_learner_has_uploaded_is_not_there(
     maria: Caller, joao: Caller, voice: StandIn, bucket: Any
 ) -> None:
     id = uploaded(maria, bucket, recorded())
+    agreed(joao)
     assert understood(joao, id).json()["code"] == NotUploaded.code
 
 

@@ -1,6 +1,7 @@
 """/auth/email"""
 
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -38,7 +39,7 @@ class ChangeEmailView(View):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "We have mailed a code to the new address."})
+        return Response({"message": _("We have mailed a code to the new address.")})
 
 
 class ConfirmEmailView(View):
@@ -56,4 +57,4 @@ class ConfirmEmailView(View):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": f"Your address is {email} now."})
+        return Response({"message": _("Your address is {email} now.").format(email=email)})

@@ -1,6 +1,7 @@
 """/auth/password"""
 
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -59,7 +60,7 @@ class ResetRequestView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "If this address has an account, a code is on its way."})
+        return Response({"message": _("If this address has an account, a code is on its way.")})
 
 
 class ResetConfirmView(AnonymousView):
@@ -77,7 +78,7 @@ class ResetConfirmView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "The password is changed: sign in with the new one."})
+        return Response({"message": _("The password is changed: sign in with the new one.")})
 
 
 class ChangePasswordView(View):
@@ -103,4 +104,4 @@ class ChangePasswordView(View):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "The password is changed: sign in with the new one."})
+        return Response({"message": _("The password is changed: sign in with the new one.")})

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -81,7 +82,7 @@ class SignUpView(AnonymousView):
         """
         values = self.validated_body(SignUpSerializer)
         signed_up = registration.sign_up(**values, source=client_info_of(request.META), now=now())
-        message = "We have mailed you a code: send it to /auth/verify-email."
+        message = _("We have mailed you a code: with it, you prove that the address is yours.")
         body = {
             "userId": signed_up.learner_id,
             "email": values["email"],
@@ -112,9 +113,9 @@ class VerifyEmailView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        message = "The address is verified: you can sign in."
+        message = _("The address is verified: you can sign in.")
         if password_required:
-            message = "The address is verified: set a password by /auth/password/reset-request."
+            message = _("The address is verified: now set a new password.")
         return Response({"message": message, "passwordRequired": password_required})
 
 
@@ -135,4 +136,6 @@ class ResendView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "If this address waits for a code, a new one is on its way."})
+        return Response(
+            {"message": _("If this address waits for a code, a new one is on its way.")}
+        )

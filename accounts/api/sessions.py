@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -165,7 +166,7 @@ class MailedCodeView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        message = "If this address has an account, a code is on its way."
+        message = _("If this address has an account, a code is on its way.")
         return Response({"sessionToken": token, "message": message})
 
 

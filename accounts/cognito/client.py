@@ -211,11 +211,6 @@ def _sign_up_secret() -> str:
     return secret or _app_client(stack().user_pool_id, stack().sign_up_client_id).secret
 
 
-def forget_app_client() -> None:
-    """Makes the next call ask for the app clients again."""
-    _app_client.cache_clear()
-
-
 def secret_hash(username: str) -> str:
     """What proves to Cognito that the app client of sign-ins asks."""
     return _secret_hash(username, stack().client_id, client_secret())

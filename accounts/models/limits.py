@@ -399,7 +399,9 @@ READ_UNIT, WRITE_UNIT, REQUEST, SECOND, BYTE = 0.125, 0.625, 3.9, 13.3334, 0.000
 
 
 def cost_of(calls: Iterable[Call], took_s: float, sent_bytes: int) -> float:
-    """What a request costs, in millionths of a dollar."""
+    """What a request costs, in millionths of a dollar. A signed address is taken as used once."""
+    for call in calls:
+        sent_bytes += call.sent_bytes
     units = sum(call.units * (WRITE_UNIT if call.is_write else READ_UNIT) for call in calls)
     return REQUEST + units + SECOND * took_s + BYTE * sent_bytes
 

@@ -11,13 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import learner_key
+from config.http import told
 from config.operations import operation
-from config.problems import IdTaken, NotFound
+from config.problems import Filled, IdTaken, NotFound
 from config.serializers import (
     BooleanField,
     IdField,
     InstantField,
     IntegerField,
+    MessageField,
     Serializer,
     TextField,
 )
@@ -43,8 +45,12 @@ class ColumnsField(TextField):
         names = tuple(name.strip() for name in super().to_internal_value(data).split(","))
         choices = (*transfer.COLUMNS, transfer.UNREAD)
         if wrong := [name for name in names if name not in choices]:
-            message = f"There is no column '{wrong[0]}': name {', '.join(choices)}."
-            raise serializers.ValidationError(message, "unknown_column")
+            message = Filled(
+                "There is no column '{name}': name {choices}.",
+                name=wrong[0],
+                choices=", ".join(choices),
+            )
+            raise serializers.ValidationError(told(message), "unknown_column")
         if "front" not in names:
             raise serializers.ValidationError("Say which column is the front.", "no_front")
         return names
@@ -114,7 +120,7 @@ class RowErrorSerializer(Serializer):
     )
     field = serializers.CharField()
     code = serializers.CharField()
-    message = serializers.CharField()
+    message = MessageField()
     fatal = BooleanField(help_text="The note was left out, not only what is named here")
 
 

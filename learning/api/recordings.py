@@ -14,6 +14,7 @@ from learning.api.serializers import DigestField, SignedUploadSerializer
 from learning.models.recordings import STATES
 from learning.services import recordings
 from learning.services.media import NotUploaded
+from learning.services.practice import ConsentNeeded
 from learning.services.speech import BudgetUsedUp, NoVoice, SpeechOff
 
 
@@ -51,10 +52,13 @@ class RecordingViewSet(Resource):
         "createRecording",
         request=NewRecordingSerializer,
         answers={201: RecordingUploadSerializer},
-        raises=[SpeechOff],
+        raises=[SpeechOff, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
-        """Ask where to upload a recording of at most 30 s. Then have it understood."""
+        """Ask where to upload a recording of at most 30 s. Then have it understood.
+
+        Agree first that what you say goes to a model: `modelVoice` of `PATCH /profile/consents`.
+        """
         fields = self.validated_body(NewRecordingSerializer)
         id, upload = recordings.begin(learner_id=self.learner_id, fields=fields, now=now())
         body = RecordingUploadSerializer({"id": id, "upload": upload}).data
@@ -66,6 +70,7 @@ class RecordingViewSet(Resource):
         answers={202: RecordingSerializer},
         raises=[
             SpeechOff,
+            ConsentNeeded,
             NoVoice,
             NotUploaded,
             recordings.RecordingRefused,

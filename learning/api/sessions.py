@@ -52,6 +52,8 @@ NOTICES = {
     MODEL: "You are speaking with a machine: a language model makes up its lines. It can be wrong.",
 }
 
+NOT_SCORED: dict[str, Any] = {"value": None, "evidence": []}  # of sessions of before there was it
+
 
 class NewSessionSerializer(Serializer):
     samples = {
@@ -149,11 +151,13 @@ class SessionGoalSerializer(Serializer):
 
 class EvidenceSerializer(Serializer):
     turn = IntegerField()
-    what = TextField(max_length=1000)
+    what = TextField(max_length=1000, help_text="The learner's words, and what they show")
 
 
 class ScoreSerializer(Serializer):
-    value = IntegerField(help_text="0–100")
+    value = IntegerField(
+        allow_null=True, help_text="0–100; null where the learner said nothing that shows it"
+    )
     evidence = EvidenceSerializer(many=True)
 
 
@@ -163,7 +167,8 @@ class ScoresSerializer(Serializer):
     vocabulary = ScoreSerializer()
     grammar = ScoreSerializer()
     fluency = ScoreSerializer()
-    goals = ScoreSerializer()
+    task = ScoreSerializer(help_text="How the goals were reached")
+    goals = ScoreSerializer(help_text="The goals reached, of all: a count, and never null")
 
 
 class SessionDetailSerializer(SessionSerializer):
@@ -175,6 +180,9 @@ class SessionDetailSerializer(SessionSerializer):
     turns = TurnSerializer(many=True)
     scores = ScoresSerializer(allow_null=True, help_text="Once completed")
     scored_by = serializers.ChoiceField(PARTNERS, allow_null=True)
+    scoring_fallback = serializers.ChoiceField(
+        FALLBACKS, allow_null=True, help_text="Why the script scored where a model had played"
+    )
 
 
 class NewTurnSerializer(Serializer):
@@ -264,8 +272,9 @@ def session_body(detail: SessionDetail) -> dict[str, Any]:
         "notice": NOTICES[session.partner],
         "opening": session.opening,
         "turns": [turn_body(session, turn) for turn in detail.turns],
-        "scores": session.scores,
+        "scores": {"task": NOT_SCORED, **session.scores} if session.scores else None,
         "scoredBy": (session.scored_by or SCRIPTED) if session.scores else None,
+        "scoringFallback": session.scoring_fallback,
     }
 
 
@@ -319,7 +328,8 @@ class SessionViewSet(Resource):
         Safe to send again with the same id. After the last turn there may be, or when the scenario
         has come to its end, the partner takes leave and the session waits to be completed. Where a
         model is the partner and does not answer, the script does; the turn tells who and why. When
-        the model's budget is spent, send the turn again with `"partner": "scripted"`.
+        the model's budget is spent, or a local run's model fails, send the turn again with
+        `"partner": "scripted"`.
         """
         fields = self.validated_body(NewTurnSerializer)
         played, turn = practice.add_turn(
@@ -353,11 +363,15 @@ class SessionViewSet(Resource):
     @operation(
         "completeSession",
         answers={200: SessionDetailSerializer},
-        raises=[NotFound, SessionClosed, ServiceUnavailable, LocalModelFailed],
+        raises=[NotFound, SessionClosed, ServiceUnavailable],
     )
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, id: str) -> Response:
-        """End a session and get its scores, each with the turns that it rests on."""
+        """End a session and get its scores, each with the turns that it rests on.
+
+        A model that has played scores as well. Where it does not, the script does, and
+        `scoringFallback` says why.
+        """
         played = practice.complete_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(session_body(played))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import NamedTuple, Protocol, TypedDict
 
 from config.records import dataclass
@@ -111,19 +112,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """0 to 100, with its reasons."""
+    """0 to 100, with its reasons. None where nothing was said that shows it."""
 
-    value: int
+    value: int | None
     evidence: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Without an answer every score is 0. Pronunciation is not scored: text does not show it."""
+    """Goals are counted. Pronunciation is not scored: text does not show it."""
 
     vocabulary: Score
     grammar: Score
     fluency: Score
+    task: Score
     goals: Score
 
 
@@ -423,11 +425,14 @@ def score(script: Script, role: str, turns: Sequence[str], *, free: bool = False
     """
     part = script.part(role)
     played = _freely_played(script, part, turns) if free else _replay(script, role, turns)
+    reached = {goal: i for i, turn in enumerate(played) for goal in turn.goals}
+    said = [turn.text.original for turn in played]
     return Scores(
         vocabulary=_vocabulary(script, part, played),
         grammar=_grammar(script, part, played),
         fluency=_fluency(script, played),
-        goals=_goals(part, played),
+        task=task_score(part, reached, said),
+        goals=goals_score(part, reached),
     )
 
 
@@ -457,10 +462,24 @@ def _freely_played(script: Script, part: Part, turns: Sequence[str]) -> list[_Tu
     return played
 
 
-def _goals(part: Part, played: list[_Turn]) -> Score:
-    texts = {goal.id: goal.text for goal in part.goals}
-    evidence = [Evidence(i, texts[goal]) for i, turn in enumerate(played) for goal in turn.goals]
-    return _score(len(evidence), len(part.goals), evidence)
+def goals_score(part: Part, reached: Mapping[str, int]) -> Score:
+    """The goals reached, of all; `reached` has the place of the answer for each."""
+    evidence = [Evidence(reached[goal.id], goal.text) for goal in part.goals if goal.id in reached]
+    value = round(100 * len(evidence) / len(part.goals))
+    return Score(value, tuple(sorted(evidence, key=lambda each: each.turn)))
+
+
+def task_score(part: Part, reached: Mapping[str, int], said: Sequence[str]) -> Score:
+    """The same with the words that reached each goal; what is not reached, by the last answer."""
+    evidence = [
+        Evidence(reached[goal.id], f"{goal.text}: {_quoted(said[reached[goal.id]])}")
+        if goal.id in reached
+        else Evidence(len(said) - 1, f"{goal.text}: not reached")
+        for goal in part.goals
+        if said
+    ]
+    in_order = sorted(evidence, key=lambda each: each.turn)
+    return _score(len(reached), len(part.goals), in_order)
 
 
 def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
@@ -469,37 +488,57 @@ def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
     uses are the other role's."""
     examples = [Text.of(b.example, script.language) for node in part.nodes for b in node.branches]
     useful = [p for p in script.phrases if any(p.cues.find(example) for example in examples)]
-    used = _first_uses(played, [(p.text, p.cues.find) for p in useful])
-    lexicon = _lexicon(script, part)
-    words = {word for turn in played for word in turn.text.words if word in lexicon}
+    used = _first_uses(played, [phrase.cues.find for phrase in useful])
+    words = _first_words(played, _lexicon(script, part))
     ideal = _words(rehearsal(script, part.role), script.language)
     for_phrases = min(1.0, len(used) / max(1, math.ceil(len(useful) / 3)))
     for_words = min(1.0, len(words) / max(1, math.ceil(len(ideal) / 2)))
-    return _score(for_phrases + for_words, 2, used) if useful else _score(for_words, 1, used)
+    by_turn: dict[int, list[str]] = {}
+    for turn, word in words.values():
+        by_turn.setdefault(turn, []).append(word)
+    evidence = [*used, *(Evidence(turn, ", ".join(listed)) for turn, listed in by_turn.items())]
+    in_order = sorted(evidence, key=lambda each: each.turn)
+    points, of = (for_phrases + for_words, 2) if useful else (for_words, 1)
+    return _score(points, of, in_order)
 
 
 def _first_uses(
-    played: list[_Turn], phrases: Iterable[tuple[str, Callable[[Text], Match | None]]]
+    played: list[_Turn], phrases: Iterable[Callable[[Text], Match | None]]
 ) -> list[Evidence]:
+    """The answer in which each phrase is first used, with the words that do."""
     uses = []
-    for phrase, find in phrases:
-        at = next((i for i, turn in enumerate(played) if find(turn.text)), None)
-        if at is not None:
-            uses.append(Evidence(at, phrase))
-    return sorted(uses, key=lambda use: use.turn)
+    for find in phrases:
+        found = ((i, match) for i, turn in enumerate(played) if (match := find(turn.text)))
+        if first := next(found, None):
+            uses.append(Evidence(first[0], _quoted(first[1].said)))
+    return uses
+
+
+def _first_words(played: list[_Turn], lexicon: set[str]) -> dict[str, tuple[int, str]]:
+    """The answer in which each word of a lexicon is first used, and how it is written there."""
+    uses: dict[str, tuple[int, str]] = {}
+    for i, turn in enumerate(played):
+        for word, (start, end) in zip(turn.text.words, turn.text.spans, strict=True):
+            if word in lexicon:
+                uses.setdefault(word, (i, turn.text.original[start:end]))
+    return uses
 
 
 def _grammar(script: Script, part: Part, played: list[_Turn]) -> Score:
     """The share of answers free of the script's mistakes, among those that use any of its
     words: gibberish shows nothing about grammar."""
     lexicon = _lexicon(script, part)
-    judged = [t for t in played if t.corrections or lexicon.intersection(t.text.words)]
-    evidence = [
-        Evidence(i, f"{wrong.said} → {wrong.better}")
+    judged = {
+        i: [f"{wrong.said} → {wrong.better}" for wrong in turn.corrections]
         for i, turn in enumerate(played)
-        for wrong in turn.corrections
+        if turn.corrections or lexicon.intersection(turn.text.words)
+    }
+    evidence = [
+        Evidence(i, what)
+        for i, wrong in judged.items()
+        for what in wrong or [_quoted(played[i].text.original)]
     ]
-    return _score(sum(not turn.corrections for turn in judged), len(judged), evidence)
+    return _score(sum(not wrong for wrong in judged.values()), len(judged), evidence)
 
 
 def _fluency(script: Script, played: list[_Turn]) -> Score:
@@ -508,15 +547,18 @@ def _fluency(script: Script, played: list[_Turn]) -> Score:
     points, evidence = 0.0, []
     for i, turn in enumerate(played):
         word_count = len(turn.text.words)
-        if not turn.understood:
-            evidence.append(Evidence(i, "not understood"))
-            continue
-        points += 0.6 + 0.4 * min(1.0, word_count / expected)
-        if word_count < expected:
-            evidence.append(
-                Evidence(i, f"{word_count} words; {expected} are usual at {script.level}")
-            )
+        if turn.understood:
+            points += 0.6 + 0.4 * min(1.0, word_count / expected)
+            what = f"{word_count} words; {expected} are usual at {script.level}"
+        else:
+            what = "not understood"
+        evidence.append(Evidence(i, f"{_quoted(turn.text.original)}: {what}"))
     return _score(points, len(played), evidence)
+
+
+def _quoted(said: str) -> str:
+    """The beginning of what was said, in quotes."""
+    return f"“{shorten(said, 80, placeholder=' …')}”"
 
 
 def _lexicon(script: Script, part: Part) -> set[str]:
@@ -529,5 +571,5 @@ def _words(texts: Iterable[str], language: str) -> set[str]:
     return {word for text in texts for word in Text.of(text, language).words if len(word) > 2}
 
 
-def _score(points: float, of: int, evidence: Iterable[Evidence]) -> Score:
-    return Score(round(100 * points / of) if of else 0, tuple(evidence))
+def _score(points: float, of: int, evidence: Sequence[Evidence]) -> Score:
+    return Score(round(100 * points / of) if evidence else None, tuple(evidence))

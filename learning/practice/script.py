@@ -17,6 +17,11 @@ from learning.shapes import Text as Chars
 SCRIPTED, MODEL = PARTNERS = ("scripted", "model")
 """Who can play the partner: the scenario's own script, or a model that knows it."""
 
+PARTS_OF_SPEECH = (
+    "noun", "verb", "adjective", "adverb", "pronoun", "determiner", "preposition", "conjunction",
+    "numeral", "interjection", "phrase",
+)  # fmt: skip
+
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 LANGUAGE = r"[a-z]{2,3}"
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")

@@ -21,7 +21,7 @@ from django.utils.timezone import now
 
 from accounts.models import learner_key
 from accounts.services.changes import commit
-from config.problems import FieldError, IdTaken, ServiceUnavailable, ValidationFailed
+from config.problems import FieldError, Filled, IdTaken, ServiceUnavailable, ValidationFailed
 from config.records import dataclass
 from config.store.connection import in_turn, pause_between, retrying
 from config.store.items import ConditionFailed, Item, batch_get, batch_put
@@ -301,7 +301,7 @@ class Import:
         except KeyError:
             return ""
         except (FileRefused, MediumRefused, media.ShelfFull) as problem:
-            message = f"{item.name[:100]}: {problem.detail}"
+            message = Filled("{name}: {why}", name=item.name[:100], why=problem.detail)
             self.report.add_error(
                 RowError(row, item.field, problem.code.lower(), message, fatal=False)
             )
@@ -324,7 +324,7 @@ class Import:
         key = source.deck.casefold()
         if key not in self.decks:
             if self.report.decks_made == MAX_DECKS:
-                message = f"One import makes at most {MAX_DECKS} decks."
+                message = Filled("One import makes at most {most} decks.", most=MAX_DECKS)
                 self.report.add_error(RowError(source.row, "deck", "too_many", message))
                 return None
             self.report.decks_made += 1
@@ -556,7 +556,7 @@ class Import:
     ) -> None:
         head = next(item for item in stored if isinstance(item, Note))
         if head.type != source.type:
-            message = f"You have this note as a {head.type} one."
+            message = Filled("You have this note as a {type} one.", type=head.type)
             self.report.add_error(RowError(source.row, "type", "type_changed", message))
             return
         origin = _origin(source)
@@ -654,9 +654,13 @@ def _faces(source: Source) -> list[Face]:
 def _size_error(source: Source) -> RowError | None:
     """Why our notes have no room for this one."""
     if len(source.media) > MAX_MEDIA:
-        return RowError(source.row, "media", "too_many", f"More than {MAX_MEDIA} media files.")
+        return RowError(
+            source.row, "media", "too_many", Filled("More than {most} media files.", most=MAX_MEDIA)
+        )
     if source.type == "reversed" and len(source.back) > BACK_OF_REVERSED:
-        message = f"More than {BACK_OF_REVERSED} characters, and it is a front as well."
+        message = Filled(
+            "More than {most} characters, and it is a front as well.", most=BACK_OF_REVERSED
+        )
         return RowError(source.row, "back", "too_long", message)
     return None
 

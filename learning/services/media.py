@@ -25,7 +25,7 @@ from accounts.models.limits import hit
 from config import objects
 from config.formats import wire_name
 from config.objects import NoSuchObject, SignedPut
-from config.problems import Conflict, FieldError, NotFound
+from config.problems import Conflict, FieldError, Filled, NotFound
 from config.records import dataclass
 from config.store.connection import chunks, connection, retried
 from config.store.items import ConditionFailed
@@ -163,7 +163,9 @@ def complete_upload(*, learner_id: str, id: str, now: datetime) -> Medium:
             raise MediumRefused("These are other bytes than were promised")
         inspected = inspect(data)
         if inspected.content_type != medium.content_type:
-            raise MediumRefused(f"The file is {inspected.content_type}: say so, and send it again")
+            raise MediumRefused(
+                Filled("The file is {type}: say so, and send it again", type=inspected.content_type)
+            )
         medium.kept_until = now + UPLOAD_LIFE
         kept = _keep(medium, inspected, own_upload)
     except (MediumRefused, ShelfFull):
@@ -227,7 +229,9 @@ def url_of(medium: Medium) -> str | None:
     """A signed address that gives the bytes out; None until they are looked at."""
     if not medium.is_ready:
         return None
-    return objects.sign_get(medium.object, content_type=medium.content_type)
+    return objects.sign_get(
+        medium.object, content_type=medium.content_type, size_bytes=int(medium.size_bytes)
+    )
 
 
 # From files

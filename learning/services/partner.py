@@ -6,8 +6,10 @@ log or into a metric. AWS: "Converse" in the Amazon Bedrock API Reference.
 
 import json
 import logging
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from http.client import HTTPException
@@ -28,7 +30,8 @@ from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
 from learning.practice import dialogue, prompt, verdict
 from learning.practice.dialogue import Scores, State
-from learning.practice.prompt import Proposal
+from learning.practice.entry import accept_entry
+from learning.practice.prompt import Entry, Proposal
 from learning.practice.script import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from learning.services.practice import LocalModelFailed, PartnerBudgetSpent
@@ -75,8 +78,8 @@ class Asker(Protocol):
 
 
 @dataclass(frozen=True)
-class Author:
-    """A member of staff who has a scenario drafted."""
+class Person:
+    """Somebody who asks outside of a session: for a draft of a scenario, or for a word."""
 
     learner_id: str
     model: str
@@ -152,7 +155,7 @@ def answer_turn(
     guarded = bool(settings.PARTNER_GUARDRAIL)
     answer = _ask(session, request, check, count, calls_after=int(guarded))
     if guarded:
-        _guard(answer)
+        _guard(verdict.spoken(asdict(answer)))
     return answer
 
 
@@ -164,13 +167,18 @@ def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:
 def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Scores) -> Scores:
     """The scores by the model's judgement, which stay near the script's own.
 
-    Raises as `answer_turn`.
+    Raises Unanswered and PartnerBudgetSpent. What a local model fails in is logged, so that the
+    session can be completed without it.
     """
     _check_still_offered(session)
     secret = _secret(session)
     request = prompt.judge_request(
         _told(turns),
         rubric=rubric(script.level),
+        goals=[
+            {"goal": goal.text, "turn": session.reached.get(goal.id)}
+            for goal in script.part(session.role).goals
+        ],
         language=script.language,
         secret=secret,
         model=str(session.model),
@@ -183,7 +191,11 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
             fields, script, said, scripted, secret=secret, told=prompt.JUDGE
         )
 
-    return _ask(session, request, check, reserve)
+    try:
+        return _ask(session, request, check, reserve)
+    except LocalModelFailed as failed:
+        log.warning("no scores by the local model", extra={"fields": {"why": failed.detail}})
+        raise Unanswered("unavailable") from failed
 
 
 def draft(
@@ -194,7 +206,7 @@ def draft(
     It raises Refused for one that cannot be played; the model is then asked once more. Raises
     ServiceUnavailable, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
-    author = Author(learner_id, settings.PARTNER_MODEL)
+    author = Person(learner_id, settings.PARTNER_MODEL)
     request = prompt.draft_request(
         title=title,
         level=level,
@@ -203,18 +215,44 @@ def draft(
         guarded=bool(settings.PARTNER_GUARDRAIL),
     )
 
-    def check(fields: Any) -> T:
+    def check(fields: Any) -> tuple[Any, T]:
         try:
             proposal: Proposal = decode(Proposal, fields, {})
         except ShapeError as error:
             raise Refused(f"{error.path}: {error.message}") from None
-        return accept(proposal)
+        return fields, accept(proposal)
 
+    guarded = bool(settings.PARTNER_GUARDRAIL)
     try:
-        return _ask(author, request, check, reserve)
+        proposed, drafted = _ask(author, request, check, reserve, calls_after=int(guarded))
+        if guarded:
+            _guard(verdict.spoken(proposed))
+        return drafted
     except Unanswered as unanswered:
         why = "The model gave no draft: try again, or write it yourself"
         raise ServiceUnavailable(why) from unanswered
+
+
+def define(*, learner_id: str, text: str, context: str, source: str, target: str) -> Entry:
+    """The model's entry for a text, in its context if it has one. Raises as `answer_turn`."""
+    secret, guarded = secrets.token_hex(10), bool(settings.PARTNER_GUARDRAIL)
+    asked: dict[str, Any] = {
+        "text": text,
+        "context": context,
+        "source": source,
+        "target": target,
+        "secret": secret,
+    }
+    asker = Person(learner_id, settings.PARTNER_MODEL)
+    request = prompt.entry_request(**asked, model=asker.model, guarded=guarded)
+
+    def check(fields: Any) -> Entry:
+        return accept_entry(fields, **asked, told=prompt.LOOKING_UP)
+
+    entry = _ask(asker, request, check, reserve, calls_after=int(guarded))
+    if guarded:
+        _guard(verdict.spoken(asdict(entry)))
+    return entry
 
 
 @cache
@@ -368,16 +406,15 @@ def _call_bedrock(request: prompt.Request, model: str) -> Spoken:
     return Spoken(fields, stop, read, used.get("outputTokens"))
 
 
-def _guard(answer: Accepted) -> None:
-    """Raises Unanswered for a reply that the guardrail refuses.
+def _guard(texts: Iterable[str]) -> None:
+    """Raises Unanswered for texts of which the guardrail refuses any.
 
     With Converse it looks at what the learner says, but not at the arguments of a tool call (AWS:
-    "Include a guardrail with the Converse API").
+    "Include a guardrail with the Converse API"). In one block they are paid for as one text, by
+    its thousands of characters.
     """
     guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
-    words = [f"{each.meaning} {each.example}" for each in answer.new_words]
-    reasons = [each.why for each in answer.corrections]
-    said = "\n".join([answer.reply, *answer.hints, *reasons, *words])
+    said = "\n".join(dict.fromkeys(texts))
     try:
         outcome = aws.call(
             "bedrock-runtime",

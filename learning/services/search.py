@@ -8,7 +8,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 
 from accounts.models import learner_key
-from config.problems import ValidationFailed
+from config.problems import Filled, ValidationFailed
 from config.records import dataclass
 from config.store.connection import chunks
 from config.store.items import Page, Raw, key_instant
@@ -45,7 +45,7 @@ def search_cards(
         search = parse(text)
         decks = _decks(learner_id, search)
     except SearchError as error:
-        message = f"At character {error.position + 1}: {error}"
+        message = Filled("At character {place}: {why}", place=error.position + 1, why=str(error))
         raise ValidationFailed.of("q", "search_syntax", message) from error
     by_text = [term for term in search.terms if term.field in TEXTS]
     tests = [_test(term, decks, now) for term in search.terms if term.field not in TEXTS]

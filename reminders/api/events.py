@@ -11,14 +11,16 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.http import told
 from config.operations import operation
-from config.problems import IdTaken, NotFound
+from config.problems import Filled, IdTaken, NotFound
 from config.serializers import (
     BooleanField,
     DateField,
     IdField,
     InstantField,
     IntegerField,
+    MessageField,
     SecondField,
     Serializer,
     TextField,
@@ -204,8 +206,8 @@ class ImportCalendarFileSerializer(Serializer):
         except UnicodeDecodeError as error:
             raise serializers.ValidationError("The file is not in UTF-8.", "encoding") from error
         if len(text) > MAX_CALENDAR:
-            message = f"A calendar has at most {MAX_CALENDAR:,} characters."
-            raise serializers.ValidationError(message, "max_length")
+            message = Filled("A calendar has at most {most} characters.", most=MAX_CALENDAR)
+            raise serializers.ValidationError(told(message), "max_length")
         return text
 
 
@@ -213,7 +215,7 @@ class RemarkSerializer(Serializer):
     """Something that was not taken over, or why an event was left out."""
 
     code = serializers.CharField()
-    message = serializers.CharField()
+    message = MessageField()
 
     class Meta:
         ref_name = "CalendarRemark"

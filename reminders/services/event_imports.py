@@ -8,7 +8,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from accounts.models import Profile
-from config.problems import IdTaken, NotFound, ValidationFailed
+from config.problems import Filled, IdTaken, NotFound, ValidationFailed
 from config.store.items import Item, batch_get
 from learning.models.base import digest
 from reminders.ical_reader import CalendarInvalidError, ReadEvent, Remark, read_calendar_text
@@ -35,7 +35,9 @@ LATE = Remark("no_time_left", "There was no time left for it: send the calendar 
 DELETED = Remark("deleted", "You have deleted it since it was imported.")
 OUR_UID = "@parley"
 PAUSED = Remark("alarms_gone", "It has no alarms any more: their reminder is paused.")
-FULL = Remark("too_many_events", f"You have {MAX_EVENTS} events that are not over yet.")
+FULL = Remark(
+    "too_many_events", Filled("You have {most} events that are not over yet.", most=MAX_EVENTS)
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _drafted(learner_id: str, entry: ReadEvent, now: datetime) -> Event | Remark
         return draft_event(learner_id, own_id, entry.fields, request_digest, now=now)
     except ValidationFailed as problem:
         error = problem.errors[0]
-        return Remark(error.code, f"{error.field}: {error.message}")
+        return Remark(error.code, Filled("{field}: {why}", field=error.field, why=error.message))
 
 
 def _stored(

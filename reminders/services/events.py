@@ -15,7 +15,7 @@ from pynamodb.expressions.condition import Condition
 from accounts.models import Head, Profile, learner_key
 from accounts.services.changes import commit
 from config import telemetry
-from config.problems import Conflict, NotFound, ValidationFailed, check_version
+from config.problems import Conflict, Filled, NotFound, ValidationFailed, check_version
 from config.store.connection import retried
 from config.store.items import (
     UNREADABLE,
@@ -437,7 +437,9 @@ def occurrences_between(
     """
     after = after or now
     if before and not timedelta(0) < before - after <= MAX_WINDOW:
-        message = f"Give an instant after the beginning, at most {MAX_WINDOW.days} days."
+        message = Filled(
+            "Give an instant after the beginning, at most {days} days.", days=MAX_WINDOW.days
+        )
         raise ValidationFailed.of("before", "window_invalid", message)
     before = before or after + WINDOW
     seen = (
@@ -449,7 +451,9 @@ def occurrences_between(
         after = max(after, seen[0])
     events = Event.not_over(learner_id, at=after, most=MAX_READ, on_unreadable=aside(now))
     if len(events) > MAX_READ:
-        message = f"More than {MAX_READ:,} events have ended since then: give a later instant."
+        message = Filled(
+            "More than {most} events have ended since then: give a later instant.", most=MAX_READ
+        )
         raise ValidationFailed.of("after", "too_many_events", message)
     per_event = [_occurrences_of(event, after=after, before=before, now=now) for event in events]
     merged = heapq.merge(*per_event, key=lambda occurrence: occurrence.order)

@@ -13,6 +13,7 @@ from accounts.services.changes import commit
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     NotFound,
     ValidationFailed,
     check_version,
@@ -306,7 +307,9 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     for name, wire in WIRE_NAMES.items():
         is_given = bool(getattr(reminder, name))
         if name in NEEDED[reminder.about] and not is_given:
-            raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
+            raise ValidationFailed.of(
+                wire, "required", Filled("A reminder of this kind has {field}.", field=wire)
+            )
         allowed = {"title", *NEEDED[reminder.about], *ALLOWED.get(reminder.about, ())}
         if name not in allowed and is_given:
             raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")

@@ -32,7 +32,15 @@ from uuid import uuid4
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("config", "accounts", "learning", "reminders")
-FIXED_NAMES = {"apps.py", "urls.py", "tasks.py", "signals.py", "wsgi.py", "__init__.py"}
+FIXED_NAMES = {
+    "apps.py",
+    "urls.py",
+    "tasks.py",
+    "signals.py",
+    "settings.py",
+    "wsgi.py",
+    "__init__.py",
+}
 SETTINGS = ("config/settings.py", "zappa_settings.json")  # they name entry points
 SMALL = 40  # lines
 MOST = {
@@ -87,7 +95,7 @@ def lines_of_code(source: str) -> int:
 
 
 def imports_of(source: str) -> set[str]:
-    """The dotted names that a module imports, anywhere in it."""
+    """The dotted names that a module imports, anywhere in it, or gives as text, as routes do."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -95,6 +103,8 @@ def imports_of(source: str) -> set[str]:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
     return names
 
 

@@ -31,6 +31,12 @@ def stop_when_unused(users_file: str) -> None:
         threading.Event().wait()  # keeps the lock to the end: newcomers wait for a new engine
 
 
+def end_at_once() -> None:
+    """Let hypercorn wait a moment for what it still answers, and not three seconds for connections
+    that are only kept open: whoever had them has left."""
+    importlib.import_module("hypercorn.config").Config.graceful_timeout = 0.2
+
+
 def keep_mails() -> None:
     """Let the newest mails survive a restart. ministack 1.5.33 saves all of SES but them."""
     ses: Any = importlib.import_module("ministack.services.ses")
@@ -73,7 +79,8 @@ def answer_in_binary() -> None:
 
 
 def keep_headers() -> None:
-    """Let mails keep the headers that they were sent with. ministack 1.5.33 drops them."""
+    """Let mails keep the headers that they were sent with, which ministack 1.5.33 drops, and let
+    `to` ask for those to one address: who reads all of thousands for one code takes long."""
     ses: Any = importlib.import_module("ministack.services.ses")
     ses_v2: Any = importlib.import_module("ministack.services.ses_v2")
     app: Any = importlib.import_module("ministack.app")
@@ -84,24 +91,30 @@ def keep_headers() -> None:
         if method == "POST" and path.endswith("/outbound-emails") and answer[0] == 200:
             sent_id = json.loads(answer[2])["MessageId"]
             content = json.loads(body)["Content"]
-            for record in ses._sent_emails_list():
+            for record in reversed(ses._sent_emails_list()):
                 if record["MessageId"] == sent_id:
                     record["Headers"] = content.get("Simple", {}).get("Headers", [])
+                    break
         return answer
 
-    async def show_with_headers(*request: Any) -> Any:
-        answer = await show(*request)
-        if answer is None or answer[0] != 200:
-            return answer
-        kept = [record for records in ses._sent_emails._data.values() for record in records]
-        headers = {record["MessageId"]: record.get("Headers", []) for record in kept}
-        shown = json.loads(answer[2])
-        for records in shown["messages"].values():
-            for record in records:
-                record["Headers"] = headers.get(record["MessageId"], [])
-        return *answer[:2], json.dumps(shown).encode()
+    async def show_whole(method: str, path: str, headers: Any, query: Any) -> Any:
+        if (method, path) != ("GET", "/_ministack/ses/messages"):
+            return await show(method, path, headers, query)
+        wanted = "".join(query.get("to", [])).lower()
+        whole = [
+            record
+            for records in ses._sent_emails._data.values()
+            for record in records
+            if not wanted or wanted in map(str.lower, addresses(record))
+        ]
+        answer = json.dumps({"messages": {"": whole}}).encode()
+        return 200, {"Content-Type": "application/json"}, answer
 
-    ses_v2.handle_request, app._handle_ses_messages_request = handle_and_keep, show_with_headers
+    ses_v2.handle_request, app._handle_ses_messages_request = handle_and_keep, show_whole
+
+
+def addresses(mail: dict[str, Any]) -> list[str]:
+    return [address for kind in ("To", "CC", "BCC") for address in mail.get(kind) or []]
 
 
 def verify_confirmed_addresses() -> None:
@@ -204,6 +217,7 @@ def parse_conditions_once() -> None:
 
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
+    end_at_once()
     keep_mails()
     answer_in_binary()
     keep_headers()

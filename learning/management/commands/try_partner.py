@@ -23,6 +23,7 @@ from learning.practice import dialogue, prompt
 from learning.practice.dialogue import Script, State
 from learning.practice.script import MODEL, PARTNERS, SCRIPTED
 from learning.services import partner
+from learning.services.practice import LocalModelFailed
 
 
 class Tally:
@@ -72,6 +73,8 @@ class Command(BaseCommand):
                 self._play(script, role or roles[0], **options)
         except StackUnknown as error:
             raise CommandError(f"{error}, or once `make run`") from error
+        except LocalModelFailed as failed:
+            raise CommandError(str(failed.detail)) from failed
 
     def _play(self, script: Script, role: str, **options: Any) -> None:
         spent, native = Tally(), options["native"]
