@@ -22,6 +22,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.translation import get_language_from_request, gettext, override
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
@@ -100,6 +101,26 @@ class Parser(JSONParser):
             raise problems.MalformedRequest("The body is nested too deeply") from error
         except ValueError as error:
             raise problems.MalformedRequest("The body has a number that JSON has not") from error
+
+
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, which remembers what it has decided of short headers: clients have few of them."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        known = request.META.get("HTTP_ACCEPT", "*/*"), tuple(map(type, renderers))
+        if known not in _negotiated:
+            chosen, media_type = super().select_renderer(request, renderers, format_suffix)
+            if len(known[0]) > LONGEST_ACCEPT_KEPT:
+                return chosen, media_type
+            if len(_negotiated) >= MOST_ACCEPT_KEPT:
+                _negotiated.clear()
+            _negotiated[known] = renderers.index(chosen), media_type
+        place, media_type = _negotiated[known]
+        return renderers[place], media_type
+
+
+LONGEST_ACCEPT_KEPT, MOST_ACCEPT_KEPT = 200, 100
+_negotiated: dict[tuple[str, tuple[type, ...]], tuple[int, str]] = {}
 
 
 class Versioning(AcceptHeaderVersioning):
@@ -319,6 +340,8 @@ def _path_without_secrets(request: HttpRequest) -> str:
             path = path.replace(value, "…")
     # No route took it: it may be the mistaken path of such a token, which is longer than our ids.
     shown = "/".join(part if len(part) <= LONGEST_ID else "…" for part in path.split("/"))
+    if shown.isprintable():
+        return shown
     return "".join(letter if letter.isprintable() else "�" for letter in shown)
 
 

@@ -158,7 +158,7 @@ def _id(pattern: str) -> OpenApiParameter:
 
 
 def meaning_of(kind: type[Problem]) -> str:
-    """What a code means, and what to do about it."""
+    """The meaning of a code, and the advice for it."""
     return ". ".join(filter(None, (kind.title, ADVICE.get(kind.code))))
 
 

@@ -133,6 +133,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["accounts.authentication.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["config.http.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["config.http.Parser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.http.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
     "DEFAULT_VERSIONING_CLASS": "config.http.Versioning",
     "DEFAULT_VERSION": "1",

@@ -58,7 +58,7 @@ class MediumTooLarge(MediumRefused):
     title: ClassVar[str] = "A picture or sound may have 10 MB and 50 million pixels"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inspected:
     """A file that may be kept: its type, its bytes without what tells of others, its size."""
 
@@ -313,7 +313,7 @@ class NotWav(ValueError):
     """The bytes are no recording as we take them; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recording:
     rate_hz: int
     seconds: float
@@ -331,8 +331,11 @@ def recording(data: bytes) -> Recording:
         name, size = struct.unpack_from("<4sI", data, at)
         at += 8
         if name == b"fmt " and size >= 16 and at + 16 <= len(data):
-            code, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", data, at)
-            if (code, channels, bits) != (1, 1, 16) or not 8_000 <= rate_hz <= 48_000:
+            if rate_hz:  # which of two a player believes nobody knows
+                raise NotWav("It has two formats")
+            code, channels, rate_hz, a_second, block, bits = struct.unpack_from("<HHIIHH", data, at)
+            is_plain = (code, channels, bits, block, a_second) == (1, 1, 16, 2, 2 * rate_hz)
+            if not is_plain or not 8_000 <= rate_hz <= 48_000:
                 raise NotWav("Record one channel of PCM with 16 bits, at 8 to 48 kHz")
         if name == b"data":
             if not rate_hz:

@@ -96,6 +96,17 @@ def _group_of(item: pytest.Item) -> str:
     return str(marker.args[0])
 
 
+LONGEST_NAME = 120  # characters of a value in a test's name
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A short name for a value of megabytes. Each process of pytest-xdist tells the names of all
+    tests, and the environment has that of the running one."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_NAME:
+        return f"{val[: LONGEST_NAME // 2]!r} and {len(val) - LONGEST_NAME // 2} more"
+    return None
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside of pytest-cov's own
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Measures no coverage where a test wants none. In a worker of pytest-xdist pytest-cov 7 has

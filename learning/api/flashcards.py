@@ -44,7 +44,7 @@ from learning.api.serializers import (
 from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.services import bulk, cards, due_queue, notes, review, search
-from learning.services.media import UnknownMedium
+from learning.services.media_on_cards import UnknownMedium
 
 
 class NewCardSerializer(CardSerializer):

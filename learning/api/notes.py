@@ -18,7 +18,7 @@ from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
 from learning.services.cards import NoSuchDeck, Written
-from learning.services.media import UnknownMedium
+from learning.services.media_on_cards import UnknownMedium
 
 
 class NewNoteSerializer(NoteSerializer):

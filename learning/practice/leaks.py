@@ -41,6 +41,7 @@ _NUMBERS = {
     "en": "zero one two three four five six seven eight nine",
     "es": "cero uno dos tres cuatro cinco seis siete ocho nueve",
     "fr": "zero un deux trois quatre cinq six sept huit neuf",
+    "vi": "khong mot hai ba bon nam sau bay tam chin",
 }
 _SIGNS = {name: str(i) for names in _NUMBERS.values() for i, name in enumerate(names.split())}
 _SIGNS |= {
@@ -67,22 +68,26 @@ _ENTRIES = OUR_NAMES.union(_FIELDS.split())
 # How our rules' notions begin in the languages that learners read, folded.
 NOTIONS = {
     "instructions": "instruc instruk anweisung vorschrift consigne istruzion huongdan chidan "
-    "инструкц указани 指示 指令",
-    "rules": "rule regel regle regla regola regole regra quytac правил 规则 ルール",
+    "инструкц указани 指示 指令 talimat 지시 تعليمات",
+    "rules": "rule regel regle regla regola regole regra quytac правил 规则 ルール zasad "
+    "kural 규칙 قواعد",
     "prompt": "prompt systemprompt systemnachricht промпт 提示词",
     "formats": "json cefr mcer cecr iso639",
     "scenario": "scenario scenari szenario escenario cenario kichban roleplay rollenspiel "
-    "сценари 场景 剧本 シナリオ",
-    "learner": "learner lernende apprenant aprendiz alumn estudiante discente allievo aluno "
-    "nguoihoc hocvien учащ ученик 学习者 学生 学習者",
-    "role": "role rolle papel ruolo vaidien роль роли 角色 役割",
-    "secret": "secret geheim secreto segret segredo bimat секрет 秘密",
+    "сценари 场景 剧本 シナリオ senaryo 시나리오 سيناريو",
+    "learner": "learner lernende apprenant aprendiz alumn estudiante discente allievo "
+    "aluno nguoihoc hocvien учащ ученик 学习者 学生 学習者 leerling uczen ogrenci 학습자 "
+    "متعلم",
+    "role": "role rolle papel ruolo vaidien роль роли 角色 役割 rola rolu 역할 دور",
+    "secret": "secret geheim secreto segret segredo bimat секрет 秘密 tajemnic gizli 비밀 سر",
     "tool": "tool werkzeug outil herramienta strumento ferramenta congcu инструмент 工具 ツール",
-    "goals": "goal ziele objecti objetivo obiettiv muctieu цели 目标 目標",
-    "message": "message nachricht mensaje messaggi mensagem tinnhan сообщени 消息 メッセージ",
+    "goals": "goal ziele objecti objetivo obiettiv muctieu цели 目标 目標 doelen hedef 목표 هدف",
+    "message": "message nachricht mensaje messaggi mensagem tinnhan сообщени 消息 メッセージ "
+    "bericht wiadomos mesaj 메시지 رسالة",
     "partner": "partner partenaire companero đoitac партнер 伙伴 パートナー",
     "session": "session sitzung sesion sessione phien сесси 会话 セッション",
-    "language": "language sprache idioma langue lingua ngonngu язык 语言 言語",
+    "language": "language sprache idioma langue lingua ngonngu язык 语言 言語 taal jezyk dil 언어 "
+    "لغة",
     "level": "level niveau nivel livello trinhdo уров 水平 レベル",
     "correction": "correction korrektur correccion correzion correcao suasai исправлени 纠正 訂正",
     "hint": "hint hinweis indice pista suggeriment goiy подсказк 提示",
@@ -208,5 +213,8 @@ def _look(character: str) -> str:
     """The Latin letter or digit that a sign is a shape of, else the sign."""
     if character.isascii():
         return character
+    number = unicodedata.numeric(character, -1)
+    if number in range(10):
+        return str(int(number))
     last = unicodedata.name(character, "").rpartition(" ")[2]
     return last.casefold() if len(last) == 1 else character

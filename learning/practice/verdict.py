@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from config.records import dataclass
 from learning.practice import dialogue, leaks
 from learning.practice.dialogue import Correction, Evidence, Score, Scores
-from learning.practice.languages import explains, speaks, words_of
+from learning.practice.languages import content_words, explains, speaks, words_of
 from learning.practice.matching import Match, Text
 from learning.practice.prompt import (
     MOST_WORDS,
@@ -28,7 +28,7 @@ from learning.practice.prompt import (
     Judgement,
     Remark,
 )
-from learning.practice.script import Mistake, NewWord, Script
+from learning.practice.script import Goal, Mistake, NewWord, Script, words_of_the_scene
 from learning.shapes import Items, ShapeError, decode, shape_of
 
 T = TypeVar("T")
@@ -39,6 +39,9 @@ COPIES = frozenset({"said", "evidence", "sentence", "cloze"})
 BETTER_BY = 8
 """A correction has at most twice as many words as the mistake, and so many more."""
 
+MOST_OF_EXAMPLE = 0.6
+"""So many of its words are most of a goal's example."""
+
 
 class Refused(ValueError):
     """An answer that may not be shown. The text tells the model why, once."""
@@ -48,7 +51,7 @@ class Leaked(Refused):
     """An answer that tells something of our rules: the model is not asked again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accepted:
     """What is left of an answer."""
 
@@ -274,20 +277,59 @@ def _proved_goals(
     reached: Sequence[str],
     heard: Sequence[str],
 ) -> tuple[str, ...]:
-    """The goals claimed that the learner's words show by the script's patterns.
+    """The goals claimed that the learner's words show.
 
-    The evidence must stand among these words; `heard` are goals that the script hears in them.
+    The evidence must stand among these words. A goal with patterns is shown by them, or `heard` by
+    the script; one without by a sentence of its own that belongs into the scene.
     """
     said = Text.of(text, script.language)
-    claimed = {claim.goal for claim in claims if _find(claim.evidence, text) is not None}
-    return tuple(
-        goal.id
-        for goal in script.part(role).goals
-        if goal.id in claimed
-        and goal.id not in reached
-        and (goal.id in heard or goal.cues.find(said))
-        and not dialogue.is_foreign(script, text)
-    )
+    quotes = {claim.goal: match for claim in claims if (match := _find(claim.evidence, text))}
+    if dialogue.is_foreign(script, text):
+        return ()
+    sentences = _sentences(unicodedata.normalize("NFC", text))
+    proved: list[str] = []
+    for goal in script.part(role).goals:
+        if goal.id not in quotes or goal.id in reached:
+            continue
+        if goal.phrases:
+            if goal.id in heard or goal.cues.find(said):
+                proved.append(goal.id)
+            continue
+        quote = quotes[goal.id]
+        fitting = (
+            (start, end)
+            for start, end, sentence in sentences
+            if start < quote.end and quote.start < end and _is_of_scene(script, goal, sentence)
+        )
+        if place := next(fitting, None):
+            proved.append(goal.id)
+            sentences = [each for each in sentences if each[:2] != place]
+    return tuple(proved)
+
+
+def _sentences(text: str) -> list[tuple[int, int, str]]:
+    return [(*found.span(), found[0]) for found in re.finditer(r"[^.!?…\n]+", text)]
+
+
+def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
+    """Whether a sentence has most words of the goal's example, or words of the scene or the goal.
+
+    Of those it has two, or they are half of what it says.
+    """
+    wanted = {*Text.of(goal.example, script.language).words}
+    said = {*Text.of(sentence, script.language).words}
+    if wanted and len(said & wanted) >= MOST_OF_EXAMPLE * len(wanted):
+        return True
+    scene = words_of_the_scene(script) | content_words(goal.text, script.language)
+    about = content_words(sentence, script.language)
+    shared = sum(any(_is_same(word, other) for other in scene) for word in about)
+    return shared >= 2 or 0 < len(about) <= 2 * shared
+
+
+def _is_same(word: str, other: str) -> bool:
+    """Whether two words are the same but for a last letter: cost and costs."""
+    shorter, longer = sorted((word, other), key=len)
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= 1
 
 
 def _sound_corrections(

@@ -36,6 +36,7 @@ from learning.models.media import Medium
 from learning.scheduling import Memory, leech_level
 from learning.services import media
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
+from learning.services.media_on_cards import FIELDS, sweep_later
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
@@ -227,7 +228,7 @@ class Import:
                 yield seen
         self.import_chunk(chunk)
         if self.has_kept:  # also of notes that were then refused
-            media.sweep_later(self.learner_id, now=now())
+            sweep_later(self.learner_id, now=now())
 
     def _pass_over(self, row: Source | RowError) -> None:
         if isinstance(row, Source) and not (_size_error(row) or self._no_deck(row)):
@@ -284,9 +285,9 @@ class Import:
     def _with_media(self, source: Source) -> Source:
         """The note with the ids of its media, as far as we have them or find them in the file."""
         more = source.more or {}
-        told = {item.id for item in source.media} | {more.get(name, "") for name in media.FIELDS}
+        told = {item.id for item in source.media} | {more.get(name, "") for name in FIELDS}
         known = Medium.ready_among(self.learner_id, told - {""}) if told - {""} else {}
-        more = {k: v for k, v in more.items() if k not in media.FIELDS or v in known}
+        more = {k: v for k, v in more.items() if k not in FIELDS or v in known}
         kept = (
             replace(item, id=item.id if item.id in known else self._kept(source.row, item))
             for item in source.media

@@ -15,12 +15,14 @@ from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from uuid import uuid4
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from django.conf import settings
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts.models import learner_key
 from config import aws, telemetry
 from config.https import fetch
 from config.problems import Problem, ServiceTimeout, ServiceUnavailable
@@ -158,6 +160,34 @@ def answer_turn(
     if guarded:
         _guard(verdict.spoken(asdict(answer)))
     return answer
+
+
+def try_turn(
+    script: Script,
+    role: str,
+    turns: Sequence[Turn],
+    *,
+    learner_id: str,
+    text: str,
+    native_language: str,
+    state: State,
+    count: Count = reserve,
+) -> Accepted:
+    """The model's answer in a dialogue that is stored nowhere. Raises as `answer_turn`."""
+    session = Session(
+        learner_key(learner_id),
+        f"{Session.PREFIX}trial",
+        id=str(uuid4()),
+        role=role,
+        model=settings.PARTNER_MODEL,
+        prompt_version=prompt.VERSION,
+        opening=dialogue.opening(script, role)[0],
+        state=dict(state),
+        reached=dict.fromkeys(state["goals"], 1),
+    )
+    return answer_turn(
+        session, script, turns, text=text, native_language=native_language, count=count
+    )
 
 
 def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:

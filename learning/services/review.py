@@ -506,9 +506,10 @@ class _ReviewBatch:
     def _versions_of(self, rows: Iterable[LogEntry]) -> dict[int, Scheduler]:
         """Every version of the settings that rows name: one more read for those of the past."""
         numbers = {int(row.settings_version) for row in rows if row.settings_version is not None}
-        known = (*self.study.former, self.study.scheduler)
-        versions = {0: Scheduler(*Scheduler.key(self.learner_id))}
-        versions |= {int(version.number): version for version in known}
+        known = {int(each.number): each for each in (*self.study.former, self.study.scheduler)}
+        versions = {number: known[number] for number in numbers & known.keys()}
+        if 0 in numbers - known.keys():
+            versions[0] = Scheduler(*Scheduler.key(self.learner_id))
         keys = [Scheduler.key(self.learner_id, n) for n in sorted(numbers - versions.keys())]
         for start in range(0, len(keys), 100):
             for item in batch_get(*keys[start : start + 100]).values():
