@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
+.PHONY: help setup run test crashes test-fast commits bench bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -77,6 +77,9 @@ crashes: setup ## Every journey of accounts, ended at each of its calls to pool 
 
 test-fast: setup ## What needs no server, in two minutes
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
+
+commits: setup ## Whether commits stand alone: N of those since SINCE at random, each tested in a clone
+	@.ci/commits $(or $(SINCE),$(error Since when? make commits SINCE=HEAD~20 N=5)) $(N)
 
 bench: setup ## Starts and requests beside other frameworks, and growth; OPTIONS="--write" into the docs
 	@$(RUN)python -m tests.benchmarks.bench $(OPTIONS)

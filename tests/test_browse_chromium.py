@@ -230,6 +230,14 @@ def test_a_scenario_is_written_tried_and_published_by_who_never_saw_json(
     assert "The dialogue has ended." in find(chromium, "#play").text
     assert len(chromium.find_elements(By.CSS_SELECTOR, ".goals .reached")) == 3
     picture_everywhere(chromium, "writing-try")
+    press(chromium, "With the model")
+    wait_for(chromium, "partner=model")
+    fill(chromium, text="I'd like a loaf of bread, please.")
+    press(chromium, "Say it")
+    WebDriverWait(chromium, PATIENCE_S).until(lambda driver: len(driver.find_elements(*talk)) == 3)
+    assert find(chromium, ".talk dt .tag").text == "the model"
+    assert len(chromium.find_elements(By.CSS_SELECTOR, ".goals .reached")) == 1
+    picture_everywhere(chromium, "writing-try-model")
     press(chromium, "Publish it")
     wait_for(chromium, "#done")
     assert "Learners see revision 1" in find(chromium, ".lead").text

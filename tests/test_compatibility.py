@@ -67,15 +67,15 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "a field of an answer": (
         lambda d: delete(deck(d)["properties"], "name"),
-        "GET /decks 200.results[].name: is gone",
+        "GET /changes 200.results[].data.name: is gone",
     ),
     "what is always there": (
         lambda d: deck(d)["required"].remove("name"),
-        "GET /decks 200.results[].name: may be missing",
+        "GET /changes 200.results[].data.name: may be missing",
     ),
     "a null": (
         lambda d: deck(d)["properties"]["name"].update(type=["string", "null"]),
-        "GET /decks 200.results[].name: may be null",
+        "GET /changes 200.results[].data.name: may be null",
     ),
     "a field of a request": (
         lambda d: delete(new_deck(d)["properties"], "description"),
@@ -92,6 +92,10 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a type": (
         lambda d: new_deck(d)["properties"]["name"].update(type="number"),
         "POST /decks body.name: may not be string",
+    ),
+    "a kind": (
+        lambda d: d["components"]["schemas"]["NewReminderRequest"]["oneOf"].pop(),
+        "POST /reminders body: has fewer shapes",
     ),
     "a value": (
         lambda d: d["components"]["schemas"]["RatingEnum"]["enum"].remove("hard"),

@@ -13,6 +13,7 @@ import pytest
 import time_machine
 from django.utils.timezone import now
 
+from accounts.models import limits
 from config import objects
 from config.stack import Stack, stack
 from learning import media_types
@@ -357,6 +358,19 @@ def test_an_account_leaves_no_object_behind(maria: Caller, joao: Caller, bucket:
     objects.delete_all_of(maria.id)
     assert [key.split("/")[1] for key in kept(bucket)] == [joao.id]
     assert "Contents" not in bucket.list_objects_v2(Bucket=stack().transfer_bucket)
+
+
+def test_an_address_counts_as_one_download_in_the_learners_day(
+    maria: Caller, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = uploaded(maria, bucket, png(), "image/png")["id"]
+    counted = list[float]()
+    monkeypatch.setattr(limits.day_meter, "add", lambda _, cost, **__: counted.append(cost))
+    monkeypatch.setattr(limits, "BYTE", 1.0)
+    for path in (f"/media/{picture}", "/media"):
+        answer = maria.get(path)
+        assert counted[-1] >= len(answer.content) + len(png())
+        assert counted[-1] < len(answer.content) + len(png()) + 50
 
 
 def test_a_card_without_media_reads_nothing_more(maria: Caller, bucket: Any) -> None:

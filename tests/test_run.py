@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from config.ops import cloudformation, local_aws
+from config.ops import cloudformation, local_aws, model_stand_in
 from config.ops.mails import mails
+from config.ops.management.commands.runserver import partner_line
 from config.ops.voice_stand_in import FRAME
 from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S, eventually
@@ -226,12 +227,28 @@ def test_it_says_a_line_for_each_step_and_then_what_there_is(lived_in: LivedIn) 
     url, *there_is = rest.splitlines()
     assert url == run.url
     assert len(there_is) <= 7
-    assert [line.split()[0] for line in there_is[:4]] == ["/app", "/docs", "/browse", "/mails"]
+    assert [line.split()[0] for line in there_is[:4]] == ["/app", "/docs", "/mails", "partner"]
+    [real] = re.findall("PARLEY_LOCAL_MODEL_URL=.* make run", there_is[3])
+    assert f"\n{real}\n" in (BASE_DIR / "README.md").read_text()
     accounts = [line.split() for line in there_is[4:]]
     assert [role for _, role, _, _ in accounts] == ["learner", "staff", "admin"]
     for _, _, email, password in accounts:
         account = {"email": email, "password": password}
         assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({"PARLEY_PARTNER_MODEL": model_stand_in.MODEL}, "a stand-in; a real model: PARLEY_LOCAL_"),
+        ({"PARLEY_LOCAL_MODEL_URL": "http://x/v1", "PARLEY_PARTNER_MODEL": "m"}, "m at http://x/"),
+        ({"PARLEY_LOCAL_MODEL_URL": "http://x/v1"}, "no model: name PARLEY_PARTNER_MODEL too"),
+        ({"PARLEY_PARTNER": "bedrock", "PARLEY_PARTNER_MODEL": "m"}, "m on Amazon Bedrock"),
+        ({"PARLEY_PARTNER": "scripted", "PARLEY_PARTNER_MODEL": "m"}, "the scripts alone"),
+    ],
+)
+def test_it_says_who_the_partner_is(named: dict[str, str], words: str) -> None:
+    assert partner_line(named).startswith(f"  partner  {words}")
 
 
 def test_its_request_lines_are_for_people_and_hold_no_secret(lived_in: LivedIn) -> None:
@@ -291,6 +308,13 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     assert requests.get(spoken["url"], timeout=PATIENCE_S).content.startswith(FRAME)
     [word] = [answer for answer in answers if "translation" in answer]
     assert (word["translation"], word["cards"][0]["example"]) == ("bread", "Queria pão.")
+    turns = [answer["turn"] for answer in answers if "turn" in answer]
+    assert [(turn["answeredBy"], turn["goals"]) for turn in turns] == [
+        ("model", ["drink"]),
+        ("model", ["size", "price"]),
+    ]
+    [judged] = [answer for answer in answers if "scoredBy" in answer and answer["scores"]]
+    assert (judged["scoredBy"], judged["scores"]["goals"]["value"]) == ("model", 75)
     times = [line for line in said.splitlines() if line and not line.startswith("{")]
     assert [datetime.fromisoformat(time).tzinfo for time in times] == [UTC] * 4
     assert answers[-1]["title"] == "Ligar à Inês"

@@ -19,6 +19,7 @@ from django.conf import settings
 from config import objects
 from config.aws import Throttled, call
 from config.problems import (
+    Filled,
     NotFound,
     Problem,
     TooManyRequests,
@@ -53,9 +54,13 @@ class BudgetUsedUp(TooManyRequests):
 
     @classmethod
     def of(cls, spent: BudgetSpent, now: datetime) -> Self:
-        whose = "your day" if spent.scope == "learner" else "everybody's month"
+        detail = (
+            "You have used up your share of today"
+            if spent.scope == "learner"
+            else "The share of all learners is used up for now"
+        )
         wait_s = ceil((spent.until - now).total_seconds())
-        return cls(f"What {whose} may take of it is used up", retry_after_s=wait_s)
+        return cls(detail, retry_after_s=wait_s)
 
 
 @dataclass(frozen=True)
@@ -152,16 +157,20 @@ def _say(learner_id: str, line: Line, wanted: str | None, now: datetime) -> Spok
     if not text:
         raise ValidationFailed.of("side", "blank", "There is nothing to say.")
     if len(text) > MOST_CHARS:
-        message = f"More than {MOST_CHARS} characters are not read aloud."
+        message = Filled("More than {most} characters are not read aloud.", most=MOST_CHARS)
         raise ValidationFailed.of("text", "max_length", message)
     voice = voice_for(line.language, wanted)
     if voice is None:
         raise NoVoice
     key = _key(learner_id, text, voice, shared=line.shared)
-    cached = objects.exists(key)
-    if not cached:
-        objects.put(key, _read_aloud(learner_id, text, voice, now), content_type=CONTENT_TYPE)
-    return Spoken(objects.sign_get(key, content_type=CONTENT_TYPE), voice, text, cached)
+    size_bytes = objects.size_of(key)
+    cached = size_bytes is not None
+    if size_bytes is None:
+        audio = _read_aloud(learner_id, text, voice, now)
+        objects.put(key, audio, content_type=CONTENT_TYPE)
+        size_bytes = len(audio)
+    url = objects.sign_get(key, content_type=CONTENT_TYPE, size_bytes=size_bytes)
+    return Spoken(url, voice, text, cached)
 
 
 def _key(learner_id: str, text: str, voice: Voice, *, shared: bool) -> str:

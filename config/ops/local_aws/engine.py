@@ -9,6 +9,7 @@ its state and ends. Nothing of the service is imported here.
 
 import copy
 import fcntl
+import functools
 import importlib
 import json
 import os
@@ -204,6 +205,16 @@ def refuse_second_identities() -> None:
     handlers["create"] = create_new
 
 
+def parse_conditions_once() -> None:
+    """Let a query parse its condition once; ministack 1.5.33 does so for each item of a partition.
+
+    With 5,000 cards that took four fifths of the time that a page of changes takes.
+    """
+    dynamodb: Any = importlib.import_module("ministack.services.dynamodb")
+    for name in ("_tokenize", "_condition_syntax_error"):  # what they return is never changed
+        setattr(dynamodb, name, functools.lru_cache(maxsize=1000)(getattr(dynamodb, name)))
+
+
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
     end_at_once()
@@ -213,5 +224,6 @@ if __name__ == "__main__":
     verify_confirmed_addresses()
     mail_sign_in_codes()
     refuse_second_identities()
+    parse_conditions_once()
     threading.Thread(target=stop_when_unused, args=[users_file], daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
