@@ -15,8 +15,7 @@ from learning.practice.matching import Text, fold
 KNOWN_BY = 6
 """Of so many words one is known, if they are in the language."""
 
-# Frequent words by which a text's language shows, without accents. Those before the bar stand in
-# texts about anything.
+# Frequent words by which a text's language shows, without accents.
 FREQUENT = {
     "da": "og det at som jeg er en et ikke for med har hvad kan du vi pa til om den i af men sa "
     "hvor mig min de var skal vil tak godt hej ja nej",
