@@ -160,6 +160,7 @@ def test_a_language_that_is_not_understood_is_404(
 ) -> None:
     answer = understood(maria, uploaded(maria, bucket, recorded()), "la")
     assert (answer.status_code, answer.json()["code"]) == (404, "NO_VOICE")
+    assert answer.json()["errors"][0]["field"] == "language"
 
 
 def test_a_request_that_died_before_it_asked_is_made_good_by_the_next(

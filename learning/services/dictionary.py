@@ -16,7 +16,7 @@ from django.conf import settings
 
 from accounts.models import Profile, learner_key
 from config.aws import Throttled, call, error_code
-from config.problems import IdTaken, Problem, UpstreamFailed, ValidationFailed
+from config.problems import FieldError, IdTaken, Problem, UpstreamFailed, ValidationFailed
 from config.records import dataclass
 from learning.models.cards import Card, Note, front_start
 from learning.models.dictionary import Translation
@@ -224,7 +224,8 @@ def _translated(learner_id: str, text: str, languages: tuple[str, str], now: dat
     except ClientError as error:
         counted.release()
         if error_code(error) == UNSUPPORTED:
-            raise NoTranslation from error
+            message = "There is no dictionary for these languages."
+            raise NoTranslation(errors=[FieldError("to", "no_translation", message)]) from error
         raise UpstreamFailed from error
     except Throttled:  # of anything else nobody knows whether it was charged
         counted.release()
