@@ -35,7 +35,7 @@ ROLES = frozenset({"staff", "admin"})  # Cognito makes groups of its own, one fo
 
 
 class InvalidToken(NotAuthenticated):
-    """The token is not one of ours, or not any longer. Says nothing of the reason."""
+    """The token is not one of ours, or no longer valid. Says nothing about the reason."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def google_id_of(claims: Mapping[str, Any]) -> str | None:
     """Google's id of the learner.
 
     A client that lists its ReadAttributes may get no `identities`. Then the name of a user who came
-    by Google tells it: `google_<id>`, in small letters where the pool's names are.
+    from Google has the id: `google_<id>`, in lower case if the pool's names are.
     """
     for identity in claims.get("identities", []):
         if identity.get("providerName") == "Google":
@@ -325,9 +325,9 @@ def authorize(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     Django verifies the token again by itself, and whether the account bars it: no table is read
     here.
 
-    API Gateway keeps the answer for the token and asks it about the paths that come next, so it
-    names more than `methodArn`, and nothing of other stages and APIs. A bad token is denied rather
-    than raised about: denials are kept too, and are no error of the function's. Raises
+    API Gateway keeps the answer for the token and applies it to the paths that come next. So it
+    names all paths of this API and stage, not only `methodArn`. A bad token is denied rather than
+    raised about: denials are kept too, and count as no error of the function. Raises
     ServiceUnavailable when the pool's keys cannot be read.
     """
     try:

@@ -1,8 +1,8 @@
 """Lambda's entry: HTTP goes to Django, and API Gateway's question to the authorizer.
 
 SQS's messages go to `config.work`, and SNS's to our own task. Zappa's handler would find the tasks
-by the names of queue and topic, which a package that was made for no stage in particular does not
-have, and would run any function that a message names. All other events (schedules, commands) go to
+by the names of queue and topic, which a package that fits every stage does not have, and would run
+any function that a message names. All other events (schedules, commands) go to
 Zappa's handler, which loads boto3 and werkzeug. No request needs those two. This module loads all
 that requests need, since it runs in Lambda's INIT phase, which has a whole processor.
 """
@@ -30,7 +30,7 @@ def _loading() -> Iterator[None]:
     """
     gc.disable()
     hidden: dict[str, Any] = {name: None for name in OPTIONAL if name not in sys.modules}
-    sys.modules.update(hidden)  # None: an ImportError for who asks
+    sys.modules.update(hidden)  # None: whoever imports it gets an ImportError
     try:
         yield
     finally:
@@ -61,17 +61,9 @@ TEXT_TYPES = (
     "application/vnd.oai.openapi",
     "image/svg+xml",
 )
-# Learners at study must not wait for these. The pages that show the API load drf-spectacular
-# (0.2 s). The first request for reminders takes 40 ms longer instead.
-NOT_PRELOADED = frozenset(
-    {
-        "config.documentation",
-        "accounts.browse.urls",
-        "accounts.front",
-        "learning.browse.urls",
-        "reminders.urls",
-    }
-)
+# What learners at study need. They must not wait for the rest: the pages that show the API load
+# drf-spectacular (0.2 s), and the first request for reminders or media takes 40 ms longer instead.
+PRELOADED = frozenset({"accounts.urls", "learning.urls"})
 # Characters that a path may hold besides letters and digits (RFC 3986). `%` begins a quoted one.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
@@ -115,7 +107,7 @@ def _preload() -> None:
     from config.store.connection import connection
 
     for part in get_resolver().url_patterns:
-        if isinstance(part, URLResolver) and part.urlconf_name not in NOT_PRELOADED:
+        if isinstance(part, URLResolver) and part.urlconf_name in PRELOADED:
             part.url_patterns  # noqa: B018 - reading it is what imports the module
     connection().connection.client  # noqa: B018 - as above
     https.tls_context(https.bundle())

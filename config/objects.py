@@ -1,7 +1,7 @@
 """Objects in the stack's two buckets: files in transit, and what learners keep.
 
-Keys begin with what an object is and whose it is (`media/<learner>/…`), so that all of a learner's
-are found, and nobody names another's.
+Keys begin with the object's kind and its owner (`media/<learner>/…`), so that all objects of a
+learner are found, and nobody can name another's.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 from config.aws import call, client, error_code
 from config.records import dataclass
 from config.stack import stack
+from config.telemetry import record_download
 
 URL_LIFE = timedelta(minutes=15)
-# What is a learner's own, by bucket: the words that their keys begin with.
+# The learners' own objects, by bucket: the words that their keys begin with.
 TRANSFERS, MEDIA = "transfer_bucket", "media_bucket"
 OF_LEARNERS = {TRANSFERS: ("uploads", "exports"), MEDIA: ("incoming", "media", "speech")}
 
@@ -51,8 +52,12 @@ def sign_put(
     return SignedPut(url, headers, now + URL_LIFE)
 
 
-def sign_get(key: str, *, content_type: str) -> str:
-    """An address that gives an object of the bucket of media out as this type, for 15 minutes."""
+def sign_get(key: str, *, content_type: str, size_bytes: int) -> str:
+    """An address that serves an object of the bucket of media as this type, for 15 minutes.
+
+    Its bytes count in the learner's day as if they were fetched once.
+    """
+    record_download(size_bytes)
     url: str = client("s3").generate_presigned_url(
         "get_object",
         Params={
@@ -87,15 +92,15 @@ def get(key: str, *, most_bytes: int) -> bytes:
         return bytes(body.read(most_bytes + 1))
 
 
-def exists(key: str) -> bool:
-    """Whether the bucket of media has an object."""
+def size_of(key: str) -> int | None:
+    """The bytes of an object of the bucket of media; None if there is none."""
     try:
-        call("s3", "head_object", Bucket=stack().media_bucket, Key=key)
+        answer = call("s3", "head_object", Bucket=stack().media_bucket, Key=key)
     except ClientError as error:
         if error_code(error) in ("404", "403"):
-            return False
+            return None
         raise
-    return True
+    return int(answer["ContentLength"])
 
 
 def delete(keys: list[str], *, bucket: str = MEDIA) -> None:

@@ -17,7 +17,7 @@ else:
     def dataclass(cls=None, /, **options):
         """As Python's own, with the same options and the same result.
 
-        What is no plain class is compiled at once: with slots, an `__init__` of its own, or a base.
+        A class with slots, an `__init__` of its own or a base is compiled at once.
         """
         if cls is None:
             return lambda decorated: dataclass(decorated, **options)

@@ -28,7 +28,8 @@ from config.formats import (
     wire_name,
     zone_named,
 )
-from config.http import in_readers_language
+from config.http import in_readers_language, told
+from config.problems import Filled, as_told
 
 UNKNOWN = "There is no such field."
 
@@ -56,12 +57,15 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
     """The base of every serializer.
 
     `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
-    `variants` are the values of the field `kind` that decide which other fields there are, each
-    with those that only it has: the document shows a shape of its own for each.
+    The document shows a shape of its own for each value of the field `kind` in `variants`, which
+    has the fields that this kind of request needs, or in `data_of`, which has what an answer of
+    this kind has as its `data`. Besides what it needs a kind may have what all have, and `besides`.
     """
 
     samples: ClassVar[Mapping[str, Any]] = {}
     variants: ClassVar[Mapping[str, Collection[str]]] = {}
+    besides: ClassVar[Mapping[str, Collection[str]]] = {}
+    data_of: ClassVar[Mapping[str, type["Serializer"]]] = {}
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Give a JSON object.",
         "null": "Give a JSON object.",
@@ -217,7 +221,9 @@ class IdField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 36)
-        super().__init__(ULID_OR_UUID, "Give a ULID or a UUID.", **kwargs)
+        super().__init__(
+            ULID_OR_UUID, "Give a UUID in lower case or a ULID in upper case.", **kwargs
+        )
 
 
 class IntegerField(serializers.IntegerField):
@@ -265,9 +271,9 @@ class InstantField(serializers.DateTimeField):
         try:
             at = super().to_internal_value(value.upper())
         except OverflowError:  # before year 1 or after 9999, in UTC
-            raise _out_of_range("an instant", self.years) from None
+            raise _out_of_range(self.years) from None
         if not self.years[0] <= at.year <= self.years[1]:
-            raise _out_of_range("an instant", self.years)
+            raise _out_of_range(self.years)
         return at
 
     def to_representation(self, value: Any) -> Any:
@@ -291,12 +297,13 @@ class DateField(serializers.DateField):
     def to_internal_value(self, value: Any) -> date:
         day = super().to_internal_value(value)
         if not InstantField.years[0] <= day.year <= InstantField.years[1]:
-            raise _out_of_range("a date", InstantField.years)
+            raise _out_of_range(InstantField.years)
         return day
 
 
-def _out_of_range(thing: str, years: tuple[int, int]) -> ValidationError:
-    return ValidationError(f"Give {thing} from {years[0]} to {years[1]}.", "out_of_range")
+def _out_of_range(years: tuple[int, int]) -> ValidationError:
+    message = Filled("Give a time in the years {first} to {last}.", first=years[0], last=years[1])
+    return ValidationError(told(message), "out_of_range")
 
 
 @extend_schema_field({"type": "string", "format": "iana-time-zone", "example": "Europe/Lisbon"})
@@ -354,6 +361,13 @@ class HttpsUrlField(PatternField):
         super().__init__(HTTPS, "Give an https address.", max_length=2048, **kwargs)
 
 
+class MessageField(serializers.CharField):
+    """A text for people, in the language of the request."""
+
+    def to_representation(self, value: Any) -> str:
+        return told(value)
+
+
 def optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:
     """A field that is null where it is left out."""
     return field(default=None, allow_null=True, **kwargs)
@@ -376,7 +390,7 @@ class ItemProblemSerializer(Serializer):
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
     def to_representation(self, instance: Any) -> Any:
-        return in_readers_language(super().to_representation(instance))
+        return in_readers_language(super().to_representation(as_told(instance)))
 
 
 class ProblemSerializer(ItemProblemSerializer):

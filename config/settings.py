@@ -66,6 +66,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = STAGE == "local"  # else a file that is edited is cut at its former size
 WHITENOISE_MAX_AGE = 3600
 
 TEMPLATES = [
@@ -165,6 +166,7 @@ SPECTACULAR_SETTINGS = {
         "NoteType": "learning.api.serializers.NOTE_TYPES",
         "ScenarioStatus": "learning.models.content.STATUSES",
         "Partner": "learning.practice.script.PARTNERS",
+        "PartOfSpeech": "learning.practice.script.PARTS_OF_SPEECH",
         "FallbackReason": "learning.models.practice.FALLBACKS",
         "SessionStatus": "learning.models.practice.STATUSES",
     },

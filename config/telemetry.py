@@ -1,8 +1,8 @@
 """Log lines, business metrics, and the AWS calls of a request.
 
 A log line is one JSON object with the id of the request it belongs to. CloudWatch turns the
-lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"), so that we call
-and wait for nothing. The only dimension is the stage: each further value of a dimension would be
+lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"): there is no call
+to make or to wait for. The only dimension is the stage: each further value of a dimension would be
 one more metric to pay for.
 """
 
@@ -75,12 +75,14 @@ def emit(name: Name, value: float = 1, *, unit: Literal["Count", "Seconds"] = "C
 class Call:
     """One answered call. `units` are DynamoDB's capacity units; other services have 0.
 
-    A unit that is written costs five times one that is read.
+    A unit that is written costs five times one that is read. `sent_bytes`: of what the client may
+    now fetch elsewhere, by a signed address.
     """
 
     operation: str
     units: float = 0.0
     is_write: bool = False
+    sent_bytes: int = 0
 
 
 calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
@@ -91,5 +93,14 @@ deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 def record_call(operation: str, units: float = 0.0, *, is_write: bool = False) -> None:
     """Adds a call to the list of the present request, if there is one."""
+    _record(Call(operation, units, is_write))
+
+
+def record_download(size_bytes: int) -> None:
+    """Adds bytes that the client of the present request may fetch by a signed address."""
+    _record(Call("", sent_bytes=size_bytes))
+
+
+def _record(call: Call) -> None:
     if (recorded := calls.get()) is not None:
-        recorded.append(Call(operation, units, is_write))
+        recorded.append(call)

@@ -92,6 +92,11 @@ def recording_of(stefan: Caller) -> str:
     return id
 
 
+def recording(stefan: Caller) -> dict[str, str]:
+    test_recordings.agreed(stefan)
+    return {"sizeBytes": "100", "sha256": "a" * 64}
+
+
 # What the {id} of an address is, by its first word.
 THINGS: dict[str, Callable[[Caller], str]] = {
     "decks": deck_of,
@@ -149,7 +154,7 @@ VALUES: dict[str, Callable[[Caller], dict[str, Any]]] = {
     "createFlashcard": card,
     "createFlashcards": lambda stefan: by_json({"cards": [card(stefan)]}),
     "createMedium": lambda stefan: test_media.as_declared(test_media.png(), "image/png"),
-    "createRecording": lambda stefan: {"sizeBytes": "100", "sha256": "a" * 64},
+    "createRecording": recording,
     "createSpeech": lambda stefan: by_json({"text": "Olá", "language": "pt-PT"}),
     "lookUp": lambda stefan: by_json({"text": "mesa", "from": "pt", "to": "en"}),
     "understandRecording": lambda stefan: {"language": "pt"},

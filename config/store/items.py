@@ -330,7 +330,7 @@ class Item(Model):
             raise _lost_answer(error) from error
 
     def update_silently(self, *actions: Action, condition: Condition) -> None:
-        """Updates attributes without a new version: those nobody sees. Raises ConditionFailed."""
+        """Updates attributes that nobody sees, without a new version. Raises ConditionFailed."""
         try:
             connection().update_item(
                 self.pk, range_key=self.sk, actions=list(actions), condition=condition
@@ -353,8 +353,8 @@ def batch_get(
 ) -> dict[tuple[str, str], Item]:
     """The items that exist among keys (pk, sk), each read consistently, 100 in a round trip.
 
-    It is no snapshot: of what one transaction writes it may see a part. Items that cannot be read
-    raise, or go to `on_unreadable`.
+    It is no snapshot: it may see only a part of what a transaction writes. Items that cannot be
+    read raise, or go to `on_unreadable`.
     """
     items: dict[tuple[str, str], Item] = {}
     for raw in read_raws(keys):
@@ -368,7 +368,7 @@ def batch_get(
 
 
 def batch_put(items: Sequence[Item]) -> None:
-    """Writes items without conditions, not as one: for those whose key says all that they hold.
+    """Writes items without conditions, each by itself: for items whose key says all they hold.
 
     25 in a round trip, at half the price of a transaction.
     """

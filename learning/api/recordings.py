@@ -14,6 +14,7 @@ from learning.api.serializers import DigestField, SignedUploadSerializer
 from learning.models.recordings import STATES
 from learning.services import recordings
 from learning.services.media import NotUploaded
+from learning.services.practice import ConsentNeeded
 from learning.services.speech import BudgetUsedUp, NoVoice, SpeechOff
 
 
@@ -51,10 +52,15 @@ class RecordingViewSet(Resource):
         "createRecording",
         request=NewRecordingSerializer,
         answers={201: RecordingUploadSerializer},
-        raises=[SpeechOff],
+        raises=[SpeechOff, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
-        """Ask where to upload a recording of at most 30 s. Then have it understood."""
+        """Ask where to upload a recording of at most 30 s. Then have it understood.
+
+        Agree first that what you say goes to a model: `modelVoice` of `PATCH /profile/consents`.
+        Send the audio to the answer's `upload`, then call `/recordings/{id}/understand`.
+        `SPEECH_OFF`: this stage does not listen; let the device do it.
+        """
         fields = self.validated_body(NewRecordingSerializer)
         id, upload = recordings.begin(learner_id=self.learner_id, fields=fields, now=now())
         body = RecordingUploadSerializer({"id": id, "upload": upload}).data
@@ -66,6 +72,7 @@ class RecordingViewSet(Resource):
         answers={202: RecordingSerializer},
         raises=[
             SpeechOff,
+            ConsentNeeded,
             NoVoice,
             NotUploaded,
             recordings.RecordingRefused,
@@ -91,12 +98,19 @@ class RecordingViewSet(Resource):
         "getRecording", answers={200: RecordingSerializer}, raises=[NotFound, UpstreamFailed]
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read what was heard."""
+        """Read what was heard.
+
+        Ask every second while `state` is `running`; once it is `done`, `text` has what was heard.
+        404 after a day.
+        """
         found = recordings.read(learner_id=self.learner_id, id=id, now=now())
         return Response(RecordingSerializer(found).data)
 
     @operation("deleteRecording", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a recording and its text, which else is kept for a day."""
+        """Delete a recording and its text, which else is kept for a day.
+
+        204. `NOT_FOUND`: it is gone already.
+        """
         recordings.forget(learner_id=self.learner_id, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

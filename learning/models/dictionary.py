@@ -1,4 +1,4 @@
-"""Translations of bare words, which are the same for everybody."""
+"""Entries of bare words, which are the same for everybody."""
 
 import unicodedata
 from datetime import datetime, timedelta
@@ -11,32 +11,42 @@ from config.store.items import Item
 
 
 class Translation(Item, discriminator="translation"):
-    """What a bare word means: `WORD#<digest of languages and word>` / `WORD`, for 90 days.
+    """What a bare word means: `WORD#<digest of languages, word and model>` / `WORD`, for 90 days.
 
-    Only Amazon Translate's own answers stand here: nobody else can put one in. It holds no word of
-    a sentence that somebody wrote.
+    Only answers of Amazon Translate stand here, and those of a model that was asked for this word
+    alone: nobody else can put one in. It holds no word of a sentence that somebody wrote. A model's
+    answer is never given out as Translate's, nor as another model's.
     """
 
     SK = "WORD"
     KEPT = timedelta(days=90)
+    DETAILS = ("part_of_speech", "ipa", "example")
 
     translation = UnicodeAttribute()
+    part_of_speech = UnicodeAttribute(null=True)
+    ipa = UnicodeAttribute(null=True)
+    example = UnicodeAttribute(null=True)
 
     @classmethod
-    def at(cls, text: str, source: str, target: str) -> Self:
-        """The place of a word, as it is written."""
-        said = "\x1f".join((source, target, unicodedata.normalize("NFC", text)))
-        return cls(f"WORD#{sha256(said.encode()).hexdigest()[:40]}", cls.SK)
+    def at(cls, text: str, source: str, target: str, *, model: str | None = None) -> Self:
+        """The place of a word, as it is written: Translate's, or a model's."""
+        asked = [source, target, unicodedata.normalize("NFC", text), *([model] if model else [])]
+        digest = sha256("\x1f".join(asked).encode()).hexdigest()
+        return cls(f"WORD#{digest[:40]}", cls.SK)
 
-    def found(self, now: datetime) -> str | None:
-        """The translation, if it is kept: one consistent read."""
+    def found(self, now: datetime) -> Self | None:
+        """The entry, if it is kept: one consistent read."""
         stored = self.get_or_none(self.pk, self.sk)
-        if stored is None or stored.expires_at <= now.timestamp():
-            return None
-        return str(stored.translation)
+        return stored if stored and stored.expires_at > now.timestamp() else None
 
-    def keep(self, translation: str, now: datetime) -> None:
-        """Keeps a translation for everybody."""
+    def details(self) -> dict[str, str | None]:
+        """What only a model tells."""
+        return {name: getattr(self, name) for name in self.DETAILS}
+
+    def keep(self, translation: str, now: datetime, **details: str | None) -> None:
+        """Keeps an entry for everybody."""
         self.translation = translation
+        for name, value in details.items():
+            setattr(self, name, value)
         self.expires_at = int((now + self.KEPT).timestamp())
         self.put()

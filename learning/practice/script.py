@@ -17,6 +17,11 @@ from learning.shapes import Text as Chars
 SCRIPTED, MODEL = PARTNERS = ("scripted", "model")
 """Who can play the partner: the scenario's own script, or a model that knows it."""
 
+PARTS_OF_SPEECH = (
+    "noun", "verb", "adjective", "adverb", "pronoun", "determiner", "preposition", "conjunction",
+    "numeral", "interjection", "phrase",
+)  # fmt: skip
+
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 LANGUAGE = r"[a-z]{2,3}"
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
@@ -62,12 +67,16 @@ class Role:
 
 @dataclass(frozen=True)
 class Goal:
-    """Reached by an answer that has any of `phrases` and none of `unless`."""
+    """Reached by an answer that has any of `phrases` and none of `unless`.
+
+    Without phrases a model alone can tell, by the `example` if there is one (docs/scenarios.md).
+    """
 
     id: Slug
     text: Annotated[str, Chars(200)]
-    phrases: Patterns
+    phrases: Patterns = ()
     unless: Patterns = ()
+    example: Annotated[Line, "What a learner may say, where no dialogue is written"] = ""
 
     @property
     def cues(self) -> Cues:
@@ -139,14 +148,23 @@ class Node:
 
 @dataclass(frozen=True)
 class Part:
-    """The dialogue of a learner who takes `role`."""
+    """The dialogue of a learner who takes `role`.
+
+    Where a model alone plays, it may be lines without branches: the opening, and those that lead
+    to the goals that they `skip`.
+    """
 
     role: Slug
     start: Slug
-    farewell: Line
     goals: Annotated[tuple[Goal, ...], Items(3, 5)]
-    answers: Annotated[tuple[StandingAnswer, ...], Items(3, 20)]
     nodes: Annotated[tuple[Node, ...], Items(1, 60)]
+    answers: Annotated[tuple[StandingAnswer, ...], Items(0, 20)] = ()
+    farewell: Line = ""
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether there is a dialogue that the script can play."""
+        return any(node.branches for node in self.nodes)
 
     def node(self, name: str) -> Node:
         """Raises KeyError when there is no such node."""
@@ -205,7 +223,7 @@ class Script:
     parts: Annotated[tuple[Part, ...], Items(1, 2)]
     phrases: Annotated[tuple[Phrase, ...], Items(0, 40)]
     mistakes: Annotated[tuple[Mistake, ...], Items(0, 40)]
-    notes: Annotated[str, Chars(2000)]
+    notes: Annotated[str, Chars(2000)] = ""
     partners: Annotated[
         tuple[Annotated[str, Choice(PARTNERS)], ...], Items(1, 2), "Who may play the partner"
     ] = PARTNERS
@@ -283,12 +301,19 @@ def _check(script: Script, part: Part, path: str) -> None:
     goals = {goal.id: goal for goal in part.goals}
     _check_distinct([goal.id for goal in part.goals], f"{path}.goals")
     _check_distinct([node.id for node in part.nodes], f"{path}.nodes")
-    for i, goal in enumerate(part.goals):
-        if not goal.phrases:
-            raise ScriptError(f"{path}.goals.{i}.phrases", "must have a pattern")
     names = {node.id for node in part.nodes}
     if part.start not in names:
         raise ScriptError(f"{path}.start", f"no node '{part.start}'")
+    if script.partners == (MODEL,) and not part.is_scripted:
+        _check_known_goals(part, goals, path)
+        return
+    if not part.farewell:
+        raise ScriptError(f"{path}.farewell", "is missing")
+    for i, goal in enumerate(part.goals):
+        if not goal.phrases:
+            raise ScriptError(f"{path}.goals.{i}.phrases", "must have a pattern")
+        if goal.example:
+            raise ScriptError(f"{path}.goals.{i}.example", "belongs into a branch of the dialogue")
     for i, node in enumerate(part.nodes):
         at = f"{path}.nodes.{i}"
         _check_end(node, at)
@@ -305,9 +330,8 @@ def _check(script: Script, part: Part, path: str) -> None:
 
 def _check_answers(part: Part, goals: dict[str, Goal], path: str) -> None:
     """A goal may be said anywhere, so each has an answer that holds anywhere."""
+    _check_known_goals(part, goals, path)
     for i, answer in enumerate(part.answers):
-        if answer.goal and answer.goal not in goals:
-            raise ScriptError(f"{path}.answers.{i}.goal", f"no goal '{answer.goal}'")
         if not answer.goal and not answer.phrases:
             why = "needs phrases or a goal to be recognised by"
             raise ScriptError(f"{path}.answers.{i}", why)
@@ -318,6 +342,12 @@ def _check_answers(part: Part, goals: dict[str, Goal], path: str) -> None:
         if goal.id not in (answer.goal for answer in part.answers):
             why = f"'{goal.id}' can be reached without an answer to it"
             raise ScriptError(f"{path}.goals.{i}", why)
+
+
+def _check_known_goals(part: Part, goals: Mapping[str, Goal], path: str) -> None:
+    for i, answer in enumerate(part.answers):
+        if answer.goal and answer.goal not in goals:
+            raise ScriptError(f"{path}.answers.{i}.goal", f"no goal '{answer.goal}'")
 
 
 def _check_distinct(ids: list[str], path: str) -> None:
@@ -364,7 +394,12 @@ def _check_branches(script: Script, goals: dict[str, Goal], node: Node, at: str)
 
 def in_another_language(script: Script, text: Text) -> bool:
     """Whether more than three different words have at most one in common with the script: "no" is
-    a word of many languages, and no answer by itself in a sentence of another one."""
+    a word of many languages, and no answer by itself in a sentence of another one. Where little
+    is written, frequent words tell."""
+    if not all(part.is_scripted for part in script.parts):
+        from learning.practice.languages import speaks  # no other scenario loads it
+
+        return not speaks(text.original, script.language)
     unknown = {word for word in text.words if not word.isdigit()}
     most_unknown = len(unknown) - 2
     if len(unknown) <= 3:
@@ -395,6 +430,23 @@ def _written(script: Script) -> Iterable[str]:
         yield phrase.text
         patterns += phrase.phrases
     yield from (re.sub("[/_]", " ", p.source) for p in patterns)
+
+
+@lru_cache(maxsize=64)
+def words_of_the_scene(script: Script) -> frozenset[str]:
+    """The words by which a sentence shows that it belongs into the scene.
+
+    Those of the situation are not among them: order, say and ask are what authors tell learners to
+    do, and what somebody would tell a model to do.
+    """
+    from learning.practice.languages import content_words
+
+    texts = [script.title, *(text for role in script.roles for text in (role.name, role.brief))]
+    texts += [phrase.text for phrase in script.phrases]
+    for part in script.parts:
+        texts += [node.line for node in part.nodes] + [answer.say for answer in part.answers]
+        texts += [goal.example for goal in part.goals]
+    return frozenset(content_words("\n".join(texts), script.language))
 
 
 def chosen_branch(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:

@@ -15,6 +15,7 @@ from config.formats import is_visible
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     IdTaken,
     NotFound,
     ValidationFailed,
@@ -28,7 +29,7 @@ from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
-from learning.services.media import hold
+from learning.services.media_on_cards import hold
 from learning.services.progress import totals_with
 from learning.services.study_context import DECK_OPTIONS, put_settings
 
@@ -223,7 +224,7 @@ def cards_of(note: Note) -> list[Card]:
 def faces(note: Note) -> list[Face]:
     """The cards that a note makes. Raises ValidationFailed."""
     if note.type != "cloze" and not is_visible(note.back):
-        message = f"A {note.type} note needs a back."
+        message = Filled("A {type} note needs a back.", type=note.type)
         raise ValidationFailed.of("back", "blank", message)
     try:
         return note.faces()

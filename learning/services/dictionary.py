@@ -1,29 +1,39 @@
-"""Words looked up by Amazon Translate, and kept as cards.
+"""Words looked up by the partner's model or by Amazon Translate, and kept as cards.
 
 What a bare word means is shared for 90 days, as it tells nothing of who asked. Whatever else a
-learner writes (sentences, several words, digits, a context) is translated for them alone and kept
-nowhere. Characters are counted before Translate is called.
+learner writes (sentences, several words, digits, a context) is rendered for them alone and kept
+nowhere. The model is asked for those who have agreed to it; whenever it gives no entry, Translate
+answers. Whatever is asked for is counted before.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from django.conf import settings
 
+from accounts.models import Profile, learner_key
 from config.aws import Throttled, call, error_code
-from config.problems import IdTaken, Problem, UpstreamFailed, ValidationFailed
+from config.problems import FieldError, IdTaken, Problem, UpstreamFailed, ValidationFailed
 from config.records import dataclass
 from learning.models.cards import Card, Note, front_start
 from learning.models.dictionary import Translation
+from learning.practice.script import MODEL
 from learning.search_syntax import base_letters
 from learning.services.cards import Written, cards_of
 from learning.services.notes import create_note
-from learning.services.speech import reserved
+from learning.services.practice import ConsentNeeded, PartnerBudgetSpent, consents
+from learning.services.scenarios import offers_model
+from learning.services.speech import BudgetUsedUp, reserved
 from learning.transfer.model import without_media
 
+if TYPE_CHECKING:
+    from learning.practice.prompt import Entry
+
+TRANSLATE = "translate"
+ANSWERERS = (MODEL, TRANSLATE)
 MOST_CHARS = 200
 MOST_CONTEXT_CHARS = 1_000
 MOST_DUPLICATES = 5
@@ -44,53 +54,83 @@ class NoTranslation(Problem):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What a text means, and its context; cards that ask it already; the note made of it."""
+class Question:
+    """A text, the sentence that it stands in or nothing, and the tags of two languages."""
 
     text: str
+    context: str
+    source: str
+    target: str
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a word alone, which tells nothing of who asks."""
+        return not self.context and BARE.fullmatch(self.text) is not None
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a text means, and its context; `by` whom; what only a model tells of a word."""
+
     translation: str
-    context_translation: str | None
+    context_translation: str | None = None
+    by: str | None = None
+    part_of_speech: str | None = None
+    ipa: str | None = None
+    example: str | None = None
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """What a text means; cards that ask it already; the note made of it."""
+
+    text: str
+    meaning: Meaning
     duplicates: list[Card]
     written: Written | None = None
 
 
-def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Entry:
-    """Translates a text and its context, and on request makes a note of them.
+def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> LookedUp:
+    """Finds what a text and its context mean, and on request makes a note of them.
 
     A note that this very request has made is answered as it stands, and costs nothing. Raises
-    DictionaryOff, NoTranslation, BudgetUsedUp, UpstreamFailed, and as `create_note`.
+    DictionaryOff, ConsentNeeded, NoTranslation, BudgetUsedUp, UpstreamFailed, in local runs
+    LocalModelFailed, and as `create_note`.
     """
-    if not settings.VOICE:
+    if not (settings.VOICE or offers_model()):
         raise DictionaryOff
-    text, context = fields["text"].strip(), (fields.get("context") or "").strip()
-    source, target = _code(fields["source"]), _code(fields["target"])
+    question = Question(
+        fields["text"].strip(),
+        (fields.get("context") or "").strip(),
+        fields["source"],
+        fields["target"],
+    )
     save: Mapping[str, Any] = fields.get("save") or {}
-    note = _note(text, context, save) if save else {}
+    note = _note(question, save) if save else {}
     if save.get("id") and (present := Note.of(learner_id, save["id"])):
         if present.front != note["front"]:
             raise IdTaken
-        return Entry(text, str(present.back), None, [], (present, cards_of(present)))
-    duplicates = _same_fronts(learner_id, text)
-    translation = _meaning(learner_id, text, source, target, now)
-    of_context = _translated(learner_id, context, source, target, now) if context else None
-    written = None
-    if note:
-        is_cloze = note["type"] == "cloze"
-        note["back"] = (of_context if is_cloze else None) or translation
-        written = create_note(learner_id=learner_id, fields=note, now=now)
-    return Entry(text, translation, of_context, duplicates, written)
+        meaning = Meaning(str(present.back), ipa=present.phonetic, example=present.example)
+        return LookedUp(question.text, meaning, [], (present, cards_of(present)))
+    duplicates = _same_fronts(learner_id, question.text)
+    meaning = _meaning(learner_id, question, now)
+    if not note:
+        return LookedUp(question.text, meaning, duplicates)
+    is_cloze = note["type"] == "cloze"
+    note["back"] = (meaning.context_translation if is_cloze else None) or meaning.translation
+    note["phonetic"] = meaning.ipa
+    if not is_cloze:
+        note["example"] = question.context or meaning.example
+    written = create_note(learner_id=learner_id, fields=note, now=now)
+    return LookedUp(question.text, meaning, duplicates, written)
 
 
-def _code(tag: str) -> str:
-    """Translate's code of a language."""
-    return tag if tag in REGIONAL else tag.partition("-")[0].lower()
-
-
-def _note(text: str, context: str, save: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a note, without its back. Raises ValidationFailed."""
+def _note(question: Question, save: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a note, without what it answers. Raises ValidationFailed."""
+    text, context = question.text, question.context
     common = {name: save[name] for name in ("id", "deck_id", "type") if save.get(name)}
     if save["type"] == "basic":
-        return {**common, "front": text, "example": context or None}
+        return {**common, "front": text}
     found = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", context, re.IGNORECASE)
     if not found or "{{" in context or "}}" in context:
         message = "A cloze needs a context that has the text in it."
@@ -111,31 +151,81 @@ def _same_fronts(learner_id: str, text: str) -> list[Card]:
     return equal[:MOST_DUPLICATES]
 
 
-def _meaning(learner_id: str, text: str, source: str, target: str, now: datetime) -> str:
-    if not BARE.fullmatch(text):
-        return _translated(learner_id, text, source, target, now)
-    place = Translation.at(text, source, target)
-    if (known := place.found(now)) is not None:
-        return known
-    translation = _translated(learner_id, text, source, target, now)
+def _meaning(learner_id: str, question: Question, now: datetime) -> Meaning:
+    """By the model where the learner lets it, else by Translate."""
+    if not offers_model():
+        return _by_translate(learner_id, question, now)
+    if not consents(Profile.get_or_none(learner_key(learner_id), Profile.SK)):
+        if not settings.VOICE:
+            raise ConsentNeeded.to("modelText")
+        return _by_translate(learner_id, question, now)
+    from learning.services import partner  # no stage without a model loads it
+
+    try:
+        return _by_model(learner_id, question, now, partner.define)
+    except (partner.Unanswered, PartnerBudgetSpent) as none:
+        if settings.VOICE:
+            return _by_translate(learner_id, question, now)
+        if isinstance(none, PartnerBudgetSpent):
+            raise BudgetUsedUp(retry_after_s=none.retry_after_s) from none
+        raise UpstreamFailed from none
+
+
+def _by_model(
+    learner_id: str, question: Question, now: datetime, define: Callable[..., "Entry"]
+) -> Meaning:
+    text, source, target = question.text, question.source, question.target
+    place = Translation.at(text, source, target, model=settings.PARTNER_MODEL)
+    if question.is_bare and (known := place.found(now)):
+        return Meaning(str(known.translation), None, MODEL, **known.details())
+    entry = define(learner_id=learner_id, **vars(question))
+    details = {name: getattr(entry, name) for name in Translation.DETAILS}
+    if question.is_bare:
+        place.keep(entry.translation, now, **details)
+    return Meaning(entry.translation, entry.context_translation, MODEL, **details)
+
+
+def _by_translate(learner_id: str, question: Question, now: datetime) -> Meaning:
+    languages = _code(question.source), _code(question.target)
+    if BARE.fullmatch(question.text):  # in a context too it is asked for by itself
+        translation = _of_word(learner_id, question.text, languages, now)
+    else:
+        translation = _translated(learner_id, question.text, languages, now)
+    if not question.context:
+        return Meaning(translation, None, TRANSLATE)
+    of_context = _translated(learner_id, question.context, languages, now)
+    return Meaning(translation, of_context, TRANSLATE)
+
+
+def _of_word(learner_id: str, text: str, languages: tuple[str, str], now: datetime) -> str:
+    place = Translation.at(text, *languages)
+    if known := place.found(now):
+        return str(known.translation)
+    translation = _translated(learner_id, text, languages, now)
     place.keep(translation, now)
     return translation
 
 
-def _translated(learner_id: str, text: str, source: str, target: str, now: datetime) -> str:
+def _code(tag: str) -> str:
+    """Translate's code of a language."""
+    return tag if tag in REGIONAL else tag.partition("-")[0].lower()
+
+
+def _translated(learner_id: str, text: str, languages: tuple[str, str], now: datetime) -> str:
     counted = reserved(learner_id, {"dictionary_characters": len(text)}, now=now)
     try:
         answer = call(
             "translate",
             "translate_text",
             Text=text,
-            SourceLanguageCode=source,
-            TargetLanguageCode=target,
+            SourceLanguageCode=languages[0],
+            TargetLanguageCode=languages[1],
         )
     except ClientError as error:
         counted.release()
         if error_code(error) == UNSUPPORTED:
-            raise NoTranslation from error
+            message = "There is no dictionary for these languages."
+            raise NoTranslation(errors=[FieldError("to", "no_translation", message)]) from error
         raise UpstreamFailed from error
     except Throttled:  # of anything else nobody knows whether it was charged
         counted.release()

@@ -6,19 +6,23 @@ log or into a metric. AWS: "Converse" in the Amazon Bedrock API Reference.
 
 import json
 import logging
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from uuid import uuid4
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from django.conf import settings
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts.models import learner_key
 from config import aws, telemetry
 from config.https import fetch
 from config.problems import Problem, ServiceTimeout, ServiceUnavailable
@@ -26,9 +30,10 @@ from config.records import dataclass
 from config.telemetry import deadline
 from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
-from learning.practice import dialogue, prompt, verdict
+from learning.practice import dialogue, leaks, prompt, verdict
 from learning.practice.dialogue import Scores, State
-from learning.practice.prompt import Proposal
+from learning.practice.entry import accept_entry
+from learning.practice.prompt import Entry, Proposal
 from learning.practice.script import Script
 from learning.practice.verdict import Accepted, Leaked, Refused
 from learning.services.practice import LocalModelFailed, PartnerBudgetSpent
@@ -60,6 +65,7 @@ RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
 CONSENT = "consent"  # why the script took a turn: there was none
 READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
+NESTED = "lists in lists without end"
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
@@ -75,8 +81,8 @@ class Asker(Protocol):
 
 
 @dataclass(frozen=True)
-class Author:
-    """A member of staff who has a scenario drafted."""
+class Person:
+    """Somebody who asks outside of a session: for a draft of a scenario, or for a word."""
 
     learner_id: str
     model: str
@@ -121,7 +127,7 @@ def answer_turn(
     Raises Unanswered, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
     _check_still_offered(session)
-    secret, reached = _secret(session), list(session.reached)
+    secret, reached = _secret(session, len(turns)), list(session.reached)
     heard = dialogue.reply(script, cast("State", session.state), text).goals
     request = prompt.turn_request(
         script,
@@ -152,8 +158,36 @@ def answer_turn(
     guarded = bool(settings.PARTNER_GUARDRAIL)
     answer = _ask(session, request, check, count, calls_after=int(guarded))
     if guarded:
-        _guard(answer)
+        _guard(verdict.spoken(asdict(answer)))
     return answer
+
+
+def try_turn(
+    script: Script,
+    role: str,
+    turns: Sequence[Turn],
+    *,
+    learner_id: str,
+    text: str,
+    native_language: str,
+    state: State,
+    count: Count = reserve,
+) -> Accepted:
+    """The model's answer in a dialogue that is stored nowhere. Raises as `answer_turn`."""
+    session = Session(
+        learner_key(learner_id),
+        f"{Session.PREFIX}trial",
+        id=str(uuid4()),
+        role=role,
+        model=settings.PARTNER_MODEL,
+        prompt_version=prompt.VERSION,
+        opening=dialogue.opening(script, role)[0],
+        state=dict(state),
+        reached=dict.fromkeys(state["goals"], 1),
+    )
+    return answer_turn(
+        session, script, turns, text=text, native_language=native_language, count=count
+    )
 
 
 def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:
@@ -164,13 +198,18 @@ def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:
 def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Scores) -> Scores:
     """The scores by the model's judgement, which stay near the script's own.
 
-    Raises as `answer_turn`.
+    Raises Unanswered and PartnerBudgetSpent. What a local model fails in is logged, so that the
+    session can be completed without it.
     """
     _check_still_offered(session)
-    secret = _secret(session)
+    secret = _secret(session, len(turns))
     request = prompt.judge_request(
         _told(turns),
         rubric=rubric(script.level),
+        goals=[
+            {"goal": goal.text, "turn": session.reached.get(goal.id)}
+            for goal in script.part(session.role).goals
+        ],
         language=script.language,
         secret=secret,
         model=str(session.model),
@@ -183,7 +222,11 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
             fields, script, said, scripted, secret=secret, told=prompt.JUDGE
         )
 
-    return _ask(session, request, check, reserve)
+    try:
+        return _ask(session, request, check, reserve)
+    except LocalModelFailed as failed:
+        log.warning("no scores by the local model", extra={"fields": {"why": failed.detail}})
+        raise Unanswered("unavailable") from failed
 
 
 def draft(
@@ -194,7 +237,7 @@ def draft(
     It raises Refused for one that cannot be played; the model is then asked once more. Raises
     ServiceUnavailable, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
-    author = Author(learner_id, settings.PARTNER_MODEL)
+    author = Person(learner_id, settings.PARTNER_MODEL)
     request = prompt.draft_request(
         title=title,
         level=level,
@@ -203,18 +246,46 @@ def draft(
         guarded=bool(settings.PARTNER_GUARDRAIL),
     )
 
-    def check(fields: Any) -> T:
+    def check(fields: Any) -> tuple[Any, T]:
         try:
             proposal: Proposal = decode(Proposal, fields, {})
         except ShapeError as error:
             raise Refused(f"{error.path}: {error.message}") from None
-        return accept(proposal)
+        if any(map(leaks.has_unseen, verdict.spoken(fields))):
+            raise Refused("it has signs that nobody sees")
+        return fields, accept(proposal)
 
+    guarded = bool(settings.PARTNER_GUARDRAIL)
     try:
-        return _ask(author, request, check, reserve)
+        proposed, drafted = _ask(author, request, check, reserve, calls_after=int(guarded))
+        if guarded:
+            _guard(verdict.spoken(proposed))
+        return drafted
     except Unanswered as unanswered:
         why = "The model gave no draft: try again, or write it yourself"
         raise ServiceUnavailable(why) from unanswered
+
+
+def define(*, learner_id: str, text: str, context: str, source: str, target: str) -> Entry:
+    """The model's entry for a text, in its context if it has one. Raises as `answer_turn`."""
+    secret, guarded = secrets.token_hex(10), bool(settings.PARTNER_GUARDRAIL)
+    asked: dict[str, Any] = {
+        "text": text,
+        "context": context,
+        "source": source,
+        "target": target,
+        "secret": secret,
+    }
+    asker = Person(learner_id, settings.PARTNER_MODEL)
+    request = prompt.entry_request(**asked, model=asker.model, guarded=guarded)
+
+    def check(fields: Any) -> Entry:
+        return accept_entry(fields, **asked, told=prompt.LOOKING_UP)
+
+    entry = _ask(asker, request, check, reserve, calls_after=int(guarded))
+    if guarded:
+        _guard(verdict.spoken(asdict(entry)))
+    return entry
 
 
 @cache
@@ -234,9 +305,12 @@ def _check_still_offered(session: Session) -> None:
         raise Unanswered("retired")
 
 
-def _secret(session: Session) -> str:
-    """A word of the prompt by which it shows when the model tells of it."""
-    return salted_hmac("learning.partner", session.id).hexdigest()[:20]
+def _secret(session: Session, turns: int) -> str:
+    """A word of the prompt by which it shows when the model tells of it.
+
+    Each turn has its own, so that it cannot be told in pieces over the turns.
+    """
+    return salted_hmac("learning.partner", f"{session.id} {turns}").hexdigest()[:20]
 
 
 # --- Asking, within time and budgets --------------------------------------------------------------
@@ -317,7 +391,10 @@ def _attempt(
         raise Unanswered("refused")
     if spoken.fields is None:
         raise Refused(f"there is no call of the tool ({spoken.stop})")
-    return check(spoken.fields)
+    try:
+        return check(spoken.fields)
+    except RecursionError:
+        raise Refused(NESTED) from None
 
 
 def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken:
@@ -334,6 +411,8 @@ def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken
         code = aws.error_code(error)
         log.error("a model was refused", extra={"fields": {"code": code}})
         raise Unanswered(REASONS.get(code, "unavailable")) from None
+    except RecursionError:  # it has answered, and is paid
+        return Spoken(None, NESTED, None, None)
     except aws.Throttled:
         reservation.release()
         raise Unanswered("busy") from None
@@ -368,16 +447,15 @@ def _call_bedrock(request: prompt.Request, model: str) -> Spoken:
     return Spoken(fields, stop, read, used.get("outputTokens"))
 
 
-def _guard(answer: Accepted) -> None:
-    """Raises Unanswered for a reply that the guardrail refuses.
+def _guard(texts: Iterable[str]) -> None:
+    """Raises Unanswered for texts of which the guardrail refuses any.
 
     With Converse it looks at what the learner says, but not at the arguments of a tool call (AWS:
-    "Include a guardrail with the Converse API").
+    "Include a guardrail with the Converse API"). In one block they are paid for as one text, by
+    its thousands of characters.
     """
     guardrail, _, version = settings.PARTNER_GUARDRAIL.partition(":")
-    words = [f"{each.meaning} {each.example}" for each in answer.new_words]
-    reasons = [each.why for each in answer.corrections]
-    said = "\n".join([answer.reply, *answer.hints, *reasons, *words])
+    said = "\n".join(dict.fromkeys(texts))
     try:
         outcome = aws.call(
             "bedrock-runtime",
@@ -427,9 +505,17 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
         calls = choice["message"].get("tool_calls") or []
         fields = json.loads(calls[0]["function"]["arguments"]) if calls else None
         used, stop = completion.get("usage") or {}, str(choice.get("finish_reason"))
-        return Spoken(fields, stop, used.get("prompt_tokens"), used.get("completion_tokens"))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        return Spoken(
+            fields, stop, _count(used, "prompt_tokens"), _count(used, "completion_tokens")
+        )
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise LocalModelFailed(f"{url} answered what is no completion with a tool call") from error
+
+
+def _count(used: Mapping[str, Any], name: str) -> int | None:
+    """A number of tokens, if it is one."""
+    tokens = used.get(name)
+    return tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _as_chat(request: prompt.Request, model: str) -> dict[str, Any]:

@@ -18,19 +18,21 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 from ulid import ULID
 
+from accounts.models import Profile, learner_key
 from accounts.models.limits import hit
 from config import objects
 from config.aws import call, error_code
 from config.objects import NoSuchObject, SignedPut
-from config.problems import NotFound, Problem, ServiceUnavailable, UpstreamFailed
+from config.problems import Filled, NotFound, Problem, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
 from config.work import enqueue
+from learning.media_types import NotWav, recording
 from learning.models.recordings import RUNNING, Recording
 from learning.services.media import NotUploaded
+from learning.services.practice import ConsentNeeded
 from learning.services.speech import NoVoice, require_voice, reserved
-from learning.wav import NotWav, recording
 
 log = logging.getLogger("parley.speech")
 
@@ -55,13 +57,13 @@ def language_of(tag: str) -> str:
     """Transcribe's code of a language. Raises NoVoice."""
     code = tag if tag in REGIONAL else LANGUAGES.get(tag.partition("-")[0].lower())
     if code is None:
-        raise NoVoice("Recordings of this language are not understood")
+        raise NoVoice.at("language", "Recordings of this language are not understood.")
     return code
 
 
 def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> tuple[str, SignedPut]:
-    """An id, and where to PUT a recording. Raises SpeechOff, TooManyRequests."""
-    require_voice()
+    """An id, and where to PUT a recording. Raises SpeechOff, ConsentNeeded, TooManyRequests."""
+    _require_consent(learner_id)
     hit("media_upload", learner_id, now=now)
     id = str(ULID())
     digest = base64.b64encode(bytes.fromhex(fields["sha256"])).decode()
@@ -75,6 +77,14 @@ def begin(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> tuple
     return id, upload
 
 
+def _require_consent(learner_id: str) -> None:
+    """Raises SpeechOff; ConsentNeeded for whoever lets nothing that they say go to a model."""
+    require_voice()
+    profile = Profile.get_or_none(learner_key(learner_id), Profile.SK)
+    if profile is None or profile.model_voice_at is None:
+        raise ConsentNeeded.to("modelVoice")
+
+
 def _key(learner_id: str, id: str) -> str:
     return f"incoming/{learner_id}/recordings/{id}"
 
@@ -82,9 +92,10 @@ def _key(learner_id: str, id: str) -> str:
 def understand(*, learner_id: str, id: str, language: str, now: datetime) -> Recording:
     """Begins to understand an uploaded recording; begun again, it is the same one.
 
-    Raises SpeechOff, NoVoice, NotUploaded, RecordingRefused, BudgetUsedUp, UpstreamFailed.
+    Raises SpeechOff, ConsentNeeded, NoVoice, NotUploaded, RecordingRefused, BudgetUsedUp,
+    UpstreamFailed.
     """
-    require_voice()
+    _require_consent(learner_id)
     code = language_of(language)
     if Recording.of(learner_id, id):
         return read(learner_id=learner_id, id=id, now=now)
@@ -127,13 +138,13 @@ def _seconds_of(key: str) -> int:
 def _seconds(data: bytes) -> int:
     """Its length in whole seconds. Raises RecordingRefused."""
     if len(data) > MOST_BYTES:
-        raise RecordingRefused(f"More than {MOST_BYTES} bytes")
+        raise RecordingRefused(Filled("More than {most} bytes", most=MOST_BYTES))
     try:
         seconds = recording(data).seconds
     except NotWav as error:
         raise RecordingRefused(str(error)) from None
     if not 0.1 <= seconds <= MOST_SECONDS:
-        raise RecordingRefused(f"A recording may last {MOST_SECONDS} s at most")
+        raise RecordingRefused(Filled("A recording may last {most} s at most", most=MOST_SECONDS))
     return ceil(seconds)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from config.problems import Problem
+from config.problems import Filled, Problem
 from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.shapes import Range, Text
@@ -272,17 +272,27 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
     tags = tuple(tag for tag in note.tags if len(tag) <= limits.tag_chars)[: limits.tags]
     if len(tags) < len(note.tags):
         lost = next(tag for tag in note.tags if tag not in tags)[:100]
-        message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
+        message = Filled(
+            "{count} tags are too long or too many, such as {tag}.",
+            count=len(note.tags) - len(tags),
+            tag=lost,
+        )
         yield RowError(row, "tags", "tags_dropped", message, fatal=False)
     longer = [name for name in _SIDE_TEXTS if len(getattr(note, name)) > limits.most_chars(name)]
     for name in longer:
-        message = f"More than {limits.most_chars(name)} characters; the note comes in without."
+        message = Filled(
+            "More than {most} characters; the note comes in without.", most=limits.most_chars(name)
+        )
         yield RowError(row, name, "text_dropped", message, fatal=False)
     deck = note.deck
     while len(deck) > limits.deck_chars:
         deck = deck.rpartition("::")[0]
     if deck != note.deck:
-        message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
+        message = Filled(
+            "A path of more than {most} characters was cut to '{deck}'.",
+            most=limits.deck_chars,
+            deck=deck[:200],
+        )
         yield RowError(row, "deck", "deck_cut", message, fatal=False)
     dropped: dict[str, Any] = dict.fromkeys(longer, "")
     yield dataclasses.replace(note, tags=tags, deck=deck, row=row, **dropped)
@@ -292,9 +302,13 @@ def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
     for field in ("front", "back", "id"):
         most = limits.most_chars(field)
         if len(getattr(note, field)) > most:
-            return RowError(row, field, "too_long", f"More than {most} characters.")
+            return RowError(
+                row, field, "too_long", Filled("More than {most} characters.", most=most)
+            )
     if len(note.cards) > limits.cards_of_a_note:
-        return RowError(row, "cards", "too_many", f"More than {limits.cards_of_a_note} cards.")
+        return RowError(
+            row, "cards", "too_many", Filled("More than {most} cards.", most=limits.cards_of_a_note)
+        )
     return None
 
 
@@ -308,7 +322,7 @@ def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | Non
     alone = note.type == "basic" and not needs_back
     for field in ("front",) if alone else ("front", "back"):
         if not _has(note, field):
-            return RowError(row, field, "required", f"There is no {field}.")
+            return RowError(row, field, "required", Filled("There is no {field}.", field=field))
     return None
 
 

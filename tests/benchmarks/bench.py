@@ -1,7 +1,7 @@
 """Compares the service with peers that do the same work, and measures how its cost grows.
 
     python -m tests.benchmarks.bench                     every part, in a quarter of an hour
-    python -m tests.benchmarks.bench start --rounds 3    one of start, client, load, growth
+    python -m tests.benchmarks.bench start --rounds 3    start, features, client, load or growth
     python -m tests.benchmarks.bench --write             puts the tables into docs/performance.md
 
 The service is the package of `make package`; the peers (`tests/benchmarks/peers/`) are installed
@@ -24,7 +24,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -65,6 +65,15 @@ GOALS = {
     "login": 1.2,
 }
 COLD_GOAL = 1.2
+FEATURES_GOAL = 1.03
+# A stage with all that is off by default, and what of it study must not load.
+FEATURES = {"PARLEY_VOICE": "aws", "PARLEY_PARTNER": "bedrock", "PARLEY_PARTNER_MODEL": "none"}
+OF_FEATURES = (
+    *("learning.media_types", "learning.voices", "learning.practice.prompt"),
+    *(f"learning.api.{name}" for name in ("dictionary", "media", "recordings", "speech")),
+    *(f"learning.services.{name}" for name in ("dictionary", "media", "partner", "recordings")),
+    *("learning.services.speech", "learning.practice.entry", "learning.practice.verdict"),
+)
 VERSIONS = ("3.11", "3.13")
 DUE_BESIDE_FASTAPI = 0.8
 STUDY_GOAL = 2
@@ -102,6 +111,7 @@ for what, event in events.items():
         call(event)
     found[what] = (clock() - begun) / times
 found["sizes"] = sizes
+found["modules"] = [*sys.modules]
 print("\\n" + json.dumps(found))
 """
 
@@ -465,6 +475,34 @@ def _output(*command: str) -> str:
     return "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
 
 
+def features(options: argparse.Namespace, report: "Report") -> None:
+    """A stage with voice, words and a model beside one without: study must cost the same."""
+    package = options.package or package_for(None)
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as name, world(Path(name)) as made:
+        without = candidate_alone(Path(name), package, made)
+        known = {
+            "without": without,
+            "with": replace(without, environment={**without.environment, **FEATURES}),
+        }
+        whole, runs = made.table.remember(), list[dict[str, dict[str, Any]]]()
+        for number in range(options.rounds):
+            runs.append({})
+            for who in sorted(known, reverse=bool(number % 2)):
+                made.table.items.clear()
+                whole()
+                runs[-1][who] = known[who].measure(sys.executable, options.times, made)
+                made.table.done.clear()
+    loaded = sorted({*runs[-1]["with"]["modules"]} & {*OF_FEATURES})
+    said = ", ".join(loaded) or "none"
+    report.verdict(Verdict("Study: modules of voice, words, media", "none", said, not loaded))
+    ratios = {what: ratio(runs, what, "with", "without") for what in ("load", "cold", *GOALS)}
+    warm = statistics.median(ratios[what] for what in GOALS)
+    for what, measured in (("load", ratios["load"]), ("cold", ratios["cold"]), ("warm", warm)):
+        said, goal = f"{what}, with voice, words and a model × without", f"≤ {FEATURES_GOAL}"
+        met = measured <= FEATURES_GOAL
+        report.verdict(Verdict(said, goal, f"{measured:.2f}", met))
+
+
 def client(options: argparse.Namespace, report: "Report") -> None:
     """Our client of the table beside botocore's."""
     runs = ["--runs", str(options.rounds)]
@@ -533,6 +571,7 @@ def candidate_alone(folder: Path, package: Path, made: World) -> Candidate:
 
 PARTS: dict[str, Callable[[argparse.Namespace, "Report"], None]] = {
     "start": start,
+    "features": features,
     "client": client,
     "load": load,
     "growth": growth,
@@ -578,6 +617,7 @@ def main() -> None:
     parser.add_argument(
         "--python", action="append", help="a version (3.11 and 3.13 by default); again for one more"
     )
+    parser.add_argument("--package", type=Path, help="of features, in place of a new one")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
     os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}

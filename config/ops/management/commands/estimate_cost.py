@@ -13,6 +13,7 @@ from typing import Any, get_args
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from config import objects
 from config.stack import BASE_DIR
 from config.telemetry import Name
 
@@ -66,6 +67,7 @@ DEAREST = (
     ("GET /flashcards?q=, 500 cards looked at", 64, 0, 0.2, 100_000),
     ("GET /statistics, 1,000 cards due", 88, 0, 0.1, 10_000),
     ("GET /profile", 4, 0, 0.02, 1_000),
+    ("GET /media, 100 files of 25 kB, each fetched once", 13, 0, 0.1, 2_600_000),
 )
 # One sweep a minute, with half a unit for each of eight shards.
 SWEEPS_A_MONTH, SWEEP_S, SWEEP_READS = 43_800, 0.1, 4
@@ -97,12 +99,16 @@ def key_versions(year: int, rotation_days: int = ROTATION_DAYS) -> int:
 # A session with a model as partner: turns, tokens read and written in each, and those for scores.
 # The requests of the pack's scenarios are no longer (tests/test_verdict.py), at four bytes a token.
 TURNS, TURN_READ, TURN_WRITTEN, SCORES_READ, SCORES_WRITTEN = 10, 2_300, 160, 1_900, 250
+# Its guardrail looks at the learner's words and at the answer, and at the dialogue before scores.
+GUARDED_TEXTS = TURNS * 2 + 3
 
 
 # A learner's month of voice, words and pictures: cards that are new to the voice, words
 # looked up in a sentence, recordings of eight seconds, and a deck with media.
 SPOKEN, SPOKEN_CHARACTERS = 200, 25
 LOOKED_UP, LOOKED_UP_CHARACTERS = 40, 50
+# … by a model instead: the request of tests/test_dictionary.py, at four bytes a token.
+ENTRY_READ, ENTRY_WRITTEN = 600, 60
 RECORDED, RECORDED_S = 30, 15
 MEDIA_FILES, MEDIA_GB, MEDIA_READ_GB = 500, 0.05, 0.05
 
@@ -113,6 +119,10 @@ def voice_and_media() -> dict[str, dict[str, float]]:
         f"{SPOKEN} cards read aloud": {"spoken_character": SPOKEN * SPOKEN_CHARACTERS},
         f"{LOOKED_UP} words looked up with a sentence": {
             "translated_character": LOOKED_UP * LOOKED_UP_CHARACTERS
+        },
+        f"{LOOKED_UP} words looked up by a model": {
+            "model_input": LOOKED_UP * ENTRY_READ,
+            "model_output": LOOKED_UP * ENTRY_WRITTEN,
         },
         f"{RECORDED} recordings": {"heard_second": RECORDED * RECORDED_S},
         f"{MEDIA_FILES} pictures and sounds, imported and shown once": {
@@ -317,6 +327,9 @@ class Command(BaseCommand):
         self.stdout.write("\n| a model as partner | tokens | USD |\n|---|---:|---:|")
         session = f"a session of {TURNS} turns, with its scores"
         self.stdout.write(f"| {session} | {read:,} read, {written:,} written | {price:.5f} |")
+        price = price_of({"guarded_text": GUARDED_TEXTS}, at)
+        texts = f"{GUARDED_TEXTS} texts of 1,000 characters"
+        self.stdout.write(f"| its guardrail, with content filters alone | {texts} | {price:.5f} |")
         for name, most in zip(
             ("a learner's day at most", "a stage's month at most"),
             settings.BUDGETS["partner_tokens"],
@@ -341,6 +354,9 @@ class Command(BaseCommand):
                 settings.BUDGETS[thing][place] * at[unit] for thing, unit in things.items()
             )
             self.stdout.write(f"| {name} | {dearest:,.2f} |")
+        gigabytes = objects.URL_LIFE.total_seconds() / 8
+        misused = "a file's address in many hands: its 15 minutes at a gigabit a second"
+        self.stdout.write(f"| {misused} | {gigabytes * at['transfer_gb']:,.2f} |")
 
     def _row(self, name: str, amounts: list[float], places: int = 2) -> None:
         cells = " | ".join(f"{amount:,.{places}f}" for amount in amounts)
