@@ -245,7 +245,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
 def _unscripted_reply(
     script: Script, part: Part, state: State, text: Text, learner_text: str
 ) -> Reply:
-    """The reply where only a model knows what to say: it is asked for once more."""
+    """The reply that a script cannot give: it asks the learner to say it once more."""
     reached = [goal.id for goal in part.goals if goal.cues.find(text)]
     new = tuple(goal for goal in reached if goal not in state["goals"])
     turn = state["turn"] + 1

@@ -83,7 +83,7 @@ def speaks(text: str, language: str, known: frozenset[str] = frozenset()) -> boo
 
 
 def explains(text: str, language: str, known: frozenset[str] = frozenset()) -> bool:
-    """Whether a text about another language, which it quotes, is in this one as a whole."""
+    """Whether a text is in this language, apart from quotations of another one."""
     plain = _QUOTED.sub(" ", text)
     return _is_in(plain if any(map(str.isalpha, plain)) else text, language, known)
 

@@ -225,7 +225,7 @@ class _Tongue:
         return _length(text, self._script.language) <= MOST_WORDS[self._script.level]
 
     def is_hint(self, text: str) -> bool:
-        """Whether a learner may say so, or be told what to think of."""
+        """Whether the text is a line for the learner to say, or advice on finding one."""
         return self.is_short(text) and (self.says(text) or self.explains(text, ""))
 
     def is_example(self, text: str) -> bool:
