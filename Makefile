@@ -1,6 +1,6 @@
 # Parley's chores. Needs Python 3.11 or later and make; all else is fetched into ignored folders.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test crashes test-fast bench bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
+.PHONY: help setup run test crashes test-fast commits bench bench-client contract lint lint-document client app generators collection fix audit capacity package deploy probe undeploy schema promise clean
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -65,9 +65,9 @@ docs/client/node_modules/.ready: docs/client/package.json docs/client/package-lo
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
-# Three processes for two processors: many tests wait for servers.
+# Four processes for two processors: many tests wait for servers.
 test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 their coverage too, in more time
-	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract and not client"
+	@$(RUN)pytest -n 4 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract and not client"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract
@@ -77,6 +77,9 @@ crashes: setup ## Every journey of accounts, ended at each of its calls to pool 
 
 test-fast: setup ## What needs no server, in two minutes
 	@$(RUN)pytest -n 2 --dist worksteal -m "not server and not slow" --hypothesis-profile fast
+
+commits: setup ## Whether commits stand alone: N of those since SINCE at random, each tested in a clone
+	@.ci/commits $(or $(SINCE),$(error Since when? make commits SINCE=HEAD~20 N=5)) $(N)
 
 bench: setup ## Starts and requests beside other frameworks, and growth; OPTIONS="--write" into the docs
 	@$(RUN)python -m tests.benchmarks.bench $(OPTIONS)

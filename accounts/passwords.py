@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from config.problems import Filled
+
 MIN_LENGTH, MAX_LENGTH = 8, 128
 
 
@@ -39,8 +41,8 @@ def weakness(password: str, *, words: Iterable[str]) -> str | None:
     """
     folded = password.casefold()
     if folded in common():
-        return "This password is among the most common ones."
+        return Filled("This password is among the most common ones.")
     own = {part.casefold() for word in words for part in (word, word.partition("@")[0])}
     if folded in own | {first + second for first in own for second in own}:
-        return "The password must not be your name or your e-mail address."
+        return Filled("The password must not be your name or your e-mail address.")
     return None

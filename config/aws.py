@@ -80,7 +80,7 @@ THROTTLES = frozenset(
 )
 
 
-# What cannot be done twice: the refusal of a second try says nothing of the first.
+# Calls that cannot be made twice: the refusal of a second try says nothing about the first.
 ONCE = tuple(f"cognito-identity-provider.Confirm{what}" for what in ("ForgotPassword", "SignUp"))
 
 

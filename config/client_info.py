@@ -18,7 +18,7 @@ class ClientInfo:
 
     @property
     def network(self) -> str:
-        """Whom to count as one: an IPv4 address, or the /64 that one IPv6 subscriber has."""
+        """The source that counts as one: an IPv4 address, or the /64 of an IPv6 subscriber."""
         try:
             address = ipaddress.ip_address(self.ip)
         except ValueError:
@@ -30,14 +30,14 @@ class ClientInfo:
 
     @property
     def device(self) -> str:
-        """Browser and system by the agent's own word, e.g. `Firefox on Windows`; for people."""
+        """Browser and system as the agent names them, for people: e.g. `Firefox on Windows`."""
         browser = next((name for mark, name in BROWSERS if mark in self.agent), "")
         system = next((name for mark, name in SYSTEMS if mark in self.agent), "")
         program = browser or self.agent.partition("/")[0].partition(" ")[0][:40]
         return " on ".join(part for part in (program, system) if part)
 
 
-# What agents say of themselves, the more particular first: all of them say Safari or Chrome too.
+# The names in agents' texts, the more specific first: all of them name Safari or Chrome too.
 BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

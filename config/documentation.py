@@ -32,7 +32,7 @@ def _document() -> Any:
 
 
 class _JsonRenderer(OpenApiJsonRenderer):
-    """Without the spaces that people would like: it is half as long."""
+    """JSON without indentation, which is half as long."""
 
     def get_indent(self, *_: Any) -> None:
         return None

@@ -22,6 +22,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.translation import get_language_from_request, gettext, override
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
@@ -31,7 +32,7 @@ from ulid import ULID
 
 from config import problems
 from config.formats import DuplicateNameError, unique_members
-from config.problems import PROBLEM_JSON, FieldError, Problem
+from config.problems import PROBLEM_JSON, FieldError, Filled, Problem
 from config.telemetry import Call, calls, deadline, request_id
 
 log = logging.getLogger("parley.http")
@@ -46,7 +47,6 @@ WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
     exceptions.ParseError: problems.MalformedRequest,
-    exceptions.NotAuthenticated: problems.NotAuthenticated,
     exceptions.AuthenticationFailed: problems.NotAuthenticated,
     exceptions.PermissionDenied: problems.PermissionDenied,
     DjangoPermissionDenied: problems.PermissionDenied,
@@ -54,7 +54,6 @@ KINDS: dict[type[Exception], type[Problem]] = {
     Http404: problems.NotFound,
     exceptions.MethodNotAllowed: problems.MethodNotAllowed,
     exceptions.NotAcceptable: problems.NotAcceptable,
-    exceptions.UnsupportedMediaType: problems.UnsupportedMediaType,
     exceptions.Throttled: problems.TooManyRequests,
     SuspiciousOperation: problems.MalformedRequest,
 }
@@ -90,8 +89,12 @@ class Parser(JSONParser):
             message = "This name stands twice."
             raise problems.ValidationFailed.of(error.name, "duplicate_name", message) from error
         except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise problems.MalformedRequest(f"The body is not JSON from {where} on") from error
+            detail = Filled(
+                "The body is not JSON from line {line}, column {column} on",
+                line=error.lineno,
+                column=error.colno,
+            )
+            raise problems.MalformedRequest(detail) from error
         except UnicodeDecodeError as error:
             raise problems.MalformedRequest("The body is not text in UTF-8") from error
         except RecursionError as error:
@@ -100,8 +103,28 @@ class Parser(JSONParser):
             raise problems.MalformedRequest("The body has a number that JSON has not") from error
 
 
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, which remembers what it has decided of short headers: clients have few of them."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        known = request.META.get("HTTP_ACCEPT", "*/*"), tuple(map(type, renderers))
+        if known not in _negotiated:
+            chosen, media_type = super().select_renderer(request, renderers, format_suffix)
+            if len(known[0]) > LONGEST_ACCEPT_KEPT:
+                return chosen, media_type
+            if len(_negotiated) >= MOST_ACCEPT_KEPT:
+                _negotiated.clear()
+            _negotiated[known] = renderers.index(chosen), media_type
+        place, media_type = _negotiated[known]
+        return renderers[place], media_type
+
+
+LONGEST_ACCEPT_KEPT, MOST_ACCEPT_KEPT = 200, 100
+_negotiated: dict[tuple[str, tuple[type, ...]], tuple[int, str]] = {}
+
+
 class Versioning(AcceptHeaderVersioning):
-    """`Accept: application/json; version=1`, which is also what no version means."""
+    """`Accept: application/json; version=1`; a request without a version means the same."""
 
 
 def _fields(detail: Any, path: str = "") -> Iterator[FieldError]:
@@ -119,11 +142,19 @@ def _fields(detail: Any, path: str = "") -> Iterator[FieldError]:
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that an exception is to a client; what we did not foresee is ours (500)."""
+    """The problem that a client is told of an exception: 500 for one that we did not foresee."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, exceptions.ValidationError):
         return problems.ValidationFailed(errors=list(_fields(error.detail)))
+    if isinstance(error, exceptions.NotAuthenticated):
+        return problems.NotAuthenticated(
+            "Send the header Authorization: Bearer, then the access token"
+        )
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return problems.UnsupportedMediaType(
+            "Send JSON with Content-Type: application/json, or what the operation names"
+        )
     for kind, problem in KINDS.items():
         if isinstance(error, kind):
             return problem(retry_after_s=int(getattr(error, "wait", 0) or 0) or None)
@@ -135,14 +166,25 @@ def _document(problem: Problem, path: str) -> dict[str, Any]:
 
 
 def in_readers_language(problem: dict[str, Any]) -> dict[str, Any]:
-    """A problem with its texts for people in the active language, as far as it has them.
+    """A problem with its texts for people in the active language, as far as they are translated.
 
     Codes are for programs and stay as they are.
     """
-    texts: dict[str, Any] = {name: gettext(problem[name]) for name in ("title", "detail")}
+    texts: dict[str, Any] = {name: told(problem[name]) for name in ("title", "detail")}
     if errors := problem.get("errors"):
-        texts["errors"] = [error | {"message": gettext(error["message"])} for error in errors]
+        texts["errors"] = [error | {"message": told(error["message"])} for error in errors]
     return problem | texts
+
+
+def told(text: str) -> str:
+    """A text for people in the active language; in English where there is no translation."""
+    if not isinstance(text, Filled):
+        return gettext(text) if text else ""
+    values = {
+        name: told(value) if isinstance(value, Filled) else value
+        for name, value in text.values.items()
+    }
+    return gettext(text.template).format(**values)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
@@ -160,7 +202,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _let_json_be_written(context: dict[str, Any]) -> None:
-    """Replaces a renderer of a single page or of YAML; that of the staff's pages draws problems."""
+    """Replaces the renderer of a page or of YAML; the staff's pages draw problems themselves."""
     request = context["request"]
     chosen = getattr(request, "accepted_renderer", None) or context["view"].get_renderers()[0]
     if not isinstance(chosen, JSONRenderer | BrowsableAPIRenderer):
@@ -185,9 +227,9 @@ PAGES = frozenset({"app", "browse", "docs", "mails", "schema", "unsubscribe"})
 def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
     """The answer of every path that no route takes.
 
-    No path of ours ends with a slash. The address of a page with one leads to the page; of the API
-    it stays a 404, which says so: `/decks/` may come of a program whose id for `/decks/{id}` was
-    empty, and must not be answered with the list.
+    No path of ours ends with a slash. With one, the address of a page leads to the page. An address
+    of the API stays a 404 that says so: `/decks/` may come from a program whose id for
+    `/decks/{id}` was empty, which must not get the list.
     """
     path = request.path_info.rstrip("/")
     if path == request.path_info or not is_valid_path(path):
@@ -198,13 +240,14 @@ def not_found(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
         address = escape_uri_path(here) + (f"?{iri_to_uri(query)}" if query else "")
         return HttpResponsePermanentRedirect(address, preserve_request=True)
     return problem_response(
-        problems.NotFound(f"No path ends with a slash: this one is {here}"), request.path
+        problems.NotFound(Filled("No path ends with a slash: this one is {here}", here=here)),
+        request.path,
     )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """The answer when something failed outside a view, or while its answer was rendered."""
-    log.exception("unhandled")  # of django.request, which would say so, we print nothing
+    log.exception("unhandled")  # django.request's own line is not printed
     return problem_response(problems.InternalError(), request.path)
 
 
@@ -297,6 +340,8 @@ def _path_without_secrets(request: HttpRequest) -> str:
             path = path.replace(value, "…")
     # No route took it: it may be the mistaken path of such a token, which is longer than our ids.
     shown = "/".join(part if len(part) <= LONGEST_ID else "…" for part in path.split("/"))
+    if shown.isprintable():
+        return shown
     return "".join(letter if letter.isprintable() else "�" for letter in shown)
 
 
@@ -315,7 +360,7 @@ PAGE_POLICY = (
 
 
 class PassThroughRenderer(Renderer):
-    """Passes on text and bytes as they are; problems are JSON as everywhere."""
+    """Passes text and bytes on as they are; problems are JSON, as everywhere."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(data, str):

@@ -1,8 +1,8 @@
 """Lambda's entry: HTTP goes to Django, and API Gateway's question to the authorizer.
 
 SQS's messages go to `config.work`, and SNS's to our own task. Zappa's handler would find the tasks
-by the names of queue and topic, which a package that was made for no stage in particular does not
-have, and would run any function that a message names. All other events (schedules, commands) go to
+by the names of queue and topic, which a package that fits every stage does not have, and would run
+any function that a message names. All other events (schedules, commands) go to
 Zappa's handler, which loads boto3 and werkzeug. No request needs those two. This module loads all
 that requests need, since it runs in Lambda's INIT phase, which has a whole processor.
 """
@@ -30,7 +30,7 @@ def _loading() -> Iterator[None]:
     """
     gc.disable()
     hidden: dict[str, Any] = {name: None for name in OPTIONAL if name not in sys.modules}
-    sys.modules.update(hidden)  # None: an ImportError for who asks
+    sys.modules.update(hidden)  # None: whoever imports it gets an ImportError
     try:
         yield
     finally:

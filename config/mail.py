@@ -30,7 +30,7 @@ class MessageRejected(MailRefused):
 
 
 def in_language_of(tag: str | None) -> AbstractContextManager[None]:
-    """Lets texts be those of a reader with a language tag, or English where we have not theirs."""
+    """Chooses the language of texts by a reader's language tag: English where theirs is missing."""
     try:
         return override(get_supported_language_variant(tag or ""))
     except LookupError:
@@ -73,7 +73,7 @@ def send(
 
 
 def accept_again(address: str) -> None:
-    """Takes an address off SES's own list of those that it mails nothing, if it is on it.
+    """Takes an address off SES's own list of addresses that it does not mail, if it is there.
 
     Raises MailRefused, or what `config.aws.translate_aws_errors` raises.
     """

@@ -1,7 +1,7 @@
 """Objects in the stack's two buckets: files in transit, and what learners keep.
 
-Keys begin with what an object is and whose it is (`media/<learner>/…`), so that all of a learner's
-are found, and nobody names another's.
+Keys begin with the object's kind and its owner (`media/<learner>/…`), so that all objects of a
+learner are found, and nobody can name another's.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from config.stack import stack
 from config.telemetry import record_download
 
 URL_LIFE = timedelta(minutes=15)
-# What is a learner's own, by bucket: the words that their keys begin with.
+# The learners' own objects, by bucket: the words that their keys begin with.
 TRANSFERS, MEDIA = "transfer_bucket", "media_bucket"
 OF_LEARNERS = {TRANSFERS: ("uploads", "exports"), MEDIA: ("incoming", "media", "speech")}
 
@@ -53,7 +53,7 @@ def sign_put(
 
 
 def sign_get(key: str, *, content_type: str, size_bytes: int) -> str:
-    """An address that gives an object of the bucket of media out as this type, for 15 minutes.
+    """An address that serves an object of the bucket of media as this type, for 15 minutes.
 
     Its bytes count in the learner's day as if they were fetched once.
     """

@@ -1,12 +1,12 @@
-"""The OpenAPI document, from what each view's method says of itself (`config.operations`).
+"""The OpenAPI document, made from the `@operation` of each view's method (`config.operations`).
 
-People read it, and generators of clients: each error answer lists exactly the codes that may come,
-each shape has examples, and what may be left out is not required.
+People and generators of clients read it. So each error answer lists exactly the codes that may
+come, each shape has examples, and no member that may be left out is required.
 """
 
 import inspect
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -21,20 +21,32 @@ from rest_framework.fields import empty
 from config.examples import add_examples
 from config.formats import ULID_OR_UUID
 from config.operations import Operation
-from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
+from config.problems import PROBLEM_JSON, IdTaken, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
+from config.wording import ADVICE, FIELDS
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
 
 **Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code and the sign-up's
-`verificationToken` (without it the password has to be set anew), `/auth/login`. Send the
-`accessToken` as `Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
+`verificationToken` (without it the password has to be set anew), `/auth/login`. Whoever has a
+second step gets a `sessionToken` there instead, for `/auth/mfa/verify`. Send the `accessToken` as
+`Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
 again. Where a stage wants staff to have a second step, those without one are answered 403
 `SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
+
+**Study.** `POST /decks`, `POST /flashcards`; `GET /flashcards/due` lists what to study now, each
+card with what every answer would do; `POST /flashcards/{id}/reviews` takes the answer. Role play:
+`GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until the session has `ended`, then
+`/sessions/{id}/complete`.
+
+**Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor,
+later from the `cursor` of its last answer. Meanwhile it queues what the learner does, and sends
+that before it reads again: reviews, resets and undos to `POST /reviews`, what was made, changed or
+deleted to `POST /changes`, up to 100 in a request. Both may be sent again as they are.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -145,8 +157,13 @@ def _id(pattern: str) -> OpenApiParameter:
     return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
 
 
+def meaning_of(kind: type[Problem]) -> str:
+    """The meaning of a code, and the advice for it."""
+    return ". ".join(filter(None, (kind.title, ADVICE.get(kind.code))))
+
+
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """OpenAPI 3.1, "Link Object": what of an answer goes into the next request."""
+    """OpenAPI 3.1, "Link Object": which fields of an answer go into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
     return {"operationId": operation_id, **({"requestBody": body} if body else {})}
 
@@ -183,15 +200,21 @@ class Schema(AutoSchema):
         else:
             yield inspect.getdoc(self.view.permission_classes[0]) or ""
         if metadata.query and "cursor" in metadata.query().fields:
-            yield "In pages: follow `next`."
+            yield "Comes in pages: ask for `next` until it is null."
         if metadata.if_match:
-            yield "`If-Match` refuses lost updates."
+            yield (
+                "With `If-Match`, the `version` or `ETag` that was read, it is refused (412) if "
+                "another device was first: read again, then decide."
+            )
         if metadata.deprecated:
             yield f"Call `{metadata.deprecated.instead}` instead."
         if metadata.if_none_match:
-            yield "`If-None-Match` spares what has not changed."
-        if isinstance(metadata.request, type) and "id" in metadata.request().fields:
-            yield "May be sent again with the same `id`."
+            yield "Send the last `ETag` as `If-None-Match`: 304 when nothing has changed."
+        if IdTaken in metadata.problems:
+            yield (
+                "With an `id` of your own it may be sent again after a lost answer; 409 `ID_TAKEN` "
+                "says that the id stands for something else."
+            )
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         described = super().get_operation(*args, **kwargs)
@@ -219,6 +242,10 @@ class Schema(AutoSchema):
         finally:
             self.verb, self.method = None, "DELETE"
 
+    def _get_request_for_media_type(self, serializer: Any, direction: Any = "request") -> Any:
+        schema, needed = super()._get_request_for_media_type(serializer, direction)  # type: ignore[no-untyped-call]
+        return schema, needed or bool(getattr(serializer, "variants", {}))  # each needs its kind
+
     def get_override_parameters(self) -> list[Any]:
         metadata = self.operation
         pattern = getattr(self.view, "lookup_value_regex", ULID_OR_UUID)
@@ -239,6 +266,9 @@ class Schema(AutoSchema):
             del schema["description"]
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
+        for name, said in schema["properties"].items():
+            if name in FIELDS and "description" not in said and "$ref" not in said:
+                said["description"] = FIELDS[name]
         if direction == "response":  # what may be left out of a request is in every answer
             with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
@@ -249,31 +279,29 @@ class Schema(AutoSchema):
 
     def _map_serializer(self, serializer: Any, direction: Any, *args: Any) -> Any:
         schema = super()._map_serializer(serializer, direction, *args)  # type: ignore[no-untyped-call]
-        variants = getattr(serializer, "variants", {}) if direction == "request" else {}
-        if not variants:
+        shape = {"request": _request_of_kind, "response": self._answer_of_kind}[direction]
+        kinds = getattr(serializer, {"request": "variants", "response": "data_of"}[direction], {})
+        if not kinds:
             return schema
         name = self._get_serializer_name(serializer, direction)
-        mapping = {kind: self._variant(schema, kind, variants, name) for kind in variants}
+        stem, suffix = name.removesuffix("Request"), name[len(name.removesuffix("Request")) :]
+        mapping = {}
+        for kind in kinds:
+            own = schema | shape(schema, serializer, kind)
+            own["properties"] |= {"kind": {"type": "string", "const": kind}}
+            del own["description"]
+            component = f"{stem}{kind.title()}{suffix}"
+            mapping[kind] = self._component("schemas", component, own)["$ref"]
         return {
             "description": schema["description"],
             "oneOf": [{"$ref": each} for each in mapping.values()],
             "discriminator": {"propertyName": "kind", "mapping": mapping},
         }
 
-    def _variant(
-        self, schema: Any, kind: str, variants: Mapping[str, Collection[str]], name: str
-    ) -> str:
-        """The name of the shape that a body of one kind has."""
-        others = set(chain(*variants.values())) - set(variants[kind])
-        properties = {key: each for key, each in schema["properties"].items() if key not in others}
-        shape = {
-            "type": "object",
-            "properties": properties | {"kind": {"type": "string", "const": kind}},
-            # The default kind may be left out, but clients tell the shapes apart by it.
-            "required": sorted({*schema["required"], *variants[kind], "kind"}),
-        }
-        component = f"{name.removesuffix('Request')}{kind.title()}Request"
-        return self._component("schemas", component, shape)["$ref"]
+    def _answer_of_kind(self, schema: Any, serializer: Serializer, kind: str) -> Any:
+        """What an answer of one kind has other than all: what its `data` is, if it is not null."""
+        data = self.resolve_serializer(serializer.data_of[kind], "response").ref
+        return {"properties": schema["properties"] | {"data": {"oneOf": [data, {"type": "null"}]}}}
 
     def _map_serializer_field(self, field: Any, *args: Any, **kwargs: Any) -> Any:
         schema = super()._map_serializer_field(field, *args, **kwargs)  # type: ignore[no-untyped-call]
@@ -324,7 +352,7 @@ class Schema(AutoSchema):
             schema["discriminator"] = {"propertyName": "code", "mapping": references}
         examples = {kind.__name__: self._problem_example(kind) for kind in kinds}
         answer: dict[str, Any] = {
-            "description": "; ".join(f"`{kind.code}` {kind.title}" for kind in kinds),
+            "description": "\n\n".join(f"`{kind.code}` {meaning_of(kind)}." for kind in kinds),
             "content": {PROBLEM_JSON: {"schema": schema, "examples": examples}},
         }
         if headers := HEADERS.get(status):
@@ -355,6 +383,19 @@ class Schema(AutoSchema):
         part = ResolvedComponent(name, room, content, name)  # type: ignore[no-untyped-call]
         self.registry.register_on_missing(part)
         return dict(part.ref)
+
+
+def _request_of_kind(schema: Any, serializer: Serializer, kind: str) -> Any:
+    """What a request of one kind has other than all: its own fields, and which of them it needs."""
+    needed, besides = serializer.variants[kind], serializer.besides
+    named = set(chain(*serializer.variants.values(), *besides.values()))
+    others = named - {*needed, *besides.get(kind, ())}
+    properties = {key: each for key, each in schema["properties"].items() if key not in others}
+    for name in needed:
+        if isinstance(types := properties[name].get("type"), list):  # or null, in other kinds
+            properties[name] = properties[name] | {"type": types[0]}
+    # The default kind may be left out, but clients tell the shapes apart by it.
+    return {"properties": properties, "required": sorted({*schema["required"], *needed, "kind"})}
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:

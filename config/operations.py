@@ -27,8 +27,8 @@ WITH_BODY = (
 
 @dataclass(frozen=True)
 class Deprecated:
-    """Since when an operation should not be called, from when on it may be gone, and what to call
-    instead (an operation's id)."""
+    """From when on an operation should not be called, from when on it may be gone, and the id of
+    the operation to call instead."""
 
     on: date
     sunset: date
@@ -50,7 +50,7 @@ class Deprecated:
 class Operation:
     """One method on one path. `answers` maps a status (or status and media type) to a serializer.
 
-    `if_none_match` is for reads that devices repeat: what has not changed is 304.
+    `if_none_match` is for reads that devices repeat: an unchanged answer is 304.
     `leads_to` has operations that go on with what a success answered: {operation id: {field of
     its body: field of the answer}}, in wire names.
     """

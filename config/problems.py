@@ -6,12 +6,33 @@ Nothing here knows HTTP frameworks, so that services and rules may raise problem
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from config.records import dataclass
 
 PROBLEM_JSON = "application/problem+json"
 BEARER = 'Bearer realm="parley"'
+
+
+class Filled(str):
+    """A text for people with values in it, in English.
+
+    It knows its template, so that the text can be translated before the values are put in.
+    """
+
+    template: str
+    values: dict[str, Any]
+
+    def __new__(cls, template: str, **values: Any) -> Self:
+        text = super().__new__(cls, template.format(**values))
+        text.template, text.values = template, values
+        return text
+
+    def __str__(self) -> str:
+        return self  # str() of it, and of an exception that carries it, keeps the template
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (self.template,), self.values
 
 
 @dataclass(frozen=True)
@@ -153,6 +174,8 @@ def all_problems(base: type[Problem] = Problem) -> Iterator[type[Problem]]:
 
 
 def check_version(expected: int | None, actual: int) -> None:
-    """Raises PreconditionFailed when the stored version is another than the expected one."""
+    """Raises PreconditionFailed when the stored version is not the expected one."""
     if expected is not None and expected != actual:
-        raise PreconditionFailed(f"The item is at version {actual}: read it again")
+        raise PreconditionFailed(
+            Filled("The item is at version {version}: read it again", version=actual)
+        )

@@ -28,7 +28,8 @@ from config.formats import (
     wire_name,
     zone_named,
 )
-from config.http import in_readers_language
+from config.http import in_readers_language, told
+from config.problems import Filled
 
 UNKNOWN = "There is no such field."
 
@@ -56,12 +57,15 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
     """The base of every serializer.
 
     `samples` are examples for the document, by wire name; a class of fields may have a `sample`.
-    `variants` are the values of the field `kind` that decide which other fields there are, each
-    with those that only it has: the document shows a shape of its own for each.
+    The document shows a shape of its own for each value of the field `kind` in `variants`, which
+    has the fields that this kind of request needs, or in `data_of`, which has what an answer of
+    this kind has as its `data`. Besides what it needs a kind may have what all have, and `besides`.
     """
 
     samples: ClassVar[Mapping[str, Any]] = {}
     variants: ClassVar[Mapping[str, Collection[str]]] = {}
+    besides: ClassVar[Mapping[str, Collection[str]]] = {}
+    data_of: ClassVar[Mapping[str, type["Serializer"]]] = {}
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Give a JSON object.",
         "null": "Give a JSON object.",
@@ -77,7 +81,10 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
             return super().to_representation(instance)
         named = isinstance(instance, Mapping)
         shown = {}
-        for name, source, get, field, render in readers:
+        for name, source, get, field, render, method in readers:
+            if method is not None:
+                shown[name] = getattr(self, method)(instance)
+                continue
             try:
                 value = instance[source] if named else get(instance)
                 if callable(value):
@@ -105,18 +112,22 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
 
 
 class _Reader(NamedTuple):
-    """How a field is shown: its name, where its value is, and what becomes of the value."""
+    """How a field is shown: its name, where its value is, and what becomes of the value.
+
+    `method`: the name of the serializer's method that does it all.
+    """
 
     name: str
     source: str
     get: Callable[[Any], Any]
     field: Any
     render: Callable[[Any], Any]
+    method: str | None
 
 
 @cache
 def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
-    """The readers of a class's fields; None where one of them asks the object's serializer."""
+    """The readers of a class's fields; None where one of them needs the object's serializer."""
     readers = []
     field: Any
     for field in serializer_class().fields.values():
@@ -125,11 +136,12 @@ def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
         shown_by = getattr(field, "child", field)
         if isinstance(shown_by, serializers.BaseSerializer) and not _is_plain(shown_by):
             return None
-        if isinstance(field, serializers.SerializerMethodField):
-            return None
         source = field.source
         get = _itself if source == "*" else attrgetter(source)
-        readers.append(_Reader(field.field_name, source, get, field, field.to_representation))
+        method = getattr(field, "method_name", None)
+        readers.append(
+            _Reader(field.field_name, source, get, field, field.to_representation, method)
+        )
     return tuple(readers)
 
 
@@ -139,11 +151,13 @@ def _itself(instance: Any) -> Any:
 
 def _is_plain(nested: serializers.BaseSerializer[Any]) -> bool:
     """Whether a nested serializer shows its objects without a context."""
-    return (
-        isinstance(nested, Serializer)
-        and type(nested).to_representation is Serializer.to_representation
-        and _readers(type(nested)) is not None
-    )
+    if (
+        not isinstance(nested, Serializer)
+        or type(nested).to_representation is not Serializer.to_representation
+    ):
+        return False
+    readers = _readers(type(nested))
+    return readers is not None and not any(reader.method for reader in readers)
 
 
 def validated_body(
@@ -207,7 +221,9 @@ class IdField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 36)
-        super().__init__(ULID_OR_UUID, "Give a ULID or a UUID.", **kwargs)
+        super().__init__(
+            ULID_OR_UUID, "Give a UUID in lower case or a ULID in upper case.", **kwargs
+        )
 
 
 class IntegerField(serializers.IntegerField):
@@ -255,9 +271,9 @@ class InstantField(serializers.DateTimeField):
         try:
             at = super().to_internal_value(value.upper())
         except OverflowError:  # before year 1 or after 9999, in UTC
-            raise _out_of_range("an instant", self.years) from None
+            raise _out_of_range(self.years) from None
         if not self.years[0] <= at.year <= self.years[1]:
-            raise _out_of_range("an instant", self.years)
+            raise _out_of_range(self.years)
         return at
 
     def to_representation(self, value: Any) -> Any:
@@ -281,12 +297,13 @@ class DateField(serializers.DateField):
     def to_internal_value(self, value: Any) -> date:
         day = super().to_internal_value(value)
         if not InstantField.years[0] <= day.year <= InstantField.years[1]:
-            raise _out_of_range("a date", InstantField.years)
+            raise _out_of_range(InstantField.years)
         return day
 
 
-def _out_of_range(thing: str, years: tuple[int, int]) -> ValidationError:
-    return ValidationError(f"Give {thing} from {years[0]} to {years[1]}.", "out_of_range")
+def _out_of_range(years: tuple[int, int]) -> ValidationError:
+    message = Filled("Give a time in the years {first} to {last}.", first=years[0], last=years[1])
+    return ValidationError(told(message), "out_of_range")
 
 
 @extend_schema_field({"type": "string", "format": "iana-time-zone", "example": "Europe/Lisbon"})
@@ -342,6 +359,13 @@ class HttpsUrlField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(HTTPS, "Give an https address.", max_length=2048, **kwargs)
+
+
+class MessageField(serializers.CharField):
+    """A text for people, in the language of the request."""
+
+    def to_representation(self, value: Any) -> str:
+        return told(value)
 
 
 def optional(field: type[serializers.Field[Any, Any, Any, Any]], **kwargs: Any) -> Any:

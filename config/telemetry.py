@@ -1,8 +1,8 @@
 """Log lines, business metrics, and the AWS calls of a request.
 
 A log line is one JSON object with the id of the request it belongs to. CloudWatch turns the
-lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"), so that we call
-and wait for nothing. The only dimension is the stage: each further value of a dimension would be
+lines of `emit` into metrics by itself (AWS: "CloudWatch embedded metric format"): there is no call
+to make or to wait for. The only dimension is the stage: each further value of a dimension would be
 one more metric to pay for.
 """
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.core import signing
@@ -159,8 +158,12 @@ class Resource(ViewSetMixin, View):
 
         That would make `schema` load drf-spectacular, which only the pages of the API need.
         """
-        attributes = (getattr_static(cls, name) for name in dir(cls))
-        return [method for method in attributes if hasattr(method, "mapping")]
+        attributes = {
+            name: each for kind in reversed(cls.__mro__) for name, each in vars(kind).items()
+        }
+        return [
+            attributes[name] for name in sorted(attributes) if hasattr(attributes[name], "mapping")
+        ]
 
 
 class ItemViewSet(Resource):
@@ -199,7 +202,7 @@ class ItemViewSet(Resource):
     def update_item(
         self, service: Callable[..., Any], *, partial: bool = False, **key: Any
     ) -> Response:
-        """The item as a service changes it by the body, at the version that `If-Match` demands."""
+        """The item after a service has changed it, at the version that `If-Match` demands."""
         changes = self.validated_body(self.serializer_class, partial=partial)
         version = if_match_version(self.request)
         return self.apply(service, **key, changes=changes, expected_version=version)
@@ -219,7 +222,7 @@ def get_or_404(item: T | None) -> T:
 
 
 def accepted(request: Request, data: Any, path: str) -> Response:
-    """202 with something that goes on by itself, and where to read how far it has come."""
+    """202 with work that goes on by itself, and the address that tells how far it has come."""
     response = Response(data, status.HTTP_202_ACCEPTED)
     response["Location"] = request.build_absolute_uri(path)
     return response
@@ -249,10 +252,10 @@ def with_etag(response: Response, version: int) -> Response:
 
 
 def _revalidate(request: Request, response: Response, reader: str) -> None:
-    """Lets its reader alone keep an answer in JSON, and be told by 304 that it is the same still.
+    """Lets only its reader keep a JSON answer, whom a 304 tells that it is still the same.
 
-    Others who sign in with the same browser are not served it: each time we are asked first, with
-    their token, and the tag is of the content and its reader.
+    Nobody else who signs in with the same browser gets it: the browser asks us each time, with
+    their token, and the tag depends on the content and its reader.
     """
     if response.status_code != status.HTTP_200_OK or not isinstance(
         response.accepted_renderer, Renderer

@@ -1,7 +1,7 @@
 """Long work: messages in queues of SQS, which the function takes one at a time.
 
 `enqueue` asks for a piece of work. `settings.WORK` says which function does each kind, and in which
-queue it waits: what learners wait for (`prompt`) never stands behind what takes long (`work`).
+queue it waits: work that learners wait for (`prompt`) never stands behind long work (`work`).
 Messages arrive at least once and in no order, so that whatever they ask for must be harmless when
 it is done twice. `config.store.jobs` adds progress, cancelling, and work longer than one run.
 
@@ -60,7 +60,7 @@ class Message:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether it has failed too often: nothing is to be done but to say so."""
+        """Whether it has failed too often: then its failure is noted, and nothing else done."""
         return self.tries > TRIES
 
 

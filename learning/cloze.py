@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from config.formats import is_visible
+from config.problems import Filled
 from config.records import dataclass
 
 MAX_CARDS = 40  # of one note: all of them are changed in one transaction
@@ -77,7 +78,9 @@ def cloze_faces(text: str, extra: str = "") -> list[Face]:
     if not all(is_visible(cloze.text()) for cloze in clozes):
         raise ClozeError("empty_cloze", "A cloze has no answer.")
     if len(ordinals) > MAX_CARDS:
-        raise ClozeError("too_many_clozes", f"A note makes at most {MAX_CARDS} cards.")
+        raise ClozeError(
+            "too_many_clozes", Filled("A note makes at most {most} cards.", most=MAX_CARDS)
+        )
     answer = whole.text()
     back = f"{answer}\n\n{extra}" if extra.strip() else answer
     return [Face(ordinal, whole.text(ordinal), back) for ordinal in ordinals]
@@ -109,7 +112,9 @@ def _parse(text: str) -> _Cloze:
             open_clozes[-1].parts.append(cloze)
             open_clozes.append(cloze)
             if len(open_clozes) > MAX_DEPTH + 1:
-                message = f"More than {MAX_DEPTH} clozes stand inside one another."
+                message = Filled(
+                    "More than {most} clozes stand inside one another.", most=MAX_DEPTH
+                )
                 raise ClozeError("nested_cloze", message)
         else:
             open_clozes.pop().close()

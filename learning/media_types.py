@@ -3,7 +3,8 @@
 Nothing is decoded. The containers are walked from header to end, so that a picture of any number
 of pixels costs no more than its bytes. Blocks that tell of camera, place, author or software are
 left out, and so is what follows a picture's end; all else stays as it is, byte for byte. A picture
-that its Exif turned keeps that turn alone. Sounds are taken as they are.
+that its Exif turned keeps that turn alone. Sounds are taken as they are. Recordings come as WAV, of
+which only the length is told.
 """
 
 import re
@@ -12,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from config.problems import Problem
+from config.problems import Filled, Problem
 from config.records import dataclass
 
 MOST_BYTES = 10 * 2**20
@@ -64,7 +65,7 @@ class MediumTooLarge(MediumRefused):
     title: ClassVar[str] = "A picture or sound may have 10 MB and 50 million pixels"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inspected:
     """A file that may be kept: its type, its bytes without what tells of others, its size."""
 
@@ -136,9 +137,13 @@ def inspect(data: bytes) -> Inspected:
     if not (width and height):
         raise MediumRefused
     if width * height > MOST_PIXELS:
-        raise MediumTooLarge(f"The picture has {width} × {height} pixels")
+        raise MediumTooLarge(
+            Filled("The picture has {width} × {height} pixels", width=width, height=height)
+        )
     if moving > MOST_MOVING_PIXELS:
-        raise MediumTooLarge(f"The picture's frames have {moving} pixels together")
+        raise MediumTooLarge(
+            Filled("The picture's frames have {moving} pixels together", moving=moving)
+        )
     return Inspected(content_type, b"".join(pieces), width, height)
 
 
@@ -335,3 +340,44 @@ _CLEANERS = {
     "image/png": _clean_png,
     "image/webp": _clean_webp,
 }
+
+
+# --- Recordings: WAV, whose seconds follow from its bytes -----------------------------------------
+
+
+class NotWav(ValueError):
+    """The bytes are no recording as we take them; the text says why."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    rate_hz: int
+    seconds: float
+
+
+def recording(data: bytes) -> Recording:
+    """How long a recording (WAV: RIFF, PCM) is: one channel, 16 bits, 8 to 48 kHz. Raises NotWav.
+
+    http://soundfile.sapp.org/doc/WaveFormat/
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise NotWav("It is not a WAV file")
+    at, rate_hz = 12, 0
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if name == b"fmt " and size >= 16 and at + 16 <= len(data):
+            if rate_hz:  # which of two a player believes nobody knows
+                raise NotWav("It has two formats")
+            code, channels, rate_hz, a_second, block, bits = struct.unpack_from("<HHIIHH", data, at)
+            is_plain = (code, channels, bits, block, a_second) == (1, 1, 16, 2, 2 * rate_hz)
+            if not is_plain or not 8_000 <= rate_hz <= 48_000:
+                raise NotWav("Record one channel of PCM with 16 bits, at 8 to 48 kHz")
+        if name == b"data":
+            if not rate_hz:
+                break
+            # A player may believe the header or the file's length: the longer one counts.
+            sound_bytes = max(size if size < 2**31 else 0, len(data) - at)
+            return Recording(rate_hz, sound_bytes / (2 * rate_hz))
+        at += size + (size & 1)
+    raise NotWav("It has no sound")

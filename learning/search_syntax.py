@@ -13,6 +13,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Literal
 
+from config.problems import Filled
 from config.records import dataclass
 
 IS = ("due", "new", "learning", "review", "suspended", "leech", "buried")
@@ -73,7 +74,9 @@ def parse(text: str) -> Search:
         assert token is not None  # noqa: S101  (it matches the empty text, too)
         at = _term(text, token, terms, words)
         if len(terms) > MAX_TERMS:
-            raise SearchError(token.start(), f"A search has at most {MAX_TERMS} terms.")
+            raise SearchError(
+                token.start(), Filled("A search has at most {most} terms.", most=MAX_TERMS)
+            )
     return Search(tuple(terms), " ".join(words))
 
 
@@ -90,7 +93,7 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
     if field is None:
         if not value:
             if negated:
-                raise SearchError(token.start(), "There is nothing to turn round.")
+                raise SearchError(token.start(), "A minus stands before a term, and there is none.")
         elif negated:
             terms.append(Term("front", value, start, "start", negated=True))
         else:
@@ -99,9 +102,9 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
         terms.append(_property(value, start, negated=negated))
     elif field in ("front", "deck", "tag", "is"):
         if not value:
-            raise SearchError(start, f"{field}: needs a value.")
+            raise SearchError(start, Filled("{field}: needs a value.", field=field))
         if field == "is" and value not in IS:
-            raise SearchError(start, f"Give one of {', '.join(IS)}.")
+            raise SearchError(start, Filled("Give one of {choices}.", choices=", ".join(IS)))
         terms.append(Term(field, value, start, negated=negated))  # type: ignore[arg-type]
     else:
         raise SearchError(
@@ -112,8 +115,10 @@ def _term(text: str, token: re.Match[str], terms: list[Term], words: list[str]) 
 
 def _unfinished(text: str, at: int) -> str:
     if text[at] == '"':
-        return "A quote is open."
-    return "A blank is missing." if text[at] != "\\" else "There is nothing behind the backslash."
+        return Filled("A quote is open.")
+    if text[at] == "\\":
+        return Filled("There is nothing behind the backslash.")
+    return Filled("A blank is missing.")
 
 
 def _check_text(value: str, start: int) -> None:
@@ -128,7 +133,7 @@ def _property(value: str, start: int, *, negated: bool) -> Term:
     if match is None:
         raise SearchError(start, "Compare a property, as in prop:lapses>3.")
     if match["name"] not in PROPERTIES:
-        raise SearchError(start, f"Give one of {', '.join(PROPERTIES)}.")
+        raise SearchError(start, Filled("Give one of {choices}.", choices=", ".join(PROPERTIES)))
     if not NUMBER.fullmatch(match["number"]):
         raise SearchError(start + match.start("number"), "Compare with a number.")
     return Term("prop", match["number"], start, match["name"], match["operator"], negated=negated)
@@ -223,7 +228,7 @@ def _pattern(typed: str) -> TextPattern:
             start += letter
             plain = plain and not marks
     if wildcards > MAX_WILDCARDS:
-        raise ValueError(f"A text has at most {MAX_WILDCARDS} wildcards.")
+        raise ValueError(Filled("A text has at most {most} wildcards.", most=MAX_WILDCARDS))
     compiled = tuple(re.compile(piece, re.DOTALL) for piece in pieces)
     ending = re.compile(rf"(?:{pieces[-1]})\Z", re.DOTALL)
     return TextPattern(compiled, ending, start, plain, wildcards)

@@ -15,12 +15,16 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from config.formats import RFC3339, is_visible, wire_name
+from config.problems import Filled
 from config.records import dataclass
 
 _KINDS = {
-    str: "a text", bool: "true or false", int: "a whole number", float: "a number",
-    datetime: "an instant like 2026-03-01T07:30:00Z",
-}  # fmt: skip
+    str: Filled("Not a text."),
+    bool: Filled("Not true or false."),
+    int: Filled("Not a whole number."),
+    float: Filled("Not a number."),
+    datetime: Filled("Not an instant like 2026-03-01T07:30:00Z."),
+}
 
 Leaves = Mapping[Any, Callable[[str], Any]]
 """How a text becomes a value of a type; the function raises ValueError to refuse it."""
@@ -34,7 +38,7 @@ class ShapeError(ValueError):
         self.path, self.code, self.message = path, code, message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """Text with something to see, of at most `most` characters, that matches `pattern` whole."""
 
@@ -45,12 +49,16 @@ class Text:
         if not is_visible(value):
             raise ShapeError(path, "required", "There is no text.")
         if len(value) > self.most:
-            raise ShapeError(path, "too_long", f"More than {self.most} characters.")
+            raise ShapeError(
+                path, "too_long", Filled("More than {most} characters.", most=self.most)
+            )
         if self.pattern and not re.fullmatch(self.pattern, value):
-            raise ShapeError(path, "not_matching", f"Does not match {self.pattern}.")
+            raise ShapeError(
+                path, "not_matching", Filled("Does not match {pattern}.", pattern=self.pattern)
+            )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """One of some texts."""
 
@@ -58,10 +66,14 @@ class Choice:
 
     def check(self, value: Any, path: str) -> None:
         if value not in self.options:
-            raise ShapeError(path, "not_a_choice", f"Not one of {', '.join(self.options)}.")
+            raise ShapeError(
+                path,
+                "not_a_choice",
+                Filled("Not one of {choices}.", choices=", ".join(self.options)),
+            )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
     """A list of `least` to `most` items."""
 
@@ -70,10 +82,14 @@ class Items:
 
     def check(self, value: Any, path: str) -> None:
         if not self.least <= len(value) <= self.most:
-            raise ShapeError(path, "wrong_length", f"Not {self.least} to {self.most} items.")
+            raise ShapeError(
+                path,
+                "wrong_length",
+                Filled("Not {least} to {most} items.", least=self.least, most=self.most),
+            )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Range:
     """A number from `least` to `most`."""
 
@@ -88,7 +104,7 @@ class Range:
 Bound = Text | Choice | Items | Range
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldShape:
     """A field of a dataclass: its type without `| None`, its bounds, and what it is for."""
 
@@ -149,7 +165,11 @@ def _decode(kind: Any, value: Any, leaves: Leaves, path: str) -> Any:
         return tuple(decode(item, each, leaves, join(path, i)) for i, each in enumerate(value))
     if get_origin(kind) is Literal:
         if not isinstance(value, str) or value not in get_args(kind):
-            raise ShapeError(path, "not_a_choice", f"Not one of {', '.join(get_args(kind))}.")
+            raise ShapeError(
+                path,
+                "not_a_choice",
+                Filled("Not one of {choices}.", choices=", ".join(get_args(kind))),
+            )
         return value
     return _decode_plain(kind, value, leaves, path)
 
@@ -192,8 +212,8 @@ def _decode_plain(kind: Any, value: Any, leaves: Leaves, path: str) -> Any:
         return value
     if kind is datetime and isinstance(value, str) and RFC3339.fullmatch(value):
         return _moment(value, path)
-    what = "an object" if get_origin(kind) is dict else _KINDS.get(kind, "a text")
-    raise ShapeError(path, "wrong_type", f"Not {what}.")
+    message = "Not an object." if get_origin(kind) is dict else _KINDS.get(kind, "Not a text.")
+    raise ShapeError(path, "wrong_type", message)
 
 
 def _leaf(convert: Callable[[str], Any], value: str, path: str) -> Any:
@@ -207,7 +227,7 @@ def _moment(value: str, path: str) -> datetime:
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ShapeError(path, "wrong_type", f"Not {_KINDS[datetime]}.") from None
+        raise ShapeError(path, "wrong_type", _KINDS[datetime]) from None
 
 
 def join(path: str, name: str | int) -> str:

@@ -17,8 +17,8 @@ from learning.api.starters import StarterDeckViewSet
 from learning.api.statistics import StatisticsViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("flashcards", FlashcardViewSet, "flashcard")  # first, as it is asked for most
 router.register("decks", DeckViewSet, "deck")
-router.register("flashcards", FlashcardViewSet, "flashcard")
 router.register("notes", NoteViewSet, "note")
 router.register("reports", ReportViewSet, "report")
 router.register("reviews", ReviewViewSet, "review")

@@ -1,7 +1,7 @@
 """Reads calendars of others (iCalendar, RFC 5545) as events of ours.
 
-What our events cannot say is either told of (`remarks`) or, where the times would come out wrong,
-the reason to leave the event out (`refused`). Nothing is fetched from an address in the text.
+Parts that our events cannot say are told of (`remarks`); where the times would come out wrong, the
+event is left out, with the reason (`refused`). Nothing is fetched from an address in the text.
 
 Our series have no RDATE, and begin with what their rule yields: each further date, and a start
 beside the rule, becomes an event of its own.
@@ -18,6 +18,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from config.problems import Filled
 from reminders.recurrence import (
     FIRST_YEAR,
     MAX_EXCEPTIONS,
@@ -41,7 +42,7 @@ MAX_DATES = 50
 """Further dates of one event that become events of their own."""
 TEXTS = {"title": "SUMMARY", "description": "DESCRIPTION", "location": "LOCATION"}
 LONGEST = {"title": 200, "description": 2000, "location": 200}
-# What people put into events and ours do not have; the rest is technical.
+# Parts of events that people fill in and ours do not have; the rest is technical.
 NOT_KEPT = ("ATTENDEE", "ATTACH", "URL", "CONFERENCE", "CATEGORIES", "GEO", "CONTACT", "COMMENT")
 Wall = date | datetime
 
@@ -92,7 +93,7 @@ def read_calendar_text(text: str, *, zone: str, now: datetime) -> ReadCalendar:
 
     Raises CalendarInvalidError.
     """
-    from icalendar import Calendar  # only who imports shall wait until it is loaded
+    from icalendar import Calendar  # only imports wait until it is loaded
 
     try:
         with warnings.catch_warnings(action="ignore"):  # that it guesses a zone, as we do
@@ -108,7 +109,9 @@ def read_calendar_text(text: str, *, zone: str, now: datetime) -> ReadCalendar:
         components = [each for each in calendar.subcomponents if each.name]
         kinds = Counter(str(each.name) for each in components)
         if kinds["VEVENT"] > MAX_COMPONENTS:
-            raise CalendarInvalidError(f"A calendar has at most {MAX_COMPONENTS} entries.")
+            raise CalendarInvalidError(
+                Filled("A calendar has at most {most} entries.", most=MAX_COMPONENTS)
+            )
         others += Counter({n: c for n, c in kinds.items() if n not in ("VEVENT", "VTIMEZONE")})
         reader = _Reader(_zone_of(calendar) or zone, _aliases(components), now)
         readers.append(reader.events([each for each in components if each.name == "VEVENT"]))
@@ -207,14 +210,18 @@ class _Reader:
             moment = prop.dt
             params = prop.params
         except (AttributeError, ValueError, TypeError) as error:
-            raise _Refused("no_start", f"It has no {name} that can be read.") from error
+            raise _Refused(
+                "no_start", Filled("It has no {name} that can be read.", name=name)
+            ) from error
         return self.on_wall(moment, str(params.get("TZID", "")), recurring=recurring)
 
     def on_wall(self, moment: Any, zone_id: str, *, recurring: bool) -> tuple[Wall, str]:
         if not isinstance(moment, date):
             raise _Refused("no_start", "A start is a date, or a date and a time.")
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            message = f"Times lie between {FIRST_YEAR} and {LAST_YEAR}."
+            message = Filled(
+                "Times lie between {first} and {last}.", first=FIRST_YEAR, last=LAST_YEAR
+            )
             raise _Refused("start_invalid", message)
         if not isinstance(moment, datetime):
             return moment, self.zone
@@ -224,13 +231,18 @@ class _Reader:
             return moment.replace(tzinfo=None), named
         if moment.tzinfo is None:
             if zone_id:
-                raise _Refused("timezone_unknown", f"Its time zone is not known: {zone_id[:80]}")
+                raise _Refused(
+                    "timezone_unknown",
+                    Filled("Its time zone is not known: {zone}", zone=zone_id[:80]),
+                )
             return moment, self.zone
         if moment.utcoffset() == timedelta(0) and not zone_id:
             if recurring:
                 return moment.replace(tzinfo=None), "UTC"
         elif recurring:
-            raise _Refused("timezone_unknown", f"Its time zone is not known: {zone_id[:80]}")
+            raise _Refused(
+                "timezone_unknown", Filled("Its time zone is not known: {zone}", zone=zone_id[:80])
+            )
         return moment.astimezone(zone_named(self.zone)).replace(tzinfo=None), self.zone
 
     def duration(self, component: Component, start: Wall, zone: str) -> timedelta:
@@ -289,11 +301,13 @@ def _texts(component: Component) -> tuple[dict[str, Any], list[Remark]]:
         text = "".join(c for c in text if c in "\n\t" or (c >= " " and c != "\x7f")).strip()
         if len(text) > LONGEST[name]:
             text = text[: LONGEST[name] - 1] + "…"
-            remarks.append(Remark("text_shortened", f"{wire} was too long."))
+            remarks.append(Remark("text_shortened", Filled("{field} was too long.", field=wire)))
         fields[name] = text
     fields["title"] = " ".join(fields["title"].split()) or "(no title)"
     if ignored := [name for name in NOT_KEPT if name in component]:
-        remarks.append(Remark("not_kept", f"Events here have no {', '.join(ignored)}."))
+        remarks.append(
+            Remark("not_kept", Filled("Events here have no {names}.", names=", ".join(ignored)))
+        )
     return fields, remarks
 
 
@@ -310,7 +324,12 @@ def _offsets(component: Component, start: Wall, zone: str) -> tuple[tuple[int, .
             message = "An alarm is not within the four weeks before its event."
             remarks.append(Remark("alarm_not_kept", message))
         elif len(offsets | {minutes}) > MAX_OFFSETS:
-            remarks.append(Remark("alarm_not_kept", f"An event has at most {MAX_OFFSETS} alarms."))
+            remarks.append(
+                Remark(
+                    "alarm_not_kept",
+                    Filled("An event has at most {most} alarms.", most=MAX_OFFSETS),
+                )
+            )
         else:
             offsets.add(minutes)
     return tuple(sorted(offsets)), list(dict.fromkeys(remarks))
@@ -389,7 +408,9 @@ class _Series:
             try:
                 zone_id, moments = str(listed.params.get("TZID", "")), listed.dts
             except (AttributeError, ValueError, TypeError) as error:
-                raise _Refused("dates_invalid", f"Its {name} cannot be read.") from error
+                raise _Refused(
+                    "dates_invalid", Filled("Its {name} cannot be read.", name=name)
+                ) from error
             for each in moments:
                 moment, lasting = each.dt, None
                 if isinstance(moment, tuple):
@@ -419,7 +440,10 @@ class _Series:
             if key not in ours and key not in singles and key not in skipped:
                 yield self.reader._single(self.uid, override, part=key)
         if len(singles) > MAX_DATES:
-            remark = Remark("dates_not_kept", f"Of an event {MAX_DATES} further dates are kept.")
+            remark = Remark(
+                "dates_not_kept",
+                Filled("Of an event {most} further dates are kept.", most=MAX_DATES),
+            )
             yield ReadEvent(self.uid, "dates", dict(self.fields), refused=remark)
 
     def _rule(self) -> str | None:
@@ -435,7 +459,7 @@ class _Series:
         return self._with_our_until(rule)
 
     def _with_our_until(self, rule: str) -> str:
-        """The rule with UNTIL as its start has it: in UTC, or a date; others write either."""
+        """The rule with UNTIL in the form of its start, UTC or a date: others write either."""
         parts = rule.split(";")
         for number, part in enumerate(parts):
             name, _, value = part.partition("=")
@@ -493,7 +517,9 @@ class _Series:
 
         if len(keys) <= MAX_EXCEPTIONS:
             return keys, []
-        message = f"Of an event {MAX_EXCEPTIONS} exceptions are kept, those nearest to today."
+        message = Filled(
+            "Of an event {most} exceptions are kept, those nearest to today.", most=MAX_EXCEPTIONS
+        )
         nearest = sorted(keys, key=days_away)[:MAX_EXCEPTIONS]
         return set(nearest), [Remark("exceptions_not_kept", message)]
 
@@ -526,7 +552,7 @@ class _Series:
 
 
 def _one_less(rule: str) -> str | None:
-    """The rule whose COUNT counts a start that is none of its own occurrences."""
+    """The rule with COUNT one less, for a start that counts and is no occurrence of the rule."""
     count = parse_rule(rule).count
     if count is None:
         return rule

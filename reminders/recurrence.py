@@ -20,6 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from config import formats
+from config.problems import Filled
 from reminders.rrule import (
     DAY,
     LAST_DAY,
@@ -160,7 +161,7 @@ def upcoming(
 ) -> Iterator[Occurrence]:
     """Every occurrence that starts at the instant or later, by start and key, one at a time.
 
-    None is looked for far beyond `before`, though some that start later may come.
+    The search ends soon after `before`, so a few that start later may come as well.
     """
     elsewhere = recurrence.skipped | {move.key for move in recurrence.moved}
     zone = zone_named(recurrence.zone)
@@ -214,7 +215,7 @@ def known_keys(recurrence: Recurrence, keys: Iterable[str]) -> frozenset[str]:
 
 
 def without_orphans(recurrence: Recurrence) -> Recurrence:
-    """The recurrence without exceptions to occurrences it does not have, after an edit."""
+    """The recurrence after an edit, without exceptions for occurrences that it no longer has."""
     known = known_keys(recurrence, {*recurrence.skipped, *(m.key for m in recurrence.moved)})
     moved = tuple(move for move in recurrence.moved if move.key in known)
     return replace(recurrence, skipped=recurrence.skipped & known, moved=moved)
@@ -339,8 +340,12 @@ def measured(recurrence: Recurrence) -> Recurrence:
     _validate_wall(recurrence.starts)
     _validate_duration(recurrence.duration, all_day=recurrence.all_day)
     if rule and rule.until and isinstance(rule.until, datetime) == recurrence.all_day:
-        wanted = "a date" if recurrence.all_day else "a date and time in UTC, ending in Z"
-        raise RuleSyntaxError(f"UNTIL has to be {wanted}, like the start.")
+        message = (
+            "UNTIL has to be a date, like the start."
+            if recurrence.all_day
+            else "UNTIL has to be a date and time in UTC, ending in Z, like the start."
+        )
+        raise RuleSyntaxError(message)
     return _measured(recurrence, rule)
 
 
@@ -348,13 +353,17 @@ def _validate_wall(wall: date | datetime) -> None:
     if isinstance(wall, datetime) and (wall.tzinfo or wall.microsecond):
         raise StartInvalidError("The start is a local time of the zone, in whole seconds.")
     if not FIRST_YEAR <= wall.year <= LAST_YEAR:
-        raise StartInvalidError(f"The start lies between {FIRST_YEAR} and {LAST_YEAR}.")
+        raise StartInvalidError(
+            Filled("The start lies between {first} and {last}.", first=FIRST_YEAR, last=LAST_YEAR)
+        )
 
 
 def _validate_duration(duration: timedelta, *, all_day: bool) -> None:
     if not timedelta(0) <= duration <= MAX_DURATION:
         days = MAX_DURATION.days
-        raise DurationInvalidError(f"The end is not before the start, nor over {days} days after.")
+        raise DurationInvalidError(
+            Filled("The end is not before the start, nor over {days} days after.", days=days)
+        )
     if all_day and (duration < DAY or duration % DAY):
         raise DurationInvalidError("An all-day event lasts one or more whole days.")
 
@@ -380,10 +389,10 @@ _NO_OCCURRENCE = "Only an occurrence of the event can be skipped or moved, once.
 
 
 def validate_exceptions(recurrence: Recurrence) -> None:
-    """Raises ExceptionInvalidError for what a measured recurrence does not have."""
+    """Raises ExceptionInvalidError for occurrences that a measured recurrence does not have."""
     keys = [*recurrence.skipped, *(move.key for move in recurrence.moved)]
     if len(keys) > MAX_EXCEPTIONS:
-        message = f"At most {MAX_EXCEPTIONS} occurrences can be changed."
+        message = Filled("At most {most} occurrences can be changed.", most=MAX_EXCEPTIONS)
         raise ExceptionInvalidError(message, field="moved" if recurrence.moved else "skipped")
     known = known_keys(recurrence, keys)
     if not recurrence.skipped <= known:
@@ -395,8 +404,9 @@ def validate_exceptions(recurrence: Recurrence) -> None:
             raise ExceptionInvalidError(_NO_OCCURRENCE, field=field)
         free -= {move.key}
         if isinstance(move.starts, datetime) == recurrence.all_day:
-            message = "An occurrence is moved to a date or time like its own."
-            raise ExceptionInvalidError(message, field=field)
+            raise ExceptionInvalidError(
+                "An occurrence is moved to a date or time like its own.", field=field
+            )
         try:
             _validate_wall(move.starts)
             if move.duration is not None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
+from config.problems import Filled
+
 MAX_RULE_LENGTH = 512
 MAX_COUNT = 3_660
 """Ten years of days."""
@@ -106,7 +108,9 @@ def parse_rule(text: str) -> Rule:
     Raises RuleSyntaxError or RuleUnsupportedError.
     """
     if len(text) > MAX_RULE_LENGTH:
-        raise RuleUnsupportedError(f"A rule has at most {MAX_RULE_LENGTH} characters.")
+        raise RuleUnsupportedError(
+            Filled("A rule has at most {most} characters.", most=MAX_RULE_LENGTH)
+        )
     if not text.isascii():
         raise RuleSyntaxError("A rule is written in ASCII.")
     parts: dict[str, str] = {}
@@ -115,7 +119,7 @@ def parse_rule(text: str) -> Rule:
         if not equals or not value:
             raise RuleSyntaxError("A rule is a list of NAME=VALUE, separated by semicolons.")
         if name in parts:
-            raise RuleSyntaxError(f"{name[:20]} stands twice.")
+            raise RuleSyntaxError(Filled("{name} stands twice.", name=name[:20]))
         parts[name] = value
     rule = Rule(freq=_frequency(parts.pop("FREQ", "")))
     for name, value in parts.items():
@@ -146,7 +150,9 @@ def _with_part(rule: Rule, name: str, value: str) -> Rule:
     if name == "WKST" and value in WEEKDAYS:
         return replace(rule, week_start=WEEKDAYS.index(value))
     if name in FINER_PARTS:
-        raise RuleUnsupportedError(f"{name}: an event has one time of day, that of its start.")
+        raise RuleUnsupportedError(
+            Filled("{name}: an event has one time of day, that of its start.", name=name)
+        )
     raise RuleSyntaxError("The rule has a part that RFC 5545 does not know, or a wrong WKST.")
 
 
@@ -157,15 +163,22 @@ def _replaced(rule: Rule, attribute: str, value: object) -> Rule:
 def _number(name: str, text: str, low: int, high: int) -> int:
     pattern = r"[+-]?[0-9]{1,3}" if low < 0 else r"[0-9]{1,3}"
     if not re.fullmatch(pattern, text) or not low <= int(text) <= high or int(text) == 0:
-        raise RuleSyntaxError(f"{name} lists numbers from {low} to {high}, without 0.")
+        raise RuleSyntaxError(
+            Filled(
+                "{name} lists numbers from {low} to {high}, without 0.",
+                name=name,
+                low=low,
+                high=high,
+            )
+        )
     return int(text)
 
 
 def _positive(name: str, text: str, high: int) -> int:
     if not re.fullmatch(r"[0-9]+", text) or not text.strip("0"):
-        raise RuleSyntaxError(f"{name} is a whole number from 1.")
+        raise RuleSyntaxError(Filled("{name} is a whole number from 1.", name=name))
     if len(text.lstrip("0")) > len(str(high)) or int(text) > high:
-        raise RuleUnsupportedError(f"{name} is at most {high}.")
+        raise RuleUnsupportedError(Filled("{name} is at most {high}.", name=name, high=high))
     return int(text)
 
 
@@ -217,7 +230,7 @@ def _validate_combination(rule: Rule) -> None:
 
 
 def completed(rule: Rule, start: date) -> Rule:
-    """The rule with what it leaves to the start: the weekday, the day of the month, the month."""
+    """The rule with the parts that the start decides: weekday, day of the month, month."""
     if rule.by_day or rule.by_month_day or rule.by_year_day or rule.freq == "DAILY":
         return rule
     if rule.freq == "WEEKLY":
@@ -334,11 +347,11 @@ def _in_year(day: date) -> tuple[int, int]:
 
 
 def _nth_week(number: int, length: int) -> tuple[int, int]:
-    """Which one of its weekday the day is in its month or year, and how many there are."""
+    """The number of the day among its weekdays in its month or year, and how many there are."""
     nth = (number - 1) // 7 + 1
     return nth, nth + (length - number) // 7
 
 
 def _among(number: int, length: int, wanted: frozenset[int]) -> bool:
-    """Whether the number-th of so many is wanted, counted from either end."""
+    """Whether the number-th of so many is in the list, counted from either end."""
     return number in wanted or number - length - 1 in wanted

@@ -13,6 +13,7 @@ from hashlib import sha256
 from itertools import count, islice, takewhile
 from typing import Literal
 
+from config.problems import Filled
 from reminders.recurrence import (
     Occurrence,
     Recurrence,
@@ -109,9 +110,9 @@ Reminder = EventReminder | OneOff | StudyReminder
 class Due:
     """One mail that a reminder owes.
 
-    `key` names it whenever it takes place; `occurrence` is what it is about: the key of the
-    event's occurrence, the local date of a digest, the one-off's instant. It is worth sending
-    until `stale_at`, quiet hours aside, and not after `over_at`, when an event has ended.
+    `key` names it wherever it is moved to; `occurrence` is what it is about: the key of the event's
+    occurrence, the local date of a digest, the instant of a one-off. It is worth sending until
+    `stale_at`, quiet hours aside, and not after `over_at`, when an event has ended.
     """
 
     at: datetime
@@ -127,7 +128,7 @@ class Due:
 
     @property
     def promise(self) -> str:
-        """The due at its instant, for which one mail goes out: moved, it is another promise."""
+        """The due at its instant, for which one mail goes out. Moved, it is another promise."""
         return f"{self.key}{promised_at(self.at)}"
 
 
@@ -157,7 +158,8 @@ class Progress:
 class QuietHours:
     """No mail from `starts` to `ends` on the zone's clock, over midnight if `ends` is earlier.
 
-    What would be held until its event is over is skipped, or mailed `early`: before they begin.
+    A mail that they would hold until its event is over is skipped, or mailed `early`: before they
+    begin.
     """
 
     starts: time
@@ -185,7 +187,9 @@ def validate(reminder: Reminder) -> None:
     if isinstance(reminder, EventReminder):
         offsets = reminder.offset_minutes
         if not 1 <= len(offsets) <= MAX_OFFSETS or len(set(offsets)) != len(offsets):
-            raise OffsetsInvalidError(f"Give one to {MAX_OFFSETS} different offsets.")
+            raise OffsetsInvalidError(
+                Filled("Give one to {most} different offsets.", most=MAX_OFFSETS)
+            )
         if not all(0 <= minutes <= MAX_OFFSET_MINUTES for minutes in offsets):
             raise OffsetsInvalidError("An offset lies between 0 minutes and four weeks.")
     elif isinstance(reminder, StudyReminder):
@@ -215,9 +219,9 @@ class Ahead:
 def look_ahead(
     reminder: Reminder, progress: Progress, *, quiet: QuietHours | None, now: datetime
 ) -> Ahead | None:
-    """What comes next of a reminder by the quiet hours; None if it is done.
+    """What comes next of a reminder, given the quiet hours; None if it is done.
 
-    Of a reminder that quiet hours always swallow, no mail is ahead.
+    A reminder that quiet hours always swallow has no mail ahead.
     """
     checks: list[datetime] = []
     mails: list[datetime] = []
@@ -234,7 +238,7 @@ def look_ahead(
 
 
 def mailed_at(due: Due, quiet: QuietHours | None, *, now: datetime) -> datetime | None:
-    """When a due is mailed by the quiet hours; None if they leave no time for it."""
+    """When a due is mailed, given the quiet hours; None if they leave no time for it."""
     if not _is_swallowed(due, quiet):
         return release_at(due.at, quiet)
     span = _early_span(due, quiet)
@@ -247,7 +251,7 @@ def _is_swallowed(due: Due, quiet: QuietHours | None) -> bool:
 
 
 def _early_span(due: Due, quiet: QuietHours | None) -> tuple[datetime, datetime] | None:
-    """From when until when a swallowed due can be mailed early; None if it is to be skipped."""
+    """The span in which a swallowed due can be mailed early; None if it is to be skipped."""
     if quiet is None or not quiet.early:
         return None
     zone = zone_named(quiet.zone)
@@ -274,7 +278,7 @@ def promise_anew(
 ) -> Progress:
     """The progress after an edit of when a reminder is due.
 
-    What lies ahead is owed, except for promises that were settled and that the edit has not moved.
+    Everything ahead is owed, except for settled promises that the edit has not moved.
     """
     was_settled = set(progress.settled)
     last = max([progress.done_at, *map(_promised_by, progress.settled)])
@@ -315,16 +319,18 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
     Raises SnoozeInvalidError.
     """
     if not now < until <= now + MAX_SNOOZE:
-        raise SnoozeInvalidError(f"Snooze into the next {MAX_SNOOZE.days} days.")
+        raise SnoozeInvalidError(Filled("Snooze into the next {days} days.", days=MAX_SNOOZE.days))
     settled = advance(progress, due)
     others = [each for each in settled.snoozes if each.occurrence != due.occurrence]
     if len(others) >= MAX_SNOOZES:
-        raise SnoozeInvalidError(f"At most {MAX_SNOOZES} occurrences are snoozed at a time.")
+        raise SnoozeInvalidError(
+            Filled("At most {most} occurrences are snoozed at a time.", most=MAX_SNOOZES)
+        )
     return replace(settled, snoozes=(*others, Snooze(due.occurrence, until)))
 
 
 def takes_place(reminder: Reminder, occurrence: str) -> bool:
-    """Whether an occurrence is still to be mailed of: those of an event may have been left out."""
+    """Whether an occurrence still takes place, and may be mailed: an event may skip some."""
     if not isinstance(reminder, EventReminder):
         return True
     return occurrence_named(reminder.recurrence, occurrence) is not None

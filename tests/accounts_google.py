@@ -7,11 +7,10 @@ person that the test has put there.
 import base64
 import json
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -24,6 +23,7 @@ from accounts.services.google import challenge_of
 from config import aws
 from config.ops import cloudformation
 from config.ops.local_aws import exclusive
+from config.ops.model_stand_in import listening
 from config.stack import Stack, stack
 from tests.accounts_helpers import api
 from tests.servers import shared_folder
@@ -85,15 +85,12 @@ def _handler(stub: GoogleStub) -> type[BaseHTTPRequestHandler]:
 def google_stub() -> Iterator[GoogleStub]:
     """The stub, running and known to the pool."""
     stub = GoogleStub()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(stub)) as server:
-        stub.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with listening(_handler(stub)) as stub.url:
         try:
             _federate(stub)
             yield stub
         finally:
             _separate()
-            server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +118,7 @@ def offer(*providers: str) -> None:
         AllowedOAuthScopes=["openid", "email", "profile"] if providers else [],
         CallbackURLs=[REDIRECT] if providers else [],
     )
-    cognito_client.forget_app_client()
+    cognito_client._app_client.cache_clear()
 
 
 def _mapping() -> dict[str, str]:

@@ -21,16 +21,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from multiprocessing import Barrier
-from threading import Thread, local
+from threading import local
 from typing import Any
 
 import django
 
 from config.aws_json import AwsJson
 from config.https import Answer
+from config.ops.model_stand_in import listening
 from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S
 from tests.wire import Headers, operation_of, table_client, units_of
@@ -75,14 +76,9 @@ def open_post_office() -> Iterator[PostOffice]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Desk) as server:
-        server.daemon_threads = True
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        office.url = f"http://127.0.0.1:{server.server_port}{OUTBOUND}"
+    with listening(Desk) as url:
+        office.url = f"{url}{OUTBOUND}"
         yield office
-        server.shutdown()
-        thread.join()
 
 
 def run_sweepers(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:

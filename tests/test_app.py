@@ -20,12 +20,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from config.stack import BASE_DIR
+from tests.servers import installed
 from tests.test_browse_chromium import (
     WIDE,
-    chromium,  # noqa: F401  (a fixture)
     complaints,
     find,
-    installed,
     set_scheme,
     set_width,
     take_picture,
@@ -123,7 +122,7 @@ def controlled(browser: Chrome) -> bool:
 
 
 def test_what_is_studied_offline_reaches_the_service_and_every_tab(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
 ) -> None:
     learner = Learner(service)
@@ -195,7 +194,7 @@ def says(browser: Chrome, text: str) -> Callable[[], bool]:
 
 
 def test_each_page_does_what_it_is_for(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
     tmp_path: Path,
 ) -> None:
@@ -241,7 +240,7 @@ def test_each_page_does_what_it_is_for(
 
 
 def test_pages_fit_a_phone_in_the_dark_and_in_german(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
 ) -> None:
     set_width(chromium, SMALL_PHONE)
@@ -292,7 +291,7 @@ def npm(*words: str, **environment: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_page(
     scheme: str,
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
 ) -> None:
     axe = (CLIENT / "node_modules" / "axe-core" / "axe.min.js").read_text()

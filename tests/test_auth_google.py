@@ -76,7 +76,7 @@ def authorize(**changes: str) -> Any:
 
 def test_without_google_in_the_pool_it_is_not_offered(google_alone: None) -> None:
     """The first test here: the stub is not running yet."""
-    cognito_client.forget_app_client()
+    cognito_client._app_client.cache_clear()
     assert problem(authorize()) == (404, "GOOGLE_NOT_OFFERED")
 
 

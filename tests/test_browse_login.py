@@ -314,7 +314,7 @@ LOCAL = {"HTTP_HOST": "localhost:8000"}  # the name that the pool knows us by
 
 def test_google_is_offered_where_the_pool_has_it(google_alone: None) -> None:
     """Runs before the stub is there."""
-    cognito_client.forget_app_client()
+    cognito_client._app_client.cache_clear()
     assert "Sign in with Google" not in text(Browser().get("/browse/login", **LOCAL))
     assert Browser().get("/browse/login/google", **LOCAL).status_code == 404
 

@@ -1,5 +1,6 @@
 """GET and POST /changes: devices that follow end where the table is, whatever happens meanwhile."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,6 +9,7 @@ import pytest
 import time_machine
 
 from accounts.models import Head, Journal, learner_key
+from config.store.connection import READ
 from tests.callers import Caller
 from tests.memory_table import MemoryTable
 from tests.reminder_helpers import event_of, reminder_of
@@ -77,7 +79,7 @@ def test_a_first_call_tells_everything_by_pages(maria: Caller) -> None:
     assert whole["note", card_id]["front"] == "casa"
     assert whole["card", card_id]["reps"] == 1
     assert Device(maria, limit=2).sync() == whole
-    assert maria.get("/changes?limit=1001").status_code == 400
+    assert maria.get("/changes?limit=2501").status_code == 400
 
 
 def test_a_device_in_step_is_told_of_each_change_and_of_nothing_else(maria: Caller) -> None:
@@ -139,6 +141,40 @@ def test_a_long_absence_is_read_from_journals(maria: Caller) -> None:
     assert len(Journal.since(maria.id, 0, limit=100).items) > 3
     assert device.sync() == fresh(maria)
     assert len([kind for kind, _ in device.held if kind == "review"]) == 60
+
+
+LAMBDAS_MOST = 6 * 2**20  # bytes of an answer, which is JSON that has ours as a text
+
+
+def test_long_notes_come_in_answers_that_lambda_can_give(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    device = Device(maria, limit=2500)
+    device.sync()
+    text = 'Ela disse: "Até já!"\n'
+    long = {"front": text * 450, "back": text * 450, "notes": text * 900}
+    for _ in range(120):  # of five megabytes
+        maria.makes("/notes", {"type": "basic", "deckId": deck_id} | long)
+    for follower in (device, Device(maria, limit=2500)):
+        answers = 0
+        while (answer := follower.ask()).json()["more"]:
+            assert len(json.dumps(answer.content.decode())) < LAMBDAS_MOST
+            follower.take()
+            answers += 1
+        assert 3 <= answers <= 12
+    assert device.sync() == fresh(maria)
+
+
+def test_a_new_card_that_was_reviewed_long_after_is_told_with_its_deck(maria: Caller) -> None:
+    deck_id = deck_of(maria)
+    device = Device(maria, limit=2500)
+    device.sync()
+    cards = [{"id": str(uuid4()), "deckId": deck_id, "front": f"n {n}"} for n in range(READ + 20)]
+    bulk = [card | {"back": "…"} for card in cards]
+    assert maria.post("/flashcards/bulk", {"cards": bulk}).status_code < 300
+    review(maria, cards[0]["id"])
+    assert not device.take()
+    assert device.held["card", cards[0]["id"]]["deckId"] == deck_id
+    assert device.held == fresh(maria)
 
 
 def gone(answer: Any) -> bool:

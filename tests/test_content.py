@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import cache
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,21 @@ def test_no_phrase_is_recognised_inside_other_words(path: Path) -> None:
             assert phrase.find(Text.of(hidden, script(path).language)) is None, phrase
 
 
+CONTRACTED = ("d", "ll", "m", "nt", "re", "s", "ve")
+
+
+@every_scenario
+def test_no_choice_between_words_takes_in_the_word_before_it(path: Path) -> None:
+    """`i have/ive` finds "I ive"; `i_have/ive` is what was meant."""
+    phrases = [phrase for cues in cues_of(script(path)) for phrase in (*cues.phrases, *cues.unless)]
+    for source in {phrase.source for phrase in phrases}:
+        for before, choice in pairwise(source.split()):
+            words = choice.split("/") if "/" in choice and "/" not in before else []
+            contracted = {f"{before}{ending}" for ending in CONTRACTED}
+            assert not contracted & {*words}, source
+            assert before not in (word.split("_")[0] for word in words), source
+
+
 @pytest.mark.parametrize("path", [*SCENARIOS, *DECKS], ids=lambda path: path.stem)
 def test_texts_are_free_of_stray_spaces(path: Path) -> None:
     texts = re.findall(r'"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
@@ -197,7 +212,7 @@ def test_silence_comes_to_an_end_with_a_different_line_each_time(path: Path) -> 
 
 
 @every_scenario
-def test_learners_who_do_not_keep_to_the_script_are_answered_as_before(path: Path) -> None:
+def test_learners_are_answered_as_before_whether_or_not_they_keep_to_the_script(path: Path) -> None:
     """`python -m tests.transcripts` writes these; read what has changed as a learner would."""
     golden = (GOLDEN / f"{path.stem}.md").read_text(encoding="utf-8")
     assert golden == f"# {script(path).title}\n\n{transcript(script(path))}"

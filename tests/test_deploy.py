@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 from ulid import ULID
 
 from config.ops import release
@@ -22,6 +21,7 @@ from config.stack import BASE_DIR
 from tests import gateway
 from tests.accounts_helpers import new_email
 from tests.bundles import ORIGIN, STAGE, Api, Learner, instant
+from tests.contract import contract
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("package")]
@@ -38,8 +38,7 @@ VALUES = (str(ULID()), "el-mercado", "0" * 64)
 
 def operations() -> Iterator[tuple[str, str, bool]]:
     """Method, path and whether it is public, of every operation of the agreed contract."""
-    document = yaml.safe_load((BASE_DIR / "docs" / "openapi.yaml").read_text())
-    for path, methods in document["paths"].items():
+    for path, methods in contract()["paths"].items():
         for method, operation in methods.items():
             named = path
             for parameter in operation.get("parameters", []):

@@ -410,20 +410,22 @@ def test_right_words_are_not_corrected() -> None:
 IDEAL = ["Can I have some bread, please?", "Here you are."]
 
 
-def values(*turns: str) -> dict[str, int]:
+def values(*turns: str) -> dict[str, Any]:
     scores = dialogue.score(SCRIPT, "customer", turns)
-    return {name: getattr(scores, name).value for name in scores.__slots__}
+    return {name: getattr(scores, name).value for name in vars(scores)}
 
 
 def test_nothing_said_scores_nothing() -> None:
-    assert values() == {"vocabulary": 0, "grammar": 0, "fluency": 0, "goals": 0}
+    nothing = dict.fromkeys(("vocabulary", "grammar", "fluency", "task"))
+    assert values() == {**nothing, "goals": 0}
 
 
 def test_gibberish_scores_nothing() -> None:
     assert values("qwerty uiop", "asdf") == {
-        "vocabulary": 0,
-        "grammar": 0,
+        "vocabulary": None,
+        "grammar": None,
         "fluency": 0,
+        "task": 0,
         "goals": 0,
     }
 
@@ -454,12 +456,26 @@ def test_being_understood_and_saying_more_score_higher_for_fluency() -> None:
 def test_every_point_lost_or_won_names_its_turn() -> None:
     scores = dialogue.score(SCRIPT, "customer", ["hm", "I want some breads", *IDEAL])
     assert [(e.turn, e.what) for e in scores.goals.evidence] == [(2, "Ask for bread"), (3, "Pay")]
-    assert [e.turn for e in scores.vocabulary.evidence] == [2, 3]
+    assert [(e.turn, e.what) for e in scores.task.evidence] == [
+        (2, "Ask for bread: “Can I have some bread, please?”"),
+        (3, "Pay: “Here you are.”"),
+        (3, "Say hello: not reached"),
+    ]
+    assert [(e.turn, e.what) for e in scores.vocabulary.evidence] == [
+        (1, "some"),
+        (2, "“Can I have some bread, please”"),
+        (2, "Can, have, bread, please"),
+        (3, "“Here you are”"),
+        (3, "Here, you, are"),
+    ]
     assert [(e.turn, e.what) for e in scores.grammar.evidence] == [
         (1, "I want some → I'd like some"),
         (1, "breads → bread"),
+        (2, "“Can I have some bread, please?”"),
+        (3, "“Here you are.”"),
     ]
-    assert (0, "not understood") in [(e.turn, e.what) for e in scores.fluency.evidence]
+    assert [e.turn for e in scores.fluency.evidence] == [0, 1, 2, 3]
+    assert (0, "“hm”: not understood") in [(e.turn, e.what) for e in scores.fluency.evidence]
 
 
 def test_turns_after_the_end_count_for_nothing() -> None:

@@ -166,7 +166,7 @@ def test_the_model_tells_of_a_word_what_a_card_keeps(
     assert (again["ipa"], again["example"], again["answeredBy"]) == ("ˈme.zɐ", SENTENCE, None)
     [cloze] = looked_up(maria, context=SENTENCE, save={"deckId": deck, "type": "cloze"})["cards"]
     note = maria.get(f"/notes/{cloze['noteId']}").json()
-    assert (note["back"], note["phonetic"]) == ("… table … ….", "ˈme.zɐ")
+    assert (note["back"], note["phonetic"]) == ("something table something something.", "ˈme.zɐ")
     assert voice.requests == []
 
 

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client
@@ -24,6 +23,7 @@ from config.ops import public_routes, zappa_template
 from config.problems import ServiceUnavailable
 from config.stack import BASE_DIR, Stack
 from tests.callers import accept_our_tokens, access_token
+from tests.contract import contract
 
 API = "arn:aws:execute-api:eu-central-1:111122223333:a1b2c3d4e5"
 HEAVY = {"boto3", "botocore", "django", "pynamodb", "rest_framework", "werkzeug", "zappa"}
@@ -105,16 +105,15 @@ def test_the_entry_hands_the_question_to_what_zappas_settings_name(
 
 @pytest.mark.slow
 def test_what_is_open_is_what_the_contract_calls_public() -> None:
-    paths = yaml.safe_load((BASE_DIR / "docs" / "openapi.yaml").read_text())["paths"]
-    contract = {
+    public = {
         (method.upper(), path)
-        for path, methods in paths.items()
+        for path, methods in contract()["paths"].items()
         for method, operation in methods.items()
         if not operation.get("security")
     }
     found = {(r.method, "/" + "/".join(r.words)) for r in public_routes.routes() if r.is_open}
     pages = {("GET", "/"), ("GET", "/docs"), ("GET", "/schema")}
-    assert found == contract | pages
+    assert found == public | pages
 
 
 def test_pages_with_sessions_of_their_own_and_files_are_open() -> None:

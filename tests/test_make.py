@@ -96,3 +96,26 @@ def test_uv_believes_whom_the_system_believes_where_it_reads_no_project(project:
     make(project, "audit")
     [call] = [line for line in (project / "calls").read_text().splitlines() if "checkov" in line]
     assert "--system-certs" in call
+
+
+def test_the_commits_that_do_not_stand_alone_are_named(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(BASE_DIR / ".ci/commits", tmp_path / ".ci/commits")
+    (tmp_path / "Makefile").write_text("test-fast:\n\t@! grep failed state\n")
+    for subject, state in (("Begin", ""), ("Break it", "1 failed"), ("Mend it", "")):
+        (tmp_path / "state").write_text(state)
+        commit(tmp_path, subject)
+    tried = subprocess.run(
+        [tmp_path / ".ci/commits", "HEAD~2"], capture_output=True, text=True, check=False
+    )
+    assert tried.returncode == 1
+    assert re.search(r"^stands +\d+ s  \w{7,} Mend it$", tried.stdout, re.MULTILINE)
+    assert re.search(r"^FAILS +\d+ s  \w{7,} Break it\n1 failed$", tried.stdout, re.MULTILINE)
+    assert "Begin" not in tried.stdout
+
+
+def commit(repository: Path, subject: str) -> None:
+    """Commits all files of a folder, which it makes a repository."""
+    author = ("-c", "user.name=Ana", "-c", "user.email=ana@parley.example")
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", subject]):
+        subprocess.run(["git", *command], cwd=repository, check=True)

@@ -4,21 +4,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
-from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from config.stack import BASE_DIR
+from tests.callers import Caller
+from tests.contract import as_stored, contract, made_contract
+from tests.reminder_helpers import event_of, reminder_of
+from tests.test_flashcards import card_of, deck_of
+from tests.test_reviews import review
+from tests.test_sessions import coffee, session
+
+__all__ = ["coffee", "session"]  # fixtures
 
 SUCCESS = {"200", "201", "202", "204", "302", "303", "304"}
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = SchemaGenerator().get_schema(public=True)
-    return found
+    return made_contract()
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -45,7 +49,7 @@ def test_no_field_of_a_body_has_a_default_which_generators_take_for_always_there
         if "default" in said
     ] == []
     told = shapes["NewReviewRequest"]["properties"]["durationMs"]
-    assert told["description"] == "By default `0`"
+    assert told["description"] == "How long it took, in milliseconds; by default `0`"
 
 
 def test_nothing_is_required_of_a_patch(document: dict[str, Any]) -> None:
@@ -186,7 +190,56 @@ def test_an_entry_of_the_log_is_told_by_its_kind(document: dict[str, Any]) -> No
     }
 
 
+def test_a_new_reminder_is_told_by_its_kind(document: dict[str, Any]) -> None:
+    shapes = document["components"]["schemas"]
+    mapping = shapes["NewReminderRequest"]["discriminator"]["mapping"]
+    kinds = {kind: shapes[ref.rpartition("/")[2]] for kind, ref in mapping.items()}
+    plan = {"kind", "weekdays", "localTime"}
+    assert {kind: set(shape["required"]) for kind, shape in kinds.items()} == {
+        "event": {"kind", "eventId", "offsetMinutes"},
+        "once": {"kind", "at", "title"},
+        **dict.fromkeys(("study", "report", "streak"), plan),
+    }
+    anyones = {"id", "kind", "title", "note", "paused"}
+    assert kinds["once"]["properties"].keys() == anyones | {"at"}
+    assert kinds["study"]["properties"].keys() == anyones | plan | {"deckId", "scenarioId"}
+    assert kinds["once"]["properties"]["at"]["type"] == "string"
+
+
+def test_each_change_is_what_the_document_says_of_its_kind(
+    document: dict[str, Any], maria: Caller, session: str
+) -> None:
+    card_id = card_of(maria, deck_of(maria))
+    review(maria, card_id)
+    maria.patch("/scheduler", {"fuzz": False})
+    maria.patch("/profile", {"firstName": "Ana"})
+    event_of(maria)
+    reminder_of(maria)
+    maria.makes(f"{session}/turns", {"text": "Good morning! Can I have a coffee, please?"})
+    maria.post(f"{session}/complete")
+    maria.delete(f"/decks/{deck_of(maria)}")
+    first = maria.get("/changes").json()
+    later = maria.get(f"/changes?since={first['cursor']}").json()
+    registry: Registry[Any] = Registry().with_resource(
+        "urn:parley", DRAFT202012.create_resource(document)
+    )
+    shapes = document["components"]["schemas"]
+    changes = [*first["results"], *later["results"]]
+    told = {
+        kind: f"urn:parley{ref}"
+        for kind, ref in shapes["Change"]["discriminator"]["mapping"].items()
+    }
+    for change in changes:
+        validator = Draft202012Validator({"$ref": told[change["kind"]]}, registry=registry)
+        assert list(validator.iter_errors(change)) == []
+        shape = followed(
+            document, shapes["Change" + change["kind"].title()]["properties"]["data"]["oneOf"][0]
+        )
+        assert change["deleted"] or change["data"].keys() == shape["properties"].keys()
+    assert {change["kind"] for change in changes} == told.keys()
+    assert {change["deleted"] for change in changes} == {True, False}
+
+
 def test_the_document_in_the_repository_is_that_of_the_code(document: dict[str, Any]) -> None:
-    stored = yaml.safe_load((BASE_DIR / "docs/openapi.yaml").read_text())
-    now = yaml.safe_load(yaml.safe_dump(document))
-    assert stored == now, "The contract has changed. If that is meant: make schema"
+    now = as_stored(document)
+    assert contract() == now, "The contract has changed. If that is meant: make schema"

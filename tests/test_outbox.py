@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from django.core.management import CommandError, call_command
 
 from config import stack
 from config.ops import cloudformation
 from config.ops.mails import Mail, mails
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -59,6 +61,14 @@ def test_the_newest_is_last(outbox: Any) -> None:
 
 def test_addresses_are_compared_without_case(outbox: Any) -> None:
     assert "Your code is 111111." in outbox("AMARA@outbox.example")
+
+
+def test_the_engine_sends_the_mails_to_one_address_alone(sent: str) -> None:
+    """Thousands would be read for each code else."""
+    url = f"{sent}/_ministack/ses/messages?to=BELA%40outbox.example"
+    accounts = requests.get(url, timeout=PATIENCE_S).json()["messages"].values()
+    [mail] = [each for mails_sent in accounts for each in mails_sent]
+    assert (mail["To"], mail["Subject"]) == (["bela@outbox.example"], "Other")
 
 
 def test_last_shows_one_with_its_words_alone(outbox: Any, sent: str) -> None:

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.utils.timezone import now
-from drf_spectacular.generators import SchemaGenerator
 from ulid import ULID
 
 from accounts.models import Session, learner_key
@@ -19,6 +18,7 @@ from config.store.transactions import transact
 from learning.models.recordings import Recording
 from learning.services import scenarios
 from tests.callers import Caller, make_learner
+from tests.contract import contract
 from tests.reminder_helpers import event_of, reminder_of
 from tests.test_flashcards import card_of, deck_of
 from tests.test_sessions import COFFEE, of_pack
@@ -29,7 +29,7 @@ Operation = tuple[str, str, dict[str, Any]]
 @cache
 def operations() -> list[Operation]:
     """Method, path and description of every operation we publish."""
-    paths = SchemaGenerator().get_schema(public=True)["paths"]
+    paths = contract()["paths"]
     return [(verb, path, said) for path, verbs in paths.items() for verb, said in verbs.items()]
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -16,17 +16,21 @@ from ulid import ULID
 from config import aws
 from config.http import ANSWER_WITHIN_S
 from config.ops.model_stand_in import (
+    DRAFT,
     Fails,
     Json,
     Player,
     StandIn,
     good_answer,
+    listening,
     text_answer,
     tool_call,
 )
+from config.problems import ServiceUnavailable
 from config.telemetry import JsonFormatter
 from learning.models.budgets import Budget
 from learning.models.practice import FALLBACKS, Asked
+from learning.practice.prompt import Proposal
 from learning.services import partner
 from tests.callers import Caller, make_learner
 from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
@@ -64,6 +68,23 @@ def fails(*arguments: Any) -> Player:
     return player
 
 
+def nested(depth: int) -> Player:
+    """An answer with lists in lists, so deep."""
+    use = {"toolUse": {"toolUseId": "1", "name": "answer", "input": {"hints": "HERE"}}}
+    message = {"output": {"message": {"role": "assistant", "content": [use]}}}
+    body = json.dumps({**message, "stopReason": "tool_use"})
+    return fails(200, "", body.replace('"HERE"', "[" * depth + "]" * depth).encode())
+
+
+def escaped(**changes: Any) -> Player:
+    """A good answer but for the changes, in ASCII: half a sign is sent as its escape."""
+
+    def player(request: Json) -> Json:
+        raise Fails(200, "", json.dumps(altered(**changes)(request)).encode())
+
+    return player
+
+
 # What the model answers, why the script takes the turn, and how often the model was asked.
 BROKEN: dict[str, tuple[Player, str, int]] = {
     "broken JSON in the tool": (lambda r: tool_call(r, '{"reply": "He'), "invalid", 2),
@@ -78,6 +99,11 @@ BROKEN: dict[str, tuple[Player, str, int]] = {
     "another role": (altered(speaker="customer"), "invalid", 2),
     "cut off by its limit": (lambda _: text_answer("A cof", "max_tokens"), "invalid", 2),
     "a body cut off": (fails(200, "", b'{"output": {"message": {"ro'), "invalid", 2),
+    "lists in lists": (nested(900), "invalid", 2),
+    "lists in lists without end": (nested(100_000), "invalid", 2),
+    "half a sign": (escaped(reply="All right \ud800."), "invalid", 2),
+    "a sign that ends texts": (escaped(reply="All right \0."), "invalid", 2),
+    "letters turned about": (escaped(reply="All right \u202e."), "invalid", 2),
     "a refusal": (lambda _: text_answer("No.", "content_filtered"), "refused", 1),
     "the guardrail": (lambda _: text_answer("No.", "guardrail_intervened"), "refused", 1),
     "too many requests": (fails(429, "ThrottlingException"), "busy", 1),
@@ -203,7 +229,7 @@ def test_a_session_keeps_its_model_and_prompt_or_goes_on_by_the_script(
     for name, value in change.items():
         setattr(settings, name, value)
     if not change:
-        monkeypatch.setattr("learning.practice.prompt.VERSION", 2)
+        monkeypatch.setattr("learning.practice.prompt.VERSION", 99)
     turn = maria.makes(f"{path}/turns", {"text": TEXT})["turn"]
     assert turn["fallback"] == "retired"
     assert model.requests == []
@@ -229,6 +255,81 @@ def test_the_guardrail_sees_what_the_learner_says_and_what_is_answered(
     finally:
         model.blocked = ""
     assert turn["fallback"] == "refused"
+
+
+# An answer with all of its texts, and a word of each that the guardrail refuses.
+TEXTS: Json = {
+    "reply": "All right. What size would you like?",
+    "hints": ["Think of a number.", "A large one, please."],
+    "corrections": [{"said": "wants", "better": "would like", "why": "It is politer."}],
+    "newWords": [{"term": "size", "meaning": "how big it is", "example": "A shoe has a size."}],
+}
+
+
+@pytest.fixture
+def guardrail(model: StandIn, settings: Any) -> Iterator[StandIn]:
+    settings.PARTNER_GUARDRAIL = "abc123:4"
+    yield model
+    model.blocked = ""
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["All right", "number", "large one", "would like", "politer", "size", "how big", "shoe"],
+)
+def test_the_guardrail_sees_every_text_of_an_answer(
+    guardrail: StandIn, maria: Caller, word: str
+) -> None:
+    guardrail.player, said = altered(**TEXTS), {"text": "I wants a coffee, please."}
+    path = begun(maria)
+    turn = maria.makes(f"{path}/turns", said)["turn"]
+    assert (turn["answeredBy"], len(turn["corrections"])) == ("model", 1)
+    guardrail.blocked = word
+    turn = maria.makes(f"{path}/turns", said)["turn"]
+    assert (turn["answeredBy"], turn["fallback"]) == ("scripted", "refused")
+
+
+def test_the_guardrail_sees_the_title_and_the_draft_of_a_scenario(guardrail: StandIn) -> None:
+    def draft() -> Proposal:
+        return partner.draft(
+            learner_id="stefan",
+            title="At the kiosk",
+            level="A1",
+            language="en",
+            accept=lambda proposal: proposal,
+        )
+
+    assert draft().farewell == DRAFT["farewell"]
+    [request] = guardrail.requests
+    [block] = request["messages"][-1]["content"]
+    assert "At the kiosk" in block["guardContent"]["text"]["text"]
+    assert request["guardrailConfig"]["guardrailIdentifier"] == "abc123"
+    for guardrail.blocked in ("good journey", "what to ask for the price", "Practise numbers"):
+        with pytest.raises(ServiceUnavailable):
+            draft()
+
+
+def test_half_a_sign_in_any_text_is_left_out(model: StandIn, maria: Caller) -> None:
+    half = "\ud800 one"
+    model.player = escaped(
+        hints=[half],
+        corrections=[{"said": "wants", "better": half, "why": "So."}],
+        newWords=[{"term": "size", "meaning": half, "example": "A shoe."}],
+    )
+    turn = maria.makes(f"{begun(maria)}/turns", {"text": "I wants a coffee, please."})["turn"]
+    assert (turn["answeredBy"], turn["newWords"], turn["corrections"]) == ("model", [], [])
+
+
+def test_half_a_sign_in_a_draft_is_asked_for_once_more(model: StandIn) -> None:
+    def player(request: Json) -> Json:
+        first = len(model.requests) == 1
+        answer = tool_call(request, {**DRAFT, "notes": "\ud800"} if first else DRAFT)
+        raise Fails(200, "", json.dumps(answer).encode())
+
+    model.player = player
+    told = {"title": "At the kiosk", "level": "A1", "language": "en"}
+    drafted = partner.draft(learner_id="stefan", **told, accept=lambda proposal: proposal)
+    assert (drafted.notes, len(model.requests)) == (DRAFT["notes"], 2)
 
 
 # --- One at a time, once --------------------------------------------------------------------------
@@ -306,13 +407,14 @@ def test_a_spent_budget_is_429_and_the_script_goes_on(
     answer = maria.post(f"{path}/turns", {"text": "A large one, please."})
     assert problem(answer) == (429, "PARTNER_BUDGET_SPENT")
     assert 0 < int(answer["Retry-After"]) <= 86_400
-    assert '"partner": "scripted"' in answer.json()["detail"]
+    assert "Go on with the scenario's script" in answer.json()["detail"]
     assert maria.get(path).json()["turnCount"] == 1
     said = maria.makes(f"{path}/turns", {"text": "A large one, please.", "partner": "scripted"})
     assert (said["turn"]["answeredBy"], said["turn"]["fallback"]) == ("scripted", None)
     assert said["turn"]["goals"] == ["size"]
     done = maria.post(f"{path}/complete").json()
     assert (done["scoredBy"], done["scores"]["goals"]["value"]) == ("scripted", 50)
+    assert done["scoringFallback"] == "budget"
 
 
 def test_after_a_process_that_ended_while_asking_the_turn_is_asked_again(
@@ -378,13 +480,8 @@ def chat_server(answer: Callable[[Json], tuple[int, Any]]) -> Iterator[tuple[str
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield f"{url}/v1", asked
 
 
 def completion(fields: Any) -> Json:
@@ -429,6 +526,7 @@ def test_a_local_run_speaks_with_any_server_of_openais_api(
         ((200, b"<html>"), "no completion"),
         ((200, {"choices": []}), "no completion"),
         ((200, completion("{")), "no completion"),
+        ((200, completion("[" * 100_000)), "no completion"),
         ((200, completion({**GOOD, "reply": FRENCH})), "of no use"),
     ],
 )
@@ -442,6 +540,37 @@ def test_a_failure_of_a_local_model_is_said(
     assert problem(refused) == (502, "LOCAL_MODEL_FAILED")
     assert detail in refused.json()["detail"]
     assert maria.get(path).json()["turnCount"] == 0
+
+
+@pytest.mark.parametrize("tokens", ["many", -900, 1.5, True, [900]])
+def test_a_local_server_that_counts_nonsense_is_counted_as_one_that_does_not(
+    table: None, maria: Caller, settings: Any, tokens: Any
+) -> None:
+    answer = completion(GOOD)
+    answer["usage"]["prompt_tokens"] = tokens
+    with chat_server(lambda _: (200, answer)) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        turn = maria.makes(f"{begun(maria)}/turns", {"text": TEXT})["turn"]
+    assert turn["answeredBy"] == "model"
+    assert Budget.of_month(now()).used()["partner_tokens"] > 980
+
+
+def test_a_session_can_be_completed_while_the_local_model_is_down(
+    table: None, maria: Caller, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with chat_server(lambda _: (200, completion(GOOD))) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        path = begun(maria)
+        maria.makes(f"{path}/turns", {"text": TEXT})
+    said = maria.post(f"{path}/turns", {"text": "A large one, please.", "partner": "scripted"})
+    assert said.json()["turn"]["answeredBy"] == "scripted", "the way on"
+    with caplog.at_level(logging.WARNING, logger="parley.partner"):
+        done = maria.post(f"{path}/complete")
+    assert done.status_code == 200, done.content
+    assert (done.json()["scoredBy"], done.json()["scoringFallback"]) == ("scripted", "unavailable")
+    assert done.json()["scores"]["goals"]["value"] == 50
+    [line] = [record for record in caplog.records if "no scores" in record.getMessage()]
+    assert "cannot be reached" in line.fields["why"]  # type: ignore[attr-defined]
 
 
 def test_a_local_server_that_is_not_there_is_said(

@@ -2,9 +2,8 @@
 
 import io
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 
 from config.ops import cloudformation, probe, release
+from config.ops.model_stand_in import listening
 from tests.bundles import STAGE, Api
 from tests.test_infrastructure import read
 
@@ -186,11 +186,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(probe, "_wait", lambda seconds: None)
     monkeypatch.setattr(probe, "EVENTS_WITHIN_S", 0.2)
     monkeypatch.setattr(probe, "SWEPT_WITHIN_S", 0.2)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        found.url = f"http://127.0.0.1:{server.server_port}"
+    with listening(Handler) as found.url:
         yield found
-        server.shutdown()
 
 
 def lines(stage: Stage) -> dict[str, probe.Line]:

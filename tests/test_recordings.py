@@ -11,7 +11,7 @@ import time_machine
 from django.utils.timezone import now
 
 from config.ops.voice_stand_in import HEARD, StandIn
-from learning import wav
+from learning.media_types import NotWav, recording
 from learning.models.budgets import Budget
 from learning.services.media import NotUploaded
 from tests.callers import Caller
@@ -190,6 +190,6 @@ def test_a_damaged_header_is_no_wav_or_a_length(at: int) -> None:
     for value in (0, 255):
         broken = data[:at] + bytes([value]) + data[at + 1 :]
         try:
-            assert wav.recording(broken).seconds >= 0
-        except wav.NotWav:
+            assert recording(broken).seconds >= 0
+        except NotWav:
             continue

@@ -72,8 +72,11 @@ def test_a_whole_session_ends_with_scores_and_a_card_that_is_due(
     assert body["scores"]["goals"]["value"] == 100
     reached = {goal["text"]: goal["reachedAtTurn"] for goal in body["goals"]}
     assert reached == {each["what"]: each["turn"] for each in body["scores"]["goals"]["evidence"]}
-    assert body["scores"].keys() == {"vocabulary", "grammar", "fluency", "goals"}
+    assert body["scores"].keys() == {"vocabulary", "grammar", "fluency", "task", "goals"}
     assert all(0 < score["value"] <= 100 for score in body["scores"].values())
+    for score in body["scores"].values():
+        assert {each["turn"] for each in score["evidence"]} <= {*range(1, len(said) + 1)}
+        assert score["evidence"]
     assert maria.get(path).json() == body
     assert Client().get(f"/scenarios/{name}").json()["sessions"] == offered["sessions"] + 1
 
@@ -105,7 +108,9 @@ def test_the_level_of_the_session_is_the_one_to_be_judged_by(coffee: str, maria:
         scores = maria.post(f"{path}/complete").json()["scores"]
         fluency.append(scores["fluency"])
     assert fluency[0]["value"] == 100 > fluency[1]["value"]
-    assert fluency[1]["evidence"] == [{"turn": 1, "what": "6 words; 16 are usual at C2"}]
+    assert fluency[1]["evidence"] == [
+        {"turn": 1, "what": "“Can I have a coffee, please?”: 6 words; 16 are usual at C2"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +297,11 @@ def test_completed_again_it_stays_as_it_is(session: str, maria: Caller) -> None:
     done = maria.post(f"{session}/complete").json()
     assert maria.post(f"{session}/complete").json() == done
     assert done["scores"]["goals"] == {"value": 0, "evidence": []}
-    assert done["scores"]["fluency"]["evidence"] == [{"turn": 1, "what": "not understood"}]
+    lost = [{"turn": 1, "what": "“Blah blah.”: not understood"}]
+    assert done["scores"]["fluency"] == {"value": 0, "evidence": lost}
+    assert done["scores"]["grammar"] == {"value": None, "evidence": []}
+    assert done["scores"]["task"]["value"] == 0
+    assert {each["turn"] for each in done["scores"]["task"]["evidence"]} == {1}
 
 
 def test_an_abandoned_session_has_no_scores_and_takes_no_more(session: str, maria: Caller) -> None:

@@ -1,7 +1,9 @@
 """Errors and mails in the reader's language: whole catalogues, and codes that stay."""
 
+import ast
 import gettext
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,18 +11,22 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.test import Client
-from django.utils.translation import get_language
+from django.utils.translation import get_language, override
 
 from config.mail import in_language_of
+from config.problems import Filled
 from config.stack import BASE_DIR
+from learning.api.imports import RowErrorSerializer
+from learning.models.transfers import ImportRow
 from learning.services.statistics import Week
+from learning.transfer import RowError
 from reminders.emails import report_item, streak_item
 from tests.callers import Caller
 from tests.test_flashcards import card_of, deck_of
-from tests.texts import all_texts
+from tests.texts import all_texts, fixed_in_english
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
-PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}|%%")
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|(?<!\{)\{\w+\}|%%")
 MESSAGE = re.compile(r'^(msgid|msgid_plural|msgstr|msgstr\[\d\]) "(.*)"$', re.MULTILINE)
 
 
@@ -50,6 +56,65 @@ def test_every_text_has_a_translation_with_the_same_places_for_values(language: 
         if text:
             places = set(PLACEHOLDER.findall(told))
             assert places - {"{input}"} == set(PLACEHOLDER.findall(text)) - {"{input}"}, told
+
+
+def test_values_are_put_into_a_text_after_it_is_translated() -> None:
+    assert fixed_in_english() == [], "docs/CONTRIBUTING.md: a text for people"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        'raise NotFound(f"no {name} here")',
+        'raise ValidationFailed.of("q", "bad", "no %s here" % name)',
+        'raise ClozeError("bad", "no {} here".format(name))',
+        'raise ValidationError({"q": ["no " + name + " here"]})',
+        'message = f"no {name} here"\nRowError(1, "q", "bad", message)',
+        'raise DeckNotEmpty("plain" if done else f"no {name} here")',
+    ],
+)
+def test_a_text_that_is_put_together_in_english_is_found(told: str) -> None:
+    assert len(fixed_in_english({Path("a.py"): ast.parse(told)})) == 1
+    assert not fixed_in_english({Path("a.py"): ast.parse('NotFound(Filled("no {a}", a=1))')})
+
+
+@pytest.mark.parametrize(
+    ("language", "message"),
+    [
+        ("de", "Bei Zeichen 4: Gib eines davon an: due, "),
+        ("es", "En el carácter 4: Indica uno de estos: due, "),
+        ("fr", "Au caractère 4 : Donne l’un de ceux-ci : due, "),
+        ("vi", "Tại ký tự 4: Hãy chọn một trong: due, "),
+        ("en", "At character 4: Give one of due, "),
+    ],
+)
+def test_a_message_with_values_is_told_in_the_readers_language(
+    maria: Caller, language: str, message: str
+) -> None:
+    body = maria.get("/flashcards?q=is:lost", Accept_Language=language).json()
+    assert (body["code"], body["errors"][0]["code"]) == ("VALIDATION_ERROR", "search_syntax")
+    assert body["detail"] == body["errors"][0]["message"]
+    assert body["detail"].startswith(message)
+
+
+def test_a_stored_remark_is_told_in_the_language_of_whoever_reads_it() -> None:
+    error = RowError(7, "front", "too_long", Filled("More than {most} characters.", most=10_000))
+    row = ImportRow.new("maria", "01M8C3QJ170FQT56AARHZH1RT9", error, now=datetime.now(UTC))
+    stored = ImportRow.from_raw_data(row.serialize())
+    for language, message in (("de", "Mehr als 10000 Zeichen."), ("ja", error.message)):
+        with override(language):
+            assert RowErrorSerializer(stored).data["message"] == message
+
+
+def test_a_weak_password_is_refused_in_the_readers_language(table: None) -> None:
+    person = {"email": "ana@example.org", "firstName": "Ana", "lastName": "Prado"}
+    refused = Client().post(
+        "/auth/signup",
+        {**person, "password": "password1"},
+        content_type="application/json",
+        headers={"Accept-Language": "de"},
+    )
+    assert refused.json()["detail"] == "Dieses Passwort gehört zu den häufigsten."
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

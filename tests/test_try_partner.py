@@ -50,6 +50,12 @@ def test_a_model_that_fails_is_seen_to_fail(model: StandIn) -> None:
     assert "0 of 4 goals" in said
 
 
+def test_a_local_model_that_is_not_there_is_said(settings: Any) -> None:
+    settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = "http://127.0.0.1:9/v1", "qwen3:4b"
+    with pytest.raises(CommandError, match="cannot be reached"):
+        tried(COFFEE)
+
+
 @pytest.mark.parametrize("arguments", [["no-such"], [COFFEE, "--role", "captain"]])
 def test_what_is_not_there_is_said(arguments: list[str]) -> None:
     with pytest.raises(CommandError, match=r"pack|role"):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,6 +25,8 @@ from config.viewsets import AnonymousView
 
 
 class SignUpSerializer(Serializer):
+    samples = {"lastName": "Prado"}
+
     email = EmailField()
     password = NewPasswordField()
     first_name = NameField()
@@ -41,7 +44,7 @@ class RegisteredSerializer(Serializer):
     user_id = serializers.CharField()
     email = serializers.CharField()
     verification_token = serializers.CharField(
-        help_text="Send it with the code: then the password of this sign-up stays"
+        help_text="Keep it, and send it with the code: then the password of this sign-up stays"
     )
     message = serializers.CharField()
 
@@ -81,7 +84,7 @@ class SignUpView(AnonymousView):
         """
         values = self.validated_body(SignUpSerializer)
         signed_up = registration.sign_up(**values, source=client_info_of(request.META), now=now())
-        message = "We have mailed you a code: send it to /auth/verify-email."
+        message = _("We have mailed you a code: with it, you prove that the address is yours.")
         body = {
             "userId": signed_up.learner_id,
             "email": values["email"],
@@ -112,9 +115,9 @@ class VerifyEmailView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        message = "The address is verified: you can sign in."
+        message = _("The address is verified: you can sign in.")
         if password_required:
-            message = "The address is verified: set a password by /auth/password/reset-request."
+            message = _("The address is verified: now set a new password.")
         return Response({"message": message, "passwordRequired": password_required})
 
 
@@ -135,4 +138,6 @@ class ResendView(AnonymousView):
             source=client_info_of(request.META),
             now=now(),
         )
-        return Response({"message": "If this address waits for a code, a new one is on its way."})
+        return Response(
+            {"message": _("If this address waits for a code, a new one is on its way.")}
+        )

@@ -1,4 +1,4 @@
-"""A learner's own page: what they said of themselves and how far they came."""
+"""A learner's own page: their profile and their progress."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from accounts.services.changes import commit
 from accounts.signals import mail_hours_changed
 from accounts.study_day import StudyCalendar
 from config.client_info import ClientInfo
-from config.problems import NotFound, PreconditionFailed
+from config.problems import Filled, NotFound, PreconditionFailed
 from config.records import dataclass
 from config.store.connection import retried
 from config.store.items import ConditionFailed, batch_get
@@ -84,7 +84,9 @@ def _changed(
     if page is None:
         raise NotFound
     if expected_version not in (None, int(page.profile.version)):
-        raise PreconditionFailed(f"The profile is at version {page.profile.version}: read it again")
+        raise PreconditionFailed(
+            Filled("The item is at version {version}: read it again", version=page.profile.version)
+        )
     if "timezone" in values:
         page.profile.move_to(values["timezone"], timezone.now())
     for name, value in values.items():
@@ -99,7 +101,7 @@ def set_consents(
 ) -> Profile:
     """Gives or withdraws consents by the names of the profile's attributes, e.g. `model_text_at`.
 
-    One that was given before keeps its instant. Each change is in the trail. Raises NotFound.
+    A consent that was given before keeps its instant. Each change is in the trail. Raises NotFound.
     """
     keys = (learner_key(learner_id), Profile.SK), Head.key(learner_id)
     stored = batch_get(*keys)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -50,6 +51,8 @@ class Mail:
 def mails(endpoint_url: str, *, to: str | None = None) -> list[Mail]:
     """All mails, or those to one address in any letter case. Oldest first. Raises OSError."""
     url = f"{endpoint_url}/_ministack/ses/messages"
+    if to:
+        url += f"?{urlencode({'to': to.strip()})}"
     with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server
         accounts = json.load(answer)["messages"]
     all_mails = [_from_record(record) for records in accounts.values() for record in records]

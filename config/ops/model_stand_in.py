@@ -64,11 +64,16 @@ def serving(player: Player | None = None) -> Iterator[StandIn]:
         yield stand_in
 
 
+class _Server(ThreadingHTTPServer):
+    # Of Python's five, a sixth client that connects at once waits a second: our time-out.
+    request_queue_size = 64
+    daemon_threads = True
+
+
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The address of a server on a free port of this machine, while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -245,7 +250,7 @@ def _entry(asked: Json) -> Json:
         known = {}
 
     def rendered(text: str) -> str:
-        return re.sub(r"\w+", lambda word: known.get(word[0], "…")[0], text)
+        return re.sub(r"\w+", lambda word: known.get(word[0], ["something"])[0], text)
 
     names = ("translation", "partOfSpeech", "ipa", "example")
     entry: Json = dict(zip(names, known.get(asked["text"], ()), strict=False))
@@ -260,11 +265,16 @@ def _turn(scenario: Json, request: Json) -> Json:
     new = [
         goal["id"]
         for goal in scenario["goals"]
-        if goal["id"] not in session["reached"] and _resembles(text, goal["examples"])
+        if goal["id"] not in session["reached"]
+        and _resembles(text, goal["examples"] or [goal["text"]])
     ]
     left = [goal for goal in scenario["goals"] if goal["id"] not in {*session["reached"], *new}]
     lines = scenario["lines"]
-    following = lines[min(session["turn"], len(lines) - 1)] if left else scenario["endings"][0]
+    following = (
+        lines[min(session["turn"], len(lines) - 1)] if left else (scenario["endings"] or lines)[0]
+    )
+    if left and len(lines) == 1:  # nothing is scripted but the opening
+        following = f"({left[0]['text']})"
     facts = [scenario["facts"][goal] for goal in new if goal in scenario["facts"]]
     return {
         "speaker": scenario["partner"]["id"],
@@ -287,10 +297,28 @@ def _within(parts: list[str], most_words: int) -> str:
 
 
 def _resembles(text: str, examples: list[str]) -> bool:
-    """Whether most words of an example stand in the text."""
-    words = set(re.findall(r"\w+", text.casefold()))
-    wanted = [set(re.findall(r"\w+", example.casefold())) for example in examples]
-    return any(len(words & each) >= 0.6 * len(each) for each in wanted)
+    """Whether most words of an example stand in the text, or of a sentence of it in one sentence.
+
+    A sentence of one or two words is no more than a greeting.
+    """
+    wanted = [_words(example) for example in examples]
+    if any(_holds(_words(text), each) for each in wanted):
+        return True
+    parts = [_words(part) for example in examples for part in _sentences(example)]
+    said = [_words(part) for part in _sentences(text)]
+    return any(len(part) > 2 and _holds(each, part) for part in parts for each in said)
+
+
+def _sentences(text: str) -> list[str]:
+    return re.findall(r"[^.!?…]+", text)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+def _holds(words: set[str], wanted: set[str]) -> bool:
+    return len(words & wanted) >= 0.6 * len(wanted)
 
 
 def _scores(request: Json) -> Json:
@@ -298,6 +326,5 @@ def _scores(request: Json) -> Json:
     turns = heard(request)["turns"]
     best = max(turns, key=lambda turn: len(turn["learner"]))
     evidence = [{"turn": best["turn"], "said": best["learner"][:300]}]
-    return {
-        name: {"band": 4, "evidence": evidence} for name in ("vocabulary", "grammar", "fluency")
-    }
+    names = ("vocabulary", "grammar", "fluency", "task")
+    return {name: {"band": 4, "evidence": evidence} for name in names}

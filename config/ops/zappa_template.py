@@ -13,8 +13,8 @@ from typing import Any
 
 PLAN = Path("gate.json")
 SECRETS = "PARLEY_FUNCTION_SECRETS"  # variables of the function, as JSON: no file has them
-# Zappa's own names: the API, the resource of all paths, its method, and the method of `/`.
-API, EVERYTHING, ANY, ROOT_ANY = "Api", "ResourceAnyPathSlashed", "ANY1", "ANY0"
+# Zappa's own names: the API, the method of all paths, and the method of `/`.
+API, ANY, ROOT_ANY = "Api", "ANY1", "ANY0"
 
 
 class Template:

@@ -94,12 +94,12 @@ def retrying(
                 pause(attempt, time.monotonic() - begun)
 
 
-# Whose things another process wrote too a moment ago: until when that counts.
+# Learners whose things another process has just written too, and until when that counts.
 _met: dict[str, float] = {}
 
 
 def _has_met_others(of: str | None) -> bool:
-    """Whether to queue up at once: who has left the queue would else go on at once, and win."""
+    """Whether to queue up before the first try: else whoever has just left the queue wins."""
     return of is not None and _met.get(of, 0.0) > time.monotonic()
 
 
@@ -125,7 +125,7 @@ class _Turn:
         return self
 
     def wait(self, until: float) -> bool:
-        """Queues up among threads, once, and waits; whether there was anybody to wait for."""
+        """Queues up among threads, once, and waits. Returns whether another thread was ahead."""
         held: set[str] = _own.__dict__.setdefault("held", set())
         if self.of is None or self.of in held or self.place:
             return False
@@ -140,9 +140,9 @@ class _Turn:
         return not alone
 
     def queue_up(self, until: float, *, lost: bool = False) -> bool:
-        """Queues up among processes, once, and waits; whether it was its time to do so.
+        """Queues up among processes, once, and waits. Returns whether it was its time to do so.
 
-        The first among a process's threads does it for the others.
+        The first of a process's threads does it for the others.
         """
         if self.of is None or self.place is None or self.ticket is not None:
             return False
@@ -153,7 +153,7 @@ class _Turn:
                 if len(_met) > MET_MOST:
                     _met.clear()
                 _met[self.of] = time.monotonic() + MET_S
-        except ServiceUnavailable:  # then it goes on without
+        except ServiceUnavailable:  # then it goes on without a place
             log.warning("the table has no room for a queue", exc_info=True)
         return True
 
@@ -185,13 +185,13 @@ EXPIRES_AT = NumberAttribute(attr_name="expires_at")
 class _Ticket:
     """A number in the queue of the processes that write the same learner's things.
 
-    The queue is an item of two numbers, `QUEUE#<learner>` / `QUEUE`: who comes takes the next, and
-    who leaves has the one behind served. Who gives up before says so in `gone`, and is passed over
-    at once; else they would hold up all others, who would then give up too. Who is served and does
-    not leave within SERVED_S is passed over as well.
+    The queue is an item of two numbers, `QUEUE#<learner>` / `QUEUE`. A newcomer takes the next
+    number; whoever leaves lets the one behind be served. Whoever gives up waiting is noted in
+    `gone` and passed over at once: otherwise all others would be held up, and give up too. Whoever
+    is served and does not leave within SERVED_S is passed over as well.
     """
 
-    LOOK_S = 0.1  # for each who is before
+    LOOK_S = 0.1  # for each one ahead
     SERVED_S = 8.0  # longer than a turn takes on a busy machine: two at once only lose
     KEPT_S = 3600
 
@@ -206,7 +206,7 @@ class _Ticket:
         self.number, self.served = (int(queue[name]["N"]) for name in ("last", "served"))
 
     def wait(self, until: float) -> bool:
-        """Waits to be served; whether there was anybody to wait for."""
+        """Waits to be served. Returns whether another process was ahead."""
         is_behind, since = self.served < self.number, time.monotonic()
         while self.served < self.number and time.monotonic() < until:
             pause(self.number - self.served, self.LOOK_S)
@@ -218,7 +218,7 @@ class _Ticket:
         return is_behind
 
     def leave(self) -> None:
-        """Has the next one served, or says that one waits no more. Who was passed over is late."""
+        """Lets the next one be served, or notes in `gone` that this one no longer waits."""
         if self.served >= self.number:
             self._serve_next_to(self.number)
             return
@@ -227,7 +227,7 @@ class _Ticket:
         self._serve_next_to(self.number)  # it may have been its turn meanwhile
 
     def _look(self) -> bool:
-        """Reads whose turn it is: ours, if the queue has lapsed. Returns whether they gave up."""
+        """Reads the number served (ours, if the queue has lapsed), and if that one has given up."""
         item = connection().get_item(self.key, range_key="QUEUE", consistent_read=True).get("Item")
         self.served = int(item["served"]["N"]) if item else self.number
         return item is not None and str(self.served) in item.get("gone", {}).get("NS", ())
@@ -251,7 +251,7 @@ class _Ticket:
 
 @contextmanager
 def in_turn(of: str) -> Iterator[None]:
-    """Has other threads that write a learner's things wait for one that writes much at once."""
+    """Makes the other threads that write a learner's things wait for one that writes a lot."""
     with _Turn(of) as turn:
         turn.wait(time.monotonic() + WITHIN_S)
         yield
@@ -304,7 +304,7 @@ SCHEMA = {
 
 WRITES = frozenset(["BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"])
 
-# What a single write is answered while a transaction holds its item: nothing is written.
+# AWS's answer to a single write while a transaction holds its item: nothing is written.
 CONFLICT = "TransactionConflictException"
 
 
@@ -321,7 +321,7 @@ class _Connection(Connection):
 
     @property
     def client(self) -> Any:
-        """Our own client, or where that does not do botocore's, made by PynamoDB."""
+        """Our own client, or botocore's, which PynamoDB makes, if ours may not call."""
         if ours := own("dynamodb"):
             return ours
         with_botocore()
@@ -420,7 +420,7 @@ def read_raws(keys: Iterable[Key]) -> list[Raw]:
 
 
 def put_raws(items: Sequence[Raw]) -> None:
-    """Writes items whole, not as one: a round trip for every 25, at half a transaction's price."""
+    """Writes whole items, each by itself: 25 in a round trip, at half a transaction's price."""
 
     def send(wanted: Sequence[Raw]) -> list[Raw]:
         answer = connection().batch_write_item(put_items=list(wanted))

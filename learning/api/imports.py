@@ -11,13 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import learner_key
+from config.http import told
 from config.operations import operation
-from config.problems import IdTaken, NotFound
+from config.problems import Filled, IdTaken, NotFound
 from config.serializers import (
     BooleanField,
     IdField,
     InstantField,
     IntegerField,
+    MessageField,
     Serializer,
     TextField,
 )
@@ -43,8 +45,12 @@ class ColumnsField(TextField):
         names = tuple(name.strip() for name in super().to_internal_value(data).split(","))
         choices = (*transfer.COLUMNS, transfer.UNREAD)
         if wrong := [name for name in names if name not in choices]:
-            message = f"There is no column '{wrong[0]}': name {', '.join(choices)}."
-            raise serializers.ValidationError(message, "unknown_column")
+            message = Filled(
+                "There is no column '{name}': name {choices}.",
+                name=wrong[0],
+                choices=", ".join(choices),
+            )
+            raise serializers.ValidationError(told(message), "unknown_column")
         if "front" not in names:
             raise serializers.ValidationError("Say which column is the front.", "no_front")
         return names
@@ -109,12 +115,19 @@ class ImportUploadSerializer(_ImportSerializer):
 
 
 class RowErrorSerializer(Serializer):
+    samples = {
+        "row": 17,
+        "field": "front",
+        "code": "too_long",
+        "message": "More than 10000 characters.",
+    }
+
     row = IntegerField(
         help_text="Of a text file its row, else the place of the note, from 1; 0: all"
     )
     field = serializers.CharField()
     code = serializers.CharField()
-    message = serializers.CharField()
+    message = MessageField()
     fatal = BooleanField(help_text="The note was left out, not only what is named here")
 
 
@@ -258,7 +271,11 @@ class UploadViewSet(Resource):
         raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
     )
     def import_upload(self, request: Request) -> Response:
-        """Import the notes of an uploaded file, as of one in the request."""
+        """Import the notes of an uploaded file, as of one in the request.
+
+        `uploadKey` is of `POST /flashcards/uploads`. `UNKNOWN_UPLOAD`: nothing was uploaded under
+        it, or more than a day ago. All else is as for `POST /flashcards/import`.
+        """
         fields = self.validated_body(ImportUploadSerializer)
         key = fields["upload_key"]
         with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
@@ -300,7 +317,10 @@ class ImportSerializer(JobSerializer):
 class ImportViewSet(Resource):
     @operation("listImports", query=ListQuerySerializer, answers={200: page_of(ImportSerializer)})
     def list(self, request: Request) -> Response:
-        """List the imports that work by themselves, the latest first."""
+        """List the imports that work by themselves, the latest first.
+
+        Each is kept for two weeks.
+        """
         owner = learner_key(self.learner_id)
         return self.paginated(
             Job.newest, owner, transfers.IMPORT, serializer_class=ImportSerializer
@@ -324,7 +344,12 @@ class ImportViewSet(Resource):
 
     @operation("getImport", answers={200: ImportSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read how far an import has come."""
+        """Read how far an import has come.
+
+        Ask every few seconds until `state` is `done`, `failed` or `cancelled`. `failed` has the
+        reason in `problem`, `report` the figures; what is said of single rows is in
+        `/imports/{id}/rows`.
+        """
         job = transfers.read_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return Response(ImportSerializer(job).data)
 
@@ -336,7 +361,10 @@ class ImportViewSet(Resource):
     )
     @action(detail=True, methods=["get"])
     def rows(self, request: Request, id: str) -> Response:
-        """List what an import has to say of the file's rows, in their order."""
+        """List what an import has to say of the file's rows, in their order.
+
+        With `fatal` the note was left out; without, it came in but for what is named.
+        """
         transfers.read_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return self.paginated(
             ImportRow.of_import, self.learner_id, id, serializer_class=RowErrorSerializer
@@ -345,7 +373,10 @@ class ImportViewSet(Resource):
     @operation("cancelImport", answers={200: ImportSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, id: str) -> Response:
-        """Cancel an import. What has come in stays; one that has ended is left as it is."""
+        """Cancel an import. What has come in stays; one that has ended is left as it is.
+
+        Answers the import as it is now.
+        """
         job = transfers.cancel_job(
             learner_id=self.learner_id, what=transfers.IMPORT, id=id, now=now()
         )
@@ -353,6 +384,9 @@ class ImportViewSet(Resource):
 
     @operation("deleteImport", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Forget an import, which stops if it is at work. What has come in stays."""
+        """Forget an import, which stops if it is at work. What has come in stays.
+
+        204. The list has it no more.
+        """
         transfers.delete_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

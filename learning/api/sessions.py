@@ -52,6 +52,8 @@ NOTICES = {
     MODEL: "You are speaking with a machine: a language model makes up its lines. It can be wrong.",
 }
 
+NOT_SCORED: dict[str, Any] = {"value": None, "evidence": []}  # of sessions of before there was it
+
 
 class NewSessionSerializer(Serializer):
     samples = {
@@ -74,8 +76,8 @@ class NewSessionSerializer(Serializer):
 
 
 class SessionQuerySerializer(ListQuerySerializer):
-    status = serializers.ChoiceField(STATUSES, required=False)
-    scenario_id = SlugField(required=False)
+    status = serializers.ChoiceField(STATUSES, required=False, help_text="Only in this state")
+    scenario_id = SlugField(required=False, help_text="Only of this scenario")
 
 
 class SessionSerializer(Serializer):
@@ -149,11 +151,13 @@ class SessionGoalSerializer(Serializer):
 
 class EvidenceSerializer(Serializer):
     turn = IntegerField()
-    what = TextField(max_length=1000)
+    what = TextField(max_length=1000, help_text="The learner's words, and what they show")
 
 
 class ScoreSerializer(Serializer):
-    value = IntegerField(help_text="0–100")
+    value = IntegerField(
+        allow_null=True, help_text="0–100; null where the learner said nothing that shows it"
+    )
     evidence = EvidenceSerializer(many=True)
 
 
@@ -163,7 +167,8 @@ class ScoresSerializer(Serializer):
     vocabulary = ScoreSerializer()
     grammar = ScoreSerializer()
     fluency = ScoreSerializer()
-    goals = ScoreSerializer()
+    task = ScoreSerializer(help_text="How the goals were reached")
+    goals = ScoreSerializer(help_text="The goals reached, of all: a count, and never null")
 
 
 class SessionDetailSerializer(SessionSerializer):
@@ -175,6 +180,9 @@ class SessionDetailSerializer(SessionSerializer):
     turns = TurnSerializer(many=True)
     scores = ScoresSerializer(allow_null=True, help_text="Once completed")
     scored_by = serializers.ChoiceField(PARTNERS, allow_null=True)
+    scoring_fallback = serializers.ChoiceField(
+        FALLBACKS, allow_null=True, help_text="Why the script scored where a model had played"
+    )
 
 
 class NewTurnSerializer(Serializer):
@@ -264,8 +272,9 @@ def session_body(detail: SessionDetail) -> dict[str, Any]:
         "notice": NOTICES[session.partner],
         "opening": session.opening,
         "turns": [turn_body(session, turn) for turn in detail.turns],
-        "scores": session.scores,
+        "scores": {"task": NOT_SCORED, **session.scores} if session.scores else None,
         "scoredBy": (session.scored_by or SCRIPTED) if session.scores else None,
+        "scoringFallback": session.scoring_fallback,
     }
 
 
@@ -292,14 +301,23 @@ class SessionViewSet(Resource):
         raises=[IdTaken, UnknownScenario, UnknownRole, PartnerNotOffered, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
-        """Begin a session with a published scenario; the partner says the first line."""
+        """Begin a session with a published scenario; the partner says the first line.
+
+        201 with the goals, the partner's first line in `opening`, and `notice`, which tells the
+        learner who answers: show it. `partner: model` needs a consent (403 `CONSENT_NEEDED`: ask
+        the learner, then `PATCH /profile/consents`) and a model on this stage (409
+        `PARTNER_NOT_OFFERED`: play `scripted`).
+        """
         fields = self.validated_body(NewSessionSerializer)
         played = practice.start_session(learner_id=self.learner_id, fields=fields, now=now())
         return Response(session_body(played), status.HTTP_201_CREATED)
 
     @operation("getSession", answers={200: SessionDetailSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a session with its turns and, once completed, its scores."""
+        """Read a session with its turns and, once completed, its scores.
+
+        Goes on where another device was: `turns` has all that was said.
+        """
         played = practice.read_session(learner_id=self.learner_id, session_id=id)
         return Response(session_body(played))
 
@@ -319,7 +337,8 @@ class SessionViewSet(Resource):
         Safe to send again with the same id. After the last turn there may be, or when the scenario
         has come to its end, the partner takes leave and the session waits to be completed. Where a
         model is the partner and does not answer, the script does; the turn tells who and why. When
-        the model's budget is spent, send the turn again with `"partner": "scripted"`.
+        the model's budget is spent, or a local run's model fails, send the turn again with
+        `"partner": "scripted"`.
         """
         fields = self.validated_body(NewTurnSerializer)
         played, turn = practice.add_turn(
@@ -353,18 +372,25 @@ class SessionViewSet(Resource):
     @operation(
         "completeSession",
         answers={200: SessionDetailSerializer},
-        raises=[NotFound, SessionClosed, ServiceUnavailable, LocalModelFailed],
+        raises=[NotFound, SessionClosed, ServiceUnavailable],
     )
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, id: str) -> Response:
-        """End a session and get its scores, each with the turns that it rests on."""
+        """End a session and get its scores, each with the turns that it rests on.
+
+        A model that has played scores as well. Where it does not, the script does, and
+        `scoringFallback` says why. `SESSION_CLOSED`: it is over already; read it.
+        """
         played = practice.complete_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(session_body(played))
 
     @operation("abandonSession", answers={200: SessionSerializer}, raises=[NotFound, SessionClosed])
     @action(detail=True, methods=["post"])
     def abandon(self, request: Request, id: str) -> Response:
-        """End a session without scores."""
+        """End a session without scores.
+
+        Answers the session. `SESSION_CLOSED`: it is over already.
+        """
         session = practice.abandon_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(SessionSerializer(session).data)
 

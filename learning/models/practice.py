@@ -19,7 +19,10 @@ from learning.models.base import LearnerItem
 from learning.practice.script import MODEL
 
 ACTIVE, COMPLETED, ABANDONED = STATUSES = ("active", "completed", "abandoned")
-FALLBACKS = ("busy", "consent", "invalid", "late", "refused", "retired", "timeout", "unavailable")
+FALLBACKS = (
+    *("budget", "busy", "consent", "invalid", "late"),
+    *("refused", "retired", "timeout", "unavailable"),
+)
 """Why the script answered in place of a model."""
 
 
@@ -31,7 +34,8 @@ class Session(LearnerItem, discriminator="practice_session"):
     turns in order, so that one sent again is known. `hints_here` counts the hints for the line
     that waits for an answer. lsi4: `SESSION#<begun>#<id>`, the learner's sessions by time.
     `model` and `prompt_version` are those that the session began with, where a model is the
-    partner; `hints` is its help with its last line, and `scored_by` whoever gave the scores.
+    partner; `hints` is its help with its last line, `scored_by` whoever gave the scores,
+    and `scoring_fallback` why it was the script where a model had played.
     """
 
     PREFIX = "SESSION#"
@@ -57,6 +61,7 @@ class Session(LearnerItem, discriminator="practice_session"):
     prompt_version = NumberAttribute(null=True)
     hints = JSONAttribute(null=True)
     scored_by = UnicodeAttribute(null=True)
+    scoring_fallback = UnicodeAttribute(null=True)
     finished_at = UTCDateTimeAttribute(null=True)
     version = VersionAttribute()
 

@@ -4,9 +4,15 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Self
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    BooleanAttribute,
+    JSONAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
 
 from accounts.models import learner_key
+from config.problems import Filled
 from config.store.items import Item, Page, Raw
 from config.store.jobs import KEPT
 from learning.transfer import RowError
@@ -23,7 +29,8 @@ class ImportRow(Item, discriminator="import_row"):
     row = NumberAttribute()
     field = UnicodeAttribute()
     code = UnicodeAttribute()
-    message = UnicodeAttribute()
+    template = UnicodeAttribute(attr_name="message")
+    values = JSONAttribute(null=True)
     fatal = BooleanAttribute()
 
     @classmethod
@@ -36,10 +43,16 @@ class ImportRow(Item, discriminator="import_row"):
             row=error.row,
             field=error.field,
             code=error.code,
-            message=error.message,
+            template=getattr(error.message, "template", error.message),
+            values=getattr(error.message, "values", None) or None,
             fatal=error.fatal,
             expires_at=int((now + KEPT).timestamp()),
         )
+
+    @property
+    def message(self) -> str:
+        """The remark in English, still to be translated."""
+        return Filled(self.template, **self.values) if self.values else self.template
 
     @classmethod
     def of_import(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import NamedTuple, Protocol, TypedDict
 
 from config.records import dataclass
@@ -61,6 +62,18 @@ SAY_AGAIN = {
     "sv": "Förlåt, jag hörde inte. Kan du säga det igen?",
 }
 
+FAREWELL = {
+    "en": "Thank you. Goodbye!",
+    "de": "Vielen Dank. Auf Wiedersehen!",
+    "fr": "Merci. Au revoir !",
+    "es": "Gracias. ¡Hasta luego!",
+    "it": "Grazie. Arrivederci!",
+    "pt": "Obrigado. Até logo!",
+    "nl": "Bedankt. Tot ziens!",
+    "pl": "Dziękuję. Do widzenia!",
+    "sv": "Tack. Hej då!",
+}
+
 _SENTENCE_ENDS = ".!?…\n"
 
 
@@ -80,7 +93,7 @@ class State(TypedDict):
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Correction:
     """A mistake in an answer: `said` → `better`, the whole `sentence` put right, and the same
     sentence as a `cloze` note with the corrected words hidden."""
@@ -101,7 +114,7 @@ class Reply(NamedTuple):
     corrections: tuple[Correction, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """A reason for a score; `turn` is the place of the answer in the list, from 0."""
 
@@ -109,21 +122,22 @@ class Evidence:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Score:
-    """0 to 100, with its reasons."""
+    """0 to 100, with its reasons. None where nothing was said that shows it."""
 
-    value: int
+    value: int | None
     evidence: tuple[Evidence, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scores:
-    """Without an answer every score is 0. Pronunciation is not scored: text does not show it."""
+    """Goals are counted. Pronunciation is not scored: text does not show it."""
 
     vocabulary: Score
     grammar: Score
     fluency: Score
+    task: Score
     goals: Score
 
 
@@ -141,6 +155,8 @@ def parse(raw: object) -> Script:
     model answers, which must reach all goals and the end. Raises ScriptError (a ValueError)."""
     script = read(raw)
     for i, part in enumerate(script.parts):
+        if not part.is_scripted:
+            continue
         _, state = _rehearse(script, part.role)
         missing = [goal.id for goal in part.goals if goal.id not in state["goals"]]
         if missing:
@@ -151,7 +167,13 @@ def parse(raw: object) -> Script:
 
 
 def rehearsal(script: Script, role: str) -> list[str]:
-    """The model answers of the ideal dialogue: at each node, the example of its first branch."""
+    """The model answers of the ideal dialogue: at each node, the example of its first branch.
+
+    Where none is written they are the goals' examples.
+    """
+    part = script.part(role)
+    if not part.is_scripted:
+        return [goal.example for goal in part.goals if goal.example]
     return _rehearse(script, role)[0]
 
 
@@ -172,7 +194,13 @@ def opening(script: Script, role: str) -> tuple[str, State]:
     part = script.part(role)
     node = part.node(part.start)
     return node.line, State(
-        role=role, node=node.id, tries=0, turn=0, missed=0, goals=[], ended=not node.branches
+        role=role,
+        node=node.id,
+        tries=0,
+        turn=0,
+        missed=0,
+        goals=[],
+        ended=part.is_scripted and not node.branches,
     )
 
 
@@ -185,11 +213,13 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     """
     part = script.part(state["role"])
     node = part.node(state["node"])
-    if state["ended"] or node.fallback is None:
+    if state["ended"] or (part.is_scripted and node.fallback is None):
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
     if is_foreign(script, learner_text):
         text = Text.of("", script.language)
+    if not part.is_scripted:
+        return _unscripted_reply(script, part, state, text, learner_text)
     goals = {goal.id: goal for goal in part.goals}
     branch = chosen_branch(node, goals, text)
     heard = {goal.id for goal in part.goals if goal.cues.find(text)}
@@ -211,7 +241,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     turn = state["turn"] + 1
     ended = not node.branches
     if turn >= TURN_LIMIT and not ended:
-        line, ended = part.farewell, True
+        line, ended = farewell(script, part.role), True
     after = State(
         role=part.role,
         node=node.id,
@@ -222,6 +252,30 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         ended=ended,
     )
     return Reply(line, after, new, corrections(script, learner_text))
+
+
+def _unscripted_reply(
+    script: Script, part: Part, state: State, text: Text, learner_text: str
+) -> Reply:
+    """The reply where only a model knows what to say: it is asked for once more."""
+    reached = [goal.id for goal in part.goals if goal.cues.find(text)]
+    new = tuple(goal for goal in reached if goal not in state["goals"])
+    turn = state["turn"] + 1
+    ended = turn >= TURN_LIMIT
+    after: State = {
+        **state,
+        "turn": turn,
+        "missed": state["missed"] + 1,
+        "goals": [*state["goals"], *new],
+        "ended": ended,
+    }
+    line = farewell(script, part.role) if ended else say_again(script.language)
+    return Reply(line, after, new, corrections(script, learner_text))
+
+
+def farewell(script: Script, role: str) -> str:
+    """What the partner says to take leave."""
+    return script.part(role).farewell or FAREWELL.get(script.language, FAREWELL["en"])
 
 
 def beside(before: State, after: State) -> State:
@@ -324,9 +378,14 @@ def hint(script: Script, state: State, n: int) -> str:
     answer. Raises DialogueEndedError, or ValueError when n < 1."""
     if n < 1:
         raise ValueError("hints are counted from 1")
-    node = script.part(state["role"]).node(state["node"])
-    if state["ended"] or not node.branches:
+    part = script.part(state["role"])
+    node = part.node(state["node"])
+    if state["ended"] or (part.is_scripted and not node.branches):
         raise DialogueEndedError("the dialogue has ended")
+    if not part.is_scripted:
+        open_goals = [goal for goal in part.goals if goal.id not in state["goals"]]
+        goal = (open_goals or part.goals)[0]
+        return goal.example if n > 1 and goal.example else goal.text
     if n <= len(node.hints):
         return node.hints[n - 1]
     useful = (b for b in node.branches if b.goal and b.goal not in state["goals"])
@@ -423,11 +482,14 @@ def score(script: Script, role: str, turns: Sequence[str], *, free: bool = False
     """
     part = script.part(role)
     played = _freely_played(script, part, turns) if free else _replay(script, role, turns)
+    reached = {goal: i for i, turn in enumerate(played) for goal in turn.goals}
+    said = [turn.text.original for turn in played]
     return Scores(
         vocabulary=_vocabulary(script, part, played),
         grammar=_grammar(script, part, played),
         fluency=_fluency(script, played),
-        goals=_goals(part, played),
+        task=task_score(part, reached, said),
+        goals=goals_score(part, reached),
     )
 
 
@@ -457,49 +519,84 @@ def _freely_played(script: Script, part: Part, turns: Sequence[str]) -> list[_Tu
     return played
 
 
-def _goals(part: Part, played: list[_Turn]) -> Score:
-    texts = {goal.id: goal.text for goal in part.goals}
-    evidence = [Evidence(i, texts[goal]) for i, turn in enumerate(played) for goal in turn.goals]
-    return _score(len(evidence), len(part.goals), evidence)
+def goals_score(part: Part, reached: Mapping[str, int]) -> Score:
+    """The goals reached, of all; `reached` has the place of the answer for each."""
+    evidence = [Evidence(reached[goal.id], goal.text) for goal in part.goals if goal.id in reached]
+    value = round(100 * len(evidence) / len(part.goals))
+    return Score(value, tuple(sorted(evidence, key=lambda each: each.turn)))
+
+
+def task_score(part: Part, reached: Mapping[str, int], said: Sequence[str]) -> Score:
+    """The same with the words that reached each goal; what is not reached, by the last answer."""
+    evidence = [
+        Evidence(reached[goal.id], f"{goal.text}: {_quoted(said[reached[goal.id]])}")
+        if goal.id in reached
+        else Evidence(len(said) - 1, f"{goal.text}: not reached")
+        for goal in part.goals
+        if said
+    ]
+    in_order = sorted(evidence, key=lambda each: each.turn)
+    return _score(len(reached), len(part.goals), in_order)
 
 
 def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
     """Half for useful phrases (a third of the role's is full marks), half for words of the scenario
     (half as many as the ideal dialogue has is full marks). Phrases that no model answer of the role
     uses are the other role's."""
-    examples = [Text.of(b.example, script.language) for node in part.nodes for b in node.branches]
-    useful = [p for p in script.phrases if any(p.cues.find(example) for example in examples)]
-    used = _first_uses(played, [(p.text, p.cues.find) for p in useful])
-    lexicon = _lexicon(script, part)
-    words = {word for turn in played for word in turn.text.words if word in lexicon}
+    examples = [Text.of(example, script.language) for example in _examples(part)]
+    mine = (p for p in script.phrases if any(p.cues.find(example) for example in examples))
+    useful = [*mine] if part.is_scripted else [*script.phrases]
+    used = _first_uses(played, [phrase.cues.find for phrase in useful])
+    words = _first_words(played, _lexicon(script, part))
     ideal = _words(rehearsal(script, part.role), script.language)
     for_phrases = min(1.0, len(used) / max(1, math.ceil(len(useful) / 3)))
     for_words = min(1.0, len(words) / max(1, math.ceil(len(ideal) / 2)))
-    return _score(for_phrases + for_words, 2, used) if useful else _score(for_words, 1, used)
+    by_turn: dict[int, list[str]] = {}
+    for turn, word in words.values():
+        by_turn.setdefault(turn, []).append(word)
+    evidence = [*used, *(Evidence(turn, ", ".join(listed)) for turn, listed in by_turn.items())]
+    in_order = sorted(evidence, key=lambda each: each.turn)
+    points, of = (for_phrases + for_words, 2) if useful else (for_words, 1)
+    return _score(points, of, in_order)
 
 
 def _first_uses(
-    played: list[_Turn], phrases: Iterable[tuple[str, Callable[[Text], Match | None]]]
+    played: list[_Turn], phrases: Iterable[Callable[[Text], Match | None]]
 ) -> list[Evidence]:
+    """The answer in which each phrase is first used, with the words that do."""
     uses = []
-    for phrase, find in phrases:
-        at = next((i for i, turn in enumerate(played) if find(turn.text)), None)
-        if at is not None:
-            uses.append(Evidence(at, phrase))
-    return sorted(uses, key=lambda use: use.turn)
+    for find in phrases:
+        found = ((i, match) for i, turn in enumerate(played) if (match := find(turn.text)))
+        if first := next(found, None):
+            uses.append(Evidence(first[0], _quoted(first[1].said)))
+    return uses
+
+
+def _first_words(played: list[_Turn], lexicon: set[str]) -> dict[str, tuple[int, str]]:
+    """The answer in which each word of a lexicon is first used, and how it is written there."""
+    uses: dict[str, tuple[int, str]] = {}
+    for i, turn in enumerate(played):
+        for word, (start, end) in zip(turn.text.words, turn.text.spans, strict=True):
+            if word in lexicon:
+                uses.setdefault(word, (i, turn.text.original[start:end]))
+    return uses
 
 
 def _grammar(script: Script, part: Part, played: list[_Turn]) -> Score:
     """The share of answers free of the script's mistakes, among those that use any of its
     words: gibberish shows nothing about grammar."""
     lexicon = _lexicon(script, part)
-    judged = [t for t in played if t.corrections or lexicon.intersection(t.text.words)]
-    evidence = [
-        Evidence(i, f"{wrong.said} → {wrong.better}")
+    judged = {
+        i: [f"{wrong.said} → {wrong.better}" for wrong in turn.corrections]
         for i, turn in enumerate(played)
-        for wrong in turn.corrections
+        if turn.corrections or lexicon.intersection(turn.text.words)
+    }
+    evidence = [
+        Evidence(i, what)
+        for i, wrong in judged.items()
+        for what in wrong or [_quoted(played[i].text.original)]
     ]
-    return _score(sum(not turn.corrections for turn in judged), len(judged), evidence)
+    return _score(sum(not wrong for wrong in judged.values()), len(judged), evidence)
 
 
 def _fluency(script: Script, played: list[_Turn]) -> Score:
@@ -508,20 +605,28 @@ def _fluency(script: Script, played: list[_Turn]) -> Score:
     points, evidence = 0.0, []
     for i, turn in enumerate(played):
         word_count = len(turn.text.words)
-        if not turn.understood:
-            evidence.append(Evidence(i, "not understood"))
-            continue
-        points += 0.6 + 0.4 * min(1.0, word_count / expected)
-        if word_count < expected:
-            evidence.append(
-                Evidence(i, f"{word_count} words; {expected} are usual at {script.level}")
-            )
+        if turn.understood:
+            points += 0.6 + 0.4 * min(1.0, word_count / expected)
+            what = f"{word_count} words; {expected} are usual at {script.level}"
+        else:
+            what = "not understood"
+        evidence.append(Evidence(i, f"{_quoted(turn.text.original)}: {what}"))
     return _score(points, len(played), evidence)
 
 
+def _quoted(said: str) -> str:
+    """The beginning of what was said, in quotes."""
+    return f"“{shorten(said, 80, placeholder=' …')}”"
+
+
 def _lexicon(script: Script, part: Part) -> set[str]:
-    examples = [b.example for node in part.nodes for b in node.branches]
-    return _words([*examples, *(phrase.text for phrase in script.phrases)], script.language)
+    phrases = [phrase.text for phrase in script.phrases]
+    return _words([*_examples(part), *phrases], script.language)
+
+
+def _examples(part: Part) -> list[str]:
+    branches = [branch.example for node in part.nodes for branch in node.branches]
+    return [*branches, *(goal.example for goal in part.goals if goal.example)]
 
 
 def _words(texts: Iterable[str], language: str) -> set[str]:
@@ -529,5 +634,5 @@ def _words(texts: Iterable[str], language: str) -> set[str]:
     return {word for text in texts for word in Text.of(text, language).words if len(word) > 2}
 
 
-def _score(points: float, of: int, evidence: Iterable[Evidence]) -> Score:
-    return Score(round(100 * points / of) if of else 0, tuple(evidence))
+def _score(points: float, of: int, evidence: Sequence[Evidence]) -> Score:
+    return Score(round(100 * points / of) if evidence else None, tuple(evidence))

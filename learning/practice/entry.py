@@ -9,8 +9,9 @@ import unicodedata
 from dataclasses import replace
 from typing import Any
 
+from learning.practice.languages import FREQUENT, OTHER_LETTERS, speaks
 from learning.practice.prompt import Entry
-from learning.practice.verdict import FREQUENT, OTHER_LETTERS, Refused, _refuse_leaks, _speaks
+from learning.practice.verdict import Refused, refuse_copies
 from learning.shapes import ShapeError, decode, shape_of
 
 # The International Phonetic Alphabet, decomposed.
@@ -32,8 +33,8 @@ def accept_entry(
     Without a proper translation there is none; whatever else does not hold is left out. `told` is
     our part of the request, of which nothing may be repeated.
     """
-    _refuse_leaks(raw, secret, told)
     entry = _decoded(raw)
+    refuse_copies(entry, secret, told)
     if not _is_proper(entry.translation, target, at_most=_room(text)):
         raise Refused(f'translation is not a short text in the language "{target}"')
     holds = {
@@ -72,7 +73,7 @@ def _is_proper(written: str | None, language: str, *, at_most: int = 200) -> boo
         return False
     base = language.partition("-")[0].lower()
     is_known = base in FREQUENT or base in OTHER_LETTERS
-    return written.translate(UNSEEN).isprintable() and (not is_known or _speaks(written, base))
+    return written.translate(UNSEEN).isprintable() and (not is_known or speaks(written, base))
 
 
 def _is_said(ipa: str | None, text: str) -> bool:

@@ -10,62 +10,37 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from config.records import dataclass
-from learning.practice import dialogue
+from learning.practice import dialogue, leaks
 from learning.practice.dialogue import Correction, Evidence, Score, Scores
+from learning.practice.languages import content_words, explains, speaks, words_of
 from learning.practice.matching import Match, Text
 from learning.practice.prompt import (
     MOST_WORDS,
     Answer,
     Band,
     Claim,
+    Entry,
     Judgement,
     Remark,
 )
-from learning.practice.script import Mistake, NewWord, Script
+from learning.practice.script import Goal, Mistake, NewWord, Script, words_of_the_scene
 from learning.shapes import Items, ShapeError, decode, shape_of
 
 T = TypeVar("T")
 
 BAND_POINTS = 20  # of a hundred, for each of the five bands
-COPIED_WORDS = 9
-"""So many words in a row that stand in our rules were copied from them."""
+COPIES = frozenset({"said", "evidence", "sentence", "cloze"})
+"""Fields with the learner's own words."""
+BETTER_BY = 8
+"""A correction has at most twice as many words as the mistake, and so many more."""
 
-SHOWS_ITSELF = 10
-"""Of so many words one is frequent, if they are in the language."""
-
-# Frequent words by which a text's language shows, folded. Of a language that is not here only the
-# letters are checked.
-FREQUENT = {
-    "en": "the and you is to of it that in for what have are with this not your can would please i "
-    "my me we on at be do dont so but if or how was will about he she they there im its has see",
-    "de": "der die das und ist ich sie nicht ein eine mit fur auf wir haben was wie bitte den im "
-    "an auch aber es bei dass noch nur sehr so wenn zu mir sich muss kann alles von dem ihnen sind",
-    "fr": "le la les et est vous je pas une des un de que pour avec dans ce qui bien votre il elle "
-    "on nous mais ou du au sur ca si tres plus y a en ne me mon c j l d moi oui merci",
-    "es": "el la los que de y es en un una no para con por usted su lo como muy tiene yo me mi se "
-    "pero si hay esta este al del las mas tu te le nos son ser he aqui eso gracias quiere",
-    "it": "il la che di e un una non per sono con mi lei questo del si come grazie vuole anche lo "
-    "gli le i ma se ho ha al da nel piu io ci cosa bene suo sua qui molto quanto",
-    "pt": "o a que de e um uma nao para com por os voce seu isso como mais obrigado tem esta eu me "
-    "mas se do da no na ao as ele ela muito aqui sim meu minha sao foi bem quer",
-    "nl": "de het een en is ik niet dat van je u met voor op wat heeft zijn te kan dit we maar als "
-    "er ook om aan bij naar hoe nog dan wel geen mijn uw zo die goed graag",
-    "pl": "nie to jest w na z sie i co jak do pan pani prosze tak za ale czy dla ma o od po juz "
-    "ja mi mnie tu ten ta te bardzo moze tylko jestem dziekuje",
-    "sv": "och det att som jag ar en ett inte for med har vad kan du vi pa till om den i av men "
-    "sa hur mig min ni de var ska vill tack bra har nagot",
-}
-FREQUENT_WORDS = {language: frozenset(words.split()) for language, words in FREQUENT.items()}
-OTHER_LETTERS = {
-    "ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "fa": "ARABIC", "he": "HEBREW",
-    "hi": "DEVANAGARI", "ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL", "ru": "CYRILLIC",
-    "th": "THAI", "uk": "CYRILLIC", "zh": "CJK",
-}  # fmt: skip
+MOST_OF_EXAMPLE = 0.6
+"""So many of its words are most of a goal's example."""
 
 
 class Refused(ValueError):
@@ -76,7 +51,7 @@ class Leaked(Refused):
     """An answer that tells something of our rules: the model is not asked again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accepted:
     """What is left of an answer."""
 
@@ -106,24 +81,26 @@ def accept_answer(
     our part of the request, of which nothing may be repeated. Goals, corrections and the
     like that do not hold are left out; without a proper reply there is no answer.
     """
-    _refuse_leaks(raw, secret, told)
     answer = _decoded(Answer, _without_faulty_entries(raw))
+    _refuse_leaks(answer, secret, told)
     [partner] = (each.id for each in script.roles if each.id != role)
     if answer.speaker != partner:
         raise Refused(f"speaker must be {partner}")
-    _refuse_foreign(answer.reply, script.language)
-    if _length(answer.reply, script.language) > MOST_WORDS[script.level]:
+    if leaks.is_no_speech(answer.reply):
+        raise Refused("reply is nothing that a person says aloud")
+    tongue = _Tongue(script, _base(native_language))
+    if not tongue.says(answer.reply):
+        raise Refused(f'reply is not in the language "{script.language}"')
+    if not tongue.is_short(answer.reply):
         raise Refused(f"reply has more than {MOST_WORDS[script.level]} words")
     goals = _proved_goals(answer.goals_reached, script, role, text, reached, heard)
     over = {*reached, *goals} >= {goal.id for goal in script.part(role).goals}
-    spoken = {script.language, _base(native_language)}
-    hints = [hint for hint in answer.hints if any(_speaks(hint, each) for each in spoken)]
     return Accepted(
         reply=answer.reply.strip(),
         goals=goals,
-        corrections=_sound_corrections(answer.corrections, script, text, native_language),
-        new_words=tuple(_words_of(answer.new_words, f"{answer.reply}\n{text}", native_language)),
-        hints=tuple(hints),
+        corrections=_sound_corrections(answer.corrections, script, text, tongue),
+        new_words=tuple(_words_of(answer.new_words, f"{answer.reply}\n{text}", tongue)),
+        hints=tuple(hint for hint in answer.hints if tongue.is_hint(hint)),
         ended=answer.ended and over,
     )
 
@@ -133,16 +110,17 @@ def accept_scores(
 ) -> Scores:
     """The scores by a model's judgement, each at most a band from the script's own.
 
-    One whose evidence does not stand where it says stays the script's, and so do the goals. Raises
-    Refused.
+    One whose evidence does not stand where it says stays the script's, and so do the goals and
+    what the script does not score. Raises Refused.
     """
-    _refuse_leaks(raw, secret, told)
     judged = _decoded(Judgement, raw)
+    _refuse_leaks(judged, secret, told)
     return replace(
         scripted,
         vocabulary=_moved(scripted.vocabulary, judged.vocabulary, script, turns),
         grammar=_moved(scripted.grammar, judged.grammar, script, turns),
         fluency=_moved(scripted.fluency, judged.fluency, script, turns),
+        task=_moved(scripted.task, judged.task, script, turns),
     )
 
 
@@ -154,7 +132,7 @@ def _moved(scripted: Score, judged: Band, script: Script, turns: Sequence[str]) 
         and _find(quote.said, turns[quote.turn - 1]) is not None
         and not dialogue.is_foreign(script, turns[quote.turn - 1])
     )
-    if not evidence:
+    if not evidence or scripted.value is None:
         return scripted
     least, most = scripted.value - BAND_POINTS, scripted.value + BAND_POINTS
     value = max(least, min(most, judged.band * BAND_POINTS))
@@ -194,55 +172,87 @@ def _is_of(kind: Any, value: object) -> bool:
     return True
 
 
-def _refuse_leaks(raw: object, secret: str, told: str) -> None:
-    """Raises Leaked where a text of the answer has the secret, or a piece of our rules."""
-    ours = _runs(told)
-    for text in _texts(raw):
-        if secret in text or not ours.isdisjoint(_runs(text)):
-            raise Leaked("it tells something of the rules")
+def _refuse_leaks(answer: Answer | Judgement, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer tell of our rules, in whatever words."""
+    refuse_copies(answer, secret, told)
+    if any(map(leaks.speaks_of_rules, spoken(asdict(answer)))):
+        raise Leaked("it speaks of the rules")
 
 
-@lru_cache(maxsize=16)  # that of our rules, and of an answer's few texts
-def _runs(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.casefold())
-    return {tuple(words[i : i + COPIED_WORDS]) for i in range(len(words) - COPIED_WORDS + 1)}
+def refuse_copies(answer: Answer | Judgement | Entry, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer have the secret, or a piece of our rules."""
+    fields = asdict(answer)
+    if leaks.has_secret(_texts(fields), secret) or leaks.has_rules(spoken(fields), told):
+        raise Leaked("it tells something of the rules")
 
 
-def _texts(value: object) -> Iterable[str]:
+def spoken(fields: object) -> list[str]:
+    """All texts of an answer, a proposal and the like, but for the learner's own words."""
+    return list(_texts(fields, but=COPIES))
+
+
+def _texts(value: object, *, but: frozenset[str] = frozenset()) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield str(name)
-            yield from _texts(inner)
-    elif isinstance(value, list):
+            if name not in but:
+                yield from _texts(inner, but=but)
+    elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _texts(inner)
+            yield from _texts(inner, but=but)
 
 
 # --- The language ---------------------------------------------------------------------------------
 
 
-def _refuse_foreign(text: str, language: str) -> None:
-    if not _speaks(text, language):
-        raise Refused(f'reply is not in the language "{language}"')
+class _Tongue:
+    """The languages of an answer: the scenario's, which its script shows, and the learner's own."""
+
+    def __init__(self, script: Script, native: str) -> None:
+        self._script, self._native = script, native
+        self._known = _known_words(script)
+
+    def says(self, text: str) -> bool:
+        """Whether a text is in the scenario's language."""
+        return not leaks.is_no_speech(text) and speaks(text, self._script.language, self._known)
+
+    def explains(self, text: str, quoted: str) -> bool:
+        """Whether a text about words of the scenario's language is in the learner's own."""
+        known = words_of([quoted], self._native)
+        return not leaks.is_no_speech(text) and explains(text, self._native, known)
+
+    def is_short(self, text: str) -> bool:
+        return _length(text, self._script.language) <= MOST_WORDS[self._script.level]
+
+    def is_hint(self, text: str) -> bool:
+        """Whether a learner may say so, or be told what to think of."""
+        return self.is_short(text) and (self.says(text) or self.explains(text, ""))
+
+    def is_example(self, text: str) -> bool:
+        return self.is_short(text) and self.says(text)
+
+    def is_better(self, better: str, said: str) -> bool:
+        """Whether a text may stand in the place of a mistake."""
+        most = 2 * _length(said, self._script.language) + BETTER_BY
+        return _length(better, self._script.language) <= most and self.says(better)
 
 
-def _speaks(text: str, language: str) -> bool:
-    """Whether nothing shows that a text is in another language."""
-    letters = [character for character in text if character.isalpha()]
-    expected = OTHER_LETTERS.get(language, "LATIN").split()
-    foreign = [each for each in letters if unicodedata.name(each, "").split()[0] not in expected]
-    if len(foreign) * 2 > len(letters):
-        return False
-    if language not in FREQUENT:
-        return True
-    words = Text.of(text, language).words
-    said = set(words)
-    hits = {name: len(said & frequent) for name, frequent in FREQUENT_WORDS.items()}
-    if len(words) >= SHOWS_ITSELF and not hits[language]:
-        return False
-    return max(hits.values()) < hits[language] + 2
+@lru_cache(maxsize=8)
+def _known_words(script: Script) -> frozenset[str]:
+    return words_of(_lines(script), script.language)
+
+
+def _lines(script: Script) -> Iterable[str]:
+    """All that a script says in its language, or lets learners say."""
+    for part in script.parts:
+        for node in part.nodes:
+            yield node.line
+            yield from (text for each in node.branches for text in (each.say, each.example))
+            if node.fallback:
+                yield from (*node.fallback.lines, node.fallback.then)
+        yield from (part.farewell, *(answer.say for answer in part.answers))
+    yield from (phrase.text for phrase in script.phrases)
 
 
 def _base(tag: str) -> str:
@@ -267,24 +277,63 @@ def _proved_goals(
     reached: Sequence[str],
     heard: Sequence[str],
 ) -> tuple[str, ...]:
-    """The goals claimed that the learner's words show by the script's patterns.
+    """The goals claimed that the learner's words show.
 
-    The evidence must stand among these words; `heard` are goals that the script hears in them.
+    The evidence must stand among these words. A goal with patterns is shown by them, or `heard` by
+    the script; one without by a sentence of its own that belongs into the scene.
     """
     said = Text.of(text, script.language)
-    claimed = {claim.goal for claim in claims if _find(claim.evidence, text) is not None}
-    return tuple(
-        goal.id
-        for goal in script.part(role).goals
-        if goal.id in claimed
-        and goal.id not in reached
-        and (goal.id in heard or goal.cues.find(said))
-        and not dialogue.is_foreign(script, text)
-    )
+    quotes = {claim.goal: match for claim in claims if (match := _find(claim.evidence, text))}
+    if dialogue.is_foreign(script, text):
+        return ()
+    sentences = _sentences(unicodedata.normalize("NFC", text))
+    proved: list[str] = []
+    for goal in script.part(role).goals:
+        if goal.id not in quotes or goal.id in reached:
+            continue
+        if goal.phrases:
+            if goal.id in heard or goal.cues.find(said):
+                proved.append(goal.id)
+            continue
+        quote = quotes[goal.id]
+        fitting = (
+            (start, end)
+            for start, end, sentence in sentences
+            if start < quote.end and quote.start < end and _is_of_scene(script, goal, sentence)
+        )
+        if place := next(fitting, None):
+            proved.append(goal.id)
+            sentences = [each for each in sentences if each[:2] != place]
+    return tuple(proved)
+
+
+def _sentences(text: str) -> list[tuple[int, int, str]]:
+    return [(*found.span(), found[0]) for found in re.finditer(r"[^.!?…\n]+", text)]
+
+
+def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
+    """Whether a sentence has most words of the goal's example, or words of the scene or the goal.
+
+    Of those it has two, or they are half of what it says.
+    """
+    wanted = {*Text.of(goal.example, script.language).words}
+    said = {*Text.of(sentence, script.language).words}
+    if wanted and len(said & wanted) >= MOST_OF_EXAMPLE * len(wanted):
+        return True
+    scene = words_of_the_scene(script) | content_words(goal.text, script.language)
+    about = content_words(sentence, script.language)
+    shared = sum(any(_is_same(word, other) for other in scene) for word in about)
+    return shared >= 2 or 0 < len(about) <= 2 * shared
+
+
+def _is_same(word: str, other: str) -> bool:
+    """Whether two words are the same but for a last letter: cost and costs."""
+    shorter, longer = sorted((word, other), key=len)
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= 1
 
 
 def _sound_corrections(
-    remarks: Iterable[Remark], script: Script, text: str, native_language: str
+    remarks: Iterable[Remark], script: Script, text: str, tongue: _Tongue
 ) -> tuple[Correction, ...]:
     """The script's own corrections, and those of the model's that stand elsewhere in the text."""
     written = unicodedata.normalize("NFC", text)
@@ -294,7 +343,8 @@ def _sound_corrections(
         if (
             match
             and _plain(remark.said) != _plain(remark.better)
-            and _speaks(remark.why, _base(native_language))
+            and tongue.is_better(remark.better, remark.said)
+            and tongue.explains(remark.why, remark.better)
             and not any(
                 match.start < other.end and other.start < match.end for other, _ in mistakes
             )
@@ -303,11 +353,14 @@ def _sound_corrections(
     return dialogue.put_right(written, sorted(mistakes, key=lambda each: each[0].start))
 
 
-def _words_of(words: Iterable[NewWord], spoken: str, native_language: str) -> Iterable[NewWord]:
+def _words_of(words: Iterable[NewWord], heard: str, tongue: _Tongue) -> Iterable[NewWord]:
     """The words that were really said."""
-    language = _base(native_language)
     for word in words:
-        if _find(word.term, spoken) and _speaks(word.meaning, language):
+        if (
+            _find(word.term, heard)
+            and tongue.explains(word.meaning, word.term)
+            and tongue.is_example(word.example)
+        ):
             yield word
 
 

@@ -15,6 +15,7 @@ from config.formats import is_visible
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     IdTaken,
     NotFound,
     ValidationFailed,
@@ -223,7 +224,7 @@ def cards_of(note: Note) -> list[Card]:
 def faces(note: Note) -> list[Face]:
     """The cards that a note makes. Raises ValidationFailed."""
     if note.type != "cloze" and not is_visible(note.back):
-        message = f"A {note.type} note needs a back."
+        message = Filled("A {type} note needs a back.", type=note.type)
         raise ValidationFailed.of("back", "blank", message)
     try:
         return note.faces()

@@ -12,7 +12,7 @@ read again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -20,8 +20,8 @@ from typing import Any, Literal
 from accounts.models import Head, Journal, Profile, learner_key
 from config.problems import IdTaken, NotFound, PreconditionFailed, Problem
 from config.records import dataclass
-from config.store.connection import retrying
-from config.store.items import Item, OnUnreadable, Page, Raw, batch_get
+from config.store.connection import READ, retrying
+from config.store.items import Item, OnUnreadable, Page, Raw, batch_get, item_size
 from learning.models.base import Tombstone
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import LogEntry, TornRead
@@ -36,7 +36,9 @@ PREFIXES = (
     *(Session.PREFIX, Turn.PREFIX, "EVENT#", "REMINDER#"),
 )
 GONE_READS = 3
-JOURNALS = 50  # of one query; a row has from one change to some hundred
+# That one answer reads, or a query's megabyte more. Lambda answers up to 6 MB, of JSON within JSON,
+# which takes two or three bytes for some letters. A note may have a quarter of a megabyte.
+MOST_BYTES = 2**20
 
 
 class ChangesGone(Problem):
@@ -81,7 +83,9 @@ def first_changes(
     on_unreadable: OnUnreadable,
     now: datetime,
 ) -> Changes:
-    """Everything that is the learner's, a page at a time: one read and a query for each.
+    """Everything that is the learner's, a page at a time: one read and a query for each kind.
+
+    A page ends with `limit` things, or with those that go beyond `MOST_BYTES`.
 
     It goes on from the start of the journal before the newest, and so tells again what was
     written while it was read. What cannot be read is left out. Raises ChangesGone where the line
@@ -93,11 +97,12 @@ def first_changes(
     elif cursor.line != Head.of(learner_id).line:
         raise ChangesGone
     told: list[Told] = []
-    place, after = cursor.prefix or 0, cursor.after
-    while place < len(PREFIXES) and len(told) < limit:
+    place, after, size = cursor.prefix or 0, cursor.after, 0
+    while place < len(PREFIXES) and len(told) < limit and size < MOST_BYTES:
         page = _under(learner_id, PREFIXES[place], after, limit - len(told), on_unreadable)
         kept = [item for item in page.items if not isinstance(item, Tombstone)]
         told += [Told(item.sk, item) for item in kept]
+        size += _size(kept)
         if page.next_key:
             after = page.next_key["sk"]["S"]
             break
@@ -139,10 +144,10 @@ def changes_since(
 ) -> Changes:
     """What has changed since a cursor, each thing once and as it now is, up to `limit` changes.
 
-    One read where nothing has; else one or two queries of journals, and a read of the items that
-    are not told whole. What cannot be read is left out. Raises ChangesGone for a cursor of another
-    line, of the future, or older than the journals; ServiceUnavailable where all that is read
-    stays a part of something.
+    They are fewer where the things go beyond `MOST_BYTES`. One read where nothing has changed; else
+    some queries of journals, and a read for each hundred items that are not told whole. What cannot
+    be read is left out. Raises ChangesGone for a cursor of another line, of the future, or older
+    than the journals; ServiceUnavailable where all that is read stays a part of something.
     """
     missed: Counter[str] = Counter()
     unreadable: dict[str, Raw] = {}
@@ -170,12 +175,8 @@ def _changes_since(
     changes = _after(head, cursor.number, limit, now)
     if [change[0] for change in changes] != [*range(cursor.number + 1, changes[-1][0] + 1)]:
         raise TornRead
-    last = int(changes[-1][0])
-    return Changes(
-        _resolved(learner_id, changes, missed, unreadable),
-        replace(cursor, number=last),
-        more=last < int(head.n),
-    )
+    told, last = _resolved(learner_id, changes, missed, unreadable)
+    return Changes(told, replace(cursor, number=last), more=last < int(head.n))
 
 
 def _after(head: Head, number: int, limit: int, now: datetime) -> list[Change]:
@@ -194,10 +195,13 @@ def _of_journals(learner_id: str, number: int, limit: int, now: datetime) -> lis
     (holding,) = Journal.before(learner_id, number + 2, limit=1).items or (None,)
     if holding is None or _is_over(holding, now):
         raise ChangesGone
-    changes = [change for change in holding.changes if change[0] > number]
-    first = int(holding.last) + 1
+    journal = holding
+    changes = [change for change in journal.changes if change[0] > number]
+    first = int(journal.last) + 1
     while len(changes) < limit:
-        page = Journal.since(learner_id, first, limit=JOURNALS)
+        # They have from one change to some hundred, but neighbours are alike.
+        likely = (limit - len(changes)) // len(journal.changes) + 1
+        page = Journal.since(learner_id, first, limit=likely)
         for journal in page.items:
             changes += journal.changes
             first = int(journal.last) + 1
@@ -216,36 +220,69 @@ def _resolved(
     changes: Sequence[Change],
     missed: Counter[str],
     unreadable: dict[str, Raw],
-) -> list[Told]:
-    """The things of some changes as they now are, each at its last change. Raises TornRead."""
+) -> tuple[list[Told], int]:
+    """The things of changes as they now are, each at its last change, and the last change's number.
+
+    It stops once the things go beyond `MOST_BYTES`. Raises TornRead.
+    """
     told: dict[str, Told] = {}
     wanted: dict[str, int] = {}
-    for change in changes:
-        if len(change) == 1:
-            continue
-        number, sk = change[0], change[1]
-        told.pop(sk, None)
-        wanted.pop(sk, None)
-        if is_entry(change):
-            entry = LogEntry.as_told(learner_id, sk, change[2])
-            told[sk] = Told(sk, entry)
-            if len(change) > 3:
-                card = Card.as_told(learner_id, entry.card_id, change[3])
-                if card.sk in wanted:  # it is read whole, and must be as new as this
-                    wanted[card.sk] = number
-                else:
-                    told[card.sk] = Told(card.sk, card)
-        elif len(change) > 2:
-            told[sk] = Told(sk, None)
-        elif sk.startswith(LogEntry.PREFIX):
-            rows = LogEntry.of_card(learner_id, sk.split("#")[1])
-            told |= {row.sk: Told(row.sk, row) for row in rows}
-        else:
-            wanted[sk] = number
-            told[sk] = Told(sk, None)
-    items = _read(learner_id, wanted, missed, unreadable)
-    readable = [t for t in told.values() if t.sk not in unreadable]
-    return [replace(t, item=items[t.sk]) if t.sk in items else t for t in readable]
+    unreadable.clear()
+    taken, size = 0, 0
+    while taken < len(changes) and size <= MOST_BYTES:
+        size += _size(_add(learner_id, changes[taken], told, wanted))
+        taken += 1
+        if len(wanted) >= READ or taken == len(changes) or size > MOST_BYTES:
+            items = _read(learner_id, wanted, missed, unreadable)
+            told |= {sk: Told(sk, items.get(sk)) for sk in wanted}
+            size += _size(items.values())
+            wanted.clear()
+    if size > 2 * MOST_BYTES and taken > 1:  # a hundred long notes at once
+        return _resolved(learner_id, changes[: taken // 2], missed, unreadable)
+    return [t for t in told.values() if t.sk not in unreadable], int(changes[taken - 1][0])
+
+
+def _add(
+    learner_id: str, change: Change, told: dict[str, Told], wanted: dict[str, int]
+) -> Sequence[LogEntry]:
+    """Adds a change to what is told, or to what is wanted: items, each with its change's number.
+
+    Returns what had to be read for it at once.
+    """
+    if len(change) == 1:
+        return []
+    number, sk = change[0], change[1]
+    told.pop(sk, None)
+    wanted.pop(sk, None)
+    if is_entry(change):
+        entry = LogEntry.as_told(learner_id, sk, change[2])
+        told[sk] = Told(sk, entry)
+        if len(change) > 3:
+            card = Card.as_told(learner_id, entry.card_id, change[3])
+            if card.sk in wanted or _has_deck(told.get(card.sk)):
+                wanted[card.sk] = number  # it is told whole, and must be as new as this
+            else:
+                told[card.sk] = Told(card.sk, card)
+    elif len(change) > 2:
+        told[sk] = Told(sk, None)
+    elif sk.startswith(LogEntry.PREFIX):
+        rows = LogEntry.of_card(learner_id, sk.split("#")[1])
+        told |= {row.sk: Told(row.sk, row) for row in rows}
+        return rows
+    else:
+        wanted[sk] = number
+        told[sk] = Told(sk, None)
+    return []
+
+
+def _has_deck(told: Told | None) -> bool:
+    """Whether a card is told whole, with its deck."""
+    return told is not None and isinstance(told.item, Card) and bool(told.item.deck_id)
+
+
+def _size(items: Iterable[Item]) -> int:
+    """Bytes of what was read."""
+    return sum(item_size(item.raw) for item in items)
 
 
 def _read(
@@ -259,7 +296,6 @@ def _read(
     Of what was deleted there is a tombstone; one that is not there at all was missed `GONE_READS`
     times, with pauses between. Raises TornRead.
     """
-    unreadable.clear()
     if not wanted:
         return {}
     pk = learner_key(learner_id)

@@ -23,7 +23,7 @@ from accounts.models import learner_key
 from accounts.models.limits import hit
 from config import objects
 from config.objects import NoSuchObject, SignedPut
-from config.problems import Conflict, NotFound
+from config.problems import Conflict, Filled, NotFound
 from config.records import dataclass
 from config.store.connection import chunks, connection, retried
 from config.store.items import ConditionFailed
@@ -149,7 +149,9 @@ def complete_upload(*, learner_id: str, id: str, now: datetime) -> Medium:
             raise MediumRefused("These are other bytes than were promised")
         inspected = inspect(data)
         if inspected.content_type != medium.content_type:
-            raise MediumRefused(f"The file is {inspected.content_type}: say so, and send it again")
+            raise MediumRefused(
+                Filled("The file is {type}: say so, and send it again", type=inspected.content_type)
+            )
         medium.kept_until = now + UPLOAD_LIFE
         kept = _keep(medium, inspected, own_upload)
     except (MediumRefused, ShelfFull):

@@ -16,6 +16,7 @@ from accounts.services.changes import commit
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     IdTaken,
     NotFound,
     PermissionDenied,
@@ -39,7 +40,7 @@ from learning.models.practice import (
     Turn,
 )
 from learning.practice import dialogue
-from learning.practice.dialogue import Evidence, Score, Scores, Script, State
+from learning.practice.dialogue import Scores, Script, State
 from learning.practice.script import MODEL, SCRIPTED
 from learning.search_syntax import base_letters
 from learning.services.cards import create_card
@@ -97,10 +98,10 @@ class PartnerBudgetSpent(TooManyRequests):
 
     @classmethod
     def of(cls, spent: BudgetSpent, now: datetime) -> "PartnerBudgetSpent":
-        whose = "your day" if spent.scope == "learner" else "everybody's month"
         detail = (
-            f"What the model may be asked in {whose} is used up. Go on with the scenario's script: "
-            'send the turn with "partner": "scripted"'
+            "Your turns with the model are used up for today. Go on with the scenario's script"
+            if spent.scope == "learner"
+            else "All turns with the model are used up for now. Go on with the scenario's script"
         )
         return cls(detail, retry_after_s=ceil((spent.until - now).total_seconds()))
 
@@ -188,7 +189,7 @@ def _role(script: Script, wanted: str | None) -> str:
     """The role to play, by default the first that has a dialogue."""
     roles = [part.role for part in script.parts]
     if wanted is not None and wanted not in roles:
-        message = f"Take one of: {', '.join(roles)}."
+        message = Filled("Take one of: {choices}.", choices=", ".join(roles))
         raise UnknownRole(errors=[FieldError("role", "unknown_role", message)])
     return wanted or roles[0]
 
@@ -197,7 +198,7 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
     """The partner to play with: the script, unless a model was asked for."""
     partner, offered = wanted or SCRIPTED, offered_partners(script)
     if partner not in offered:
-        message = f"Take one of: {', '.join(offered) or 'none'}."
+        message = Filled("Take one of: {choices}.", choices=", ".join(offered) or "none")
         raise PartnerNotOffered(errors=[FieldError("partner", "partner_not_offered", message)])
     if partner == MODEL and not consents(profile):
         raise ConsentNeeded.to("modelText")
@@ -277,7 +278,7 @@ def _next_turn(
     answer = dialogue.reply(script, cast("State", session.state), text)
     line, state = answer.line, dict(answer.state)
     if number >= settings.PRACTICE_TURN_LIMIT and not state["ended"]:
-        line, state["ended"] = script.part(session.role).farewell, True
+        line, state["ended"] = dialogue.farewell(script, session.role), True
     turn = Turn(
         session.pk,
         f"{Turn.PREFIX}{session.id}#{number:04}",
@@ -392,7 +393,7 @@ def _record(
     turn.fallback = fallback
     missed = state["missed"] != before["missed"]
     if answer is not None:
-        state = _take_over(turn, state, before, answer, script.part(session.role).farewell)
+        state = _take_over(turn, state, before, answer, dialogue.farewell(script, session.role))
     elif fallback and missed and may_ask_again and not state["ended"]:
         turn.reply = dialogue.say_again(script.language)
         state |= {"node": before["node"], "tries": before["tries"]}
@@ -451,31 +452,41 @@ def complete_session(*, learner_id: str, session_id: str, now: datetime) -> Sess
     if completed is not None:
         return completed
     with _claimed(learner_id, session_id, SCORES) as claim:
-        judged = _judgement(claim, learner_id, session_id)
-        return cast("SessionDetail", _complete(learner_id, session_id, now, judged, is_judged=True))
+        judgement = _judgement(claim, learner_id, session_id)
+        return cast("SessionDetail", _complete(learner_id, session_id, now, judgement))
 
 
-def _judgement(claim: _Claim, learner_id: str, session_id: str) -> Scores | None:
-    """The scores by the model. None if it has not played, must not be asked, or gives none."""
+@dataclass(frozen=True)
+class _Judgement:
+    """The scores by the model, or why there are none; neither where it has not played."""
+
+    scores: Scores | None = None
+    fallback: str | None = None
+
+
+def _judgement(claim: _Claim, learner_id: str, session_id: str) -> _Judgement:
     from learning.services import partner
 
     session, turns = _newest(learner_id, session_id), Turn.all_of(learner_id, session_id)
     played = any(turn.answered_by == MODEL for turn in turns)
-    if session.status != ACTIVE or not played or not claim.consents:
-        return None
+    if session.status != ACTIVE or not played:
+        return _Judgement()
+    if not claim.consents:
+        return _Judgement(fallback=partner.CONSENT)
+    scripted = _scripted_scores(session, turns)
     try:
-        return partner.judge(session, script_for(session), turns, _scripted_scores(session, turns))
-    except (partner.Unanswered, PartnerBudgetSpent):
-        return None
+        return _Judgement(partner.judge(session, script_for(session), turns, scripted))
+    except partner.Unanswered as unanswered:
+        return _Judgement(fallback=unanswered.reason)
+    except PartnerBudgetSpent:
+        return _Judgement(fallback="budget")
 
 
 def _complete(
     learner_id: str,
     session_id: str,
     now: datetime,
-    judged: Scores | None = None,
-    *,
-    is_judged: bool = False,
+    judgement: _Judgement | None = None,
 ) -> SessionDetail | None:
     """Completes a session; None while a model that has played has not been asked for scores."""
     turns: list[Turn] = []
@@ -483,13 +494,15 @@ def _complete(
     def close(session: Session) -> bool:
         if session.status not in (ACTIVE, COMPLETED):
             raise SessionClosed
-        if session.status == ACTIVE and session.partner == MODEL and not is_judged:
+        if session.status == ACTIVE and session.partner == MODEL and judgement is None:
             return False
         turns[:] = Turn.all_of(learner_id, session_id)
         if session.status == COMPLETED:
             return False
+        judged = judgement.scores if judgement else None
         session.scores = _stored_scores(judged or _scripted_scores(session, turns))
         session.scored_by = MODEL if judged else None
+        session.scoring_fallback = judgement.fallback if judgement else None
         session.finish(COMPLETED, now)
         return True
 
@@ -505,14 +518,13 @@ def _scripted_scores(session: Session, turns: Sequence[Turn]) -> Scores:
     scores = dialogue.score(script, session.role, said, free=session.partner == MODEL)
     if session.partner != MODEL:
         return scores
-    goals = script.part(session.role).goals
-    evidence = [
-        Evidence(session.reached[goal.id] - 1, goal.text)
-        for goal in goals
-        if goal.id in session.reached
-    ]
-    value = round(100 * len(evidence) / len(goals))
-    return replace(scores, goals=Score(value, tuple(sorted(evidence, key=lambda e: e.turn))))
+    part = script.part(session.role)
+    reached = {goal: number - 1 for goal, number in session.reached.items()}
+    return replace(
+        scores,
+        task=dialogue.task_score(part, reached, said),
+        goals=dialogue.goals_score(part, reached),
+    )
 
 
 def _stored_scores(judged: Scores) -> dict[str, Any]:

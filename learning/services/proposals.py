@@ -120,7 +120,9 @@ def accept(
     for id in dict.fromkeys(proposals if ids is None else ids):
         proposal, item = proposals.get(id), stored.get(id)
         if proposal is None:
-            results.append(Accepted(id, REJECTED, problem=NotFound("The session proposes no such")))
+            results.append(
+                Accepted(id, REJECTED, problem=NotFound("The session does not propose this"))
+            )
         elif isinstance(item, Note):
             results.append(Accepted(id, DUPLICATE, cards_of(item)))
         elif isinstance(item, Tombstone):

@@ -23,16 +23,16 @@ from accounts.models.limits import hit
 from config import objects
 from config.aws import call, error_code
 from config.objects import NoSuchObject, SignedPut
-from config.problems import NotFound, Problem, ServiceUnavailable, UpstreamFailed
+from config.problems import Filled, NotFound, Problem, ServiceUnavailable, UpstreamFailed
 from config.stack import stack
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
 from config.work import enqueue
+from learning.media_types import NotWav, recording
 from learning.models.recordings import RUNNING, Recording
 from learning.services.media import NotUploaded
 from learning.services.practice import ConsentNeeded
 from learning.services.speech import NoVoice, require_voice, reserved
-from learning.wav import NotWav, recording
 
 log = logging.getLogger("parley.speech")
 
@@ -57,7 +57,7 @@ def language_of(tag: str) -> str:
     """Transcribe's code of a language. Raises NoVoice."""
     code = tag if tag in REGIONAL else LANGUAGES.get(tag.partition("-")[0].lower())
     if code is None:
-        raise NoVoice.at("language", "Recordings of this language are not understood.")
+        raise NoVoice.at("language", "Recordings of this language are not understood")
     return code
 
 
@@ -138,13 +138,13 @@ def _seconds_of(key: str) -> int:
 def _seconds(data: bytes) -> int:
     """Its length in whole seconds. Raises RecordingRefused."""
     if len(data) > MOST_BYTES:
-        raise RecordingRefused(f"More than {MOST_BYTES} bytes")
+        raise RecordingRefused(Filled("More than {most} bytes", most=MOST_BYTES))
     try:
         seconds = recording(data).seconds
     except NotWav as error:
         raise RecordingRefused(str(error)) from None
     if not 0.1 <= seconds <= MOST_SECONDS:
-        raise RecordingRefused(f"A recording may last {MOST_SECONDS} s at most")
+        raise RecordingRefused(Filled("A recording may last {most} s at most", most=MOST_SECONDS))
     return ceil(seconds)
 
 

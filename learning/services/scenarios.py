@@ -15,6 +15,7 @@ from config.formats import CEFR_LEVELS
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     IdTaken,
     NotFound,
     ValidationFailed,
@@ -381,7 +382,7 @@ def _split_fields(fields: Fields) -> tuple[dict[str, Any], int | None]:
 def _checked(scenario: Scenario, script: Fields) -> Script:
     """The script, which can be played to its end. Raises ValidationFailed."""
     if len(json.dumps(script).encode()) > MAX_SCRIPT_BYTES:
-        message = f"A script has at most {MAX_SCRIPT_BYTES} bytes of JSON."
+        message = Filled("A script has at most {most} bytes of JSON.", most=MAX_SCRIPT_BYTES)
         raise ValidationFailed.of("parts", "too_large", message)
     try:
         return dialogue.parse({**script, "id": scenario.id, "order": int(scenario.order)})

@@ -20,6 +20,7 @@ from config import objects
 from config.aws import Throttled, call
 from config.problems import (
     FieldError,
+    Filled,
     NotFound,
     Problem,
     TooManyRequests,
@@ -49,8 +50,9 @@ class NoVoice(Problem):
     status, code, title = 404, "NO_VOICE", "There is no voice for this language"
 
     @classmethod
-    def at(cls, field: str, message: str = "There is no voice for this language.") -> Self:
-        return cls(message, errors=[FieldError(field, "no_voice", message)])
+    def at(cls, field: str, detail: str = "") -> Self:
+        message = "There is no voice for this language."
+        return cls(detail, errors=[FieldError(field, "no_voice", message)])
 
 
 class BudgetUsedUp(TooManyRequests):
@@ -58,9 +60,13 @@ class BudgetUsedUp(TooManyRequests):
 
     @classmethod
     def of(cls, spent: BudgetSpent, now: datetime) -> Self:
-        whose = "your day" if spent.scope == "learner" else "everybody's month"
+        detail = (
+            "You have used up your share of today"
+            if spent.scope == "learner"
+            else "The share of all learners is used up for now"
+        )
         wait_s = ceil((spent.until - now).total_seconds())
-        return cls(f"What {whose} may take of it is used up", retry_after_s=wait_s)
+        return cls(detail, retry_after_s=wait_s)
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def _say(learner_id: str, line: Line, wanted: str | None, now: datetime) -> Spok
     if not text:
         raise ValidationFailed.of(line.field, "blank", "There is nothing to say.")
     if len(text) > MOST_CHARS:
-        message = f"More than {MOST_CHARS} characters are not read aloud."
+        message = Filled("More than {most} characters are not read aloud.", most=MOST_CHARS)
         raise ValidationFailed.of(line.field, "max_length", message)
     voice = voice_for(line.language, wanted)
     if voice is None:

@@ -3,6 +3,7 @@
 import re
 from typing import BinaryIO, Literal
 
+from config.problems import Filled
 from learning.transfer.delimited import TextPreview, preview_csv, read_csv, write_csv
 from learning.transfer.dialect import (
     COLUMNS,
@@ -108,7 +109,7 @@ def _format(file: BinaryIO, filename: str, format: Format | None, limits: Limits
     size = file.seek(0, 2)
     file.seek(0)
     if size > limits.file_bytes:
-        raise FileTooLarge(f"A file may have {limits.file_bytes} bytes at most.")
+        raise FileTooLarge(Filled("A file may have {most} bytes at most.", most=limits.file_bytes))
     if format is None:
         format = detect(file.read(1024), filename)
         file.seek(0)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
 
+from config.problems import Filled
 from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.transfer.dialect import (
@@ -50,7 +51,7 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 PREVIEWED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TextPreview:
     """How a text file would be read, and its first rows as notes or as what is wrong with them.
 
@@ -108,7 +109,7 @@ def preview_csv(
 def _read_all(file: BinaryIO, limits: Limits) -> bytes:
     data = file.read(limits.text_bytes + 1)
     if len(data) > limits.text_bytes:
-        raise FileTooLarge(f"A text file may have {limits.text_bytes} bytes at most.")
+        raise FileTooLarge(Filled("A file may have {most} bytes at most.", most=limits.text_bytes))
     return data
 
 
@@ -117,12 +118,18 @@ def _notes(rows: Iterable[Record], dialect: Dialect, limits: Limits) -> Iterator
     for record in rows:
         row, cells = record.row, record.cells
         if record.comment:
-            yield RowError(row, "", "comment", f"A comment: {record.comment[:100]}", fatal=False)
+            yield RowError(
+                row,
+                "",
+                "comment",
+                Filled("A comment: {shown}", shown=record.comment[:100]),
+                fatal=False,
+            )
         if not any(cell.strip() for cell in cells):
             continue
         count += 1
         if count > limits.notes:
-            raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
+            raise FileTooLarge(Filled("A file may have {most} notes at most.", most=limits.notes))
         yield from (found := list(checked(_note(cells, dialect), row, limits)))
         if isinstance(found[-1], Note):
             yield from _extra_cells(cells, dialect, row)
@@ -135,10 +142,12 @@ def _extra_cells(cells: list[str], dialect: Dialect, row: int) -> Iterator[RowEr
     usual = max(dialect.usual_width, 2)
     wider = [cells[i] for i in places if i >= usual and dialect.column(i) == dialect.rest]
     if lost:
-        message = f"Cells without a column; they are not read: {_shown(lost)}"
+        message = Filled("Cells without a column; they are not read: {shown}", shown=_shown(lost))
         yield RowError(row, "", "more_cells", message, fatal=False)
     elif wider and dialect.rest:
-        message = f"More cells than in other rows; they are in the notes: {_shown(wider)}"
+        message = Filled(
+            "More cells than in other rows; they are in the notes: {shown}", shown=_shown(wider)
+        )
         yield RowError(row, "notes", "more_cells", message, fatal=False)
 
 

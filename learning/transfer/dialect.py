@@ -14,7 +14,7 @@ from dataclasses import field
 from itertools import chain, islice, repeat
 from typing import Literal
 
-from config.problems import FieldError
+from config.problems import FieldError, Filled
 from config.records import dataclass
 from learning.transfer.model import TEXT_FIELDS, FileRefused, RowError, clean_text
 
@@ -69,7 +69,7 @@ class EncodingUncertain(FileRefused):
     code, title = "FILE_ENCODING_UNCERTAIN", "The encoding of the file is a guess: confirm it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TextOptions:
     """What a learner tells of a text file; None is found out.
 
@@ -142,7 +142,7 @@ def analyse(data: bytes, options: TextOptions) -> tuple[Dialect, Iterator[Record
     dialect.usual_width = widths.most_common(1)[0][0] if widths else 0
     dialect.widest = min(max(widths, default=0), MAX_COLUMNS)
     if dialect.usual_width > MAX_COLUMNS:
-        raise FileRefused(f"A file may have {MAX_COLUMNS} columns at most.")
+        raise FileRefused(Filled("A file may have {most} columns at most.", most=MAX_COLUMNS))
     head = _take_header(dialect, head, options, has_labels="columns" in told)
     _name_columns(dialect, told, options)
     return dialect, chain(head, rows)
@@ -211,8 +211,12 @@ def _guesses(data: bytes) -> list[str]:
 
 def _uncertain(guesses: list[str]) -> EncodingUncertain:
     first, *others = guesses[:4]
-    message = f"Give encoding={first} if a dry run shows the right letters"
-    message += f", else try {' or '.join(others)}." if others else "."
+    message = Filled(
+        "Give the encoding: {first} if a dry run shows the right letters with it, else one of: "
+        "{others}.",
+        first=first,
+        others=", ".join(others or ["utf-8"]),
+    )
     return EncodingUncertain(message, errors=[FieldError("encoding", "uncertain", message)])
 
 
@@ -220,7 +224,7 @@ def _decode(data: bytes, encoding: str) -> str:
     try:
         text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError:
-        message = f"The file is not text in {encoding}."
+        message = Filled("The file is not text in {encoding}.", encoding=encoding)
         raise FileRefused(message, errors=[FieldError("encoding", "wrong", message)]) from None
     if _BINARY.search(text):
         raise FileRefused("The file is not text.")
@@ -343,7 +347,13 @@ def _take_header(
 
 def _title(record: Record) -> RowError:
     shown = clean_text(" ".join(record.cells))[:100]
-    return RowError(record.row, "", "title", f"A line above the header: {shown}", fatal=False)
+    return RowError(
+        record.row,
+        "",
+        "title",
+        Filled("A line above the header: {shown}", shown=shown),
+        fatal=False,
+    )
 
 
 def _name_columns(dialect: Dialect, told: dict[str, str], options: TextOptions) -> None:

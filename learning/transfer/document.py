@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any, BinaryIO
 
 from config.formats import wire_name
+from config.problems import Filled
 from learning.shapes import ShapeError, decode
 from learning.transfer.model import (
     LIMITS,
@@ -72,7 +73,7 @@ def read_json(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
         items = iter(_checked(document, limits))
     for row, item in enumerate(items, 1):
         if row > limits.notes:
-            raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
+            raise FileTooLarge(Filled("A file may have {most} notes at most.", most=limits.notes))
         if isinstance(item, RowError):
             yield item
         else:
@@ -91,7 +92,7 @@ def _rows(item: Any, row: int, limits: Limits) -> Iterator[Row]:
 def _whole(file: BinaryIO, limits: Limits) -> Any:
     data = file.read(limits.text_bytes + 1)
     if len(data) > limits.text_bytes:
-        raise FileTooLarge(f"A JSON file may have {limits.text_bytes} bytes at most.")
+        raise FileTooLarge(Filled("A file may have {most} bytes at most.", most=limits.text_bytes))
     return _parse(data)
 
 
@@ -106,7 +107,7 @@ def _decks_of(document: Any) -> Iterator[DeckSource]:
 def _checked(document: Any, limits: Limits) -> list[Any]:
     items = _notes_of(document)
     if len(items) > limits.notes:
-        raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
+        raise FileTooLarge(Filled("A file may have {most} notes at most.", most=limits.notes))
     return items
 
 
@@ -140,7 +141,13 @@ def _notes_of(document: Any) -> list[Any]:
         if document.get("format", FORMAT) != FORMAT or not isinstance(version, int):
             raise FileRefused("The JSON document is not one of ours.")
         if version > VERSION:
-            raise FileTooNew(f"The document has version {version}; we read {VERSION}.")
+            raise FileTooNew(
+                Filled(
+                    "The document has version {version}; we read {known}.",
+                    version=version,
+                    known=VERSION,
+                )
+            )
         document = document.get("notes")
     if not isinstance(document, list):
         raise FileRefused("The JSON document has no list of notes.")

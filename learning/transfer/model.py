@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from config.problems import Problem
+from config.problems import Filled, Problem
 from config.records import dataclass
 from learning.cloze import cloze_ordinals
 from learning.shapes import Range, Text
@@ -60,7 +60,7 @@ class FileTooLarge(FileRefused):
     status, code, title = 413, "FILE_TOO_LARGE", "The file is larger than an import may be"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """The most that one import may hold.
 
@@ -95,7 +95,7 @@ class Limits:
 LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RowError:
     """What could not be taken over from one row (a line, or a note by its place in the file).
 
@@ -110,7 +110,7 @@ class RowError:
     fatal: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Media:
     """A reference to a media file (its bare name) or to an https address, in a field of a note.
 
@@ -123,7 +123,7 @@ class Media:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Review:
     """An entry of a card's log.
 
@@ -145,7 +145,7 @@ class Review:
     ease_factor: Ease | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CardState:
     """Where one card of a note stands. `ordinal` counts from 0: front first, or cloze 1.
 
@@ -180,7 +180,7 @@ class CardState:
     due_on: date | None = dataclasses.field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MediaSource:
     """The media files of a package. `read` gives the bytes of one by its name.
 
@@ -191,7 +191,7 @@ class MediaSource:
     read: Callable[[str], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeckSource:
     """What a file says of a deck besides its name, by the names of our API, as it stands there."""
 
@@ -199,7 +199,7 @@ class DeckSource:
     more: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Note:
     """What a learner wrote. `id` is the same at every export ("" when the file names none).
 
@@ -272,17 +272,27 @@ def checked(note: Note, row: int, limits: Limits, *, needs_back: bool = True) ->
     tags = tuple(tag for tag in note.tags if len(tag) <= limits.tag_chars)[: limits.tags]
     if len(tags) < len(note.tags):
         lost = next(tag for tag in note.tags if tag not in tags)[:100]
-        message = f"{len(note.tags) - len(tags)} tags are too long or too many, such as {lost}."
+        message = Filled(
+            "{count} tags are too long or too many, such as {tag}.",
+            count=len(note.tags) - len(tags),
+            tag=lost,
+        )
         yield RowError(row, "tags", "tags_dropped", message, fatal=False)
     longer = [name for name in _SIDE_TEXTS if len(getattr(note, name)) > limits.most_chars(name)]
     for name in longer:
-        message = f"More than {limits.most_chars(name)} characters; the note comes in without."
+        message = Filled(
+            "More than {most} characters; the note comes in without.", most=limits.most_chars(name)
+        )
         yield RowError(row, name, "text_dropped", message, fatal=False)
     deck = note.deck
     while len(deck) > limits.deck_chars:
         deck = deck.rpartition("::")[0]
     if deck != note.deck:
-        message = f"A path of more than {limits.deck_chars} characters was cut to '{deck[:200]}'."
+        message = Filled(
+            "A path of more than {most} characters was cut to '{deck}'.",
+            most=limits.deck_chars,
+            deck=deck[:200],
+        )
         yield RowError(row, "deck", "deck_cut", message, fatal=False)
     dropped: dict[str, Any] = dict.fromkeys(longer, "")
     yield dataclasses.replace(note, tags=tags, deck=deck, row=row, **dropped)
@@ -292,9 +302,13 @@ def _error_of(note: Note, row: int, limits: Limits) -> RowError | None:
     for field in ("front", "back", "id"):
         most = limits.most_chars(field)
         if len(getattr(note, field)) > most:
-            return RowError(row, field, "too_long", f"More than {most} characters.")
+            return RowError(
+                row, field, "too_long", Filled("More than {most} characters.", most=most)
+            )
     if len(note.cards) > limits.cards_of_a_note:
-        return RowError(row, "cards", "too_many", f"More than {limits.cards_of_a_note} cards.")
+        return RowError(
+            row, "cards", "too_many", Filled("More than {most} cards.", most=limits.cards_of_a_note)
+        )
     return None
 
 
@@ -308,7 +322,7 @@ def _error_of_sides(note: Note, row: int, *, needs_back: bool) -> RowError | Non
     alone = note.type == "basic" and not needs_back
     for field in ("front",) if alone else ("front", "back"):
         if not _has(note, field):
-            return RowError(row, field, "required", f"There is no {field}.")
+            return RowError(row, field, "required", Filled("There is no {field}.", field=field))
     return None
 
 

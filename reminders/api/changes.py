@@ -4,6 +4,7 @@ Each thing is shown as its own resource shows it, so this is the one that import
 """
 
 from dataclasses import astuple
+from functools import cache
 from typing import Any, cast
 
 from django.core import signing
@@ -41,7 +42,7 @@ from learning.api.serializers import (
     OneByOneField,
     ReviewSerializer,
 )
-from learning.api.sessions import SessionSerializer, TurnSerializer, turn_fields
+from learning.api.sessions import ScoresSerializer, SessionSerializer, TurnSerializer, turn_fields
 from learning.models.practice import Turn
 from learning.services.changes import (
     Changes,
@@ -91,7 +92,7 @@ class ToldProfileSerializer(ProfileUpdateSerializer):
 
 
 class ToldSessionSerializer(SessionSerializer):
-    scores = serializers.JSONField(allow_null=True)
+    scores = ScoresSerializer(allow_null=True)
     version = IntegerField()
 
 
@@ -134,7 +135,10 @@ class ChangesQuerySerializer(QuerySerializer):
         max_length=2048, required=False, help_text="The `cursor` of the answer before"
     )
     limit = IntegerField(
-        min_value=1, max_value=1000, default=500, help_text="Changes in one answer"
+        min_value=1,
+        max_value=2500,
+        default=500,
+        help_text="Changes in one answer; fewer come where they are long",
     )
 
 
@@ -142,6 +146,9 @@ class ChangeSerializer(Serializer):
     """One thing as it now is. `key` is what it is known by: its id, of a review that of its card
     and its own, of a turn that of its session and its number. Of what is gone there is no `data`,
     and what goes by itself has `expiresAt`."""
+
+    samples = {"deleted": False, "expiresAt": None}
+    data_of = SYNCED_SERIALIZERS
 
     kind = serializers.SerializerMethodField()
     key = serializers.SerializerMethodField()
@@ -169,7 +176,13 @@ class ChangeSerializer(Serializer):
     def get_data(self, told: Told) -> Any:
         if told.item is None:
             return None
-        return SYNCED_SERIALIZERS[KINDS[told.sk.partition("#")[0]]](told.item).data
+        return _shower(self.get_kind(told)).to_representation(told.item)
+
+
+@cache
+def _shower(kind: str) -> Serializer:
+    """What shows the things of a kind, made once: an answer has thousands."""
+    return SYNCED_SERIALIZERS[kind]()
 
 
 class ChangesSerializer(Serializer):
@@ -237,9 +250,11 @@ class ChangeViewSet(Resource):
     def list(self, request: Request) -> Response:
         """List what has changed since a cursor; without one, everything there is.
 
-        Each change is told at least once, and a thing as it now is: the last word wins. A cursor
-        that is too old, or of before a restore, is 410: forget what came and ask without one. What
-        the sweep does is told of no reminder: its `nextAt` is as of the learner's last change.
+        Keep `cursor` and send it as `since` the next time; while `more` is true ask again at once.
+        A change may come twice, and a thing always comes as it is now: store it under its `kind`
+        and `key`, over what was there; with `deleted` remove it. 410 `CHANGES_GONE`: the cursor is
+        too old, or of before a restore: forget what came and begin without one. A reminder's
+        `nextAt` is as of the learner's last change; mails that go out since are not told.
         """
         query = self.validated_query(ChangesQuerySerializer)
         how: dict[str, Any] = {
@@ -280,8 +295,11 @@ class ChangeViewSet(Resource):
     def create(self, request: Request) -> Response:
         """Send in what was made, changed and deleted offline, up to 100 changes in their order.
 
-        Each is applied, known already, in conflict with a later change (with the thing as it is),
-        or rejected with its own problem; the others are not held up by it. Safe to send again.
+        What was studied goes to `POST /reviews`. `results` has one entry for each change, in order:
+        `applied`; `duplicate`, when it was sent before; `conflict`, when the thing was changed
+        elsewhere since `version`, with the thing as it is now in `item`; `rejected`, with the
+        reason in `problem`. One that fails does not hold up the others. Make ids on the device,
+        then all of it may be sent again after a lost answer.
         """
         sent = self.validated_body(OfflineSerializer)["changes"]
         checked = [each if isinstance(each, Problem) else _checked(each) for each in sent]

@@ -1,4 +1,4 @@
-"""Takes events over from a calendar of others: each once, however often the text is sent."""
+"""Imports events from other calendars: each once, however often the text is sent."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from accounts.models import Profile
-from config.problems import IdTaken, NotFound, ValidationFailed
+from config.problems import Filled, IdTaken, NotFound, ValidationFailed
 from config.store.items import Item, batch_get
 from learning.models.base import digest
 from reminders.ical_reader import CalendarInvalidError, ReadEvent, Remark, read_calendar_text
@@ -35,12 +35,14 @@ LATE = Remark("no_time_left", "There was no time left for it: send the calendar 
 DELETED = Remark("deleted", "You have deleted it since it was imported.")
 OUR_UID = "@parley"
 PAUSED = Remark("alarms_gone", "It has no alarms any more: their reminder is paused.")
-FULL = Remark("too_many_events", f"You have {MAX_EVENTS} events that are not over yet.")
+FULL = Remark(
+    "too_many_events", Filled("You have {most} events that are not over yet.", most=MAX_EVENTS)
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one event of the text; `event_id` is that of ours."""
+    """The outcome for one event of the text; `event_id` is that of our event."""
 
     uid: str
     title: str
@@ -52,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a calendar; `over` counts events that took place before now."""
+    """The outcome for a calendar; `over` counts events that took place before now."""
 
     counts: dict[str, int]
     over: int
@@ -118,13 +120,13 @@ def _drafted(learner_id: str, entry: ReadEvent, now: datetime) -> Event | Remark
         return draft_event(learner_id, own_id, entry.fields, request_digest, now=now)
     except ValidationFailed as problem:
         error = problem.errors[0]
-        return Remark(error.code, f"{error.field}: {error.message}")
+        return Remark(error.code, Filled("{field}: {why}", field=error.field, why=error.message))
 
 
 def _stored(
     learner_id: str, drafts: Iterable[tuple[ReadEvent, Event]], now: datetime
 ) -> dict[tuple[str, str], Item]:
-    """What is stored of the drafts, of their alarms, and of our own events that came back."""
+    """The stored events of the drafts, their alarms, and our own events that came back."""
     keys = {(event.pk, event.sk) for _, event in drafts}
     keys |= {Reminder.key(learner_id, _alarms_id(event)) for _, event in drafts}
     keys |= {key for entry, _ in drafts if (key := _own_key(learner_id, entry))}
@@ -141,7 +143,7 @@ def _own_key(learner_id: str, entry: ReadEvent) -> tuple[str, str] | None:
 def _planned(
     entry: ReadEvent, event: Event, stored: dict[tuple[str, str], Item], room: int
 ) -> Outcome:
-    """What is to become of an entry."""
+    """The plan for an entry."""
     own = stored.get(_own_key(event.learner_id, entry) or ("", ""))
     if isinstance(own, Event):
         return _outcome(entry, UNCHANGED, own.id)
@@ -188,9 +190,9 @@ def _stored_as(outcome: Outcome, entry: ReadEvent, event: Event, now: datetime) 
 
 @dataclass(frozen=True)
 class Alarms:
-    """The reminder that an event's alarms ask for, new or other than the last time.
+    """The reminder that an event's alarms ask for: a new one, or a change since the last time.
 
-    `changes` is empty for a new one. One without alarms any more is paused until there are some.
+    `changes` is empty for a new one. A reminder whose alarms are gone is paused until some return.
     """
 
     learner_id: str
@@ -205,9 +207,9 @@ class Alarms:
 def _alarms(
     outcome: Outcome, event: Event, stored: Mapping[tuple[str, str], Item]
 ) -> Alarms | None:
-    """The alarms of an event of the text, unless they are as they were or the learner deleted them.
+    """The alarms of an event of the text, unless they are unchanged or the learner deleted them.
 
-    What the learner has made of them stays as long as the text says the same.
+    The learner's own changes to them stay as long as the text says the same.
     """
     if outcome.event_id != event.id:
         return None

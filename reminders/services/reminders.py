@@ -13,6 +13,7 @@ from accounts.services.changes import commit
 from config.problems import (
     Conflict,
     FieldError,
+    Filled,
     NotFound,
     ValidationFailed,
     check_version,
@@ -69,13 +70,11 @@ NEEDED = {
     REPORT: {"weekdays": "weekdays", "local_time": "localTime"},
     STREAK: {"weekdays": "weekdays", "local_time": "localTime"},
 }
-# What a kind may have besides.
-ALLOWED = {STUDY: {"deck_id", "scenario_id"}}
+# The fields that a kind may have besides; any may have a title.
+ALLOWED = {STUDY: {"deck_id": "deckId", "scenario_id": "scenarioId"}}
 TIMING = frozenset({"about", "event_id", "offset_minutes", "at", "weekdays", "local_time"})
 WIRE_NAMES = {
-    **{name: wire for names in NEEDED.values() for name, wire in names.items()},
-    "deck_id": "deckId",
-    "scenario_id": "scenarioId",
+    name: wire for names in (*NEEDED.values(), *ALLOWED.values()) for name, wire in names.items()
 }
 
 
@@ -133,7 +132,7 @@ def update_reminder(
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
         old_event = str(reminder.event_id or "")
         took_room = reminder.takes_room
-        # Only what was dismissed ahead has to be compared with the old timing.
+        # Only dues dismissed in advance have to be compared with the old timing.
         old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
         _assign(reminder, changes)
         if {"deck_id", "scenario_id"} & changes.keys():
@@ -308,7 +307,9 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
     for name, wire in WIRE_NAMES.items():
         is_given = bool(getattr(reminder, name))
         if name in NEEDED[reminder.about] and not is_given:
-            raise ValidationFailed.of(wire, "required", f"A reminder of this kind has {wire}.")
+            raise ValidationFailed.of(
+                wire, "required", Filled("A reminder of this kind has {field}.", field=wire)
+            )
         allowed = {"title", *NEEDED[reminder.about], *ALLOWED.get(reminder.about, ())}
         if name not in allowed and is_given:
             raise ValidationFailed.of(wire, "contradiction", "It is for another kind of reminder.")
@@ -317,7 +318,7 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
 
 
 def _name_after_its_subject(reminder: Reminder) -> None:
-    """Gives a reminder about a deck or a scenario that one's name, unless it has a title.
+    """Gives a reminder the name of its deck or scenario, unless it has a title.
 
     Raises NoSuchDeck, UnknownScenario.
     """
@@ -387,13 +388,13 @@ def _alarms_writes(learner_id: str, event_id: str, now: datetime) -> list[Write]
 
 @dataclass(frozen=True)
 class Timetable:
-    """When a reminder is due, None where its event is no more, and when not to mail."""
+    """When a reminder is due (None if its event was deleted), and when not to mail."""
 
     rule: timing.Reminder | None
     quiet: timing.QuietHours | None
 
     def advance(self, reminder: Reminder, progress: timing.Progress, *, now: datetime) -> None:
-        """Has a reminder take over a progress and wait for what is due next."""
+        """Gives a reminder a progress, and lets it wait for what is due next."""
         reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
 
 

@@ -67,7 +67,7 @@ FEATURES_GOAL = 1.03
 # A stage with all that is off by default, and what of it study must not load.
 FEATURES = {"PARLEY_VOICE": "aws", "PARLEY_PARTNER": "bedrock", "PARLEY_PARTNER_MODEL": "none"}
 OF_FEATURES = (
-    *("learning.media_types", "learning.voices", "learning.wav", "learning.practice.prompt"),
+    *("learning.media_types", "learning.voices", "learning.practice.prompt"),
     *(f"learning.api.{name}" for name in ("dictionary", "media", "recordings", "speech")),
     *(f"learning.services.{name}" for name in ("dictionary", "media", "partner", "recordings")),
     *("learning.services.speech", "learning.practice.entry", "learning.practice.verdict"),

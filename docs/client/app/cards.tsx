@@ -1,9 +1,9 @@
 import { useState } from "preact/hooks";
 
 import { type Schemas, answerOf, withId } from "../src/index.ts";
-import { type Deck, api } from "./parley.ts";
+import { type Card, type Deck, type Note, api } from "./parley.ts";
 import { Field, Form, Status } from "./pieces.tsx";
-import { act, cards, decks, syncSoon, useThings } from "./things.ts";
+import { act, cards, decks, seen, syncSoon, useThings } from "./things.ts";
 import { t } from "./words.ts";
 
 /** A new card, here at once and offline too. Its note has the same id. */
@@ -11,27 +11,35 @@ async function addCard(data: FormData): Promise<string> {
   const words = { deckId: String(data.get("deck")), front: String(data.get("front")), back: String(data.get("back")) };
   const { id } = withId({});
   const now = new Date().toISOString();
-  const empty = { phonetic: null, example: null, notes: null, tags: [], audioUrl: null, imageUrl: null };
-  const note = { id, type: "basic", ...words, ...empty, createdAt: now, updatedAt: now, version: 1 };
-  const card = {
-    ...{ id, noteId: id, ordinal: 0, deckId: words.deckId, state: "new", step: null, stability: null },
-    ...{ difficulty: null, dueAt: now, intervalDays: 0, lastReviewAt: null, reps: 0, lapses: 0 },
-    ...{ suspended: false, buriedUntil: null },
+  const note: Note = {
+    id, type: "basic", ...words, phonetic: null, example: null, notes: null, tags: [],
+    audioUrl: null, imageUrl: null, audioId: null, imageId: null, sourceSessionId: null, sourceTurn: null,
+    createdAt: now, updatedAt: now, version: 1,
+  };
+  const card: Card = {
+    id, noteId: id, ordinal: 0, deckId: words.deckId, state: "new", step: null, stability: null,
+    difficulty: null, dueAt: now, intervalDays: 0, lastReviewAt: null, reps: 0, lapses: 0,
+    suspended: false, suspendedBy: null, leech: false, buriedUntil: null,
   };
   await act(
     { change: { kind: "card", verb: "create", id, data: words } },
-    { kind: "note", key: id, deleted: false, data: note },
-    { kind: "card", key: id, deleted: false, data: card },
+    { kind: "note", key: id, ...seen, data: note },
+    { kind: "card", key: id, ...seen, data: card },
   );
   return words.front;
 }
 
 async function addDeck(data: FormData): Promise<void> {
   const targetLanguage = String(data.get("language")).trim() || null;
-  const deck = withId({ name: String(data.get("name")), targetLanguage });
+  const words = { name: String(data.get("name")), targetLanguage };
+  const now = new Date().toISOString();
+  const deck: Deck = {
+    ...withId(words), description: "", nativeLanguage: null, newCardsPerDay: null, reviewsPerDay: null,
+    desiredRetention: null, createdAt: now, updatedAt: now, version: 1,
+  };
   await act(
-    { change: { kind: "deck", verb: "create", id: deck.id, data: { name: deck.name, targetLanguage } } },
-    { kind: "deck", key: deck.id, deleted: false, data: deck satisfies Partial<Deck> },
+    { change: { kind: "deck", verb: "create", id: deck.id, data: words } },
+    { kind: "deck", key: deck.id, ...seen, data: deck },
   );
 }
 
@@ -56,7 +64,7 @@ export function Cards() {
   const [said, setSaid] = useState("");
   const [errors, setErrors] = useState<Schemas["RowError"][]>([]);
   const own = decks();
-  const count = new Map<string, number>();
+  const count = new Map<string | null, number>();
   for (const { deckId } of cards()) count.set(deckId, (count.get(deckId) ?? 0) + 1);
   const lang = own[0]?.targetLanguage ?? undefined;
 

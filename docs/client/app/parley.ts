@@ -31,13 +31,8 @@ export async function remembered<T>(
 }
 
 /** A card as it is scheduled; its words stand in its note. */
-export type Card = Pick<
-  Schemas["Card"],
-  | "id" | "noteId" | "ordinal" | "deckId" | "state" | "step" | "stability" | "difficulty" | "dueAt"
-  | "intervalDays" | "lastReviewAt" | "reps" | "lapses" | "suspended" | "buriedUntil"
->;
+export type Card = Schemas["ScheduledCard"];
 export type Note = Schemas["Note"];
 export type Deck = Schemas["Deck"];
-export type Review = Schemas["Review"];
 export type Rating = Schemas["RatingEnum"];
 export type { Schemas };

@@ -14,9 +14,13 @@ const GRADES = [Grade.Again, Grade.Hard, Grade.Good, Grade.Easy] as const;
 const DAY_MS = 86_400_000;
 
 /** The learner's own day of an instant: their zone, and a day that may start at four. */
-export function dayOf(at: Date): string {
-  const shifted = new Date(at.getTime() - (scheduler()?.dayStartsAtHour ?? 4) * 3_600_000);
-  return shifted.toLocaleDateString("sv", { timeZone: profile()?.timezone ?? "UTC" });
+export const dayOf = (at: Date) => dayByLearner()(at);
+
+/** The same for many instants: thousands of cards may be due, and a calendar takes time to make. */
+function dayByLearner(): (at: Date) => string {
+  const startsAtMs = (scheduler()?.dayStartsAtHour ?? 4) * 3_600_000;
+  const calendar = new Intl.DateTimeFormat("sv", { timeZone: profile()?.timezone ?? "UTC" });
+  return (at) => calendar.format(at.getTime() - startsAtMs);
 }
 
 export interface Queue {
@@ -29,6 +33,7 @@ export interface Queue {
 /** The cards to study now, of one deck or of all: those in learning, then reviews, then new ones. */
 export function dueNow(deckId: string | undefined, now: Date): Queue {
   const settings = scheduler();
+  const dayOf = dayByLearner();
   const today = dayOf(now);
   const known = cards();
   const done = doneOn(today, known);

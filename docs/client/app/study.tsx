@@ -4,24 +4,23 @@ import { faceOf } from "./faces.ts";
 import type { Card, Rating } from "./parley.ts";
 import { Status, canSpeak, speak } from "./pieces.tsx";
 import { RATINGS, answers, dayOf, dueNow } from "./schedule.ts";
-import { act, decks, noteOf, scheduler, state, useThings } from "./things.ts";
+import { act, decks, gone, noteOf, scheduler, seen, state, useThings } from "./things.ts";
 import { distance, instant, t } from "./words.ts";
 
 /** What this tab has answered, the newest last: the card as it was, and the entry to undo. */
 const answered: { card: Card; entryId: string }[] = [];
 
-const shownCard = (card: Card) =>
-  ({ kind: "card", key: card.id, deleted: false, data: { ...card } }) as const;
+const shownCard = (card: Card) => ({ kind: "card", key: card.id, ...seen, data: card }) as const;
 
 async function answer(card: Card, rating: Rating, after: Card, startedAt: number, now: Date): Promise<void> {
   const entry = { id: crypto.randomUUID(), cardId: card.id, reviewedAt: now.toISOString(), kind: "review", rating } as const;
   const durationMs = Math.min(Date.now() - startedAt, 600_000);
-  const line = { ...entry, studiedOn: dayOf(now), dueAt: null, targetId: null };
+  const line = { ...entry, durationMs, studiedOn: dayOf(now), dueAt: null, targetId: null };
   answered.push({ card, entryId: entry.id });
   await act(
     { review: { ...entry, durationMs } },
     shownCard(after),
-    { kind: "review", key: `${card.id}#${entry.id}`, deleted: false, data: line },
+    { kind: "review", key: `${card.id}#${entry.id}`, ...seen, data: line },
   );
 }
 
@@ -33,7 +32,7 @@ async function undo(): Promise<string | undefined> {
   await act(
     { review: { ...entry, kind: "void", targetId } },
     shownCard(card),
-    { kind: "review", key: `${card.id}#${targetId}`, deleted: true, data: null },
+    { kind: "review", key: `${card.id}#${targetId}`, ...gone },
   );
   return card.id;
 }

@@ -6,7 +6,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { type Outcome, type Schemas, type Sent, answerOf, changes, flush, keep, queued } from "../src/index.ts";
 import { alone } from "../src/locks.ts";
-import { type Card, type Deck, type Note, type Review, api, isOffline, isSignedIn, parley, store } from "./parley.ts";
+import { type Card, api, isOffline, isSignedIn, parley, store } from "./parley.ts";
 
 type Change = Schemas["Change"];
 
@@ -31,20 +31,24 @@ export function useThings(): void {
 }
 
 const nameOf = ({ kind, key }: Pick<Change, "kind" | "key">) => `${kind} ${key}`;
-const ofKind = <T>(kind: Change["kind"]): T[] =>
-  [...things.values()].flatMap((thing) => (thing.kind === kind ? [thing.data as T] : []));
+const all = <T>(dataOf: (thing: Change) => T | null): T[] => [...things.values()].flatMap((thing) => dataOf(thing) ?? []);
+const cardIn = (thing: Change | undefined) => (thing?.kind === "card" ? thing.data : null);
 
-export const cards = () => ofKind<Card>("card");
-export const decks = () => ofKind<Deck>("deck").sort((one, other) => one.name.localeCompare(other.name));
-export const reviews = () => ofKind<Review>("review");
-export const noteOf = ({ noteId }: Card) => things.get(`note ${noteId}`)?.data as Note | undefined;
+export const cards = () => all(cardIn);
+export const decks = () =>
+  all((thing) => (thing.kind === "deck" ? thing.data : null)).sort((one, other) => one.name.localeCompare(other.name));
+export const reviews = () => all((thing) => (thing.kind === "review" ? thing.data : null));
+export function noteOf({ noteId }: Card) {
+  const thing = things.get(`note ${noteId}`);
+  return thing?.kind === "note" ? thing.data : null;
+}
 /** The settings in force: earlier versions are told as well. */
 export const scheduler = () =>
-  ofKind<Schemas["Scheduler"]>("scheduler").reduce(
-    (one: Schemas["Scheduler"] | undefined, other) => (one && one.version > other.version ? one : other),
+  all((thing) => (thing.kind === "scheduler" ? thing.data : null)).reduce<Schemas["Scheduler"] | undefined>(
+    (one, other) => (one && one.version > other.version ? one : other),
     undefined,
   );
-export const profile = () => ofKind<Schemas["Profile"]>("profile")[0];
+export const profile = () => all((thing) => (thing.kind === "profile" ? thing.data : null))[0];
 
 // --- On the disk, where all tabs read it ----------------------------------------------------------
 
@@ -74,8 +78,8 @@ export async function load(): Promise<void> {
 /** Stores changes as one, and shows them in every tab. */
 async function take(results: Change[]): Promise<void> {
   const oldest = new Date(Date.now() - REVIEWS_KEPT_MS).toISOString();
-  const isWanted = ({ kind, data }: Change) =>
-    KINDS.has(kind) && !(kind === "review" && data && String(data["reviewedAt"]) < oldest);
+  const isWanted = (thing: Change) =>
+    KINDS.has(thing.kind) && !(thing.kind === "review" && thing.data && thing.data.reviewedAt < oldest);
   const wanted = results.filter(isWanted).map(withDeck);
   await inStore("readwrite", (kept) => {
     for (const thing of wanted) {
@@ -89,8 +93,8 @@ async function take(results: Change[]): Promise<void> {
 
 /** Of a card that came with a review the deck is not told: it is where it was. */
 function withDeck(thing: Change): Change {
-  if (thing.kind !== "card" || !thing.data || thing.data["deckId"]) return thing;
-  const deckId = things.get(nameOf(thing))?.data?.["deckId"];
+  if (thing.kind !== "card" || !thing.data || thing.data.deckId) return thing;
+  const deckId = cardIn(things.get(nameOf(thing)))?.deckId ?? null;
   return { ...thing, data: { ...thing.data, deckId } };
 }
 
@@ -113,11 +117,15 @@ channel.onmessage = ({ data }: MessageEvent<Change[] | "signed out">) =>
 // --- What the learner does ------------------------------------------------------------------------
 
 /** Does something here and now, in all tabs; the service learns of it with the next sync. */
-export async function act(sent: Sent, ...shown: Omit<Change, "expiresAt">[]): Promise<void> {
+export async function act(sent: Sent, ...shown: Change[]): Promise<void> {
   await keep(parley, sent);
-  await take(shown.map((change) => ({ expiresAt: null, ...change })));
+  await take(shown);
   syncSoon();
 }
+
+/** What a change shows: a thing as it now is. Of what is gone there is no data. */
+export const seen = { deleted: false, expiresAt: null } as const;
+export const gone = { deleted: true, expiresAt: null, data: null } as const;
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 export function syncSoon(afterMs = SYNC_AFTER_MS): void {
@@ -156,8 +164,8 @@ async function exchange(): Promise<void> {
     await take([...gone, ...results].filter((change) => !newer.has(nameOf(change))));
   }
   if (scheduler()) return;
-  const data = { ...(await answerOf(api.GET("/scheduler"))) }; // nothing is told of defaults
-  await take([{ kind: "scheduler", key: "", deleted: false, expiresAt: null, data }]);
+  const data = await answerOf(api.GET("/scheduler")); // nothing is told of defaults
+  await take([{ kind: "scheduler", key: "", ...seen, data }]);
 }
 
 const wasRefused = ({ status }: Outcome) => status === "rejected" || status === "conflict";

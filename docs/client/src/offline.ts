@@ -74,7 +74,7 @@ async function deliver({ api }: Parley, batch: Sent[]): Promise<Outcome[]> {
  */
 export async function* changes(
   { api, store }: Parley,
-  limit = 1000,
+  limit = 2500,
 ): AsyncGenerator<{ reset: boolean; results: Schemas["Change"][] }, void> {
   for (let more = true; more; ) {
     const since = (await store.get("since")) as string | undefined;

@@ -95,7 +95,8 @@ test("a learner signs up, studies offline, syncs, converses and is reminded", as
   assert.equal([...things.values()].filter(({ kind }) => kind === "review").length, 2);
   await answerOf(api.PATCH("/decks/{id}", { params: { path: { id: deck.id } }, body: { name: "PT" } }));
   await sync();
-  assert.equal(things.get(`deck ${deck.id}`)?.data?.["name"], "PT");
+  const told = things.get(`deck ${deck.id}`);
+  assert.equal(told?.kind === "deck" && told.data?.name, "PT");
   const lost = await api.PATCH("/decks/{id}", {
     params: { path: { id: deck.id }, header: { "If-Match": `"${deck.version}"` } },
     body: { name: "Lost" },

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.problems import Filled
 from learning.transfer.anki import wire
 from learning.transfer.anki.notetypes import NoteKind, Template
 from learning.transfer.anki.schedule import CardRow, Days, ReviewRow
@@ -171,9 +172,13 @@ def open_collection(path: Path, limits: Limits) -> Iterator[Collection]:
             )
             collection = _defined(connection)
             if collection.count("notes") > limits.notes:
-                raise FileTooLarge(f"A file may have {limits.notes} notes at most.")
+                raise FileTooLarge(
+                    Filled("A file may have {most} notes at most.", most=limits.notes)
+                )
             if collection.count("revlog") > limits.reviews:
-                raise FileTooLarge(f"A file may have {limits.reviews} reviews at most.")
+                raise FileTooLarge(
+                    Filled("A file may have {most} reviews at most.", most=limits.reviews)
+                )
             yield collection
     except (sqlite3.Error, UnicodeDecodeError):  # the latter for names in SQLite's own messages
         raise FileRefused("The collection is damaged.") from None
@@ -226,7 +231,7 @@ def _check_schema(connection: sqlite3.Connection) -> None:
         if kind == "table":
             tables.add(name)
     if missing := set(_TABLES) - tables:
-        raise FileRefused(f"The collection has no table {min(missing)}.")
+        raise FileRefused(Filled("The collection has no table {name}.", name=min(missing)))
     for table in _TABLES:
         if any(column[-1] for column in connection.execute(f"PRAGMA table_xinfo({table})")):
             raise FileUnsafe("The collection holds computed columns.")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
+from config.problems import Filled
 from learning.media_types import MOST_BYTES
 from learning.transfer.anki import wire
 from learning.transfer.model import (
@@ -134,7 +135,7 @@ def _check_directory(file: BinaryIO, limits: Limits) -> None:
     if tail[max(0, at - 20) :].startswith(_ZIP64) or offset == 0xFFFFFFFF or members == 0xFFFF:
         raise FileTooLarge("Archives of more than 4 GB or 65,534 files are not read.")
     if members > limits.members or directory_bytes > _DIRECTORY_BYTES:
-        raise FileTooLarge(f"A package may hold {limits.members} files at most.")
+        raise FileTooLarge(Filled("A package may hold {most} files at most.", most=limits.members))
 
 
 def _safe(name: str) -> bool:

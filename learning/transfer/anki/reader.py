@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
+from config.problems import Filled
 from learning.transfer.anki.collection import AnkiNote, Collection, open_collection
 from learning.transfer.anki.notetypes import IMAGE_OCCLUSION, Plan, ordinals, plans, texts
 from learning.transfer.anki.package import unpack
@@ -30,7 +31,9 @@ def read_apkg(file: BinaryIO, limits: Limits = LIMITS) -> Rows:
     """
     with unpack(file, limits) as package, open_collection(package.collection, limits) as collection:
         if names := package.media.members.keys():
-            message = f"Of {len(names)} media files those come in that the notes show."
+            message = Filled(
+                "Of {count} media files those come in that the notes show.", count=len(names)
+            )
             yield RowError(0, "media", "media_found", message, fatal=False)
             yield MediaSource(names, package.media.read)
         ways = {id_: list(plans(kind)) for id_, kind in collection.kinds.items()}
@@ -49,13 +52,15 @@ def _rows(
         yield RowError(row, "type", "unsupported", "Image occlusion needs its picture.")
         return
     if any(len(value) > limits.html_chars for value in source.values):
-        message = f"A field has more than {limits.html_chars} characters of HTML."
+        message = Filled("A field has more than {most} characters of HTML.", most=limits.html_chars)
         yield RowError(row, "front", "too_long", message)
         return
     note, dropped = _note(source, ways[source.kind_id], collection)
     results = list(checked(note, row, limits, needs_back=False))
     if dropped and isinstance(results[-1], Note):
-        message = f"{dropped} cards have no counterpart among our types of notes."
+        message = Filled(
+            "{count} cards have no counterpart among our types of notes.", count=dropped
+        )
         yield RowError(row, "cards", "cards_dropped", message, fatal=False)
     yield from results
 

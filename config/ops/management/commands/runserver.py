@@ -37,10 +37,12 @@ LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
 WAITING_CONNECTIONS = 128
 THERE_IS = """\
   /app     the reference app: study in the browser, online and offline
-  /docs    the API's reference
-  /browse  the pages for staff
+  /docs    the API's reference; /browse the pages for staff
   /mails   the mails that were sent (also: .venv/bin/python manage.py outbox)
 """
+A_REAL_ONE = (
+    "PARLEY_LOCAL_MODEL_URL=http://127.0.0.1:11434/v1 PARLEY_PARTNER_MODEL=qwen3:4b make run"
+)
 
 
 class Server(WSGIServer):
@@ -149,7 +151,7 @@ class Command(runserver.Command):
         """Tell once that requests are answered, as soon as the child says so."""
         os.read(ready, 1)
         self._steps.end()
-        there_is = THERE_IS if settings.STAGE == "local" else ""
+        there_is = THERE_IS + partner_line(os.environ) if settings.STAGE == "local" else ""
         self.stdout.write(f"Parley is ready at {self._url}\n{there_is}{demo}".strip())
         self.stdout.flush()
 
@@ -201,6 +203,20 @@ def partner_model(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
             "PARLEY_PARTNER_MODEL": model_stand_in.MODEL,
             "PARLEY_BEDROCK_URL": stand_in.url,
         }
+
+
+def partner_line(environment: Mapping[str, str]) -> str:
+    """The line of words that says who the partner of role plays is, and how to get another."""
+    model = environment.get("PARLEY_PARTNER_MODEL", "")
+    if model == model_stand_in.MODEL:
+        who = f"a stand-in; a real model: {A_REAL_ONE}"
+    elif url := environment.get("PARLEY_LOCAL_MODEL_URL"):
+        who = f"{model} at {url}" if model else "no model: name PARLEY_PARTNER_MODEL too"
+    elif environment.get("PARLEY_PARTNER") == "bedrock" and model:
+        who = f"{model} on Amazon Bedrock"
+    else:
+        who = "the scripts alone"
+    return f"  partner  {who}\n"
 
 
 class _Told(io.TextIOBase):
