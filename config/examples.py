@@ -59,7 +59,7 @@ BY_NAME: dict[str, Any] = {
     "model": "eu.amazon.nova-lite-v1:0",
     "more": False,
     "name": "Português",
-    "next": "https://api.example.org/decks?cursor=eyJwayI6IkwjM…",
+    "next": "https://api.example.org/decks?cursor=eyJwayI6IkwjMSJ9",
     "notes": "Feminine.",
     "notice": "You are speaking with a machine. It can be wrong.",
     "occurrence": "2026-11-24T09:00:00Z",
@@ -108,7 +108,7 @@ BY_FORMAT: dict[str, Any] = {
     "date": "2026-11-21",
     "date-time": "2026-11-21T09:00:00Z",
     "iana-time-zone": "Europe/Lisbon",
-    "uri": "https://files.example.org/4f0c6f6e?signature=…",
+    "uri": "https://files.example.org/4f0c6f6e?signature=b1946ac9",
     "uuid": ID,
 }
 

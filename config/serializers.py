@@ -29,7 +29,7 @@ from config.formats import (
     zone_named,
 )
 from config.http import in_readers_language, told
-from config.problems import Filled
+from config.problems import Filled, as_told
 
 UNKNOWN = "There is no such field."
 
@@ -390,7 +390,7 @@ class ItemProblemSerializer(Serializer):
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
     def to_representation(self, instance: Any) -> Any:
-        return in_readers_language(super().to_representation(instance))
+        return in_readers_language(super().to_representation(as_told(instance)))
 
 
 class ProblemSerializer(ItemProblemSerializer):

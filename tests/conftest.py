@@ -1,10 +1,14 @@
 """Fixtures of all tests: the table in process, unless a test asks for a server."""
 
+import os
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -67,6 +71,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{test.partition('::')[2]}: {points} {CRASH_POINTS}")
     if of_test:
         terminalreporter.write_line(f"{sum(of_test.values())} {CRASH_POINTS} in all")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Lets each process of pytest-xdist compile a part of the tests that the others find compiled.
+
+    All would do all of them else, at once. What goes wrong here goes wrong again when it is
+    collected, and is told then.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").lstrip("gw")
+    if not number or session.config.args != session.config.getini("testpaths"):
+        return
+    count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for file in sorted(Path(__file__).parent.glob("test_*.py"))[int(number) :: count]:
+            with suppress(Exception):
+                import_module(f"tests.{file.stem}")
 
 
 # Groups that take longest, by their names: they are begun first, so that none is left to the end.

@@ -304,6 +304,13 @@ def test_a_reason_may_quote_words_of_the_scenarios_language() -> None:
     assert [each.why for each in found.corrections] == [why]
 
 
+@pytest.mark.parametrize(("language", "why"), [("hi", "की थी।"), ("th", "นี่ที่."), ("vi", "Là thế.")])
+def test_a_reason_is_read_in_every_script(language: str, why: str) -> None:
+    said = "I am needing a coffee."
+    found = accepted(said, native_language=language, **remark("am needing", "need", why))
+    assert [each.why for each in found.corrections] == [why]
+
+
 def test_a_text_that_nobody_says_is_refused() -> None:
     for reply in (
         'Of course. {"size": 1}',

@@ -658,7 +658,7 @@ def test_a_trial_says_when_the_budget_is_spent_and_keeps_what_was_said(
     settings.BUDGETS = {"partner_turns": (0, 100), "partner_tokens": (10**6, 10**6)}
     page = say(browser, tried_with_model(browser), "A loaf of bread, please.")
     assert page.status_code == 429
-    assert "is used up" in text(page)
+    assert "are used up for today" in text(page)
     assert 'value="A loaf of bread, please."' in text(page)
     assert model.requests == []
 

@@ -207,7 +207,7 @@ class Job(Item, discriminator="job"):
             self._is_mine(),
             at,
             state=FAILED,
-            problem=problem.body(),
+            problem=problem.stored(),
             holder=None,
             held_until=None,
         )
@@ -221,7 +221,7 @@ class Job(Item, discriminator="job"):
             self._is_open(),
             at,
             state=FAILED,
-            problem=problem.body(),
+            problem=problem.stored(),
             holder=None,
             held_until=None,
             gsi1pk=self.GIVEN_UP,

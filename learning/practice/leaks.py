@@ -100,8 +100,8 @@ def is_no_speech(text: str) -> bool:
         return True
     if any(_is_encoded(word) for word in _LONG_WORD.findall(text)):
         return True
-    seen = [character for character in text if not character.isspace()]
-    return 2 * sum(character.isalnum() for character in seen) < len(seen)
+    seen = [unicodedata.category(character)[0] for character in text if not character.isspace()]
+    return 2 * sum(kind in "LMN" for kind in seen) < len(seen)  # letters, marks on them, numbers
 
 
 def has_unseen(text: str) -> bool:

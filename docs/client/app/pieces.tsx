@@ -10,6 +10,9 @@ export function Field(props: { label: string; children: ComponentChildren }) {
   return <label class="field"><span>{props.label}</span>{props.children}</label>;
 }
 
+/** For `ref`: what the learner types into next. A page's `autofocus` works but once. */
+export const focus = (input: HTMLInputElement | null) => input?.focus();
+
 /** What is said to the learner and read aloud by screen readers, also when it changes. */
 export const Status = ({ text }: { text: string }) => <p role="status" class="status">{text}</p>;
 
