@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,25 @@ def installed(name: str) -> str:
 
 @pytest.fixture
 def chromium(tmp_path: Path) -> Iterator[Chrome]:
+    with browsing(tmp_path / "profile") as driver:
+        yield driver
+
+
+@contextmanager
+def browsing(profile: Path) -> Iterator[Chrome]:
+    """A browser whose profile may be used again after its end."""
     options = ChromeOptions()
     options.binary_location = installed("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=Service(installed("chromedriver")))
     driver.set_page_load_timeout(PATIENCE_S)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    yield driver
-    driver.quit()
+    try:
+        yield driver
+    finally:
+        driver.quit()
 
 
 def set_width(chromium: Chrome, size: tuple[int, int]) -> None:
