@@ -96,11 +96,11 @@ lint: setup ## Style, types, and who may import whom
 lint-document: docs/client/node_modules/.ready ## docs/openapi.yaml by the recommended rules of Redocly and Spectral
 	@$(NPM) run --silent lint
 
-client: setup docs/client/node_modules/.ready ## The typed client: made, compiled, and tried with a running service
+client: setup lint-document generators ## All of docs/client: linters, generators, the client, the app and pages in Chromium, Lighthouse
 	@$(NPM) run --silent generate
 	@$(NPM) run --silent check
 	@$(NPM) test --silent
-	@$(RUN)pytest -q -m client tests/test_client.py tests/test_app.py
+	@$(RUN)pytest -q -s tests/test_client.py tests/test_app.py tests/test_browse_chromium.py
 
 app: docs/client/node_modules/.ready ## The reference app built anew into docs/client/app/dist
 	@$(NPM) run --silent generate

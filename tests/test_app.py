@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,7 +26,7 @@ from config.ops import local_aws
 from config.ops.mails import mails
 from config.stack import BASE_DIR
 from tests.accounts_helpers import new_email
-from tests.servers import installed
+from tests.servers import browsing, installed
 from tests.test_browse_chromium import (
     WIDE,
     complaints,
@@ -230,6 +230,82 @@ def held(browser: Chrome) -> dict[str, Any]:
         f"{one['kind']} {one['key']}": one["data"] for one in browser.execute_async_script(script)
     }
     return {name: data for name, data in things.items() if is_compared(name)}
+
+
+CARDS, BULK, BATCH = 5000, 250, 100
+STUDIED = 3000  # of them in a month by a hard-working learner, with another device
+MOST_CALLS = 10
+
+
+@pytest.mark.client
+def test_a_device_that_was_away_for_a_month_catches_up_in_ten_calls(
+    chromium: Chrome,
+    service: str,
+    ana: Learner,
+) -> None:
+    deck_id = ana.call("POST", "/decks", {"name": "Vocabulário", "newCardsPerDay": 200})["id"]
+    ids = [str(uuid4()) for _ in range(CARDS)]
+    for start in range(0, CARDS, BULK):
+        words = [
+            {"id": card_id, "deckId": deck_id, "front": f"palavra {start + n}", "back": "word"}
+            for n, card_id in enumerate(ids[start : start + BULK])
+        ]
+        ana.call("POST", "/flashcards/bulk", {"cards": words})
+    set_width(chromium, WIDE)
+    enter(chromium, service, ana.email)
+    until(chromium, lambda: shown(chromium) and in_sync(chromium))
+    print("\nfirst sync:", told_of(calls(chromium)))
+
+    set_network(chromium, offline=True)
+    mine = [answer(chromium, "3") for _ in range(20)]
+    theirs = [card_id for card_id in ids if card_id not in mine]
+    began = datetime.now(UTC) - timedelta(days=30)
+    for start in range(0, STUDIED, BATCH):
+        at = began + timedelta(days=30) * start / STUDIED
+        reviews = [
+            {"id": str(uuid4()), "cardId": card_id, "kind": "review", "rating": "good"}
+            | {"reviewedAt": at.isoformat()}
+            for card_id in theirs[start : start + BATCH]
+        ]
+        ana.call("POST", "/reviews", {"reviews": reviews})
+    edits = [
+        {"kind": "card", "verb": "update", "id": card_id, "data": {"back": "another word"}}
+        for card_id in theirs[: BATCH // 2]
+    ]
+    deletions = [
+        {"kind": "card", "verb": "delete", "id": card_id} for card_id in theirs[-BATCH // 2 :]
+    ]
+    ana.call("POST", "/changes", {"changes": edits + deletions})
+
+    set_network(chromium, offline=False)
+    chromium.refresh()
+    until(chromium, lambda: in_sync(chromium) and waiting(chromium) == 0 and calls(chromium))
+    print("after a month:", told_of(calls(chromium)))
+    assert len(calls(chromium)) <= MOST_CALLS, calls(chromium)
+    assert held(chromium) == ana.things()
+    assert [len(ana.reviews(card_id)) for card_id in mine] == [1] * len(mine)
+    open_page(chromium, service, "cards")
+    assert f"{CARDS - len(deletions)} cards" in find(chromium, "main").text
+    take_picture(chromium, "app-after-a-month")
+
+
+def calls(browser: Chrome) -> list[dict[str, Any]]:
+    """The app's requests since the page was loaded, but for those that came too late: a busy
+    machine has many."""
+    script = """
+        return performance.getEntriesByType("resource")
+          .filter(({ name }) => !new URL(name).pathname.startsWith("/app"))
+          .filter(({ responseStatus }) => responseStatus < 500)
+          .map(({ name, encodedBodySize, duration }) => ({ name, encodedBodySize, duration }))"""
+    found: list[dict[str, Any]] = browser.execute_script(script)
+    return found
+
+
+def told_of(found: list[dict[str, Any]]) -> str:
+    """How many calls there were, their bytes before compression, and how long they took."""
+    size = sum(call["encodedBodySize"] for call in found)
+    seconds = sum(call["duration"] for call in found) / 1000
+    return f"{len(found)} calls, {size / 1e6:.1f} MB, {seconds:.0f} s"
 
 
 def tap(browser: Chrome, css: str) -> None:
@@ -466,18 +542,29 @@ LIGHTHOUSE = "lighthouse@13.5.0"  # by npm exec: 100 MB, which nothing else need
 
 
 @pytest.mark.client
-def test_lighthouse_is_content(service: str, tmp_path: Path) -> None:
-    """Its performance is printed: it says little on a busy machine."""
+@pytest.mark.parametrize("page", ["/app", "/app#study", "/docs"])
+def test_lighthouse_is_content(page: str, service: str, tmp_path: Path) -> None:
+    """Its performance is printed: it says little on a busy machine. `#study` is signed in."""
+    profile = tmp_path / "profile"
+    if page == "/app#study":
+        with browsing(profile) as browser:
+            enter(browser, service)
+            until(browser, lambda: in_sync(browser))
     report = tmp_path / "report.json"
-    flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage"
+    flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage "
+    flags += f"--user-data-dir={profile}"
     npm(
-        *("exec", "--yes", LIGHTHOUSE, "--", f"{service}/app", "--quiet", "--output=json"),
-        *(f"--output-path={report}", f"--chrome-flags={flags}"),
+        *("exec", "--yes", LIGHTHOUSE, "--", f"{service}{page}", "--quiet", "--output=json"),
+        *(f"--output-path={report}", f"--chrome-flags={flags}", "--disable-storage-reset"),
         *("--only-categories=accessibility,best-practices,performance",),
         CHROME_PATH=installed("chromium"),
     )
-    categories = json.loads(report.read_text())["categories"]
-    scores = {name: round(100 * found["score"]) for name, found in categories.items()}
-    print(scores)
+    found = json.loads(report.read_text())
+    scores = {name: round(100 * one["score"]) for name, one in found["categories"].items()}
+    requests_made = found["audits"]["network-requests"]["details"]["items"]
+    size = sum(one["transferSize"] for one in requests_made)
+    print(f"\nLighthouse of {page}: {scores}, {len(requests_made)} requests, {size / 1e6:.2f} MB")
+    assert any("/changes" in one["url"] for one in requests_made) == (page == "/app#study")
+    assert {one["url"] for one in requests_made if not one["url"].startswith(service)} == set()
     assert scores["accessibility"] >= 95
     assert scores["best-practices"] >= 95
