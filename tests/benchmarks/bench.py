@@ -532,7 +532,8 @@ def growth(options: argparse.Namespace, report: "Report") -> None:
             folder.mkdir()
             with world(folder, cards=size) as made:
                 ours = candidate_alone(folder, package, made)
-                costs.append(ours.measure(sys.executable, 20, made))
+                tries = [ours.measure(sys.executable, 20, made) for _ in range(3)]
+                costs.append({what: min(run[what] for run in tries) for what in GOALS})
     requests = {
         what: [cost[what] * 1000 for cost in costs]
         for what in GOALS
