@@ -549,7 +549,7 @@ def test_a_failure_of_a_local_model_is_said(
     assert maria.get(path).json()["turnCount"] == 0
 
 
-@pytest.mark.parametrize("tokens", ["many", -900, 1.5, True, [900]])
+@pytest.mark.parametrize("tokens", ["many", -900, 1.5, True, [900], 10**40])
 def test_a_local_server_that_counts_nonsense_is_counted_as_one_that_does_not(
     table: None, maria: Caller, settings: Any, tokens: Any
 ) -> None:

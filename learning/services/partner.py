@@ -67,6 +67,7 @@ TURNS, TOKENS = "partner_turns", "partner_tokens"
 CONSENT = "consent"  # why the script took a turn: there was none
 READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
 NESTED = "lists in lists without end"
+MOST_TOKENS = 10_000_000  # no model has a longer context
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
@@ -520,9 +521,9 @@ def _call_local(request: prompt.Request, model: str, until: float) -> Spoken:
 
 
 def _count(used: Mapping[str, Any], name: str) -> int | None:
-    """A number of tokens, if it is one."""
+    """A number of tokens, if it is one that a model can have read or written."""
     tokens = used.get(name)
-    return tokens if type(tokens) is int and tokens >= 0 else None
+    return tokens if type(tokens) is int and 0 <= tokens <= MOST_TOKENS else None
 
 
 def _as_chat(request: prompt.Request, model: str) -> dict[str, Any]:
