@@ -104,7 +104,7 @@ class Parser(JSONParser):
 
 
 class Negotiation(DefaultContentNegotiation):
-    """DRF's, which remembers what it has decided of short headers: clients have few of them."""
+    """DRF's negotiation, with a memory for short headers: clients send few different ones."""
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
         known = request.META.get("HTTP_ACCEPT", "*/*"), tuple(map(type, renderers))

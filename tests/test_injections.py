@@ -278,6 +278,15 @@ def test_a_prompt_changes_nothing_though_the_model_obeys(each: dict[str, str], k
         assert not left.ended
 
 
+def test_a_prompt_reaches_no_goal_where_nothing_is_scripted_either() -> None:
+    """But what is said beside it: a coffee is ordered in one of them."""
+    for each in PROMPTS:
+        left = left_of(obeying("goals", each["language"]), each["text"], script=unscripted())
+        assert isinstance(left, Accepted)
+        ordered = ("drink",) if each["text"].startswith("A coffee, please.") else ()
+        assert (left.goals, left.ended) == (ordered, False), each["text"]
+
+
 def plans() -> Iterator[tuple[dict[str, str], str]]:
     """The public prompts, each with another disguise for the model's answer."""
     names = list(DISGUISES)

@@ -62,18 +62,6 @@ SAY_AGAIN = {
     "sv": "Förlåt, jag hörde inte. Kan du säga det igen?",
 }
 
-FAREWELL = {
-    "en": "Thank you. Goodbye!",
-    "de": "Vielen Dank. Auf Wiedersehen!",
-    "fr": "Merci. Au revoir !",
-    "es": "Gracias. ¡Hasta luego!",
-    "it": "Grazie. Arrivederci!",
-    "pt": "Obrigado. Até logo!",
-    "nl": "Bedankt. Tot ziens!",
-    "pl": "Dziękuję. Do widzenia!",
-    "sv": "Tack. Hej då!",
-}
-
 _SENTENCE_ENDS = ".!?…\n"
 
 
@@ -257,7 +245,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
 def _unscripted_reply(
     script: Script, part: Part, state: State, text: Text, learner_text: str
 ) -> Reply:
-    """The reply where only a model knows what to say: it is asked for once more."""
+    """The reply that a script cannot give: it asks the learner to say it once more."""
     reached = [goal.id for goal in part.goals if goal.cues.find(text)]
     new = tuple(goal for goal in reached if goal not in state["goals"])
     turn = state["turn"] + 1
@@ -275,7 +263,7 @@ def _unscripted_reply(
 
 def farewell(script: Script, role: str) -> str:
     """What the partner says to take leave."""
-    return script.part(role).farewell or FAREWELL.get(script.language, FAREWELL["en"])
+    return script.part(role).farewell_in(script.language)
 
 
 def beside(before: State, after: State) -> State:

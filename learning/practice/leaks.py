@@ -1,4 +1,4 @@
-"""Whether a model's words tell of what it was told in confidence, in whatever disguise.
+"""Finds confidential instructions in a model's words, in whatever disguise.
 
 All texts of an answer are looked at as one, so that nothing is hidden by being cut into pieces.
 Compared are letters alone, whatever their case, accents and shape, and whatever stands between

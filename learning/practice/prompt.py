@@ -371,7 +371,7 @@ def _scenario(script: Script, role: str) -> str:
         "phrases": [phrase.text for phrase in script.phrases],
         "endings": [node.line for node in part.nodes if not node.branches]
         if part.is_scripted
-        else [part.farewell] * bool(part.farewell),
+        else [part.farewell_in(script.language)],
     }
     return _json(described)
 

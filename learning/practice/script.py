@@ -22,6 +22,18 @@ PARTS_OF_SPEECH = (
     "numeral", "interjection", "phrase",
 )  # fmt: skip
 
+FAREWELL = {
+    "en": "Thank you. Goodbye!",
+    "de": "Vielen Dank. Auf Wiedersehen!",
+    "fr": "Merci. Au revoir !",
+    "es": "Gracias. ¡Hasta luego!",
+    "it": "Grazie. Arrivederci!",
+    "pt": "Obrigado. Até logo!",
+    "nl": "Bedankt. Tot ziens!",
+    "pl": "Dziękuję. Do widzenia!",
+    "sv": "Tack. Hej då!",
+}
+
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 LANGUAGE = r"[a-z]{2,3}"
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
@@ -165,6 +177,10 @@ class Part:
     def is_scripted(self) -> bool:
         """Whether there is a dialogue that the script can play."""
         return any(node.branches for node in self.nodes)
+
+    def farewell_in(self, language: str) -> str:
+        """What the partner says to take leave, if nothing else is written."""
+        return self.farewell or FAREWELL.get(language, FAREWELL["en"])
 
     def node(self, name: str) -> Node:
         """Raises KeyError when there is no such node."""
@@ -397,9 +413,10 @@ def in_another_language(script: Script, text: Text) -> bool:
     a word of many languages, and no answer by itself in a sentence of another one. Where little
     is written, frequent words tell."""
     if not all(part.is_scripted for part in script.parts):
-        from learning.practice.languages import speaks  # no other scenario loads it
+        from learning.practice.languages import explains, words_of  # no other scenario loads it
 
-        return not speaks(text.original, script.language)
+        known = words_of(_written(script), script.language)
+        return not explains(text.original, script.language, known)
     unknown = {word for word in text.words if not word.isdigit()}
     most_unknown = len(unknown) - 2
     if len(unknown) <= 3:

@@ -38,9 +38,8 @@ COPIES = frozenset({"said", "evidence", "sentence", "cloze"})
 """Fields with the learner's own words."""
 BETTER_BY = 8
 """A correction has at most twice as many words as the mistake, and so many more."""
-
-MOST_OF_EXAMPLE = 0.6
-"""So many of its words are most of a goal's example."""
+MOST_OF_EXAMPLE = 0.8
+"""So many of its words are most of a goal's example: of "Here you are" all three."""
 
 
 class Refused(ValueError):
@@ -226,7 +225,7 @@ class _Tongue:
         return _length(text, self._script.language) <= MOST_WORDS[self._script.level]
 
     def is_hint(self, text: str) -> bool:
-        """Whether a learner may say so, or be told what to think of."""
+        """Whether the text is a line for the learner to say, or advice on finding one."""
         return self.is_short(text) and (self.says(text) or self.explains(text, ""))
 
     def is_example(self, text: str) -> bool:
@@ -314,7 +313,7 @@ def _sentences(text: str) -> list[tuple[int, int, str]]:
 def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
     """Whether a sentence has most words of the goal's example, or words of the scene or the goal.
 
-    Of those it has two, or they are half of what it says.
+    Of those it has two, or they are more than half of what it says.
     """
     wanted = {*Text.of(goal.example, script.language).words}
     said = {*Text.of(sentence, script.language).words}
@@ -323,7 +322,7 @@ def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
     scene = words_of_the_scene(script) | content_words(goal.text, script.language)
     about = content_words(sentence, script.language)
     shared = sum(any(_is_same(word, other) for other in scene) for word in about)
-    return shared >= 2 or 0 < len(about) <= 2 * shared
+    return shared >= 2 or 2 * shared > len(about)
 
 
 def _is_same(word: str, other: str) -> bool:

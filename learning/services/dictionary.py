@@ -64,13 +64,13 @@ class Question:
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is a word alone, which tells nothing of who asks."""
+        """Whether it is a word alone: that says nothing about the person who asks."""
         return not self.context and BARE.fullmatch(self.text) is not None
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a text means, and its context; `by` whom; what only a model tells of a word."""
+    """The translations of a text and its context, by a service or, with more fields, by a model."""
 
     translation: str
     context_translation: str | None = None

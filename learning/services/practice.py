@@ -206,7 +206,7 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
 
 
 def consents(profile: Item | None) -> bool:
-    """Whether what the learner writes may go to a model."""
+    """Whether the learner has agreed to a model reading their texts."""
     return isinstance(profile, Profile) and profile.model_text_at is not None
 
 

@@ -57,7 +57,7 @@ def language_of(tag: str) -> str:
     """Transcribe's code of a language. Raises NoVoice."""
     code = tag if tag in REGIONAL else LANGUAGES.get(tag.partition("-")[0].lower())
     if code is None:
-        raise NoVoice.at("language", "Recordings of this language are not understood.")
+        raise NoVoice.at("language", "Recordings of this language are not understood")
     return code
 
 

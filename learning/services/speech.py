@@ -50,8 +50,9 @@ class NoVoice(Problem):
     status, code, title = 404, "NO_VOICE", "There is no voice for this language"
 
     @classmethod
-    def at(cls, field: str, message: str = "There is no voice for this language.") -> Self:
-        return cls(message, errors=[FieldError(field, "no_voice", message)])
+    def at(cls, field: str, detail: str = "") -> Self:
+        message = "There is no voice for this language."
+        return cls(detail, errors=[FieldError(field, "no_voice", message)])
 
 
 class BudgetUsedUp(TooManyRequests):

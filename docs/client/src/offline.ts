@@ -8,6 +8,7 @@ export type Outcome = Schemas["EntryOutcome"] | Schemas["OfflineResult"];
 
 const QUEUE = "queue/";
 const BATCH = 100; // what one request takes
+const LEAST = 100; // changes of a page
 let count = 0;
 
 /** Keeps what was studied or edited until the service has it. Returns once it is stored here. */
@@ -70,7 +71,8 @@ async function deliver({ api }: Parley, batch: Sent[]): Promise<Outcome[]> {
 
 /**
  * What has changed since the last time, page by page. The place is kept once a page has been taken
- * over, so a page that was not comes again. `reset` means: forget what came before.
+ * over, so a page that was not comes again. `reset` means: forget what came before. A service that
+ * is too busy for a whole page is asked for half of it.
  */
 export async function* changes(
   { api, store }: Parley,
@@ -85,8 +87,10 @@ export async function* changes(
       await store.set("since", page.cursor);
       more = page.more;
     } catch (error) {
-      if (!(error instanceof ProblemError && error.code === "CHANGES_GONE" && since)) throw error;
-      await store.delete("since");
+      if (!(error instanceof ProblemError)) throw error;
+      if (error.code === "CHANGES_GONE" && since) await store.delete("since");
+      else if (error.status === 504 && limit > LEAST) limit = Math.max(LEAST, Math.floor(limit / 2));
+      else throw error;
     }
   }
 }

@@ -206,6 +206,15 @@ for (const [name, store] of [
   });
 }
 
+test("a service that is too busy for a whole page is asked for half of it", async () => {
+  const { client, asked } = service((request) => {
+    const limit = Number(new URL(request.url).searchParams.get("limit"));
+    return limit > 1000 ? problem(504, "SERVICE_TIMEOUT") : { body: { results: [], cursor: "end", more: false } };
+  });
+  for await (const page of changes(client())) assert.equal(page.reset, true);
+  assert.match(asked.at(-1)!.request.url, /limit=625/);
+});
+
 test("changes go on from the last page that was taken over, or begin anew", async () => {
   const { client } = service((request) => {
     const since = new URL(request.url).searchParams.get("since");
