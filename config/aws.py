@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 # One call takes at most three tries of 1 + 5 s, and the pauses between them. `_within_deadline`
 # limits all calls of a request together.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
+LONGEST_TRY_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES has no request token: a mail that is sent again after a lost answer arrives twice. A model's
 # answer, a voice and a translation are paid for once more with each try.
@@ -49,7 +50,7 @@ ONE_TRY: Any = {"mode": "standard", "total_max_attempts": 1}
 RETRIES_OF: dict[str, Any] = dict.fromkeys(
     ("bedrock-runtime", "polly", "sesv2", "transcribe", "translate"), ONE_TRY
 )
-READ_TIMEOUT_OF = {"bedrock-runtime": 9}  # a model writes its whole answer first
+READ_TIMEOUT_OF = {"bedrock-runtime": 8}  # a model writes its whole answer first
 # Addresses of services that the embedded AWS does not play, or not as AWS does.
 ENDPOINT_OF = {
     "bedrock-runtime": "PARLEY_BEDROCK_URL",
@@ -111,7 +112,7 @@ def _within_deadline(**_: Any) -> None:
     One call that gets no answer gives up after 18 s. A second one would not give up in time.
     """
     until = deadline.get()
-    if until is not None and time.monotonic() > until - CONNECT_TIMEOUT_S - READ_TIMEOUT_S:
+    if until is not None and time.monotonic() > until - LONGEST_TRY_S:
         raise ServiceTimeout
 
 

@@ -57,15 +57,17 @@ class Count(Protocol):
     def __call__(self, learner_id: str, units: Units, *, now: datetime) -> Counted: ...
 
 
-WITHIN_S = 22
+WITHIN_S = 20
 """What asking may take in all; a second call is made only if it can end within this."""
+RECORDED_WITHIN_S = 1
+"""What is left after it to begin the last of the writes, which no call may be too late for."""
 LONGEST_CALL_S = aws.CONNECT_TIMEOUT_S + aws.READ_TIMEOUT_OF["bedrock-runtime"]
-LOCAL_TIMEOUT_S = 20
 RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
 CONSENT = "consent"  # why the script took a turn: there was none
 READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
 NESTED = "lists in lists without end"
+MOST_TOKENS = 10_000_000  # no model has a longer context
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
@@ -364,10 +366,15 @@ def _repair(
 
 
 def _until() -> float:
-    """When asking must be over, by `time.monotonic()`; the turn has to be written after it."""
+    """When asking must be over, by `time.monotonic()`.
+
+    The turn is written after it, and nothing is written that might end after the deadline.
+    """
     latest = time.monotonic() + WITHIN_S
     answered_by = deadline.get()
-    return latest if answered_by is None else min(latest, answered_by - 3)
+    if answered_by is None:
+        return latest
+    return min(latest, answered_by - aws.LONGEST_TRY_S - RECORDED_WITHIN_S)
 
 
 def _attempt(
@@ -383,7 +390,7 @@ def _attempt(
     units = {TURNS: 1, TOKENS: prompt.most_tokens(request)}
     reservation = count(asker.learner_id, units, now=timezone.now())
     begun = time.monotonic()
-    spoken = _call(asker, request, reservation)
+    spoken = _call(asker, request, reservation, until)
     reservation.settle(spoken.used)
     telemetry.emit("PartnerSeconds", round(time.monotonic() - begun, 3), unit="Seconds")
     telemetry.emit("PartnerTokens", spoken.used.get(TOKENS, units[TOKENS]))
@@ -397,10 +404,10 @@ def _attempt(
         raise Refused(NESTED) from None
 
 
-def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken:
+def _call(asker: Asker, request: prompt.Request, reservation: Counted, until: float) -> Spoken:
     if settings.LOCAL_MODEL_URL:
         try:
-            return _call_local(request, str(asker.model))
+            return _call_local(request, str(asker.model), until)
         except LocalModelFailed:
             reservation.release()
             raise
@@ -481,8 +488,9 @@ def _noted(unanswered: Unanswered) -> Unanswered:
 # --- A server of OpenAI's API, in local runs ------------------------------------------------------
 
 
-def _call_local(request: prompt.Request, model: str) -> Spoken:
+def _call_local(request: prompt.Request, model: str, until: float) -> Spoken:
     """Asks any server with `POST /chat/completions` and tools. Raises LocalModelFailed."""
+    within_s = until - time.monotonic()  # such a model is slow: it may have all the time there is
     url = f"{settings.LOCAL_MODEL_URL}/chat/completions"
     body = json.dumps(_as_chat(request, model)).encode()
     try:
@@ -491,10 +499,10 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
             url,
             body=body,
             headers={"Content-Type": "application/json"},
-            timeout_s=LOCAL_TIMEOUT_S,
+            timeout_s=within_s,
         )
     except TimeoutError as error:
-        raise LocalModelFailed(f"{url} took longer than {LOCAL_TIMEOUT_S} s") from error
+        raise LocalModelFailed(f"{url} took longer than {within_s:.0f} s") from error
     except (OSError, HTTPException) as error:
         raise LocalModelFailed(f"{url} cannot be reached") from error
     if answer.status != 200:
@@ -513,9 +521,9 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
 
 
 def _count(used: Mapping[str, Any], name: str) -> int | None:
-    """A number of tokens, if it is one."""
+    """A number of tokens, if it is one that a model can have read or written."""
     tokens = used.get(name)
-    return tokens if type(tokens) is int and tokens >= 0 else None
+    return tokens if type(tokens) is int and 0 <= tokens <= MOST_TOKENS else None
 
 
 def _as_chat(request: prompt.Request, model: str) -> dict[str, Any]:
