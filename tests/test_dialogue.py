@@ -505,6 +505,7 @@ def test_turns_after_the_end_count_for_nothing() -> None:
         ("parts.0.role", "guest", "parts.0", "no role 'guest'"),
         ("parts.0.start", "nowhere", "parts.0.start", "no node"),
         ("parts.0.goals.1.id", "bread", "parts.0.goals.1", "is taken"),
+        ("partners", ["model", "model"], "partners.1", "is taken"),
         ("parts.0.goals.0.phrases", [], "parts.0.goals.0.phrases", "must have a pattern"),
         ("parts.0.goals.0.phrases", ["..."], "parts.0.goals.0.phrases.0", "begins and ends"),
         (

@@ -262,6 +262,7 @@ def read(raw: object) -> Script:
     except ShapeError as error:
         raise ScriptError(error.path or "script", error.message) from None
     _check_roles(script)
+    _check_distinct(list(script.partners), "partners")
     for i, mistake in enumerate(script.mistakes):
         _check_mistake(mistake, f"mistakes.{i}")
     for i, part in enumerate(script.parts):
