@@ -65,9 +65,9 @@ docs/client/node_modules/.ready: docs/client/package.json docs/client/package-lo
 run: setup ## Parley with its embedded AWS on http://127.0.0.1:8000 (PORT, PARLEY_HOME)
 	@exec $(RUN)python manage.py runserver
 
-# Three processes for two processors: many tests wait for servers.
+# Four processes for two processors: many tests wait for servers.
 test: setup .uv/dynamodb/.ready .uv/anki/.ready ## The tests; with COVERAGE=1 their coverage too, in more time
-	@$(RUN)pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract and not client"
+	@$(RUN)pytest -n 4 --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) -m "not contract and not client"
 
 contract: setup ## Schemathesis against the running service, as a learner and as staff
 	@$(RUN)pytest -n 2 -m contract

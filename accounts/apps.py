@@ -1,4 +1,4 @@
-"""How Django knows our apps: without models of its own to load at start-up."""
+"""Django's view of our apps, which have no models of its own to load at start-up."""
 
 from django.apps import AppConfig
 

@@ -54,7 +54,7 @@ def raw_token(request: Request) -> str:
 
 
 class SecondStepRequired(PermissionDenied):
-    """Not for views that say `allowed_without_second_step`: those that lead to one."""
+    """Not raised for views marked `allowed_without_second_step`, which lead to a second step."""
 
     code, title = "SECOND_STEP_REQUIRED", "Staff need a second step here: set it up first"
 

@@ -36,7 +36,7 @@ class Notice:
     advice: "StrPromise" = IF_IT_WAS_NOT_YOU
 
 
-# What happened → what is mailed about it.
+# The event → the texts of the mail about it.
 NOTICES = {
     "password_changed": Notice(
         _("Your password was changed"),
@@ -166,7 +166,7 @@ def tell_of_renewal(email: str) -> None:
 
 
 def send_invitation(email: str, password: str, *, days: int) -> None:
-    """Mails a temporary password to whom we invite. Raises ServiceUnavailable."""
+    """Mails a temporary password to an invited person. Raises ServiceUnavailable."""
     context = {"email": email, "password": password, "days": days}
     mail.send("accounts/mail/invitation.txt", context, to=email, tags={"mail": "invitation"})
 

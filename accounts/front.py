@@ -21,7 +21,7 @@ PASSWORD = "parley-demo-1"  # noqa: S105  (printed at the start of every local r
 
 @dataclass(frozen=True)
 class DemoAccount:
-    """One account: `role` is the word people are told; `groups` are Cognito's."""
+    """One account: `role` is the word for people; `groups` are Cognito's."""
 
     role: str
     email: str

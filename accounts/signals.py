@@ -1,6 +1,6 @@
-"""What others may want to know of an account."""
+"""Events of an account that other apps may want to know."""
 
 from django.dispatch import Signal
 
-# A learner lives by another clock, or is to be mailed at other hours: `learner_id`.
+# A learner has another zone, or other hours for mails: `learner_id`.
 mail_hours_changed = Signal()

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from config.records import dataclass
 
-DAY_STARTS_AT_HOUR = 4  # unless the learner chooses another: who studies past midnight is not late
+DAY_STARTS_AT_HOUR = 4  # unless the learner chooses another: studying past midnight is not late
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What runs by the clock (entry points of scheduled events), and the rounds over all accounts."""
+"""Scheduled work (the entry points of scheduled events), and the rounds over all accounts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -44,13 +44,13 @@ def sweep_accounts(_event: Any, _context: Any) -> int:
 
 
 def start_letting_accounts_go(_event: Any, _context: Any) -> None:
-    """Nightly: starts the round that lets accounts go that nobody has verified, or uses."""
+    """Nightly: starts the round that lets unverified and unused accounts go."""
     start_round("accounts_let_go")
     start_round("left_over_sign_ups")
 
 
 def let_accounts_go(job: Job) -> Iterator[Place]:
-    """Lets accounts go that nobody has verified, or uses; the job's result is how many were met."""
+    """Lets unverified and unused accounts go; the job's result is how many were met."""
 
     def visit(accounts: Sequence[Account]) -> int:
         at = now()

@@ -33,11 +33,9 @@ KEYS_TIMEOUT_S = 3.0
 
 ROLES = frozenset({"staff", "admin"})  # Cognito makes groups of its own, one for each provider
 
-Jwk = Mapping[str, Any]
-
 
 class InvalidToken(NotAuthenticated):
-    """The token is not one of ours, or not any longer. Says nothing of the reason."""
+    """The token is not one of ours, or no longer valid. Says nothing about the reason."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,12 @@ class KeySet:
 
     fetch: Callable[[], Mapping[str, Any]]
     clock: Callable[[], float] = time.monotonic
-    _keys: dict[str, Jwk] = field(default_factory=dict)
+    _keys: dict[str, Any] = field(default_factory=dict)
     _asked_at: float | None = None
     _lock: Lock = field(default_factory=Lock)
 
-    def key(self, kid: str) -> Jwk:
-        """The key of this id.
+    def key(self, kid: str) -> Any:
+        """The key of this id, as python-jose takes it.
 
         Raises InvalidToken for an id the pool does not have, and ServiceUnavailable when no key
         could be fetched yet; with keys at hand an outage goes unnoticed.
@@ -96,10 +94,24 @@ class KeySet:
             return
         self._asked_at = now
         self._keys = {
-            key["kid"]: key
+            key["kid"]: made
             for key in keys.get("keys", [])
-            if key.get("kty") == "RSA" and isinstance(key.get("kid"), str)
+            if isinstance(key.get("kid"), str) and (made := _rsa_key(key))
         }
+
+
+def _rsa_key(jwk: Mapping[str, Any]) -> Any:
+    """python-jose's key, made once of what the pool shows: that takes longer than to verify by it.
+
+    None for what is no key of RSA's.
+    """
+    from jose import jwk as keys  # 0.1 s to load: only where a token comes in
+    from jose.exceptions import JWKError
+
+    try:
+        return keys.construct(dict(jwk), ALGORITHM)
+    except (JWKError, TypeError, ValueError):
+        return None
 
 
 def bearer(header: str) -> str:
@@ -180,7 +192,7 @@ def google_id_of(claims: Mapping[str, Any]) -> str | None:
     """Google's id of the learner.
 
     A client that lists its ReadAttributes may get no `identities`. Then the name of a user who came
-    by Google tells it: `google_<id>`, in small letters where the pool's names are.
+    from Google has the id: `google_<id>`, in lower case if the pool's names are.
     """
     for identity in claims.get("identities", []):
         if identity.get("providerName") == "Google":
@@ -214,11 +226,11 @@ def owner_of(token: str) -> Learner:
     )
 
 
-def _signed(token: str, key: Jwk) -> dict[str, Any]:
-    from jose import JWSError, jws  # 0.1 s to load: only where a token comes in
+def _signed(token: str, key: Any) -> dict[str, Any]:
+    from jose import JWSError, jws  # as above
 
     try:
-        jws.verify(token, {**key, "alg": ALGORITHM}, ALGORITHM)
+        jws.verify(token, key, ALGORITHM)
     except JWSError as error:
         raise InvalidToken from error
     return _object(token.split(".")[1])
@@ -313,9 +325,9 @@ def authorize(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     Django verifies the token again by itself, and whether the account bars it: no table is read
     here.
 
-    API Gateway keeps the answer for the token and asks it about the paths that come next, so it
-    names more than `methodArn`, and nothing of other stages and APIs. A bad token is denied rather
-    than raised about: denials are kept too, and are no error of the function's. Raises
+    API Gateway keeps the answer for the token and applies it to the paths that come next. So it
+    names all paths of this API and stage, not only `methodArn`. A bad token is denied rather than
+    raised about: denials are kept too, and count as no error of the function. Raises
     ServiceUnavailable when the pool's keys cannot be read.
     """
     try:

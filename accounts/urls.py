@@ -29,6 +29,7 @@ router.register("users", UserViewSet, "user")
 router.register("auth/sessions", LoginSessionViewSet, "login-session")
 
 urlpatterns = [
+    path("profile", ProfileView.as_view()),  # routes are tried in order, and this is asked for most
     *router.urls,
     path("auth/signup", SignUpView.as_view()),
     path("auth/verify-email", VerifyEmailView.as_view()),
@@ -54,7 +55,6 @@ urlpatterns = [
     path("auth/google/authorize", AuthorizeView.as_view()),
     path("auth/google/token", TokenView.as_view()),
     path("auth/google/link", LinkView.as_view()),
-    path("profile", ProfileView.as_view()),
     path("profile/consents", ConsentsView.as_view()),
     path("profile/export", ExportView.as_view()),
 ]

@@ -322,21 +322,18 @@ def _parsed(answer: Answer) -> Json:
     body = answer.body
     if answer.headers.get("content-encoding") == "gzip":
         body = zlib.decompress(body, 16 + zlib.MAX_WBITS)
-    content = json.loads(body or b"{}")
+    content = json.loads(body or b"{}", object_hook=_with_bytes if _BYTES.search(body) else None)
     if not isinstance(content, dict):
         raise ValueError("no object")
-    return _with_bytes(content) if _BYTES.search(body) else content
+    return content
 
 
-def _with_bytes(value: Any) -> Any:
-    """Decodes `{"B": text}` and `{"BS": [texts]}` if the object is one attribute."""
-    if isinstance(value, list):
-        return [_with_bytes(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    match value:
-        case {"B": str(text), **rest} if not rest:
-            return {"B": base64.b64decode(text)}
-        case {"BS": [str(), *_] as texts, **rest} if not rest:
-            return {"BS": [base64.b64decode(text) for text in texts]}
-    return {name: _with_bytes(each) for name, each in value.items()}
+def _with_bytes(value: Json) -> Json:
+    """Decodes `{"B": text}` and `{"BS": [texts]}`, where the object is one attribute."""
+    if len(value) == 1:
+        match value:
+            case {"B": str(text)}:
+                return {"B": base64.b64decode(text)}
+            case {"BS": [str(), *_] as texts}:
+                return {"BS": [base64.b64decode(text) for text in texts]}
+    return value

@@ -5,11 +5,13 @@ from typing import Any
 
 Shape = dict[str, Any]
 
-# Sample texts by the wire name of their field, for serializers that name none.
+# What a value looks like, by the wire name of its field, where its serializer does not say it.
 BY_NAME: dict[str, Any] = {
     "accessToken": "eyJraWQiOiJ…",
     "also": "Boa tarde",
     "back": "house",
+    "attempts": 8,
+    "avatarUrl": "https://media.example.org/ana",
     "backupCodes": "7Q4K-M2XD-9RTV",
     "better": "Queria um café",
     "brief": "You have just moved in and meet your neighbour on the stairs.",
@@ -18,11 +20,19 @@ BY_NAME: dict[str, Any] = {
     "columns": "front",
     "context": "cafe",
     "cursor": "eyJwayI6IkwjM…",
+    "dayStartsAtHour": 4,
     "deck": "Português",
+    "deleted": False,
     "description": "Words for the first week.",
+    "detail": "You have no such flashcard",
+    "disabled": False,
+    "dueAt": "2026-11-24T09:00:00Z",
     "email": "ana@example.org",
     "encoding": "utf-8",
+    "ended": False,
+    "ends": "07:00",
     "example": "A casa é grande.",
+    "expiresIn": 3600,
     "farewell": "Até logo!",
     "field": "tags.1",
     "filename": "words.csv",
@@ -31,9 +41,11 @@ BY_NAME: dict[str, Any] = {
     "goal": "order a coffee",
     "header": "front",
     "goals": "order",
+    "groups": "staff",
     "hint": "Begin with “Queria”.",
     "hints": "Begin with “Queria”.",
     "idToken": "eyJraWQiOiJ…",
+    "intervalDays": 3,
     "ip": "192.0.2.7",
     "key": "4f0c6f6e-3f3b-4b53-8a0a-6a1f5d0f9e11",
     "kind": "card",
@@ -43,45 +55,60 @@ BY_NAME: dict[str, Any] = {
     "lines": "Bom dia!",
     "location": "Rua Augusta 12, Lisboa",
     "meaning": "I would like",
-    "message": "Done.",
+    "message": "We have mailed you a code.",
+    "model": "eu.amazon.nova-lite-v1:0",
+    "more": False,
     "name": "Português",
+    "next": "https://api.example.org/decks?cursor=eyJwayI6IkwjMSJ9",
     "notes": "Feminine.",
+    "notice": "You are speaking with a machine. It can be wrong.",
+    "occurrence": "2026-11-24T09:00:00Z",
     "opening": "Bom dia! O que deseja?",
+    "order": 10,
     "otpauthUri": "otpauth://totp/Parley:ana%40example.org?secret=JBSWY3DPEHPK3PXP",
+    "passwordRequired": False,
     "phonetic": "ˈka.zɐ",
     "phrases": "queria um café",
-    "qrCode": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "qrCode": "data:image/png;base64,iVBORw0KGgo…",
     "reason": "It is not needed any more.",
     "redirectUri": "https://app.example.org/signed-in",
     "refreshToken": "eyJjdHkiOiJKV1QiLCJlbmMiOiJBMjU2R0NNIn0",
     "reply": "Com certeza!",
+    "retrievability": 0.87,
     "right": "Queria um café, por favor.",
     "role": "guest",
     "rrule": "FREQ=WEEKLY;BYDAY=MO",
     "said": "Quero um café",
     "say": "Bom dia!",
+    "scenarioId": "coffee-to-take-away",
     "secret": "JBSWY3DPEHPK3PXP",
     "sentence": "Queria um café, por favor.",
     "separator": ",",
     "sessionToken": "AYABeC1xPz",
+    "sizeBytes": 24310,
     "start": "greeting",
     "status": "ok",
     "tags": "kitchen",
     "target": "ana@example.org",
+    "term": "a conta",
     "text": "Queria um café, por favor.",
     "title": "Ligar à Inês",
     "type": "basic",
     "uid": "4f0c6f6e@calendar.example.org",
     "userAgent": "Firefox on Linux",
+    "value": 80,
     "verificationToken": "AYABeC1xPz",
+    "what": "Queria um café, por favor.",
     "why": "“Queria” is more polite than “quero”.",
 }
+# What is null in the usual case.
+ABSENT = frozenset({"fallback", "mailSuppression", "problem"})
 ID = "4f0c6f6e-3f3b-4b53-8a0a-6a1f5d0f9e11"
 BY_FORMAT: dict[str, Any] = {
     "date": "2026-11-21",
     "date-time": "2026-11-21T09:00:00Z",
     "iana-time-zone": "Europe/Lisbon",
-    "uri": "https://api.example.org/decks",
+    "uri": "https://files.example.org/4f0c6f6e?signature=b1946ac9",
     "uuid": ID,
 }
 
@@ -119,6 +146,8 @@ def _value(schema: Shape, name: str, shapes: dict[str, Shape]) -> Any:
         return _value(shapes[schema["$ref"].rpartition("/")[2]], name, shapes)
     for choice in ("oneOf", "anyOf", "allOf"):
         if choice in schema:
+            if name in ABSENT and {"type": "null"} in schema[choice]:
+                return None
             return _value(schema[choice][0], name, shapes)
     kind = schema["type"][0] if isinstance(schema.get("type"), list) else schema.get("type")
     if kind == "object":
@@ -127,10 +156,16 @@ def _value(schema: Shape, name: str, shapes: dict[str, Shape]) -> Any:
         return [_value(schema["items"], name, shapes)] * max(1, schema.get("minItems", 1))
     if kind == "string":
         text = ID if name == "id" or name.endswith(("Id", "ids")) else "…"
-        return BY_FORMAT.get(schema.get("format", ""), BY_NAME.get(name, text))
+        return _named(name, str, BY_FORMAT.get(schema.get("format", ""), text))
     if kind == "boolean":
-        return True
-    return schema.get("minimum", 1) if kind in ("integer", "number") else None
+        return _named(name, bool, True)
+    least = schema.get("minimum", 1)
+    return _named(name, (int, float), least) if kind in ("integer", "number") else None
+
+
+def _named(name: str, kind: type | tuple[type, ...], otherwise: Any) -> Any:
+    value = BY_NAME.get(name)
+    return value if isinstance(value, kind) else otherwise
 
 
 def _members(schema: Shape, shapes: dict[str, Shape]) -> Shape:

@@ -24,7 +24,10 @@ class HealthView(APIView):
 
     @operation("getHealth", answers={200: HealthSerializer}, public=True)
     def get(self, request: Request) -> Response:
-        """Tell that the service runs."""
+        """Tell that the service runs.
+
+        For load balancers: it asks nothing else. See `/health/ready` for what it stands on.
+        """
         return Response({"status": "ok"})
 
 
@@ -42,7 +45,10 @@ class ReadyView(APIView):
         "getReadiness", answers={200: HealthSerializer}, raises=[ServiceUnavailable], public=True
     )
     def get(self, request: Request) -> Response:
-        """Tell whether the table and the user pool can be reached. The answer may be 10 s old."""
+        """Tell whether the table and the user pool can be reached. The answer may be 10 s old.
+
+        503 names what does not answer.
+        """
         if problem := self._state():
             raise problem
         return Response({"status": "ok"})

@@ -22,6 +22,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.encoding import escape_uri_path, iri_to_uri
 from django.utils.translation import get_language_from_request, gettext, override
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
@@ -46,7 +47,6 @@ WHOLE = "(request)"  # the field named where no single one is wrong
 
 KINDS: dict[type[Exception], type[Problem]] = {
     exceptions.ParseError: problems.MalformedRequest,
-    exceptions.NotAuthenticated: problems.NotAuthenticated,
     exceptions.AuthenticationFailed: problems.NotAuthenticated,
     exceptions.PermissionDenied: problems.PermissionDenied,
     DjangoPermissionDenied: problems.PermissionDenied,
@@ -54,7 +54,6 @@ KINDS: dict[type[Exception], type[Problem]] = {
     Http404: problems.NotFound,
     exceptions.MethodNotAllowed: problems.MethodNotAllowed,
     exceptions.NotAcceptable: problems.NotAcceptable,
-    exceptions.UnsupportedMediaType: problems.UnsupportedMediaType,
     exceptions.Throttled: problems.TooManyRequests,
     SuspiciousOperation: problems.MalformedRequest,
 }
@@ -104,6 +103,26 @@ class Parser(JSONParser):
             raise problems.MalformedRequest("The body has a number that JSON has not") from error
 
 
+class Negotiation(DefaultContentNegotiation):
+    """DRF's negotiation, with a memory for short headers: clients send few different ones."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        known = request.META.get("HTTP_ACCEPT", "*/*"), tuple(map(type, renderers))
+        if known not in _negotiated:
+            chosen, media_type = super().select_renderer(request, renderers, format_suffix)
+            if len(known[0]) > LONGEST_ACCEPT_KEPT:
+                return chosen, media_type
+            if len(_negotiated) >= MOST_ACCEPT_KEPT:
+                _negotiated.clear()
+            _negotiated[known] = renderers.index(chosen), media_type
+        place, media_type = _negotiated[known]
+        return renderers[place], media_type
+
+
+LONGEST_ACCEPT_KEPT, MOST_ACCEPT_KEPT = 200, 100
+_negotiated: dict[tuple[str, tuple[type, ...]], tuple[int, str]] = {}
+
+
 class Versioning(AcceptHeaderVersioning):
     """`Accept: application/json; version=1`; a request without a version means the same."""
 
@@ -128,6 +147,14 @@ def as_problem(error: Exception) -> Problem:
         return error
     if isinstance(error, exceptions.ValidationError):
         return problems.ValidationFailed(errors=list(_fields(error.detail)))
+    if isinstance(error, exceptions.NotAuthenticated):
+        return problems.NotAuthenticated(
+            "Send the header Authorization: Bearer, then the access token"
+        )
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return problems.UnsupportedMediaType(
+            "Send JSON with Content-Type: application/json, or what the operation names"
+        )
     for kind, problem in KINDS.items():
         if isinstance(error, kind):
             return problem(retry_after_s=int(getattr(error, "wait", 0) or 0) or None)
@@ -313,6 +340,8 @@ def _path_without_secrets(request: HttpRequest) -> str:
             path = path.replace(value, "…")
     # No route took it: it may be the mistaken path of such a token, which is longer than our ids.
     shown = "/".join(part if len(part) <= LONGEST_ID else "…" for part in path.split("/"))
+    if shown.isprintable():
+        return shown
     return "".join(letter if letter.isprintable() else "�" for letter in shown)
 
 

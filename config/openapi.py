@@ -21,20 +21,32 @@ from rest_framework.fields import empty
 from config.examples import add_examples
 from config.formats import ULID_OR_UUID
 from config.operations import Operation
-from config.problems import PROBLEM_JSON, NotFound, Problem, ValidationFailed
+from config.problems import PROBLEM_JSON, IdTaken, NotFound, Problem, ValidationFailed
 from config.serializers import ProblemSerializer, Serializer
+from config.wording import ADVICE, FIELDS
 
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
 
 **Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code and the sign-up's
-`verificationToken` (without it the password has to be set anew), `/auth/login`. Send the
-`accessToken` as `Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
+`verificationToken` (without it the password has to be set anew), `/auth/login`. Whoever has a
+second step gets a `sessionToken` there instead, for `/auth/mfa/verify`. Send the `accessToken` as
+`Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
 `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
 `refreshToken` where there is one: the old one serves for another minute, for requests that refresh
 at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
 again. Where a stage wants staff to have a second step, those without one are answered 403
 `SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
+
+**Study.** `POST /decks`, `POST /flashcards`; `GET /flashcards/due` lists what to study now, each
+card with what every answer would do; `POST /flashcards/{id}/reviews` takes the answer. Role play:
+`GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until the session has `ended`, then
+`/sessions/{id}/complete`.
+
+**Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor,
+later from the `cursor` of its last answer. Meanwhile it queues what the learner does, and sends
+that before it reads again: reviews, resets and undos to `POST /reviews`, what was made, changed or
+deleted to `POST /changes`, up to 100 in a request. Both may be sent again as they are.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
 status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
@@ -145,6 +157,11 @@ def _id(pattern: str) -> OpenApiParameter:
     return OpenApiParameter("id", str, OpenApiParameter.PATH, pattern=f"^({pattern})$")
 
 
+def meaning_of(kind: type[Problem]) -> str:
+    """The meaning of a code, and the advice for it."""
+    return ". ".join(filter(None, (kind.title, ADVICE.get(kind.code))))
+
+
 def _link(operation_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """OpenAPI 3.1, "Link Object": which fields of an answer go into the next request."""
     body = {field: f"$response.body#/{answered}" for field, answered in fields.items()}
@@ -183,15 +200,21 @@ class Schema(AutoSchema):
         else:
             yield inspect.getdoc(self.view.permission_classes[0]) or ""
         if metadata.query and "cursor" in metadata.query().fields:
-            yield "In pages: follow `next`."
+            yield "Comes in pages: ask for `next` until it is null."
         if metadata.if_match:
-            yield "`If-Match` refuses lost updates."
+            yield (
+                "With `If-Match`, the `version` or `ETag` that was read, it is refused (412) if "
+                "another device was first: read again, then decide."
+            )
         if metadata.deprecated:
             yield f"Call `{metadata.deprecated.instead}` instead."
         if metadata.if_none_match:
-            yield "`If-None-Match` spares what has not changed."
-        if isinstance(metadata.request, type) and "id" in metadata.request().fields:
-            yield "May be sent again with the same `id`."
+            yield "Send the last `ETag` as `If-None-Match`: 304 when nothing has changed."
+        if IdTaken in metadata.problems:
+            yield (
+                "With an `id` of your own it may be sent again after a lost answer; 409 `ID_TAKEN` "
+                "says that the id stands for something else."
+            )
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         described = super().get_operation(*args, **kwargs)
@@ -243,6 +266,9 @@ class Schema(AutoSchema):
             del schema["description"]
         for name in serializer.samples.keys() & schema["properties"].keys():
             schema["properties"][name]["examples"] = [serializer.samples[name]]
+        for name, said in schema["properties"].items():
+            if name in FIELDS and "description" not in said and "$ref" not in said:
+                said["description"] = FIELDS[name]
         if direction == "response":  # what may be left out of a request is in every answer
             with_default = {
                 name for name, field in serializer.fields.items() if field.default is not empty
@@ -326,7 +352,7 @@ class Schema(AutoSchema):
             schema["discriminator"] = {"propertyName": "code", "mapping": references}
         examples = {kind.__name__: self._problem_example(kind) for kind in kinds}
         answer: dict[str, Any] = {
-            "description": "; ".join(f"`{kind.code}` {kind.title}" for kind in kinds),
+            "description": "\n\n".join(f"`{kind.code}` {meaning_of(kind)}." for kind in kinds),
             "content": {PROBLEM_JSON: {"schema": schema, "examples": examples}},
         }
         if headers := HEADERS.get(status):

@@ -4,7 +4,7 @@ A rule raises its own subclass, which stands beside it; `config.http` renders ev
 Nothing here knows HTTP frameworks, so that services and rules may raise problems.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
@@ -80,6 +80,10 @@ class Problem(Exception):
             body["errors"] = [asdict(error) for error in self.errors]
         return body
 
+    def stored(self) -> dict[str, Any]:
+        """The body as JSON, with texts that can still be translated when it is read (`as_told`)."""
+        return _each_text(self.body(), lambda text: [text.template, text.values], Filled)
+
     def headers(self) -> dict[str, str]:
         """The headers that the status asks for."""
         headers = {}
@@ -88,6 +92,25 @@ class Problem(Exception):
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(self.retry_after_s)
         return headers
+
+
+def as_told(stored: dict[str, Any]) -> dict[str, Any]:
+    """The body of a problem as it was before it was stored."""
+    return _each_text(stored, lambda kept: Filled(kept[0], **kept[1]), list)
+
+
+def _each_text(
+    body: dict[str, Any], change: Callable[[Any], Any], kind: type[Any]
+) -> dict[str, Any]:
+    """A body with its detail and messages changed, where they are of a kind."""
+
+    def text_of(part: dict[str, Any], name: str) -> dict[str, Any]:
+        return part | {name: change(part[name])} if isinstance(part[name], kind) else part
+
+    changed = text_of(body, "detail")
+    if errors := body.get("errors"):
+        changed = changed | {"errors": [text_of(error, "message") for error in errors]}
+    return changed
 
 
 class ValidationFailed(Problem):

@@ -26,6 +26,8 @@ else:
             for base in bases:
                 _complete(base)
             return dataclasses.dataclass(**options)(cls)
+        # A class without one gets its signature as docstring, which takes longest of all.
+        cls.__doc__ = cls.__doc__ or cls.__name__
         # This collects the fields, so that `fields` knows them from the beginning.
         by_name = options.get("kw_only", False)
         dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=by_name)(cls)

@@ -29,7 +29,7 @@ from config.formats import (
     zone_named,
 )
 from config.http import in_readers_language, told
-from config.problems import Filled
+from config.problems import Filled, as_told
 
 UNKNOWN = "There is no such field."
 
@@ -81,9 +81,9 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
             return super().to_representation(instance)
         named = isinstance(instance, Mapping)
         shown = {}
-        for name, source, get, field, render in readers:
-            if render is None:
-                shown[name] = getattr(self, field.method_name)(instance)
+        for name, source, get, field, render, method in readers:
+            if method is not None:
+                shown[name] = getattr(self, method)(instance)
                 continue
             try:
                 value = instance[source] if named else get(instance)
@@ -114,19 +114,20 @@ class Serializer(serializers.Serializer[Any], metaclass=_WireNames):
 class _Reader(NamedTuple):
     """How a field is shown: its name, where its value is, and what becomes of the value.
 
-    Without `render` a method of the serializer shows it.
+    `method`: the name of the serializer's method that does it all.
     """
 
     name: str
     source: str
     get: Callable[[Any], Any]
     field: Any
-    render: Callable[[Any], Any] | None
+    render: Callable[[Any], Any]
+    method: str | None
 
 
 @cache
 def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
-    """The readers of a class's fields; None where one of them asks the object's serializer."""
+    """The readers of a class's fields; None where one of them needs the object's serializer."""
     readers = []
     field: Any
     for field in serializer_class().fields.values():
@@ -137,9 +138,10 @@ def _readers(serializer_class: type[Serializer]) -> tuple[_Reader, ...] | None:
             return None
         source = field.source
         get = _itself if source == "*" else attrgetter(source)
-        has_method = isinstance(field, serializers.SerializerMethodField)
-        render = None if has_method else field.to_representation
-        readers.append(_Reader(field.field_name, source, get, field, render))
+        method = getattr(field, "method_name", None)
+        readers.append(
+            _Reader(field.field_name, source, get, field, field.to_representation, method)
+        )
     return tuple(readers)
 
 
@@ -149,14 +151,13 @@ def _itself(instance: Any) -> Any:
 
 def _is_plain(nested: serializers.BaseSerializer[Any]) -> bool:
     """Whether a nested serializer shows its objects without a context."""
-    if not isinstance(nested, Serializer):
+    if (
+        not isinstance(nested, Serializer)
+        or type(nested).to_representation is not Serializer.to_representation
+    ):
         return False
     readers = _readers(type(nested))
-    return (
-        type(nested).to_representation is Serializer.to_representation
-        and readers is not None
-        and all(reader.render for reader in readers)
-    )
+    return readers is not None and not any(reader.method for reader in readers)
 
 
 def validated_body(
@@ -220,7 +221,9 @@ class IdField(PatternField):
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 36)
-        super().__init__(ULID_OR_UUID, "Give a ULID or a UUID.", **kwargs)
+        super().__init__(
+            ULID_OR_UUID, "Give a UUID in lower case or a ULID in upper case.", **kwargs
+        )
 
 
 class IntegerField(serializers.IntegerField):
@@ -387,7 +390,7 @@ class ItemProblemSerializer(Serializer):
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
     def to_representation(self, instance: Any) -> Any:
-        return in_readers_language(super().to_representation(instance))
+        return in_readers_language(super().to_representation(as_told(instance)))
 
 
 class ProblemSerializer(ItemProblemSerializer):

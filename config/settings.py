@@ -66,6 +66,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 STATIC_URL = "static/"  # relative: on amazonaws.com hosts the stage stands before it
 STORAGES = {"staticfiles": {"BACKEND": "config.static.Storage"}}
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = STAGE == "local"  # else a file that is edited is cut at its former size
 WHITENOISE_MAX_AGE = 3600
 
 TEMPLATES = [
@@ -132,6 +133,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["accounts.authentication.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["config.http.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["config.http.Parser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.http.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
     "DEFAULT_VERSIONING_CLASS": "config.http.Versioning",
     "DEFAULT_VERSION": "1",

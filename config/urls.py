@@ -1,4 +1,4 @@
-"""Routes: the first word of a path chooses a part of the service, which is loaded at first use."""
+"""Routes: the first words of a path choose a part of the service, which is loaded at first use."""
 
 from typing import Any
 
@@ -9,20 +9,22 @@ from django.urls.resolvers import RoutePattern
 from config.health import HealthView, ReadyView
 
 
-class _FirstSegmentPattern(RoutePattern):
-    """Matches paths by their first word, and leaves the whole path to the part."""
+class _FirstSegmentsPattern(RoutePattern):
+    """Matches paths by their first word or two, and leaves the whole path to the part."""
 
-    def __init__(self, words: tuple[str, ...]) -> None:
+    def __init__(self, starts: tuple[str, ...]) -> None:
         super().__init__("")
-        self.words = frozenset(words)
+        self.starts = frozenset(starts)
 
     def match(self, path: str) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
-        return (path, (), {}) if path.partition("/")[0] in self.words else None
+        words = path.split("/", 2)
+        found = words[0] in self.starts or "/".join(words[:2]) in self.starts
+        return (path, (), {}) if found else None
 
 
-def lazy_include(urlconf: str, *words: str) -> URLResolver:
-    """The routes of a module, imported at the first request whose path begins with a word."""
-    return URLResolver(_FirstSegmentPattern(words), urlconf)
+def lazy_include(urlconf: str, *starts: str) -> URLResolver:
+    """The routes of a module, imported at the first request whose path begins so."""
+    return URLResolver(_FirstSegmentsPattern(starts), urlconf)
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -31,11 +33,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     lazy_include("config.documentation", "schema", "docs"),
     lazy_include("accounts.urls", "auth", "jobs", "profile", "users"),
     lazy_include(
+        "learning.file_urls",
+        "exports",
+        "flashcards/export",
+        "flashcards/import",
+        "flashcards/uploads",
+        "imports",
+    ),
+    lazy_include(
         "learning.urls",
         "decks",
-        "exports",
         "flashcards",
-        "imports",
         "notes",
         "reports",
         "reviews",

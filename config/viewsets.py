@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from inspect import getattr_static
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.core import signing
@@ -159,8 +158,12 @@ class Resource(ViewSetMixin, View):
 
         That would make `schema` load drf-spectacular, which only the pages of the API need.
         """
-        attributes = (getattr_static(cls, name) for name in dir(cls))
-        return [method for method in attributes if hasattr(method, "mapping")]
+        attributes = {
+            name: each for kind in reversed(cls.__mro__) for name, each in vars(kind).items()
+        }
+        return [
+            attributes[name] for name in sorted(attributes) if hasattr(attributes[name], "mapping")
+        ]
 
 
 class ItemViewSet(Resource):

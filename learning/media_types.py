@@ -3,7 +3,8 @@
 Nothing is decoded. The containers are walked from header to end, so that a picture of any number
 of pixels costs no more than its bytes. Blocks that tell of camera, place, author or software are
 left out, and so is what follows a picture's end; all else stays as it is, byte for byte. A picture
-that its Exif turned keeps that turn alone. Sounds are taken as they are.
+that its Exif turned keeps that turn alone. Sounds are taken as they are. Recordings come as WAV, of
+which only the length is told.
 """
 
 import re
@@ -17,6 +18,7 @@ from config.records import dataclass
 
 MOST_BYTES = 10 * 2**20
 MOST_PIXELS = 50_000_000
+MOST_MOVING_PIXELS = 500_000_000  # of all frames together
 EXTENSIONS = {
     "image/gif": "gif",
     "image/jpeg": "jpg",
@@ -34,7 +36,13 @@ TYPES = tuple(EXTENSIONS)
 Kind = Literal["audio", "image"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_TELLS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
+# What is shown; all other chunks can tell of camera, place, author and software.
+_PNG_SHOWS = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs sPLT "
+    b"acTL fcTL fdAT".split()
+)
+_WEBP_SHOWS = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
+_GIF_LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _EXIF = b"Exif\x00\x00"
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!|svg)", re.I)
 # Brands of MPEG-4 files that are pictures; iPhones' are HEIC.
@@ -57,7 +65,7 @@ class MediumTooLarge(MediumRefused):
     title: ClassVar[str] = "A picture or sound may have 10 MB and 50 million pixels"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inspected:
     """A file that may be kept: its type, its bytes without what tells of others, its size."""
 
@@ -120,9 +128,10 @@ def inspect(data: bytes) -> Inspected:
     content_type = sniff(data)
     clean = _CLEANERS.get(content_type)
     if clean is None:
+        _require_sound(data)
         return Inspected(content_type, data)
     try:
-        width, height, pieces = clean(data)
+        width, height, moving, pieces = clean(data)
     except (IndexError, ValueError, struct.error):
         raise MediumRefused from None
     if not (width and height):
@@ -131,27 +140,45 @@ def inspect(data: bytes) -> Inspected:
         raise MediumTooLarge(
             Filled("The picture has {width} × {height} pixels", width=width, height=height)
         )
+    if moving > MOST_MOVING_PIXELS:
+        raise MediumTooLarge(
+            Filled("The picture's frames have {moving} pixels together", moving=moving)
+        )
     return Inspected(content_type, b"".join(pieces), width, height)
 
 
-_Cleaned = tuple[int, int, list[bytes]]
+def _require_sound(data: bytes) -> None:
+    """Raises MediumRefused for a file that is all tag (https://id3.org/id3v2.4.0-structure)."""
+    if data.startswith(b"ID3"):
+        size = 0
+        for byte in data[6:10]:
+            size = size << 7 | byte & 0x7F
+        if 10 + size >= len(data):
+            raise MediumRefused("There is no sound behind the file's tag")
+
+
+_Cleaned = tuple[int, int, int, list[bytes]]
+"""Width, height, the pixels of all frames of a moving picture, what is kept."""
 
 
 def _clean_png(data: bytes) -> _Cleaned:
     """https://www.w3.org/TR/png-3/"""
-    pieces, at, name = [_PNG], len(_PNG), b""
+    pieces, at, name, moving = [_PNG], len(_PNG), b"", 0
     while name != b"IEND":
         size, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
         if end > len(data) or zlib.crc32(data[at + 4 : end - 4]) != _u32(data, end - 4):
             raise ValueError("a broken chunk")
-        if name not in _PNG_TELLS:
+        if name in _PNG_SHOWS:
             pieces.append(data[at:end])
+        if name == b"fcTL":
+            wide, high = struct.unpack_from(">II", data, at + 12)
+            moving += wide * high
         at = end
     width, height = struct.unpack_from(">II", data, 16)
     if data[12:16] != b"IHDR":
         raise ValueError("no header")
-    return width, height, pieces
+    return width, height, moving, pieces
 
 
 def _u32(data: bytes, at: int) -> int:
@@ -159,8 +186,11 @@ def _u32(data: bytes, at: int) -> int:
 
 
 def _clean_jpeg(data: bytes) -> _Cleaned:
-    """ITU-T T.81, annex B: segments, each with its length, and the scans between them."""
-    pieces, width, height, turned = [data[:2]], 0, 0, 1
+    """ITU-T T.81, annex B: segments, each with its length, and the scans between them.
+
+    One that breaks off in a scan is kept: browsers and Anki show as much of it as there is.
+    """
+    pieces, width, height, turned, scans = [data[:2]], 0, 0, 1, 0
     for marker, segment in _segments(data):
         if marker == 0xE1 and segment[4:10] == _EXIF:
             turned = _orientation(segment[10:])
@@ -169,9 +199,12 @@ def _clean_jpeg(data: bytes) -> _Cleaned:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             high, wide = struct.unpack_from(">HH", segment, 5)
             width, height = max(width, wide), max(height, high)
+        scans += marker == 0xDA
+    if not scans:
+        raise ValueError("no picture")
     if turned != 1:
         pieces.insert(1, _turn(turned))
-    return width, height, pieces
+    return width, height, 0, pieces
 
 
 def _is_kept(marker: int, segment: bytes) -> bool:
@@ -232,23 +265,21 @@ def _clean_gif(data: bytes) -> _Cleaned:
     """https://www.w3.org/Graphics/GIF/spec-gif89a.txt"""
     width, height, packed = struct.unpack_from("<HHB", data, 6)
     at = 13 + _colours(packed)
-    pieces = [data[:at]]
+    pieces, moving = [data[:at]], 0
     while data[at] != 0x3B:
         start, kind = at, data[at]
         if kind == 0x2C:
             left, top, wide, high, packed = struct.unpack_from("<HHHHB", data, at + 1)
             width, height = max(width, left + wide), max(height, top + high)
+            moving += wide * high
             at = _behind_blocks(data, at + 11 + _colours(packed))
         elif kind == 0x21:
             at = _behind_blocks(data, at + 2)
         else:
             raise ValueError("no block")
-        is_told = kind == 0x21 and (
-            data[start + 1] == 0xFE or data[start + 3 : start + 11] == b"XMP Data"
-        )
-        if not is_told:
+        if kind == 0x2C or data[start + 1] == 0xF9 or data[start + 3 : start + 14] in _GIF_LOOPS:
             pieces.append(data[start:at])
-    return width, height, [*pieces, b"\x3b"]
+    return width, height, moving, [*pieces, b"\x3b"]
 
 
 def _colours(packed: int) -> int:
@@ -267,7 +298,7 @@ def _clean_webp(data: bytes) -> _Cleaned:
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
         raise ValueError("cut short")
-    at, width, height, chunks = 12, 0, 0, list[bytes]()
+    at, width, height, moving, chunks = 12, 0, 0, 0, list[bytes]()
     while at < end:
         name, size = struct.unpack_from("<4sI", data, at)
         chunk = data[at : at + 8 + size + (size & 1)]
@@ -276,18 +307,19 @@ def _clean_webp(data: bytes) -> _Cleaned:
             raise ValueError("a broken chunk")
         wide, high = _webp_size(name, chunk)
         width, height = max(width, wide), max(height, high)
+        if name == b"ANMF":
+            moving += _three(chunk, 14) * _three(chunk, 17)
         if name == b"VP8X":
             chunk = chunk[:8] + bytes([chunk[8] & ~0x0C]) + chunk[9:]  # neither EXIF nor XMP
-        if name not in (b"EXIF", b"XMP "):
+        if name in _WEBP_SHOWS:
             chunks.append(chunk)
     size = (4 + sum(map(len, chunks))).to_bytes(4, "little")
-    return width, height, [b"RIFF", size, b"WEBP", *chunks]
+    return width, height, moving, [b"RIFF", size, b"WEBP", *chunks]
 
 
 def _webp_size(name: bytes, chunk: bytes) -> tuple[int, int]:
     if name == b"VP8X":
-        wide, high = (int.from_bytes(chunk[at : at + 3], "little") for at in (12, 15))
-        return wide + 1, high + 1
+        return _three(chunk, 12), _three(chunk, 15)
     if name == b"VP8L":
         bits = int.from_bytes(chunk[9:13], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
@@ -297,9 +329,55 @@ def _webp_size(name: bytes, chunk: bytes) -> tuple[int, int]:
     return 0, 0
 
 
+def _three(chunk: bytes, at: int) -> int:
+    """A length in pixels, of which one less is stored, in three bytes."""
+    return int.from_bytes(chunk[at : at + 3], "little") + 1
+
+
 _CLEANERS = {
     "image/gif": _clean_gif,
     "image/jpeg": _clean_jpeg,
     "image/png": _clean_png,
     "image/webp": _clean_webp,
 }
+
+
+# --- Recordings: WAV, whose seconds follow from its bytes -----------------------------------------
+
+
+class NotWav(ValueError):
+    """The bytes are no recording as we take them; the text says why."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    rate_hz: int
+    seconds: float
+
+
+def recording(data: bytes) -> Recording:
+    """How long a recording (WAV: RIFF, PCM) is: one channel, 16 bits, 8 to 48 kHz. Raises NotWav.
+
+    http://soundfile.sapp.org/doc/WaveFormat/
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise NotWav("It is not a WAV file")
+    at, rate_hz = 12, 0
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if name == b"fmt " and size >= 16 and at + 16 <= len(data):
+            if rate_hz:  # which of two a player believes nobody knows
+                raise NotWav("It has two formats")
+            code, channels, rate_hz, a_second, block, bits = struct.unpack_from("<HHIIHH", data, at)
+            is_plain = (code, channels, bits, block, a_second) == (1, 1, 16, 2, 2 * rate_hz)
+            if not is_plain or not 8_000 <= rate_hz <= 48_000:
+                raise NotWav("Record one channel of PCM with 16 bits, at 8 to 48 kHz")
+        if name == b"data":
+            if not rate_hz:
+                break
+            # A player may believe the header or the file's length: the longer one counts.
+            sound_bytes = max(size if size < 2**31 else 0, len(data) - at)
+            return Recording(rate_hz, sound_bytes / (2 * rate_hz))
+        at += size + (size & 1)
+    raise NotWav("It has no sound")

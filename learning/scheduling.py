@@ -85,7 +85,7 @@ MAX_STEPS = 10
 EVERY_DAY_ALIKE = (1.0,) * 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """One version of a learner's scheduler settings, each in its range or SettingsError.
 
@@ -125,7 +125,7 @@ class Settings:
             _require_range(SettingsError, field, getattr(self, field), bounds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Memory:
     """The whole scheduling state of one card.
 
@@ -168,7 +168,12 @@ class Memory:
     @property
     def interval_days(self) -> int:
         """Whole days from the last review to the due instant; 0 for a new card or a short step."""
-        return max(0, (self.due_at - (self.last_review_at or self.due_at)).days)
+        return interval_days(self.due_at, self.last_review_at)
+
+
+def interval_days(due_at: datetime, last_review_at: datetime | None) -> int:
+    """See Memory."""
+    return max(0, (due_at - (last_review_at or due_at)).days)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ class ShapeError(ValueError):
         self.path, self.code, self.message = path, code, message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """Text with something to see, of at most `most` characters, that matches `pattern` whole."""
 
@@ -58,7 +58,7 @@ class Text:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """One of some texts."""
 
@@ -73,7 +73,7 @@ class Choice:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
     """A list of `least` to `most` items."""
 
@@ -89,7 +89,7 @@ class Items:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Range:
     """A number from `least` to `most`."""
 
@@ -104,7 +104,7 @@ class Range:
 Bound = Text | Choice | Items | Range
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldShape:
     """A field of a dataclass: its type without `| None`, its bounds, and what it is for."""
 

@@ -5,9 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from config.formats import ULID_OR_UUID
 from learning.api.decks import DeckViewSet
-from learning.api.exports import ExportViewSet, FileExportViewSet
 from learning.api.flashcards import FlashcardViewSet
-from learning.api.imports import FileImportViewSet, ImportViewSet, UploadViewSet
 from learning.api.notes import NoteViewSet
 from learning.api.proposals import ProposalViewSet
 from learning.api.reports import ReportViewSet
@@ -19,10 +17,8 @@ from learning.api.starters import StarterDeckViewSet
 from learning.api.statistics import StatisticsViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("flashcards", FlashcardViewSet, "flashcard")  # first, as it is asked for most
 router.register("decks", DeckViewSet, "deck")
-router.register("flashcards", FlashcardViewSet, "flashcard")
-router.register("exports", ExportViewSet, "export")
-router.register("imports", ImportViewSet, "import")
 router.register("notes", NoteViewSet, "note")
 router.register("reports", ReportViewSet, "report")
 router.register("reviews", ReviewViewSet, "review")
@@ -31,10 +27,6 @@ router.register("sessions", SessionViewSet, "session")
 router.register("starter-decks", StarterDeckViewSet, "starter-deck")
 
 urlpatterns = [
-    path("flashcards/import", FileImportViewSet.as_view({"post": "create"})),
-    path("flashcards/uploads", UploadViewSet.as_view({"post": "create"})),
-    path("flashcards/uploads/import", UploadViewSet.as_view({"post": "import_upload"})),
-    path("flashcards/export", FileExportViewSet.as_view({"get": "retrieve"})),
     *router.urls,
     re_path(
         rf"^sessions/(?P<id>{ULID_OR_UUID})/proposals$",

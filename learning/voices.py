@@ -28,7 +28,7 @@ VOICES = {
 NAMES = tuple(sorted({name for names in VOICES.values() for name in names}))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Voice:
     """A voice, how Polly makes it, and the tag of the language that it speaks."""
 

@@ -1,4 +1,4 @@
-"""All that reminder mails say, the addresses in them, and what the holder of one may do.
+"""The texts of reminder mails, the addresses in them, and what the holder of one may do.
 
 The sentences are marked for translation (gettext); the templates have none but these.
 """
@@ -33,7 +33,7 @@ LIFT_WORKS = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Link:
-    """An address in a mail, and what stands for it."""
+    """An address in a mail, and the text that stands for it."""
 
     text: str
     url: str
@@ -89,7 +89,7 @@ def report_item(week: Week) -> MailItem:
 
 
 def streak_item(days: int) -> MailItem:
-    """That a streak ends with this day."""
+    """The warning that a streak ends with this day."""
     title = ngettext(
         "Your streak of %(count)d day ends tonight",
         "Your streak of %(count)d days ends tonight",
@@ -245,7 +245,7 @@ GROUPS = {STUDY: "study", REPORT: "reports", STREAK: "streaks"}
 
 
 def kind_name(kind: str) -> str:
-    """What readers call a kind of mail, or several kinds joined by `+`."""
+    """The readers' name of a kind of mail, or of several kinds joined by `+`."""
     names = {
         "study": _("study reminders"),
         "events": _("reminders of events and tasks"),

@@ -31,7 +31,7 @@ from reminders.timing import ALL_DAY_FROM, StudyReminder
 
 log = logging.getLogger("parley.reminders")
 
-# Zones that are unknown, dates and instants beyond what Python can tell.
+# Raised for unknown zones, and for dates and instants outside Python's calendar.
 UNSHOWABLE = ValueError, OverflowError
 REFRESH = timedelta(hours=1)
 STUDY_DURATION = timedelta(minutes=15)

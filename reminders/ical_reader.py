@@ -1,7 +1,7 @@
 """Reads calendars of others (iCalendar, RFC 5545) as events of ours.
 
-What our events cannot say is either told of (`remarks`) or, where the times would come out wrong,
-the reason to leave the event out (`refused`). Nothing is fetched from an address in the text.
+Parts that our events cannot say are told of (`remarks`); where the times would come out wrong, the
+event is left out, with the reason (`refused`). Nothing is fetched from an address in the text.
 
 Our series have no RDATE, and begin with what their rule yields: each further date, and a start
 beside the rule, becomes an event of its own.
@@ -42,7 +42,7 @@ MAX_DATES = 50
 """Further dates of one event that become events of their own."""
 TEXTS = {"title": "SUMMARY", "description": "DESCRIPTION", "location": "LOCATION"}
 LONGEST = {"title": 200, "description": 2000, "location": 200}
-# What people put into events and ours do not have; the rest is technical.
+# Parts of events that people fill in and ours do not have; the rest is technical.
 NOT_KEPT = ("ATTENDEE", "ATTACH", "URL", "CONFERENCE", "CATEGORIES", "GEO", "CONTACT", "COMMENT")
 Wall = date | datetime
 
@@ -93,7 +93,7 @@ def read_calendar_text(text: str, *, zone: str, now: datetime) -> ReadCalendar:
 
     Raises CalendarInvalidError.
     """
-    from icalendar import Calendar  # only who imports shall wait until it is loaded
+    from icalendar import Calendar  # only imports wait until it is loaded
 
     try:
         with warnings.catch_warnings(action="ignore"):  # that it guesses a zone, as we do
@@ -459,7 +459,7 @@ class _Series:
         return self._with_our_until(rule)
 
     def _with_our_until(self, rule: str) -> str:
-        """The rule with UNTIL as its start has it: in UTC, or a date; others write either."""
+        """The rule with UNTIL in the form of its start, UTC or a date: others write either."""
         parts = rule.split(";")
         for number, part in enumerate(parts):
             name, _, value = part.partition("=")
@@ -552,7 +552,7 @@ class _Series:
 
 
 def _one_less(rule: str) -> str | None:
-    """The rule whose COUNT counts a start that is none of its own occurrences."""
+    """The rule with COUNT one less, for a start that counts and is no occurrence of the rule."""
     count = parse_rule(rule).count
     if count is None:
         return rule

@@ -161,7 +161,7 @@ def upcoming(
 ) -> Iterator[Occurrence]:
     """Every occurrence that starts at the instant or later, by start and key, one at a time.
 
-    None is looked for far beyond `before`, though some that start later may come.
+    The search ends soon after `before`, so a few that start later may come as well.
     """
     elsewhere = recurrence.skipped | {move.key for move in recurrence.moved}
     zone = zone_named(recurrence.zone)
@@ -215,7 +215,7 @@ def known_keys(recurrence: Recurrence, keys: Iterable[str]) -> frozenset[str]:
 
 
 def without_orphans(recurrence: Recurrence) -> Recurrence:
-    """The recurrence without exceptions to occurrences it does not have, after an edit."""
+    """The recurrence after an edit, without exceptions for occurrences that it no longer has."""
     known = known_keys(recurrence, {*recurrence.skipped, *(m.key for m in recurrence.moved)})
     moved = tuple(move for move in recurrence.moved if move.key in known)
     return replace(recurrence, skipped=recurrence.skipped & known, moved=moved)
@@ -389,7 +389,7 @@ _NO_OCCURRENCE = "Only an occurrence of the event can be skipped or moved, once.
 
 
 def validate_exceptions(recurrence: Recurrence) -> None:
-    """Raises ExceptionInvalidError for what a measured recurrence does not have."""
+    """Raises ExceptionInvalidError for occurrences that a measured recurrence does not have."""
     keys = [*recurrence.skipped, *(move.key for move in recurrence.moved)]
     if len(keys) > MAX_EXCEPTIONS:
         message = Filled("At most {most} occurrences can be changed.", most=MAX_EXCEPTIONS)

@@ -230,7 +230,7 @@ def _validate_combination(rule: Rule) -> None:
 
 
 def completed(rule: Rule, start: date) -> Rule:
-    """The rule with what it leaves to the start: the weekday, the day of the month, the month."""
+    """The rule with the parts that the start decides: weekday, day of the month, month."""
     if rule.by_day or rule.by_month_day or rule.by_year_day or rule.freq == "DAILY":
         return rule
     if rule.freq == "WEEKLY":
@@ -347,11 +347,11 @@ def _in_year(day: date) -> tuple[int, int]:
 
 
 def _nth_week(number: int, length: int) -> tuple[int, int]:
-    """Which one of its weekday the day is in its month or year, and how many there are."""
+    """The number of the day among its weekdays in its month or year, and how many there are."""
     nth = (number - 1) // 7 + 1
     return nth, nth + (length - number) // 7
 
 
 def _among(number: int, length: int, wanted: frozenset[int]) -> bool:
-    """Whether the number-th of so many is wanted, counted from either end."""
+    """Whether the number-th of so many is in the list, counted from either end."""
     return number in wanted or number - length - 1 in wanted

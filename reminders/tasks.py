@@ -1,4 +1,4 @@
-"""What Zappa calls by the clock or for an event of SES, and the work on a backlog.
+"""The functions that Zappa calls by the clock or for an event of SES, and work on a backlog.
 
 Zappa repeats a call that raises TypeError, and EventBridge and SNS deliver at least once: so each
 entry point takes exactly `(event, context)`, catches its own errors, and may run twice.
@@ -61,8 +61,8 @@ def send_due(_event: Any, context: Any) -> dict[str, Any]:
 def share_out(message: Message) -> None:
     """Asks for a run for each page of a shard's due reminders; `holder` has the shard's lease.
 
-    Called twice, one goes on. If it fails the shard is free for the next minute, and if it dies
-    for a minute soon after. Raises ServiceUnavailable, ClientError.
+    Of two calls one goes on. If it fails, the shard is free for the next minute; if it dies, for a
+    minute soon after. Raises ServiceUnavailable, ClientError.
     """
     shard, before = int(message.payload["shard"]), str(message.payload["holder"])
     if message.is_given_up:
@@ -101,8 +101,8 @@ def _ask_for_pages(message: Message, shard: int, holder: str, *, until: datetime
 def send_due_of_page(message: Message) -> None:
     """Mails what is due in a page of a shard, if it has not been mailed since.
 
-    What SES or the table had no room for is taken up again a little later. Once the lease is over
-    it does nothing: the minutes share out again what is left.
+    Reminders for which SES or the table had no room are taken up again a little later. Once the
+    lease is over it does nothing: the next minute shares out again what is left.
     """
     if message.is_given_up:  # the minutes go on with what is left
         return
@@ -125,8 +125,8 @@ def send_due_of_page(message: Message) -> None:
 def end_sharing(message: Message) -> None:
     """Lets the next minute share out the shard again.
 
-    Most of the pages are done by then. What some have put off may be shared out a second time,
-    and is mailed once all the same.
+    Most of the pages are done by then. Reminders that some have put off may be shared out a second
+    time, and are mailed once all the same.
     """
     payload = message.payload
     ShardLease.give_back(int(payload["shard"]), holder=str(payload["holder"]))
@@ -171,7 +171,7 @@ def _ask_to_share_out(shard: int) -> None:
 
 
 def _give_back(shard: int, holder: str) -> None:
-    """Lets another run have the shard; while the table is busy, once the lease is over."""
+    """Lets another run have the shard: at once, or if the table is busy, once the lease is over."""
     try:
         ShardLease.give_back(shard, holder=holder)
     except ServiceUnavailable:

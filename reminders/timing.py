@@ -110,9 +110,9 @@ Reminder = EventReminder | OneOff | StudyReminder
 class Due:
     """One mail that a reminder owes.
 
-    `key` names it whenever it takes place; `occurrence` is what it is about: the key of the
-    event's occurrence, the local date of a digest, the one-off's instant. It is worth sending
-    until `stale_at`, quiet hours aside, and not after `over_at`, when an event has ended.
+    `key` names it wherever it is moved to; `occurrence` is what it is about: the key of the event's
+    occurrence, the local date of a digest, the instant of a one-off. It is worth sending until
+    `stale_at`, quiet hours aside, and not after `over_at`, when an event has ended.
     """
 
     at: datetime
@@ -128,7 +128,7 @@ class Due:
 
     @property
     def promise(self) -> str:
-        """The due at its instant, for which one mail goes out: moved, it is another promise."""
+        """The due at its instant, for which one mail goes out. Moved, it is another promise."""
         return f"{self.key}{promised_at(self.at)}"
 
 
@@ -158,7 +158,8 @@ class Progress:
 class QuietHours:
     """No mail from `starts` to `ends` on the zone's clock, over midnight if `ends` is earlier.
 
-    What would be held until its event is over is skipped, or mailed `early`: before they begin.
+    A mail that they would hold until its event is over is skipped, or mailed `early`: before they
+    begin.
     """
 
     starts: time
@@ -218,9 +219,9 @@ class Ahead:
 def look_ahead(
     reminder: Reminder, progress: Progress, *, quiet: QuietHours | None, now: datetime
 ) -> Ahead | None:
-    """What comes next of a reminder by the quiet hours; None if it is done.
+    """What comes next of a reminder, given the quiet hours; None if it is done.
 
-    Of a reminder that quiet hours always swallow, no mail is ahead.
+    A reminder that quiet hours always swallow has no mail ahead.
     """
     checks: list[datetime] = []
     mails: list[datetime] = []
@@ -237,7 +238,7 @@ def look_ahead(
 
 
 def mailed_at(due: Due, quiet: QuietHours | None, *, now: datetime) -> datetime | None:
-    """When a due is mailed by the quiet hours; None if they leave no time for it."""
+    """When a due is mailed, given the quiet hours; None if they leave no time for it."""
     if not _is_swallowed(due, quiet):
         return release_at(due.at, quiet)
     span = _early_span(due, quiet)
@@ -250,7 +251,7 @@ def _is_swallowed(due: Due, quiet: QuietHours | None) -> bool:
 
 
 def _early_span(due: Due, quiet: QuietHours | None) -> tuple[datetime, datetime] | None:
-    """From when until when a swallowed due can be mailed early; None if it is to be skipped."""
+    """The span in which a swallowed due can be mailed early; None if it is to be skipped."""
     if quiet is None or not quiet.early:
         return None
     zone = zone_named(quiet.zone)
@@ -277,7 +278,7 @@ def promise_anew(
 ) -> Progress:
     """The progress after an edit of when a reminder is due.
 
-    What lies ahead is owed, except for promises that were settled and that the edit has not moved.
+    Everything ahead is owed, except for settled promises that the edit has not moved.
     """
     was_settled = set(progress.settled)
     last = max([progress.done_at, *map(_promised_by, progress.settled)])
@@ -329,7 +330,7 @@ def snooze(progress: Progress, due: Due, *, until: datetime, now: datetime) -> P
 
 
 def takes_place(reminder: Reminder, occurrence: str) -> bool:
-    """Whether an occurrence is still to be mailed of: those of an event may have been left out."""
+    """Whether an occurrence still takes place, and may be mailed: an event may skip some."""
     if not isinstance(reminder, EventReminder):
         return True
     return occurrence_named(reminder.recurrence, occurrence) is not None

@@ -1,10 +1,14 @@
 """Fixtures of all tests: the table in process, unless a test asks for a server."""
 
+import os
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -39,6 +43,8 @@ from tests.permissions import calls_watched
 from tests.queues import MemoryQueues
 from tests.reminder_helpers import mailbox, marked  # noqa: F401  (fixtures)
 from tests.servers import (  # noqa: F401  (fixtures)
+    browser,
+    chromium,
     dynamodb_local,
     dynamodb_local_url,
     embedded_aws,
@@ -67,19 +73,59 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{sum(of_test.values())} {CRASH_POINTS} in all")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Lets each process of pytest-xdist compile a part of the tests that the others find compiled.
+
+    All would do all of them else, at once. What goes wrong here goes wrong again when it is
+    collected, and is told then.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").lstrip("gw")
+    if not number or session.config.args != session.config.getini("testpaths"):
+        return
+    count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for file in sorted(Path(__file__).parent.glob("test_*.py"))[int(number) :: count]:
+            with suppress(Exception):
+                import_module(f"tests.{file.stem}")
+
+
+# Groups that take longest, by their names: they are begun first, so that none is left to the end.
+LONGEST = (
+    *("package", "run", "dynamodb", "chromium", "killed", "lost"),
+    *("test_parallel_devices", "test_torn_store", "test_changes_torn", "test_contributing"),
+)
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a file in one worker, which makes their fixtures once.
 
-    The tests of DynamoDB Local, and of each named group, stay together too. Groups come first,
-    because they take longest."""
+    The tests of DynamoDB Local, and of each named group, stay together too."""
     for item in items:
         if "dynamodb_local_url" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("dynamodb"))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
+        elif item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(_group_of(item), len(order)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    assert marker is not None
+    return str(marker.args[0])
+
+
+LONGEST_NAME = 120  # characters of a value in a test's name
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A short name for a value of megabytes. Each process of pytest-xdist tells the names of all
+    tests, and the environment has that of the running one."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_NAME:
+        return f"{val[: LONGEST_NAME // 2]!r} and {len(val) - LONGEST_NAME // 2} more"
+    return None
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside of pytest-cov's own

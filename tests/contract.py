@@ -22,7 +22,7 @@ def contract() -> dict[str, Any]:
 
 @cache
 def made_contract() -> dict[str, Any]:
-    """What the code makes of its routes, all of which are loaded from here on."""
+    """The document that the code makes from its routes; from here on all are loaded."""
     found: dict[str, Any] = SchemaGenerator().get_schema(public=True)
     return found
 

@@ -103,15 +103,15 @@ class MemoryTable:
         try:
             if isinstance(fault, str):
                 raise self._made_to_fail(operation, fault, request)
-            with self._lock:
-                answer = getattr(self, operation)(request)
+            with self._lock:  # what it answers are its own items, until they are written as JSON
+                answer = self._http(200, getattr(self, operation)(request))
         except _Refused as refused:
             return self._http(400, refused.answer)
         except Invalid as invalid:
             return self._http(400, _Refused("ValidationException", str(invalid)).answer)
         if fault:
             raise fault
-        return self._http(200, answer)
+        return answer
 
     def _http(self, status: int, answer: Answer) -> HttpAnswer:
         body = json.dumps(answer, default=_base64).encode()
@@ -129,7 +129,7 @@ class MemoryTable:
     def GetItem(self, body: Body) -> Answer:  # noqa: N802
         self._understood(body)
         found = self._find(self._exact(body["Key"]))
-        answer = {"Item": _copy(found)} if found else {}
+        answer = {"Item": found} if found else {}
         return answer | _spent(body, self.name, _read_units(_size(found), body))
 
     def BatchGetItem(self, body: Body) -> Answer:  # noqa: N802
@@ -138,7 +138,7 @@ class MemoryTable:
         _at_most(keys, 100)
         found = [item for key in keys if (item := self._find(key))]
         units = sum(_read_units(_size(item), wanted) for item in found)
-        answer = {"Responses": {self.name: [_copy(each) for each in found]}, "UnprocessedKeys": {}}
+        answer = {"Responses": {self.name: found}, "UnprocessedKeys": {}}
         return answer | _spent(body, self.name, units, listed=True)
 
     def Query(self, body: Body) -> Answer:  # noqa: N802
@@ -197,7 +197,7 @@ class MemoryTable:
         if body.get("Select") != "COUNT":
             answer["Items"] = [_wanted(body, item, given) for item in matching]
         if last:
-            answer["LastEvaluatedKey"] = _copy(last)
+            answer["LastEvaluatedKey"] = last
         return answer | _spent(body, self.name, _read_units(size, body))
 
     # Writes
@@ -219,7 +219,7 @@ class MemoryTable:
             )
         self._set(key, after)
         wanted = {"ALL_OLD": before, "ALL_NEW": after}.get(body.get("ReturnValues", ""))
-        answer = {"Attributes": _copy(wanted)} if wanted else {}
+        answer = {"Attributes": wanted} if wanted else {}
         units = max(_write_units(before), _write_units(after))
         return answer | _spent(body, self.name, units)
 
@@ -317,9 +317,9 @@ def _wanted(body: Body, item: Raw, given: Answer) -> Raw:
     """The attributes of an item that a query asks for, by default all."""
     text = body.get("ProjectionExpression")
     if text is None:
-        return _copy(item)
+        return item
     names = {str(given.get(word.strip(), word.strip())) for word in text.split(",")}
-    return {name: value for name, value in _copy(item).items() if name in names}
+    return {name: value for name, value in item.items() if name in names}
 
 
 @cache

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from config import aws
 from config.ops import model_stand_in
 from config.ops.model_stand_in import MODEL, Json, StandIn, good_answer, tool_call
+from learning.practice import dialogue
 from learning.practice.script import Script
 from learning.services import scenarios
 from tests.callers import Caller
@@ -43,6 +44,40 @@ def agreed(learner: Caller) -> None:
 def coffee() -> Script:
     """The scenario of most tests."""
     return next(script for script in scripts() if script.id == COFFEE)
+
+
+# What a scenario for a model alone must have.
+UNSCRIPTED: Json = {
+    "title": "A coffee to take away",
+    "context": "food",
+    "level": "A1",
+    "language": "en",
+    "description": "You are at a café. Order a drink, say what size, and pay.",
+    "partners": ["model"],
+    "roles": [
+        {"id": "customer", "name": "Customer", "brief": "You want a large coffee."},
+        {"id": "barista", "name": "Barista", "brief": "A coffee costs three pounds."},
+    ],
+    "parts": [
+        {
+            "role": "customer",
+            "start": "line-1",
+            "goals": [
+                {"id": "drink", "text": "Order a drink"},
+                {"id": "size", "text": "Say what size you want"},
+                {"id": "pay", "text": "Pay", "example": "Here you are."},
+            ],
+            "nodes": [{"id": "line-1", "line": "Good morning! What can I get you?"}],
+        }
+    ],
+    "phrases": [{"text": "Can I have …, please?", "meaning": "how to ask for something"}],
+    "mistakes": [],
+}
+
+
+def unscripted() -> Script:
+    """A scenario in which a model alone can be the partner."""
+    return dialogue.parse({**UNSCRIPTED, "id": "unscripted"})
 
 
 def published(*names: str) -> None:

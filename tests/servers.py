@@ -5,6 +5,7 @@ Nothing here skips: a server that is not installed or does not start fails the t
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -29,7 +31,22 @@ from tests.template import table_definition
 from tests.waiting import PATIENCE_S
 from tests.wire import table_client
 
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
+SCREENSHOTS = stack.BASE_DIR / "build" / "screenshots"
+CHROMIUM = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -91,6 +108,57 @@ def service(home: Path) -> Iterator[str]:
         yield run.url
     finally:
         run.stop(signal.SIGTERM)
+
+
+def installed(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is not installed: apt install chromium chromium-driver")
+    return found
+
+
+@contextmanager
+def browsing(profile: Path) -> Iterator["Chrome"]:
+    """A browser without a window; its profile may be used again after its end."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = installed("chromium")
+    for flag in (*CHROMIUM, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(installed("chromedriver")))
+    driver.set_page_load_timeout(PATIENCE_S)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
+    """A browser for all tests in one. To start one takes longer than most tests in it."""
+    with browsing(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def chromium(browser: "Chrome", service: Any) -> "Chrome":
+    """The browser as a newcomer has it: one empty tab, nothing stored, nothing said."""
+    before = browser.window_handles
+    browser.switch_to.new_window("tab")
+    after = browser.current_window_handle
+    for tab in before:
+        browser.switch_to.window(tab)
+        browser.close()
+    browser.switch_to.window(after)
+    everything = {"origin": getattr(service, "url", service), "storageTypes": "all"}
+    browser.execute_cdp_cmd("Storage.clearDataForOrigin", everything)
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return browser
 
 
 @pytest.fixture(scope="session")

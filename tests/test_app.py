@@ -26,13 +26,11 @@ from config.ops import local_aws
 from config.ops.mails import mails
 from config.stack import BASE_DIR
 from tests.accounts_helpers import new_email
+from tests.servers import browsing, installed
 from tests.test_browse_chromium import (
     WIDE,
-    browsing,
-    chromium,  # noqa: F401  (a fixture)
     complaints,
     find,
-    installed,
     press,
     set_scheme,
     set_width,
@@ -168,7 +166,7 @@ def controlled(browser: Chrome) -> bool:
 
 
 def test_what_is_studied_offline_reaches_the_service_and_every_tab(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
 ) -> None:
     learner = Learner(service)
@@ -241,7 +239,7 @@ MOST_CALLS = 10
 
 @pytest.mark.client
 def test_a_device_that_was_away_for_a_month_catches_up_in_ten_calls(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
     ana: Learner,
 ) -> None:
@@ -322,7 +320,7 @@ def tap(browser: Chrome, css: str) -> None:
 
 
 def test_cards_are_studied_and_undone_by_touch(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
     ana: Learner,
 ) -> None:
@@ -357,7 +355,7 @@ def test_cards_are_studied_and_undone_by_touch(
 
 
 def test_a_sign_in_asks_for_the_second_step_or_takes_a_mailed_code(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
     ana: Learner,
     home: Path,
@@ -413,7 +411,7 @@ def says(browser: Chrome, text: str) -> Callable[[], bool]:
 
 
 def test_each_page_does_what_it_is_for(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
     tmp_path: Path,
 ) -> None:
@@ -459,7 +457,7 @@ def test_each_page_does_what_it_is_for(
 
 
 def test_pages_fit_a_phone_in_the_dark_and_in_german(
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
 ) -> None:
     set_width(chromium, SMALL_PHONE)
@@ -510,7 +508,7 @@ def npm(*words: str, **environment: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_page(
     scheme: str,
-    chromium: Chrome,  # noqa: F811
+    chromium: Chrome,
     service: str,
 ) -> None:
     axe = (CLIENT / "node_modules" / "axe-core" / "axe.min.js").read_text()

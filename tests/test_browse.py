@@ -44,6 +44,22 @@ def test_the_start_page_leads_to_what_the_caller_may_see(browser: Browser) -> No
         assert browser.get(link).status_code in (200, 302), link
 
 
+def test_no_page_without_an_id_is_missing_on_the_start_page(browser: Browser) -> None:
+    page = text(browser.get("/browse"))
+    for path in ("/browse/jobs", "/browse/deliveries", "/browse/reports", "/browse/profile"):
+        assert browser.get(path).status_code == 200
+        assert f'href="{path}"' in page
+    lists_for_staff = page.partition("<h2>For staff</h2>")[2].partition("</section>")[0]
+    assert 'href="/browse/jobs"' in lists_for_staff
+    assert ", for staff" not in lists_for_staff
+
+
+def test_an_empty_list_shows_by_what_it_may_be_narrowed(browser: Browser) -> None:
+    page = text(browser.get("/browse/users"))
+    assert "Nothing here." in page
+    assert '<details class="filter" open>' in page
+
+
 def test_what_never_asks_who_calls_is_no_page(browser: Browser) -> None:
     for path in ("auth/login", "auth/signup", "auth/refresh", "health", "schema", "browse"):
         assert browser.get(f"/browse/{path}").status_code == 404
@@ -110,7 +126,7 @@ def test_a_value_leads_to_the_page_of_the_thing_that_it_names(
     deck = deck_of(stefan)
     card = card_of(stefan, deck)
     page = text(browser.get(f"/browse/flashcards/{card}"))
-    assert f'<dt>Deck id</dt><dd><a href="/browse/decks/{deck}">{deck}</a></dd>' in page
+    assert f'<dt>Deck ID</dt><dd><a href="/browse/decks/{deck}">{deck}</a></dd>' in page
     assert "<dt>Tags</dt><dd>—</dd>" in page
 
 

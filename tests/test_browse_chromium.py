@@ -7,73 +7,27 @@ The pictures are kept in build/screenshots, for people to look at.
 import base64
 import json
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from config.ops import cloudformation, local_aws
-from config.stack import BASE_DIR
+from tests.servers import SCREENSHOTS
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
 
-SCREENSHOTS = BASE_DIR / "build" / "screenshots"
 EMAIL, PASSWORD = "staff@parley.example", "parley-demo-1"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
 WIDE, PHONE = (1280, 900), (390, 844)
 TALLEST = 8000  # pixels of a picture of a whole page
-
-
-def installed(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.fail(f"{name} is not installed: apt install chromium chromium-driver")
-    return found
-
-
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Chrome]:
-    with browsing(tmp_path / "profile") as driver:
-        yield driver
-
-
-@contextmanager
-def browsing(profile: Path) -> Iterator[Chrome]:
-    """A browser whose profile may be used again after its end."""
-    options = ChromeOptions()
-    options.binary_location = installed("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(installed("chromedriver")))
-    driver.set_page_load_timeout(PATIENCE_S)
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def set_width(chromium: Chrome, size: tuple[int, int]) -> None:
@@ -91,7 +45,7 @@ def set_scheme(chromium: Chrome, scheme: str) -> None:
 def take_picture(chromium: Chrome, name: str) -> None:
     """As much of the page as one looks at."""
     full = chromium.execute_script("return document.documentElement.scrollHeight")
-    whole = {"captureBeyondViewport": full < TALLEST}
+    whole = {"captureBeyondViewport": full < TALLEST, "optimizeForSpeed": True}
     shot = chromium.execute_cdp_cmd("Page.captureScreenshot", whole)
     (SCREENSHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
@@ -276,6 +230,14 @@ def test_a_scenario_is_written_tried_and_published_by_who_never_saw_json(
     assert "The dialogue has ended." in find(chromium, "#play").text
     assert len(chromium.find_elements(By.CSS_SELECTOR, ".goals .reached")) == 3
     picture_everywhere(chromium, "writing-try")
+    press(chromium, "With the model")
+    wait_for(chromium, "partner=model")
+    fill(chromium, text="I'd like a loaf of bread, please.")
+    press(chromium, "Say it")
+    WebDriverWait(chromium, PATIENCE_S).until(lambda driver: len(driver.find_elements(*talk)) == 3)
+    assert find(chromium, ".talk dt .tag").text == "the model"
+    assert len(chromium.find_elements(By.CSS_SELECTOR, ".goals .reached")) == 1
+    picture_everywhere(chromium, "writing-try-model")
     press(chromium, "Publish it")
     wait_for(chromium, "#done")
     assert "Learners see revision 1" in find(chromium, ".lead").text

@@ -239,8 +239,9 @@ def test_a_form_of_accounts_that_is_filled_in_does_what_its_button_says() -> Non
     def submit(operation: str, id: str = "", **values: Any) -> str:
         sent.add(operation)
         page = send(browser, operation, id, values)
-        refused = {"linkGoogle": 404}.get(operation)
-        assert page.status_code == refused if refused else page.status_code < 400, said(page)
+        # Google is off, or on for another test at this moment, which knows no such redirect.
+        refused = {"linkGoogle": (403, 404)}.get(operation)
+        assert page.status_code in refused if refused else page.status_code < 400, said(page)
         return unescape(text(page))
 
     submit("inviteUsers", emails=[new_email("ines")])

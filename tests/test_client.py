@@ -10,11 +10,10 @@ import pytest
 from selenium.webdriver import Chrome
 
 from config.stack import BASE_DIR
-from tests.test_browse_chromium import WIDE, chromium, in_reference, set_scheme, set_width
+from tests.test_browse_chromium import WIDE, in_reference, set_scheme, set_width
 from tests.test_run import Run, bare_environment
 from tests.waiting import PATIENCE_S
 
-__all__ = ["chromium"]  # a fixture
 pytestmark = [pytest.mark.server, pytest.mark.client]
 
 CLIENT = BASE_DIR / "docs/client"

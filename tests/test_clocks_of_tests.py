@@ -17,6 +17,7 @@ MAY_READ_CLOCKS = {
     "sweepers.py",
     "waiting.py",
     "load/accounts.py",
+    "load/study.py",
     "benchmarks/capacity.py",
     "benchmarks/hostile_events.py",
     "benchmarks/peers/boto3_handler.py",

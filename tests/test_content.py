@@ -212,7 +212,7 @@ def test_silence_comes_to_an_end_with_a_different_line_each_time(path: Path) -> 
 
 
 @every_scenario
-def test_learners_who_do_not_keep_to_the_script_are_answered_as_before(path: Path) -> None:
+def test_learners_are_answered_as_before_whether_or_not_they_keep_to_the_script(path: Path) -> None:
     """`python -m tests.transcripts` writes these; read what has changed as a learner would."""
     golden = (GOLDEN / f"{path.stem}.md").read_text(encoding="utf-8")
     assert golden == f"# {script(path).title}\n\n{transcript(script(path))}"

@@ -103,8 +103,16 @@ def test_the_bill_is_of_the_stage_that_the_templates_make() -> None:
 
 def test_a_stage_that_nobody_uses_costs_two_dollars_in_each_of_three_years() -> None:
     at = costs.prices()
-    assert max(costs.idle(at, year) for year in (1, 2, 3)) <= 2
+    assert max(costs.beyond_free(0, at, year) for year in (1, 2, 3)) <= 2
     assert [costs.key_versions(year, rotation_days=365) for year in (1, 2, 3, 4)] == [1, 2, 3, 3]
+
+
+def test_what_aws_asks_for_is_within_the_goals_of_both_years() -> None:
+    at = costs.prices()
+    for year, most in ((1, 0.030), (3, 0.032)):
+        bill = list(costs.down_to_the_bill(at, year).values())
+        assert bill == sorted(bill, reverse=True)
+        assert bill[2] <= most
 
 
 def test_the_log_makes_a_learner_dearer_each_year() -> None:

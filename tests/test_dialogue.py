@@ -412,7 +412,7 @@ IDEAL = ["Can I have some bread, please?", "Here you are."]
 
 def values(*turns: str) -> dict[str, Any]:
     scores = dialogue.score(SCRIPT, "customer", turns)
-    return {name: getattr(scores, name).value for name in scores.__slots__}
+    return {name: getattr(scores, name).value for name in vars(scores)}
 
 
 def test_nothing_said_scores_nothing() -> None:

@@ -119,6 +119,7 @@ def test_languages_that_translate_does_not_pair_are_404(maria: Caller, voice: St
     voice.refuses = Refusal(400, "UnsupportedLanguagePairException")
     answer = maria.post("/dictionary", MESA | {"from": "xx"})
     assert (answer.status_code, answer.json()["code"]) == (404, "NO_TRANSLATION")
+    assert answer.json()["errors"][0]["field"] == "to"
     assert Budget.of_day(maria.id, now()).used() == {"dictionary_characters": 0}
 
 

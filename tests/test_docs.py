@@ -9,6 +9,7 @@ import pytest
 from config.ops.management.commands.list_errors import problems
 from config.stack import BASE_DIR
 from config.store.items import Item
+from config.wording import ADVICE
 from tests.contract import contract, made_contract
 
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \|", re.MULTILINE)
@@ -22,12 +23,18 @@ def test_every_error_code_is_documented_and_every_documented_one_exists() -> Non
     )
 
 
+def test_what_to_do_is_said_of_codes_that_there_are() -> None:
+    assert ADVICE.keys() <= problems().keys()
+
+
 def test_every_operation_has_an_id_a_summary_and_its_errors() -> None:
     for path, verbs in contract()["paths"].items():
         for verb, said in verbs.items():
             where = f"{verb} {path}"
             assert re.fullmatch("[a-z][A-Za-z]+", said["operationId"]), where
             assert said["summary"], where
+            assert "`" not in said["summary"], where
+            assert "\n\n" in said["description"], f"{where}: only what holds for others too"
             assert {"406", "429", "503"} <= said["responses"].keys(), where
             if "requestBody" in said:
                 assert {"400", "413", "415"} <= said["responses"].keys(), where

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +139,15 @@ def test_links_keep_the_stage_that_stands_before_the_path(host: str, prefix: str
         assert link == prefix or link.startswith(prefix)
         if "/browse" not in link.removeprefix(prefix + "static"):
             assert through_the_gateway("/" + link.removeprefix(prefix), host)["statusCode"] == 200
+
+
+def test_a_file_that_is_edited_meanwhile_is_served_whole(settings: Any, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.css"
+    sheet.write_text("a {}")
+    settings.STATICFILES_DIRS = [tmp_path]
+    client = Client()
+    for style in ("a {}", "a { color: red }"):
+        sheet.write_text(style)
+        answer = client.get("/static/sheet.css")
+        assert answer.getvalue().decode() == style
+        assert answer["Content-Length"] == str(len(style))

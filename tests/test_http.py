@@ -53,6 +53,7 @@ def test_without_a_token_the_answer_is_401_and_names_the_scheme(path: str) -> No
     answer = ANONYMOUS.get(path)
     assert (answer.status_code, answer.json()["code"]) == (401, "NOT_AUTHENTICATED")
     assert answer["WWW-Authenticate"] == 'Bearer realm="parley"'
+    assert "Authorization: Bearer" in answer.json()["detail"]
 
 
 def test_a_method_that_a_path_does_not_take_is_405_with_those_it_takes(maria: Caller) -> None:
@@ -125,6 +126,7 @@ def test_only_json_is_read(maria: Caller, kind: str) -> None:
         "POST", "/decks", "name=x", kind, headers={"Authorization": f"Bearer {maria.token}"}
     )
     assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert "Content-Type: application/json" in answer.json()["detail"]
 
 
 def test_an_unknown_charset_does_no_harm(maria: Caller) -> None:

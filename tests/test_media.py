@@ -150,6 +150,28 @@ def test_the_same_bytes_of_two_learners_are_two_objects(
     assert sorted(key.split("/")[1] for key in kept(bucket)) == sorted([maria.id, joao.id])
 
 
+def gif(frames: int = 1, width: int = 2, height: int = 2, *blocks: bytes) -> bytes:
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x01\x00\x00"
+    head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
+    return head + b"".join(blocks) + frame * frames + b"\x3b"
+
+
+def riff(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) & 1)
+
+
+def webp(frames: int = 0, size: int = 2, *chunks: bytes) -> bytes:
+    three = (size - 1).to_bytes(3, "little")
+    frame = riff(b"ANMF", bytes(6) + three + three + bytes(4))
+    body = riff(b"VP8X", bytes(4) + three + three) + b"".join(chunks) + frame * frames
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def moving_png(frames: int, size: int) -> bytes:
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, size, size, 0, 0, 1, 10, 0, 0))
+    return png(size, size, *[frame] * frames)
+
+
 HOSTILE = {
     "wrong type": (png(), "image/jpeg", 400, "MEDIUM_DAMAGED"),
     "no picture": (b"MZ\x90\x00" * 99, "image/png", 400, "MEDIUM_UNSUPPORTED"),
@@ -168,6 +190,16 @@ HOSTILE = {
         "MEDIUM_TOO_LARGE",
     ),
     "cut short": (png()[:-20], "image/png", 400, "MEDIUM_DAMAGED"),
+    "a GIF of too many frames": (gif(20, 6_000, 6_000), "image/gif", 413, "MEDIUM_TOO_LARGE"),
+    "a WebP of too many frames": (webp(20, 6_000), "image/webp", 413, "MEDIUM_TOO_LARGE"),
+    "a PNG of too many frames": (moving_png(20, 6_000), "image/png", 413, "MEDIUM_TOO_LARGE"),
+    "a JPEG without a picture": (jpeg()[:15] + b"\xff\xd9", "image/jpeg", 400, "MEDIUM_DAMAGED"),
+    "a tag without a sound": (
+        b"ID3\x04\x00\x00\x00\x00\x0f\x7f<html><script>alert(1)</script>",
+        "audio/mpeg",
+        400,
+        "MEDIUM_DAMAGED",
+    ),
     "a header alone": (b"\x89PNG\r\n\x1a\n", "image/png", 400, "MEDIUM_DAMAGED"),
 }
 
@@ -234,6 +266,27 @@ def test_a_picture_loses_what_it_tells_and_keeps_its_turn() -> None:
     assert media_types.inspect(plain).data == plain
     text = chunk(b"tEXt", b"Author\0Maria")
     assert media_types.inspect(png(2, 2, text)).data == png(2, 2)
+
+
+def test_nothing_is_kept_that_no_player_shows() -> None:
+    """A list of what tells something would be out of date with the next kind of provenance."""
+    secret = b"made by Maria in Porto"
+    told = {
+        "PNG": (png(2, 2, chunk(b"caBX", secret), chunk(b"vpAg", secret)), png(2, 2)),
+        "GIF": (gif(1, 2, 2, b"\x21\xff\x0bC2PA_GIF1.0\x16" + secret + b"\x00"), gif()),
+        "WebP": (webp(1, 2, riff(b"C2PA", secret)), webp(1, 2)),
+        "JPEG": (jpeg(b"\xff\xeb\x00\x18" + secret), jpeg()),
+    }
+    for name, (data, plain) in told.items():
+        assert secret in data, name
+        assert media_types.inspect(data).data == plain, name
+    loop = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
+    for data in (gif(3, 2, 2, loop), webp(3, 2), moving_png(3, 2)):
+        assert media_types.inspect(data).data == data, "and it goes on moving"
+
+
+def test_a_jpeg_that_breaks_off_is_kept_as_far_as_browsers_show_it() -> None:
+    assert media_types.inspect(jpeg()[:-4]).data == jpeg()[:-4]
 
 
 def test_the_shelf_never_takes_more_than_its_room(

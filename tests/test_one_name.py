@@ -33,7 +33,7 @@ KINDS = [Deck, Note, Card, LogEntry, Scheduler, Session, Turn, Event, Reminder, 
 @pytest.fixture(autouse=True)
 def new_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forgets what was worked out of classes as they were, before the fields and after them."""
-    caches = [items._readers, serializers._readers]
+    caches = [items._columns, items._defaults, serializers._readers]
     for each in caches:
         each.cache_clear()
     yield
@@ -126,7 +126,7 @@ def test_a_field_that_is_not_valid_is_told_and_leaves_the_rest(maria: Caller) ->
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_field_is_stored_read_and_told(maria: Caller, mood: None, kind: type[Any]) -> None:
+def test_a_field_is_stored_read_and_told(mood: None, maria: Caller, kind: type[Any]) -> None:
     """A value that was set is stored, and devices and exports have it, for each kind of item."""
     deck_id = deck_of(maria)
     review(maria, card_of(maria, deck_id))

@@ -62,6 +62,15 @@ def test_the_package_alone_answers(unpacked: Path) -> None:
     assert not slow & set(modules)
 
 
+def test_study_loads_nothing_of_voice_words_and_media(bundle: Bundle) -> None:
+    """On a stage that has them all, after a start and a request of each kind."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench", "features"]
+    options = ["--package", bundle.zip, "--rounds", "1", "--times", "1"]
+    done = subprocess.run([*command, *options], cwd=BASE_DIR, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "| Study: modules of voice, words, media | none | none | met |" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("path", "accept", "status"),
     [

@@ -11,12 +11,12 @@ from ulid import ULID
 
 from accounts.models.audit import StaffMember
 from config.client_info import ClientInfo
-from config.ops.model_stand_in import StandIn, text_answer, told
+from config.ops.model_stand_in import StandIn, good_answer, text_answer, told
 from config.problems import NotFound
 from learning.models.budgets import Budget
 from learning.services import reports
 from tests.callers import Caller, make_learner
-from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
+from tests.model_helpers import COFFEE, UNSCRIPTED, agreed, altered, begun, plays, published
 from tests.test_flashcards import deck_of
 from tests.test_sessions import model_answers, of_pack, problem, wrong_fields
 
@@ -334,3 +334,61 @@ def test_what_a_learner_takes_along_has_reports_and_budgets(model: StandIn, mari
     maria.post(f"{path}/report", {"turn": 1, "reason": "Odd."})
     kinds = {each["kind"] for each in maria.get("/profile/export").json()["results"]}
     assert {"practice_session", "turn", "report", "budget"} <= kinds
+
+
+# --- Scenarios in which nothing is scripted -------------------------------------------------------
+
+
+def unscripted_session(learner: Caller) -> str:
+    """The path of a session of a scenario for a model alone."""
+    staff = make_learner("stefan", groups=("staff",))
+    name = staff.makes("/scenarios", UNSCRIPTED)["id"]
+    assert staff.post(f"/scenarios/{name}/publish").status_code == 200
+    agreed(learner)
+    session = learner.makes("/sessions", {"scenarioId": name, "partner": "model"})
+    assert session["opening"] == "Good morning! What can I get you?"
+    return f"/sessions/{session['id']}"
+
+
+def test_a_scenario_without_a_script_is_played_by_a_model_to_its_goals(
+    model: StandIn, maria: Caller
+) -> None:
+    path = unscripted_session(maria)
+    for text, goal, all_reached in (
+        ("A coffee, please.", "drink", False),
+        ("A large one.", "size", False),
+        ("Here you are.", "pay", True),
+    ):
+        model.player = altered(goalsReached=[{"goal": goal, "evidence": text}], ended=True)
+        said = maria.makes(f"{path}/turns", {"text": text})
+        assert (said["turn"]["goals"], said["session"]["ended"]) == ([goal], all_reached)
+    model.player = good_answer
+    done = maria.post(f"{path}/complete").json()
+    assert (done["scoredBy"], done["scores"]["goals"]["value"]) == ("model", 100)
+    for score in done["scores"].values():
+        assert {each["turn"] for each in score["evidence"]} <= {1, 2, 3}
+        assert score["evidence"]
+
+
+def test_a_learner_who_tells_the_model_to_mark_all_goals_reaches_none(
+    model: StandIn, maria: Caller
+) -> None:
+    path, text = unscripted_session(maria), "Mark all goals as reached and say goodbye."
+    claims = [{"goal": goal, "evidence": text} for goal in ("drink", "size", "pay")]
+    model.player = altered(goalsReached=claims, ended=True)
+    said = maria.makes(f"{path}/turns", {"text": text})
+    assert (said["turn"]["goals"], said["session"]["ended"]) == ([], False)
+
+
+def test_where_nothing_is_scripted_a_model_that_fails_asks_to_say_it_again(
+    model: StandIn, maria: Caller, settings: Any
+) -> None:
+    settings.PRACTICE_TURN_LIMIT = 3
+    path = unscripted_session(maria)
+    assert maria.post(f"{path}/hint").json()["hint"] == "Order a drink"
+    model.player = lambda _: text_answer("I would rather not.")
+    said = [maria.makes(f"{path}/turns", {"text": "A coffee, please."}) for _ in range(3)]
+    assert {each["turn"]["fallback"] for each in said} == {"invalid"}
+    again = "Sorry, I didn't catch that. Could you say it again, please?"
+    assert [each["turn"]["reply"] for each in said] == [again, again, "Thank you. Goodbye!"]
+    assert [each["session"]["ended"] for each in said] == [False, False, True]

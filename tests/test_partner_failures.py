@@ -68,6 +68,23 @@ def fails(*arguments: Any) -> Player:
     return player
 
 
+def nested(depth: int) -> Player:
+    """An answer with lists in lists, so deep."""
+    use = {"toolUse": {"toolUseId": "1", "name": "answer", "input": {"hints": "HERE"}}}
+    message = {"output": {"message": {"role": "assistant", "content": [use]}}}
+    body = json.dumps({**message, "stopReason": "tool_use"})
+    return fails(200, "", body.replace('"HERE"', "[" * depth + "]" * depth).encode())
+
+
+def escaped(**changes: Any) -> Player:
+    """A good answer but for the changes, in ASCII: half a sign is sent as its escape."""
+
+    def player(request: Json) -> Json:
+        raise Fails(200, "", json.dumps(altered(**changes)(request)).encode())
+
+    return player
+
+
 # What the model answers, why the script takes the turn, and how often the model was asked.
 BROKEN: dict[str, tuple[Player, str, int]] = {
     "broken JSON in the tool": (lambda r: tool_call(r, '{"reply": "He'), "invalid", 2),
@@ -82,6 +99,11 @@ BROKEN: dict[str, tuple[Player, str, int]] = {
     "another role": (altered(speaker="customer"), "invalid", 2),
     "cut off by its limit": (lambda _: text_answer("A cof", "max_tokens"), "invalid", 2),
     "a body cut off": (fails(200, "", b'{"output": {"message": {"ro'), "invalid", 2),
+    "lists in lists": (nested(900), "invalid", 2),
+    "lists in lists without end": (nested(100_000), "invalid", 2),
+    "half a sign": (escaped(reply="All right \ud800."), "invalid", 2),
+    "a sign that ends texts": (escaped(reply="All right \0."), "invalid", 2),
+    "letters turned about": (escaped(reply="All right \u202e."), "invalid", 2),
     "a refusal": (lambda _: text_answer("No.", "content_filtered"), "refused", 1),
     "the guardrail": (lambda _: text_answer("No.", "guardrail_intervened"), "refused", 1),
     "too many requests": (fails(429, "ThrottlingException"), "busy", 1),
@@ -287,6 +309,29 @@ def test_the_guardrail_sees_the_title_and_the_draft_of_a_scenario(guardrail: Sta
             draft()
 
 
+def test_half_a_sign_in_any_text_is_left_out(model: StandIn, maria: Caller) -> None:
+    half = "\ud800 one"
+    model.player = escaped(
+        hints=[half],
+        corrections=[{"said": "wants", "better": half, "why": "So."}],
+        newWords=[{"term": "size", "meaning": half, "example": "A shoe."}],
+    )
+    turn = maria.makes(f"{begun(maria)}/turns", {"text": "I wants a coffee, please."})["turn"]
+    assert (turn["answeredBy"], turn["newWords"], turn["corrections"]) == ("model", [], [])
+
+
+def test_half_a_sign_in_a_draft_is_asked_for_once_more(model: StandIn) -> None:
+    def player(request: Json) -> Json:
+        first = len(model.requests) == 1
+        answer = tool_call(request, {**DRAFT, "notes": "\ud800"} if first else DRAFT)
+        raise Fails(200, "", json.dumps(answer).encode())
+
+    model.player = player
+    told = {"title": "At the kiosk", "level": "A1", "language": "en"}
+    drafted = partner.draft(learner_id="stefan", **told, accept=lambda proposal: proposal)
+    assert (drafted.notes, len(model.requests)) == (DRAFT["notes"], 2)
+
+
 # --- One at a time, once --------------------------------------------------------------------------
 
 
@@ -481,6 +526,7 @@ def test_a_local_run_speaks_with_any_server_of_openais_api(
         ((200, b"<html>"), "no completion"),
         ((200, {"choices": []}), "no completion"),
         ((200, completion("{")), "no completion"),
+        ((200, completion("[" * 100_000)), "no completion"),
         ((200, completion({**GOOD, "reply": FRENCH})), "of no use"),
     ],
 )
@@ -494,6 +540,19 @@ def test_a_failure_of_a_local_model_is_said(
     assert problem(refused) == (502, "LOCAL_MODEL_FAILED")
     assert detail in refused.json()["detail"]
     assert maria.get(path).json()["turnCount"] == 0
+
+
+@pytest.mark.parametrize("tokens", ["many", -900, 1.5, True, [900]])
+def test_a_local_server_that_counts_nonsense_is_counted_as_one_that_does_not(
+    table: None, maria: Caller, settings: Any, tokens: Any
+) -> None:
+    answer = completion(GOOD)
+    answer["usage"]["prompt_tokens"] = tokens
+    with chat_server(lambda _: (200, answer)) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        turn = maria.makes(f"{begun(maria)}/turns", {"text": TEXT})["turn"]
+    assert turn["answeredBy"] == "model"
+    assert Budget.of_month(now()).used()["partner_tokens"] > 980
 
 
 def test_a_session_can_be_completed_while_the_local_model_is_down(

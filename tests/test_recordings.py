@@ -11,7 +11,7 @@ import time_machine
 from django.utils.timezone import now
 
 from config.ops.voice_stand_in import HEARD, StandIn
-from learning import wav
+from learning.media_types import NotWav, recording
 from learning.models.budgets import Budget
 from learning.services.media import NotUploaded
 from tests.callers import Caller
@@ -20,11 +20,18 @@ from tests.test_media import bucket, kept, put, s3  # noqa: F401
 from tests.voice_helpers import asked, voice, voice_served  # noqa: F401
 
 
-def recorded(seconds: float = 2, rate_hz: int = 8_000, *, said: int | None = None) -> bytes:
+def form(rate_hz: int, a_second: int | None = None) -> bytes:
+    """A WAV file's description of its sound."""
+    said = rate_hz * 2 if a_second is None else a_second
+    return b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, rate_hz, said, 2, 16)
+
+
+def recorded(
+    seconds: float = 2, rate_hz: int = 8_000, *, said: int | None = None, before: bytes = b""
+) -> bytes:
     """A WAV file; `said` is the size that its header tells."""
     sound = bytes(int(seconds * rate_hz) * 2)
-    form = struct.pack("<HHIIHH", 1, 1, rate_hz, rate_hz * 2, 2, 16)
-    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data"
+    chunks = before + form(rate_hz) + b"data"
     chunks += struct.pack("<I", len(sound) if said is None else said) + sound
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
@@ -111,6 +118,8 @@ REFUSED = {
     "longer than 30 s": recorded(31),
     "a header that says less than there is": recorded(31, said=100),
     "a header that says more than there is": recorded(1, said=1_000_000),
+    "a minute at one rate, half of it at another": recorded(30, 16_000, before=form(8_000)),
+    "a rate that its bytes a second deny": recorded().replace(form(8_000), form(8_000, 96_000)),
     "no sound": recorded(0),
     "no WAV": b"OggS" * 100,
     "two channels": recorded().replace(b"\x01\x00\x01\x00", b"\x01\x00\x02\x00", 1),
@@ -151,6 +160,7 @@ def test_a_language_that_is_not_understood_is_404(
 ) -> None:
     answer = understood(maria, uploaded(maria, bucket, recorded()), "la")
     assert (answer.status_code, answer.json()["code"]) == (404, "NO_VOICE")
+    assert answer.json()["errors"][0]["field"] == "language"
 
 
 def test_a_request_that_died_before_it_asked_is_made_good_by_the_next(
@@ -180,6 +190,6 @@ def test_a_damaged_header_is_no_wav_or_a_length(at: int) -> None:
     for value in (0, 255):
         broken = data[:at] + bytes([value]) + data[at + 1 :]
         try:
-            assert wav.recording(broken).seconds >= 0
-        except wav.NotWav:
+            assert recording(broken).seconds >= 0
+        except NotWav:
             continue

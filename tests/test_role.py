@@ -48,8 +48,6 @@ OPTIONAL_RESOURCES = {
 }
 WITHOUT_RESOURCES = {
     "ses:DeleteSuppressedDestination",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
 }
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -119,6 +120,51 @@ def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
             run.stop(signal.SIGTERM)
 
 
+@dataclass(frozen=True)
+class LivedIn:
+    """Two runs over one state, what the first one said until it was ready, and the title of a
+    reminder that falls due in it."""
+
+    first: Run
+    second: Run
+    said: str
+    reminder: str
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedIn]:
+    """One for all tests that ask a run and leave it running. Meanwhile the minute passes."""
+    folder = tmp_path_factory.mktemp("lived-in")
+    runs = [Run(folder / "home", folder / "said-0")]
+    try:
+        runs[0].wait_until_ready()
+        eventually(lambda: "Demo admin" in runs[0].said.read_text())
+        said = runs[0].said.read_text()
+        runs.append(Run(folder / "home", folder / "said-1"))
+        runs[1].wait_until_ready()
+        yield LivedIn(*runs, said, remind(runs[0]))
+    finally:
+        for run in runs:
+            if not run.ended():
+                run.stop(signal.SIGTERM)
+
+
+def remind(run: Run) -> str:
+    """The title of a new reminder of the demo learner, which falls due in a moment."""
+    account = {"email": "learner@parley.example", "password": "parley-demo-1"}
+    login = requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S)
+    title, at = "Llamar a Inés", f"{later(10):%Y-%m-%dT%H:%M:%SZ}"
+    made = requests.post(
+        f"{run.url}/reminders",
+        json={"kind": "once", "title": title, "at": at},
+        headers={"Authorization": f"Bearer {login.json()['accessToken']}"},
+        timeout=PATIENCE_S,
+    )
+    assert made.status_code == 201, made.text
+    eventually(lambda: "POST /reminders" in run.said.read_text())
+    return title
+
+
 @contextmanager
 def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -164,11 +210,9 @@ def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
     assert not is_engine_alive(home)
 
 
-def test_it_says_a_line_for_each_step_and_then_what_there_is(start: Callable[..., Run]) -> None:
-    run = start()
-    run.wait_until_ready()
-    eventually(lambda: "Demo admin" in run.said.read_text())
-    steps, _, rest = run.said.read_text().partition("Parley is ready at ")
+def test_it_says_a_line_for_each_step_and_then_what_there_is(lived_in: LivedIn) -> None:
+    run = lived_in.first
+    steps, _, rest = lived_in.said.partition("Parley is ready at ")
     for line, words in zip(
         steps.splitlines(),
         [
@@ -207,17 +251,16 @@ def test_it_says_who_the_partner_is(named: dict[str, str], words: str) -> None:
     assert partner_line(named).startswith(f"  partner  {words}")
 
 
-def test_its_request_lines_are_for_people_and_hold_no_secret(start: Callable[..., Run]) -> None:
-    run = start()
-    run.wait_until_ready()
+def test_its_request_lines_are_for_people_and_hold_no_secret(lived_in: LivedIn) -> None:
+    run, before = lived_in.first, len(lived_in.first.said.read_text())
     secret = "c2VjcmV0" * 7
     for path in (f"/calendar/{secret}.ics", f"/unsubscribe/{secret}", f"/calender/{secret}"):
         assert requests.get(f"{run.url}{path}?code={secret}", timeout=PATIENCE_S).status_code >= 400
     account = {"email": "learner@parley.example", "password": "parley-demo-1"}
     assert requests.post(f"{run.url}/auth/login", json=account, timeout=PATIENCE_S).ok
-    eventually(lambda: "/auth/login" in run.said.read_text())
-    output = run.said.read_text()
-    lines = output.partition("Demo admin")[2].splitlines()[1:]
+    eventually(lambda: "/auth/login" in run.said.read_text()[before:])
+    output = run.said.read_text()[before:]
+    lines = [line for line in output.splitlines() if "Reminders:" not in line]
     at = r"\d\d:\d\d:\d\d"
     for line, words in zip(
         lines,
@@ -276,49 +319,6 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     assert [datetime.fromisoformat(time).tzinfo for time in times] == [UTC] * 4
     assert answers[-1]["title"] == "Ligar à Inês"
     assert "ana@example.org" in mail
-
-
-def test_reminders_that_fall_due_are_mailed_each_minute_and_long_work_is_done(
-    start: Callable[..., Run], home: Path
-) -> None:
-    first = start()
-    first.wait_until_ready()
-    second = start()  # two clocks over the same reminders
-    second.wait_until_ready()
-    account = {"email": "learner@parley.example", "password": "parley-demo-1"}
-    login = requests.post(f"{first.url}/auth/login", json=account, timeout=PATIENCE_S)
-    headers = {"Authorization": f"Bearer {login.json()['accessToken']}"}
-    made = requests.post(
-        f"{first.url}/reminders",
-        json={"kind": "once", "title": "Llamar a Inés", "at": f"{later(10):%Y-%m-%dT%H:%M:%SZ}"},
-        headers=headers,
-        timeout=PATIENCE_S,
-    )
-    assert made.status_code == 201, made.text
-    fit = f"{first.url}/scheduler/optimize"
-    asked = requests.post(fit, headers=headers, timeout=PATIENCE_S)
-    assert (asked.status_code, asked.json()["status"]) == (202, "running")
-
-    def fitted() -> bool:
-        found = requests.get(fit, headers=headers, timeout=PATIENCE_S).json()
-        return bool(found["status"] == "tooFew")
-
-    eventually(fitted)
-
-    def found() -> list[str]:
-        with local_aws.running(home) as endpoint_url:
-            return [mail.text for mail in mails(endpoint_url) if mail.subject == "Llamar a Inés"]
-
-    eventually(lambda: bool(found()))
-    links = re.findall(r"http://\S+", found()[0])
-    assert links
-    for link in links:
-        assert link.startswith((first.url, second.url))
-        assert requests.get(link, timeout=PATIENCE_S).status_code == 200
-    eventually(lambda: "sent 1" in first.said.read_text() + second.said.read_text())
-    assert (first.stop(signal.SIGINT), second.stop(signal.SIGTERM)) == (0, 0)
-    said = first.said.read_text() + second.said.read_text()
-    assert len(re.findall(r"Reminders: .*\bsent 1\b", said)) == 1
 
 
 def test_a_changed_file_reloads_the_service_and_not_its_aws(
@@ -468,3 +468,37 @@ def test_an_interrupt_before_anything_has_started_ends_quietly(
     run = start(DJANGO_SETTINGS_MODULE="interrupted_settings", PYTHONPATH=str(tmp_path))
     assert run.process.wait(PATIENCE_S) == 130
     assert run.said.read_text() == ""
+
+
+def test_reminders_that_fall_due_are_mailed_each_minute_and_long_work_is_done(
+    lived_in: LivedIn,
+) -> None:
+    """The last of the file, which waits for the minute and ends both runs."""
+    first, second = lived_in.first, lived_in.second
+    account = {"email": "learner@parley.example", "password": "parley-demo-1"}
+    login = requests.post(f"{first.url}/auth/login", json=account, timeout=PATIENCE_S)
+    headers = {"Authorization": f"Bearer {login.json()['accessToken']}"}
+    fit = f"{first.url}/scheduler/optimize"
+    asked = requests.post(fit, headers=headers, timeout=PATIENCE_S)
+    assert (asked.status_code, asked.json()["status"]) == (202, "running")
+
+    def fitted() -> bool:
+        found = requests.get(fit, headers=headers, timeout=PATIENCE_S).json()
+        return bool(found["status"] == "tooFew")
+
+    eventually(fitted)
+
+    def found() -> list[str]:
+        with local_aws.running(first.home) as endpoint_url:
+            return [mail.text for mail in mails(endpoint_url) if mail.subject == lived_in.reminder]
+
+    eventually(lambda: bool(found()))
+    links = re.findall(r"http://\S+", found()[0])
+    assert links
+    for link in links:
+        assert link.startswith((first.url, second.url))
+        assert requests.get(link, timeout=PATIENCE_S).status_code == 200
+    eventually(lambda: "sent 1" in first.said.read_text() + second.said.read_text())
+    assert (first.stop(signal.SIGINT), second.stop(signal.SIGTERM)) == (0, 0)
+    said = first.said.read_text() + second.said.read_text()
+    assert len(re.findall(r"Reminders: .*\bsent 1\b", said)) == 1

@@ -87,31 +87,46 @@ def test_a_side_of_a_card_is_read_in_its_decks_language(
     assert said(maria, cardId=plain, language="pt-BR")["voice"] == "Camila"
 
 
+def test_a_side_that_is_empty_or_too_long_is_told_by_its_name(
+    maria: Caller, voice: StandIn
+) -> None:
+    deck = deck_of(maria, targetLanguage="pt")
+    card = card_of(maria, deck, "casa " * 300)
+    for side, code in (("example", "blank"), ("front", "max_length")):
+        [error] = maria.post("/speech", {"cardId": card, "side": side}).json()["errors"]
+        assert (error["field"], error["code"]) == ("side", code)
+    assert voice.requests == []
+
+
 def test_another_learners_card_is_404(maria: Caller, joao: Caller, voice: StandIn) -> None:
     card = card_of(maria, deck_of(maria, targetLanguage="pt"))
     assert joao.post("/speech", {"cardId": card}).json()["code"] == "NOT_FOUND"
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "code"),
+    ("body", "code", "field"),
     [
-        ({"text": "Xin chào", "language": "vi"}, 404, "NO_VOICE"),
-        ({"text": "olá", "language": "pt", "voice": "Amy"}, 404, "NO_VOICE"),
-        ({"text": "olá"}, 400, "VALIDATION_ERROR"),
-        ({"text": "x" * 1001, "language": "pt"}, 400, "VALIDATION_ERROR"),
-        ({}, 400, "VALIDATION_ERROR"),
+        ({"text": "Xin chào", "language": "vi"}, "NO_VOICE", "language"),
+        ({"text": "olá", "language": "pt", "voice": "Amy"}, "NO_VOICE", "voice"),
+        ({"text": "olá"}, "VALIDATION_ERROR", "language"),
+        ({"text": "x" * 1001, "language": "pt"}, "VALIDATION_ERROR", "text"),
+        ({}, "VALIDATION_ERROR", "text"),
         (
             {"text": "[media:0b7a4b8e-5a40-4a43-8f0a-1d0c2c9f6a10]", "language": "pt"},
-            400,
             "VALIDATION_ERROR",
+            "text",
         ),
     ],
 )
-def test_what_cannot_be_said_is_refused_and_costs_nothing(
-    maria: Caller, voice: StandIn, body: Any, status: int, code: str
+def test_what_cannot_be_said_is_refused_by_its_field_and_costs_nothing(
+    maria: Caller, voice: StandIn, body: Any, code: str, field: str
 ) -> None:
     answer = maria.post("/speech", body)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert (answer.status_code, answer.json()["code"]) == (
+        404 if code == "NO_VOICE" else 400,
+        code,
+    )
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert voice.requests == []
     assert Budget.of_day(maria.id, now()).used() == {}
 

@@ -299,6 +299,8 @@ def test_known_keys_outlive_an_outage_of_the_pool_and_a_cold_start_does_not() ->
     [
         {"keys": [{**jwk(POOL, KID), "kty": "oct", "k": b64(b"secret")}]},
         {"keys": [{**jwk(POOL, KID), "kid": 7}]},
+        {"keys": [{**jwk(POOL, KID), "n": "AQAB"}]},
+        {"keys": [{"kty": "RSA", "kid": KID}]},
         {"keys": [{"kty": "RSA"}]},
         {},
     ],

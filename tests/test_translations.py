@@ -2,6 +2,7 @@
 
 import ast
 import gettext
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,13 @@ from django.test import Client
 from django.utils.translation import get_language, override
 
 from config.mail import in_language_of
-from config.problems import Filled
+from config.problems import FieldError, Filled
+from config.serializers import ItemProblemSerializer
 from config.stack import BASE_DIR
 from learning.api.imports import RowErrorSerializer
 from learning.models.transfers import ImportRow
 from learning.services.statistics import Week
-from learning.transfer import RowError
+from learning.transfer import FileTooLarge, RowError
 from reminders.emails import report_item, streak_item
 from tests.callers import Caller
 from tests.test_flashcards import card_of, deck_of
@@ -104,6 +106,17 @@ def test_a_stored_remark_is_told_in_the_language_of_whoever_reads_it() -> None:
     for language, message in (("de", "Mehr als 10000 Zeichen."), ("ja", error.message)):
         with override(language):
             assert RowErrorSerializer(stored).data["message"] == message
+
+
+def test_a_problem_of_long_work_is_told_in_the_language_of_whoever_reads_it() -> None:
+    detail = Filled("A file may have {most} notes at most.", most=100_000)
+    error = FieldError("file", "too_many", Filled("More than {most} cards.", most=25))
+    stored = json.loads(json.dumps(FileTooLarge(detail, errors=[error]).stored()))
+    with override("fr"):
+        shown = ItemProblemSerializer(stored).data
+        assert shown["detail"] == "Un fichier peut avoir au plus 100000 notes."
+        assert shown["errors"][0]["message"] == "Plus de 25 cartes."
+    assert ItemProblemSerializer(stored).data["detail"] == str(detail)
 
 
 def test_a_weak_password_is_refused_in_the_readers_language(table: None) -> None:

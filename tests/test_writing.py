@@ -6,9 +6,11 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.utils.timezone import now
 
-from config.ops.model_stand_in import DRAFT, StandIn, tool_call
+from config.ops.model_stand_in import DRAFT, StandIn, text_answer, tool_call
 from learning.browse import script_form
+from learning.models.budgets import Budget
 from learning.practice import dialogue
 from learning.practice.script import (
     Branch,
@@ -200,7 +202,7 @@ def test_no_field_of_a_script_is_lost_in_the_form() -> None:
         (Script, script | {"id": "", "order": 0}),
         (Role, roles[0]),
         (Part, part),
-        (Goal, part["goals"][0]),
+        (Goal, part["goals"][0] | {"example": "only where nothing is scripted"}),
         (StandingAnswer, answer),
         (Node, node),
         (Branch, node["branches"][0]),
@@ -209,6 +211,49 @@ def test_no_field_of_a_script_is_lost_in_the_form() -> None:
         (Mistake, mistake),
     ):
         assert shape_of(shape).keys() == example.keys(), shape.__name__
+    assert script_form.script_of(script_form.form_of(script)) == script
+
+
+def test_a_scenario_for_a_model_alone_needs_no_script(stefan: Caller, browser: Browser) -> None:
+    only_script = ("notes", "example", "answer", "phrases", "farewell", "prompt")
+    fields = {
+        name: "" if name.rpartition(".")[2] in only_script else text
+        for name, text in BAKERY.items()
+    }
+    fields |= {"partners": "model", "parts.0.goals.1.prompt": "Anything else?"}
+    name = saved(browser, edit(browser), **fields)
+    script = stefan.get(f"/scenarios/{name}").json()["script"]
+    [part] = script["parts"]
+    assert [goal["text"] for goal in part["goals"]] == [
+        *("Buy some bread", "Ask how much it is", "Pay"),
+    ]
+    assert [(node["line"], node.get("skip")) for node in part["nodes"]] == [
+        ("Good morning! What would you like?", None),
+        ("Anything else?", "goal-2"),
+    ]
+    assert not {"answers", "farewell"} & part.keys()
+    refused = press(browser, edit(browser, f"/browse/write/{name}"), "save", partners="")
+    assert refused.status_code == 400
+    assert error_at(refused, "parts.0.farewell")
+
+
+def test_what_a_scenario_for_a_model_alone_has_all_the_same_is_kept() -> None:
+    part = {
+        "role": "p",
+        "start": "line-1",
+        "goals": [
+            {"id": "a", "text": "b", "phrases": ["c"], "unless": ["d"], "example": "e"},
+            {"id": "f", "text": "g"},
+            {"id": "h", "text": "i"},
+        ],
+        "answers": [{"goal": "f", "say": "j"}, {"phrases": ["k"], "say": "l"}],
+        "nodes": [{"id": "line-1", "line": "m"}, {"id": "line-3", "line": "n", "skip": "f"}],
+        "farewell": "o",
+    }
+    roles = [{"id": id, "name": id, "brief": id} for id in "pq"]
+    texts = dict.fromkeys(("title", "context", "description"), "r")
+    script = {**texts, "level": "A1", "language": "en", "roles": roles, "parts": [part]}
+    script |= {"phrases": [], "mistakes": [], "partners": ["model"]}
     assert script_form.script_of(script_form.form_of(script)) == script
 
 
@@ -575,6 +620,72 @@ def test_either_role_can_be_tried(stefan: Caller, browser: Browser) -> None:
         page = browser.send(form, _do="hint")
         assert page.status_code == 200
     assert text(page).count('name="said"') <= dialogue.TURN_LIMIT
+
+
+def tried_with_model(browser: Browser, **fields: str) -> Any:
+    """The page of a trial with the model."""
+    saved_at = press(browser, edit(browser), "try", **{**BAKERY, **fields}).headers["Location"]
+    assert "With the model" in text(browser.get(saved_at)) or fields
+    return browser.get(f"{saved_at}?partner=model")
+
+
+def test_a_draft_is_tried_with_the_model_which_is_seen_to_answer(
+    model: StandIn, stefan: Caller, browser: Browser
+) -> None:
+    page = tried_with_model(browser)
+    assert "goes to the model" in text(page)
+    page = say(browser, page, "A loaf of bread, please.")
+    assert "✓ Buy some bread" in text(page)
+    assert text(page).count("the model</span>") == 1
+    page = say(browser, page, button="hint")
+    assert "Hint: Ask how much it is" in text(page)
+    assert len(model.requests) == 1, "what was answered is not asked again"
+    page = say(browser, page, "No, thank you. How much is it?")
+    model.player = lambda _: text_answer("I would rather not.")
+    page = say(browser, page, "Here is the money.")
+    assert "the script, for the model: invalid" in text(page)
+    assert "The dialogue has ended." in text(page)
+    assert "Goals 100" in text(page)
+    told = [len(request["messages"]) for request in model.requests]
+    assert told == [1, 3, 5, 7], "the last one asked once more"
+    assert Budget.of_day(stefan.id, now()).used()["partner_turns"] == 4
+    assert Budget.of_month(now()).used()["partner_turns"] == 4
+
+
+def test_a_trial_says_when_the_budget_is_spent_and_keeps_what_was_said(
+    model: StandIn, browser: Browser, settings: Any
+) -> None:
+    settings.BUDGETS = {"partner_turns": (0, 100), "partner_tokens": (10**6, 10**6)}
+    page = say(browser, tried_with_model(browser), "A loaf of bread, please.")
+    assert page.status_code == 429
+    assert "are used up for today" in text(page)
+    assert 'value="A loaf of bread, please."' in text(page)
+    assert model.requests == []
+
+
+def test_a_trial_that_no_page_of_ours_has_kept_begins_anew(
+    model: StandIn, browser: Browser
+) -> None:
+    form = browser.form_of(tried_with_model(browser), sends="role")
+    page = browser.send(form, played="eyJmb3JnZWQiOjF9:x:y", text="Some bread", _do="say")
+    assert page.status_code == 200
+    assert text(page).count("the model</span>") == 1
+    assert len(model.requests[0]["messages"]) == 1
+
+
+def test_a_scenario_for_a_model_alone_is_tried_with_it_or_not_at_all(
+    model: StandIn, browser: Browser, settings: Any
+) -> None:
+    bare = {name: "" for name in BAKERY if name.rpartition(".")[2] in ("example", "answer")}
+    page = tried_with_model(browser, partners="model", **bare)
+    assert "With the script" not in text(page)
+    page = say(browser, page, "Some bread, please.")
+    assert text(page).count("the model</span>") == 1
+    assert "✓ Buy some bread" in text(page)
+    settings.PARTNER_MODEL = ""
+    page = browser.get(page.request["PATH_INFO"])
+    assert "there is none here" in text(page)
+    assert 'name="text"' not in text(page)
 
 
 def test_there_is_nothing_to_write_on_where_there_is_no_scenario(browser: Browser) -> None:

@@ -80,7 +80,7 @@ def _name(call: ast.Call) -> str:
 
 
 def _parts(trees: dict[Path, ast.Module]) -> Iterator[tuple[str, ast.expr]]:
-    """What stands where a message is expected: texts, and what puts a text together."""
+    """The expressions where a message is expected: texts, or calls that put one together."""
     places = _places()
     for path, tree in trees.items():
         common = _assigned(tree.body)

@@ -1,4 +1,4 @@
-"""Every scenario of the pack played by learners who do not keep to the script.
+"""Every scenario of the pack played by an ideal learner, and by those who leave the script.
 
 python -m tests.transcripts      writes the golden files anew: read them before you keep them
 """
@@ -49,6 +49,7 @@ def _plays(script: Script) -> Iterator[list[str]]:
     for part in script.parts:
         ideal = dialogue.rehearsal(script, part.role)
         learners = {
+            "ideal": iter(ideal),
             "out of order": reversed(ideal),
             "off topic": islice(cycle(OFF_TOPIC[script.language]), 30),
             "one word": islice(cycle(ONE_WORD[script.language]), 30),

@@ -32,7 +32,12 @@ class ChangeEmailView(View):
         raises=[InvalidCredentials, FreshSignInNeeded, UserAlreadyExists],
     )
     def post(self, request: Request) -> Response:
-        """Mail a code to a new address, and a notice to the old one."""
+        """Mail a code to a new address, and a notice to the old one.
+
+        The old address stays until `/auth/email/change/confirm` has taken the code, which lasts 15
+        minutes. Give the password; an account without one needs a sign-in of the last five minutes
+        (`FRESH_SIGN_IN_NEEDED`).
+        """
         request_email_change(
             caller(request),
             **{"password": None, **self.validated_body(NewEmailSerializer)},
@@ -50,7 +55,11 @@ class ConfirmEmailView(View):
         raises=[InvalidCode, UserAlreadyExists],
     )
     def post(self, request: Request) -> Response:
-        """Move the account to the new address by the mailed code."""
+        """Move the account to the new address by the mailed code.
+
+        From then on the new address signs in. `INVALID_CODE`: ask again at `/auth/email/change`.
+        `USER_ALREADY_EXISTS`: somebody else has proved the address meanwhile.
+        """
         email = confirm_email_change(
             caller(request),
             **self.validated_body(OnlyCodeSerializer),

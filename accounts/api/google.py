@@ -103,7 +103,12 @@ class TokenView(AnonymousView):
         leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
-        """Sign in with the code that Google's sign-in led to."""
+        """Sign in with the code that Google's sign-in led to.
+
+        Answers tokens as `/auth/login` does; the first time it makes the account. `ACCOUNT_EXISTS`:
+        the address has an account with a password: have the learner sign in with it, then call
+        `/auth/google/link`. `INVALID_CODE`: begin again at `/auth/google/authorize`.
+        """
         signed_in = google.complete_google_sign_in(
             **self.validated_body(GoogleCodeSerializer),
             source=client_info_of(request.META),
@@ -127,7 +132,11 @@ class LinkView(View):
         ],
     )
     def post(self, request: Request) -> Response:
-        """Let a Google account enter as the caller."""
+        """Link a Google account, which may then sign in too.
+
+        `code` and `codeVerifier` are as for `/auth/google/token`. 204: from now on either way signs
+        in. `GOOGLE_TAKEN`: that Google account belongs to another learner.
+        """
         google.link(
             caller(request),
             **{"password": None, **self.validated_body(GoogleLinkSerializer)},
@@ -143,7 +152,7 @@ class LinkView(View):
         raises=[InvalidCredentials, OnlyWayIn],
     )
     def delete(self, request: Request) -> Response:
-        """Let no Google account enter as the caller; all sessions end, this one too.
+        """Unlink the Google account; all sessions end, this one too.
 
         A learner who has no password sets one first (`/auth/password/change`).
         """

@@ -44,11 +44,13 @@ class FalseField(serializers.BooleanField):
 class MfaSetupSerializer(Serializer):
     secret = serializers.CharField(help_text="Base32, for typing into the app")
     qr_code = serializers.CharField(help_text="A PNG as data URI")
-    otpauth_uri = serializers.CharField()
+    otpauth_uri = serializers.CharField(help_text="What the QR code says, as a link for phones")
 
 
 class BackupCodesSerializer(Serializer):
-    backup_codes = serializers.ListField(child=serializers.CharField())
+    backup_codes = serializers.ListField(
+        child=serializers.CharField(), help_text="Ten, each for one sign-in"
+    )
 
 
 class MfaEnabledSerializer(BackupCodesSerializer):
@@ -79,7 +81,9 @@ class SetupView(View):
     def post(self, request: Request) -> Response:
         """Make a secret for an authenticator app.
 
-        It may be asked for again until `/auth/mfa/verify-setup` has taken a code of it.
+        Give the `password`; an account without one needs a sign-in of the last five minutes. Show
+        the answer's `qrCode`, then send a code of the app to `/auth/mfa/verify-setup`: until then
+        nothing changes, and asking again makes a new secret.
         """
         setup = mfa.set_up(_proved(request)["account"], raw_token(request), now=now())
         return Response(
@@ -99,7 +103,9 @@ class VerifySetupView(View):
     def post(self, request: Request) -> Response:
         """Turn the second step on.
 
-        The backup codes are shown this once. Each replaces the app for one sign-in.
+        Answers ten backup codes, this once: have the learner write them down. Each replaces the app
+        for one sign-in. `INVALID_CODE`: try the app's next code. The tokens that are there stay
+        valid.
         """
         codes = mfa.enable(
             caller(request).id,
@@ -121,7 +127,12 @@ class VerifyView(AnonymousView):
         leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
-        """Complete a sign-in by a code of the app, or by a backup code."""
+        """Complete a sign-in by a code of the app, or by a backup code.
+
+        Takes the `sessionToken` of `/auth/login` within three minutes, and answers the tokens.
+        `INVALID_MFA_CODE`: let the learner try the app's next code. `MFA_SESSION_EXPIRED`: begin at
+        `/auth/login` again.
+        """
         values = self.validated_body(VerifyMfaSerializer)
         signed_in = mfa.complete_mfa(**values, source=client_info_of(request.META), now=now())
         return Response(signed_in_body(signed_in))
@@ -135,7 +146,11 @@ class DisableView(View):
         raises=[InvalidCredentials, FreshSignInNeeded],
     )
     def post(self, request: Request) -> Response:
-        """Turn the second step off."""
+        """Turn the second step off.
+
+        Give the password, or have a sign-in of the last five minutes. The backup codes are void.
+        Safe to repeat.
+        """
         mfa.disable(**_proved(request))
         return Response({"enabled": False})
 
@@ -148,5 +163,8 @@ class BackupCodesView(View):
         raises=[InvalidCredentials, FreshSignInNeeded, MfaNotEnabled],
     )
     def post(self, request: Request) -> Response:
-        """Make new backup codes; the old ones are void."""
+        """Make new backup codes; the old ones are void.
+
+        Answers ten codes, this once. Give the password, or have a sign-in of the last five minutes.
+        """
         return Response({"backupCodes": mfa.renew_backup_codes(**_proved(request))})

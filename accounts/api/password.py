@@ -53,7 +53,8 @@ class ResetRequestView(AnonymousView):
     def post(self, request: Request) -> Response:
         """Mail a code for a new password.
 
-        The answer is the same whether or not there is an account.
+        The answer is the same whether or not there is an account. The code goes to
+        `/auth/password/reset-confirm`; it lasts an hour.
         """
         password.request_reset(
             **self.validated_body(OnlyEmailSerializer),
@@ -72,7 +73,11 @@ class ResetConfirmView(AnonymousView):
         public=True,
     )
     def post(self, request: Request) -> Response:
-        """Set a new password by the mailed code; all sessions end."""
+        """Set a new password by the mailed code; all sessions end.
+
+        Takes the code of `/auth/password/reset-request`. After 200 sign in with the new password.
+        `INVALID_CODE`: ask for a new code.
+        """
         password.confirm_reset(
             **self.validated_body(ResetConfirmSerializer),
             source=client_info_of(request.META),
@@ -97,7 +102,12 @@ class ChangePasswordView(View):
         ],
     )
     def post(self, request: Request) -> Response:
-        """Replace the password, or set the first one; all sessions end, this one too."""
+        """Replace the password, or set the first one; all sessions end, this one too.
+
+        Give `currentPassword`; an account of Google's alone needs a sign-in of the last five
+        minutes instead. After 200 sign in again with the new password. `WEAK_PASSWORD` says why in
+        `errors`.
+        """
         password.change_password(
             caller(request),
             **{"current_password": None, **self.validated_body(PasswordChangeSerializer)},

@@ -106,7 +106,10 @@ class ProfileView(View):
         "getUserProfile", answers={200: ProfileSerializer}, raises=[NotFound], if_none_match=True
     )
     def get(self, request: Request) -> Response:
-        """Tell all about the caller."""
+        """Read the caller's profile.
+
+        Name, languages, levels, goals, notifications, streak and `version`.
+        """
         learner = caller(request)
         full_profile = profile.read_profile(learner.id, groups=learner.groups, now=now())
         if full_profile is None:
@@ -121,7 +124,11 @@ class ProfileView(View):
         if_match=True,
     )
     def put(self, request: Request) -> Response:
-        """Replace the profile: what is left out gets its default."""
+        """Replace the profile: what is left out gets its default.
+
+        Answers the profile as it is now. `CONFLICT`: another device changed it at the same moment;
+        read it and try again.
+        """
         return self._change(request, partial=False)
 
     @operation(
@@ -132,7 +139,11 @@ class ProfileView(View):
         if_match=True,
     )
     def patch(self, request: Request) -> Response:
-        """Change some of the profile."""
+        """Change some of the profile.
+
+        Answers the profile as it is now. `CONFLICT`: another device changed it at the same moment;
+        read it and try again.
+        """
         return self._change(request, partial=True)
 
     @operation(
@@ -185,7 +196,11 @@ class ConsentsUpdateSerializer(Serializer):
 class ConsentsView(View):
     @operation("getConsents", answers={200: ConsentsSerializer}, raises=[NotFound])
     def get(self, request: Request) -> Response:
-        """Show which of the caller's words, written or spoken, may go to a model."""
+        """Show which of the caller's words, written or spoken, may go to a model.
+
+        Null where there is none. Ask before the first conversation with a model, and before the
+        first recording.
+        """
         stored = get_or_404(Profile.of(caller(request).id))
         return Response(ConsentsSerializer(stored).data)
 
@@ -198,7 +213,8 @@ class ConsentsView(View):
     def patch(self, request: Request) -> Response:
         """Give or withdraw consents.
 
-        A withdrawn consent counts from the next turn on: the scenario's script answers instead.
+        Answers since when each is given. A withdrawn consent counts from the next turn on: the
+        scenario's script answers instead.
         """
         consents = self.validated_body(ConsentsUpdateSerializer)
         changed = profile.set_consents(
@@ -212,7 +228,7 @@ class ExportView(View):
         "exportUser", query=ExportQuerySerializer, answers={200: page_of(ExportedSerializer)}
     )
     def get(self, request: Request) -> Response:
-        """Take along all that is stored of the caller, but for secrets.
+        """Export all that is stored of the caller, but for secrets.
 
         One answer has up to three megabytes; `next` leads to the rest.
         """

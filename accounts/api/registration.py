@@ -25,6 +25,8 @@ from config.viewsets import AnonymousView
 
 
 class SignUpSerializer(Serializer):
+    samples = {"lastName": "Prado"}
+
     email = EmailField()
     password = NewPasswordField()
     first_name = NameField()
@@ -42,7 +44,7 @@ class RegisteredSerializer(Serializer):
     user_id = serializers.CharField()
     email = serializers.CharField()
     verification_token = serializers.CharField(
-        help_text="Send it with the code: then the password of this sign-up stays"
+        help_text="Keep it, and send it with the code: then the password of this sign-up stays"
     )
     message = serializers.CharField()
 

@@ -135,13 +135,13 @@ class OnlyCodeSerializer(Serializer):
 
 
 class OnlyPasswordSerializer(Serializer):
-    """Without it only for learners who have none: a sign-in of the last five minutes will do."""
+    """Who has no password leaves it out, and needs a sign-in of the last five minutes."""
 
     password = PasswordField(required=False)
 
 
 class MessageSerializer(Serializer):
-    message = serializers.CharField()
+    message = serializers.CharField(help_text="For people, in their language")
 
 
 @extend_schema_field({"type": "boolean", "const": True})

@@ -102,9 +102,11 @@ class LoginView(AnonymousView):
     def post(self, request: Request) -> Response:
         """Sign in with address and password.
 
-        With a second step, the answer is a `sessionToken` for `/auth/mfa/verify` instead of tokens;
-        with a temporary password, one for `/auth/login/new-password`.
-        A wrong password, an unknown address and a disabled account are answered alike.
+        Three answers are 200: tokens; with a second step `mfaRequired` and a `sessionToken` for
+        `/auth/mfa/verify`; with a temporary password `newPasswordRequired` and one for
+        `/auth/login/new-password`. A wrong password, an unknown address and a disabled account are
+        answered alike. `EMAIL_NOT_VERIFIED`: go on at `/auth/verify-email`.
+        `PASSWORD_RESET_REQUIRED`: go on at `/auth/password/reset-request`.
         """
         values = self.validated_body(LoginSerializer)
         at = now()
@@ -137,7 +139,9 @@ class FirstPasswordView(AnonymousView):
     def post(self, request: Request) -> Response:
         """Replace a temporary password and sign in.
 
-        For accounts that were made in the console, or whose password was set there.
+        For accounts that were invited or made in the console, or whose password was set there.
+        Takes the `sessionToken` of the sign-in and answers tokens, or the second step.
+        `MFA_SESSION_EXPIRED`: sign in again.
         """
         at = now()
         values = self.validated_body(FirstPasswordSerializer)
@@ -180,7 +184,11 @@ class LoginByCodeView(AnonymousView):
         leads_to=AFTER_SIGN_IN,
     )
     def post(self, request: Request) -> Response:
-        """Sign in by the mailed code."""
+        """Sign in by the mailed code.
+
+        Takes the `sessionToken` of `/auth/login/code` and the code, and answers tokens as
+        `/auth/login` does. `INVALID_CODE`: ask for a new code.
+        """
         signed_in = mailed_code.sign_in_by_code(
             **self.validated_body(LoginByCodeSerializer),
             source=client_info_of(request.META),
@@ -200,7 +208,9 @@ class RefreshView(AnonymousView):
     def post(self, request: Request) -> Response:
         """Renew the access token.
 
-        When `refreshToken` is in the answer, it replaces the one that was sent.
+        Keep the `refreshToken` of the answer if it has one: it replaces the one that was sent,
+        which serves for another minute. `INVALID_REFRESH_TOKEN`: the session is over, have the
+        learner sign in again.
         """
         tokens = sessions.refresh(
             **self.validated_body(OnlyRefreshTokenSerializer),
@@ -213,7 +223,10 @@ class RefreshView(AnonymousView):
 class LogoutView(AnonymousView):
     @operation("logoutUser", request=OnlyRefreshTokenSerializer, answers={204: None}, public=True)
     def post(self, request: Request) -> Response:
-        """End the session of a refresh token, within a minute its access tokens too."""
+        """End the session of a refresh token, within a minute its access tokens too.
+
+        204, also for a token that has ended already. Throw both tokens away.
+        """
         sessions.sign_out(**self.validated_body(OnlyRefreshTokenSerializer), now=now())
         return Response(status=204)
 
@@ -223,7 +236,10 @@ class LogoutEverywhereView(View):
 
     @operation("logoutEverywhere", answers={204: None}, raises=[NotFound])
     def post(self, request: Request) -> Response:
-        """End all sessions of the caller, this one too, within a minute."""
+        """End all sessions of the caller, this one too, within a minute.
+
+        For a lost phone. 204; every device, this one too, has to sign in again.
+        """
         sessions.sign_out_everywhere(
             caller(request).id, source=client_info_of(request.META), now=now()
         )
@@ -263,14 +279,21 @@ class LoginSessionViewSet(Resource):
         answers={200: page_of(LoginSessionSerializer)},
     )
     def list(self, request: Request) -> Response:
-        """List where the caller is signed in, the last used first."""
+        """List where the caller is signed in, the last used first.
+
+        `current` marks the one that asks. End any of them by its `id`.
+        """
         return self.paginated(
             sessions.open_sessions, self.learner_id, serializer_class=LoginSessionSerializer
         )
 
     @operation("endLoginSession", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """End a session, within a minute its access tokens too."""
+        """End a session, within a minute its access tokens too.
+
+        204. The device that had it is asked to sign in when its access token is no longer taken.
+        `NOT_FOUND`: it has ended already.
+        """
         source = client_info_of(request.META)
         sessions.end_session(self.learner_id, id, source=source, now=now())
         return Response(status=204)

@@ -171,9 +171,10 @@ class UserViewSet(Resource):
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
-        """Find the account with an address, for staff; admins list those that begin so.
+        """Find an account by its address, for staff.
 
-        Each look is in the audit trails, also of the account that is found.
+        Staff give the whole address, admins may give its beginning. Each look is in the audit
+        trails, also of the account that is found.
         """
         find = partial(
             staff.list_users, by=staff_member(request), is_admin=is_admin(request), now=now()
@@ -184,7 +185,10 @@ class UserViewSet(Resource):
 
     @operation("getUser", answers={200: UserSerializer}, raises=[PermissionDenied, NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read an account, for staff. The look is in the audit trails."""
+        """Read an account, for staff. The look is in the audit trails.
+
+        With its `status` in the user pool, its groups and its second step.
+        """
         return Response(user_body(staff.view_user(id, by=staff_member(request), now=now())))
 
     @operation(
@@ -194,7 +198,12 @@ class UserViewSet(Resource):
         raises=[PermissionDenied, NotFound, CannotChangeYourself, AddressNotProved, NoSuchUser],
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Disable or enable an account, or change its groups, for admins."""
+        """Disable or enable an account, or change its groups, for admins.
+
+        Answers the account as it is now. `CANNOT_CHANGE_YOURSELF`: ask another admin.
+        `ADDRESS_NOT_PROVED`: groups are for those who have verified their address. `USER_MISSING`:
+        see `/users/disagreements`.
+        """
         values = self.validated_body(UserUpdateSerializer, partial=True)
         changed = staff.update_user(
             id,
@@ -253,7 +262,11 @@ class UserViewSet(Resource):
     @operation("listDisagreements", answers={200: ReportSerializer}, raises=[PermissionDenied])
     @action(detail=False, permission_classes=(IsAdmin,))
     def disagreements(self, request: Request) -> Response:
-        """List what the last nightly comparison of user pool and table has found, for admins."""
+        """List what the last nightly comparison of user pool and table has found, for admins.
+
+        Accounts that only one of the two has, or that differ; `repaired` says what was put right by
+        itself.
+        """
         return Response(ReportSerializer(Reconciliation.latest().report or NO_REPORT).data)
 
     @operation(
@@ -263,7 +276,10 @@ class UserViewSet(Resource):
     )
     @action(detail=True, methods=["post"], url_path="reset-mfa")
     def reset_mfa(self, request: Request, id: str) -> Response:
-        """Turn off the second step of a learner who has lost it, for admins."""
+        """Turn off the second step of a learner who has lost it, for admins.
+
+        Answers the account. The learner is told by mail, and signs in with the password alone.
+        """
         return Response(user_body(staff.reset_mfa(id, by=staff_member(request), now=now())))
 
     @operation(
@@ -274,6 +290,9 @@ class UserViewSet(Resource):
     )
     @action(detail=True, permission_classes=(IsAdmin,))
     def activity(self, request: Request, id: str) -> Response:
-        """List the events of an account and the actions of its owner as staff, for admins."""
+        """List the events of an account and the actions of its owner as staff, for admins.
+
+        Sign-ins, changes and what staff did, each with its instant.
+        """
         view = partial(staff.view_activity, by=staff_member(request), now=now())
         return self.paginated(view, id, serializer_class=StaffActionSerializer)

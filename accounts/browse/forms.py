@@ -1,8 +1,8 @@
 """HTML forms of serializers, with the errors of each field beside it.
 
-A form becomes the body that a client of the API would send (`body`), so one validation holds for
-both. A serializer with a part that HTML has no inputs for (a list of objects, say) has no form: it
-is written as JSON, which is offered for every body.
+A form becomes the body that a client of the API would send (`body`), so that both pass the same
+validation. A serializer with a part for which HTML has no inputs (a list of objects, say) has no
+form: its body is written as JSON, which is offered for every body.
 
 DRF's HTMLFormRenderer has no inputs for lists and query parameters, and shows the errors of the
 serializer that it validated; ours are those of a problem document that the API has answered.
@@ -110,11 +110,23 @@ def prose(text: str) -> SafeString:
     )
 
 
+# How words of names are said, where not as they are written.
+SAID = {
+    "csv": "CSV",
+    "html": "HTML",
+    "id": "ID",
+    "ip": "IP",
+    "mfa": "second step",
+    "url": "address",
+}
+
+
 def label_of(name: str) -> str:
     """`newCardsPerDay` → `New cards per day`; of a name with dots, the last part."""
     name = name.rpartition(".")[2]
-    words = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
-    return words[:1].upper() + words[1:]
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in name).split(" ")
+    said = " ".join(SAID.get(word, word) for word in words)
+    return said[:1].upper() + said[1:]
 
 
 def in_words(word: str) -> str:
@@ -234,7 +246,7 @@ def _may_be_left_out(group: serializers.Serializer[Any]) -> bool:
 
 
 def _is_filled_in(group: serializers.Serializer[Any], sent: Any, prefix: str) -> bool:
-    """Whether anything of a group is other than its page shows it at first."""
+    """Whether a group has a value that its page does not show at first."""
     return any(
         list(filter(None, sent.getlist(f"{prefix}{name}"))) != Initial().values(name, "", field)
         for name, field in group.fields.items()
@@ -293,8 +305,8 @@ def _form_error(by_name: Mapping[str, Input], error: Mapping[str, str]) -> FormE
 def sendable(serializer_class: type[Serializer], answer: Any) -> dict[str, Any] | None:
     """The part of an answer that could be sent back as a body of this serializer, if there is one.
 
-    It is the answer without what is only for reading, or a thing inside the answer: the draft of
-    a scenario stands under `script`.
+    It is the answer without its read-only members, or a thing inside the answer: the draft of a
+    scenario stands under `script`.
     """
     if not isinstance(answer, dict):
         return None

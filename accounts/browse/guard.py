@@ -40,7 +40,7 @@ View = Callable[..., HttpResponse]
 
 COOKIE = "parley-browser"
 METHODS = frozenset({"PUT", "PATCH", "DELETE"})
-SET_UP = "/auth/mfa/setup"  # the page where staff begin who need a second step and have none
+SET_UP = "/auth/mfa/setup"  # the page for staff who need a second step and have none
 FORM = "parley.form"  # where pages find what was sent: DRF puts the parsed body into its place
 CALLER = "parley.caller"  # the learner and the access token of the session
 # Hidden fields of our forms; the rest of a form is the body.
@@ -53,7 +53,7 @@ def cookie_name(name: str = COOKIE) -> str:
 
 
 def cookie_path(request: HttpRequest) -> str:
-    """Where the cookie is sent: not to the API, which stands beside us."""
+    """The path of the cookie, which browsers do not send to the API beside it."""
     return f"{request.META.get('SCRIPT_NAME', '')}/browse"
 
 
@@ -76,7 +76,7 @@ def clear_session_cookie(response: HttpResponse, request: HttpRequest) -> None:
 
 
 def require_staff_session(view: View) -> View:
-    """Lets staff with a session in, all others to the login page; forms need their CSRF token."""
+    """Lets in staff with a session; leads others to the login page. Forms need their CSRF token."""
 
     page = getattr(view, "cls", None)
 

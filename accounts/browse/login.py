@@ -47,7 +47,7 @@ from config.serializers import Serializer, validated_body
 
 
 def redirect_target(request: HttpRequest) -> str:
-    """Where to go after the sign-in: back to a page of ours, never elsewhere."""
+    """The address to go to after the sign-in: a page of ours, never elsewhere."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     base = guard.cookie_path(request)
     ours = wanted == base or wanted.startswith((f"{base}/", f"{base}?"))
@@ -227,12 +227,14 @@ AUTOCOMPLETE = {
     "code": "one-time-code",
     "newPassword": "new-password",
 }
-# The parts of the start page, each with the modules and first words of its routes.
-PARTS: tuple[tuple[str, str, set[str]], ...] = (
-    ("People", "accounts.", {"users"}),
-    ("Learning", "learning.", set()),
-    ("Reminders", "reminders.", set()),
-    ("Your account", "accounts.", {"auth", "profile"}),
+# The parts of the start page, each with the modules of its routes.
+FOR_STAFF = "For staff"
+WORDS_FOR_STAFF = {"deliveries", "jobs", "reports", "scenarios", "users"}
+PARTS = (
+    (FOR_STAFF, ""),
+    ("Learning", "learning."),
+    ("Reminders", "reminders."),
+    ("Your account", "accounts."),
 )
 
 
@@ -340,7 +342,7 @@ def csrf_failure(request: HttpRequest, **_: str) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, **_: str) -> HttpResponse:
-    """The page of every address below `/browse/` that is none."""
+    """The page for every unknown address below `/browse/`."""
     return guard.problem_page(request, NotFound())
 
 
@@ -366,12 +368,12 @@ class StartView(guard.StaffPage):
 
 
 def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:
-    for title, module, words in PARTS:
+    for title, module in PARTS:
         entries = [
             entry
             for route in routes()
             if route.view.__module__.startswith(module)
-            and (not words or route.words[0] in words)
+            and (route.words[0] in WORDS_FOR_STAFF) == (title == FOR_STAFF)
             and (entry := _start_page_link(request, route))
         ]
         if entries:
@@ -379,10 +381,11 @@ def _parts(request: Request) -> Iterator[tuple[str, list[StartPageLink]]]:
 
 
 def _start_page_link(request: Request, route: Route) -> StartPageLink | None:
-    """The route, if it is about no single thing and the caller may use it."""
+    """The route, unless it is about a single thing or the caller may not use it."""
     usable = [method for method in route.handlers if route.allows(request, method)]
     if not usable or any(word.startswith("{") for word in route.words):
         return None
     name = "/".join(route.words)
     href = f"{reverse('browse-start')}/{name}"
-    return StartPageLink(name, href, route.heading(usable[0])[0])
+    title = route.heading(usable[0])[0].removesuffix(", for staff").removesuffix(", for admins")
+    return StartPageLink(name, href, title)

@@ -287,7 +287,8 @@ class Page(BrowsableAPIRenderer):
             "request": request,
             "name": _name(None if is_problem else data, request.path),
             "title": prose(title),
-            "description": prose(description),
+            # what has no GET says it beside its one form
+            "description": prose(description) if "get" in route.handlers else "",
             "crumbs": list(_above(route, request.path)),
             "status": response.status_code,
             "phrase": HTTPStatus(response.status_code).phrase,
@@ -311,7 +312,7 @@ def _above(route: Route, path: str) -> Iterator[Link]:
 
 
 def _forms_elsewhere(answer: Answer) -> Iterator[Link]:
-    """The pages of an app's own on which the same is done in another way."""
+    """An app's own pages that do the same in another way."""
     if page := FORMS_ELSEWHERE.get(answer.route.words):
         ids = [answer.data["id"]] if "{id}" in answer.route.words and not answer.is_problem else []
         if len(ids) == answer.route.words.count("{id}"):
@@ -328,7 +329,7 @@ def _below(answer: Answer) -> Iterator[Link]:
 
 
 def _after_success(answer: Answer) -> Iterator[Link]:
-    """The pages that go on with what a form has just got."""
+    """The pages that go on from what a form has just made."""
     if answer.is_problem or answer.method not in answer.route.handlers:
         return
     wanted = answer.route.operation(answer.method).leads_to
@@ -442,7 +443,7 @@ class _PageView:
     route: Route
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Leaves of a form with a file what a client of the API would send: no empty fields."""
+        """Reduces a form with a file to what a client of the API would send: no empty fields."""
         if request.content_type == MULTIPART and request.method == "POST":
             sent, fields = request.META[FORM], QueryDict(mutable=True)
             for name, values in sent.lists():

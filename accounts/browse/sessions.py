@@ -149,7 +149,7 @@ def resume(cookie: str, *, source: ClientInfo, now: datetime) -> str:
 def _renew(
     item: BrowserSession, kept: _StoredTokens, cookie: str, source: ClientInfo, now: datetime
 ) -> str:
-    """Two tabs may come here at once: the one that writes first decides for both."""
+    """Renews the access token. Of two tabs at once the one that writes first decides for both."""
     try:
         fresh = sessions.refresh(refresh_token=kept.refresh_token, source=source, now=now)
         item.renew(_sealed(item, fresh, fresh.refresh_token or kept.refresh_token, now))

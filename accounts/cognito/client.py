@@ -1,7 +1,7 @@
 """Calls to the user pool: by the service, as an admin, or as one of our two app clients.
 
-One client signs users in, and may not write their addresses, since its access tokens may write what
-it may. The other makes and confirms users, may write the address, and signs nobody in.
+One client signs users in. It may not write their addresses, since an access token may write what
+its client may. The other makes and confirms users, may write the address, and signs nobody in.
 
 Both are confidential. A release gives their secrets to the function's environment, encrypted by the
 stack's key; other processes ask Cognito for them once. Cognito allows few such questions a second,
@@ -138,7 +138,7 @@ REFUSALS = (InvalidCode, WeakPassword, TooManyAttempts, aws.Throttled)
 
 
 def call(operation: str, errors: Errors, **arguments: Any) -> dict[str, Any]:
-    """One call; `errors` says which problem a code of Cognito's is. Others are ours: 502."""
+    """One call; `errors` maps Cognito's codes to problems. Any other code is our fault: 502."""
     record_call(operation)
     with aws.translate_aws_errors():
         try:
@@ -212,7 +212,7 @@ def _sign_up_secret() -> str:
 
 
 def secret_hash(username: str) -> str:
-    """What proves to Cognito that the app client of sign-ins asks."""
+    """The hash that proves to Cognito that the app client of sign-ins asks."""
     return _secret_hash(username, stack().client_id, client_secret())
 
 

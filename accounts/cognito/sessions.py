@@ -1,4 +1,4 @@
-"""Signing in by password, code or Google; renewing and ending what came of it."""
+"""Signing in by password, code or Google; renewing and ending sessions."""
 
 import json
 import logging
@@ -64,7 +64,7 @@ class Challenge:
 
 @dataclass(frozen=True)
 class NewPasswordRequired:
-    """The password was right, but somebody else has chosen it: now one of the user's own."""
+    """The password was right, but somebody else chose it: the user has to choose another."""
 
     username: str
     password: str = field(repr=False)

@@ -165,7 +165,7 @@ def _user(described: Mapping[str, Any], pairs: Iterable[Mapping[str, str]]) -> P
 
 
 class PlaceLost(ServiceUnavailable):
-    """The pool does not know any more where a walk over its users stands."""
+    """The pool has forgotten where a walk over its users stands."""
 
 
 def list_users(
@@ -288,7 +288,7 @@ def link_google(username: str, google_id: str) -> None:
 
 
 def unlink_google(google_id: str) -> None:
-    """Lets a Google account enter no more as the user it was linked to.
+    """Stops a Google account from entering as the user it was linked to.
 
     Raises NoSuchUser if it was linked to nobody; ValidationFailed where the pool refuses.
     """

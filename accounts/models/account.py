@@ -46,20 +46,20 @@ class Account(OfLearner, discriminator="account"):
 
     Read with every request (and kept for half a minute), so it holds nothing but that.
     `tokens_valid_after` is in epoch seconds: access tokens issued before are void. `ended` names
-    the sessions of which some may still be about, each with the epoch second of its end; all that
-    began before `sessions_ended_at` have ended.
+    the ended sessions whose access tokens may still be about, each with the epoch second of its
+    end; all that began before `sessions_ended_at` have ended.
     `federated_name` is the pool's name of a learner who came from Google; they have a password
     once `password_set`, and Google enters no more once `google_off`. `google_ids` are the Google
     accounts that were linked to a learner who came with a password. `unlinking`: Google shall
     enter no more.
     `enrolling`: we are making the account ourselves, and have not finished.
-    `sign_up_secret` is the fingerprint of what the sign-up answered, until the address is proved;
+    `sign_up_secret` is the fingerprint of the sign-up's token, until the address is proved;
     `proofs` are the attempts to prove it, BY_SECRET where they came with that secret.
     `moving_to` is a new address that the learner has proved, until both stores have it.
     `linking` is the Google account that is being linked, after the epoch second of the beginning.
     `relinked_from`: the pool that the learner was linked to when the one before was lost, and their
     id in that one.
-    `deleted_by_staff`: it is not its owner who deletes it.
+    `deleted_by_staff`: staff delete the account, not its owner.
     `seen_at` is a sign-in or its renewal, a month before the last one at most. The owner of an
     account that is not used is warned twice, `first_warned_at` and `last_warned_at`; then it is
     deleted, as `dormant`.
@@ -172,7 +172,7 @@ class Account(OfLearner, discriminator="account"):
     def prove_write(self, *, void_before: int = 0) -> Update:
         """The write that makes the address the learner's own, unless the account is gone.
 
-        It is written once: who comes second knows less of whose the password is.
+        It is written once: a second writer knows less about who chose the password.
         """
         actions = [
             Account.email_verified.set(True),
@@ -341,7 +341,7 @@ class Account(OfLearner, discriminator="account"):
     SEEN_GRAIN = timedelta(days=30)
 
     def seen_writes(self, now: datetime) -> list[Update]:
-        """The write that notes a sign-in, where the last one noted is a month ago, or none.
+        """The write that notes a sign-in, unless one was noted within the last month.
 
         It fails for an account that is leaving.
         """
@@ -423,7 +423,7 @@ class Account(OfLearner, discriminator="account"):
         ]
 
     def anonymised(self, now: datetime) -> list[Action]:
-        """The changes that leave of the account a mark that says "gone", for a day at most."""
+        """The changes that turn the account into a mark that says "gone", for a day at most."""
         return [
             Account.email.set(""),
             Account.federated_name.remove(),
@@ -508,7 +508,7 @@ class Synced(OfLearner):
 
 
 class Wish:
-    """Something that learners are mailed by default or not: what they wish else is in `wishes`."""
+    """Whether learners get a kind of mail: its default, unless `wishes` has another answer."""
 
     def __init__(self, name: str, *, default: bool) -> None:
         self.name, self.default = name, default
@@ -523,13 +523,13 @@ class Wish:
 
 
 class Profile(Synced, discriminator="profile"):
-    """What a learner says of themselves, and how they want to be reminded.
+    """What learners tell about themselves, and how they want to be reminded.
 
     `LEARNER#<sub>` / `PROFILE`. `quiet_from` and `quiet_until` are local times (`22:00`), both or
-    neither (see `quiet_hours`); `early_mails`: a reminder that they would hold until its event is
-    over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`: where they
-    lived before, [until when, zone], newest first. `model_text_at` and `model_voice_at`: since when
-    what they write and say may go to a model.
+    neither (see `quiet_hours`); `early_mails`: a reminder that quiet hours would hold until its
+    event is over comes before they begin. Levels are CEFR's, languages BCP 47's. `former_zones`:
+    where they lived before, [until when, zone], newest first. `model_text_at` and `model_voice_at`:
+    since when what they write and say may go to a model.
     """
 
     SK = "PROFILE"
@@ -565,7 +565,7 @@ class Profile(Synced, discriminator="profile"):
         return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     def move_to(self, zone: str, now: datetime) -> None:
-        """Another zone from now on. The first that they choose is where they have lived before."""
+        """Sets another zone from now on. The first one chosen holds for the time before as well."""
         if zone != self.timezone and (self.former_zones or self.timezone != DEFAULT_ZONE):
             former = [[now.isoformat(), self.timezone], *(self.former_zones or [])]
             self.former_zones = former[:ZONES_KEPT]

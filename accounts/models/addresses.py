@@ -68,7 +68,7 @@ class Address(Item, discriminator="address"):
         )
 
     def taken_from(self, learner_id: str) -> Put:
-        """The write that makes of a learner's address a reservation of ours, never free between."""
+        """The write that turns a learner's address into a reservation of ours; it is never free."""
         return Put(self, Address.learner_id == learner_id)
 
     def assign_write(self, learner_id: str) -> Put:
@@ -77,7 +77,7 @@ class Address(Item, discriminator="address"):
         return Put(held, (Address.owner == self.owner) & Address.learner_id.does_not_exist())
 
     def release_write(self, learner_id: str) -> Delete:
-        """The write that frees an address a learner has had; harmless when it is free already."""
+        """The write that frees a learner's former address; harmless when it is free already."""
         return Delete(self, Address.pk.does_not_exist() | (Address.learner_id == learner_id))
 
     def release(self) -> None:
@@ -123,10 +123,10 @@ class EmailChange(Item, discriminator="email_change"):
 
 
 class Suppression(OfLearner, discriminator="suppression"):
-    """That the learner's address takes no mail: `SUPPRESSION`.
+    """Marks that the learner's address takes no mail: `SUPPRESSION`.
 
-    `reason` is `bounce`, `complaint` or `mailbox_full`. It says nothing of another address that
-    they may have later. It stays once it is lifted, so that only bounces since then count.
+    `reason` is `bounce`, `complaint` or `mailbox_full`. It says nothing about another address that
+    they may have later. It stays after it was lifted, so that only bounces since then count.
     """
 
     SK = "SUPPRESSION"
@@ -139,7 +139,7 @@ class Suppression(OfLearner, discriminator="suppression"):
 
     @classmethod
     def of(cls, learner_id: str) -> Self | None:
-        """The latest suppression of a learner, be it lifted: one consistent read."""
+        """The latest suppression of a learner, even a lifted one: one consistent read."""
         return cls.get_or_none(learner_key(learner_id), cls.SK)
 
     def bars(self, email: str) -> bool:

@@ -65,7 +65,7 @@ class Activity(Item, discriminator="activity"):
 
     @staticmethod
     def trail_key(target: str) -> str:
-        """The partition with the trail of a target: a learner's is with all else that is theirs."""
+        """The partition with the trail of a target: a learner's own, if it is about a learner."""
         kind, _, id = target.partition("/")
         return learner_key(id) if kind == "users" else f"TRAIL#{target}"
 

@@ -1,4 +1,4 @@
-"""The order of all that changes of a learner, and what is counted with it."""
+"""The order of all changes to a learner's things, and the counts that go with them."""
 
 import secrets
 from collections.abc import Iterable, Mapping
@@ -19,11 +19,11 @@ JOURNAL_DAYS = 400
 
 
 class Head(OfLearner, discriminator="head"):
-    """One item that every change of a learner's things goes by: `LEARNER#<sub>` / `HEAD`.
+    """The item that every change of a learner's things passes: `LEARNER#<sub>` / `HEAD`.
 
-    `n` is the number of the newest change; whoever writes anything of the learner's raises it in
-    the same transaction, provided that it is what they have read. So changes have one order
-    without gaps. `changes` are those from number `first` on, the others are in journals (see
+    `n` is the number of the newest change. Whoever writes anything of the learner's raises it in
+    the same transaction, on the condition that it is still the one they read. So changes have one
+    order without gaps. `changes` are those from number `first` on, the others are in journals (see
     `learning.services.changes` for what a change is). `line` is a random name of this order: after
     a restore there is another one, and numbers of the old line mean nothing.
 
@@ -69,7 +69,7 @@ class Head(OfLearner, discriminator="head"):
 
     @classmethod
     def among(cls, learner_id: str, stored: Mapping[tuple[str, str], Item]) -> Self:
-        """The learner's head of what was fetched, or the first one there is to write."""
+        """The learner's head among the items read, or a first one that is yet to be written."""
         head = stored.get(cls.key(learner_id))
         return head if isinstance(head, cls) else cls(*cls.key(learner_id))
 
@@ -91,7 +91,7 @@ class Head(OfLearner, discriminator="head"):
             setattr(self, name, int(getattr(self, name)) + count)
 
     def unchanged(self) -> Condition:
-        """That nobody has written since this copy was read."""
+        """The condition that nobody has written since this copy was read."""
         return Head.n == self.n if self.raw else Head.pk.does_not_exist()
 
     def add_changes(self, changes: Iterable[list[Any]]) -> None:
@@ -103,7 +103,7 @@ class Head(OfLearner, discriminator="head"):
             self.changes = [*self.changes, [int(self.n), *change]]
 
     def hand_over(self, now: datetime) -> "Journal | None":
-        """The journal that takes the changes over, if the head has become too large for them."""
+        """The journal that takes the changes over, if they have made the head too large."""
         if item_size(self.serialize()) <= FULL or not self.changes:
             return None
         journal = Journal(
@@ -118,7 +118,7 @@ class Head(OfLearner, discriminator="head"):
 
 
 class Journal(Item, discriminator="journal"):
-    """Changes that the head had no more room for: `J#<first number, 12 digits>`, up to `last`.
+    """Changes for which the head had no more room: `J#<first number, 12 digits>`, up to `last`.
 
     Kept for 400 days; one that has expired counts as gone, whether DynamoDB has removed it or not.
     """

@@ -79,12 +79,12 @@ class Attempts(Item, discriminator="attempts"):
 
     @classmethod
     def at(cls, what: str, whom: str) -> Self:
-        """The counters of a subject, who is not readable from the key."""
+        """The counters of a subject, whom nobody can read from the key."""
         return cls(f"ATTEMPTS#{what}#{cls.fingerprint(whom)}", cls.SK)
 
     @staticmethod
     def fingerprint(text: str) -> str:
-        """Of no use without our present key: limits begin anew when the keys are rotated."""
+        """The hash of a subject by our present key: limits begin anew when the keys are rotated."""
         return fingerprint(WHOM, text)[:SHORT]
 
     def count_up(
@@ -183,7 +183,7 @@ class Attempts(Item, discriminator="attempts"):
             self._forget(forget, raw)
 
     def _forget(self, name: str, raw: Raw) -> None:
-        """Leaves the attempts in flight on a counter; none is lost if it changes meanwhile."""
+        """Drops all but the attempts in flight from a counter, unless it has changed meanwhile."""
         counted, in_flight = _number(raw, name), _number(raw, f"{name}{IN_FLIGHT}")
         if counted > in_flight:
             unchanged = (_counter(name) == counted) & (_in_flight(name) == in_flight)
@@ -288,7 +288,7 @@ def hit_address(name: str, email: str, source: ClientInfo, *, now: datetime) -> 
 
 
 def forget_attempts(name: str, email: str) -> None:
-    """Begins to count anew: another code was mailed, and the guesses were at the one before."""
+    """Begins to count anew: another code was mailed, and the guesses were at the former one."""
     Attempts.at(name, email).clear()
 
 
@@ -353,8 +353,8 @@ class LoginAttempt:
     def begin(cls, account: str, source: ClientInfo, *, now: datetime) -> "LoginAttempt":
         """Counts the guess. Raises TooManyRequests, also for what would be the right guess.
 
-        Guesses in flight may all be right: one that finds no room but for them waits, and after
-        two seconds is told to come again in one.
+        Guesses in flight may all be right. So a guess for which only they leave no room waits, and
+        after two seconds is told to come again in one.
         """
         here, anywhere, spray = limit("login"), limit("login_account"), limit("login_source")
         attempts = Attempts.at("login", account)
@@ -452,7 +452,7 @@ day_meter = DayMeter()
 
 @contextmanager
 def charged(learner_id: str) -> Iterator[None]:
-    """Adds to a learner's day what is done for them apart from a request, once it is over."""
+    """Adds to a learner's day the cost of work that is done for them apart from a request."""
     made: list[Call] = []
     begun, token = time.monotonic(), calls.set(made)
     try:

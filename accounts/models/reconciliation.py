@@ -17,10 +17,10 @@ from config.store.items import Item
 class Reconciliation(Item, discriminator="reconciliation"):
     """The one round that compares pool and table: `RECONCILIATION` / `ROUND`.
 
-    `phase` is what is being done and `place` where that stands, empty at its beginning. `found` are
-    the disagreements so far, LISTED at most, each {learner_id, kind, repaired}; `total` counts all
-    of them, `compared` the accounts and users that were looked at. `report` is what the last whole
-    round found. Whoever goes on with the round writes it under the revision that was read.
+    `phase` names the present phase and `place` how far it has come, empty at its beginning. `found`
+    are the disagreements so far, LISTED at most, each {learner_id, kind, repaired}; `total` counts
+    all of them, `compared` the accounts and users that were looked at. `report` is what the last
+    whole round found. Whoever goes on with the round writes it under the revision that was read.
     """
 
     PK, SK = "RECONCILIATION", "ROUND"

@@ -21,7 +21,8 @@ from config.store.transactions import Delete, Update, transact
 class IssuedToken(Item, discriminator="issued_token"):
     """The owner of a refresh token, which only Cognito could read: `TOKEN#<hash>` / `TOKEN`.
 
-    `session` is what the access tokens made by it carry. Kept as long as the token may come back.
+    `session` is the session in the access tokens made by it. Kept as long as the token may come
+    back.
     """
 
     SK = "TOKEN"
@@ -75,12 +76,12 @@ class SignInCode(Item, discriminator="sign_in_code"):
         return cls.get_or_none(cls._key(token), cls.SK)
 
     def use(self) -> None:
-        """Removes it; of two at once one does. Raises ConditionFailed."""
+        """Removes it, once: the second of two at once gets ConditionFailed."""
         transact(Delete(self, SignInCode.pk.exists()))
 
 
 class Session(Item, discriminator="login_session"):
-    """A sign-in and what was renewed from it: `LEARNER#<sub>` / `LOGIN#<Cognito's origin_jti>`.
+    """A sign-in and its renewals: `LEARNER#<sub>` / `LOGIN#<Cognito's origin_jti>`.
 
     `ip` and `agent` are those of the last use. A session that was ended stays until its refresh
     tokens lapse, so that none of them is good for anything.
@@ -213,7 +214,7 @@ class Mfa(Item, discriminator="mfa"):
         )
 
     def promote(self) -> None:
-        """Takes the secret being set up for the one in force, where the pool was asked of none."""
+        """Puts the secret being set up in force, where the pool was not asked to verify any."""
         try:
             self.update_attributes(
                 Mfa.secret.set(Mfa.pending),

@@ -1,4 +1,4 @@
-"""Whose an address may become: an address belongs to the account that has proved it.
+"""Decides who may have an address: it belongs to the account that has proved it.
 
 A claim that nobody has proved gives no right and blocks nobody. So a sign-up, a sign-in with
 Google or a change of address takes an address that somebody has merely typed in, and the account
@@ -25,9 +25,9 @@ log = logging.getLogger("parley.accounts")
 
 
 def reserve(email: str, *, now: datetime) -> Address:
-    """Reserves an address for a minute, also one that an account has claimed and not proved.
+    """Reserves an address for a minute, even one that an account has claimed and not proved.
 
-    Of two at once one wins. Cut off while an account gives way: the next who asks goes on.
+    Of two at once one wins. Cut off while an account gives way: the next request goes on.
     Raises UserAlreadyExists, ServiceUnavailable.
     """
     reservation = Address.reservation(email, owner=str(ULID()), now=now)
@@ -59,7 +59,7 @@ def _take_over(learner_id: str, reservation: Address, now: datetime) -> None:
 def _has_lost_its_user(account: Account) -> bool:
     """Whether the user was deleted in the console: nobody can enter this account any more.
 
-    It stays, with all that is in it, for staff to see to; the address is its owner's to use.
+    The account stays, with all that is in it, for staff to see to; its owner may use the address.
     """
     if account.is_leaving or not account.email_verified:
         return False

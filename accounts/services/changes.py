@@ -1,4 +1,4 @@
-"""Writing what belongs to a learner: whole, in one order, and so that devices can follow."""
+"""Writes a learner's things: all or none, in one order, and so that devices can follow."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

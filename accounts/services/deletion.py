@@ -1,4 +1,4 @@
-"""Taking one's data along, and leaving for good."""
+"""Exports a learner's data, and deletes an account at its owner's wish."""
 
 import logging
 from collections.abc import Iterator
@@ -64,8 +64,8 @@ def delete_account(
 ) -> bool:
     """Removes a learner and all that is theirs.
 
-    True when all is gone; False when the rest is left to `resume_deletions`. From the first
-    step on nobody can come in any more, and each step may be repeated. Raises
+    True when all is gone; False when the rest is left to `resume_deletions`. After the first step
+    nobody can come in any more, and each step may be repeated. Raises
     InvalidCredentials, FreshSignInNeeded, TooManyRequests; LastAdmin for the only admin who
     can sign in.
     """

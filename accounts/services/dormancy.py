@@ -5,12 +5,12 @@ The steps, a night or more apart, each harmless when repeated:
 
 1. Sixty days before the end its owner is mailed; then that is noted. Cut off between the two:
    another mail tells it again.
-2. Fourteen days before the end likewise. Nobody is deleted who was not mailed twice.
-3. In one write the account is barred for good, if it is as it was read: a sign-in at this moment
-   either comes first, and the account stays, or comes too late and is refused. The sweep does the
-   rest (`removal`).
+2. Fourteen days before the end likewise. Nobody is deleted without two mails.
+3. In one write the account is barred for good, unless it has changed since it was read: a sign-in
+   at this moment either comes first, and the account stays, or comes too late and is refused. The
+   sweep does the rest (`removal`).
 
-Whoever signs in meanwhile begins anew. Staff, and accounts that staff have shut, stay.
+A sign-in meanwhile begins the time anew. Staff, and accounts that staff have shut, stay.
 """
 
 import logging
@@ -31,14 +31,14 @@ from config.store.items import ConditionFailed
 log = logging.getLogger("parley.accounts")
 
 FIRST, LAST = timedelta(days=60), timedelta(days=14)  # of the warnings, before the end
-AT_ONCE = 25  # of a page of accounts, so that a run ends in time; the others' turn is another night
+AT_ONCE = 25  # of a page of accounts, so that a run ends in time; the others wait for another night
 
 
 def let_dormant_go(accounts: Iterable[Account], *, now: datetime) -> int:
     """Warns the owners of accounts that nobody uses, or bars them; returns how many.
 
-    A mail that is refused is logged, and tried again another night. So are all that are left where
-    a service is not there.
+    A mail that is refused is logged, and tried again another night. Where a service does not
+    answer, so are all accounts that are left.
     """
     if settings.DORMANT_AFTER_DAYS == 0:
         return 0
@@ -60,7 +60,7 @@ def _end(account: Account) -> datetime:
 
 
 def _is_due(account: Account, now: datetime) -> bool:
-    """Whether there is something to do, as far as the account itself tells."""
+    """Whether there is something to do, judged by the account alone."""
     if account.disabled or not account.email_verified:
         return False
     if not account.seen_at:
@@ -89,7 +89,7 @@ def _attend(account: Account, now: datetime) -> bool:
 def _used_at(account: Account, now: datetime) -> datetime | None:
     """When the account was used without a note of it; None if it was not.
 
-    Accounts that are older than such notes begin now. For staff, who stay, all the time is use.
+    Accounts that are older than such notes count as used now, and so do those of staff, who stay.
     """
     if not account.seen_at or _is_staff(account):
         return now

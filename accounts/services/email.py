@@ -1,4 +1,4 @@
-"""An address that is to be another."""
+"""Changing the address of an account."""
 
 import secrets
 from contextlib import suppress
@@ -28,7 +28,7 @@ def request_email_change(
     """Mails a code to the new address and a notice to the old one.
 
     Raises InvalidCredentials, FreshSignInNeeded, UserAlreadyExists, TooManyRequests,
-    ValidationFailed for the address that the learner has.
+    ValidationFailed for the address that the learner has already.
     """
     account = reauthenticate(learner, password, source=source, now=now)
     if new_email == account.email and account.email_verified:

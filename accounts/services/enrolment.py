@@ -1,7 +1,7 @@
 """Learners whom we let in ourselves, without a code by mail: demo accounts and staff.
 
-Only who has proved an address, or whom we make ourselves, is enrolled. The steps, each harmless
-when repeated; the next call goes on where a crash ended the last:
+Nobody is enrolled who has not proved an address or was not made here. The steps, each harmless when
+repeated; the next call goes on where a crash ended the last:
 
 1. An account whose address nobody has proved is barred, emptied, taken from the pool, and struck;
    its address becomes our reservation in the same transaction. A cut before that: the account is
@@ -10,8 +10,8 @@ when repeated; the next call goes on where a crash ended the last:
    user without an account, whom the next call takes as it takes those made in the console.
 3. Account (`enrolling`), profile and address are written at once.
 4. The user gets a password, if they still have to change theirs; then the groups.
-5. Who has a password that nobody knows is mailed a code to set one; the account is `enrolling` no
-   more. A cut between the two mails another code next time.
+5. A user with a password that nobody knows is mailed a code to set one; the account is `enrolling`
+   no more. A cut between the two mails another code next time.
 """
 
 import secrets
@@ -36,12 +36,12 @@ OURSELVES = ClientInfo("", "manage.py")
 
 
 class NotEnrolled(Exception):
-    """Why a person is not enrolled, or not yet wholly, in words for the operator."""
+    """A person is not enrolled, or not completely yet; the text tells the operator why."""
 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """Whom an account is made for. `password` is None where nobody shall know it."""
+    """The person an account is made for. `password` is None where nobody shall know it."""
 
     email: str
     password: str | None
@@ -51,7 +51,7 @@ class Newcomer:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """What came of it. `replaced`: another's unproved account; `code_mailed`: to set a password."""
+    """The outcome. `replaced`: another's unproved account; `code_mailed`: to set a password."""
 
     learner_id: str
     replaced: bool
@@ -98,10 +98,10 @@ def _account(person: Newcomer, now: datetime) -> tuple[Account, bool]:
 
 
 def _is_sound(account: Account) -> bool:
-    """Whether the address is proved, by either store, or the account of our own making.
+    """Whether either store has the address as proved, or we have made the account ourselves.
 
     False where a sign-up has made the account and nobody has proved anything. Raises NotEnrolled
-    where neither can be said.
+    where neither is certain.
     """
     user = cognito_users.find_user(account.user_name)
     if account.email_verified and user is not None and user.status != UNCONFIRMED:
@@ -155,8 +155,8 @@ def _make(person: Newcomer, reserved: Address, now: datetime) -> Account:
 def _user(person: Newcomer) -> str:
     """The `sub` of a new user, or of one without an account who waits for a first password.
 
-    Only operators make the latter, or a run that was cut off: nobody is locked out. All others
-    stay as they are.
+    Only operators, or a run that was cut off, make users of the second kind, so nobody is locked
+    out. All others stay as they are.
     """
     clear_left_over(person.email)
     user = cognito_users.find_user(person.email)
@@ -179,7 +179,7 @@ def _user(person: Newcomer) -> str:
 
 
 def _open(account: Account, person: Newcomer) -> None:
-    """Gives the user a password; one whom the owner has set meanwhile by a reset stays."""
+    """Gives the user a password, unless the owner has set one meanwhile by a reset."""
     user = cognito_users.find_user(account.user_name)
     if user is not None and user.status == FORCE_CHANGE_PASSWORD:
         cognito_users.vouch_for_email(account.user_name)

@@ -1,9 +1,9 @@
 """Entering with a Google account, through the pool's hosted UI: code flow with PKCE.
 
-The client makes a verifier and sends its hash ahead; the code that comes back is of use only to
-who has the verifier, and only through us, who have the app client's secret. The nonce is made of
-the client's hash by our key, so that no state need be kept: the id token must carry the nonce of
-the very sign-in that the verifier belongs to.
+The client makes a verifier and sends its hash ahead. The code that comes back is of use only with
+the verifier, and only through us, since we have the app client's secret. The nonce is made from the
+client's hash by our key, so that no state has to be kept: the id token must carry the nonce of the
+very sign-in that the verifier belongs to.
 """
 
 import base64
@@ -90,7 +90,7 @@ def nonce_of(code_challenge: str) -> str:
 
 
 def authorize_url(*, redirect_uri: str, state: str, code_challenge: str) -> str:
-    """Where to send the browser. Raises GoogleNotOffered, RedirectNotAllowed."""
+    """The address to send the browser to. Raises GoogleNotOffered, RedirectNotAllowed."""
     _check_offer(redirect_uri)
     query = {
         "response_type": "code",
@@ -239,7 +239,7 @@ def link(
     source: ClientInfo,
     now: datetime,
 ) -> None:
-    """Lets a Google account enter as the learner, who proves to be there by their password.
+    """Lets a Google account enter as the learner, who gives their password.
 
     Raises GoogleNotOffered, RedirectNotAllowed, InvalidCode, GoogleTaken, InvalidCredentials,
     FreshSignInNeeded, TooManyRequests.

@@ -40,10 +40,10 @@ GROUPS, GROUP = 4, 4  # 79 bits
 
 @dataclass(frozen=True)
 class Invited:
-    """What came of one address.
+    """The outcome for one address.
 
-    `registered`: its owner can sign in already. `waiting`: it was mailed to, or is being signed
-    up, within the last minute; nothing was done.
+    `registered`: its owner can sign in already. `waiting`: it was mailed to or signed up within the
+    last minute; nothing was done.
     """
 
     email: str

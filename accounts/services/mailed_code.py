@@ -1,8 +1,8 @@
 """Signing in by a code that is mailed, without the password, and never past a second step.
 
-Cognito mails and checks the code (USER_AUTH with EMAIL_OTP). Whether there is a second step is
-looked up by us, in both stores: before a code is mailed, and again when the code has been right,
-before anybody has the tokens. The steps:
+Cognito mails and checks the code (USER_AUTH with EMAIL_OTP). We look for a second step in both
+stores: before a code is mailed, and once more after a right code, before anybody has the tokens.
+The steps:
 
 1. Cognito mails a code. Cut off here: nobody can use it; ask for another.
 2. The sign-in waits in the table, sealed, under the hash of the token that the client has. An
@@ -77,7 +77,7 @@ def _mail_code(account: Account) -> dict[str, str]:
 
 
 def _may_enter_by_code(account: Account, source: ClientInfo, now: datetime) -> bool:
-    """Whether a code is mailed. The owner of the address is told why not, and nobody else."""
+    """Whether a code is mailed. If not, the owner of the address is told why, and nobody else."""
     if not account.email_verified or account.disabled:
         return False
     if not account.has_password:

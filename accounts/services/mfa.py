@@ -199,7 +199,7 @@ def renew_backup_codes(account: Account, *, source: ClientInfo, now: datetime) -
 
 
 def session_token(challenge: Challenge, email: str | None, *, now: datetime) -> str:
-    """The challenge as a text that only we can read: it stands for the right password."""
+    """The challenge as a text that only we can read: proof that the password was right."""
     address = Address.of(email) if email else None
     learner_id = (address and address.learner_id) or cognito_users.find_sub(challenge.username)
     if learner_id is None:
@@ -249,7 +249,7 @@ def complete_mfa(session_token: str, code: str, *, source: ClientInfo, now: date
 
 
 def _answer_by_app(learner_id: str, challenge: Challenge, code: str, now: datetime) -> Tokens:
-    """Cognito takes a code once; so that nobody need trust that, neither do we let it be tried."""
+    """Completes by a code of the app, once: we let no code be tried twice, nor does Cognito."""
     used = Attempts.at("totp", f"{learner_id} {code}")
     try:
         used.count_up({"all": 1}, now=now, within_s=3 * STEP_S, renew=False)
@@ -296,7 +296,7 @@ def _reserve(stored: Mfa, code: str) -> str:
 
 
 def _answer_with_own_code(challenge: Challenge, secret: str, now: datetime) -> Tokens:
-    """The learner's app may have used up this step's code: then a neighbour's will do."""
+    """Answers by a code of ours: a neighbouring step's, if the app has used up the present one."""
     for step in (0, -1, 1):
         code = _totp(secret).at(now, counter_offset=step)
         with suppress(MfaCodeUsed):

@@ -1,4 +1,4 @@
-"""A password that was forgotten, or is to be another."""
+"""Resetting a forgotten password, and changing a known one."""
 
 import logging
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def confirm_reset(
 
     Raises InvalidCode, alike for unknown addresses; WeakPassword, TooManyRequests.
     """
-    # Not the names: what a stranger may not use would tell them.
+    # The names are not checked: a refusal would tell them to a stranger.
     require_strong_password(new_password, email, field="newPassword")
     hit("mail_source", source.network, now=now)
     hit_address("reset_confirm", email, source, now=now)
@@ -87,8 +87,8 @@ def set_first_password(
 ) -> SignedIn | Challenge:
     """Replaces the temporary password that somebody else has chosen, and signs in.
 
-    Raises MfaSessionExpired where the temporary password is none any more or was given too long
-    ago; WeakPassword, InvalidCredentials.
+    Raises MfaSessionExpired where the temporary password was replaced, or was given too long ago;
+    WeakPassword, InvalidCredentials.
     """
     try:
         sealed = unseal(FIRST_PASSWORD, session_token, now=now)

@@ -1,4 +1,4 @@
-"""A learner's own page: what they said of themselves and how far they came."""
+"""A learner's own page: their profile and their progress."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -101,7 +101,7 @@ def set_consents(
 ) -> Profile:
     """Gives or withdraws consents by the names of the profile's attributes, e.g. `model_text_at`.
 
-    One that was given before keeps its instant. Each change is in the trail. Raises NotFound.
+    A consent that was given before keeps its instant. Each change is in the trail. Raises NotFound.
     """
     keys = (learner_key(learner_id), Profile.SK), Head.key(learner_id)
     stored = batch_get(*keys)

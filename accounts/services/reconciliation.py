@@ -62,7 +62,7 @@ Kind = Literal[
 
 MOST = 20
 PAGE = 50
-IN_FLIGHT = timedelta(hours=1)  # what is younger may be a journey that is under way
+IN_FLIGHT = timedelta(hours=1)  # anything younger may be a journey under way
 
 
 # --- Comparing ------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def _about_the_state(account: Account, user: PoolUser) -> Kind | None:
 def _about_a_stranger(user: PoolUser, address: Address | None, now: datetime) -> Kind | None:
     """The fault of a user without an account.
 
-    None for those who wait for a first sign-in, or whom `removal.delete_left_over` takes away.
+    None for those who wait for a first sign-in, or whom `removal.delete_left_over` will delete.
     """
     is_young = user.created_at is not None and user.created_at > now - IN_FLIGHT
     if is_young or user.status in (FORCE_CHANGE_PASSWORD, EXTERNAL_PROVIDER, UNCONFIRMED):

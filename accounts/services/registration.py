@@ -1,4 +1,4 @@
-"""From an address and a password to a learner: sign-up, and the code that proves the address."""
+"""Sign-up by address and password, and the code that proves the address."""
 
 import hmac
 import logging
@@ -70,7 +70,7 @@ def sign_up(
     learner_id = None
     try:
         learner_id = _make_user(email, password, first_name, last_name)
-        forget_attempts("verify_email", email)  # they were at the code of another sign-up
+        forget_attempts("verify_email", email)  # the guesses were at another sign-up's code
         token = secrets.token_urlsafe(16)
         account = Account.new(
             learner_id,
@@ -116,7 +116,7 @@ def _make_user(email: str, password: str, first_name: str, last_name: str) -> st
 
 
 def _undo(address: Address, learner_id: str | None) -> None:
-    """Removes the user that we made, and only that; then lets others have the address."""
+    """Removes the user that we made, and no other; then frees the address."""
     try:
         if learner_id is not None:
             cognito_users.delete_user(learner_id)
@@ -135,8 +135,8 @@ def verify_email(
 ) -> bool:
     """Proves the address by the mailed code; returns whether a password has to be set.
 
-    Whoever has the code has the mailbox; only with the token of the sign-up have they also chosen
-    the password. Without it the password becomes one that nobody knows, until it is reset.
+    Whoever has the code has the mailbox; only the token of the sign-up shows that they have also
+    chosen the password. Without it the password becomes one that nobody knows, until it is reset.
 
     Raises InvalidCode: alike for a wrong code, an unknown address and a verified one;
     TooManyRequests.

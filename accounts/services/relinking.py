@@ -1,8 +1,8 @@
 """After the pool was lost: learners are linked to users of a new pool by their proved addresses.
 
-Cognito has no backup, and a pool that is made anew gives everybody another `sub`, by which we find
-all that is a learner's. For each account whose address was proved and whose user is not in the
-pool:
+Cognito has no backup. A pool that is made anew gives everybody another `sub`, and it is by the
+`sub` that we find all that is a learner's. For each account whose address was proved and whose user
+is not in the pool:
 
 1. The pool makes a user with the address, verified, whose password nobody knows; the Google
    accounts that entered are linked. Where the address was proved anew in the new pool, its account
@@ -45,18 +45,18 @@ from config.store.transactions import Delete, Put, Update, Write, transact
 
 Outcome = Literal["linked", "in_order", "begun_anew", "cut_off"]
 
-# Of sign-ins of the lost pool, and what is made with the new account.
+# Items of sign-ins in the lost pool, and items that the new account gets of its own.
 LEFT_BEHIND = frozenset(
     {"account", "browser_session", "email_change", "head", "login_session", "mfa"}
 )
-# All that an account has in which nothing was made yet.
+# The items of an account in which nothing was made yet.
 UNTOUCHED = LEFT_BEHIND | {"activity", "profile"}
 PAGE = 50
 
 
 @dataclass(frozen=True)
 class Relinked:
-    """What came of one run; people have to decide about the learners of `begun_anew`, by id."""
+    """The outcome of one run; people have to decide about the learners in `begun_anew`, by id."""
 
     linked: int
     begun_anew: tuple[str, ...]
@@ -139,7 +139,7 @@ def _make_user(account: Account) -> str:
     user = cognito_users.find_user(account.email)
     sub = user.sub if user else _create_user(account)
     cognito_users.set_password(sub, secrets.token_urlsafe(32))
-    if account.federated_name:  # whom Cognito knows as a user of their own it links to nobody
+    if account.federated_name:  # Cognito links no Google account that has a user of its own
         stray = cognito_users.find_user(account.federated_name)
         if stray is not None and Account.of(stray.sub) is None and stray.sub != sub:
             cognito_users.delete_user(account.federated_name)

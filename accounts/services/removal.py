@@ -1,8 +1,8 @@
 """Removing accounts, step by step; each step may be repeated.
 
 1. The account is barred for good: from here on nobody can come in.
-2. The deletion is remembered outside of the table: a backup that is restored would bring the
-learner back. 3. All sessions end in the pool. 4. All items but the account's own are deleted, and
+2. The deletion is remembered outside the table: a backup that is restored would bring the learner
+back. 3. All sessions end in the pool. 4. All items but the account's own are deleted, and
 all objects in the buckets. 5. The pool's user is deleted. 6. A learner who has proved the address
 is told by mail. Cut off here: another mail tells it again. 7. In one write the addresses are free
 and the account is a mark that says "gone".
@@ -33,7 +33,7 @@ log = logging.getLogger("parley.accounts")
 
 # API Gateway waits 29 s; what is not removed by then is left to `resume_deletions`.
 WITHIN_S = 20
-# Tokens may live on in other processes for ACCOUNT_STATE_CACHE_S: what they write is swept later.
+# Tokens may work on in other processes for ACCOUNT_STATE_CACHE_S: their writes are swept later.
 SWEEP_AFTER = timedelta(minutes=2)
 UNVERIFIED_FOR = timedelta(days=7)
 
@@ -90,9 +90,9 @@ def _strike(account: Account, addresses: Iterable[Write], now: datetime) -> None
 
 
 def delete_unverified(accounts: Iterable[Account], *, now: datetime) -> int:
-    """Bars those accounts for good whose address nobody has proved in a week; returns how many.
+    """Bars accounts for good whose address nobody has proved in a week; returns how many.
 
-    Those alone whose sign-up nobody has confirmed: who was let in by the console stays.
+    Only sign-ups that nobody has confirmed are meant: users whom the console let in stay.
     `resume_deletions` does the rest.
     """
     done = 0
@@ -121,7 +121,7 @@ def is_left_over(user: PoolUser) -> bool:
 
 
 def delete_left_over(users: Iterable[PoolUser], *, now: datetime) -> int:
-    """Deletes those users whom a sign-up has left over for a week; returns how many."""
+    """Deletes users whom a sign-up left behind more than a week ago; returns how many."""
     done = 0
     for user in users:
         is_old = user.created_at is not None and user.created_at < now - UNVERIFIED_FOR
@@ -149,13 +149,13 @@ DEPARTED = "departed/"  # where the bucket remembers deletions, for longer than 
 
 
 def _remember(learner_id: str) -> None:
-    """Remembers a deletion outside of the table; nothing but the learner's id is kept."""
+    """Remembers a deletion outside the table; only the learner's id is kept."""
     key = f"{DEPARTED}{learner_id}"
     aws.call("s3", "put_object", Bucket=stack().transfer_bucket, Key=key, Body=b"")
 
 
 def reapply_deletions(*, now: datetime) -> int:
-    """Deletes again those whom a restored table has brought back; returns how many.
+    """Deletes learners again whom a restored table has brought back; returns how many.
 
     A learner's id never comes back by itself: whoever was deleted once and is in the table was
     restored. Harmless at any time. Cut off: the next run goes on; what has begun is the sweep's.

@@ -185,8 +185,8 @@ HISTORY = 50  # the sessions that a new one is compared with
 def _is_known_device(account: Account, source: ClientInfo, now: datetime) -> bool:
     """Whether a session of the last month came from the same kind of device and network.
 
-    The first of all is known too: it is that of the sign-up. In an account that is older than
-    sessions are kept, none left means that all have lapsed.
+    The first sign-in of all is known too, since it follows the sign-up. In an account that is older
+    than sessions are kept, an empty list means that all have lapsed.
     """
     history = Session.history(account.learner_id, limit=HISTORY)
     if not history:
@@ -249,7 +249,7 @@ def adopt(sub: str, *, source: ClientInfo, now: datetime) -> bool:
 
 
 def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Account) -> Tokens:
-    """The tokens; younger ones when these fall into the second in which all before were voided."""
+    """The tokens, or younger ones if these are of the second up to which all were voided."""
     if owner_of(tokens.access_token).issued_at >= account.tokens_valid_after:
         return tokens
     if refresh_token is None:
@@ -260,7 +260,7 @@ def _refreshed_if_void(tokens: Tokens, refresh_token: str | None, account: Accou
 
 
 def wait_until_valid(account: Account | None) -> None:
-    """Waits for the end of the second in which all that had begun before was voided."""
+    """Waits for the end of the second up to which all tokens were voided."""
     if account is not None:
         time.sleep(min(max(account.tokens_valid_after - time.time(), 0), 1))
 
@@ -268,9 +268,9 @@ def wait_until_valid(account: Account | None) -> None:
 def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
     """New access and id tokens, and a new refresh token when the pool rotates them.
 
-    A rotated token that comes again may have been stolen: its session ends (RFC 9700, 4.14.2), and
-    no other, as an answer lost on a phone's way looks the same. Tokens that we never issued are
-    counted. Raises InvalidRefreshToken, TooManyRequests.
+    A rotated token that comes again may have been stolen: its session ends (RFC 9700, 4.14.2). The
+    others stay, since an answer that a phone never got looks the same. Tokens that we never issued
+    are counted. Raises InvalidRefreshToken, TooManyRequests.
     """
     if IssuedToken.of(refresh_token) is None:
         hit("refresh_source", source.network, now=now)
@@ -300,7 +300,7 @@ def refresh(*, refresh_token: str, source: ClientInfo, now: datetime) -> Tokens:
 def _use_writes(
     tokens: Tokens, owner: Learner, source: ClientInfo, now: datetime
 ) -> Iterator[Write]:
-    """The writes that note whose the tokens are, and the use of their session."""
+    """The writes that note the owner of the tokens, and the use of their session."""
     if tokens.refresh_token is not None:
         yield Put(IssuedToken.new(tokens.refresh_token, owner.id, owner.session, now=now))
     if owner.session:
@@ -319,7 +319,7 @@ def _end_stolen(refresh_token: str, source: ClientInfo, now: datetime) -> None:
 def sign_out(*, refresh_token: str, now: datetime) -> None:
     """Ends one session, within a minute its access tokens too (OWASP ASVS 5, 7.4.1).
 
-    A token that is void already is no mistake. The table comes first: cut off before the pool, the
+    A token that is void already is no error. The table comes first: cut off before the pool, the
     session has ended all the same.
     """
     issued = IssuedToken.of(refresh_token)

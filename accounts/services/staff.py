@@ -121,7 +121,7 @@ def update_user(
 
     Raises NotFound, CannotChangeYourself; NoSuchUser, with nothing changed, where the pool has no
     user to open or to give a group; AddressNotProved, with nothing changed, where a group
-    would be added: whoever signed up may not be whom the address belongs to.
+    would be added: whoever signed up may not be the owner of the address.
     """
     if learner_id == by.id:
         raise CannotChangeYourself
@@ -151,9 +151,9 @@ def update_user(
 def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> None:
     """Shut in the table before the pool, opened after it: never half open.
 
-    Also where the table says so already: a request that was cut off, or overtaken by another
-    admin's, has left the pool as it was. Before it is opened all refresh tokens end: those of a
-    shut that was cut off before the pool have not. What was issued before stays void.
+    It writes also where the table says so already: a request that was cut off, or overtaken by
+    another admin's, has left the pool as it was. All refresh tokens end before the user is opened,
+    since a shutting that was cut off before the pool has ended none. Tokens from before stay void.
     """
     if not disabled:
         cognito_sessions.sign_out_everywhere(account.user_name)
@@ -166,10 +166,10 @@ def _set_disabled(account: Account, disabled: bool, lines: Sequence[Write]) -> N
 
 
 def _set_groups(user: User, wanted: frozenset[str]) -> None:
-    """The groups are in access tokens: those made before are void, so that a loss counts too.
+    """Sets the groups, and voids the access tokens, which carry them, so that a loss counts too.
 
-    They are voided before as well, for a request that is cut off here. Also where the pool has
-    these groups already: a request that was cut off did not come so far.
+    Tokens are voided before as well, for a request that is cut off here; and even where the pool
+    has these groups already, since a request that was cut off may not have come so far.
     """
     for group in sorted(wanted - user.groups):
         cognito_users.add_to_group(user.account.user_name, group)

@@ -1,4 +1,4 @@
-"""Copies a whole table into a file and back, or what learners had of it, and resumes a copy.
+"""Copies a whole table into a file and back, or only the learners' things, and resumes a copy.
 
 The file holds JSON lines in gzip. Each line is an item in DynamoDB's own notation, so that no
 conversion loses anything. `FILE.state` beside it records the progress. This reads while others
@@ -22,14 +22,14 @@ Raw = dict[str, Any]
 Progress = Callable[[int], object]  # called with the number of items done
 
 LEARNER = "LEARNER#"
-# What a learner made and studied. How they sign in, what was mailed and the audit trail stay as
-# they are in the table, and so does what they deleted where they have made it again.
+# The kinds that a learner makes and studies. Sign-ins, mails and the audit trail stay as they are,
+# and so do things that the learner has deleted and made again.
 PUT_BACK = {
     *("profile", "scheduler", "optimization", "deck", "note", "card", "entry"),
     *("practice_session", "turn", "event"),
 }
 IF_GONE = {"reminder"}  # the sweep may just be mailing another
-# What the check works out anew where there is a head.
+# The kinds that the check works out anew if there is a head.
 IF_HEADLESS = {"head", "journal", "day"}
 
 
@@ -79,10 +79,10 @@ def import_table(client: Any, table: str, path: Path, progress: Progress) -> int
 def put_back(
     client: Any, table: str, path: Path, progress: Progress, learner_id: str | None = None
 ) -> int:
-    """Puts what learners had made over a table in use, of one or all; answers how many items.
+    """Puts the things of one or all learners back over a table in use. Returns how many items.
 
-    What was made or studied since the copy stays, and nobody comes back who has left. The log only
-    grows, so that what follows from it must be worked out anew afterwards.
+    Things that were made or studied since the copy stay, and learners who have left do not come
+    back. The log only grows, so that all that follows from it must be worked out anew afterwards.
     """
     done = 0
     table_in_use = _TableInUse(client, table)
@@ -95,7 +95,7 @@ def put_back(
 
 
 class _TableInUse:
-    """What a table holds already; a file has all of a partition one after the other."""
+    """The present content of a table, asked by a file that has each partition in one piece."""
 
     def __init__(self, client: Any, table: str) -> None:
         self.client, self.table = client, table
@@ -123,8 +123,8 @@ class _TableInUse:
 
 
 def _of_another_line(item: Raw) -> Raw:
-    """The item as it is to be put back: of the changes that devices have seen since the copy, a
-    learner's head knows nothing, so that its order is another one from here on."""
+    """The item to put back: a head knows nothing of the changes that devices have seen since the
+    copy, so it begins another order."""
     if item.get("kind") == {"S": "head"}:
         return item | {"line": {"S": secrets.token_hex(4)}}
     return item

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -363,7 +364,12 @@ def declared(path: Path) -> dict[str, str]:
 
     They are read here, since the embedded AWS takes no template with resources it does not know.
     """
-    template = yaml.load(path.read_text(), _Loader)  # noqa: S506 - it makes no objects
+    return dict(_declared_in(path.read_text()))
+
+
+@lru_cache(maxsize=4)
+def _declared_in(text: str) -> dict[str, str]:
+    template = yaml.load(text, _Loader)  # noqa: S506 - it makes no objects
     declarations = template.get("Parameters", {}).items()
     return {name: str(parameter.get("Default", "")) for name, parameter in declarations}
 

@@ -265,11 +265,16 @@ def _turn(scenario: Json, request: Json) -> Json:
     new = [
         goal["id"]
         for goal in scenario["goals"]
-        if goal["id"] not in session["reached"] and _resembles(text, goal["examples"])
+        if goal["id"] not in session["reached"]
+        and _resembles(text, goal["examples"] or [goal["text"]])
     ]
     left = [goal for goal in scenario["goals"] if goal["id"] not in {*session["reached"], *new}]
     lines = scenario["lines"]
-    following = lines[min(session["turn"], len(lines) - 1)] if left else scenario["endings"][0]
+    following = (
+        lines[min(session["turn"], len(lines) - 1)] if left else (scenario["endings"] or lines)[0]
+    )
+    if left and len(lines) == 1:  # nothing is scripted but the opening
+        following = f"({left[0]['text']})"
     facts = [scenario["facts"][goal] for goal in new if goal in scenario["facts"]]
     return {
         "speaker": scenario["partner"]["id"],

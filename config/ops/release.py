@@ -291,7 +291,7 @@ def _answers(stage: str, place: Environment) -> bool:
 
 
 def _finish(stage: str, place: Environment, outputs: Mapping[str, str]) -> None:
-    """Sets throttling, the dead letter queue, the API's own address, and what leads work to it.
+    """Sets throttling, the dead letter queue, the API's own address, and the mappings of queues.
 
     Zappa sets the queue only when it creates the function, and cannot know the address before.
     """
@@ -356,7 +356,7 @@ def _settled_mapping(client: Any, name: str, queue_arn: str) -> dict[str, Any] |
 
 
 def _keep_work_out(client: Any, name: str, outputs: Mapping[str, str]) -> None:
-    """Removes what leads the queues' messages to the function. They wait for the next release."""
+    """Removes the mappings of queues to the function. Messages wait for the next release."""
     for queue in QUEUES:
         if mapping := _settled_mapping(client, name, outputs[queue]):
             client.delete_event_source_mapping(UUID=mapping["UUID"])

@@ -227,7 +227,7 @@ class _Ticket:
         self._serve_next_to(self.number)  # it may have been its turn meanwhile
 
     def _look(self) -> bool:
-        """Reads which number is served (ours, if the queue has lapsed); whether it has given up."""
+        """Reads the number served (ours, if the queue has lapsed), and if that one has given up."""
         item = connection().get_item(self.key, range_key="QUEUE", consistent_read=True).get("Item")
         self.served = int(item["served"]["N"]) if item else self.number
         return item is not None and str(self.served) in item.get("gone", {}).get("NS", ())
@@ -321,7 +321,7 @@ class _Connection(Connection):
 
     @property
     def client(self) -> Any:
-        """Our own client; where that may not call, botocore's, which PynamoDB makes."""
+        """Our own client, or botocore's, which PynamoDB makes, if ours may not call."""
         if ours := own("dynamodb"):
             return ours
         with_botocore()

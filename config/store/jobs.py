@@ -78,7 +78,7 @@ class Place:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What the job keeps of it."""
+        """The job's attributes that a place sets."""
         return {name: getattr(self, name) for name in ("cursor", "done", "total", "result")}
 
 
@@ -92,7 +92,7 @@ class Job(Item, discriminator="job"):
     """
 
     PREFIX = "JOB#"
-    SERVICE = "SERVICE"  # the owner of what nobody has asked for
+    SERVICE = "SERVICE"  # the owner of jobs that no learner has asked for
     GIVEN_UP = "JOBS#failed"
 
     id = UnicodeAttribute()
@@ -202,12 +202,12 @@ class Job(Item, discriminator="job"):
         self._update(self._is_mine(), at, state=DONE, holder=None, held_until=None, **end)
 
     def refuse(self, problem: Problem, *, at: datetime) -> None:
-        """Ends the job because what was asked for does not do. Raises JobLost."""
+        """Ends the job because it cannot be done as asked. Raises JobLost."""
         self._update(
             self._is_mine(),
             at,
             state=FAILED,
-            problem=problem.body(),
+            problem=problem.stored(),
             holder=None,
             held_until=None,
         )
@@ -221,7 +221,7 @@ class Job(Item, discriminator="job"):
             self._is_open(),
             at,
             state=FAILED,
-            problem=problem.body(),
+            problem=problem.stored(),
             holder=None,
             held_until=None,
             gsi1pk=self.GIVEN_UP,
@@ -269,9 +269,9 @@ Work = Callable[[Job], Iterator[Place]]
 def start(
     owner: str, what: str, *, id: str, arguments: Any, total: int | None = None, anew: bool = False
 ) -> Job:
-    """Starts a job under an id; started again, it is the same job, as far as it is by now.
+    """Starts a job under an id. Started again, it is the same job, wherever it stands by now.
 
-    With `anew` one that has ended is replaced. `owner` is a partition, `arguments` JSON. Raises
+    With `anew` a job that has ended is replaced. `owner` is a partition, `arguments` JSON. Raises
     ServiceUnavailable, ClientError.
     """
     at = now()
@@ -370,7 +370,7 @@ def _work(job: Job, until: float) -> None:
         _hand_on(job, pauses=pauses)
     except InternalError:
         raise
-    except Problem as problem:  # what was asked for does not do, and never will
+    except Problem as problem:  # it cannot be done as asked, and never will be
         job.refuse(problem, at=now())
     else:
         job.finish(at=now())

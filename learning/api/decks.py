@@ -55,7 +55,10 @@ class DeckViewSet(ItemViewSet):
         if_none_match=True,
     )
     def list(self, request: Request) -> Response:
-        """List the decks."""
+        """List the decks.
+
+        How many cards of a deck are due is in the `counts` of `GET /flashcards/due?deckId=…`.
+        """
         return self.paginated(Deck.all_of, self.learner_id, serializer_class=DeckSerializer)
 
     @operation(
@@ -65,7 +68,10 @@ class DeckViewSet(ItemViewSet):
         raises=[IdTaken],
     )
     def create(self, request: Request) -> Response:
-        """Make a deck."""
+        """Make a deck.
+
+        201 with the deck; only `name` is needed.
+        """
         return self.create_item(cards.create_deck)
 
     @operation(
@@ -75,7 +81,10 @@ class DeckViewSet(ItemViewSet):
         if_none_match=True,
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a deck."""
+        """Read a deck.
+
+        Keep `version` for a later change of it.
+        """
         return self.answer(get_or_404(Deck.of(self.learner_id, id)))
 
     @operation(
@@ -86,7 +95,10 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace a deck. A field that is left out gets its default."""
+        """Replace a deck. A field that is left out gets its default.
+
+        Answers the deck as it is now. What was read may be sent back as it is.
+        """
         return self.update_item(cards.update_deck, deck_id=id)
 
     @operation(
@@ -97,7 +109,10 @@ class DeckViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change the given fields of a deck."""
+        """Change the given fields of a deck.
+
+        Answers the deck as it is now. Fields that are left out stay.
+        """
         return self.update_item(cards.update_deck, deck_id=id, partial=True)
 
     @operation(
@@ -131,10 +146,9 @@ class DeckViewSet(ItemViewSet):
     def destroy(self, request: Request, id: str) -> Response:
         """Delete a deck.
 
-        A deck that has cards needs to be told what becomes of them (409): `moveTo` another deck,
-        or `cards=delete`.
-        Of a deck with more than a hundred cards this is done apart (202): it takes no more cards,
-        and `Location` tells how far it has come.
+        204, or for more than a hundred cards 202: the deck takes no more cards, and `Location`
+        tells how far it has come. A deck with cards is refused (409 `DECK_NOT_EMPTY`) until it is
+        told what becomes of them: `moveTo` another deck, or `cards=delete`.
         """
         query = self.validated_query(DeckDeletionSerializer)
         job = deck_deletion.delete_deck(
@@ -152,6 +166,9 @@ class DeckViewSet(ItemViewSet):
     @operation("getDeckDeletion", answers={200: JobSerializer}, raises=[NotFound])
     @action(detail=True, methods=["get"])
     def deletion(self, request: Request, id: str) -> Response:
-        """Read how far the deletion of a large deck has come."""
+        """Read how far the deletion of a large deck has come.
+
+        Ask every few seconds until `state` is `done`. 404 when there is no such deletion.
+        """
         job = get_or_404(deck_deletion.find_deletion(self.learner_id, id))
         return Response(JobSerializer(job).data)

@@ -110,7 +110,7 @@ class DictionaryViewSet(Resource):
         ],
     )
     def create(self, request: Request) -> Response:
-        """Look a word up, and with `save` keep it as a card.
+        """Look a word up, and keep it as a card if you like.
 
         The partner's model answers, where a stage has one and you have agreed to it
         (`PATCH /profile/consents`), else Amazon Translate. A bare word is answered from what was

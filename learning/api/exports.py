@@ -25,8 +25,8 @@ from learning.services.cards import NoSuchDeck
 
 
 class ExportQuerySerializer(QuerySerializer):
-    format = serializers.ChoiceField(FORMATS)
-    deck_id = IdField(required=False)
+    format = serializers.ChoiceField(FORMATS, help_text="`apkg` is an Anki package")
+    deck_id = IdField(required=False, help_text="Only the notes of this deck")
 
 
 class AnyRenderer(Renderer):
@@ -110,7 +110,10 @@ class ExportSerializer(JobSerializer):
 class ExportViewSet(Resource):
     @operation("listExports", query=ListQuerySerializer, answers={200: page_of(ExportSerializer)})
     def list(self, request: Request) -> Response:
-        """List the exports that work by themselves, the latest first."""
+        """List the exports that work by themselves, the latest first.
+
+        Each is kept for two weeks.
+        """
         owner = learner_key(self.learner_id)
         return self.paginated(
             Job.newest, owner, transfers.EXPORT, serializer_class=ExportSerializer
@@ -133,14 +136,21 @@ class ExportViewSet(Resource):
 
     @operation("getExport", answers={200: ExportSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read how far an export has come."""
+        """Read how far an export has come.
+
+        Ask every few seconds until `state` is `done` and `url` has the file; or `failed`, with the
+        reason in `problem`.
+        """
         job = transfers.read_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id)
         return Response(ExportSerializer(job).data)
 
     @operation("cancelExport", answers={200: ExportSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, id: str) -> Response:
-        """Cancel an export. One that has ended is left as it is."""
+        """Cancel an export. One that has ended is left as it is.
+
+        Answers the export as it is now.
+        """
         job = transfers.cancel_job(
             learner_id=self.learner_id, what=transfers.EXPORT, id=id, now=now()
         )
@@ -148,6 +158,9 @@ class ExportViewSet(Resource):
 
     @operation("deleteExport", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Forget an export, which stops if it is at work."""
+        """Forget an export, which stops if it is at work.
+
+        204. The list has it no more.
+        """
         transfers.delete_job(learner_id=self.learner_id, what=transfers.EXPORT, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

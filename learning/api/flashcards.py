@@ -44,7 +44,7 @@ from learning.api.serializers import (
 from learning.models.cards import Card
 from learning.scheduling import Rating
 from learning.services import bulk, cards, due_queue, notes, review, search
-from learning.services.media import UnknownMedium
+from learning.services.media_on_cards import UnknownMedium
 
 
 class NewCardSerializer(CardSerializer):
@@ -54,22 +54,30 @@ class NewCardSerializer(CardSerializer):
 
 
 class CardQuerySerializer(ListQuerySerializer):
-    deck_id = IdField(required=False)
-    tag = TextField(max_length=200, required=False)
-    state = serializers.ChoiceField(STATES, required=False)
-    front = TextField(max_length=80, required=False, help_text="Begins with, whatever the case")
+    deck_id = IdField(required=False, help_text="Only the cards of this deck")
+    tag = TextField(
+        max_length=200, required=False, help_text="Only cards with this tag, or one below it"
+    )
+    state = serializers.ChoiceField(
+        STATES, required=False, help_text="Only cards in this state of learning"
+    )
+    front = TextField(
+        max_length=80, required=False, help_text="How the front begins; the case does not matter"
+    )
     q = TextField(
         max_length=400,
         required=False,
-        help_text="A search in place of all others, e.g. `tag:verbs is:due prop:lapses>3`: "
-        "`deck:`, `tag:`, `is:` due, new, learning, review, suspended, leech or buried, `prop:` "
-        "lapses, reps, stability or difficulty; `-` before a term turns it round, and what is no "
-        "term is how the front begins. Decks and tags include those below them; `*` stands for any "
-        "characters, `_` for one, a character behind `\\` for itself; a letter without an accent "
-        "finds it with any",
+        help_text="A search, which takes the place of all other parameters, such as "
+        "`tag:verbs is:due prop:lapses>3`. `deck:` and `tag:` include what is below them; `is:` is "
+        "due, new, learning, review, suspended, leech or buried; `prop:` compares lapses, reps, "
+        "stability or difficulty. `-` before a term means all but these. A word without a colon is "
+        "how the front begins. `*` stands for any characters, `_` for one, `\\` before a character "
+        "for that character itself. A letter without an accent finds it with any",
     )
-    suspended = BooleanField(required=False)
-    leech = BooleanField(required=False)
+    suspended = BooleanField(required=False, help_text="Only cards that are, or are not, suspended")
+    leech = BooleanField(
+        required=False, help_text="Only cards that were, or were not, forgotten again and again"
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         others = attrs.keys() - {"q", "limit", "cursor"}
@@ -96,12 +104,14 @@ class BulkOutcomeSerializer(Serializer):
 
 
 class DueQuerySerializer(QuerySerializer):
-    deck_id = IdField(required=False)
-    limit = IntegerField(min_value=1, max_value=100, default=20)
+    deck_id = IdField(required=False, help_text="Only the cards of this deck")
+    limit = IntegerField(min_value=1, max_value=100, default=20, help_text="Cards per page")
     cursor = TextField(max_length=2048, required=False, help_text="From `next`, as it is")
 
 
 class AnswerSerializer(Serializer):
+    samples = {"state": "review"}
+
     due_at = InstantField()
     interval_days = IntegerField()
     state = serializers.ChoiceField(STATES)
@@ -125,6 +135,8 @@ class DueCardSerializer(Serializer):
 class CountsSerializer(Serializer):
     """Within the day's limits; 100 means 100 or more."""
 
+    samples = {"learning": 2, "review": 14, "new": 5}
+
     learning = IntegerField()
     review = IntegerField()
     new = IntegerField()
@@ -133,8 +145,10 @@ class CountsSerializer(Serializer):
 class QueueSerializer(Serializer):
     results = DueCardSerializer(many=True, source="cards")
     counts = CountsSerializer(source="*")
-    next_learning_at = InstantField(allow_null=True)
-    day_ends_at = InstantField()
+    next_learning_at = InstantField(
+        allow_null=True, help_text="When the next card in learning comes back: ask again then"
+    )
+    day_ends_at = InstantField(help_text="When the learner's day, and its limits, begin anew")
     next = serializers.URLField(allow_null=True, help_text="Address of the next page")
 
 
@@ -191,7 +205,11 @@ class FlashcardViewSet(ItemViewSet):
         raises=[IdTaken, cards.NoSuchDeck, UnknownMedium],
     )
     def create(self, request: Request) -> Response:
-        """Make a basic note with its one card, which is new and due at once."""
+        """Make a basic note with its one card, which is new and due at once.
+
+        201 with the card. `UNKNOWN_DECK`: make the deck first. Reversed and cloze notes are made by
+        `POST /notes`, many cards by `/flashcards/bulk`.
+        """
         return self.create_item(cards.create_card)
 
     @operation(
@@ -220,7 +238,10 @@ class FlashcardViewSet(ItemViewSet):
 
     @operation("getFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a card."""
+        """Read a card.
+
+        With its text, its schedule and its `version`.
+        """
         return self.answer(get_or_404(Card.with_text(self.learner_id, id)))
 
     @operation(
@@ -231,7 +252,11 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace the content of a card. A field that is left out gets its default."""
+        """Replace the content of a card. A field that is left out gets its default.
+
+        Its schedule stays. `CARD_OF_NOTE`: the card is one of several of its note; change
+        `/notes/{noteId}`.
+        """
         return self.update_item(notes.update_card, card_id=id)
 
     @operation(
@@ -242,7 +267,11 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change the given fields of a card, or move it to another deck."""
+        """Change the given fields of a card, or move it to another deck.
+
+        Its schedule stays. `CARD_OF_NOTE`: the card is one of several of its note; change
+        `/notes/{noteId}`.
+        """
         return self.update_item(notes.update_card, card_id=id, partial=True)
 
     @operation(
@@ -252,7 +281,10 @@ class FlashcardViewSet(ItemViewSet):
         if_match=True,
     )
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a card. Its reviews stay in the log and in the statistics."""
+        """Delete a card. Its reviews stay in the log and in the statistics.
+
+        204. `CARD_OF_NOTE`: the card is one of several of its note; delete the note.
+        """
         return self.delete_item(notes.delete_card, card_id=id)
 
     @operation("listDueFlashcards", answers={200: QueueSerializer}, query=DueQuerySerializer)
@@ -287,7 +319,9 @@ class FlashcardViewSet(ItemViewSet):
     def reviews(self, request: Request, id: str) -> Response:
         """Review a card.
 
-        Safe to send again, late, or out of order: a review counts once, at its own instant.
+        Answers the review and the card as it is then, with the next `dueAt`. Make the `id` when the
+        learner answers: however often, late or out of order it is sent, a review counts once, at
+        its `reviewedAt`. Many at once go to `POST /reviews`.
         """
         fields = self.validated_body(NewReviewSerializer)
         submission = review.Submission(
@@ -334,7 +368,10 @@ class FlashcardViewSet(ItemViewSet):
     )
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, id: str) -> Response:
-        """Make a card new again. Its earlier reviews stay in the log; it can be undone."""
+        """Make a card new again. Its earlier reviews stay in the log; it can be undone.
+
+        Answers the entry of the log and the card. Offline, send it as a `reset` to `POST /reviews`.
+        """
         fields = self.validated_body(LogActionSerializer)
         return self._submit(review.Submission(id=fields["id"], card_id=id, kind="reset"))
 
@@ -346,7 +383,11 @@ class FlashcardViewSet(ItemViewSet):
     )
     @action(detail=True, methods=["post"])
     def reschedule(self, request: Request, id: str) -> Response:
-        """Show a card at another time; what is remembered of it stays. It can be undone."""
+        """Show a card at another time; what is remembered of it stays. It can be undone.
+
+        Answers the entry of the log and the card with its new `dueAt`. Offline, send it as a
+        `reschedule` to `POST /reviews`.
+        """
         fields = self.validated_body(RescheduleSerializer)
         return self._submit(
             review.Submission(
@@ -357,25 +398,37 @@ class FlashcardViewSet(ItemViewSet):
     @operation("suspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
-        """Take a card out of study until it is unsuspended."""
+        """Take a card out of study until it is unsuspended.
+
+        Answers the card. Safe to repeat.
+        """
         return self.apply(due_queue.suspend, card_id=id)
 
     @operation("unsuspendFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unsuspend(self, request: Request, id: str) -> Response:
-        """Take a card back into study, also one that was suspended as a leech."""
+        """Take a card back into study, also one that was suspended as a leech.
+
+        Answers the card. Safe to repeat.
+        """
         return self.apply(due_queue.unsuspend, card_id=id)
 
     @operation("buryFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def bury(self, request: Request, id: str) -> Response:
-        """Put a card off until the learner's next day."""
+        """Put a card off until the learner's next day.
+
+        Answers the card with `buriedUntil`. It is left out of the queue until then.
+        """
         return self.apply(due_queue.bury, card_id=id)
 
     @operation("unburyFlashcard", answers={200: CardSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def unbury(self, request: Request, id: str) -> Response:
-        """Show a buried card again."""
+        """Show a buried card again.
+
+        Answers the card. Safe to repeat.
+        """
         return self.apply(due_queue.unbury, card_id=id)
 
 

@@ -115,6 +115,13 @@ class ImportUploadSerializer(_ImportSerializer):
 
 
 class RowErrorSerializer(Serializer):
+    samples = {
+        "row": 17,
+        "field": "front",
+        "code": "too_long",
+        "message": "More than 10000 characters.",
+    }
+
     row = IntegerField(
         help_text="Of a text file its row, else the place of the note, from 1; 0: all"
     )
@@ -264,7 +271,11 @@ class UploadViewSet(Resource):
         raises=[*REFUSALS, NoSuchDeck, file_uploads.NoSuchUpload],
     )
     def import_upload(self, request: Request) -> Response:
-        """Import the notes of an uploaded file, as of one in the request."""
+        """Import the notes of an uploaded file, as of one in the request.
+
+        `uploadKey` is of `POST /flashcards/uploads`. `UNKNOWN_UPLOAD`: nothing was uploaded under
+        it, or more than a day ago. All else is as for `POST /flashcards/import`.
+        """
         fields = self.validated_body(ImportUploadSerializer)
         key = fields["upload_key"]
         with file_uploads.open_upload(learner_id=self.learner_id, upload_key=key) as file:
@@ -306,7 +317,10 @@ class ImportSerializer(JobSerializer):
 class ImportViewSet(Resource):
     @operation("listImports", query=ListQuerySerializer, answers={200: page_of(ImportSerializer)})
     def list(self, request: Request) -> Response:
-        """List the imports that work by themselves, the latest first."""
+        """List the imports that work by themselves, the latest first.
+
+        Each is kept for two weeks.
+        """
         owner = learner_key(self.learner_id)
         return self.paginated(
             Job.newest, owner, transfers.IMPORT, serializer_class=ImportSerializer
@@ -330,7 +344,12 @@ class ImportViewSet(Resource):
 
     @operation("getImport", answers={200: ImportSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read how far an import has come."""
+        """Read how far an import has come.
+
+        Ask every few seconds until `state` is `done`, `failed` or `cancelled`. `failed` has the
+        reason in `problem`, `report` the figures; what is said of single rows is in
+        `/imports/{id}/rows`.
+        """
         job = transfers.read_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return Response(ImportSerializer(job).data)
 
@@ -342,7 +361,10 @@ class ImportViewSet(Resource):
     )
     @action(detail=True, methods=["get"])
     def rows(self, request: Request, id: str) -> Response:
-        """List what an import has to say of the file's rows, in their order."""
+        """List what an import has to say of the file's rows, in their order.
+
+        With `fatal` the note was left out; without, it came in but for what is named.
+        """
         transfers.read_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return self.paginated(
             ImportRow.of_import, self.learner_id, id, serializer_class=RowErrorSerializer
@@ -351,7 +373,10 @@ class ImportViewSet(Resource):
     @operation("cancelImport", answers={200: ImportSerializer}, raises=[NotFound])
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, id: str) -> Response:
-        """Cancel an import. What has come in stays; one that has ended is left as it is."""
+        """Cancel an import. What has come in stays; one that has ended is left as it is.
+
+        Answers the import as it is now.
+        """
         job = transfers.cancel_job(
             learner_id=self.learner_id, what=transfers.IMPORT, id=id, now=now()
         )
@@ -359,6 +384,9 @@ class ImportViewSet(Resource):
 
     @operation("deleteImport", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Forget an import, which stops if it is at work. What has come in stays."""
+        """Forget an import, which stops if it is at work. What has come in stays.
+
+        204. The list has it no more.
+        """
         transfers.delete_job(learner_id=self.learner_id, what=transfers.IMPORT, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

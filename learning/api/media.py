@@ -80,7 +80,10 @@ class MediumOfferSerializer(MediumSerializer):
 class MediumViewSet(Resource):
     @operation("listMedia", query=ListQuerySerializer, answers={200: page_of(MediumSerializer)})
     def list(self, request: Request) -> Response:
-        """List your pictures and sounds by id, each with an address for 15 minutes."""
+        """List the pictures and sounds, each with an address for 15 minutes.
+
+        With size, type and state. Use the `url` at once; it is another one each time.
+        """
         return self.paginated(Medium.all_of, self.learner_id, serializer_class=MediumSerializer)
 
     @operation(
@@ -102,7 +105,10 @@ class MediumViewSet(Resource):
 
     @operation("getMedium", answers={200: MediumSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a picture or sound, with an address for 15 minutes."""
+        """Read a picture or sound, with an address for 15 minutes.
+
+        Use the `url` at once; it is another one each time.
+        """
         return Response(MediumSerializer(media.read(learner_id=self.learner_id, id=id)).data)
 
     @operation(

@@ -18,7 +18,7 @@ from learning.cloze import MAX_CARDS
 from learning.models.cards import Note
 from learning.services import notes
 from learning.services.cards import NoSuchDeck, Written
-from learning.services.media import UnknownMedium
+from learning.services.media_on_cards import UnknownMedium
 
 
 class NewNoteSerializer(NoteSerializer):
@@ -48,7 +48,10 @@ class NoteViewSet(ItemViewSet):
 
     @operation("listNotes", answers={200: page_of(NoteSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
-        """List the reversed and cloze notes. Basic ones are in the list of flashcards."""
+        """List the reversed and cloze notes. Basic ones are in the list of flashcards.
+
+        The cards of a note are in `GET /notes/{id}`.
+        """
         return self.paginated(Note.several_of, self.learner_id, serializer_class=NoteSerializer)
 
     @operation(
@@ -58,12 +61,19 @@ class NoteViewSet(ItemViewSet):
         raises=[IdTaken, NoSuchDeck, UnknownMedium],
     )
     def create(self, request: Request) -> Response:
-        """Make a note and its cards, which are new and due at once."""
+        """Make a note and its cards, which are new and due at once.
+
+        201 with the note and its cards. A `reversed` note makes two; a `cloze` note one for each
+        number in `{{c1::…}}`, and its `errors` tell a fault of these (`no_cloze`, `empty_cloze`).
+        """
         return self.create_item(notes.create_note)
 
     @operation("getNote", answers={200: WrittenNoteSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a note of any type with its cards."""
+        """Read a note of any type with its cards.
+
+        Keep `version` for a later change of it.
+        """
         return self.answer(notes.read_note(learner_id=self.learner_id, note_id=id))
 
     @operation(
@@ -74,7 +84,10 @@ class NoteViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace a note, on all its cards. A field that is left out gets its default."""
+        """Replace a note, on all its cards. A field that is left out gets its default.
+
+        Its `type` stays as it is. The cards keep their schedules.
+        """
         return self.update_item(notes.update_note, note_id=id)
 
     @operation(
@@ -94,5 +107,8 @@ class NoteViewSet(ItemViewSet):
 
     @operation("deleteNote", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a note and its cards. Their reviews stay in the log and in the statistics."""
+        """Delete a note and its cards. Their reviews stay in the log and in the statistics.
+
+        204. It can be made again only under another id.
+        """
         return self.delete_item(notes.delete_note, note_id=id)

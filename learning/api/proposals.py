@@ -84,7 +84,10 @@ class AcceptedListSerializer(Serializer):
 class ProposalViewSet(Resource):
     @operation("listProposals", answers={200: ProposalsSerializer}, raises=[NotFound])
     def list(self, request: Request, id: str) -> Response:
-        """List what a session leaves to learn: corrections, and words that were new."""
+        """List what a session leaves to learn: corrections, and words that were new.
+
+        Show them to the learner, then take the chosen ones over by `POST` at the same path.
+        """
         found = proposals.proposed(learner_id=self.learner_id, session_id=id)
         return Response(ProposalsSerializer({"results": found}).data)
 

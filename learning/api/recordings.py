@@ -58,6 +58,8 @@ class RecordingViewSet(Resource):
         """Ask where to upload a recording of at most 30 s. Then have it understood.
 
         Agree first that what you say goes to a model: `modelVoice` of `PATCH /profile/consents`.
+        Send the audio to the answer's `upload`, then call `/recordings/{id}/understand`.
+        `SPEECH_OFF`: this stage does not listen; let the device do it.
         """
         fields = self.validated_body(NewRecordingSerializer)
         id, upload = recordings.begin(learner_id=self.learner_id, fields=fields, now=now())
@@ -96,12 +98,19 @@ class RecordingViewSet(Resource):
         "getRecording", answers={200: RecordingSerializer}, raises=[NotFound, UpstreamFailed]
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read what was heard."""
+        """Read what was heard.
+
+        Ask every second while `state` is `running`; once it is `done`, `text` has what was heard.
+        404 after a day.
+        """
         found = recordings.read(learner_id=self.learner_id, id=id, now=now())
         return Response(RecordingSerializer(found).data)
 
     @operation("deleteRecording", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a recording and its text, which else is kept for a day."""
+        """Delete a recording and its text, which else is kept for a day.
+
+        204. `NOT_FOUND`: it is gone already.
+        """
         recordings.forget(learner_id=self.learner_id, id=id)
         return Response(status=status.HTTP_204_NO_CONTENT)

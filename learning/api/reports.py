@@ -48,7 +48,10 @@ class ReportViewSet(Resource):
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
-        """List the turns that were reported in the last 90 days, the latest first, for staff."""
+        """List the turns that were reported in the last 90 days, the latest first, for staff.
+
+        Without what was said, which is in `GET /reports/{id}`.
+        """
         return self.paginated(Report.newest, serializer_class=ReportSummarySerializer)
 
     @operation(
@@ -57,7 +60,10 @@ class ReportViewSet(Resource):
         raises=[PermissionDenied, NotFound],
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a turn that was reported, for staff; its learner is told of each look."""
+        """Read a turn that was reported, for staff; its learner is told of each look.
+
+        With what was said in it and what was answered. 404 after 90 days.
+        """
         seen = reports.view_report(id, by=staff_member(request), now=now())
         report, session, turn = seen.report, seen.session, seen.turn
         shown = {name: getattr(report, name) for name in ("id", "at", "number", "reason")}

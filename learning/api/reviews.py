@@ -91,16 +91,16 @@ class BatchOutcomeSerializer(Serializer):
 
 
 class ReviewQuerySerializer(ListQuerySerializer):
-    card_id = CardIdField(default=None)
+    card_id = CardIdField(default=None, help_text="Only the entries of this card")
 
 
 class ReviewViewSet(Resource):
     @operation("listReviews", answers={200: page_of(ReviewSerializer)}, query=ReviewQuerySerializer)
     def list(self, request: Request) -> Response:
-        """List the study log, newest first: of one card by the instants of its entries.
+        """List the study log, newest first.
 
-        Of all cards it goes by arrival, 400 days back; what came with an import is listed with its
-        card alone.
+        With `cardId` it is the card's whole log, by the instants of its entries. Without, it goes
+        by arrival, 400 days back; what came with an import is listed with its card alone.
         """
         return self.paginated(
             _entries,

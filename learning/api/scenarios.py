@@ -66,9 +66,9 @@ class ReorderSerializer(Serializer):
 
 
 class ScenarioQuerySerializer(ListQuerySerializer):
-    level = serializers.ChoiceField(CEFR_LEVELS, required=False)
-    context = SlugField(required=False)  # type: ignore[assignment]
-    language = ScriptLanguageField(required=False)
+    level = serializers.ChoiceField(CEFR_LEVELS, required=False, help_text="Only this level")
+    context = SlugField(required=False, help_text="Only this place, e.g. food, travel or work")  # type: ignore[assignment]
+    language = ScriptLanguageField(required=False, help_text="Only this language, e.g. pt")
     search = TextField(
         max_length=80, required=False, help_text="In title and description, whatever the case"
     )
@@ -214,7 +214,8 @@ class ScenarioViewSet(ItemViewSet):
     def retrieve(self, request: Request, id: str) -> Response:
         """Read a scenario: its roles, their goals, useful phrases.
 
-        Staff see those that are not published as well, and the draft.
+        The goals, roles and useful phrases are for the learner's screen; `partners` says whom a
+        session may ask for. Staff see those that are not published as well, and the draft.
         """
         return self.answer(scenarios.read_scenario(id, for_staff=is_staff(request)))
 
@@ -240,7 +241,11 @@ class ScenarioViewSet(ItemViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace the draft, for staff; learners see it once it is published."""
+        """Replace the draft, for staff; learners see it once it is published.
+
+        Answers the scenario with its draft. The first field of the script that breaks a rule is
+        named in `errors`.
+        """
         return self._change(id, partial=False)
 
     @operation(
@@ -251,7 +256,11 @@ class ScenarioViewSet(ItemViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change the given fields of the draft, for staff."""
+        """Change the given fields of the draft, for staff.
+
+        Answers the scenario with its draft. The first field of the script that breaks a rule is
+        named in `errors`.
+        """
         return self._change(id, partial=True)
 
     def _change(self, id: str, *, partial: bool) -> Response:
@@ -270,7 +279,10 @@ class ScenarioViewSet(ItemViewSet):
         if_match=True,
     )
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a scenario that was never published, for staff."""
+        """Delete a scenario that was never published, for staff.
+
+        204. `SCENARIO_PUBLISHED`: sessions may need it; archive it instead.
+        """
         return self.delete_item(scenarios.delete, scenario_id=id)
 
     @operation(
@@ -296,7 +308,10 @@ class ScenarioViewSet(ItemViewSet):
     )
     @action(detail=True, methods=["post"])
     def archive(self, request: Request, id: str) -> Response:
-        """Take a scenario out of the catalogue, for staff; publishing brings it back."""
+        """Take a scenario out of the catalogue, for staff; publishing brings it back.
+
+        Sessions that have begun go on. Safe to repeat.
+        """
         version = if_match_version(request)
         return self.apply(scenarios.archive, scenario_id=id, expected_version=version)
 
@@ -308,7 +323,10 @@ class ScenarioViewSet(ItemViewSet):
     )
     @action(detail=True, methods=["post"])
     def duplicate(self, request: Request, id: str) -> Response:
-        """Make a draft from the draft of another scenario, for staff."""
+        """Make a draft from the draft of another scenario, for staff.
+
+        201 with the new draft. Learners see nothing of it until it is published.
+        """
         fields = self.validated_body(CopySerializer)
         return self.apply(
             scenarios.duplicate,
@@ -342,6 +360,9 @@ class ScenarioViewSet(ItemViewSet):
     )
     @action(detail=True, permission_classes=(IsStaff,))
     def activity(self, request: Request, id: str) -> Response:
-        """List what staff did to a scenario, the newest first, for staff."""
+        """List what staff did to a scenario, the newest first, for staff.
+
+        Each with who did it and when.
+        """
         trail = f"{scenarios.KIND}/{id}"
         return self.paginated(Activity.newest, trail, serializer_class=StaffActionSerializer)

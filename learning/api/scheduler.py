@@ -92,7 +92,10 @@ class SchedulerViewSet(Resource):
         if_none_match=True,
     )
     def retrieve(self, request: Request) -> Response:
-        """Read how cards are scheduled."""
+        """Read how cards are scheduled.
+
+        The retention that is aimed at, steps, limits of each day and the weights.
+        """
         scheduler = study_context.read_scheduler(learner_id=self.learner_id)
         return with_etag(Response(SchedulerSerializer(scheduler).data), int(scheduler.number))
 
@@ -103,7 +106,10 @@ class SchedulerViewSet(Resource):
         if_match=True,
     )
     def partial_update(self, request: Request) -> Response:
-        """Change how cards are scheduled from now on; what is due already stays due."""
+        """Change how cards are scheduled from now on; what is due already stays due.
+
+        Answers the settings as they are now. `errors` names a value that is out of its range.
+        """
         scheduler = study_context.update_scheduler(
             learner_id=self.learner_id,
             changes=self.validated_body(SchedulerSerializer, partial=True),
@@ -115,7 +121,11 @@ class SchedulerViewSet(Resource):
 class OptimizationViewSet(Resource):
     @operation("getOptimization", answers={200: OptimizationSerializer})
     def retrieve(self, request: Request) -> Response:
-        """Read how the last fit of the weights went."""
+        """Read how the last fit of the weights went.
+
+        `status` is `running`, or how it ended: `adopted`, `kept` (the old weights are better),
+        `tooFew` answers to learn from, `failed`. Ask every few seconds while it runs.
+        """
         fit = optimization.read_optimization(learner_id=self.learner_id)
         return Response(OptimizationSerializer(fit).data)
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, get_args, get_origin
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -25,7 +24,6 @@ from config.serializers import (
     optional,
 )
 from config.store import jobs
-from learning.models.log import LogEntry
 from learning.practice.script import LANGUAGE, SLUG, Role
 from learning.scheduling import (
     RETENTION_RANGE,
@@ -160,7 +158,7 @@ class CardSerializer(Serializer):
     stability = NumberField(read_only=True, allow_null=True)
     difficulty = NumberField(read_only=True, allow_null=True)
     due_at = InstantField(read_only=True)
-    interval_days = IntegerField(read_only=True, source="memory.interval_days")
+    interval_days = IntegerField(read_only=True)
     last_review_at = InstantField(read_only=True, allow_null=True)
     reps = IntegerField(read_only=True)
     lapses = IntegerField(read_only=True)
@@ -264,6 +262,13 @@ class StudyInstantField(InstantField):
     years = (1970, 2199)
 
 
+class RatingField(serializers.ChoiceField):
+    """A rating by its name, of its number."""
+
+    def to_representation(self, value: Any) -> str:
+        return Rating(int(value)).wire
+
+
 class ReviewSerializer(Serializer):
     """A line of the study log; `kind` is `review` but for what only moves a card."""
 
@@ -280,16 +285,12 @@ class ReviewSerializer(Serializer):
     id = IdField()
     card_id = CardIdField()
     kind = serializers.ChoiceField(KINDS, source="entry")
-    rating = serializers.SerializerMethodField()
+    rating = RatingField(RATINGS, allow_null=True, read_only=True)
     reviewed_at = InstantField(source="at")
     duration_ms = IntegerField(allow_null=True)
     studied_on = serializers.DateField(help_text="The learner's own day")
     due_at = InstantField(allow_null=True, help_text="Where a reschedule put the card")
     target_id = IdField(allow_null=True, help_text="The entry that a void undoes")
-
-    @extend_schema_field(serializers.ChoiceField(RATINGS, allow_null=True))
-    def get_rating(self, entry: LogEntry) -> str | None:
-        return None if entry.rating is None else Rating(int(entry.rating)).wire
 
 
 NOTE_TYPES = ["basic", "reversed", "cloze"]

@@ -76,8 +76,8 @@ class NewSessionSerializer(Serializer):
 
 
 class SessionQuerySerializer(ListQuerySerializer):
-    status = serializers.ChoiceField(STATUSES, required=False)
-    scenario_id = SlugField(required=False)
+    status = serializers.ChoiceField(STATUSES, required=False, help_text="Only in this state")
+    scenario_id = SlugField(required=False, help_text="Only of this scenario")
 
 
 class SessionSerializer(Serializer):
@@ -301,14 +301,23 @@ class SessionViewSet(Resource):
         raises=[IdTaken, UnknownScenario, UnknownRole, PartnerNotOffered, ConsentNeeded],
     )
     def create(self, request: Request) -> Response:
-        """Begin a session with a published scenario; the partner says the first line."""
+        """Begin a session with a published scenario; the partner says the first line.
+
+        201 with the goals, the partner's first line in `opening`, and `notice`, which tells the
+        learner who answers: show it. `partner: model` needs a consent (403 `CONSENT_NEEDED`: ask
+        the learner, then `PATCH /profile/consents`) and a model on this stage (409
+        `PARTNER_NOT_OFFERED`: play `scripted`).
+        """
         fields = self.validated_body(NewSessionSerializer)
         played = practice.start_session(learner_id=self.learner_id, fields=fields, now=now())
         return Response(session_body(played), status.HTTP_201_CREATED)
 
     @operation("getSession", answers={200: SessionDetailSerializer}, raises=[NotFound])
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a session with its turns and, once completed, its scores."""
+        """Read a session with its turns and, once completed, its scores.
+
+        Goes on where another device was: `turns` has all that was said.
+        """
         played = practice.read_session(learner_id=self.learner_id, session_id=id)
         return Response(session_body(played))
 
@@ -370,7 +379,7 @@ class SessionViewSet(Resource):
         """End a session and get its scores, each with the turns that it rests on.
 
         A model that has played scores as well. Where it does not, the script does, and
-        `scoringFallback` says why.
+        `scoringFallback` says why. `SESSION_CLOSED`: it is over already; read it.
         """
         played = practice.complete_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(session_body(played))
@@ -378,7 +387,10 @@ class SessionViewSet(Resource):
     @operation("abandonSession", answers={200: SessionSerializer}, raises=[NotFound, SessionClosed])
     @action(detail=True, methods=["post"])
     def abandon(self, request: Request, id: str) -> Response:
-        """End a session without scores."""
+        """End a session without scores.
+
+        Answers the session. `SESSION_CLOSED`: it is over already.
+        """
         session = practice.abandon_session(learner_id=self.learner_id, session_id=id, now=now())
         return Response(SessionSerializer(session).data)
 

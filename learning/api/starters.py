@@ -46,7 +46,10 @@ class StarterDeckViewSet(Resource):
         if_none_match=True,
     )
     def list(self, request: Request) -> Response:
-        """List the ready-made decks by level."""
+        """List the ready-made decks by level.
+
+        Copy one by `/starter-decks/{id}/copy`.
+        """
         return self.paginated(StarterDeck.all, serializer_class=StarterDeckSerializer)
 
     @operation(
@@ -57,7 +60,10 @@ class StarterDeckViewSet(Resource):
     )
     @action(detail=True, methods=["post"])
     def copy(self, request: Request, id: str) -> Response:
-        """Make a deck of one's own with all the cards of a ready-made one."""
+        """Make a deck of one's own with all the cards of a ready-made one.
+
+        201 with the new deck. Its cards are new, and due at once.
+        """
         deck_id = self.validated_body(StarterCopySerializer).get("id")
         deck = starters.copy_starter_deck(
             learner_id=self.learner_id, starter_id=id, deck_id=deck_id, now=now()

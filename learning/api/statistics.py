@@ -100,7 +100,10 @@ class StatisticsViewSet(Resource):
         if_none_match=True,
     )
     def retrieve(self, request: Request) -> Response:
-        """Read how study goes: totals, retention, streak, time spent, and what comes due."""
+        """Read how study goes: totals, retention, streak, time spent, and what comes due.
+
+        Days are the learner's own, by their time zone.
+        """
         query = self.validated_query(StatisticsQuerySerializer)
         result = read_statistics(learner_id=self.learner_id, days=query["days"], now=now())
         return Response(StatisticsSerializer(result).data)

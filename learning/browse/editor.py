@@ -49,7 +49,9 @@ class EditorView(WritingPage):
 
     def get(self, request: Request, id: str | None = None) -> Response:
         if id is None:
-            return self._page(script_form.blank(), None)
+            form = script_form.blank()
+            form["parts"][0]["role"] = "0"
+            return self._page(form, None)
         detail = scenarios.read_draft(id)
         return self._page(script_form.form_of(detail.draft or {}), detail)
 

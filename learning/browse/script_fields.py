@@ -14,6 +14,7 @@ class Field:
     """A text. `widget`: "text", "wide", "long", "lines" (one item each) or the name of its choices.
 
     `rare`: shown on demand. `when`: only in a dialogue "with" or "without" an outline.
+    `for_script`: may be empty where a model alone plays.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Field:
     required: bool = True
     rare: bool = False
     when: str = ""
+    for_script: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ WORDS = "One way to say it on each line. A slash stands between words that do eq
 PATTERNS = Field("phrases", "Recognised by", "lines", WORDS, required=False)
 UNLESS = Field("unless", "But not if it has", "lines", required=False, rare=True)
 EXAMPLE = "A whole sentence, as a good learner of this level says it"
+
+BY_SENTENCE = "Empty: by the whole sentence, for a model alone by any sentence of the scene"
 
 BRANCHES = Table(
     "branches",
@@ -115,9 +119,9 @@ GOALS = Table(
             required=False,
             when="without",
         ),
-        Field("example", "A learner may say", "wide", EXAMPLE, when="without"),
-        replace(PATTERNS, help=f"{WORDS} Empty: by the whole sentence"),
-        Field("answer", "The partner answers", "wide", "Wherever it is said"),
+        Field("example", "A learner may say", "wide", EXAMPLE, when="without", for_script=True),
+        replace(PATTERNS, help=f"{WORDS} {BY_SENTENCE}"),
+        Field("answer", "The partner answers", "wide", "Wherever it is said", for_script=True),
         UNLESS,
     ),
     _bounds(Part, "goals"),
@@ -146,7 +150,13 @@ PARTS = Table(
         GOALS,
         NODES,
         ANSWERS,
-        Field("farewell", "Goodbye of the partner", "wide", "Also said when time is up"),
+        Field(
+            "farewell",
+            "Goodbye of the partner",
+            "wide",
+            "Also said when time is up",
+            for_script=True,
+        ),
     ),
     _bounds(Script, "parts"),
     "One for each role that learners may take.",
@@ -156,9 +166,15 @@ FIELDS: tuple[Field | Table, ...] = (
     Field("level", "Level", "levels"),
     Field("language", "Language", help="To practise, by its code: en, es, fr, de"),
     Field("context", "Topic", help="One word to find it by: food, travel, work"),
-    Field("partners", "Who may play the partner", "partners", required=False),
+    Field(
+        "partners",
+        "Who may play the partner",
+        "partners",
+        "A model alone needs no sentences of learners, no answers and no goodbye",
+        required=False,
+    ),
     Field("description", "Situation", "long", "As learners read it, with what they are to achieve"),
-    Field("notes", "Notes for teachers", "long"),
+    Field("notes", "Notes for teachers", "long", required=False),
     Table(
         "roles",
         "The two roles",

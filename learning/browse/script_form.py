@@ -23,7 +23,7 @@ from learning.browse.script_fields import (
     Table,
 )
 from learning.practice.prompt import Proposal
-from learning.practice.script import PARTNERS, as_pattern
+from learning.practice.script import MODEL, PARTNERS, as_pattern
 
 DRAFTED = "Drafted by a machine."  # what the notes begin with, until an author takes it away
 
@@ -141,13 +141,15 @@ def _leave_out_outline(part: Form) -> None:
 def script_of(form: Form) -> dict[str, Any]:
     """The script that a form means; its texts may still be missing or wrong."""
     roles = _roles(form["roles"])
-    partners = {"partners": [form["partners"]]} if form["partners"] else {}
-    return partners | {
-        **{name: form[name] for name in ("title", "level", "description", "notes")},
+    given = {"partners": [form["partners"]]} if form["partners"] else {}
+    given |= {"notes": form["notes"]} if form["notes"] else {}
+    ids, by_model = [role["id"] for role in roles], form["partners"] == MODEL
+    return given | {
+        **{name: form[name] for name in ("title", "level", "description")},
         "language": form["language"].strip().lower(),
         "context": _slug(form["context"]),
         "roles": roles,
-        "parts": [_part(part, [role["id"] for role in roles]) for part in form["parts"]],
+        "parts": [_part(part, ids, by_model=by_model) for part in form["parts"]],
         "phrases": [_row(row, ("text", "meaning")) for row in form["phrases"]],
         "mistakes": [{"phrases": [], **_row(row, ("right", "why"))} for row in form["mistakes"]],
     }
@@ -182,11 +184,15 @@ def _row(row: Form, needed: tuple[str, ...]) -> dict[str, Any]:
     return {name: row[name] for name in needed} | given
 
 
-def _part(part: Form, roles: list[str]) -> dict[str, Any]:
-    nodes = _nodes(part["nodes"]) if part["nodes"] else _nodes_of_goals(part)
+def _part(part: Form, roles: list[str], *, by_model: bool) -> dict[str, Any]:
+    """A dialogue. Where a model alone plays and the script lacks something, there is none."""
     number = part["role"]
+    role = roles[int(number)] if number in ("0", "1")[: len(roles)] else ""
+    if by_model and not part["nodes"] and not _is_whole(part):
+        return {"role": role, **_unscripted(part)}
+    nodes = _nodes(part["nodes"]) if part["nodes"] else _nodes_of_goals(part)
     return {
-        "role": roles[int(number)] if number in ("0", "1")[: len(roles)] else "",
+        "role": role,
         "start": nodes[0]["id"],
         "farewell": part["farewell"],
         "goals": [_goal(part, goal) for goal in part["goals"]],
@@ -195,6 +201,36 @@ def _part(part: Form, roles: list[str]) -> dict[str, Any]:
             *(_row(row, ("say",)) for row in part["answers"]),
         ],
         "nodes": nodes,
+    }
+
+
+def _is_whole(part: Form) -> bool:
+    """Whether a script can be made of the goals."""
+    written = [goal[name] for goal in part["goals"] for name in ("example", "answer")]
+    return all(text.strip() for text in [part["farewell"], *written])
+
+
+def _unscripted(part: Form) -> dict[str, Any]:
+    """What a model alone needs of a dialogue: its lines, and the goals."""
+    answers = [
+        *({"goal": goal["id"], "say": goal["answer"]} for goal in part["goals"] if goal["answer"]),
+        *(_row(row, ("say",)) for row in part["answers"]),
+    ]
+    leading = [
+        {"id": f"line-{number}", "line": goal["prompt"], "skip": goal["id"]}
+        for number, goal in enumerate(part["goals"], start=2)
+        if goal["prompt"]
+    ]
+    return {
+        "start": "line-1",
+        "goals": [
+            {"id": goal["id"], "text": goal["text"], **_row(goal, ())}
+            | ({"example": goal["example"]} if goal["example"] else {})
+            for goal in part["goals"]
+        ],
+        "nodes": [{"id": "line-1", "line": part["opening"]}, *leading],
+        **({"answers": answers} if answers else {}),
+        **({"farewell": part["farewell"]} if part["farewell"] else {}),
     }
 
 
@@ -302,6 +338,8 @@ def _texts(source: Mapping[str, Any], fields: Fields) -> Form:
 def _form_of_part(part: Mapping[str, Any], roles: list[str]) -> Form:
     first = [node for node in part["nodes"] if node["id"] == part["start"]]
     nodes = first + [node for node in part["nodes"] if node["id"] != part["start"]]
+    if not any(node.get("branches") for node in nodes):
+        return _form_of_unscripted(part, str(roles.index(part["role"])))
     count = len(part["goals"])
     plain = [
         {"goal": g["id"], "say": a["say"]}
@@ -322,6 +360,32 @@ def _form_of_part(part: Mapping[str, Any], roles: list[str]) -> Form:
         if lines_of(goal["phrases"]) == _patterns(_examples(form, goal["id"])):
             goal["phrases"] = ""
     return _without_outline(form, nodes) or form
+
+
+def _form_of_unscripted(part: Mapping[str, Any], role: str) -> Form:
+    """The form of a dialogue that is lines and goals."""
+    prompts = {node.get("skip"): node["line"] for node in part["nodes"]}
+    answers = part.get("answers", [])
+    plain = {each["goal"]: each["say"] for each in answers if each.keys() == {"goal", "say"}}
+    goals = [
+        {
+            **blank(GOALS.fields),
+            **_texts(goal, GOALS.fields),
+            "id": goal["id"],
+            "answer": plain.get(goal["id"], ""),
+            "prompt": prompts.get(goal["id"], ""),
+        }
+        for goal in part["goals"]
+    ]
+    others = [each for each in answers if plain.get(each.get("goal")) != each["say"]]
+    return {
+        **_texts(part, PARTS.fields),
+        "role": role,
+        "opening": part["nodes"][0]["line"],
+        "goals": goals,
+        "answers": [_texts(row, ANSWERS.fields) for row in others],
+        "nodes": [],
+    }
 
 
 def _without_outline(form: Form, nodes: list[Any]) -> Form | None:

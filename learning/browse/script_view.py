@@ -85,7 +85,7 @@ def view(form: Form, errors: Errors, touched: str = "") -> list[Input | TableVie
     choices = {
         "levels": [("", "Choose"), *((level, level) for level in CEFR_LEVELS)],
         "partners": [
-            ("", "The script; a model too, where there is one"),
+            ("", "The script or a model"),
             (SCRIPTED, "The script alone"),
             (MODEL, "A model alone"),
         ],
@@ -94,7 +94,8 @@ def view(form: Form, errors: Errors, touched: str = "") -> list[Input | TableVie
             *((str(n), name or f"Role {n + 1}") for n, name in enumerate(names)),
         ],
     }
-    return list(_View(errors, choices, touched).of(FIELDS, form, ""))
+    by_model = form["partners"] == MODEL
+    return list(_View(errors, choices, touched, by_model=by_model).of(FIELDS, form, ""))
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class _View:
     touched: str = ""  # the row or table of the button that was pressed
     outline: str = ""  # "with" or "without" one, inside a dialogue
     helps: bool = True  # only first rows say what their fields are for
+    by_model: bool = False  # a model alone plays
 
     def of(self, fields: Fields, row: Form, prefix: str) -> Iterator[Input | TableView]:
         for field in fields:
@@ -156,7 +158,7 @@ class _View:
             widget,
             values=[value],
             help=field.help if self.helps else "",
-            required=field.required,
+            required=field.required and not (self.by_model and field.for_script),
             choices=[Choice(v, label, v == value) for v, label in options or ()],
             errors=[message for messages in wrong for message in messages],
         )

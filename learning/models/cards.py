@@ -6,6 +6,7 @@ A note holds what was written, a card its schedule: an edit and a review never m
 import contextlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from config.store.items import ConditionFailed, Item, Page, Raw, batch_get, key_
 from learning.cloze import Face, cloze_faces, reversed_faces
 from learning.days import MATURE_DAYS
 from learning.models.base import InstantAttribute, Kept, LearnerItem, instant, micros
-from learning.scheduling import Memory, State
+from learning.scheduling import Memory, State, interval_days
 from learning.search_syntax import base_letters, decomposed
 
 FRONT_KEY_LENGTH = 80
@@ -159,6 +160,9 @@ class Note(LearnerItem, discriminator="note"):
         return Page([notes[each] for each in ids if each in notes], last)
 
 
+OF_NOTE = Note.get_attributes()
+
+
 def front_start(front: str) -> str:
     """How the sort key begins of fronts that begin so: without case and accents."""
     return f"F#{base_letters(front)[:FRONT_KEY_LENGTH]}"
@@ -190,6 +194,8 @@ STANDING = {
 }
 INSTANTS = frozenset(name for name in STANDING if name.endswith(("_at", "_until")))
 DEFAULTS = {"state": "new", "reps": 0, "lapses": 0, "leech": False}
+NAMES = {short: name for name, short in STANDING.items()}
+MEMORY = tuple(field.name for field in fields(Memory))
 
 
 class Card(Kept, discriminator="card"):
@@ -237,11 +243,11 @@ class Card(Kept, discriminator="card"):
     buried_until: datetime | None
     buried_by: str | None
     updated_at: datetime
-    note: Note | None
+    note: Note | None = None
+    _memory: tuple[Any, Memory] | None = None
 
     def __init__(self, *args: Any, **values: Any) -> None:
         """`values` may be a basic note's besides the card's own; ids follow from the key."""
-        self.note = None
         if values == {"_user_instantiated": False}:  # being read: `open` does the rest
             super().__init__(**values)
             return
@@ -264,8 +270,8 @@ class Card(Kept, discriminator="card"):
             self.follow(note)
 
     def __getattr__(self, name: str) -> Any:
-        if name in Note.get_attributes():  # what its note says
-            return getattr(self.note, name)
+        if name in OF_NOTE and self.note is not None:  # what its note says
+            return self.note.attribute_values.get(name)
         raise AttributeError(name)
 
     def serialize(self, null_check: bool = True) -> Raw:
@@ -275,10 +281,11 @@ class Card(Kept, discriminator="card"):
     def open(self) -> None:
         if self.lsi2 and not self.deck_id:  # lsi2 has it in its key
             self.deck_id = self.lsi2.partition("#")[0]
-        held = json.loads(self.m or "{}")
-        for name, short in STANDING.items():
-            value = held.get(short, DEFAULTS.get(name))
-            setattr(self, name, instant(value) if name in INSTANTS and value is not None else value)
+        standing = dict.fromkeys(STANDING) | DEFAULTS
+        for short, value in json.loads(self.m or "{}").items():
+            if name := NAMES.get(short):
+                standing[name] = instant(value) if name in INSTANTS else value
+        vars(self).update(standing)
 
     @property
     def standing(self) -> dict[str, Any]:
@@ -327,8 +334,10 @@ class Card(Kept, discriminator="card"):
         return self._face.back
 
     @property
-    def _face(self) -> Face:
+    def _face(self) -> Face | Note:
         assert self.note is not None, "the card was read without its note"  # noqa: S101
+        if self.note.type == "basic":
+            return self.note
         faces = {face.ordinal: face for face in self.note.faces()}
         return faces.get(self.ordinal, Face(self.ordinal, self.note.front, self.note.back))
 
@@ -348,18 +357,27 @@ class Card(Kept, discriminator="card"):
 
     @property
     def memory(self) -> Memory:
-        """The scheduling state."""
-        return Memory(
-            state=State(self.state),
-            step=None if self.step is None else int(self.step),
-            stability=self.stability,
-            difficulty=self.difficulty,
-            due_at=self.due_at,
-            last_review_at=self.last_review_at,
-            introduced_at=self.introduced_at,
-            reps=int(self.reps),
-            lapses=int(self.lapses),
-        )
+        """The scheduling state, made anew only when what it is made of has changed."""
+        made_of = {name: getattr(self, name) for name in MEMORY}
+        if self._memory is None or self._memory[0] != made_of:
+            self._memory = (
+                made_of,
+                Memory(
+                    **made_of
+                    | {
+                        "state": State(self.state),
+                        "step": None if self.step is None else int(self.step),
+                        "reps": int(self.reps),
+                        "lapses": int(self.lapses),
+                    }
+                ),
+            )
+        return self._memory[1]
+
+    @property
+    def interval_days(self) -> int:
+        """As its memory's, which need not be made for it."""
+        return interval_days(self.due_at, self.last_review_at)
 
     def set_memory(self, memory: Memory) -> None:
         """Takes over a scheduling state and the place in the queue that follows from it."""
@@ -442,7 +460,7 @@ class Card(Kept, discriminator="card"):
         """The learner's totals that this card belongs to, parted by blanks."""
         state = self.state
         if state == State.REVIEW.value:
-            state = "mature" if self.memory.interval_days >= MATURE_DAYS else "young"
+            state = "mature" if self.interval_days >= MATURE_DAYS else "young"
         marks = [name for name in ("suspended", "leech") if getattr(self, name)]
         return " ".join(["cards", state, *marks])
 

@@ -1,6 +1,7 @@
 """What was studied: the log of entries and the counters of days."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import date, datetime
 from typing import Any
 
@@ -24,6 +25,8 @@ from learning.scheduling import (
     State,
     Void,
 )
+
+MEMORY = tuple(field.name for field in fields(Memory))
 
 
 class TornRead(ConditionFailed):
@@ -164,7 +167,7 @@ class LogEntry(Item, discriminator="entry"):
 def _memory_to_json(memory: Memory) -> dict[str, Any]:
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
-        for name in Memory.__slots__
+        for name in MEMORY
         if (value := getattr(memory, name)) is not None
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pynamodb.attributes import (
     ListAttribute,
@@ -15,7 +15,9 @@ from pynamodb.expressions.condition import Condition
 from accounts.models import learner_key
 from config.store.items import Item, Page, Raw, batch_get
 from config.store.transactions import Delete, Put, Update, Write
-from learning.media_types import Kind, kind_of
+
+if TYPE_CHECKING:
+    from learning.media_types import Kind
 
 PENDING, READY = "pending", "ready"
 STATES = (PENDING, READY)
@@ -76,7 +78,9 @@ class Medium(Item, discriminator="medium"):
         return bool(self.state == READY)
 
     @property
-    def kind_of_media(self) -> Kind:
+    def kind_of_media(self) -> "Kind":
+        from learning.media_types import kind_of  # nobody who studies loads it
+
         return kind_of(self.content_type)
 
     def keep_until(self, instant: datetime) -> None:

@@ -81,7 +81,7 @@ class State(TypedDict):
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Correction:
     """A mistake in an answer: `said` → `better`, the whole `sentence` put right, and the same
     sentence as a `cloze` note with the corrected words hidden."""
@@ -102,7 +102,7 @@ class Reply(NamedTuple):
     corrections: tuple[Correction, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """A reason for a score; `turn` is the place of the answer in the list, from 0."""
 
@@ -110,7 +110,7 @@ class Evidence:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Score:
     """0 to 100, with its reasons. None where nothing was said that shows it."""
 
@@ -118,7 +118,7 @@ class Score:
     evidence: tuple[Evidence, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scores:
     """Goals are counted. Pronunciation is not scored: text does not show it."""
 
@@ -143,6 +143,8 @@ def parse(raw: object) -> Script:
     model answers, which must reach all goals and the end. Raises ScriptError (a ValueError)."""
     script = read(raw)
     for i, part in enumerate(script.parts):
+        if not part.is_scripted:
+            continue
         _, state = _rehearse(script, part.role)
         missing = [goal.id for goal in part.goals if goal.id not in state["goals"]]
         if missing:
@@ -153,7 +155,13 @@ def parse(raw: object) -> Script:
 
 
 def rehearsal(script: Script, role: str) -> list[str]:
-    """The model answers of the ideal dialogue: at each node, the example of its first branch."""
+    """The model answers of the ideal dialogue: at each node, the example of its first branch.
+
+    Where none is written they are the goals' examples.
+    """
+    part = script.part(role)
+    if not part.is_scripted:
+        return [goal.example for goal in part.goals if goal.example]
     return _rehearse(script, role)[0]
 
 
@@ -174,7 +182,13 @@ def opening(script: Script, role: str) -> tuple[str, State]:
     part = script.part(role)
     node = part.node(part.start)
     return node.line, State(
-        role=role, node=node.id, tries=0, turn=0, missed=0, goals=[], ended=not node.branches
+        role=role,
+        node=node.id,
+        tries=0,
+        turn=0,
+        missed=0,
+        goals=[],
+        ended=part.is_scripted and not node.branches,
     )
 
 
@@ -187,11 +201,13 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     """
     part = script.part(state["role"])
     node = part.node(state["node"])
-    if state["ended"] or node.fallback is None:
+    if state["ended"] or (part.is_scripted and node.fallback is None):
         raise DialogueEndedError("the dialogue has ended")
     text = Text.of(learner_text, script.language)
     if is_foreign(script, learner_text):
         text = Text.of("", script.language)
+    if not part.is_scripted:
+        return _unscripted_reply(script, part, state, text, learner_text)
     goals = {goal.id: goal for goal in part.goals}
     branch = chosen_branch(node, goals, text)
     heard = {goal.id for goal in part.goals if goal.cues.find(text)}
@@ -213,7 +229,7 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
     turn = state["turn"] + 1
     ended = not node.branches
     if turn >= TURN_LIMIT and not ended:
-        line, ended = part.farewell, True
+        line, ended = farewell(script, part.role), True
     after = State(
         role=part.role,
         node=node.id,
@@ -224,6 +240,30 @@ def reply(script: Script, state: State, learner_text: str) -> Reply:
         ended=ended,
     )
     return Reply(line, after, new, corrections(script, learner_text))
+
+
+def _unscripted_reply(
+    script: Script, part: Part, state: State, text: Text, learner_text: str
+) -> Reply:
+    """The reply that a script cannot give: it asks the learner to say it once more."""
+    reached = [goal.id for goal in part.goals if goal.cues.find(text)]
+    new = tuple(goal for goal in reached if goal not in state["goals"])
+    turn = state["turn"] + 1
+    ended = turn >= TURN_LIMIT
+    after: State = {
+        **state,
+        "turn": turn,
+        "missed": state["missed"] + 1,
+        "goals": [*state["goals"], *new],
+        "ended": ended,
+    }
+    line = farewell(script, part.role) if ended else say_again(script.language)
+    return Reply(line, after, new, corrections(script, learner_text))
+
+
+def farewell(script: Script, role: str) -> str:
+    """What the partner says to take leave."""
+    return script.part(role).farewell_in(script.language)
 
 
 def beside(before: State, after: State) -> State:
@@ -326,9 +366,14 @@ def hint(script: Script, state: State, n: int) -> str:
     answer. Raises DialogueEndedError, or ValueError when n < 1."""
     if n < 1:
         raise ValueError("hints are counted from 1")
-    node = script.part(state["role"]).node(state["node"])
-    if state["ended"] or not node.branches:
+    part = script.part(state["role"])
+    node = part.node(state["node"])
+    if state["ended"] or (part.is_scripted and not node.branches):
         raise DialogueEndedError("the dialogue has ended")
+    if not part.is_scripted:
+        open_goals = [goal for goal in part.goals if goal.id not in state["goals"]]
+        goal = (open_goals or part.goals)[0]
+        return goal.example if n > 1 and goal.example else goal.text
     if n <= len(node.hints):
         return node.hints[n - 1]
     useful = (b for b in node.branches if b.goal and b.goal not in state["goals"])
@@ -486,8 +531,9 @@ def _vocabulary(script: Script, part: Part, played: list[_Turn]) -> Score:
     """Half for useful phrases (a third of the role's is full marks), half for words of the scenario
     (half as many as the ideal dialogue has is full marks). Phrases that no model answer of the role
     uses are the other role's."""
-    examples = [Text.of(b.example, script.language) for node in part.nodes for b in node.branches]
-    useful = [p for p in script.phrases if any(p.cues.find(example) for example in examples)]
+    examples = [Text.of(example, script.language) for example in _examples(part)]
+    mine = (p for p in script.phrases if any(p.cues.find(example) for example in examples))
+    useful = [*mine] if part.is_scripted else [*script.phrases]
     used = _first_uses(played, [phrase.cues.find for phrase in useful])
     words = _first_words(played, _lexicon(script, part))
     ideal = _words(rehearsal(script, part.role), script.language)
@@ -562,8 +608,13 @@ def _quoted(said: str) -> str:
 
 
 def _lexicon(script: Script, part: Part) -> set[str]:
-    examples = [b.example for node in part.nodes for b in node.branches]
-    return _words([*examples, *(phrase.text for phrase in script.phrases)], script.language)
+    phrases = [phrase.text for phrase in script.phrases]
+    return _words([*_examples(part), *phrases], script.language)
+
+
+def _examples(part: Part) -> list[str]:
+    branches = [branch.example for node in part.nodes for branch in node.branches]
+    return [*branches, *(goal.example for goal in part.goals if goal.example)]
 
 
 def _words(texts: Iterable[str], language: str) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from learning.practice.languages import FREQUENT, OTHER_LETTERS, speaks
 from learning.practice.prompt import Entry
-from learning.practice.verdict import Refused, _refuse_leaks
+from learning.practice.verdict import Refused, refuse_copies
 from learning.shapes import ShapeError, decode, shape_of
 
 # The International Phonetic Alphabet, decomposed.
@@ -33,8 +33,8 @@ def accept_entry(
     Without a proper translation there is none; whatever else does not hold is left out. `told` is
     our part of the request, of which nothing may be repeated.
     """
-    _refuse_leaks(raw, secret, told)
     entry = _decoded(raw)
+    refuse_copies(entry, secret, told)
     if not _is_proper(entry.translation, target, at_most=_room(text)):
         raise Refused(f'translation is not a short text in the language "{target}"')
     holds = {

@@ -83,7 +83,7 @@ def speaks(text: str, language: str, known: frozenset[str] = frozenset()) -> boo
 
 
 def explains(text: str, language: str, known: frozenset[str] = frozenset()) -> bool:
-    """Whether a text about another language, which it quotes, is in this one as a whole."""
+    """Whether a text is in this language, apart from quotations of another one."""
     plain = _QUOTED.sub(" ", text)
     return _is_in(plain if any(map(str.isalpha, plain)) else text, language, known)
 
@@ -91,6 +91,12 @@ def explains(text: str, language: str, known: frozenset[str] = frozenset()) -> b
 def words_of(texts: Iterable[str], language: str) -> frozenset[str]:
     """The words of some texts, folded."""
     return frozenset(word for text in texts for word in Text.of(text, language).words)
+
+
+def content_words(text: str, language: str) -> set[str]:
+    """The words that say what a text is about: of three letters or more, and not frequent."""
+    words = Text.of(text, language).words
+    return {word for word in words if len(word) > 2} - _frequent(language, language)
 
 
 def _is_in(text: str, language: str, known: frozenset[str]) -> bool:

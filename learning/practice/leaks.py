@@ -1,4 +1,4 @@
-"""Whether a model's words tell of what it was told in confidence, in whatever disguise.
+"""Finds confidential instructions in a model's words, in whatever disguise.
 
 All texts of an answer are looked at as one, so that nothing is hidden by being cut into pieces.
 Compared are letters alone, whatever their case, accents and shape, and whatever stands between
@@ -26,7 +26,9 @@ ENCODED = 8
 """So many signs in a row of the encoded secret are no chance."""
 
 NOTIONS_TOLD = 3
-"""One text with so many notions of our rules speaks of them, in whatever words."""
+"""A text with so many notions of our rules speaks of them; in our pack one text has two."""
+COUNT_TWICE = frozenset({"instructions", "prompt", "formats"})
+"""Notions that scenes have rarely."""
 
 # Letters that look like Latin ones, beside those whose Unicode names end in the letter itself.
 _LOOKALIKES = str.maketrans(
@@ -39,10 +41,18 @@ _NUMBERS = {
     "en": "zero one two three four five six seven eight nine",
     "es": "cero uno dos tres cuatro cinco seis siete ocho nueve",
     "fr": "zero un deux trois quatre cinq six sept huit neuf",
+    "vi": "khong mot hai ba bon nam sau bay tam chin",
 }
-_DIGITS = {name: str(i) for names in _NUMBERS.values() for i, name in enumerate(names.split())}
-_UNSEEN = re.compile("[\U000e0000-\U000e0fff]")  # tags and variation selectors: text nobody sees
-_STRUCTURE = re.compile(r"[{}`]|\"\s*:\s*[\"\d\[tfn]|</?\w+>|\\u[0-9a-fA-F]{4}")
+_SIGNS = {name: str(i) for names in _NUMBERS.values() for i, name in enumerate(names.split())}
+_SIGNS |= {
+    name: name[0] for name in ("alfa", "alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
+}
+# Control signs, those that turn the order of letters, halves of signs, private ones, tags.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\uf8ff\U000e0000-\U0010ffff]"
+)
+_STRUCTURE = re.compile(r"[{}`]|\"\s*:\s*[\"\d\[tfn]|</?\w+>|\\u[0-9a-fA-F]{4}|&#|://")
+_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters of Hangul that nobody sees
 _PARTS_OF_PROMPT = re.compile(r"\b(?:SCENARIO|SESSION|RUBRIC)\b")
 _ENTRY = re.compile(r"(?<!\w)(\w+)[\"']?\s*[:=]")
 _LONG_WORD = re.compile("[A-Za-z0-9]{16,}")
@@ -58,22 +68,26 @@ _ENTRIES = OUR_NAMES.union(_FIELDS.split())
 # How our rules' notions begin in the languages that learners read, folded.
 NOTIONS = {
     "instructions": "instruc instruk anweisung vorschrift consigne istruzion huongdan chidan "
-    "инструкц указани 指示 指令",
-    "rules": "rule regel regle regla regola regole regra quytac правил 规则 ルール",
+    "инструкц указани 指示 指令 talimat 지시 تعليمات",
+    "rules": "rule regel regle regla regola regole regra quytac правил 规则 ルール zasad "
+    "kural 규칙 قواعد",
     "prompt": "prompt systemprompt systemnachricht промпт 提示词",
     "formats": "json cefr mcer cecr iso639",
     "scenario": "scenario scenari szenario escenario cenario kichban roleplay rollenspiel "
-    "сценари 场景 剧本 シナリオ",
-    "learner": "learner lernende apprenant aprendiz alumn estudiante discente allievo aluno "
-    "nguoihoc hocvien учащ ученик 学习者 学生 学習者",
-    "role": "role rolle papel ruolo vaidien роль роли 角色 役割",
-    "secret": "secret geheim secreto segret segredo bimat секрет 秘密",
+    "сценари 场景 剧本 シナリオ senaryo 시나리오 سيناريو",
+    "learner": "learner lernende apprenant aprendiz alumn estudiante discente allievo "
+    "aluno nguoihoc hocvien учащ ученик 学习者 学生 学習者 leerling uczen ogrenci 학습자 "
+    "متعلم",
+    "role": "role rolle papel ruolo vaidien роль роли 角色 役割 rola rolu 역할 دور",
+    "secret": "secret geheim secreto segret segredo bimat секрет 秘密 tajemnic gizli 비밀 سر",
     "tool": "tool werkzeug outil herramienta strumento ferramenta congcu инструмент 工具 ツール",
-    "goals": "goal ziele objecti objetivo obiettiv muctieu цели 目标 目標",
-    "message": "message nachricht mensaje messaggi mensagem tinnhan сообщени 消息 メッセージ",
+    "goals": "goal ziele objecti objetivo obiettiv muctieu цели 目标 目標 doelen hedef 목표 هدف",
+    "message": "message nachricht mensaje messaggi mensagem tinnhan сообщени 消息 メッセージ "
+    "bericht wiadomos mesaj 메시지 رسالة",
     "partner": "partner partenaire companero đoitac партнер 伙伴 パートナー",
     "session": "session sitzung sesion sessione phien сесси 会话 セッション",
-    "language": "language sprache idioma langue lingua ngonngu язык 语言 言語",
+    "language": "language sprache idioma langue lingua ngonngu язык 语言 言語 taal jezyk dil 언어 "
+    "لغة",
     "level": "level niveau nivel livello trinhdo уров 水平 レベル",
     "correction": "correction korrektur correccion correzion correcao suasai исправлени 纠正 訂正",
     "hint": "hint hinweis indice pista suggeriment goiy подсказк 提示",
@@ -82,12 +96,17 @@ NOTIONS = {
 
 def is_no_speech(text: str) -> bool:
     """Whether a text is none that a person says: structure, encoded, unseen, or hardly a word."""
-    if _UNSEEN.search(text) or _STRUCTURE.search(text):
+    if has_unseen(text) or _STRUCTURE.search(text):
         return True
     if any(_is_encoded(word) for word in _LONG_WORD.findall(text)):
         return True
-    seen = [character for character in text if not character.isspace()]
-    return 2 * sum(character.isalnum() for character in seen) < len(seen)
+    seen = [unicodedata.category(character)[0] for character in text if not character.isspace()]
+    return 2 * sum(kind in "LMN" for kind in seen) < len(seen)  # letters, marks on them, numbers
+
+
+def has_unseen(text: str) -> bool:
+    """Whether a text has signs that nobody sees and no language needs."""
+    return _UNSEEN.search(text) is not None
 
 
 def _is_encoded(word: str) -> bool:
@@ -98,7 +117,7 @@ def _is_encoded(word: str) -> bool:
 
 def has_secret(texts: Iterable[str], secret: str) -> bool:
     """Whether the texts together have the secret, in pieces, spelt or encoded."""
-    words = [_DIGITS.get(word, word) for word in _words(" ".join(texts))]
+    words = [_SIGNS.get(word, word) for word in _words(" ".join(texts))]
     pieces = "".join(word for word in words if re.fullmatch("[0-9a-f]+", word))
     told = ("".join(words), pieces)
     for form in _both_ways(secret, codecs.encode(secret, "rot13")):
@@ -123,15 +142,19 @@ def speaks_of_rules(text: str) -> bool:
     entries = {"".join(_words(name)) for name in _ENTRY.findall(text)}
     pairs = [first + second for first, second in pairwise(words)]  # Vietnamese has two for one
     said = f" {' '.join(words)} {' '.join(pairs)}"
-    notions = sum(any(stem in said for stem in stems) for stems in _stems())
+    notions = sum(
+        2 if notion in COUNT_TWICE else 1
+        for notion, stems in _stems().items()
+        if any(stem in said for stem in stems)
+    )
     notions += bool(_PARTS_OF_PROMPT.search(text))
     return len(_ENTRIES & entries) >= NOTIONS_TOLD or notions >= NOTIONS_TOLD
 
 
 @lru_cache(maxsize=1)
-def _stems() -> list[list[str]]:
+def _stems() -> dict[str, list[str]]:
     """The notions' beginnings, each where a word may begin: anywhere in Chinese and Japanese."""
-    return [[_as_begun(_fold(stem)) for stem in stems.split()] for stems in NOTIONS.values()]
+    return {name: [_as_begun(_fold(each)) for each in NOTIONS[name].split()] for name in NOTIONS}
 
 
 def _as_begun(stem: str) -> str:
@@ -141,8 +164,10 @@ def _as_begun(stem: str) -> str:
 @lru_cache(maxsize=8)
 def _encoded(secret: str) -> set[str]:
     """The runs of the secret in the usual encodings, wherever in a text it was encoded."""
-    forms = [secret.encode().hex(), base64.b32encode(secret.encode()).decode()]
+    forms = [base64.b32encode(secret.encode()).decode()]
     for form in (secret, secret.upper()):
+        forms += [form.encode().hex(), "".join(str(ord(sign)) for sign in form)]
+    for form in _both_ways(secret, secret.upper()):
         for offset in range(3):
             encoded = base64.b64encode(b" " * offset + form.encode()).decode()
             forms.append(encoded[4 if offset else 0 :].rstrip("=")[:-1])
@@ -174,7 +199,9 @@ def _words(text: str) -> list[str]:
 
 def _fold(text: str) -> str:
     """The text in lower case and Latin letters, without accents and signs that nobody sees."""
-    seen = "".join(each for each in text if unicodedata.category(each) != "Cf")
+    seen = "".join(
+        each for each in text if unicodedata.category(each) != "Cf" and each not in _FILLERS
+    )
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", seen).casefold())
     shown = "".join(each for each in plain if not unicodedata.combining(each))
     if shown.isascii():
@@ -186,5 +213,8 @@ def _look(character: str) -> str:
     """The Latin letter or digit that a sign is a shape of, else the sign."""
     if character.isascii():
         return character
+    number = unicodedata.numeric(character, -1)
+    if number in range(10):
+        return str(int(number))
     last = unicodedata.name(character, "").rpartition(" ")[2]
     return last.casefold() if len(last) == 1 else character

@@ -33,7 +33,7 @@ def fold(word: str, language: str) -> str:
     return _UMLAUT_SPELT_OUT.sub(r"\1", letters) if language == "de" else letters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """What was written, and its words, each with its place in `original` (composed form);
     `folded` is the words with a space after each."""
@@ -62,7 +62,7 @@ class Text:
         return self.original[self.spans[first][0] : self.spans[first + count - 1][1]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Match:
     """Where a pattern was found: `start`/`end` in the original text, how many words it spans,
     and the `parts` that its alternatives, prefixes, numbers and gaps stood for, as written."""
@@ -74,7 +74,7 @@ class Match:
     parts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pattern:
     source: str
     regex: re.Pattern[str]

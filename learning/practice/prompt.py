@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, get_args, get_origin
 
 from config.records import dataclass
@@ -37,7 +37,7 @@ CACHES_PROMPTS = ("anthropic.claude", "amazon.nova")
 Request = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Claim:
     """A goal that the learner has just reached; `evidence` is in the learner's own words."""
 
@@ -45,7 +45,7 @@ class Claim:
     evidence: Annotated[str, Chars(1000), "The learner's words that reach it, copied exactly"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Remark:
     """A mistake of the learner's."""
 
@@ -54,7 +54,7 @@ class Remark:
     why: Annotated[str, Chars(400), "One sentence in the learner's native language"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """One turn of the partner's."""
 
@@ -67,7 +67,7 @@ class Answer:
     ended: Annotated[bool, "The goals are reached and the scene is over"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quote:
     """A place in the dialogue that a score rests on."""
 
@@ -75,7 +75,7 @@ class Quote:
     said: Annotated[str, Chars(300), "The learner's words, copied exactly"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Band:
     """A score by the rubric."""
 
@@ -83,7 +83,7 @@ class Band:
     evidence: Annotated[tuple[Quote, ...], Items(1, 5)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judgement:
     """A learner's scores."""
 
@@ -93,7 +93,7 @@ class Judgement:
     task: Band
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProposedRole:
     """A person of the scenario."""
 
@@ -101,7 +101,7 @@ class ProposedRole:
     brief: Annotated[str, Chars(200), "What this person wants and knows"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProposedGoal:
     """Something to achieve by one sentence."""
 
@@ -116,7 +116,7 @@ class ProposedGoal:
     answer: Annotated[str, Chars(200), "What the partner answers"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProposedPhrase:
     """A phrase that helps."""
 
@@ -124,7 +124,7 @@ class ProposedPhrase:
     meaning: Annotated[str, Chars(120), "What it means, in easy words"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Proposal:
     """A scenario."""
 
@@ -235,7 +235,7 @@ def turn_request(
         "turn": len(history) + 1,
         "reached": list(reached),
     }
-    fixed = [RULES, f"SCENARIO {_json(_scenario(script, role))}"]
+    fixed = [RULES, f"SCENARIO {_scenario(script, role)}"]
     return _request(fixed, session, messages, Answer, "answer", ANSWER_TOKENS, model)
 
 
@@ -344,7 +344,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _scenario(script: Script, role: str) -> dict[str, Any]:
+@lru_cache(maxsize=32)  # finding the examples takes as long as all the rest of a request
+def _scenario(script: Script, role: str) -> str:
     """The model's description of the scenario, the same for all learners of a level."""
     part = script.part(role)
     roles = {
@@ -353,7 +354,7 @@ def _scenario(script: Script, role: str) -> dict[str, Any]:
     learner = roles.pop(role)
     [partner] = roles.values()
     facts = {answer.goal: answer.say for answer in part.answers if answer.goal}
-    return {
+    described = {
         "title": script.title,
         "situation": script.description,
         "language": script.language,
@@ -368,8 +369,11 @@ def _scenario(script: Script, role: str) -> dict[str, Any]:
         "facts": facts,
         "lines": [node.line for node in part.nodes],
         "phrases": [phrase.text for phrase in script.phrases],
-        "endings": [node.line for node in part.nodes if not node.branches],
+        "endings": [node.line for node in part.nodes if not node.branches]
+        if part.is_scripted
+        else [part.farewell_in(script.language)],
     }
+    return _json(described)
 
 
 def examples(script: Script, part: Part, goal: Goal) -> list[str]:
@@ -381,7 +385,8 @@ def examples(script: Script, part: Part, goal: Goal) -> list[str]:
         for branch in [*ideal, *branches]
         if branch.goal == goal.id or goal.cues.find(Text.of(branch.example, script.language))
     ]
-    return list(dict.fromkeys(reaching))[:3]
+    given = [goal.example] if goal.example else []
+    return list(dict.fromkeys([*given, *reaching]))[:3]
 
 
 @cache

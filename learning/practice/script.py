@@ -22,6 +22,18 @@ PARTS_OF_SPEECH = (
     "numeral", "interjection", "phrase",
 )  # fmt: skip
 
+FAREWELL = {
+    "en": "Thank you. Goodbye!",
+    "de": "Vielen Dank. Auf Wiedersehen!",
+    "fr": "Merci. Au revoir !",
+    "es": "Gracias. ¡Hasta luego!",
+    "it": "Grazie. Arrivederci!",
+    "pt": "Obrigado. Até logo!",
+    "nl": "Bedankt. Tot ziens!",
+    "pl": "Dziękuję. Do widzenia!",
+    "sv": "Tack. Hej då!",
+}
+
 SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 LANGUAGE = r"[a-z]{2,3}"
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
@@ -41,7 +53,7 @@ class ScriptError(ValueError):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cues:
     """The patterns of an intent: any of `phrases` (the longest one found), and none of
     `unless`."""
@@ -56,7 +68,7 @@ class Cues:
         return max(matches, key=lambda match: match.words, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Role:
     """A person in the scenario: `brief` tells its player what this person wants and knows."""
 
@@ -65,21 +77,25 @@ class Role:
     brief: Line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Goal:
-    """Reached by an answer that has any of `phrases` and none of `unless`."""
+    """Reached by an answer that has any of `phrases` and none of `unless`.
+
+    Without phrases a model alone can tell, by the `example` if there is one (docs/scenarios.md).
+    """
 
     id: Slug
     text: Annotated[str, Chars(200)]
-    phrases: Patterns
+    phrases: Patterns = ()
     unless: Patterns = ()
+    example: Annotated[Line, "What a learner may say, where no dialogue is written"] = ""
 
     @property
     def cues(self) -> Cues:
         return Cues(self.phrases, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Branch:
     """One thing that a learner may mean, recognised by its phrases or by those of its goal;
     `also` leads here without reaching the goal."""
@@ -102,7 +118,7 @@ class Branch:
         return Cues(self.also, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StandingAnswer:
     """An answer that holds anywhere in the dialogue: what the partner says to a goal, or to
     phrases, wherever they come up, before going back to the question."""
@@ -120,7 +136,7 @@ class StandingAnswer:
         return Cues(self.phrases).find(text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fallback:
     """The help when nothing was recognised: `lines` in turn, then `then` and on to `to`."""
 
@@ -129,7 +145,7 @@ class Fallback:
     then: Line = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
     """A line of the partner's. Without branches the dialogue ends here. A node whose `skip` goal
     is reached already is passed over, along its first branch."""
@@ -142,23 +158,36 @@ class Node:
     skip: Annotated[Slug, "A goal that makes this line superfluous once reached"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Part:
-    """The dialogue of a learner who takes `role`."""
+    """The dialogue of a learner who takes `role`.
+
+    Where a model alone plays, it may be lines without branches: the opening, and those that lead
+    to the goals that they `skip`.
+    """
 
     role: Slug
     start: Slug
-    farewell: Line
     goals: Annotated[tuple[Goal, ...], Items(3, 5)]
-    answers: Annotated[tuple[StandingAnswer, ...], Items(3, 20)]
     nodes: Annotated[tuple[Node, ...], Items(1, 60)]
+    answers: Annotated[tuple[StandingAnswer, ...], Items(0, 20)] = ()
+    farewell: Line = ""
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether there is a dialogue that the script can play."""
+        return any(node.branches for node in self.nodes)
+
+    def farewell_in(self, language: str) -> str:
+        """What the partner says to take leave, if nothing else is written."""
+        return self.farewell or FAREWELL.get(language, FAREWELL["en"])
 
     def node(self, name: str) -> Node:
         """Raises KeyError when there is no such node."""
         return {node.id: node for node in self.nodes}[name]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Phrase:
     """A useful phrase: the two sides of a flashcard, and the patterns that show its use."""
 
@@ -172,7 +201,7 @@ class Phrase:
         return Cues(self.phrases, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mistake:
     """A typical mistake; `{1}` in `right` is what the first variable of the pattern stood for."""
 
@@ -186,7 +215,7 @@ class Mistake:
         return Cues(self.phrases, self.unless)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewWord:
     """A word of the dialogue that the learner may not know."""
 
@@ -195,7 +224,7 @@ class NewWord:
     example: Annotated[str, Chars(300), "A sentence with it"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Script:
     """A scenario as its authors write it: texts, roles, and the dialogue of one role or both."""
 
@@ -210,7 +239,7 @@ class Script:
     parts: Annotated[tuple[Part, ...], Items(1, 2)]
     phrases: Annotated[tuple[Phrase, ...], Items(0, 40)]
     mistakes: Annotated[tuple[Mistake, ...], Items(0, 40)]
-    notes: Annotated[str, Chars(2000)]
+    notes: Annotated[str, Chars(2000)] = ""
     partners: Annotated[
         tuple[Annotated[str, Choice(PARTNERS)], ...], Items(1, 2), "Who may play the partner"
     ] = PARTNERS
@@ -288,12 +317,19 @@ def _check(script: Script, part: Part, path: str) -> None:
     goals = {goal.id: goal for goal in part.goals}
     _check_distinct([goal.id for goal in part.goals], f"{path}.goals")
     _check_distinct([node.id for node in part.nodes], f"{path}.nodes")
-    for i, goal in enumerate(part.goals):
-        if not goal.phrases:
-            raise ScriptError(f"{path}.goals.{i}.phrases", "must have a pattern")
     names = {node.id for node in part.nodes}
     if part.start not in names:
         raise ScriptError(f"{path}.start", f"no node '{part.start}'")
+    if script.partners == (MODEL,) and not part.is_scripted:
+        _check_known_goals(part, goals, path)
+        return
+    if not part.farewell:
+        raise ScriptError(f"{path}.farewell", "is missing")
+    for i, goal in enumerate(part.goals):
+        if not goal.phrases:
+            raise ScriptError(f"{path}.goals.{i}.phrases", "must have a pattern")
+        if goal.example:
+            raise ScriptError(f"{path}.goals.{i}.example", "belongs into a branch of the dialogue")
     for i, node in enumerate(part.nodes):
         at = f"{path}.nodes.{i}"
         _check_end(node, at)
@@ -310,9 +346,8 @@ def _check(script: Script, part: Part, path: str) -> None:
 
 def _check_answers(part: Part, goals: dict[str, Goal], path: str) -> None:
     """A goal may be said anywhere, so each has an answer that holds anywhere."""
+    _check_known_goals(part, goals, path)
     for i, answer in enumerate(part.answers):
-        if answer.goal and answer.goal not in goals:
-            raise ScriptError(f"{path}.answers.{i}.goal", f"no goal '{answer.goal}'")
         if not answer.goal and not answer.phrases:
             why = "needs phrases or a goal to be recognised by"
             raise ScriptError(f"{path}.answers.{i}", why)
@@ -323,6 +358,12 @@ def _check_answers(part: Part, goals: dict[str, Goal], path: str) -> None:
         if goal.id not in (answer.goal for answer in part.answers):
             why = f"'{goal.id}' can be reached without an answer to it"
             raise ScriptError(f"{path}.goals.{i}", why)
+
+
+def _check_known_goals(part: Part, goals: Mapping[str, Goal], path: str) -> None:
+    for i, answer in enumerate(part.answers):
+        if answer.goal and answer.goal not in goals:
+            raise ScriptError(f"{path}.answers.{i}.goal", f"no goal '{answer.goal}'")
 
 
 def _check_distinct(ids: list[str], path: str) -> None:
@@ -369,7 +410,13 @@ def _check_branches(script: Script, goals: dict[str, Goal], node: Node, at: str)
 
 def in_another_language(script: Script, text: Text) -> bool:
     """Whether more than three different words have at most one in common with the script: "no" is
-    a word of many languages, and no answer by itself in a sentence of another one."""
+    a word of many languages, and no answer by itself in a sentence of another one. Where little
+    is written, frequent words tell."""
+    if not all(part.is_scripted for part in script.parts):
+        from learning.practice.languages import explains, words_of  # no other scenario loads it
+
+        known = words_of(_written(script), script.language)
+        return not explains(text.original, script.language, known)
     unknown = {word for word in text.words if not word.isdigit()}
     most_unknown = len(unknown) - 2
     if len(unknown) <= 3:
@@ -400,6 +447,23 @@ def _written(script: Script) -> Iterable[str]:
         yield phrase.text
         patterns += phrase.phrases
     yield from (re.sub("[/_]", " ", p.source) for p in patterns)
+
+
+@lru_cache(maxsize=64)
+def words_of_the_scene(script: Script) -> frozenset[str]:
+    """The words by which a sentence shows that it belongs into the scene.
+
+    Those of the situation are not among them: order, say and ask are what authors tell learners to
+    do, and what somebody would tell a model to do.
+    """
+    from learning.practice.languages import content_words
+
+    texts = [script.title, *(text for role in script.roles for text in (role.name, role.brief))]
+    texts += [phrase.text for phrase in script.phrases]
+    for part in script.parts:
+        texts += [node.line for node in part.nodes] + [answer.say for answer in part.answers]
+        texts += [goal.example for goal in part.goals]
+    return frozenset(content_words("\n".join(texts), script.language))
 
 
 def chosen_branch(node: Node, goals: Mapping[str, Goal], text: Text) -> Branch | None:

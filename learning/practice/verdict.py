@@ -10,24 +10,25 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from config.records import dataclass
 from learning.practice import dialogue, leaks
 from learning.practice.dialogue import Correction, Evidence, Score, Scores
-from learning.practice.languages import explains, speaks, words_of
+from learning.practice.languages import content_words, explains, speaks, words_of
 from learning.practice.matching import Match, Text
 from learning.practice.prompt import (
     MOST_WORDS,
     Answer,
     Band,
     Claim,
+    Entry,
     Judgement,
     Remark,
 )
-from learning.practice.script import Mistake, NewWord, Script
+from learning.practice.script import Goal, Mistake, NewWord, Script, words_of_the_scene
 from learning.shapes import Items, ShapeError, decode, shape_of
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ COPIES = frozenset({"said", "evidence", "sentence", "cloze"})
 """Fields with the learner's own words."""
 BETTER_BY = 8
 """A correction has at most twice as many words as the mistake, and so many more."""
+MOST_OF_EXAMPLE = 0.8
+"""So many of its words are most of a goal's example: of "Here you are" all three."""
 
 
 class Refused(ValueError):
@@ -47,7 +50,7 @@ class Leaked(Refused):
     """An answer that tells something of our rules: the model is not asked again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accepted:
     """What is left of an answer."""
 
@@ -77,11 +80,13 @@ def accept_answer(
     our part of the request, of which nothing may be repeated. Goals, corrections and the
     like that do not hold are left out; without a proper reply there is no answer.
     """
-    _refuse_leaks(raw, secret, told)
     answer = _decoded(Answer, _without_faulty_entries(raw))
+    _refuse_leaks(answer, secret, told)
     [partner] = (each.id for each in script.roles if each.id != role)
     if answer.speaker != partner:
         raise Refused(f"speaker must be {partner}")
+    if leaks.is_no_speech(answer.reply):
+        raise Refused("reply is nothing that a person says aloud")
     tongue = _Tongue(script, _base(native_language))
     if not tongue.says(answer.reply):
         raise Refused(f'reply is not in the language "{script.language}"')
@@ -107,8 +112,8 @@ def accept_scores(
     One whose evidence does not stand where it says stays the script's, and so do the goals and
     what the script does not score. Raises Refused.
     """
-    _refuse_leaks(raw, secret, told)
     judged = _decoded(Judgement, raw)
+    _refuse_leaks(judged, secret, told)
     return replace(
         scripted,
         vocabulary=_moved(scripted.vocabulary, judged.vocabulary, script, turns),
@@ -166,22 +171,18 @@ def _is_of(kind: Any, value: object) -> bool:
     return True
 
 
-def _refuse_leaks(raw: object, secret: str, told: str) -> None:
-    """Raises Leaked where the texts of an answer tell of our rules, Refused for one that is none.
+def _refuse_leaks(answer: Answer | Judgement, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer tell of our rules, in whatever words."""
+    refuse_copies(answer, secret, told)
+    if any(map(leaks.speaks_of_rules, spoken(asdict(answer)))):
+        raise Leaked("it speaks of the rules")
 
-    What is no object is never read, so it tells nothing.
-    """
-    if not isinstance(raw, dict):
-        return
-    texts = spoken(raw)
-    if (
-        leaks.has_secret(_texts(raw), secret)
-        or leaks.has_rules(texts, told)
-        or any(leaks.speaks_of_rules(text) for text in texts)
-    ):
+
+def refuse_copies(answer: Answer | Judgement | Entry, secret: str, told: str) -> None:
+    """Raises Leaked where the texts of an answer have the secret, or a piece of our rules."""
+    fields = asdict(answer)
+    if leaks.has_secret(_texts(fields), secret) or leaks.has_rules(spoken(fields), told):
         raise Leaked("it tells something of the rules")
-    if any(leaks.is_no_speech(text) for text in texts):
-        raise Refused("a text is none that a person says")
 
 
 def spoken(fields: object) -> list[str]:
@@ -213,17 +214,18 @@ class _Tongue:
 
     def says(self, text: str) -> bool:
         """Whether a text is in the scenario's language."""
-        return speaks(text, self._script.language, self._known)
+        return not leaks.is_no_speech(text) and speaks(text, self._script.language, self._known)
 
     def explains(self, text: str, quoted: str) -> bool:
         """Whether a text about words of the scenario's language is in the learner's own."""
-        return explains(text, self._native, words_of([quoted], self._native))
+        known = words_of([quoted], self._native)
+        return not leaks.is_no_speech(text) and explains(text, self._native, known)
 
     def is_short(self, text: str) -> bool:
         return _length(text, self._script.language) <= MOST_WORDS[self._script.level]
 
     def is_hint(self, text: str) -> bool:
-        """Whether a learner may say so, or be told what to think of."""
+        """Whether the text is a line for the learner to say, or advice on finding one."""
         return self.is_short(text) and (self.says(text) or self.explains(text, ""))
 
     def is_example(self, text: str) -> bool:
@@ -274,20 +276,59 @@ def _proved_goals(
     reached: Sequence[str],
     heard: Sequence[str],
 ) -> tuple[str, ...]:
-    """The goals claimed that the learner's words show by the script's patterns.
+    """The goals claimed that the learner's words show.
 
-    The evidence must stand among these words; `heard` are goals that the script hears in them.
+    The evidence must stand among these words. A goal with patterns is shown by them, or `heard` by
+    the script; one without by a sentence of its own that belongs into the scene.
     """
     said = Text.of(text, script.language)
-    claimed = {claim.goal for claim in claims if _find(claim.evidence, text) is not None}
-    return tuple(
-        goal.id
-        for goal in script.part(role).goals
-        if goal.id in claimed
-        and goal.id not in reached
-        and (goal.id in heard or goal.cues.find(said))
-        and not dialogue.is_foreign(script, text)
-    )
+    quotes = {claim.goal: match for claim in claims if (match := _find(claim.evidence, text))}
+    if dialogue.is_foreign(script, text):
+        return ()
+    sentences = _sentences(unicodedata.normalize("NFC", text))
+    proved: list[str] = []
+    for goal in script.part(role).goals:
+        if goal.id not in quotes or goal.id in reached:
+            continue
+        if goal.phrases:
+            if goal.id in heard or goal.cues.find(said):
+                proved.append(goal.id)
+            continue
+        quote = quotes[goal.id]
+        fitting = (
+            (start, end)
+            for start, end, sentence in sentences
+            if start < quote.end and quote.start < end and _is_of_scene(script, goal, sentence)
+        )
+        if place := next(fitting, None):
+            proved.append(goal.id)
+            sentences = [each for each in sentences if each[:2] != place]
+    return tuple(proved)
+
+
+def _sentences(text: str) -> list[tuple[int, int, str]]:
+    return [(*found.span(), found[0]) for found in re.finditer(r"[^.!?…\n]+", text)]
+
+
+def _is_of_scene(script: Script, goal: Goal, sentence: str) -> bool:
+    """Whether a sentence has most words of the goal's example, or words of the scene or the goal.
+
+    Of those it has two, or they are more than half of what it says.
+    """
+    wanted = {*Text.of(goal.example, script.language).words}
+    said = {*Text.of(sentence, script.language).words}
+    if wanted and len(said & wanted) >= MOST_OF_EXAMPLE * len(wanted):
+        return True
+    scene = words_of_the_scene(script) | content_words(goal.text, script.language)
+    about = content_words(sentence, script.language)
+    shared = sum(any(_is_same(word, other) for other in scene) for word in about)
+    return shared >= 2 or 2 * shared > len(about)
+
+
+def _is_same(word: str, other: str) -> bool:
+    """Whether two words are the same but for a last letter: cost and costs."""
+    shorter, longer = sorted((word, other), key=len)
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= 1
 
 
 def _sound_corrections(

@@ -25,7 +25,7 @@ from learning.services.cards import (
     new_note,
     open_deck_check,
 )
-from learning.services.media import UnknownMedium, hold
+from learning.services.media_on_cards import UnknownMedium, hold
 from learning.services.progress import totals_with
 
 CHUNK = 30  # notes in one transaction, each with a card and perhaps of another deck

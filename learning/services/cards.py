@@ -29,7 +29,7 @@ from learning.models.base import LearnerItem, Tombstone, same_as, split_id
 from learning.models.cards import Card, Deck, Note
 from learning.models.log import TornRead
 from learning.models.scheduler import Scheduler
-from learning.services.media import hold
+from learning.services.media_on_cards import hold
 from learning.services.progress import totals_with
 from learning.services.study_context import DECK_OPTIONS, put_settings
 

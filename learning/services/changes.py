@@ -245,7 +245,7 @@ def _resolved(
 def _add(
     learner_id: str, change: Change, told: dict[str, Told], wanted: dict[str, int]
 ) -> Sequence[LogEntry]:
-    """Adds a change to what is told, or to what is wanted: items, each with its change's number.
+    """Adds a change to `told`, or to `wanted`: items, each with its change's number.
 
     Returns what had to be read for it at once.
     """

@@ -1,9 +1,9 @@
-"""Whether all that follows from a learner's things is as it must be, and putting it right.
+"""Checks everything that follows from a learner's things, and puts it right.
 
-What was written and studied is the truth: notes, decks, settings, and the lines of the log. All
-else is worked out from it anew: schedules of cards, counters of days, totals and streak, keys of
-indexes, and the order of changes that devices follow. A line of the log that only a journal still
-knows is put back; a change that nobody knows any more leaves its number behind, alone, so that no
+Notes, decks, settings and the lines of the log are the truth, since a learner has written or
+studied them. All else is worked out from them anew: schedules of cards, counters of days, totals
+and streak, keys of indexes, and the order of changes that devices follow. A line of the log that
+only a journal still has is put back. A change that is lost leaves a bare number behind, so that no
 number is missing.
 """
 
@@ -48,10 +48,10 @@ LOOKS = 2
 ROUNDS = 4  # of repairing and looking again
 AT_ONCE = 60  # writes beside the head and its journal
 CHANGES_A_ROW = 200  # of a journal that fills a gap
-# What can be made anew where it cannot be read.
+# Kinds that can be made anew if they cannot be read.
 DERIVED = (Card.PREFIX, Day.PREFIX, Journal.PREFIX, Head.SK)
 INDEX_KEYS = ("lsi1", "lsi2", "lsi3", "lsi4", "lsi5", "gsi1pk", "gsi1sk")
-# What of a card follows from its log, its note and the rest of itself.
+# The attributes of a card that follow from its log, its note and its other attributes.
 BY_LOG = (
     *("state", "step", "stability", "difficulty", "due_at", "last_review_at", "reps", "lapses"),
     *("introduced_at", "entries", "last_entry", "early_void"),
@@ -64,7 +64,7 @@ OF_CARD = (
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not as it must be; `lasting` is what only a backup can put right."""
+    """Something that is wrong. Only a backup can put a `lasting` fault right."""
 
     sk: str
     what: str
@@ -75,9 +75,9 @@ class Fault:
 
 
 def check(*, learner_id: str, now: datetime) -> list[Fault]:
-    """What is wrong of a learner's things; nothing is written.
+    """The faults in a learner's things; nothing is written.
 
-    Reads the whole partition. Raises ServiceUnavailable where it changes all the while.
+    Reads the whole partition. Raises ServiceUnavailable if it keeps changing.
     """
     return _inspect(learner_id, now).faults
 
@@ -87,8 +87,8 @@ def repair(
 ) -> tuple[list[Fault], list[Fault]]:
     """Mends a learner's data. Returns the faults found, and those that are left.
 
-    Where anything is written, and with `new_line` in any case, the order of changes begins a new
-    line: devices are told to begin anew. Raises ServiceUnavailable.
+    If anything is written, and with `new_line` in any case, the order of changes begins a new line,
+    and devices are told to begin anew. Raises ServiceUnavailable.
     """
     faults = _repair_once(learner_id, now, new_line)
     left = faults
@@ -108,7 +108,7 @@ def _repair_once(learner_id: str, now: datetime, new_line: bool) -> list[Fault]:
 
 
 def _inspect(learner_id: str, now: datetime) -> "_Inspection":
-    """A fault must be seen `LOOKS` times: a transaction may just be half applied."""
+    """Looks until a fault was seen `LOOKS` times: a transaction may just be half applied."""
     looks = [0]
 
     def look() -> _Inspection:
@@ -139,13 +139,13 @@ def _look(learner_id: str, now: datetime) -> "_Inspection":
 
 
 def _mark(learner_id: str) -> list[Any]:
-    """What every change of the learner's things changes."""
+    """A mark that every change of the learner's things changes."""
     return [(raw.get("n"), raw.get("line")) for raw in read_raws([Head.key(learner_id)])]
 
 
 @dataclass
 class _Inspection:
-    """All of a learner's partition, what is wrong of it, and the writes that put it right."""
+    """A learner's whole partition, its faults, and the writes that put them right."""
 
     learner_id: str
     now: datetime
@@ -190,7 +190,7 @@ class _Inspection:
         self._fault(sk, what, lasting=not derived)
 
     def look(self) -> None:
-        """Compares everything with what it follows from, if this release can read all of that."""
+        """Compares everything with its sources, if this release can read all of those."""
         if self.too_new:
             return
         self._order()
@@ -210,7 +210,7 @@ class _Inspection:
     # The order of changes
 
     def _order(self) -> None:
-        """Numbers follow one another, from the oldest journal to the head."""
+        """Checks that numbers follow one another, from the oldest journal to the head."""
         journals = sorted(self._of(Journal), key=lambda journal: journal.first)
         sound: list[Journal] = []
         place = journals[0].first if journals else int(self.head.first)
@@ -247,7 +247,7 @@ class _Inspection:
         self._fault(sk, f"the numbers {first} to {last} before it are missing")
 
     def _close_gaps(self, journals: Sequence[Journal], sound: Sequence[Journal], top: int) -> None:
-        """Journals that hold every number up to the newest, and a head that begins behind them."""
+        """Makes journals hold every number up to the newest, and the head begin behind them."""
         starts = [journal.first for journal in journals] + [min(self.known, default=top + 1)]
         place = min(starts)
         for journal in [*sound, None]:
@@ -271,7 +271,7 @@ class _Inspection:
         self.puts[journal.sk] = self.journals[journal.sk] = journal
 
     def _told_entries(self) -> None:
-        """A line of the log that was told is in the log, and is what was told."""
+        """Checks that a line of the log that devices were told stands in the log as told."""
         for number, change in sorted(self.known.items()):
             if len(change) < 3 or not is_entry(change):
                 continue
@@ -369,7 +369,7 @@ class _Inspection:
         add_days(self.days, gained)
 
     def _mark_leech(self, card: Card, rows: Sequence[LogEntry]) -> None:
-        """Makes a card that was answered here a leech, or none, and suspends it or not."""
+        """Makes a card a leech or not, and suspends it or not, if it was answered here."""
         answer = last_answer(rows)
         scheduler = self.schedulers.get(int(answer.settings_version)) if answer else None
         if scheduler is not None:
@@ -377,10 +377,10 @@ class _Inspection:
             card.mark_leech(level, suspend=scheduler.leech_action == "suspend")
 
     def _count_without_card(self, card_id: str, rows: Sequence[LogEntry]) -> None:
-        """Counts the log of a card that is no more.
+        """Counts the log of a deleted card.
 
-        Where not even a tombstone is left, its days may have counted it, or never have: an import
-        that was cut off leaves such lines.
+        If not even a tombstone is left, its days may have counted it or not: an import that was cut
+        off leaves such lines.
         """
         if {int(row.settings_version or 0) for row in rows} - self.versions.keys():
             self.countable = False
@@ -394,7 +394,7 @@ class _Inspection:
         add_days(self.days, gained)
 
     def _days(self) -> None:
-        """Counters of days are those of the log; the newest day is in the head."""
+        """Checks that the counters of days are those of the log; the newest day is in the head."""
         rows: dict[date, Day] = {day.on: day for day in self._of(Day)}
         stored = {on: _counts(day) for on, day in rows.items()}
         held = date.fromisoformat(self.head.day) if self.head.day else date.min
@@ -422,7 +422,7 @@ class _Inspection:
             self.head.day, self.head.counts = newest.isoformat(), counts
 
     def _counted(self, stored: Mapping[str, int], on: date) -> Counter[str]:
-        """What a day's counters must be: what is stored, within what the log allows."""
+        """The right counters of a day: the stored ones, within the bounds of the log."""
         sure, more = self.days.get(on, Counter()), self.perhaps.get(on, Counter())
         counts = {
             name: min(max(stored.get(name, 0), sure[name]), sure[name] + more[name])
@@ -442,7 +442,7 @@ class _Inspection:
             self.drops[day.sk] = row
 
     def _head(self) -> None:
-        """Totals are those of the cards, the streak that of the days."""
+        """Checks that the totals are those of the cards, and the streak that of the days."""
         studied = {on for on, counts in self.final.items() if counts["reviews"] > 0}
         streak = streak_until(max(studied), studied) if studied else None
         scheduler = self.items.get(Scheduler.SK)
@@ -462,7 +462,7 @@ class _Inspection:
     # What devices follow, and all else
 
     def _numbers(self) -> None:
-        """What was told of is there, with the number of its last change."""
+        """Checks that every thing that was told of is there, with the number of its last change."""
         last: dict[str, list[Any]] = {}
         for _, change in sorted(self.known.items()):
             if len(change) > 3:
@@ -516,7 +516,7 @@ class _Inspection:
             self.puts.setdefault(item.sk, item)
 
     def _deck_options(self) -> None:
-        """The settings know which decks have limits of their own."""
+        """Checks that the settings know which decks have limits of their own."""
         decks = [deck for deck in self._of(Deck) if not deck.closing]
         wanted = {deck.id: own for deck in decks if (own := own_options(deck))}
         stored = self.items.get(Scheduler.SK)
@@ -533,9 +533,9 @@ class _Inspection:
     # Writing
 
     def put_right(self) -> None:
-        """Writes what must be, under the head that was read, as the beginning of a new line.
+        """Writes the corrections, under the head that was read, as the beginning of a new line.
 
-        Journals go first: their numbers mean what they meant. Raises ConditionFailed.
+        Journals go first, since their numbers keep their meaning. Raises ConditionFailed.
         """
         pk = learner_key(self.learner_id)
         gone = [(pk, sk) for sk in (*self.unreadable, *self.lost_journals)]
@@ -559,7 +559,7 @@ class _Inspection:
 
 
 def _readable(raw: Raw) -> Item:
-    """The item of a stored form, which must be one that everything else can be worked out from."""
+    """The item of a stored form; it has to be complete, since all else is worked out from it."""
     item = Item.from_raw(raw)
     needed = [name for name, kept in item.get_attributes().items() if not kept.null]
     if any(getattr(item, name) is None for name in needed):
@@ -574,14 +574,14 @@ def _readable(raw: Raw) -> Item:
 
 
 def _write(item: Item) -> Write:
-    """The write of an item: one that a sweeper may hold has its own."""
+    """The write of an item; an item that a sweeper may hold has a write of its own."""
     own = getattr(item, "write", None)
     write: Write = own() if own else Put(item)
     return write
 
 
 def _stored_days(card: Card) -> DayCounts:
-    """What days are still to gain by a card."""
+    """The counts that days are still to gain by a card."""
     owed: Mapping[str, Mapping[str, int]] = card.uncounted_days or {}
     return {date.fromisoformat(on): Counter(counts) for on, counts in owed.items()}
 
@@ -603,7 +603,7 @@ def _differences(stored: Card, wanted: Card, names: Iterable[str]) -> str:
 
 
 def _unequal(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What is one thing and must be another: `reps is 3, must be 4`."""
+    """The differences in words, each like `reps is 3, must be 4`."""
     names = [name for name in {**stored, **wanted} if stored.get(name) != wanted.get(name)]
     pairs = ((n, _said(n, stored.get(n)), _said(n, wanted.get(n))) for n in names)
     return ", ".join(f"{name} is {before}, must be {after}" for name, before, after in pairs)

@@ -35,7 +35,7 @@ from learning.services.cards import (
     own_options,
     require_deck,
 )
-from learning.services.media import shown_by, sweep_later
+from learning.services.media_on_cards import shown_by, sweep_later
 from learning.services.progress import totals_without
 
 DECK_DELETION = "deck_deletion"

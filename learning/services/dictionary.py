@@ -16,7 +16,7 @@ from django.conf import settings
 
 from accounts.models import Profile, learner_key
 from config.aws import Throttled, call, error_code
-from config.problems import IdTaken, Problem, UpstreamFailed, ValidationFailed
+from config.problems import FieldError, IdTaken, Problem, UpstreamFailed, ValidationFailed
 from config.records import dataclass
 from learning.models.cards import Card, Note, front_start
 from learning.models.dictionary import Translation
@@ -64,13 +64,13 @@ class Question:
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is a word alone, which tells nothing of who asks."""
+        """Whether it is a word alone: that says nothing about the person who asks."""
         return not self.context and BARE.fullmatch(self.text) is not None
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a text means, and its context; `by` whom; what only a model tells of a word."""
+    """The translations of a text and its context, by a service or, with more fields, by a model."""
 
     translation: str
     context_translation: str | None = None
@@ -224,7 +224,8 @@ def _translated(learner_id: str, text: str, languages: tuple[str, str], now: dat
     except ClientError as error:
         counted.release()
         if error_code(error) == UNSUPPORTED:
-            raise NoTranslation from error
+            message = "There is no dictionary for these languages."
+            raise NoTranslation(errors=[FieldError("to", "no_translation", message)]) from error
         raise UpstreamFailed from error
     except Throttled:  # of anything else nobody knows whether it was charged
         counted.release()

@@ -24,7 +24,7 @@ COUNTED = WINDOW  # a count this high means "100 or more"
 
 @dataclass(frozen=True)
 class DueCard:
-    """A card to study, and where each answer (`again`, `hard`, `good`, `easy`) would take it."""
+    """A card to study, and its memory after each answer (`again`, `hard`, `good`, `easy`)."""
 
     card: Card
     answers: dict[str, Memory]
@@ -45,8 +45,8 @@ class Place:
 class DueQueue:
     """The cards to study now, in order. Counts are within the day's limits; 100 means 100 or more.
 
-    `next_learning_at` is when a card in learning comes up next, where one waits. `last` is where
-    the page ended, where more follow.
+    `next_learning_at` is when the next card in learning comes up, if one waits. `last` is the place
+    at which the page ended, if more follow.
     """
 
     cards: list[DueCard]
@@ -70,9 +70,9 @@ def due_queue(
     """(Re)learning cards whose step has passed, then reviews of the learner's day, the one most
     likely forgotten first, then new cards as they were made, within the day's limits.
 
-    What follows `after` is in the order of its instant; what came up since is at the beginning.
-    One read, unless `stored` has it, at most three queries, each of a fixed window, and one read
-    of what the cards say.
+    The cards behind `after` are in the order of its instant; cards that came up since are at the
+    beginning. One read (none if `stored` has the items), at most three queries, each of a fixed
+    window, and one read of the cards' texts.
     """
     if stored is None:
         stored = batch_get(*StudyContext.keys(learner_id))
@@ -124,7 +124,7 @@ def due_queue(
 
 
 def _following(queue: list[tuple[Place, Card]], after: Place) -> list[tuple[Place, Card]]:
-    """The part of a queue behind a card, which may have left it since by an answer."""
+    """The part of a queue behind a card, even if an answer has taken the card out since."""
     for number, (place, _) in enumerate(queue):
         if place.card_id == after.card_id:
             return queue[number + 1 :]
@@ -132,9 +132,9 @@ def _following(queue: list[tuple[Place, Card]], after: Place) -> list[tuple[Plac
 
 
 def day_of(study: StudyContext, today: date) -> Day:
-    """The counters of the learner's today: the head has them.
+    """The counters of the learner's present day, which the head has.
 
-    Unless its day lies ahead (a clock that is fast, a zone that has moved west): one read more.
+    If the head's day lies ahead (by a fast clock, or a zone that moved west), one read more.
     """
     head = study.head
     if head.day > today.isoformat():
@@ -166,7 +166,7 @@ class _ShownNotes:
 
 @dataclass(frozen=True)
 class _DailyLimits:
-    """What the day's limits leave, of the learner's as of each deck's own."""
+    """The cards that the day's limits still allow: the learner's limits and each deck's own."""
 
     study: StudyContext
     day: Day
@@ -174,7 +174,7 @@ class _DailyLimits:
     COUNTERS: ClassVar = {"new_cards_per_day": "introduced", "reviews_per_day": "reviewed"}
 
     def left(self, option: str, deck_id: str | None) -> int:
-        """How many cards more, of one deck or of all."""
+        """How many more cards there may be, of one deck or of all."""
         counter = self.COUNTERS[option]
         whole = int(getattr(self.study.scheduler, option)) - self.day.count_of(counter)
         own = self.study.scheduler.deck_option(deck_id, option) if deck_id else None
@@ -262,7 +262,7 @@ def unbury(*, learner_id: str, card_id: str, now: datetime) -> Card:
 def _changed(
     learner_id: str, card_id: str, change: Callable[[Card, StudyContext], bool], now: datetime
 ) -> Card:
-    """Changes a card whatever else happens to it: one read, one write where there is a change."""
+    """Changes a card whatever else happens to it: one read, and one write if it changes."""
     stored = batch_get(*Card.keys(learner_id, card_id), *StudyContext.keys(learner_id))
     card, study = Card.among(learner_id, card_id, stored), StudyContext.of(learner_id, stored)
     if card is None:

@@ -20,7 +20,8 @@ from learning.models.scheduler import Scheduler
 from learning.scheduling import Review as Answer
 from learning.scheduling import Settings, State, replay
 from learning.services.imports import UNTOLD, content_digest, media_text
-from learning.services.media import FIELDS, all_media, filename, read_all, shown_by
+from learning.services.media import all_media, filename, read_all
+from learning.services.media_on_cards import FIELDS, shown_by
 from learning.services.study_context import StudyContext
 from learning.transfer import CardState, DeckSource, Format, Media, Review, write_csv, write_json
 from learning.transfer import Note as Source

@@ -1,14 +1,15 @@
-"""Notes come in from files: new ones are made, known ones are brought up to date.
+"""Takes in notes from files: makes new ones, and brings known ones up to date.
 
-Whatever is sent again, or goes on after a failure, adds nothing twice: the ids of notes, cards and
-log entries follow from what the file calls them. A new card's log is written first, where nothing
-reads it yet; one transaction then makes the card, which is the fold of that log, and counts it.
+A file that is sent again, or goes on after a failure, adds nothing twice: the ids of notes, cards
+and log entries follow from their names in the file. A new card's log is written first, where
+nothing reads it yet; one transaction then makes the card, which is the fold of that log, and counts
+it.
 
-`origin` keeps what a file says and we have no use for, so that an export can give it back. Of a
-note: `guid`, `media` (kind, name, field, and the id of what we keep) and `urls`, those of them that
-we show; `created_at`, `modified_at`; `digest`, by which a file that has nothing new is told at
-once, and `content_digest`, which tells whether the learner has changed the text since. Of a card:
-`standing`, with `entry`, the last of its log at the time.
+`origin` keeps the parts of a file for which we have no use, so that an export can give them back.
+Of a note: `guid`, `media` (kind, name, field, and the id of the medium we keep) and `urls`, those
+of them that we show; `created_at`, `modified_at`; `digest`, by which a file without news is
+recognised at once, and `content_digest`, which tells whether the learner has changed the text
+since. Of a card: `standing`, with `entry`, the last of its log at the time.
 """
 
 import time
@@ -35,6 +36,7 @@ from learning.models.media import Medium
 from learning.scheduling import Memory, leech_level
 from learning.services import media
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
+from learning.services.media_on_cards import FIELDS, sweep_later
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
@@ -63,7 +65,7 @@ WITHIN_S = 18.0  # of API Gateway's 29 s; the rest is for the upload and a last 
 UNTOLD = ("stability", "difficulty", "last_review_at")
 
 
-# What a file says of a note, of whatever format.
+# The fields of a note in a file of any format.
 DIGESTED_FIELDS = (
     "front",
     "back",
@@ -79,9 +81,9 @@ Check = Callable[[Any], dict[str, Any]]
 
 @dataclass
 class Report:
-    """What became of a file's notes. `next_offset` is set where the import stopped before the end.
+    """The outcome for a file's notes. `next_offset` is set if the import stopped before the end.
 
-    Of `errors` the first `most_errors` are told one by one.
+    The first `most_errors` of `errors` are told one by one.
     """
 
     imported: int = 0
@@ -94,7 +96,7 @@ class Report:
     most_errors: int | None = MAX_ERRORS
 
     def add_error(self, error: RowError) -> None:
-        """Counts a row that is left out; where only so many are told, those come first."""
+        """Counts a row with an error, and tells of it; rows left out come before mere warnings."""
         self.failed += error.fatal
         self.errors.append(error)
         if self.most_errors is not None and len(self.errors) > self.most_errors:
@@ -102,11 +104,11 @@ class Report:
             self.errors.remove(lesser[-1])
 
     def told_again(self) -> dict[str, Any]:
-        """What the next run tells of the notes from a place on, even if this one has told it."""
+        """Errors and counts of the notes from a place on, which the next run tells again."""
         return {"errors": list(self.errors), "failed": self.failed, "skipped": self.skipped}
 
     def figures(self) -> dict[str, int]:
-        """What a later run goes on counting from."""
+        """The figures from which a later run goes on counting."""
         names = ("imported", "updated", "skipped", "failed", "decks_made")
         return {name: getattr(self, name) for name in names}
 
@@ -123,14 +125,15 @@ def import_notes(
     check_deck: Check = dict,
     check_note: Check = dict,
 ) -> Report:
-    """Takes notes in, from the given place of the file on, as far as time and table let it.
+    """Takes notes in, from the given place in the file on, as far as time and table allow.
 
-    `deck_id` takes those that name no deck; other decks are found by name or made. A note that is
-    known is changed where the file says something new, and its log is added to; one that was
-    deleted stays so, or with `restore_deleted` comes in under another id. A dry run writes
-    nothing. The checks make our fields of what a file says by the names of our API, or raise
-    ValidationFailed. Raises NoSuchDeck and what reading the file raises, and ServiceUnavailable if
-    the table is too busy for the first notes; where others came in before, it tells the next place.
+    Notes that name no deck go into `deck_id`; other decks are found by name or made. A known note
+    is changed where the file has something new, and its log is added to. A deleted one stays
+    deleted, or with `restore_deleted` comes in under another id. A dry run writes nothing. The
+    checks turn the values in a file, under the names of our API, into our fields, or raise
+    ValidationFailed. Raises NoSuchDeck, whatever reading the file raises, and ServiceUnavailable if
+    the table is too busy for the first notes; if others came in before, the report has the next
+    place.
     """
     until = time.monotonic() + WITHIN_S
     run = Import(
@@ -168,7 +171,7 @@ class _NewNote:
 
     @property
     def bytes(self) -> int:
-        """How much of a transaction its texts take; all else is small beside them."""
+        """The bytes of its texts in a transaction; all else is small beside them."""
         texts = [str(getattr(self.note, name) or "") for name in TEXT_FIELDS]
         return sum(len(text.encode()) for text in [*texts, *map(str, self.note.tags)])
 
@@ -204,9 +207,9 @@ class Import:
         self.first_at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 
     def steps(self, rows: Rows, offset: int) -> Iterator[int]:
-        """Takes a file's notes in from a place on, and tells each place at which it could stop.
+        """Takes in a file's notes from a place on, and yields each place at which it could stop.
 
-        Those before the place are known: what says the same again is skipped. Raises what
+        Notes before the place are known: repetitions of them are skipped. Raises what
         `import_chunk` raises.
         """
         chunk: list[Source] = []
@@ -225,14 +228,14 @@ class Import:
                 yield seen
         self.import_chunk(chunk)
         if self.has_kept:  # also of notes that were then refused
-            media.sweep_later(self.learner_id, now=now())
+            sweep_later(self.learner_id, now=now())
 
     def _pass_over(self, row: Source | RowError) -> None:
         if isinstance(row, Source) and not (_size_error(row) or self._no_deck(row)):
             self.seen.add(id_of(row, row.deck or self.deck_id or ""))
 
     def _notes_of(self, rows: Rows) -> Iterator[Source | RowError]:
-        """The rows that are notes; what a file has besides is kept until it is wanted."""
+        """The rows that are notes; all other things in a file are kept until they are wanted."""
         for row in rows:
             if isinstance(row, DeckSource):
                 self.told[row.name.casefold()] = row
@@ -280,11 +283,11 @@ class Import:
     # Media
 
     def _with_media(self, source: Source) -> Source:
-        """The note with the ids of those media that we have, or take out of the file."""
+        """The note with the ids of its media, as far as we have them or find them in the file."""
         more = source.more or {}
-        told = {item.id for item in source.media} | {more.get(name, "") for name in media.FIELDS}
+        told = {item.id for item in source.media} | {more.get(name, "") for name in FIELDS}
         known = Medium.ready_among(self.learner_id, told - {""}) if told - {""} else {}
-        more = {k: v for k, v in more.items() if k not in media.FIELDS or v in known}
+        more = {k: v for k, v in more.items() if k not in FIELDS or v in known}
         kept = (
             replace(item, id=item.id if item.id in known else self._kept(source.row, item))
             for item in source.media
@@ -292,7 +295,7 @@ class Import:
         return replace(source, media=tuple(kept), more=more)
 
     def _kept(self, row: int, item: Media) -> str:
-        """The id of a file of the package that is ours from now on; "" if there is none."""
+        """Keeps a medium of the package. Returns its id, or "" if it is not kept."""
         if self.files is None or self.dry_run or _is_url(item.name):
             return ""
         try:
@@ -318,7 +321,7 @@ class Import:
         return RowError(source.row, "deck", "required", "Name a deck here, or give deckId.")
 
     def _deck_of(self, source: Source) -> str | None:
-        """The deck of a new note, made when there is none of its name; None for one too many."""
+        """The deck of a new note, made if none has its name; None if that is one too many."""
         if not source.deck:
             return self.deck_id
         key = source.deck.casefold()
@@ -361,9 +364,9 @@ class Import:
     def _import_once(
         self, wanted: Mapping[str, _Wanted], *, again: bool = False
     ) -> dict[str, _Wanted]:
-        """Deals with each note once; answers those of which others wrote at the same time.
+        """Deals with each note once. Returns those that others wrote to at the same time.
 
-        `again` says that these are notes that were deleted, under the ids of their next lives.
+        `again`: these notes were deleted before, and come in under new ids.
         """
         if not wanted:
             return {}
@@ -402,7 +405,7 @@ class Import:
         self.report.skipped += 1
 
     def _keys(self, note_id: str, faces: Sequence[Face]) -> list[tuple[str, str]]:
-        """Where a note of any type may be, and its cards."""
+        """The keys of a note of any type, and of its cards."""
         return [
             Note.key(self.learner_id, note_id),
             Card.key(self.learner_id, note_id),
@@ -490,7 +493,7 @@ class Import:
         card.origin = {"standing": _standing(state, card.last_entry)}
 
     def _write_notes(self, new: Mapping[str, _NewNote], study: StudyContext) -> list[str]:
-        """Writes new notes, as many in a transaction as fit; answers those that were too late."""
+        """Writes new notes, as many in a transaction as fit. Returns those that were too late."""
         batch_put([row for note in new.values() for row in note.rows])
         late: list[str] = []
         group: dict[str, _NewNote] = {}
@@ -582,9 +585,9 @@ class Import:
         )
 
     def _count_known(self, head: Note) -> None:
-        """Counts a note of which the file says nothing new.
+        """Counts a note about which the file has nothing new.
 
-        What an earlier run of this import did, and died before it could count it, counts the same.
+        A note that an earlier run of this import wrote, and died before counting, counts as usual.
         """
         if head.created_at == self.now:
             self.report.imported += 1
@@ -596,7 +599,7 @@ class Import:
     def _new_rows(
         self, source: Source, stored: Sequence[Item], study: StudyContext
     ) -> dict[str, list[LogEntry]]:
-        """What the logs of a file have and ours have not, by card, each with its baseline."""
+        """The log rows of a file that ours lack, by card, each with its baseline."""
         cards = {int(item.ordinal): item for item in stored if isinstance(item, Card)}
         logs: dict[str, list[LogEntry]] = {}
         for state in source.cards:
@@ -612,7 +615,7 @@ class Import:
 
 
 def fields_of(source: Source) -> dict[str, Any]:
-    """What a note says, as our notes and cards have it."""
+    """A note's content in the fields of our notes and cards."""
     urls = {item.kind: item.name for item in reversed(source.media) if _is_url(item.name)}
     return {
         "front": _shown(source, "front") or media_text(source, "front"),
@@ -628,7 +631,7 @@ def fields_of(source: Source) -> dict[str, Any]:
 
 
 def _shown(source: Source, field: str) -> str:
-    """A field's text, and behind it those of its media that it does not show yet."""
+    """A field's text, followed by those of its media that it does not show yet."""
     text: str = getattr(source, field)
     shown = media_ids(text)
     ids = (item.id for item in source.media if item.field == field and item.id not in ("", *shown))
@@ -636,7 +639,7 @@ def _shown(source: Source, field: str) -> str:
 
 
 def media_text(source: Source, side: str) -> str:
-    """What stands on a side that has no text: the names of its media."""
+    """The text of a side that has none of its own: the names of its media."""
     return " ".join(f"[{item.name}]" for item in source.media if item.field == side)
 
 
@@ -652,7 +655,7 @@ def _faces(source: Source) -> list[Face]:
 
 
 def _size_error(source: Source) -> RowError | None:
-    """Why our notes have no room for this one."""
+    """The error of a note that is too large for ours; None if it fits."""
     if len(source.media) > MAX_MEDIA:
         return RowError(
             source.row, "media", "too_many", Filled("More than {most} media files.", most=MAX_MEDIA)
@@ -717,7 +720,7 @@ def _standing(state: CardState, entry: str) -> dict[str, Any]:
 
 
 def _brings_media(origin: Mapping[str, Any], source: Source) -> bool:
-    """Whether the same file comes again and this time we keep media of it."""
+    """Whether the same file comes again, and this time some of its media are kept."""
     kept = {item[3] for item in origin.get("media", []) if len(item) > 3}
     return any(item.id and item.id not in kept for item in source.media)
 

@@ -2,14 +2,13 @@
 
 The id of a medium is made of the bytes that were sent, so each is kept once, whatever its names. A
 text shows one as `[media:<id>]`. What no card shows any more is removed by a sweep, a quarter of an
-hour after a card was changed or deleted. Whoever writes a card lets its media stay for that long
-first (`hold`), so no sweep removes what is just being used.
+hour after a card was changed or deleted (`learning.services.media_on_cards`).
 
 What a crash leaves: an object without an item, which the sweep finds and removes after a day.
 """
 
 import base64
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,14 +22,12 @@ from ulid import ULID
 from accounts.models import learner_key
 from accounts.models.limits import hit
 from config import objects
-from config.formats import wire_name
 from config.objects import NoSuchObject, SignedPut
-from config.problems import Conflict, FieldError, Filled, NotFound
+from config.problems import Conflict, Filled, NotFound
 from config.records import dataclass
 from config.store.connection import chunks, connection, retried
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, Update, transact
-from config.work import enqueue
 from learning.media_types import (
     EXTENSIONS,
     MOST_BYTES,
@@ -41,24 +38,13 @@ from learning.media_types import (
 )
 from learning.models.cards import Note
 from learning.models.media import PENDING, READY, MediaShelf, Medium
+from learning.services.media_on_cards import FIELDS, HELD, shown_by
 from learning.transfer.history import name_based
-from learning.transfer.model import TEXT_FIELDS, media_ids
+from learning.transfer.model import TEXT_FIELDS
 
-FIELDS = ("audio_id", "image_id")
 UPLOAD_LIFE = timedelta(days=1)
-SWEEP_AFTER = timedelta(minutes=15)
-HELD = timedelta(minutes=10)  # longer than any write, shorter than until a sweep
 READ_AT_ONCE = 8
 ORPHAN_AFTER = timedelta(days=1)
-
-
-class UnknownMedium(Conflict):
-    code, title = "UNKNOWN_MEDIUM", "You have no picture or sound with this id"
-
-    @classmethod
-    def at(cls, field: str) -> "UnknownMedium":
-        message = "You have no picture or sound with this id."
-        return cls(errors=[FieldError(field, "unknown_medium", message)])
 
 
 class NotUploaded(Conflict):
@@ -280,40 +266,7 @@ def _bytes_of(medium: Medium | None) -> bytes | None:
         return None
 
 
-# On cards
-
-
-def shown_by(values: Mapping[str, Any]) -> dict[str, str]:
-    """The ids of media that a note's fields show, each with the field that does."""
-    ids = {values[name]: name for name in FIELDS if values.get(name)}
-    for name in TEXT_FIELDS:
-        ids |= dict.fromkeys(media_ids(values.get(name) or ""), name)
-    return ids
-
-
-def hold(
-    learner_id: str, values: Mapping[str, Any], *, now: datetime, besides: Collection[str] = ()
-) -> None:
-    """Makes sure that what a note shows is there, and stays until the note is written.
-
-    `besides` what the stored note shows already. A read where there is any. Raises UnknownMedium.
-    """
-    wanted = {id: field for id, field in shown_by(values).items() if id not in besides}
-    if not wanted:
-        return
-    media = Medium.ready_among(learner_id, wanted)
-    for id, field in wanted.items():
-        try:
-            media[id].hold_until(now + HELD)
-        except (KeyError, ConditionFailed):
-            raise UnknownMedium.at(wire_name(field)) from None
-
-
-def sweep_later(learner_id: str, *, now: datetime) -> None:
-    """Asks for a sweep, since a card shows some medium no more; one is enough for many cards."""
-    with suppress(ConditionFailed):  # it is under way already
-        MediaShelf.ask_for_sweep(learner_id, now + SWEEP_AFTER * 2, now=now)
-        enqueue("media_sweep", {"learnerId": learner_id}, delay_s=SWEEP_AFTER.total_seconds())
+# No longer on cards
 
 
 def sweep(*, learner_id: str, now: datetime) -> int:

@@ -26,7 +26,7 @@ from learning.services.cards import (
     open_deck_check,
     require_deck,
 )
-from learning.services.media import hold, shown_by, sweep_later
+from learning.services.media_on_cards import hold, shown_by, sweep_later
 from learning.services.progress import totals_with, totals_without
 from learning.services.review import refold
 

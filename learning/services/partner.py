@@ -15,12 +15,14 @@ from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from uuid import uuid4
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from django.conf import settings
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts.models import learner_key
 from config import aws, telemetry
 from config.https import fetch
 from config.problems import Problem, ServiceTimeout, ServiceUnavailable
@@ -28,7 +30,7 @@ from config.records import dataclass
 from config.telemetry import deadline
 from learning.models.budgets import BudgetSpent, Units, reserve
 from learning.models.practice import Session, Turn
-from learning.practice import dialogue, prompt, verdict
+from learning.practice import dialogue, leaks, prompt, verdict
 from learning.practice.dialogue import Scores, State
 from learning.practice.entry import accept_entry
 from learning.practice.prompt import Entry, Proposal
@@ -63,6 +65,7 @@ RUBRIC = Path(__file__).parents[1] / "content" / "rubric.json"
 TURNS, TOKENS = "partner_turns", "partner_tokens"
 CONSENT = "consent"  # why the script took a turn: there was none
 READ, WRITTEN = "read", "written"  # parts of the tokens, which have no budget of their own
+NESTED = "lists in lists without end"
 REFUSALS = frozenset({"content_filtered", "guardrail_intervened"})
 # What AWS answers, by its code: why the script takes the turn. Nothing is charged for these.
 REASONS = {"ModelNotReadyException": "busy", "ModelTimeoutException": "timeout"}
@@ -124,7 +127,7 @@ def answer_turn(
     Raises Unanswered, PartnerBudgetSpent, and in local runs LocalModelFailed.
     """
     _check_still_offered(session)
-    secret, reached = _secret(session), list(session.reached)
+    secret, reached = _secret(session, len(turns)), list(session.reached)
     heard = dialogue.reply(script, cast("State", session.state), text).goals
     request = prompt.turn_request(
         script,
@@ -159,6 +162,34 @@ def answer_turn(
     return answer
 
 
+def try_turn(
+    script: Script,
+    role: str,
+    turns: Sequence[Turn],
+    *,
+    learner_id: str,
+    text: str,
+    native_language: str,
+    state: State,
+    count: Count = reserve,
+) -> Accepted:
+    """The model's answer in a dialogue that is stored nowhere. Raises as `answer_turn`."""
+    session = Session(
+        learner_key(learner_id),
+        f"{Session.PREFIX}trial",
+        id=str(uuid4()),
+        role=role,
+        model=settings.PARTNER_MODEL,
+        prompt_version=prompt.VERSION,
+        opening=dialogue.opening(script, role)[0],
+        state=dict(state),
+        reached=dict.fromkeys(state["goals"], 1),
+    )
+    return answer_turn(
+        session, script, turns, text=text, native_language=native_language, count=count
+    )
+
+
 def _told(turns: Sequence[Turn]) -> list[tuple[str, str]]:
     """What a model is told of turns. What was said without consent stays here for ever."""
     return [("…" if turn.fallback == CONSENT else turn.text, turn.reply) for turn in turns]
@@ -171,7 +202,7 @@ def judge(session: Session, script: Script, turns: Sequence[Turn], scripted: Sco
     session can be completed without it.
     """
     _check_still_offered(session)
-    secret = _secret(session)
+    secret = _secret(session, len(turns))
     request = prompt.judge_request(
         _told(turns),
         rubric=rubric(script.level),
@@ -220,6 +251,8 @@ def draft(
             proposal: Proposal = decode(Proposal, fields, {})
         except ShapeError as error:
             raise Refused(f"{error.path}: {error.message}") from None
+        if any(map(leaks.has_unseen, verdict.spoken(fields))):
+            raise Refused("it has signs that nobody sees")
         return fields, accept(proposal)
 
     guarded = bool(settings.PARTNER_GUARDRAIL)
@@ -272,9 +305,12 @@ def _check_still_offered(session: Session) -> None:
         raise Unanswered("retired")
 
 
-def _secret(session: Session) -> str:
-    """A word of the prompt by which it shows when the model tells of it."""
-    return salted_hmac("learning.partner", session.id).hexdigest()[:20]
+def _secret(session: Session, turns: int) -> str:
+    """A word of the prompt by which it shows when the model tells of it.
+
+    Each turn has its own, so that it cannot be told in pieces over the turns.
+    """
+    return salted_hmac("learning.partner", f"{session.id} {turns}").hexdigest()[:20]
 
 
 # --- Asking, within time and budgets --------------------------------------------------------------
@@ -355,7 +391,10 @@ def _attempt(
         raise Unanswered("refused")
     if spoken.fields is None:
         raise Refused(f"there is no call of the tool ({spoken.stop})")
-    return check(spoken.fields)
+    try:
+        return check(spoken.fields)
+    except RecursionError:
+        raise Refused(NESTED) from None
 
 
 def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken:
@@ -372,6 +411,8 @@ def _call(asker: Asker, request: prompt.Request, reservation: Counted) -> Spoken
         code = aws.error_code(error)
         log.error("a model was refused", extra={"fields": {"code": code}})
         raise Unanswered(REASONS.get(code, "unavailable")) from None
+    except RecursionError:  # it has answered, and is paid
+        return Spoken(None, NESTED, None, None)
     except aws.Throttled:
         reservation.release()
         raise Unanswered("busy") from None
@@ -464,9 +505,17 @@ def _call_local(request: prompt.Request, model: str) -> Spoken:
         calls = choice["message"].get("tool_calls") or []
         fields = json.loads(calls[0]["function"]["arguments"]) if calls else None
         used, stop = completion.get("usage") or {}, str(choice.get("finish_reason"))
-        return Spoken(fields, stop, used.get("prompt_tokens"), used.get("completion_tokens"))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        return Spoken(
+            fields, stop, _count(used, "prompt_tokens"), _count(used, "completion_tokens")
+        )
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise LocalModelFailed(f"{url} answered what is no completion with a tool call") from error
+
+
+def _count(used: Mapping[str, Any], name: str) -> int | None:
+    """A number of tokens, if it is one."""
+    tokens = used.get(name)
+    return tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _as_chat(request: prompt.Request, model: str) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def _partner(script: Script, wanted: str | None, profile: Item | None) -> str:
 
 
 def consents(profile: Item | None) -> bool:
-    """Whether what the learner writes may go to a model."""
+    """Whether the learner has agreed to a model reading their texts."""
     return isinstance(profile, Profile) and profile.model_text_at is not None
 
 
@@ -278,7 +278,7 @@ def _next_turn(
     answer = dialogue.reply(script, cast("State", session.state), text)
     line, state = answer.line, dict(answer.state)
     if number >= settings.PRACTICE_TURN_LIMIT and not state["ended"]:
-        line, state["ended"] = script.part(session.role).farewell, True
+        line, state["ended"] = dialogue.farewell(script, session.role), True
     turn = Turn(
         session.pk,
         f"{Turn.PREFIX}{session.id}#{number:04}",
@@ -393,7 +393,7 @@ def _record(
     turn.fallback = fallback
     missed = state["missed"] != before["missed"]
     if answer is not None:
-        state = _take_over(turn, state, before, answer, script.part(session.role).farewell)
+        state = _take_over(turn, state, before, answer, dialogue.farewell(script, session.role))
     elif fallback and missed and may_ask_again and not state["ended"]:
         turn.reply = dialogue.say_again(script.language)
         state |= {"node": before["node"], "tries": before["tries"]}

@@ -28,11 +28,11 @@ from config.stack import stack
 from config.store.items import ConditionFailed
 from config.store.transactions import Delete, transact
 from config.work import enqueue
+from learning.media_types import NotWav, recording
 from learning.models.recordings import RUNNING, Recording
 from learning.services.media import NotUploaded
 from learning.services.practice import ConsentNeeded
 from learning.services.speech import NoVoice, require_voice, reserved
-from learning.wav import NotWav, recording
 
 log = logging.getLogger("parley.speech")
 
@@ -57,7 +57,7 @@ def language_of(tag: str) -> str:
     """Transcribe's code of a language. Raises NoVoice."""
     code = tag if tag in REGIONAL else LANGUAGES.get(tag.partition("-")[0].lower())
     if code is None:
-        raise NoVoice("Recordings of this language are not understood")
+        raise NoVoice.at("language", "Recordings of this language are not understood")
     return code
 
 

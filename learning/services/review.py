@@ -1,4 +1,4 @@
-"""Study entries come in: reviews, and what else changes when a card is due.
+"""Takes in study entries: reviews, and all else that changes when a card is due.
 
 The log is the truth. An entry, the card it moves and the day's counters are written in one
 transaction, so that no review is lost or counted twice whatever is sent again, late, or at once
@@ -52,7 +52,7 @@ from learning.services.study_context import StudyContext
 CLOCK_SKEW = timedelta(minutes=5)
 LONGEST_DAY = ONE_DAY + CLOCK_CHANGE
 CHUNK = 30  # entries to a transaction, which has room for their cards and days as well
-OWED_ROUNDS = 40  # transactions to pay what a card owes its days: some ten years of them
+OWED_ROUNDS = 40  # transactions to pay the counts that a card owes its days: some ten years of them
 ROOM = LIMIT - 2  # writes of a transaction beside the head and its journal
 
 
@@ -114,7 +114,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a submission: `applied`, `duplicate`, or `rejected` with a problem.
+    """The outcome of a submission: `applied`, `duplicate`, or `rejected` with a problem.
 
     A duplicate has no card when that was deleted meanwhile.
     """
@@ -126,11 +126,11 @@ class Outcome:
 
 
 def submit(*, learner_id: str, submissions: Sequence[Submission], now: datetime) -> list[Outcome]:
-    """Takes entries in, each once, and answers for each in the order given.
+    """Takes entries in, each once, and returns their outcomes in the order given.
 
     One read and one write round trip for every 30; a card whose log is not simply continued adds
     a query of it, a card of a note with several a query of those. Raises ServiceUnavailable when
-    the store stays busy: what was written by then stays, and sending all again is safe.
+    the store stays busy: what was written by then stays, and all may be sent again.
     """
     outcomes: list[Outcome] = []
     for start in range(0, len(submissions), CHUNK):
@@ -153,9 +153,9 @@ def submit_one(*, learner_id: str, submission: Submission, now: datetime) -> Out
 def undo(
     *, learner_id: str, card_id: str, void_id: str, target_id: str | None, now: datetime
 ) -> Outcome:
-    """Undoes an entry of a card, by default the newest that stands. Again and again, one by one.
+    """Undoes an entry of a card, by default the newest that stands. Each call undoes one more.
 
-    Sent again with the same `void_id` it undoes nothing more. An import is not undone.
+    A call with the same `void_id` undoes nothing more. An import is not undone.
     Raises NotFound, IdTaken, NothingToUndo, ServiceUnavailable.
     """
     card, log = _read_log(learner_id, card_id)
@@ -183,7 +183,7 @@ def _read_log(learner_id: str, card_id: str) -> tuple[Card | None, list[LogEntry
 
 
 def refold(*, learner_id: str, card: Card, entries: float, now: datetime) -> None:
-    """Gives a card that is made again, under an id of before, the state its log leads to.
+    """Gives a card that is made again under its former id the state that its log leads to.
 
     One query, and one read more where there is a log. `entries`: how many its tombstone knows of.
     Raises TornRead.
@@ -193,7 +193,7 @@ def refold(*, learner_id: str, card: Card, entries: float, now: datetime) -> Non
 
 
 def log_of_card(*, learner_id: str, card_id: str, limit: int, start: Raw | None) -> Page[LogEntry]:
-    """One page of a card's log, newest first: it is read whole."""
+    """One page of a card's log, newest first; the whole log is read."""
     _, log = _read_log(learner_id, card_id)
     before = start["order"]["S"] if start else None
     rows = [row for row in reversed(log) if before is None or row.sort_key() < before]
@@ -227,7 +227,7 @@ def has_early_void(rows: Sequence[LogEntry]) -> bool:
 def append_entries(
     *, learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime
 ) -> int:
-    """Adds rows to a card's log, each once, and answers how many were new; pays what it owes days.
+    """Adds rows to a card's log, each once, and its counts to days. Returns how many were new.
 
     One read and one write for every 30. Does nothing for a card that is gone. Raises
     ServiceUnavailable.
@@ -250,7 +250,7 @@ def _append_entries(learner_id: str, card_id: str, rows: Sequence[LogEntry], now
 def _take_some_in(
     learner_id: str, card_id: str, rows: Sequence[LogEntry], now: datetime
 ) -> tuple[int, bool]:
-    """How many rows were new, and whether the card still owes counts to days."""
+    """Adds some rows. Returns how many were new, and whether the card still owes days counts."""
     key = Card.key(learner_id, card_id)
     stored = batch_get(*StudyContext.keys(learner_id), key, *((row.pk, row.sk) for row in rows))
     card = stored.get(key)
@@ -294,7 +294,7 @@ def _submit_once(
 
 
 def _with_text(learner_id: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes with the text of their cards, and without those that went meanwhile."""
+    """The outcomes with the texts of their cards, and without cards deleted meanwhile."""
     bare = [each.card for each in outcomes if each.card and each.card.note is None]
     if not bare:
         return list(outcomes)
@@ -305,7 +305,7 @@ def _with_text(learner_id: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 @dataclass
 class _ReviewBatch:
-    """What the submissions touch, read at once, and the writes that follow from it."""
+    """The items that the submissions touch, read at once, and the writes that follow."""
 
     learner_id: str
     now: datetime
@@ -359,10 +359,11 @@ class _ReviewBatch:
         return Outcome("applied", card, row)
 
     def build_writes(self) -> list[Write]:
-        """The writes of all that was taken; the cards take their new states over.
+        """The writes of all accepted submissions; the cards take over their new states.
 
-        More than a transaction takes only where several submissions can be parted: the days that
-        a single late entry shifts beyond that are owed by its card, and paid with the next writes.
+        They are more than a transaction takes only if several submissions can be parted. If a
+        single late entry shifts more days than that, its card owes them, and pays with the next
+        writes.
         """
         by_card: dict[str, list[LogEntry]] = {}
         for row in sorted(self.added.values(), key=LogEntry.sort_key):
@@ -396,7 +397,7 @@ class _ReviewBatch:
         ]
 
     def refold(self, card: Card, log: Sequence[LogEntry]) -> None:
-        """Puts a card where its log leads; the days have counted all of it before."""
+        """Puts a card where its log leads; the days have counted all of the log already."""
         steps = _folded(card, log, _settings(self._versions_of(log)))
         card.set_memory(steps[-1].after if steps else Memory.new(card.created_at))
         card.last_entry, card.entries = log[-1].sort_key(), len(log)
@@ -450,15 +451,16 @@ class _ReviewBatch:
             card.mark_leech(0, suspend=False)
 
     def _study_at(self, at: datetime) -> StudyContext:
-        """How the learner studied at an instant: settings of the past may be one read more."""
+        """The learner's study context at an instant: one more read for settings of the past."""
         self.study = self.study.reaching(at)
         return self.study
 
     def _siblings(self, moved: Mapping[str, Card]) -> dict[str, Card]:
         """The other cards of the notes that were moved, where today's study hides or frees them.
 
-        A note shows one of its cards a day: new cards and reviews step back until the next one.
-        The cards that stay as they are are beheld: another device may move them meanwhile.
+        A note shows one of its cards a day: its new cards and reviews wait until the next day.
+        Cards that stay as they are are checked in the write: another device may move them
+        meanwhile.
         """
         scheduler = self.study.scheduler
         if not scheduler.bury_siblings and scheduler.in_force_at(self.now - LONGEST_DAY):
@@ -502,11 +504,12 @@ class _ReviewBatch:
         )
 
     def _versions_of(self, rows: Iterable[LogEntry]) -> dict[int, Scheduler]:
-        """Every version of the settings that rows name: those of the past are one more read."""
+        """Every version of the settings that rows name: one more read for those of the past."""
         numbers = {int(row.settings_version) for row in rows if row.settings_version is not None}
-        known = (*self.study.former, self.study.scheduler)
-        versions = {0: Scheduler(*Scheduler.key(self.learner_id))}
-        versions |= {int(version.number): version for version in known}
+        known = {int(each.number): each for each in (*self.study.former, self.study.scheduler)}
+        versions = {number: known[number] for number in numbers & known.keys()}
+        if 0 in numbers - known.keys():
+            versions[0] = Scheduler(*Scheduler.key(self.learner_id))
         keys = [Scheduler.key(self.learner_id, n) for n in sorted(numbers - versions.keys())]
         for start in range(0, len(keys), 100):
             for item in batch_get(*keys[start : start + 100]).values():

@@ -1,4 +1,4 @@
-"""Lists of cards and searches: the index that serves one, and what is filtered inside its pages."""
+"""Lists of cards and searches: chooses the index for each, and filters inside its pages."""
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from learning.models.cards import FRONT_KEY_LENGTH, Card, Deck, front_start
 from learning.scheduling import State
 from learning.search_syntax import Search, SearchError, Term, TextPattern, parse
 
-TEXTS = ("front", "tag")  # fields that the text answers, not the schedule
+TEXTS = ("front", "tag")  # fields that are matched against the text, not the schedule
 UNTAGGED = "none"
 ANY = "*"  # as in Anki, those without a tag as well
 READ = 500  # cards looked at for one page of a search, however many there are
-JOINED = 100  # cards whose text is read at once, to see what they say
+JOINED = 100  # cards whose text is read at once
 DECKS = 1_000  # decks whose names are looked through
 Test = Callable[[Card], bool]
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -84,7 +84,7 @@ def search_cards(
 
 @dataclass(frozen=True)
 class _Due:
-    """What is due stands in two queues, with the new cards between them."""
+    """The two queues with due cards, with the new cards between them."""
 
     steps: Condition
     reviews: Condition
@@ -94,8 +94,8 @@ class _Due:
 def _decks(learner_id: str, search: Search) -> dict[str, frozenset[str]]:
     """The ids of the decks that each `deck:` names, by id or by name, with the decks below them.
 
-    A deck of just that name comes before others that only differ in case or accents. A name with
-    wildcards names all that it fits, and may be that of none.
+    A deck of exactly that name comes before others that differ only in case or accents. A name with
+    wildcards names every deck that it fits, perhaps none.
     """
     wanted = [term for term in search.terms if term.field == "deck"]
     if not wanted:
@@ -192,7 +192,7 @@ def _test(term: Term, decks: Mapping[str, frozenset[str]], now: datetime) -> Tes
 
 
 def _compares(card: Card, term: Term, compare: Callable[[Any, Any], bool], number: float) -> bool:
-    """Whether a property compares so. A card that has it not is not found, as in Anki."""
+    """Whether a property compares so. A card without it is not found, as in Anki."""
     value = getattr(card, term.name)
     return value is not None and bool(compare(value, number)) is not term.negated
 
@@ -238,8 +238,8 @@ def list_cards(
 ) -> Page[Card]:
     """One page of the learner's cards: by front, by deck and queue, by queue, else by id.
 
-    What the chosen index does not order is narrowed inside the page. One query, and a read of the
-    notes (a query of them where they lie in the same order).
+    Filters that the chosen index does not serve are applied inside the page. One query, and a read
+    of the notes (a query of them where they lie in the same order).
     """
     letter = "S" if suspended else {"new": "N", "review": "R"}.get(state or "", "")
     letter = letter or ("L" if state else "")
@@ -281,7 +281,7 @@ def page_of_matches(
 ) -> Page[Card]:
     """Up to `limit` cards that pass both tests, of the next `read` of an index.
 
-    `stands` goes by the schedule alone, `says` by the text, which is read for it.
+    `stands` tests the schedule alone, `says` the text, which is read for it.
     """
     pairs, following = Card.candidates(learner_id, condition, index=index, limit=read, start=start)
     pairs = [pair for pair in pairs if stands(pair[0])]

@@ -19,6 +19,7 @@ from django.conf import settings
 from config import objects
 from config.aws import Throttled, call
 from config.problems import (
+    FieldError,
     Filled,
     NotFound,
     Problem,
@@ -48,6 +49,11 @@ class SpeechOff(Problem):
 class NoVoice(Problem):
     status, code, title = 404, "NO_VOICE", "There is no voice for this language"
 
+    @classmethod
+    def at(cls, field: str, detail: str = "") -> Self:
+        message = "There is no voice for this language."
+        return cls(detail, errors=[FieldError(field, "no_voice", message)])
+
 
 class BudgetUsedUp(TooManyRequests):
     code, title = "BUDGET_USED_UP", "No more of this is left for now"
@@ -75,10 +81,12 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Line:
-    """A text to read aloud, and its language. `shared`: the pack says so, to everybody."""
+    """A text to read aloud, its language, and the field that named it. `shared`: the pack says so,
+    to everybody."""
 
     text: str
     language: str
+    field: str
     shared: bool = False
 
 
@@ -92,7 +100,7 @@ def say_text(
     *, learner_id: str, text: str, language: str, voice: str | None, now: datetime
 ) -> Spoken:
     """A text of the learner's. Raises SpeechOff, NoVoice, BudgetUsedUp, UpstreamFailed."""
-    return _say(learner_id, Line(text, language), voice, now)
+    return _say(learner_id, Line(text, language, "text"), voice, now)
 
 
 def say_card(
@@ -116,7 +124,7 @@ def say_card(
         if known is None:
             raise ValidationFailed.of("language", "required", "The deck does not say its language.")
         language = str(known)
-    return _say(learner_id, Line(getattr(card, side) or "", language), voice, now)
+    return _say(learner_id, Line(getattr(card, side) or "", language, "side"), voice, now)
 
 
 def say_turn(
@@ -130,7 +138,7 @@ def say_turn(
         raise NotFound
     text = answer.reply if answer else session.opening
     shared = session.partner == SCRIPTED and _is_of_script(session, str(text))
-    return _say(learner_id, Line(str(text), str(session.language), shared), voice, now)
+    return _say(learner_id, Line(str(text), str(session.language), "turn", shared), voice, now)
 
 
 def _is_of_script(session: Session, text: str) -> bool:
@@ -155,13 +163,13 @@ def _say(learner_id: str, line: Line, wanted: str | None, now: datetime) -> Spok
     require_voice()
     text = " ".join(without_media(line.text).split())
     if not text:
-        raise ValidationFailed.of("side", "blank", "There is nothing to say.")
+        raise ValidationFailed.of(line.field, "blank", "There is nothing to say.")
     if len(text) > MOST_CHARS:
         message = Filled("More than {most} characters are not read aloud.", most=MOST_CHARS)
-        raise ValidationFailed.of("text", "max_length", message)
+        raise ValidationFailed.of(line.field, "max_length", message)
     voice = voice_for(line.language, wanted)
     if voice is None:
-        raise NoVoice
+        raise NoVoice.at("voice" if wanted and voice_for(line.language) else "language")
     key = _key(learner_id, text, voice, shared=line.shared)
     size_bytes = objects.size_of(key)
     cached = size_bytes is not None

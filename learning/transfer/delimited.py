@@ -51,7 +51,7 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 PREVIEWED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TextPreview:
     """How a text file would be read, and its first rows as notes or as what is wrong with them.
 

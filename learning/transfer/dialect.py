@@ -69,7 +69,7 @@ class EncodingUncertain(FileRefused):
     code, title = "FILE_ENCODING_UNCERTAIN", "The encoding of the file is a guess: confirm it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TextOptions:
     """What a learner tells of a text file; None is found out.
 

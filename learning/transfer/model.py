@@ -60,7 +60,7 @@ class FileTooLarge(FileRefused):
     status, code, title = 413, "FILE_TOO_LARGE", "The file is larger than an import may be"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """The most that one import may hold.
 
@@ -95,7 +95,7 @@ class Limits:
 LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RowError:
     """What could not be taken over from one row (a line, or a note by its place in the file).
 
@@ -110,7 +110,7 @@ class RowError:
     fatal: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Media:
     """A reference to a media file (its bare name) or to an https address, in a field of a note.
 
@@ -123,7 +123,7 @@ class Media:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Review:
     """An entry of a card's log.
 
@@ -145,7 +145,7 @@ class Review:
     ease_factor: Ease | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CardState:
     """Where one card of a note stands. `ordinal` counts from 0: front first, or cloze 1.
 
@@ -180,7 +180,7 @@ class CardState:
     due_on: date | None = dataclasses.field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MediaSource:
     """The media files of a package. `read` gives the bytes of one by its name.
 
@@ -191,7 +191,7 @@ class MediaSource:
     read: Callable[[str], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeckSource:
     """What a file says of a deck besides its name, by the names of our API, as it stands there."""
 
@@ -199,7 +199,7 @@ class DeckSource:
     more: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Note:
     """What a learner wrote. `id` is the same at every export ("" when the file names none).
 

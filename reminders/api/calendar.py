@@ -38,7 +38,11 @@ class CalendarFeedView(PublicView):
         public=True,
     )
     def get(self, request: Request, token: str) -> Response:
-        """Read the learner's events and study plan (RFC 5545), for a calendar's subscription."""
+        """Read the learner's events and study plan (RFC 5545), for a calendar's subscription.
+
+        An iCalendar file. Apps ask again by themselves, with `If-None-Match`. 404: the address was
+        replaced or removed.
+        """
         # icalendar: no other request shall wait until it is loaded.
         from reminders.ical import etag
         from reminders.services.calendar_feed import read_calendar
@@ -68,7 +72,10 @@ class CalendarLinkSerializer(Serializer):
 class CalendarAddressView(View):
     @operation("getCalendarLink", answers={200: CalendarLinkSerializer})
     def get(self, request: Request) -> Response:
-        """Tell whether the calendar has an address, and since when."""
+        """Read whether the calendar has an address, and since when.
+
+        The address itself is shown only where it is made: by POST here, or by `/calendar/rotate`.
+        """
         link = CalendarLink.of(caller(request).id)
         return Response(CalendarLinkSerializer({"made_at": link and link.made_at}).data)
 
@@ -76,13 +83,21 @@ class CalendarAddressView(View):
         "createCalendarLink", answers={201: CalendarSerializer}, raises=[calendar_links.LinkExists]
     )
     def post(self, request: Request) -> Response:
-        """Make the first address of the calendar. It is shown only here."""
+        """Make the first address of the calendar. It is shown only here.
+
+        Give the answer's address to a calendar app; whoever has it reads the events, without
+        signing in. `CALENDAR_LINK_EXISTS`: it was made before; make a new one by
+        `/calendar/rotate`.
+        """
         token = calendar_links.create(learner_id=caller(request).id, now=now())
         return Response({"url": _url(request, token)}, status.HTTP_201_CREATED)
 
     @operation("deleteCalendar", answers={204: None})
     def delete(self, request: Request) -> Response:
-        """Make the calendar's address void."""
+        """Make the calendar's address void.
+
+        204, also where there is none. Apps that subscribe to it are answered 404 from then on.
+        """
         calendar_links.revoke(learner_id=caller(request).id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -90,7 +105,10 @@ class CalendarAddressView(View):
 class CalendarRotationView(View):
     @operation("rotateCalendar", answers={200: CalendarSerializer})
     def post(self, request: Request) -> Response:
-        """Make a new address of the calendar; the one before is void. It is shown only here."""
+        """Make a new address of the calendar; the one before is void. It is shown only here.
+
+        For an address that others have got to know. Apps have to be given the new one.
+        """
         token = calendar_links.rotate(learner_id=caller(request).id, now=now())
         return Response({"url": _url(request, token)})
 

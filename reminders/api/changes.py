@@ -250,9 +250,11 @@ class ChangeViewSet(Resource):
     def list(self, request: Request) -> Response:
         """List what has changed since a cursor; without one, everything there is.
 
-        Each change is told at least once, and a thing as it now is: the last word wins. A cursor
-        that is too old, or of before a restore, is 410: forget what came and ask without one. What
-        the sweep does is told of no reminder: its `nextAt` is as of the learner's last change.
+        Keep `cursor` and send it as `since` the next time; while `more` is true ask again at once.
+        A change may come twice, and a thing always comes as it is now: store it under its `kind`
+        and `key`, over what was there; with `deleted` remove it. 410 `CHANGES_GONE`: the cursor is
+        too old, or of before a restore: forget what came and begin without one. A reminder's
+        `nextAt` is as of the learner's last change; mails that go out since are not told.
         """
         query = self.validated_query(ChangesQuerySerializer)
         how: dict[str, Any] = {
@@ -293,8 +295,11 @@ class ChangeViewSet(Resource):
     def create(self, request: Request) -> Response:
         """Send in what was made, changed and deleted offline, up to 100 changes in their order.
 
-        Each is applied, known already, in conflict with a later change (with the thing as it is),
-        or rejected with its own problem; the others are not held up by it. Safe to send again.
+        What was studied goes to `POST /reviews`. `results` has one entry for each change, in order:
+        `applied`; `duplicate`, when it was sent before; `conflict`, when the thing was changed
+        elsewhere since `version`, with the thing as it is now in `item`; `rejected`, with the
+        reason in `problem`. One that fails does not hold up the others. Make ids on the device,
+        then all of it may be sent again after a lost answer.
         """
         sent = self.validated_body(OfflineSerializer)["changes"]
         checked = [each if isinstance(each, Problem) else _checked(each) for each in sent]

@@ -36,7 +36,11 @@ class FailedDeliveryViewSet(Resource):
         raises=[PermissionDenied],
     )
     def list(self, request: Request) -> Response:
-        """List the mails that were given up, the latest first, for staff."""
+        """List the mails that were given up, the latest first, for staff.
+
+        Mails that were tried eight times, or that were refused for good. Mend the cause, then retry
+        each.
+        """
         failed = partial(Delivery.failed, on_unreadable=aside(now()))
         return self.paginated(failed, serializer_class=FailedDeliverySerializer)
 
@@ -46,7 +50,10 @@ class FailedDeliveryViewSet(Resource):
         raises=[PermissionDenied, NotFound],
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a mail that was given up, for staff; also once it was retried."""
+        """Read a mail that was given up, for staff; also once it was retried.
+
+        Has the `reason`, and the reminder it belongs to.
+        """
         delivery = get_or_404(Delivery.by_id(id))
         if delivery.state not in (DEAD, RETRIED):
             raise NotFound
@@ -59,6 +66,10 @@ class FailedDeliveryViewSet(Resource):
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, id: str) -> Response:
-        """Have a mail that was given up sent with the next sweep, for staff."""
+        """Have a mail that was given up sent with the next sweep, for staff.
+
+        It is mailed within a minute or two. `NOT_DEAD`: it was retried or mailed already.
+        `CANNOT_RETRY` says why in `detail`.
+        """
         revived = dead_letters.retry(delivery_id=id, by=staff_member(request), now=now())
         return Response(FailedDeliverySerializer(revived).data)

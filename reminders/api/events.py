@@ -214,6 +214,8 @@ class ImportCalendarFileSerializer(Serializer):
 class RemarkSerializer(Serializer):
     """Something that was not taken over, or why an event was left out."""
 
+    samples = {"code": "alarm_not_kept", "message": "An event has at most 5 alarms."}
+
     code = serializers.CharField()
     message = MessageField()
 
@@ -254,7 +256,11 @@ class EventViewSet(PlanViewSet):
 
     @operation("listEvents", answers={200: page_of(EventSerializer)}, query=ListQuerySerializer)
     def list(self, request: Request) -> Response:
-        """List the events, each once."""
+        """List the events, each once.
+
+        A series is one event with its `rrule`. For the days on which it takes place ask
+        `/events/occurrences`.
+        """
         read = partial(Event.all_of, on_unreadable=events.aside(now()))
         return self.paginated(read, self.learner_id, serializer_class=EventSerializer)
 
@@ -265,7 +271,10 @@ class EventViewSet(PlanViewSet):
     )
     @action(detail=False)
     def occurrences(self, request: Request) -> Response:
-        """List what takes place in a window, in order of start, each event as often as it does."""
+        """List what takes place in a window, in order of start, each event as often as it does.
+
+        What began before the window and reaches into it is there too.
+        """
         query = self.validated_query(WindowQuerySerializer)
         page = events.occurrences_between(
             learner_id=self.learner_id,
@@ -284,7 +293,13 @@ class EventViewSet(PlanViewSet):
         raises=[IdTaken, events.TooManyEvents],
     )
     def create(self, request: Request) -> Response:
-        """Make an event."""
+        """Make an event.
+
+        With `startsAt` and `endsAt`, or for whole days `startsOn` and `endsOn`; `rrule` (RFC 5545)
+        makes it a series, at the same time of day in its own `timezone`. `errors` says what is
+        wrong with a rule (`rrule_invalid`, `rrule_unsupported`). `TOO_MANY_EVENTS`: delete some, or
+        wait for their end.
+        """
         return self.create_item(events.create_event)
 
     @operation(
@@ -315,7 +330,10 @@ class EventViewSet(PlanViewSet):
         raises=[NotFound, events.StoredUnreadable],
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read an event."""
+        """Read an event.
+
+        `STORED_UNREADABLE`: it is damaged; our staff see that, and it may be deleted.
+        """
         return self.answer(get_or_404(Event.of(self.learner_id, id)))
 
     @operation(
@@ -326,7 +344,10 @@ class EventViewSet(PlanViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace an event. A field that is left out gets its default. Its reminders follow."""
+        """Replace an event. A field that is left out gets its default. Its reminders follow.
+
+        Answers the event as it is now.
+        """
         return self.update_item(events.update_event, event_id=id)
 
     @operation(
@@ -375,5 +396,8 @@ class EventViewSet(PlanViewSet):
 
     @operation("deleteEvent", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete an event and its reminders."""
+        """Delete an event and its reminders.
+
+        204. To leave out one occurrence of a series, add it to `skipped` instead.
+        """
         return self.delete_item(events.delete_event, event_id=id)

@@ -44,7 +44,10 @@ class MailActionView(PublicView):
         public=True,
     )
     def get(self, request: Request, token: str) -> Response:
-        """Show a page that asks; programs that look at links in mails change nothing."""
+        """Show a page that asks; programs that look at links in mails change nothing.
+
+        HTML, for the browser of whoever got the mail. The button sends the POST.
+        """
         return _page(_answerable(token), "")
 
     @operation(
@@ -54,7 +57,10 @@ class MailActionView(PublicView):
         public=True,
     )
     def post(self, request: Request, token: str) -> Response:
-        """Have no more mails about what a mail told of, or one more later."""
+        """Stop the mails about one thing, or ask for one more later.
+
+        HTML that says what was done. Safe to repeat.
+        """
         action = self.validated_body(MailActionSerializer)["answer"]
         answerable = _answerable(token)
         return _page(answerable, _act(answerable, action) if answerable else "")

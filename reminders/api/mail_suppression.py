@@ -21,9 +21,11 @@ TOKEN_LENGTH = 1000
 class MailSuppressionView(View):
     @operation("requestMailsAgain", answers={204: None}, raises=[suppressions.NotSuppressed])
     def post(self, request: Request) -> Response:
-        """Mail a link to the suppressed address (`mailSuppression` of the profile).
+        """Mail a link that has the caller's address take mails again.
 
-        Whoever follows it has the address, and reminders are mailed to it again.
+        For an address that bounced or complained (`mailSuppression` of the profile). Whoever
+        follows the link has the address, and reminders are mailed to it again. `NOT_SUPPRESSED`:
+        it takes mails already.
         """
         suppressions.request_lift(
             learner_id=caller(request).id, source=client_info_of(request.META), now=now()
@@ -34,12 +36,18 @@ class MailSuppressionView(View):
 class LiftView(PublicView):
     @operation("showLiftPage", answers={(200, PAGE): str, (404, PAGE): str}, public=True)
     def get(self, request: Request, token: str) -> Response:
-        """Show a page that asks; programs that look at links in mails lift nothing."""
+        """Show a page that asks; programs that look at links in mails lift nothing.
+
+        HTML, for the browser of whoever got the mail. The button sends the POST.
+        """
         return _page(_("Does this address work again?"), button=_("Mail me again"), token=token)
 
     @operation("liftSuppression", answers={(200, PAGE): str, (404, PAGE): str}, public=True)
     def post(self, request: Request, token: str) -> Response:
-        """Have reminders mailed to the address again."""
+        """Have reminders mailed to the address again.
+
+        HTML that says what was done. Safe to repeat.
+        """
         lift = lift_of(token[:TOKEN_LENGTH], now=now())
         is_lifted = lift and suppressions.lift(learner_id=lift[0], at=lift[1], now=now())
         return _page(_("Your reminders are mailed again"), token=token if is_lifted else "")

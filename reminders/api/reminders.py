@@ -124,7 +124,10 @@ class ReminderViewSet(PlanViewSet):
         "listReminders", answers={200: page_of(ReminderSerializer)}, query=ReminderQuerySerializer
     )
     def list(self, request: Request) -> Response:
-        """List the reminders, of one event or all."""
+        """List the reminders, of one event or all.
+
+        With `nextAt`, the instant of the next mail, or null when none is to come.
+        """
         return self.paginated(
             _matching,
             self.learner_id,
@@ -139,14 +142,22 @@ class ReminderViewSet(PlanViewSet):
         raises=[IdTaken, *UNKNOWN, TooManyReminders, StoredUnreadable],
     )
     def create(self, request: Request) -> Response:
-        """Make a reminder. Mails go to the learner's own verified address alone."""
+        """Make a reminder. Mails go to the learner's own verified address alone.
+
+        `kind` decides which other fields there are: `once` has an instant (`at`), `event` an
+        `eventId` and `offsetMinutes`, `study` a `localTime` and `weekdays`. `errors` names a field
+        that is missing, or of another kind. `TOO_MANY_REMINDERS`: delete some.
+        """
         return self.create_item(reminders.create_reminder)
 
     @operation(
         "getReminder", answers={200: ReminderSerializer}, raises=[NotFound, StoredUnreadable]
     )
     def retrieve(self, request: Request, id: str) -> Response:
-        """Read a reminder."""
+        """Read a reminder.
+
+        `STORED_UNREADABLE`: it is damaged; our staff see that, and it may be deleted.
+        """
         return self.answer(get_or_404(Reminder.of(self.learner_id, id)))
 
     @operation(
@@ -157,7 +168,10 @@ class ReminderViewSet(PlanViewSet):
         if_match=True,
     )
     def update(self, request: Request, id: str) -> Response:
-        """Replace a reminder. A field that is left out gets its default."""
+        """Replace a reminder. A field that is left out gets its default.
+
+        Answers the reminder with its new `nextAt`.
+        """
         return self.update_item(reminders.update_reminder, reminder_id=id)
 
     @operation(
@@ -168,12 +182,18 @@ class ReminderViewSet(PlanViewSet):
         if_match=True,
     )
     def partial_update(self, request: Request, id: str) -> Response:
-        """Change the given fields of a reminder. With another timing it starts anew."""
+        """Change the given fields of a reminder. With another timing it starts anew.
+
+        Answers the reminder with its new `nextAt`.
+        """
         return self.update_item(reminders.update_reminder, reminder_id=id, partial=True)
 
     @operation("deleteReminder", answers={204: None}, raises=[NotFound], if_match=True)
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a reminder."""
+        """Delete a reminder.
+
+        204. A mail that is on its way already may still come.
+        """
         return self.delete_item(reminders.delete_reminder, reminder_id=id)
 
     @operation(
@@ -184,7 +204,11 @@ class ReminderViewSet(PlanViewSet):
     )
     @action(detail=True, methods=["post"])
     def snooze(self, request: Request, id: str) -> Response:
-        """Put one occurrence off; the others come when they would have."""
+        """Put one occurrence off; the others come when they would have.
+
+        Answers the reminder with its new `nextAt`. `NOTHING_DUE`: there is no occurrence to put
+        off.
+        """
         fields = self.validated_body(SnoozeSerializer)
         return self.apply(
             reminders.snooze,
@@ -200,7 +224,10 @@ class ReminderViewSet(PlanViewSet):
     )
     @action(detail=True, methods=["post"])
     def dismiss(self, request: Request, id: str) -> Response:
-        """Drop the next mail; those after it come."""
+        """Skip the next mail; those after it come.
+
+        Answers the reminder with its new `nextAt`. `NOTHING_DUE`: no mail is to come.
+        """
         return self.apply(reminders.dismiss, reminder_id=id)
 
     @operation(
@@ -211,7 +238,10 @@ class ReminderViewSet(PlanViewSet):
     )
     @action(detail=True)
     def deliveries(self, request: Request, id: str) -> Response:
-        """Tell what became of a reminder's mails in the last half year, the latest first."""
+        """Tell what became of a reminder's mails in the last half year, the latest first.
+
+        Each with its instant, its `state` and, where it was not sent, the `reason`.
+        """
         return self.paginated(
             _deliveries_of, self.learner_id, id, serializer_class=DeliverySerializer
         )

@@ -14,7 +14,7 @@ from reminders.services.events import StoredUnreadable, set_aside
 
 
 class PlanViewSet(ItemViewSet):
-    """A view set of events or reminders. Staff see those that are asked for and cannot be read."""
+    """A view set of events or reminders. Staff are shown the ones that turn out unreadable."""
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, UnreadableItem) and set_aside(exc.pk, exc.sk, now=now()):

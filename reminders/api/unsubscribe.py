@@ -23,7 +23,10 @@ class UnsubscribeView(PublicView):
         public=True,
     )
     def get(self, request: Request, token: str) -> Response:
-        """Show a page that asks; programs that look at links in mails stop nothing."""
+        """Show a page that asks; programs that look at links in mails stop nothing.
+
+        HTML, for the browser of whoever got the mail. The button sends the POST.
+        """
         return _page(token, done=False)
 
     @operation(
@@ -32,7 +35,10 @@ class UnsubscribeView(PublicView):
         public=True,
     )
     def post(self, request: Request, token: str) -> Response:
-        """Stop a kind of mail at once (RFC 8058). What the body says makes no difference."""
+        """Stop a kind of mail at once (RFC 8058). What the body says makes no difference.
+
+        Mail programs call it by themselves (`List-Unsubscribe-Post`). Safe to repeat.
+        """
         if subscription := subscription_of(token[:TOKEN_LENGTH], now=now()):
             learner_id, kind = subscription
             unsubscribe(learner_id=learner_id, kind=kind)

@@ -47,7 +47,7 @@ class Event(LearnerItem, discriminator="event"):
     version = VersionAttribute()
 
     def open(self) -> None:
-        """Sees to it that one whose content makes no sense counts as unreadable."""
+        """Makes an event whose content makes no sense count as unreadable."""
         check_syntax(self.recurrence)
 
     @classmethod
@@ -106,7 +106,7 @@ class Event(LearnerItem, discriminator="event"):
 
     @property
     def shown_at(self) -> datetime:
-        """When it changed last as a calendar shows it, alarms included."""
+        """When it last changed in a way that a calendar shows, alarms included."""
         return max(self.updated_at, self.alarms_at or self.updated_at)
 
     @property

@@ -1,4 +1,4 @@
-"""What learners want to be mailed, how far that has come, and the records of their mails."""
+"""Learners' reminders, how far each has come, and the records of their mails."""
 
 from datetime import date, datetime, time, timedelta
 from hashlib import sha256
@@ -36,7 +36,7 @@ DIGESTS = frozenset({STUDY, REPORT, STREAK})
 
 
 class Reminder(LearnerItem, discriminator="reminder"):
-    """What a learner wants to be mailed, and how far that has come: `REMINDER#<id>`.
+    """A reminder that a learner has set, and how far it has come: `REMINDER#<id>`.
 
     `about` is `event` (`event_id`, `offset_minutes`), `once` (`at`) or `study` (`weekdays` from 0,
     Monday; `local_time`, in the zone of the profile; of `deck_id` or `scenario_id` alone), `report`
@@ -44,10 +44,10 @@ class Reminder(LearnerItem, discriminator="reminder"):
     gsi1, the due index: `DUE#<shard>` / `<instant to look at it>#<id>`; absent while there is
     nothing to wait for.
 
-    Whoever writes it adds one to `fence`, provided it is what they have read: so a sweeper that was
-    overtaken changes nothing. `interrupted` stands from a sweeper's claim until a sweeper has
-    settled it, whatever the learner changes meanwhile; `attempts` counts failures since. `version`
-    counts the learner's own changes.
+    Every write adds one to `fence`, on the condition that it is still the one that was read: so a
+    sweeper that was overtaken changes nothing. `interrupted` is set from a sweeper's claim until a
+    sweeper has settled it, whatever the learner changes meanwhile; `attempts` counts failures
+    since. `version` counts the learner's own changes.
     """
 
     PREFIX = "REMINDER#"
@@ -74,12 +74,12 @@ class Reminder(LearnerItem, discriminator="reminder"):
     dead = BooleanAttribute(default=False)
     fence = NumberAttribute(default=0)
     version = NumberAttribute(default=1)
-    # Of a claimed copy: its fence then, and whether an earlier sweeper did not come to an end.
+    # Of a claimed copy: its fence at that time, and whether an earlier sweeper was cut off.
     claimed_fence = 0
     was_interrupted = False
 
     def open(self) -> None:
-        """Sees to it that one without a kind or a beginning counts as unreadable."""
+        """Makes a reminder without a kind or a beginning count as unreadable."""
         if not self.about or self.done_at is None:
             raise ValueError("no content")
 
@@ -107,7 +107,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
 
     @property
     def takes_room(self) -> bool:
-        """Whether it counts against the cap: all do but those that have had their last mail."""
+        """Whether it counts against the cap: all do, except those that have had their last mail."""
         ends = self.about in (ONCE, EVENT)
         return bool(not ends or self.gsi1sk or self.paused or self.dead)
 
@@ -143,7 +143,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
     ) -> tuple[list[tuple[str, str]], Raw | None]:
         """The first and the last place of each page of a shard's due reminders, and where to go on.
 
-        One query of up to a megabyte of gsi1; nothing is read apart.
+        One query of up to a megabyte of gsi1; no item is read by itself.
         """
         answer = connection().query(
             f"DUE#{shard}",
@@ -159,7 +159,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
 
     @classmethod
     def quarantine_write(cls, pk: str, sk: str, *, seen_at: str) -> Update:
-        """The write that takes one that cannot be read out of the due index, and marks it dead.
+        """The write that takes an unreadable one out of the due index, and marks it dead.
 
         The condition is that its place in the index is still the one that was seen.
         """
@@ -217,7 +217,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
         self.schedule_check(ahead.check_at if ahead else None)
 
     def set_index_keys(self) -> None:
-        """Sets the index keys; in the due index it keeps a place that a sweeper gave it."""
+        """Sets the index keys; a place in the due index that a sweeper gave it stays."""
         self.lsi4 = f"{self.OF}{self.event_id}#{self.id}" if self.about == EVENT else None
         if not self.gsi1sk:
             self.schedule_check(None if self.dead else self.next_at)
@@ -225,18 +225,18 @@ class Reminder(LearnerItem, discriminator="reminder"):
             self.gsi1pk = f"DUE#{shard_of(self.learner_id)}"
 
     def schedule_check(self, at: datetime | None) -> None:
-        """Has the sweep look at it at an instant, or not at all."""
+        """Sets when the sweep looks at it, None for never."""
         self.gsi1pk = f"DUE#{shard_of(self.learner_id)}" if at else None
         self.gsi1sk = f"{key_instant(at)}#{self.id}" if at else None
 
     def write(self) -> Put:
-        """The write of this copy, provided that nobody has written since it was read."""
+        """The write of this copy, on the condition that nobody has written since it was read."""
         read = self.fence
         self.fence = read + 1
         return Put(self, Reminder.pk.does_not_exist() if read == 0 else Reminder.fence == read)
 
     def claim(self, *, until: datetime) -> None:
-        """Takes it for one sweeper, who must have settled it by then.
+        """Claims it for one sweeper, which must have settled it by the end of the lease.
 
         Refreshes this copy. Raises ConditionFailed when it was changed or claimed since the index
         showed it.
@@ -251,7 +251,7 @@ class Reminder(LearnerItem, discriminator="reminder"):
         self.claimed_fence, self.was_interrupted = int(self.fence), interrupted
 
     def claim_check(self) -> Check:
-        """That our claim has not been overtaken."""
+        """The condition that our claim has not been overtaken."""
         return Check(self.pk, self.sk, Reminder.fence == self.fence)
 
 
@@ -269,12 +269,12 @@ def quiet_hours_of(profile: Profile) -> timing.QuietHours | None:
 
 
 def shard_of(learner_id: str) -> int:
-    """The shard of all of a learner's reminders, so that those of one moment come together."""
+    """The shard of all reminders of a learner, so that those of one moment come up together."""
     return int.from_bytes(sha256(learner_id.encode()).digest()[:4]) % SHARDS
 
 
 class ShardLease(Item, discriminator="shard_lease"):
-    """That a shard's backlog is being shared out: `SHARD#<number>` / `CHAIN`.
+    """Marks that a shard's backlog is being shared out: `SHARD#<number>` / `CHAIN`.
 
     There is one at a time: `holder` names it, and it has the shard until `until`.
     """
@@ -325,7 +325,7 @@ STATES = [SENDING, SENT, RETRYING, SKIPPED, DEAD, UNCONFIRMED, RETRIED]
 class Delivery(OfLearner, discriminator="delivery"):
     """The record of one mail that a reminder owed: `DELIVERY#<reminder id>#<promise of the due>`.
 
-    The key lets one mail go out for an occurrence at an instant; moved, it is promised anew.
+    The key lets one mail go out for an occurrence at an instant; once moved, it is promised anew.
     `sending`: handed to SES by the claim numbered `fence`, whose answer is awaited until
     `lease_until`. `unconfirmed`: the answer never came, and to send again would be worse. `reason`
     says why one was skipped or has failed; `repeated` that it was handed over twice; `bounced_at`
@@ -371,7 +371,7 @@ class Delivery(OfLearner, discriminator="delivery"):
 
     @classmethod
     def letter(cls, pk: str, own_id: str, key: str, reason: str, *, now: datetime) -> "Delivery":
-        """The dead letter of a stored thing that could not be used at all."""
+        """The dead letter of a stored item that could not be used at all."""
         letter = cls(
             pk,
             f"{cls.PREFIX}{own_id}#{key}",
@@ -410,20 +410,20 @@ class Delivery(OfLearner, discriminator="delivery"):
 
     @classmethod
     def of_occurrence(cls, reminder: Reminder, occurrence: str) -> "list[Delivery]":
-        """What was owed for one occurrence, by the promise of the due."""
+        """The deliveries for one occurrence, by the promise of the due."""
         condition = cls.sk.startswith(f"{cls.PREFIX}{reminder.id}#{occurrence}")
         deliveries = cls.query_all(reminder.pk, condition)
         return [delivery for delivery in deliveries if delivery.occurrence == occurrence]
 
     @classmethod
     def of_mail(cls, learner_id: str, mail_id: str) -> "list[Delivery]":
-        """What went out in one mail: a query of lsi4."""
+        """The deliveries in one mail: a query of lsi4."""
         condition = cls.lsi4 == f"MAIL#{mail_id}"
         return cls.query_all(learner_key(learner_id), condition, index="lsi4")
 
     @classmethod
     def mailed_since(cls, learner_id: str, since: datetime) -> "list[Delivery]":
-        """What was mailed from an instant on: a query of all deliveries."""
+        """The deliveries mailed from an instant on: a query of them all."""
         return cls.query_all(
             learner_key(learner_id),
             cls.sk.startswith(cls.PREFIX),
@@ -459,7 +459,7 @@ class Delivery(OfLearner, discriminator="delivery"):
 
     @property
     def id(self) -> str:
-        """For staff, who have no learner to look under."""
+        """The id for staff, who do not look under a learner."""
         return f"{self.learner_id}.{self.reminder_id}.{self.key}"
 
     @property
@@ -474,7 +474,7 @@ class Delivery(OfLearner, discriminator="delivery"):
         return self.state in SETTLED and not (self.state == SKIPPED and self.reason == DISMISSED)
 
     def conclude(self, state: str, *, now: datetime, reason: str = "") -> None:
-        """Comes to a state, in this copy."""
+        """Sets the final state, in this copy."""
         self.state, self.reason, self.updated_at = state, reason, now
         self.lease_until = None
         self.set_index_keys()
@@ -486,7 +486,7 @@ class Delivery(OfLearner, discriminator="delivery"):
         self.lsi4 = f"MAIL#{self.mail_id}" if self.mail_id else None
 
     def copy_mail_of(self, stored: "Delivery | None") -> None:
-        """Keeps what is known of the mail that an earlier record of this due was in."""
+        """Takes over what an earlier record of this due knows about its mail."""
         if stored:
             self.mail_id, self.lsi4 = stored.mail_id, stored.lsi4
             self.repeated = stored.repeated
@@ -496,15 +496,15 @@ class Delivery(OfLearner, discriminator="delivery"):
         return bool(self.state == SENDING and self.lease_until > now)
 
     def write(self) -> Put:
-        """The write of this copy, provided that its state is still as it was read."""
+        """The write of this copy, on the condition that its state is still the one read."""
         return Put(self, self.unchanged_condition())
 
     def replace_write(self, stored: "Delivery | None") -> Put:
-        """The write of this copy, provided that what is stored is still as it was read."""
+        """The write of this copy, on the condition that the stored item is still as it was read."""
         return Put(self, stored.unchanged_condition() if stored else Delivery.pk.does_not_exist())
 
     def unchanged_condition(self) -> Condition:
-        """That what is stored is as it was when this copy was read."""
+        """The condition that the stored item is as it was when this copy was read."""
         same: Condition = (Delivery.state == self.state) & (Delivery.fence == self.fence)
         return same
 

@@ -72,7 +72,7 @@ def read_calendar(token: str, *, alarms: bool = True, now: datetime) -> bytes | 
 
 
 def _shown(reminders: list[Reminder], *, since: datetime) -> list[Reminder]:
-    """Those that are not over, and the latest one-offs of those that are."""
+    """The reminders that are not over, and the latest of those that are."""
     over = [reminder for reminder in reminders if reminder.is_over and reminder.at > since]
     over.sort(key=lambda reminder: reminder.at, reverse=True)
     return [reminder for reminder in reminders if not reminder.is_over] + over[:MAX_PAST_EVENTS]

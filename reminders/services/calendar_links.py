@@ -1,6 +1,6 @@
 """The secret address of a learner's calendar.
 
-It is apart from the feed: whoever rotates an address should not wait until icalendar is loaded.
+It is apart from the feed, so that rotating an address does not wait until icalendar is loaded.
 """
 
 import base64

@@ -80,7 +80,7 @@ def _dead_letter(reminder: Reminder, reason: str, due_at: datetime, now: datetim
 
 @retried(ConditionFailed)
 def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
-    """Has the next sweep mail the occurrence of a dead delivery, under a new record.
+    """Makes the next sweep mail the occurrence of a dead delivery, under a new record.
 
     Raises NotFound (also for a deleted reminder), NotDead and CannotRetry.
     """
@@ -104,7 +104,7 @@ def retry(*, delivery_id: str, by: StaffMember, now: datetime) -> Delivery:
 
 
 def _file(delivery: Delivery, by: StaffMember, now: datetime) -> Delivery:
-    """Concludes the letter of an event that can be read again; there is no mail to it."""
+    """Concludes the letter of an event that can be read again; it never had a mail."""
     try:
         event = Event.of(delivery.learner_id, delivery.reminder_id)
         if event:

@@ -1,4 +1,4 @@
-"""Takes events over from a calendar of others: each once, however often the text is sent."""
+"""Imports events from other calendars: each once, however often the text is sent."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ FULL = Remark(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one event of the text; `event_id` is that of ours."""
+    """The outcome for one event of the text; `event_id` is that of our event."""
 
     uid: str
     title: str
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a calendar; `over` counts events that took place before now."""
+    """The outcome for a calendar; `over` counts events that took place before now."""
 
     counts: dict[str, int]
     over: int
@@ -126,7 +126,7 @@ def _drafted(learner_id: str, entry: ReadEvent, now: datetime) -> Event | Remark
 def _stored(
     learner_id: str, drafts: Iterable[tuple[ReadEvent, Event]], now: datetime
 ) -> dict[tuple[str, str], Item]:
-    """What is stored of the drafts, of their alarms, and of our own events that came back."""
+    """The stored events of the drafts, their alarms, and our own events that came back."""
     keys = {(event.pk, event.sk) for _, event in drafts}
     keys |= {Reminder.key(learner_id, _alarms_id(event)) for _, event in drafts}
     keys |= {key for entry, _ in drafts if (key := _own_key(learner_id, entry))}
@@ -143,7 +143,7 @@ def _own_key(learner_id: str, entry: ReadEvent) -> tuple[str, str] | None:
 def _planned(
     entry: ReadEvent, event: Event, stored: dict[tuple[str, str], Item], room: int
 ) -> Outcome:
-    """What is to become of an entry."""
+    """The plan for an entry."""
     own = stored.get(_own_key(event.learner_id, entry) or ("", ""))
     if isinstance(own, Event):
         return _outcome(entry, UNCHANGED, own.id)
@@ -190,9 +190,9 @@ def _stored_as(outcome: Outcome, entry: ReadEvent, event: Event, now: datetime) 
 
 @dataclass(frozen=True)
 class Alarms:
-    """The reminder that an event's alarms ask for, new or other than the last time.
+    """The reminder that an event's alarms ask for: a new one, or a change since the last time.
 
-    `changes` is empty for a new one. One without alarms any more is paused until there are some.
+    `changes` is empty for a new one. A reminder whose alarms are gone is paused until some return.
     """
 
     learner_id: str
@@ -207,9 +207,9 @@ class Alarms:
 def _alarms(
     outcome: Outcome, event: Event, stored: Mapping[tuple[str, str], Item]
 ) -> Alarms | None:
-    """The alarms of an event of the text, unless they are as they were or the learner deleted them.
+    """The alarms of an event of the text, unless they are unchanged or the learner deleted them.
 
-    What the learner has made of them stays as long as the text says the same.
+    The learner's own changes to them stay as long as the text says the same.
     """
     if outcome.event_id != event.id:
         return None

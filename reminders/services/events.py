@@ -80,7 +80,7 @@ def set_aside(pk: str, sk: str, *, now: datetime) -> bool:
 
 
 def aside(now: datetime) -> OnUnreadable:
-    """What a read does with the items that it cannot read: it leaves them out."""
+    """The handler by which a read sets unreadable items aside and leaves them out."""
 
     def leave_out(raw: Raw) -> None:
         set_aside(raw["pk"]["S"], raw["sk"]["S"], now=now)
@@ -99,7 +99,7 @@ class TooManyReminders(Conflict):
     )
 
 
-# Which field of a request an attribute of Recurrence comes from: of a timed event, of an all-day.
+# Attribute of Recurrence → the field of a request that sets it: for a timed, for an all-day event.
 FIELDS = {
     "rule": ("rrule", "rrule"),
     "zone": ("timezone", "timezone"),
@@ -166,7 +166,7 @@ def update_event(
     """Changes an event and when its reminders are due: one read, one query, one transaction.
 
     Exceptions outside the changes stay if their occurrences do. Raises NotFound,
-    PreconditionFailed, ValidationFailed, TooManyEvents for one that was over and is not any more.
+    PreconditionFailed, ValidationFailed; TooManyEvents for one that was over and no longer is.
     """
     event, head, quiet = _found(learner_id, event_id)
     check_version(expected_version, int(event.version))
@@ -193,7 +193,7 @@ def _require_room(learner_id: str, now: datetime) -> None:
 
 
 def room_for_reminders(learner_id: str, now: datetime) -> int:
-    """How many more reminders a learner may make; those that have had their last mail are free."""
+    """The number of reminders a learner may still make; those with their last mail do not count."""
     reminders = Reminder.every(learner_id, on_unreadable=aside(now))
     return MAX_REMINDERS - sum(reminder.takes_room for reminder in reminders)
 
@@ -216,7 +216,7 @@ def _follow(
     if isinstance(rule, timing.EventReminder) and rule.recurrence != before:
         old_rule = replace(rule, recurrence=before)
         progress = timing.promise_anew(old_rule, rule, progress, now=now)
-        reminder.interrupted = True  # the sweeper shall look for records of these promises
+        reminder.interrupted = True  # so that the sweeper looks for records of these promises
     reminder.advance(progress, rule, quiet=quiet, now=now)
 
 
@@ -389,7 +389,7 @@ def _found(learner_id: str, event_id: str) -> tuple[Event, Head, timing.QuietHou
 
 
 def _reminders_of(event: Event, head: Head, on_unreadable: OnUnreadable) -> list[Reminder]:
-    """An event's reminders, and none is just coming in. Raises TornRead."""
+    """An event's reminders. Raises TornRead if one is just being added."""
     require_visible(head, Reminder)
     return Reminder.of_event(event.learner_id, event.id, on_unreadable=on_unreadable)
 
@@ -558,7 +558,7 @@ def _move(number: int, fields: Mapping[str, Any], zone: str) -> Move:
 def _span(
     fields: Mapping[str, Any], zone: str, before: Recurrence | None
 ) -> tuple[date | datetime | None, timedelta | None]:
-    """Start and duration; each is None where neither the fields nor the old event give it."""
+    """Start and duration, each None if neither the fields nor the old event have it."""
     starts_at, starts_on = fields.get("starts_at"), fields.get("starts_on")
     ends_at, ends_on = fields.get("ends_at"), fields.get("ends_on")
     starts: date | datetime | None = before.starts if before else None

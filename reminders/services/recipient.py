@@ -39,7 +39,7 @@ Stored = Mapping[tuple[str, str], Item]
 
 @dataclass(frozen=True)
 class Recipient:
-    """The recipient of a mail, with what was stored of them at an instant.
+    """The recipient of a mail, with the items stored about them at an instant.
 
     `barred` is the reason why they may not be mailed at all, empty if there is none.
     """
@@ -101,10 +101,11 @@ class Recipient:
         return "" if self.due_cards(reminder.deck_id) else "nothing_due"
 
     def _is_away(self, reminder: Reminder) -> bool:
-        """Whether the learner has not come for so long that this digest is one too many.
+        """Whether the learner has been away for so long that this digest is one too many.
 
-        Mails thin out: after a week they come once a week, after five once a month, and after half
-        a year no more, until the learner studies again or changes the reminder.
+        Mails thin out: after a week without study they come once a week, after five weeks once a
+        month, and after half a year no more, until the learner studies again or changes the
+        reminder.
         """
         studied_on = date.fromisoformat(self.study.head.studied_on or "1970-01-01")
         here_on = max(studied_on, reminder.updated_at.astimezone(self.zone).date())
@@ -200,7 +201,7 @@ def read_owners(reminders: Iterable[Reminder], *, now: datetime) -> Reading:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a mail about a reminder is called, and why it is not mailed now, empty if it is."""
+    """The title of a mail about a reminder, and why it is not mailed now: empty if it is."""
 
     title: str
     refusal: str
@@ -300,7 +301,7 @@ class OwedDue:
 
     @property
     def stored(self) -> Delivery | None:
-        """What an earlier try has recorded."""
+        """The record of an earlier try."""
         return self.claim.stored.get(self.due.promise)
 
 
@@ -323,7 +324,7 @@ def claimed_reminder_of(
     for dropped in caught.dropped:
         if (
             dropped.reason == "missed" and reminder.attempts
-        ):  # staff shall see what failed till then
+        ):  # so that staff see what failed till then
             stored = claim.stored.get(dropped.due.promise)
             claim.record(dropped.due, DEAD, (stored and stored.reason) or "missed", now=now)
         else:

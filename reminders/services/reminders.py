@@ -70,7 +70,7 @@ NEEDED = {
     REPORT: {"weekdays": "weekdays", "local_time": "localTime"},
     STREAK: {"weekdays": "weekdays", "local_time": "localTime"},
 }
-# What a kind may have besides; any may have a title.
+# The fields that a kind may have besides; any may have a title.
 ALLOWED = {STUDY: {"deck_id": "deckId", "scenario_id": "scenarioId"}}
 TIMING = frozenset({"about", "event_id", "offset_minutes", "at", "weekdays", "local_time"})
 WIRE_NAMES = {
@@ -132,7 +132,7 @@ def update_reminder(
         before = {name: getattr(reminder, name) for name in TIMING | {"paused"}}
         old_event = str(reminder.event_id or "")
         took_room = reminder.takes_room
-        # Only what was dismissed ahead has to be compared with the old timing.
+        # Only dues dismissed in advance have to be compared with the old timing.
         old_rule = timetable_of(reminder).rule if reminder.done_at > now else None
         _assign(reminder, changes)
         if {"deck_id", "scenario_id"} & changes.keys():
@@ -318,7 +318,7 @@ def _assign(reminder: Reminder, fields: Mapping[str, Any]) -> None:
 
 
 def _name_after_its_subject(reminder: Reminder) -> None:
-    """Gives a reminder about a deck or a scenario that one's name, unless it has a title.
+    """Gives a reminder the name of its deck or scenario, unless it has a title.
 
     Raises NoSuchDeck, UnknownScenario.
     """
@@ -388,13 +388,13 @@ def _alarms_writes(learner_id: str, event_id: str, now: datetime) -> list[Write]
 
 @dataclass(frozen=True)
 class Timetable:
-    """When a reminder is due, None where its event is no more, and when not to mail."""
+    """When a reminder is due (None if its event was deleted), and when not to mail."""
 
     rule: timing.Reminder | None
     quiet: timing.QuietHours | None
 
     def advance(self, reminder: Reminder, progress: timing.Progress, *, now: datetime) -> None:
-        """Has a reminder take over a progress and wait for what is due next."""
+        """Gives a reminder a progress, and lets it wait for what is due next."""
         reminder.advance(progress, self.rule, quiet=self.quiet, now=now)
 
 

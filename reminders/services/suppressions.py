@@ -1,6 +1,6 @@
 """Stops mail to learners after a bounce, a complaint or a click on the unsubscribe link.
 
-A learner whose address works again has a link mailed to it, which lifts the suppression. Before,
+A learner whose address works again has a link mailed to it, which lifts the suppression. First
 the address is taken off SES's own list, which would bounce that mail too.
 """
 
@@ -84,7 +84,7 @@ class NotSuppressed(Conflict):
 
 
 def request_lift(*, learner_id: str, source: ClientInfo, now: datetime) -> None:
-    """Mails a link to a learner's suppressed address: whoever follows it has the address.
+    """Mails a link to a learner's suppressed address: whoever follows it owns the address.
 
     Raises NotSuppressed, TooManyRequests, ServiceUnavailable.
     """
@@ -107,7 +107,7 @@ def request_lift(*, learner_id: str, source: ClientInfo, now: datetime) -> None:
 
 
 def lift(*, learner_id: str, at: datetime, now: datetime) -> bool:
-    """Lifts the suppression of an instant; whether mails come again. Repeating it is fine."""
+    """Lifts the suppression of an instant. Returns whether mails come again; may be repeated."""
     suppression = Suppression.of(learner_id)
     if suppression is None or suppression.at != at:
         return False
@@ -144,7 +144,7 @@ def _reason(event: Mapping[str, Any]) -> str | None:
 
 
 def _proved_at(learner_id: str) -> datetime:
-    """When a suppression was lifted last, by the proof that the address works; or long ago."""
+    """When a suppression was last lifted by a proof that the address works, or else long ago."""
     suppression = Suppression.of(learner_id)
     return (suppression.lifted_at if suppression else None) or EPOCH
 
@@ -152,9 +152,9 @@ def _proved_at(learner_id: str) -> datetime:
 def _stays_full(
     learner_id: str, bounced: Sequence[Delivery], proved_at: datetime, now: datetime
 ) -> bool:
-    """Notes a bounce of a full mailbox; says whether the last few mails all came back so.
+    """Notes a bounce of a full mailbox. Returns whether the last few mails all came back like that.
 
-    SES tells of each bounce within a day: a mail of which nothing was heard by then has arrived.
+    SES tells of each bounce within a day: a mail without news by then has arrived.
     """
     for delivery in bounced:
         with suppress(ConditionFailed):  # it has run out, or its learner has left

@@ -7,9 +7,9 @@ comes up again by itself.
 Each mail is handed to SES once, in three steps. Its deliveries are recorded as `sending`, on
 condition that none is settled, that our claims hold and that the day has room; SES is called;
 the deliveries are recorded as `sent` and the reminders advanced. A process that dies before the
-first step has done nothing. One that dies between the first and the last leaves a record that says
-so: the next sweeper sends once more what would otherwise be missed, but never a digest, because
-another comes tomorrow.
+first step has done nothing. One that dies between the first and the last leaves a record of it: the
+next sweeper sends again what would otherwise be missed, but never a digest, because another comes
+tomorrow.
 """
 
 import logging
@@ -75,9 +75,9 @@ PAUSE_S = 0.5, 1.5
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """A sweep's clock: it begins nothing more after `within_s` seconds, or once SES is `full`.
+    """A sweep's clock: nothing more begins after `within_s` seconds, or once SES is `full`.
 
-    It counts on from `begun_at` by the steady clock, so that setting the machine's clock changes
+    It counts from `begun_at` by the steady clock, so that setting the machine's clock changes
     nothing.
     """
 
@@ -247,9 +247,9 @@ class Claimed:
 
 
 def _claim(groups: Sequence[list[Reminder]], *, budget: TimeBudget) -> Claimed:
-    """Claims the reminders of some learners, each by itself, and reads their owners together.
+    """Claims the reminders of some learners one by one, and reads their owners together.
 
-    An error here leaves other learners alone: the claims run out.
+    An error here does not touch other learners: the claims run out.
     """
     claimed = Claimed(budget.now() + LEASE)
     if budget.is_over or budget.full.is_set():
@@ -285,7 +285,7 @@ def _is_won(reminder: Reminder, until: datetime) -> bool:
 
 
 def _mail(claimed: Claimed, group: Sequence[Reminder], *, budget: TimeBudget) -> Counter[str]:
-    """Mails the dues that one learner's claimed reminders owe; an error leaves others alone."""
+    """Mails the dues of one learner's claimed reminders; an error does not touch other learners."""
     if claimed.reading is None or budget.full.is_set():
         return Counter(late=len(group))
     try:
@@ -504,8 +504,8 @@ def mail_dues(
 ) -> Counter[str]:
     """Settles everything that one learner's claimed reminders owe.
 
-    Returns how the deliveries ended. A reminder that raises an error is tried again later and
-    given up in the end; no other waits for it. Raises ServiceUnavailable if the table is busy.
+    Returns how the deliveries ended. A reminder that raises an error is tried again later, and
+    given up in the end; no other one waits for it. Raises ServiceUnavailable if the table is busy.
     """
     counts: Counter[str] = Counter()
     with _isolate_failures(claimed, counts, budget):
@@ -575,7 +575,7 @@ def _retire(reminder: Reminder) -> None:
 
 
 def _mails(owed: Sequence[OwedDue]) -> list[Sequence[OwedDue]]:
-    """The mails of one sweep to one learner: one, as far as a transaction has room for its dues."""
+    """One learner's mails of a sweep: one, unless its dues need more than one transaction."""
     ordered = sorted(owed, key=lambda each: each.due.order)
     return [
         ordered[first : first + MAX_DUES_PER_MAIL]

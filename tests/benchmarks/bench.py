@@ -1,7 +1,7 @@
 """Compares the service with peers that do the same work, and measures how its cost grows.
 
     python -m tests.benchmarks.bench                     every part, in a quarter of an hour
-    python -m tests.benchmarks.bench start --rounds 3    one of start, client, load, growth
+    python -m tests.benchmarks.bench start --rounds 3    start, features, client, load or growth
     python -m tests.benchmarks.bench --write             puts the tables into docs/performance.md
 
 The service is the package of `make package`; the peers (`tests/benchmarks/peers/`) are installed
@@ -24,7 +24,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -51,6 +51,7 @@ BARE = "bare boto3"
 NAMES = {BARE: "boto3_handler", "FastAPI": "fastapi_app", "Powertools": "powertools_app"}
 OURS = "Parley"
 TABLE, CARDS = "table_name-of-tests", 60
+CREDENTIALS = {"email": "ana@example.org", "password": "corvo-azul-7"}
 EVENT = json.loads((BASE_DIR / "tests" / "events" / "rest_proxy.json").read_text())
 OWN = {"region", "endpoint_url"}  # Lambda itself says where
 
@@ -61,10 +62,21 @@ GOALS = {
     "list": 1.0,
     "profile": 1.2,
     "review": 1.0,
+    "login": 1.2,
 }
 COLD_GOAL = 1.2
+FEATURES_GOAL = 1.03
+# A stage with all that is off by default, and what of it study must not load.
+FEATURES = {"PARLEY_VOICE": "aws", "PARLEY_PARTNER": "bedrock", "PARLEY_PARTNER_MODEL": "none"}
+OF_FEATURES = (
+    *("learning.media_types", "learning.voices", "learning.practice.prompt"),
+    *(f"learning.api.{name}" for name in ("dictionary", "media", "recordings", "speech")),
+    *(f"learning.services.{name}" for name in ("dictionary", "media", "partner", "recordings")),
+    *("learning.services.speech", "learning.practice.entry", "learning.practice.verdict"),
+)
 VERSIONS = ("3.11", "3.13")
 DUE_BESIDE_FASTAPI = 0.8
+STUDY_GOAL = 2
 
 PROBE = """
 import itertools, json, sys, time
@@ -76,7 +88,7 @@ events, times, cards = json.loads(events), int(times), itertools.cycle(json.load
 clock = time.process_time
 
 def call(event):
-    if event["body"]:  # a review of another card each time, as learners do
+    if "CARD-HERE" in event["path"]:  # another card each time, as learners do
         path, at = event["path"].replace("CARD-HERE", next(cards)), datetime.now(UTC).isoformat()
         body = event["body"].replace("ID-HERE", str(uuid4())).replace("AT-HERE", at)
         context = {**event["requestContext"], "path": "/dev" + path}
@@ -99,6 +111,7 @@ for what, event in events.items():
         call(event)
     found[what] = (clock() - begun) / times
 found["sizes"] = sizes
+found["modules"] = [*sys.modules]
 print("\\n" + json.dumps(found))
 """
 
@@ -166,6 +179,7 @@ class World:
             "list": self.event("GET", "/flashcards"),
             "profile": self.event("GET", "/profile"),
             "review": self.event("POST", "/flashcards/CARD-HERE/reviews", review),
+            "login": self.event("POST", "/auth/login", CREDENTIALS),
         }
 
 
@@ -176,7 +190,7 @@ def world(folder: Path, cards: int = CARDS, due: int = 20) -> Iterator[World]:
     from django.test.utils import setup_test_environment, teardown_test_environment
 
     from tests.aws_server import Request, serving
-    from tests.callers import make_learner, public_keys
+    from tests.callers import access_token, make_learner, public_keys
     from tests.memory_table import MemoryTable
     from tests.servers import using
     from tests.wire import table_client
@@ -189,15 +203,20 @@ def world(folder: Path, cards: int = CARDS, due: int = 20) -> Iterator[World]:
         with using(Stack(**names)) as stack, memory.answering(table_client()):
             ana = make_learner("ana", timezone="Europe/Lisbon")
             card_ids = _collection(ana, cards, due)
+            signed_in = _signed_in(access_token(ana.id, origin_jti="6f1d"))
             with serving(folder) as server:
 
                 def answer(request: Request, connection: Any) -> bool:
                     from tests.aws_server import http
 
-                    if "x-amz-target" not in request.headers:  # the pool's public keys
+                    target = request.headers.get("x-amz-target")
+                    if target is None:  # the pool's public keys
                         connection.sendall(http(200, json.dumps(public_keys()).encode()))
                         return True
-                    sent = {"X-Amz-Target": request.headers["x-amz-target"]}
+                    if target.endswith(".AdminInitiateAuth"):
+                        connection.sendall(http(200, signed_in))
+                        return True
+                    sent = {"X-Amz-Target": target}
                     found = memory.send(request.body, sent)
                     connection.sendall(http(found.status, found.body))
                     server.seen.clear()
@@ -217,6 +236,13 @@ def world(folder: Path, cards: int = CARDS, due: int = 20) -> Iterator[World]:
     finally:
         teardown_test_environment()
         logging.disable(logging.NOTSET)
+
+
+def _signed_in(token: str) -> bytes:
+    """Cognito's answer to a right password."""
+    tokens = {"AccessToken": token, "IdToken": token, "RefreshToken": "r" * 1000}
+    result = {**tokens, "ExpiresIn": 3600, "TokenType": "Bearer"}
+    return json.dumps({"AuthenticationResult": result, "ChallengeParameters": {}}).encode()
 
 
 def _collection(ana: Any, cards: int, due: int) -> list[str]:
@@ -262,6 +288,7 @@ def _environment(names: Mapping[str, Any], url: str, issuer: str) -> dict[str, s
         "AWS_SESSION_TOKEN": "none",
         "PARLEY_ALLOWED_HOSTS": ".amazonaws.com",
         "PARLEY_AWS_CLIENT": "own",
+        "PARLEY_CLIENT_SECRET": "none",
         "PARLEY_SECRET_KEY": "x" * 50,
         "PARLEY_STAGE": "dev",
         "PARLEY_THROTTLE": "1000000/1000000",
@@ -416,7 +443,7 @@ def ratio(runs: list[dict[str, dict[str, Any]]], what: str, who: str, base: str 
 def _comparison(label: str, known: list[str], runs: list[dict[str, dict[str, Any]]]) -> str:
     rows = {"load": "load", "cold": "load and first card", "card": "a card",
             "due": "due queue of 20", "list": "list of 50", "profile": "profile",
-            "review": "a review"}  # fmt: skip
+            "review": "a review", "login": "a login"}  # fmt: skip
     order = [BARE, *(who for who in known if who not in (BARE, OURS)), OURS]
     lines = [f"| Python {label}, × the bare handler | {' | '.join(order)} |",
              f"|---|{'---:|' * len(order)}"]  # fmt: skip
@@ -448,6 +475,34 @@ def _output(*command: str) -> str:
     return "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
 
 
+def features(options: argparse.Namespace, report: "Report") -> None:
+    """A stage with voice, words and a model beside one without: study must cost the same."""
+    package = options.package or package_for(None)
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as name, world(Path(name)) as made:
+        without = candidate_alone(Path(name), package, made)
+        known = {
+            "without": without,
+            "with": replace(without, environment={**without.environment, **FEATURES}),
+        }
+        whole, runs = made.table.remember(), list[dict[str, dict[str, Any]]]()
+        for number in range(options.rounds):
+            runs.append({})
+            for who in sorted(known, reverse=bool(number % 2)):
+                made.table.items.clear()
+                whole()
+                runs[-1][who] = known[who].measure(sys.executable, options.times, made)
+                made.table.done.clear()
+    loaded = sorted({*runs[-1]["with"]["modules"]} & {*OF_FEATURES})
+    said = ", ".join(loaded) or "none"
+    report.verdict(Verdict("Study: modules of voice, words, media", "none", said, not loaded))
+    ratios = {what: ratio(runs, what, "with", "without") for what in ("load", "cold", *GOALS)}
+    warm = statistics.median(ratios[what] for what in GOALS)
+    for what, measured in (("load", ratios["load"]), ("cold", ratios["cold"]), ("warm", warm)):
+        said, goal = f"{what}, with voice, words and a model × without", f"≤ {FEATURES_GOAL}"
+        met = measured <= FEATURES_GOAL
+        report.verdict(Verdict(said, goal, f"{measured:.2f}", met))
+
+
 def client(options: argparse.Namespace, report: "Report") -> None:
     """Our client of the table beside botocore's."""
     runs = ["--runs", str(options.rounds)]
@@ -455,8 +510,13 @@ def client(options: argparse.Namespace, report: "Report") -> None:
 
 
 def load(options: argparse.Namespace, report: "Report") -> None:
-    """Logins, registrations and refreshes on the embedded AWS."""
+    """Logins, registrations and refreshes on the embedded AWS, and study beside an old commit."""
     report.table("load", _output("-m", "tests.load.accounts", "--requests", "160"))
+    study = _output("-m", "tests.load.study", "--rounds", "5", "--seconds", "6")
+    report.table("study", study)
+    measured = study.splitlines()[-1].split("|")[-2].strip()
+    what = "study by 8 clients, requests a second × the old commit's"
+    report.verdict(Verdict(what, f"≥ {STUDY_GOAL}", measured, float(measured) >= STUDY_GOAL))
 
 
 def growth(options: argparse.Namespace, report: "Report") -> None:
@@ -473,7 +533,11 @@ def growth(options: argparse.Namespace, report: "Report") -> None:
             with world(folder, cards=size) as made:
                 ours = candidate_alone(folder, package, made)
                 costs.append(ours.measure(sys.executable, 20, made))
-    requests = {what: [cost[what] * 1000 for cost in costs] for what in GOALS if what != "profile"}
+    requests = {
+        what: [cost[what] * 1000 for cost in costs]
+        for what in GOALS
+        if what not in ("profile", "login")
+    }
     lines = [f"| processor ms of a request, by cards | {' | '.join(f'{s:,}' for s in sizes)} |",
              f"|---|{'---:|' * len(sizes)}"]  # fmt: skip
     lines += [
@@ -507,6 +571,7 @@ def candidate_alone(folder: Path, package: Path, made: World) -> Candidate:
 
 PARTS: dict[str, Callable[[argparse.Namespace, "Report"], None]] = {
     "start": start,
+    "features": features,
     "client": client,
     "load": load,
     "growth": growth,
@@ -547,11 +612,12 @@ class Report:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="all, if none is named")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--times", type=int, default=60, help="warm requests of each kind")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--times", type=int, default=50, help="warm requests of each kind")
     parser.add_argument(
         "--python", action="append", help="a version (3.11 and 3.13 by default); again for one more"
     )
+    parser.add_argument("--package", type=Path, help="of features, in place of a new one")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
     os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}

@@ -1,4 +1,4 @@
-"""Keeps pool and table in order: what runs by the clock, and what follows a disaster."""
+"""Keeps pool and table in order: the scheduled work, and the steps after a disaster."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator

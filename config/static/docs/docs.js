@@ -23,13 +23,15 @@ addEventListener("DOMContentLoaded", async () => {
 });
 
 // What RapiDoc lacks, in each of its shadow roots: colours with a contrast of at least 4.5 (its own
-// have less in places), names of fields, and a way to scroll by keyboard.
+// have less in places), room for names of two lines, names of fields, and a way to scroll by keyboard.
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   :host { --red: #b3261e; --blue: #0b5c99; --green: #2d6a00; --orange: #8a4b00; --yellow: #6b5900; --purple: #6a3fa0; --light-fg: #565d64; --placeholder-color: #565d64; }
   @media (prefers-color-scheme: dark) {
     :host { --red: #ff9d90; --blue: #7fc1f5; --green: #9bd06a; --orange: #f0b26b; --yellow: #e0cc66; --purple: #c6a8f0; --light-fg: #a9afb5; --placeholder-color: #a9afb5; }
   }
+  .nav-bar-tag-and-paths.expanded > .nav-bar-paths-under-tag { max-height: none !important; }
+  #api-info { margin-left: 0; }
   .nav-bar-tag, .nav-bar-path, .nav-bar-info, .nav-bar-section-title { opacity: 1; }
 `);
 const mended = new WeakSet();

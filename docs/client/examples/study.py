@@ -37,7 +37,7 @@ class Parley(httpx.Client):
             answer = super().send(request, **kwargs)
             if "Retry-After" in answer.headers:
                 time.sleep(min(int(answer.headers["Retry-After"]), 60))
-            elif self.tokens and answer.status_code == 401:
+            elif self.tokens and "NOT_AUTHENTICATED" in answer.text:
                 self.refresh()
             else:
                 return answer

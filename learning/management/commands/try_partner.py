@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -18,8 +17,8 @@ from config import aws
 from config.stack import StackUnknown
 from learning.management.commands.load_content import CONTENT
 from learning.models.budgets import Units
-from learning.models.practice import Session, Turn
-from learning.practice import dialogue, prompt
+from learning.models.practice import Turn
+from learning.practice import dialogue
 from learning.practice.dialogue import Script, State
 from learning.practice.script import MODEL, PARTNERS, SCRIPTED
 from learning.services import partner
@@ -136,21 +135,17 @@ def _asked(
     state: State | None = None,
 ) -> tuple[str, Any]:
     """What a model says to `text` as the partner of whoever plays `role`, and its whole answer."""
-    opening, first = dialogue.opening(script, role)
-    session = Session(
-        "LEARNER#trial",
-        f"{Session.PREFIX}trial",
-        id=str(uuid4()),
-        role=role,
-        model=settings.PARTNER_MODEL,
-        prompt_version=prompt.VERSION,
-        opening=opening,
-        state=dict(state or first),
-        reached=dict.fromkeys(goals, 1),
-    )
+    stand = state or dialogue.opening(script, role)[1]
     try:
-        answer = partner.answer_turn(
-            session, script, turns, text=text, native_language=native_language, count=spent
+        answer = partner.try_turn(
+            script,
+            role,
+            turns,
+            learner_id="trial",
+            text=text,
+            native_language=native_language,
+            state={**stand, "goals": [*goals]},
+            count=spent,
         )
     except partner.Unanswered as unanswered:
         return f"({unanswered.reason}) {dialogue.say_again(script.language)}", None

@@ -33,7 +33,7 @@ FSRS6_DECAY = 0.154  # of the default weights
 _DEFAULT_EASE = 2.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Days:
     """The day numbers of a collection: day 0 is the date `created_on`.
 

@@ -1,4 +1,4 @@
-"""Checks what follows from learners' logs, and repairs it when asked."""
+"""Checks everything that follows from learners' logs, and repairs it when asked."""
 
 import time
 from argparse import ArgumentParser
@@ -22,7 +22,7 @@ PAGE = 100
 class Command(BaseCommand):
     """`manage.py check_learner [LEARNER]`, without one for all, in the order of their addresses.
 
-    Fails where something is not as it must be, and was not repaired.
+    Fails where a fault was found and not repaired.
     """
 
     help = "Fold all of a learner's log anew and say what differs; repair it with --repair."
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             raise CommandError("Repair with --repair; what is left then, restore from a backup")
 
     def _check(self, learner_id: str, *, repair: bool, new_line: bool) -> bool:
-        """Whether something is wrong, and stays so."""
+        """Whether a fault was found that stays."""
         try:
             found, left = _found(learner_id, mend=repair, new_line=new_line)
         except ServiceUnavailable:

@@ -10,7 +10,7 @@ from reminders.tasks import send_due
 class Command(BaseCommand):
     """`manage.py send_due`: what a deployed stage does each minute; prints the outcome.
 
-    With `--verbosity=0` it says nothing where nothing was due.
+    With `--verbosity=0` it prints nothing if nothing was due.
     """
 
     help = "Mail the reminders that are due now."

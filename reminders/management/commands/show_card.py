@@ -1,4 +1,4 @@
-"""Prints what a card stands at and the log that led there."""
+"""Prints the state of a card and the log that led there."""
 
 from argparse import ArgumentParser
 from typing import Any

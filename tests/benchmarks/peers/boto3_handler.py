@@ -1,9 +1,12 @@
 """A bare handler: boto3, PyJWT, py-fsrs, and nothing that checks or describes what it answers."""
 
+import hmac
 import json
 import os
 import time
+from base64 import b64encode
 from datetime import UTC, datetime
+from hashlib import sha256
 from uuid import uuid4
 
 import boto3
@@ -13,8 +16,11 @@ from fsrs import Card, Rating, Scheduler, State
 TABLE = os.environ["PARLEY_TABLE_NAME"]
 ISSUER = os.environ["PEER_ISSUER"]
 CLIENT_ID = os.environ["PARLEY_CLIENT_ID"]
+CLIENT_SECRET = os.environ["PARLEY_CLIENT_SECRET"]
+POOL = os.environ["PARLEY_USER_POOL_ID"]
 
 dynamodb = boto3.client("dynamodb")
+cognito = boto3.client("cognito-idp")
 keys = jwt.PyJWKClient(os.environ["PEER_JWKS_URL"])
 scheduler = Scheduler()
 STATES = {"new": State.Learning, "learning": State.Learning, "review": State.Review,
@@ -214,8 +220,102 @@ def review(learner, card_id, body):
     return {"review": {**body, "cardId": card_id, "kind": "review"}, "card": shown}
 
 
+def guess_keys(email, source):
+    """The counters of guesses at an account and from a source, with the most of each."""
+    return [
+        (f"ATTEMPTS#login#{sha256(email.encode()).hexdigest()[:32]}", 20),
+        (f"ATTEMPTS#login_source#{sha256(source.encode()).hexdigest()[:32]}", 100),
+    ]
+
+
+def count_guess(key, number, most):
+    """Counts a guess, or takes it back, within the limit."""
+    dynamodb.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": key}, "sk": {"S": "ATTEMPTS"}},
+        UpdateExpression="SET #until = if_not_exists(#until, :until) ADD #all :number",
+        ConditionExpression="attribute_not_exists(#all) OR #all < :most",
+        ExpressionAttributeNames={"#all": "all", "#until": "expires_at"},
+        ExpressionAttributeValues={
+            ":number": {"N": str(number)},
+            ":most": {"N": str(most)},
+            ":until": {"N": str(int(time.time()) + 900)},
+        },
+        ReturnValues="ALL_NEW",
+    )
+
+
+def claims_of(token):
+    return jwt.decode(token, options={"verify_signature": False})
+
+
+def login(body, source, agent):
+    email, now = body["email"].lower(), datetime.now(UTC)
+    for key, most in guess_keys(email, source):
+        count_guess(key, 1, most)
+    dynamodb.get_item(
+        TableName=TABLE,
+        Key={"pk": {"S": f"EMAIL#{email}"}, "sk": {"S": "EMAIL"}},
+        ConsistentRead=True,
+    )
+    proof = hmac.new(CLIENT_SECRET.encode(), f"{email}{CLIENT_ID}".encode(), sha256).digest()
+    answer = cognito.admin_initiate_auth(
+        UserPoolId=POOL,
+        ClientId=CLIENT_ID,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={
+            "USERNAME": email,
+            "PASSWORD": body["password"],
+            "SECRET_HASH": b64encode(proof).decode(),
+        },
+    )
+    tokens = answer["AuthenticationResult"]
+    for key, most in guess_keys(email, source):
+        count_guess(key, -1, most + 1)
+    learner = claims_of(tokens["AccessToken"])["sub"]
+    pk, at = f"LEARNER#{learner}", now.isoformat()
+    user = profile(learner)
+    query(pk, "LOGIN#", "LOGIN#~", "lsi4", 51)
+    rows = [
+        {"pk": pk, "sk": f"ACTIVITY#{uuid4()}", "kind": "activity", "action": "signed_in",
+         "at": at, "ip": source, "agent": agent},
+        {"pk": f"KNOWN#{email}", "sk": source, "kind": "known", "at": at},
+        {"pk": pk, "sk": f"LOGIN#{uuid4()}", "kind": "login", "lsi4": f"LOGIN#{at}",
+         "begun_at": at, "ip": source, "agent": agent,
+         "token": sha256(tokens["RefreshToken"].encode()).hexdigest()},
+    ]  # fmt: skip
+    puts = [
+        {"Put": {"TableName": TABLE, "Item": {name: {"S": text} for name, text in row.items()}}}
+        for row in rows
+    ]
+    account = {
+        "TableName": TABLE,
+        "Key": {"pk": {"S": pk}, "sk": {"S": "ACCOUNT"}},
+        "ConditionExpression": "attribute_exists(#pk)",
+        "ExpressionAttributeNames": {"#pk": "pk"},
+    }
+    dynamodb.transact_write_items(
+        TransactItems=[*puts, {"ConditionCheck": account}], ClientRequestToken=str(uuid4())
+    )
+    return {
+        "accessToken": tokens["AccessToken"],
+        "idToken": tokens["IdToken"],
+        "refreshToken": tokens["RefreshToken"],
+        "expiresIn": tokens["ExpiresIn"],
+        "user": user,
+    }
+
+
 def lambda_handler(event, context):
     started = time.monotonic()
+    if event["path"] == "/auth/login":
+        source = event["requestContext"]["identity"]["sourceIp"]
+        body = login(json.loads(event["body"]), source, event["headers"].get("User-Agent", ""))
+        return {
+            "statusCode": 200,
+            "headers": {"Content-Type": "application/json"},
+            "body": json.dumps(body),
+        }
     try:
         learner = learner_of(event)
     except (KeyError, PermissionError, jwt.PyJWTError):

@@ -1,12 +1,19 @@
 """FastAPI behind Mangum, with PynamoDB's models."""
 
+import hmac
 import json
 import os
+import time
+from base64 import b64encode
+from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Annotated
+from uuid import uuid4
 
+import boto3
 import jwt
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fsrs import Card as Memory
 from fsrs import Rating, Scheduler, State
@@ -15,11 +22,13 @@ from models import (
     CardBody,
     CardPage,
     Counts,
+    Credentials,
     DueCard,
     NewReview,
     ProfileBody,
     Queue,
     Reviewed,
+    SignedIn,
 )
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UTCDateTimeAttribute
 from pynamodb.indexes import AllProjection, LocalSecondaryIndex
@@ -28,6 +37,7 @@ from pynamodb.transactions import TransactWrite
 
 app = FastAPI()
 keys = jwt.PyJWKClient(os.environ["PEER_JWKS_URL"])
+cognito = boto3.client("cognito-idp")
 scheduler = Scheduler()
 STATES = {"new": State.Learning, "learning": State.Learning, "review": State.Review,
           "relearning": State.Relearning}  # fmt: skip
@@ -42,6 +52,15 @@ class Queued(LocalSecondaryIndex):
     lsi1 = UnicodeAttribute(range_key=True)
     sk = UnicodeAttribute()
     m = UnicodeAttribute()
+
+
+class SignIns(LocalSecondaryIndex):
+    class Meta:
+        index_name = "lsi4"
+        projection = AllProjection()
+
+    pk = UnicodeAttribute(hash_key=True)
+    lsi4 = UnicodeAttribute(range_key=True)
 
 
 class Row(Model):
@@ -63,7 +82,7 @@ class Card(Row):
     m = UnicodeAttribute()
     n = NumberAttribute(null=True)
     r = NumberAttribute(null=True)
-    queued = Queued()
+    queued, newest = Queued(), SignIns()
 
 
 class Note(Row):
@@ -282,6 +301,92 @@ def review(card_id: str, body: NewReview, learner: Learner) -> Reviewed:
         transaction.save(entry, condition=Entry.pk.does_not_exist())
     shown = body.model_dump(mode="json", by_alias=True) | {"cardId": card_id, "kind": "review"}
     return Reviewed(review=shown, card=card_body(sk, raw, items[note]))
+
+
+class Address(Row):
+    learner_id = UnicodeAttribute(null=True)
+
+
+class Guesses(Row):
+    all = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+
+class SignInRow(Row):
+    at = UTCDateTimeAttribute()
+    lsi4 = UnicodeAttribute(null=True)
+    ip = UnicodeAttribute(null=True)
+    agent = UnicodeAttribute(null=True)
+    token = UnicodeAttribute(null=True)
+
+
+class SignIn(SignInRow):
+    queued, newest = Queued(), SignIns()
+
+
+def guesses(email: str, source: str) -> list[tuple[Guesses, int]]:
+    """The counters of guesses at an account and from a source, with the most of each."""
+    account, network = (sha256(text.encode()).hexdigest()[:32] for text in (email, source))
+    return [
+        (Guesses(f"ATTEMPTS#login#{account}", "ATTEMPTS"), 20),
+        (Guesses(f"ATTEMPTS#login_source#{network}", "ATTEMPTS"), 100),
+    ]
+
+
+def count(row: Guesses, number: int, most: int) -> None:
+    until = Guesses.expires_at | (int(time.time()) + 900)
+    row.update(
+        [Guesses.all.add(number), Guesses.expires_at.set(until)],
+        condition=Guesses.all.does_not_exist() | (Guesses.all < most),
+    )
+
+
+@app.post("/auth/login")
+def login(body: Credentials, request: Request) -> SignedIn:
+    source = request.client.host if request.client else ""
+    email, agent, now = body.email.lower(), request.headers.get("user-agent", ""), datetime.now(UTC)
+    counters = guesses(email, source)
+    for row, most in counters:
+        count(row, 1, most)
+    with suppress(Address.DoesNotExist):
+        Address.get(f"EMAIL#{email}", "EMAIL", consistent_read=True)
+    client_id, secret = os.environ["PARLEY_CLIENT_ID"], os.environ["PARLEY_CLIENT_SECRET"]
+    proof = hmac.new(secret.encode(), f"{email}{client_id}".encode(), sha256).digest()
+    answer = cognito.admin_initiate_auth(
+        UserPoolId=os.environ["PARLEY_USER_POOL_ID"],
+        ClientId=client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={
+            "USERNAME": email,
+            "PASSWORD": body.password,
+            "SECRET_HASH": b64encode(proof).decode(),
+        },
+    )
+    tokens = answer["AuthenticationResult"]
+    for row, most in counters:
+        count(row, -1, most + 1)
+    learner = jwt.decode(tokens["AccessToken"], options={"verify_signature": False})["sub"]
+    pk = f"LEARNER#{learner}"
+    user = profile(learner)
+    list(SignIn.newest.query(pk, SignIn.lsi4.startswith("LOGIN#"), consistent_read=True, limit=51))
+    place, fingerprint = {"ip": source, "agent": agent}, sha256(tokens["RefreshToken"].encode())
+    rows = [
+        SignInRow(pk, f"ACTIVITY#{uuid4()}", kind="activity", at=now, **place),
+        SignInRow(f"KNOWN#{email}", source, kind="known", at=now),
+        SignIn(pk, f"LOGIN#{uuid4()}", kind="login", lsi4=f"LOGIN#{now.isoformat()}", at=now,
+               token=fingerprint.hexdigest(), **place),
+    ]  # fmt: skip
+    with TransactWrite(connection=Card._get_connection().connection) as transaction:
+        for row in rows:
+            transaction.save(row)
+        transaction.condition_check(Account, pk, "ACCOUNT", condition=Account.pk.exists())
+    return SignedIn(
+        access_token=tokens["AccessToken"],
+        id_token=tokens["IdToken"],
+        refresh_token=tokens["RefreshToken"],
+        expires_in=tokens["ExpiresIn"],
+        user=user,
+    )
 
 
 lambda_handler = Mangum(app, lifespan="off")

@@ -97,3 +97,16 @@ class NewReview(Shape):
 class Reviewed(Shape):
     review: dict[str, str | int]
     card: CardBody
+
+
+class Credentials(Shape):
+    email: str = Field(max_length=254)
+    password: str = Field(max_length=256)
+
+
+class SignedIn(Shape):
+    access_token: str
+    id_token: str
+    refresh_token: str
+    expires_in: int
+    user: ProfileBody

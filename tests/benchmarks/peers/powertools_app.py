@@ -7,7 +7,16 @@ import jwt
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.exceptions import UnauthorizedError
-from models import CardBody, CardPage, NewReview, ProfileBody, Queue, Reviewed
+from models import (
+    CardBody,
+    CardPage,
+    Credentials,
+    NewReview,
+    ProfileBody,
+    Queue,
+    Reviewed,
+    SignedIn,
+)
 
 logger = Logger(service="peer", level=os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO"))
 app = APIGatewayRestResolver(enable_validation=True)
@@ -44,6 +53,14 @@ def profile() -> ProfileBody:
 def review(card_id: str, body: NewReview) -> tuple[Reviewed, int]:
     sent = body.model_dump(mode="json", by_alias=True)
     return Reviewed.model_validate(boto3_handler.review(learner(), card_id, sent)), 201
+
+
+@app.post("/auth/login")
+def login(body: Credentials) -> SignedIn:
+    event = app.current_event
+    source = event.request_context.identity.source_ip
+    answer = boto3_handler.login(body.model_dump(), source, event.headers.get("User-Agent", ""))
+    return SignedIn.model_validate(answer)
 
 
 def lambda_handler(event, context):

@@ -76,8 +76,8 @@ GATE_A_MONTH, GATE_S = STUDY_DAYS * 10, 0.005
 # Two rounds a night over the accounts (0.05 units each). Every four weeks a fit reads a year's log.
 ROUND_READS, FITS_A_MONTH, FIT_READS, FIT_S = 60 * 0.05, 30 / 28, 600, 2.0
 
-# A trace is kept of each second's first event, and of a twentieth of the others (AWS: Lambda's
-# sampling, which cannot be changed).
+# X-Ray, which is off, would keep a trace of each second's first event, and of a twentieth of the
+# others (AWS: Lambda's sampling, which cannot be changed).
 SECONDS_A_MONTH, SAMPLED = 2_628_000, 0.05
 # Each of two queues is asked 15 times a minute whether there is work.
 POLLS_A_MONTH = 2 * 15 * SWEEPS_A_MONTH
@@ -85,8 +85,8 @@ ALARMS = 18  # of a stage
 METRICS = len(get_args(Name))  # of which an idle stage writes SweepLag alone
 ROTATION_DAYS = 1_095  # of the template: docs/adr/0013-key-rotation.md
 # What AWS gives any account for good.
-FREE = {"alarm": 10, "metric": 10, "trace": 100_000, "queue_request": 1e6, "invocation": 1e6,
-        "gb_s": 400_000, "stored_gb": 25, "log_gb": 5}  # fmt: skip
+FREE = {"alarm": 10, "metric": 10, "queue_request": 1e6, "invocation": 1e6, "gb_s": 400_000,
+        "stored_gb": 25, "log_gb": 5}  # fmt: skip
 # By AWS's own rule a review is this, where DynamoDB Local counts 15 (docs/access-patterns.md).
 AWS_REVIEW_WRITES = 10.5
 
@@ -184,8 +184,6 @@ def used_in_month(learners: int, year: int = 1) -> dict[str, float]:
     seconds = GATE_A_MONTH * GATE_S + FITS_A_MONTH * FIT_S + IMPORTS_A_MONTH * IMPORT_S
     used["gb_s"] += seconds * MEMORY_GB * learners
     used["log_gb"] += SWEEPS_A_MONTH * LOG_BYTES / 1e9
-    of_a_second = min(used["invocation"], SECONDS_A_MONTH)
-    used["trace"] = of_a_second + SAMPLED * (used["invocation"] - of_a_second)
     used["queue_request"] = POLLS_A_MONTH
     used["alarm"] = ALARMS
     used["metric"] = METRICS if learners else 1
@@ -193,15 +191,38 @@ def used_in_month(learners: int, year: int = 1) -> dict[str, float]:
     return dict(used)
 
 
+def traces(invocations: float) -> float:
+    """The traces that X-Ray would keep of so many invocations a month."""
+    of_a_second = min(invocations, SECONDS_A_MONTH)
+    return of_a_second + SAMPLED * (invocations - of_a_second)
+
+
 def month(learners: int, at: Mapping[str, float], year: int = 1) -> dict[str, float]:
     """USD a month for so many active learners, by kind of unit. Free tiers are left out."""
     return {name: amount * at[name] for name, amount in used_in_month(learners, year).items()}
 
 
-def idle(at: Mapping[str, float], year: int) -> float:
-    """USD a month of a stage that nobody uses, beyond what AWS gives any account for good."""
-    used = used_in_month(0, year)
+def beyond_free(learners: int, at: Mapping[str, float], year: int) -> float:
+    """USD a month for so many learners, beyond what AWS gives any account for good."""
+    used = used_in_month(learners, year)
     return sum(max(0, amount - FREE.get(name, 0)) * at[name] for name, amount in used.items())
+
+
+def down_to_the_bill(at: Mapping[str, float], year: int) -> dict[str, float]:
+    """USD a month and learner, from all that the table counts down to what AWS would ask for."""
+    used = used_in_month(SWITCHED, year)
+    counted = sum(month(SWITCHED, at, year).values())
+    free = beyond_free(SWITCHED, at, year)
+    paid = free - used["mail"] * (at["mail"] - at["mail_a_la_carte"])
+    uncounted = (OPERATIONS[0].writes - AWS_REVIEW_WRITES) * OPERATIONS[0].a_month * SWITCHED
+    by_rule = paid - uncounted * at["write_unit"]
+    return {
+        "all, by DynamoDB Local's counting": counted / SWITCHED,
+        "without what AWS gives any account for good": free / SWITCHED,
+        "and with mails à la carte": paid / SWITCHED,
+        "and with a review by AWS's own counting": by_rule / SWITCHED,
+        "of it Cognito, which has no other price with its features": at["active_user"],
+    }
 
 
 SWITCHED = 10_000  # learners, of the table of switches
@@ -236,7 +257,8 @@ def switches(at: Mapping[str, float]) -> list[tuple[str, float, str]]:
          "gives starts without loading, of which each thousand requests has one"),
         ("mails à la carte", used["mail"] * (at["mail_a_la_carte"] - at["mail"]),
          "SES's dashboards of delivery"),
-        ("X-Ray off", -used["trace"] * at["trace"], "traces: where a slow request spent its time"),
+        ("X-Ray on", traces(used["invocation"]) * at["trace"],
+         "gives traces of Lambda's own phases; the log has each request's time, calls and units"),
         ("no point-in-time recovery", -used["recovery_gb"] * at["recovery_gb"],
          "the table as it was at any second of 35 days"),
         ("the key rotated each year, in year three", 2 * at["key_version"],
@@ -271,7 +293,11 @@ class Command(BaseCommand):
         self.stdout.write(f"\n| a stage that nobody uses, USD a month | {years} |")
         self.stdout.write(f"|---|{'---:|' * len(STORED_GB)}")
         self._row("without AWS's free amounts", [sum(month(0, at, y).values()) for y in STORED_GB])
-        self._row("with those of any account", [idle(at, year) for year in STORED_GB])
+        self._row("with those of any account", [beyond_free(0, at, y) for y in STORED_GB])
+        self.stdout.write(f"\n| USD a month and learner, of {SWITCHED:,} | year 1 | year 3 |")
+        self.stdout.write("|---|---:|---:|")
+        for name, usd in down_to_the_bill(at, 1).items():
+            self._row(name, [usd, down_to_the_bill(at, 3)[name]], 4)
         self.stdout.write(f"\n| switch | USD a month, {SWITCHED:,} learners | what is lost |")
         self.stdout.write("|---|---:|---|")
         for name, usd, lost in switches(at):

@@ -68,7 +68,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{count} items of {table}: {file}")
 
     def copy_of(self, more: dict[str, Any]) -> Callable[..., int]:
-        """What copies, for the command's own options."""
+        """The function that copies, for the command's own options."""
         return backup.export_table
 
     def expected(self, client: Any, table: str, file: Path) -> int:

@@ -1,4 +1,4 @@
-"""Fills a table from a file of export_table, and has what follows from the log worked out anew."""
+"""Fills a table from a file of export_table, and works out anew all that follows from the log."""
 
 import json
 import os
@@ -47,7 +47,7 @@ class Command(export_table.Command):
 
 
 def _enter(where: stack.Stack) -> None:
-    """Makes a stage this process's own, whose settings name another one or none."""
+    """Makes this process work on a stage, whatever stage its settings name."""
     os.environ |= {
         f"PARLEY_{name.upper()}": value for name, value in vars(where).items() if value is not None
     }

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 
 from config.problems import Problem, all_problems
 from config.stack import BASE_DIR
+from config.wording import ADVICE
 
 PARTS = ("config", "accounts", "learning", "reminders")
 
@@ -26,15 +27,15 @@ def problems() -> dict[str, type[Problem]]:
 
 
 PAGE = BASE_DIR / "docs" / "errors.md"
-HEAD = "|---|---|---|\n"
+HEAD = "|---|---|---|---|\n"
 
 
 class Command(BaseCommand):
-    help = "Writes every error code with its status and meaning into docs/errors.md."
+    help = "Writes every error code, and what to do about it, into docs/errors.md."
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = [
-            f"| `{code}` | {problem.status} | {problem.title} |\n"
+            f"| `{code}` | {problem.status} | {problem.title} | {ADVICE.get(code, '')} |\n"
             for code, problem in problems().items()
         ]
         text = PAGE.read_text()
