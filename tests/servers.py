@@ -117,16 +117,9 @@ def installed(name: str) -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
-    """A browser without a window. To start one takes longer than most tests in it."""
-    with browsing(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
-
-
 @contextmanager
 def browsing(profile: Path) -> Iterator["Chrome"]:
-    """A browser of its own, whose profile may be used again after its end."""
+    """A browser without a window; its profile may be used again after its end."""
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
@@ -142,6 +135,13 @@ def browsing(profile: Path) -> Iterator["Chrome"]:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
+    """A browser for all tests in one. To start one takes longer than most tests in it."""
+    with browsing(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture
