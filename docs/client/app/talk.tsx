@@ -104,7 +104,7 @@ function Conversation({ session, show }: { session: Session; show: (session: Ses
       {session.status === "active" && <div class="row"><button onClick={hint}>{t("hint")}</button><button onClick={finish}>{t("finish")}</button></div>}
       {scores && (
         <dl class="figures" aria-label={t("scores")}>
-          {(["vocabulary", "grammar", "fluency", "goals"] as const).map((name) => <div key={name}><dt>{t(name)}</dt><dd>{scores[name].value}</dd></div>)}
+          {(["vocabulary", "grammar", "fluency", "task", "goals"] as const).map((name) => <div key={name}><dt>{t(name)}</dt><dd>{scores[name].value ?? "–"}</dd></div>)}
         </dl>
       )}
     </>

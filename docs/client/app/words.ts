@@ -25,7 +25,7 @@ const en = {
   reviewsOn: "{n} on {day}", mostADay: "At most {n} a day.",
   scenarios: "Scenarios", begin: "Begin", yourLine: "Your line", say: "Say", hint: "Hint", finish: "Finish", back_: "Back to the scenarios",
   better: "Better:", makeCard: "Make a card", made: "The card is made.", goals: "Goals", reached: "reached", scores: "Scores",
-  vocabulary: "Vocabulary", grammar: "Grammar", fluency: "Fluency", you: "You",
+  vocabulary: "Vocabulary", grammar: "Grammar", fluency: "Fluency", task: "Task", you: "You",
   remindDaily: "Remind me to study", remindOnce: "Remind me once", at: "Time", when: "When", title: "Title",
   save: "Save", remove: "Remove", noReminders: "There are no reminders.", event: "Event", report: "Report", next: "next {when}",
 };
@@ -55,7 +55,7 @@ const de: typeof en = {
   reviewsOn: "{n} am {day}", mostADay: "Höchstens {n} am Tag.",
   scenarios: "Szenen", begin: "Beginnen", yourLine: "Dein Satz", say: "Sagen", hint: "Tipp", finish: "Beenden", back_: "Zurück zu den Szenen",
   better: "Besser:", makeCard: "Karte machen", made: "Die Karte ist gemacht.", goals: "Ziele", reached: "erreicht", scores: "Bewertung",
-  vocabulary: "Wortschatz", grammar: "Grammatik", fluency: "Flüssigkeit", you: "Du",
+  vocabulary: "Wortschatz", grammar: "Grammatik", fluency: "Flüssigkeit", task: "Aufgabe", you: "Du",
   remindDaily: "Ans Lernen erinnern", remindOnce: "Einmal erinnern", at: "Uhrzeit", when: "Wann", title: "Titel",
   save: "Speichern", remove: "Entfernen", noReminders: "Es gibt keine Erinnerungen.", event: "Termin", report: "Bericht", next: "als Nächstes {when}",
 };
