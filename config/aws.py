@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 # One call takes at most three tries of 1 + 5 s, and the pauses between them. `_within_deadline`
 # limits all calls of a request together.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 1, 5
-LONGEST_TRY_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S
 RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
 # SES has no request token: a mail that is sent again after a lost answer arrives twice. A model's
 # answer, a voice and a translation are paid for once more with each try.
@@ -106,13 +105,17 @@ class Throttled(ServiceUnavailable):
 _making = Lock()
 
 
+def longest_try_s() -> float:
+    return CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+
+
 def _within_deadline(**_: Any) -> None:
     """Raises ServiceTimeout before a try that might end too late to answer the request.
 
     One call that gets no answer gives up after 18 s. A second one would not give up in time.
     """
     until = deadline.get()
-    if until is not None and time.monotonic() > until - LONGEST_TRY_S:
+    if until is not None and time.monotonic() > until - longest_try_s():
         raise ServiceTimeout
 
 

@@ -374,7 +374,7 @@ def _until() -> float:
     answered_by = deadline.get()
     if answered_by is None:
         return latest
-    return min(latest, answered_by - aws.LONGEST_TRY_S - RECORDED_WITHIN_S)
+    return min(latest, answered_by - aws.longest_try_s() - RECORDED_WITHIN_S)
 
 
 def _attempt(
