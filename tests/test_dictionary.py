@@ -99,6 +99,54 @@ def test_a_cloze_of_the_sentence_on_request(maria: Caller, voice: StandIn) -> No
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "not_in_context")
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "context", "front"),
+    [
+        ("ja", "日本語", "私は日本語を話す", "私は{{c1::日本語}}を話す"),
+        ("ko", "책", "책을 읽어요", "{{c1::책}}을 읽어요"),
+        ("zh-TW", "咖啡", "我要咖啡。", "我要{{c1::咖啡}}。"),
+    ],
+)
+def test_a_cloze_of_a_language_without_spaces(
+    maria: Caller, voice: StandIn, language: str, text: str, context: str, front: str
+) -> None:
+    save = {"deckId": deck_of(maria), "type": "cloze"}
+    body = {"from": language, "text": text, "context": context, "save": save}
+    [card] = looked_up(maria, **body)["cards"]
+    assert maria.get(f"/notes/{card['noteId']}").json()["front"] == front
+
+
+@pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        ("a::b", "um a::b"),
+        ("b}", "um b}"),
+        ("mesa", "{{c1::Uma}} mesa"),
+        ("mesa", "Uma {{c2::mesa}}"),
+    ],
+)
+def test_no_cloze_is_made_that_would_lose_a_part_of_the_sentence(
+    maria: Caller, voice: StandIn, text: str, context: str
+) -> None:
+    save = {"deckId": deck_of(maria), "type": "cloze"}
+    answer = maria.post("/dictionary", MESA | {"text": text, "context": context, "save": save})
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["field"], error["code"]) == (400, "context", "cloze_marks")
+    assert voice.requests == []
+
+
+def test_a_picture_in_a_text_is_not_looked_up(maria: Caller, voice: StandIn) -> None:
+    picture = "[media:0b7a4b8e-5a40-4a43-8f0a-1d0c2c9f6a10]"
+    save = {"deckId": deck_of(maria)}
+    [card] = looked_up(maria, text=f"mesa {picture}", context=f"{picture} {SENTENCE}", save=save)[
+        "cards"
+    ]
+    assert (card["front"], card["example"]) == ("mesa", SENTENCE)
+    assert "media" not in str(asked(voice, "TranslateText"))
+    [error] = maria.post("/dictionary", MESA | {"text": picture}).json()["errors"]
+    assert (error["field"], error["code"]) == ("text", "blank")
+
+
 def test_cards_with_the_same_front_are_pointed_out_whatever_case_and_accents(
     maria: Caller, joao: Caller, voice: StandIn
 ) -> None:
@@ -112,6 +160,9 @@ def test_cards_with_the_same_front_are_pointed_out_whatever_case_and_accents(
 def test_nothing_is_asked_for_a_card_that_could_not_be_made(maria: Caller, voice: StandIn) -> None:
     save = {"deckId": str(uuid4()), "type": "cloze"}
     assert maria.post("/dictionary", MESA | {"save": save}).status_code == 400
+    answer = maria.post("/dictionary", MESA | {"save": save | {"type": "basic"}})
+    assert (answer.status_code, answer.json()["code"]) == (409, "UNKNOWN_DECK")
+    assert answer.json()["errors"][0]["field"] == "save.deckId"
     assert voice.requests == []
 
 

@@ -332,6 +332,22 @@ def test_a_card_shows_media_by_id_in_fields_and_texts(maria: Caller, bucket: Any
     assert [each["status"] for each in results] == ["created", "rejected"]
 
 
+def test_a_sound_is_no_picture_of_a_card_nor_a_picture_its_sound(
+    maria: Caller, bucket: Any
+) -> None:
+    picture = uploaded(maria, bucket, png(), "image/png")["id"]
+    sound = uploaded(maria, bucket, mp3(), "audio/mpeg")["id"]
+    card = {"deckId": deck_of(maria), "front": "casa", "back": "house"}
+    for field, medium in (("imageId", sound), ("audioId", picture)):
+        answer = maria.post("/flashcards", card | {field: medium})
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, answer.json()["code"]) == (409, "UNKNOWN_MEDIUM")
+        assert (error["field"], error["code"]) == (field, "wrong_kind")
+    made = maria.makes("/flashcards", card | {"imageId": picture, "audioId": sound})
+    changed = maria.patch(f"/flashcards/{made['id']}", {"front": f"casa [media:{sound}]"})
+    assert changed.status_code == 200
+
+
 def test_a_medium_of_another_learner_is_unknown(maria: Caller, joao: Caller, bucket: Any) -> None:
     hers = uploaded(maria, bucket, png(), "image/png")["id"]
     deck = deck_of(joao)

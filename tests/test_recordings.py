@@ -138,6 +138,14 @@ def test_what_is_no_recording_of_thirty_seconds_is_refused_and_removed(
     assert Budget.of_day(maria.id, now()).used() == {}
 
 
+def test_a_recording_without_room_for_a_word_is_told_so(
+    maria: Caller, voice: StandIn, bucket: Any
+) -> None:
+    answer = understood(maria, uploaded(maria, bucket, recorded(0.05)))
+    assert (answer.status_code, answer.json()["code"]) == (400, "RECORDING_REFUSED")
+    assert "short" in answer.json()["detail"]
+
+
 def test_seconds_are_counted_before_anything_is_asked(
     maria: Caller, voice: StandIn, bucket: Any, settings: Any
 ) -> None:

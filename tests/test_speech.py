@@ -87,6 +87,28 @@ def test_a_side_of_a_card_is_read_in_its_decks_language(
     assert said(maria, cardId=plain, language="pt-BR")["voice"] == "Camila"
 
 
+def test_the_back_of_a_cloze_is_its_sentence_in_the_language_that_is_learned(
+    maria: Caller, voice: StandIn, bucket: Any
+) -> None:
+    deck = deck_of(maria, nativeLanguage="en", targetLanguage="pt")
+    cloze = {"type": "cloze", "front": "Uma {{c1::mesa::furniture}} para {{c2::dois}}"}
+    note = maria.makes("/notes", cloze | {"deckId": deck, "back": "A table for two"})
+    for card in note["cards"]:
+        back = said(maria, cardId=card["id"], side="back")
+        assert (back["text"], back["voice"]) == ("Uma mesa para dois", "Ines")
+    assert asked(voice, "SynthesizeSpeech")[0]["LanguageCode"] == "pt-PT"
+
+
+def test_a_partners_line_is_read_in_another_language_on_request(
+    maria: Caller, voice: StandIn, bucket: Any
+) -> None:
+    session = session_of(maria)
+    assert said(maria, sessionId=session)["language"] == "en-GB"
+    assert said(maria, sessionId=session, language="en-US")["language"] == "en-US"
+    answer = maria.post("/speech", {"sessionId": session, "language": "vi"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "NO_VOICE")
+
+
 def test_a_side_that_is_empty_or_too_long_is_told_by_its_name(
     maria: Caller, voice: StandIn
 ) -> None:

@@ -90,15 +90,14 @@ class SpeechViewSet(Resource):
         fields, at = self.validated_body(NewSpeechSerializer), now()
         common: dict[str, Any] = {
             "learner_id": self.learner_id,
+            "language": fields.get("language"),
             "voice": fields.get("voice"),
             "now": at,
         }
-        language = fields.get("language")
         if "card_id" in fields:
-            card = {"card_id": fields["card_id"], "side": fields["side"], "language": language}
-            spoken = speech.say_card(**card, **common)
+            spoken = speech.say_card(card_id=fields["card_id"], side=fields["side"], **common)
         elif "session_id" in fields:
             spoken = speech.say_turn(session_id=fields["session_id"], turn=fields["turn"], **common)
         else:
-            spoken = speech.say_text(text=fields["text"], language=language or "", **common)
+            spoken = speech.say_text(text=fields["text"], **common)
         return Response(SpeechSerializer(speech.shown(spoken, at)).data)

@@ -18,11 +18,12 @@ from accounts.models import Profile, learner_key
 from config.aws import Throttled, call, error_code
 from config.problems import FieldError, IdTaken, Problem, UpstreamFailed, ValidationFailed
 from config.records import dataclass
-from learning.models.cards import Card, Note, front_start
+from learning.cloze import ClozeError, Face, cloze_faces
+from learning.models.cards import Card, Deck, Note, front_start
 from learning.models.dictionary import Translation
 from learning.practice.script import MODEL
 from learning.search_syntax import base_letters
-from learning.services.cards import Written, cards_of
+from learning.services.cards import NoSuchDeck, Written, cards_of
 from learning.services.notes import create_note
 from learning.services.practice import ConsentNeeded, PartnerBudgetSpent, consents
 from learning.services.scenarios import offers_model
@@ -40,6 +41,8 @@ MOST_DUPLICATES = 5
 LOOKED_AT = 50
 # A word, perhaps with an article or a hyphen: nobody's sentence, number or address.
 BARE = re.compile(r"[^\W\d_]{1,40}(?:[-’' ][^\W\d_]{1,40})?")
+# Languages that write a word and what follows it without a space between them.
+UNSPACED = frozenset({"ja", "km", "ko", "lo", "my", "th", "zh"})
 UNSUPPORTED = "UnsupportedLanguagePairException"
 # Amazon Translate: "Supported languages": the codes that have a region; all others go by language.
 REGIONAL = frozenset({"es-MX", "fa-AF", "fr-CA", "pt-PT", "zh-TW"})
@@ -100,11 +103,13 @@ def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Loo
     if not (settings.VOICE or offers_model()):
         raise DictionaryOff
     question = Question(
-        fields["text"].strip(),
-        (fields.get("context") or "").strip(),
+        without_media(fields["text"]).strip(),
+        without_media(fields.get("context") or "").strip(),
         fields["source"],
         fields["target"],
     )
+    if not question.text:
+        raise ValidationFailed.of("text", "blank", "There is nothing to look up.")
     save: Mapping[str, Any] = fields.get("save") or {}
     note = _note(question, save) if save else {}
     if save.get("id") and (present := Note.of(learner_id, save["id"])):
@@ -112,6 +117,8 @@ def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Loo
             raise IdTaken
         meaning = Meaning(str(present.back), ipa=present.phonetic, example=present.example)
         return LookedUp(question.text, meaning, [], (present, cards_of(present)))
+    if note and not _is_open(Deck.of(learner_id, note["deck_id"])):
+        raise NoSuchDeck.at("save.deckId")  # before anything is asked that costs
     duplicates = _same_fronts(learner_id, question.text)
     meaning = _meaning(learner_id, question, now)
     if not note:
@@ -121,22 +128,44 @@ def look_up(*, learner_id: str, fields: Mapping[str, Any], now: datetime) -> Loo
     note["phonetic"] = meaning.ipa
     if not is_cloze:
         note["example"] = question.context or meaning.example
-    written = create_note(learner_id=learner_id, fields=note, now=now)
+    try:
+        written = create_note(learner_id=learner_id, fields=note, now=now)
+    except NoSuchDeck:  # deleted meanwhile
+        raise NoSuchDeck.at("save.deckId") from None
     return LookedUp(question.text, meaning, duplicates, written)
+
+
+def _is_open(deck: Deck | None) -> bool:
+    return deck is not None and not deck.closing
 
 
 def _note(question: Question, save: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a note, without what it answers. Raises ValidationFailed."""
-    text, context = question.text, question.context
     common = {name: save[name] for name in ("id", "deck_id", "type") if save.get(name)}
-    if save["type"] == "basic":
-        return {**common, "front": text}
-    found = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", context, re.IGNORECASE)
-    if not found or "{{" in context or "}}" in context:
+    front = question.text if save["type"] == "basic" else _cloze(question)
+    return {**common, "front": front}
+
+
+def _cloze(question: Question) -> str:
+    """The context with the text as its answer. Raises ValidationFailed."""
+    context, word = question.context, re.escape(question.text)
+    if question.source.partition("-")[0].lower() not in UNSPACED:
+        word = rf"(?<!\w){word}(?!\w)"
+    found = re.search(word, context, re.IGNORECASE)
+    if not found:
         message = "A cloze needs a context that has the text in it."
         raise ValidationFailed.of("context", "not_in_context", message)
-    front = f"{context[: found.start()]}{{{{c1::{found[0]}}}}}{context[found.end() :]}"
-    return {**common, "front": front}
+    before, after = context[: found.start()], context[found.end() :]
+    front = f"{before}{{{{c1::{found[0]}}}}}{after}"
+    # Marks of clozes in what the learner wrote would hide something else, or lose a part of it.
+    try:
+        faces = cloze_faces(front)
+    except ClozeError:
+        faces = []
+    if faces != [Face(0, f"{before}[…]{after}", context)]:
+        message = "No cloze can be made of a text with ::, {{ or }}."
+        raise ValidationFailed.of("context", "cloze_marks", message)
+    return front
 
 
 def _same_fronts(learner_id: str, text: str) -> list[Card]:

@@ -36,7 +36,7 @@ from learning.models.media import Medium
 from learning.scheduling import Memory, leech_level
 from learning.services import media
 from learning.services.cards import NoSuchDeck, create_deck, faces, new_card, open_deck_check
-from learning.services.media_on_cards import FIELDS, sweep_later
+from learning.services.media_on_cards import FIELDS, fits, sweep_later
 from learning.services.notes import update_note
 from learning.services.progress import DayCounts, add_days, count_study, totals_with
 from learning.services.review import ROOM, append_entries, fold_log
@@ -287,7 +287,9 @@ class Import:
         more = source.more or {}
         told = {item.id for item in source.media} | {more.get(name, "") for name in FIELDS}
         known = Medium.ready_among(self.learner_id, told - {""}) if told - {""} else {}
-        more = {k: v for k, v in more.items() if k not in FIELDS or v in known}
+        more = {
+            k: v for k, v in more.items() if k not in FIELDS or (v in known and fits(k, known[v]))
+        }
         kept = (
             replace(item, id=item.id if item.id in known else self._kept(source.row, item))
             for item in source.media

@@ -16,7 +16,7 @@ from config.work import enqueue
 from learning.models.media import MediaShelf, Medium
 from learning.transfer.model import TEXT_FIELDS, media_ids
 
-FIELDS = ("audio_id", "image_id")
+FIELDS = {"audio_id": "audio", "image_id": "image"}  # each with the kind that it shows
 SWEEP_AFTER = timedelta(minutes=15)
 HELD = timedelta(minutes=10)  # longer than any write, shorter than until a sweep
 
@@ -29,6 +29,12 @@ class UnknownMedium(Conflict):
         message = "You have no picture or sound with this id."
         return cls(errors=[FieldError(field, "unknown_medium", message)])
 
+    @classmethod
+    def of_kind(cls, kind: str, field: str) -> "UnknownMedium":
+        """It is there, but of the other kind."""
+        message = "It is a picture." if kind == "audio" else "It is a sound."
+        return cls(message, errors=[FieldError(field, "wrong_kind", message)])
+
 
 def shown_by(values: Mapping[str, Any]) -> dict[str, str]:
     """The ids of media that a note's fields show, each with the field that does."""
@@ -36,6 +42,11 @@ def shown_by(values: Mapping[str, Any]) -> dict[str, str]:
     for name in TEXT_FIELDS:
         ids |= dict.fromkeys(media_ids(values.get(name) or ""), name)
     return ids
+
+
+def fits(field: str, medium: Medium) -> bool:
+    """Whether a field shows media of this kind; texts show both."""
+    return field not in FIELDS or medium.content_type.startswith(f"{FIELDS[field]}/")
 
 
 def hold(
@@ -50,6 +61,8 @@ def hold(
         return
     media = Medium.ready_among(learner_id, wanted)
     for id, field in wanted.items():
+        if id in media and not fits(field, media[id]):
+            raise UnknownMedium.of_kind(FIELDS[field], wire_name(field))
         try:
             media[id].hold_until(now + HELD)
         except (KeyError, ConditionFailed):

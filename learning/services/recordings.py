@@ -37,6 +37,7 @@ from learning.services.speech import NoVoice, require_voice, reserved
 log = logging.getLogger("parley.speech")
 
 MOST_BYTES, MOST_SECONDS = 3_000_000, 30
+LEAST_SECONDS = 0.1
 LEAST_BILLED_S = 15  # of each request (Amazon Transcribe: "Pricing")
 CONTENT_TYPE = "audio/wav"
 LEFT_AFTER = timedelta(minutes=15)
@@ -143,7 +144,9 @@ def _seconds(data: bytes) -> int:
         seconds = recording(data).seconds
     except NotWav as error:
         raise RecordingRefused(str(error)) from None
-    if not 0.1 <= seconds <= MOST_SECONDS:
+    if seconds < LEAST_SECONDS:
+        raise RecordingRefused("The recording is too short to have a word")
+    if seconds > MOST_SECONDS:
         raise RecordingRefused(Filled("A recording may last {most} s at most", most=MOST_SECONDS))
     return ceil(seconds)
 

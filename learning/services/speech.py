@@ -28,6 +28,7 @@ from config.problems import (
     ValidationFailed,
 )
 from config.records import dataclass
+from learning.cloze import cloze_faces
 from learning.models.budgets import BudgetSpent, Reservation, reserve
 from learning.models.cards import Card, Deck
 from learning.models.practice import Session, Turn
@@ -117,18 +118,35 @@ def say_card(
     card = Card.with_text(learner_id, card_id)
     if card is None:
         raise NotFound
+    text, is_native = _side_of(card, side)
     if language is None:
         deck = Deck.of(learner_id, card.deck_id)
-        is_native = (side == "back") != (card.type == "reversed" and card.ordinal == 1)
         known = (deck.native_language if is_native else deck.target_language) if deck else None
         if known is None:
             raise ValidationFailed.of("language", "required", "The deck does not say its language.")
         language = str(known)
-    return _say(learner_id, Line(getattr(card, side) or "", language, "side"), voice, now)
+    return _say(learner_id, Line(text, language, "side"), voice, now)
+
+
+def _side_of(card: Card, side: Side) -> tuple[str, bool]:
+    """What a side says, and whether that is in the learner's own language.
+
+    The back of a cloze is its whole sentence, without the translation that is shown below it.
+    """
+    if side == "back" and card.note and card.note.type == "cloze":
+        return cloze_faces(card.note.front)[0].back, False
+    is_native = (side == "back") != (card.type == "reversed" and card.ordinal == 1)
+    return getattr(card, side) or "", is_native
 
 
 def say_turn(
-    *, learner_id: str, session_id: str, turn: int, voice: str | None, now: datetime
+    *,
+    learner_id: str,
+    session_id: str,
+    turn: int,
+    language: str | None,
+    voice: str | None,
+    now: datetime,
 ) -> Spoken:
     """The partner's answer of a turn; that of turn 0 is the opening. Raises NotFound as well."""
     require_voice()
@@ -138,7 +156,8 @@ def say_turn(
         raise NotFound
     text = answer.reply if answer else session.opening
     shared = session.partner == SCRIPTED and _is_of_script(session, str(text))
-    return _say(learner_id, Line(str(text), str(session.language), "turn", shared), voice, now)
+    line = Line(str(text), language or str(session.language), "turn", shared)
+    return _say(learner_id, line, voice, now)
 
 
 def _is_of_script(session: Session, text: str) -> bool:
