@@ -46,6 +46,20 @@ def translation(catalogue: dict[Any, str], text: str) -> str:
     return catalogue.get(text) or catalogue.get((text, 0)) or ""
 
 
+# The forms of address that a language's texts do not use: they say du, tú and vous.
+OTHER_ADDRESS = {
+    "de": r"\b(Ihnen|Ihre[nmrs]?)\b",
+    "es": r"\b[Uu]sted",
+    "fr": r"\b([Tt]u|[Tt]on|[Tt]a|[Tt]es|toi)\b|\b[Tt]’",
+}
+
+
+@pytest.mark.parametrize("language", OTHER_ADDRESS)
+def test_a_language_addresses_its_readers_in_one_way(language: str) -> None:
+    texts = compiled(language).values()
+    assert [text for text in texts if re.search(OTHER_ADDRESS[language], text)] == []
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_text_has_a_translation_with_the_same_places_for_values(language: str) -> None:
     catalogue = compiled(language)
@@ -85,7 +99,7 @@ def test_a_text_that_is_put_together_in_english_is_found(told: str) -> None:
     [
         ("de", "Bei Zeichen 4: Gib eines davon an: due, "),
         ("es", "En el carácter 4: Indica uno de estos: due, "),
-        ("fr", "Au caractère 4 : Donne l’un de ceux-ci : due, "),
+        ("fr", "Au caractère 4 : Donnez l’un de ceux-ci : due, "),
         ("vi", "Tại ký tự 4: Hãy chọn một trong: due, "),
         ("en", "At character 4: Give one of due, "),
     ],
