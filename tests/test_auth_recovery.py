@@ -199,7 +199,7 @@ class TestAPasswordWhoseReplacementWasCutOff:
                 assert not (is_changed and works), calls
                 body = log_in(rosa.email, NEW if is_changed else PASSWORD).json()
                 renewed = api.post("/auth/refresh", {"refreshToken": body["refreshToken"]})
-                assert renewed.status_code == 200, calls
+                assert renewed.status_code == 200, (renewed.json()["code"], calls)
                 old = api.post("/auth/refresh", {"refreshToken": rosa.refresh_token})
                 assert old.status_code == (401 if not works else 200), calls
             if is_changed:

@@ -159,7 +159,7 @@ def test_staff_who_need_a_second_step_are_walked_through_its_set_up(settings: An
     [onward] = re.findall(r'href="([^"]+)" title="Turn the second step on"', text(made))
     code = pyotp.TOTP(secret).now()
     done = browser.send(browser.form(onward, sends="code"), code=code)
-    assert done.status_code == 200
+    assert done.status_code == 200, said(done)
     assert "backupCodes" in text(done)
     assert browser.get("/browse").status_code == 200
     assert api.get("/users", token=person.token).status_code == 403  # a token without the group
