@@ -203,13 +203,30 @@ def read_request(incoming: Any) -> Request | None:
     return Request(headers, incoming.read(int(headers.get("content-length", 0))))
 
 
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """The file of a root certificate, and the context of a server under it."""
+    """The file of a root certificate, and the context of a server under it.
+
+    They have what RFC 5280 demands, which Python's default context enforces since 3.13.
+    """
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Root of a test")])
     root = (
         _certificate(root_name, root_name, root_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(SIGNS_CERTIFICATES, critical=True)
         .sign(root_key, hashes.SHA256())
     )
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
@@ -217,6 +234,10 @@ def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
         _certificate(name, root_name, key.public_key())
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()),
+            critical=False,
         )
         .sign(root_key, hashes.SHA256())
     )
@@ -245,4 +266,5 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: Any) -> x509.Certif
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
