@@ -36,6 +36,7 @@ import django
 
 from config.stack import BASE_DIR, Stack
 
+ENVIRONMENT = dict(os.environ)  # as other benchmarks begin: Django adds to it
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 PEERS = BASE_DIR / "tests" / "benchmarks" / "peers"
@@ -468,7 +469,12 @@ def _verdicts(label: str, runs: list[dict[str, dict[str, Any]]]) -> Iterator[Ver
 def _output(*command: str) -> str:
     """What another benchmark prints."""
     done = subprocess.run(
-        [sys.executable, *command], cwd=BASE_DIR, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=BASE_DIR,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2500:]}")
