@@ -18,8 +18,8 @@ class _FirstSegmentsPattern(RoutePattern):
 
     def match(self, path: str) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
         words = path.split("/", 2)
-        found = words[0] in self.starts or "/".join(words[:2]) in self.starts
-        return (path, (), {}) if found else None
+        is_ours = words[0] in self.starts or "/".join(words[:2]) in self.starts
+        return (path, (), {}) if is_ours else None
 
 
 def lazy_include(urlconf: str, *starts: str) -> URLResolver:

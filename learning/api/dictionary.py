@@ -118,5 +118,5 @@ class DictionaryViewSet(Resource):
         asked for counts in the day's budgets.
         """
         fields = self.validated_body(LookUpSerializer)
-        found = dictionary.look_up(learner_id=self.learner_id, fields=fields, now=now())
-        return Response(MeaningSerializer(found).data)
+        meaning = dictionary.look_up(learner_id=self.learner_id, fields=fields, now=now())
+        return Response(MeaningSerializer(meaning).data)

@@ -88,8 +88,8 @@ class ProposalViewSet(Resource):
 
         Show them to the learner, then take the chosen ones over by `POST` at the same path.
         """
-        found = proposals.proposed(learner_id=self.learner_id, session_id=id)
-        return Response(ProposalsSerializer({"results": found}).data)
+        notes = proposals.proposed(learner_id=self.learner_id, session_id=id)
+        return Response(ProposalsSerializer({"results": notes}).data)
 
     @operation(
         "acceptProposals",

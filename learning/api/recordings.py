@@ -88,11 +88,11 @@ class RecordingViewSet(Resource):
         learner, and send it as a turn when it is confirmed. The recording itself is removed.
         """
         fields = self.validated_body(UnderstandSerializer)
-        found = recordings.understand(
+        recording = recordings.understand(
             learner_id=self.learner_id, id=id, language=fields["language"], now=now()
         )
         path = request.path.removesuffix("/understand")
-        return accepted(request, RecordingSerializer(found).data, path)
+        return accepted(request, RecordingSerializer(recording).data, path)
 
     @operation(
         "getRecording", answers={200: RecordingSerializer}, raises=[NotFound, UpstreamFailed]
@@ -103,8 +103,8 @@ class RecordingViewSet(Resource):
         Ask every second while `state` is `running`; once it is `done`, `text` has what was heard.
         404 after a day.
         """
-        found = recordings.read(learner_id=self.learner_id, id=id, now=now())
-        return Response(RecordingSerializer(found).data)
+        recording = recordings.read(learner_id=self.learner_id, id=id, now=now())
+        return Response(RecordingSerializer(recording).data)
 
     @operation("deleteRecording", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:

@@ -199,10 +199,10 @@ class ScenarioViewSet(ItemViewSet):
         if request.user is None:
             raise NotAuthenticated
         narrowed = {name: query.get(name) for name in ("language", "level", "context", "search")}
-        found = scenarios.next_scenarios(
+        next_ones = scenarios.next_scenarios(
             learner_id=self.learner_id, limit=query["limit"], **narrowed
         )
-        return paginated_response(request, Page(found, None), SummarySerializer)
+        return paginated_response(request, Page(next_ones, None), SummarySerializer)
 
     @operation(
         "getScenario",
