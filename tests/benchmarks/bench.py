@@ -603,8 +603,14 @@ class Report:
         return "\n".join([VERDICTS, *map(str, self.verdicts)])
 
     def write(self) -> None:
-        """Puts the tables between the marks of their names in docs/performance.md."""
-        text, tables = DOCUMENT.read_text(), self.tables | {"verdicts": self.summary()}
+        """Puts the tables between the marks of their names in docs/performance.md.
+
+        Verdicts of parts that were not measured now stay.
+        """
+        text = DOCUMENT.read_text()
+        kept = {row.split("|")[1]: row for row in _rows_between(text, "verdicts")}
+        kept |= {row.split("|")[1]: row for row in map(str, self.verdicts)}
+        tables = self.tables | {"verdicts": "\n".join([VERDICTS, *kept.values()])}
         for name, table in tables.items():
             begin, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
             pattern = rf"{re.escape(begin)}.*?{re.escape(end)}"
@@ -614,6 +620,12 @@ class Report:
             if not times:
                 print(f"docs/performance.md has no place for {name}", file=sys.stderr)
         DOCUMENT.write_text(text)
+
+
+def _rows_between(text: str, name: str) -> list[str]:
+    """The rows of a table of the document, without its head."""
+    table = text.partition(f"<!-- bench {name} -->\n")[2].partition(f"<!-- end {name} -->")[0]
+    return table.splitlines()[2:]
 
 
 def main() -> None:
