@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,40 @@ def test_state_of_a_later_version_is_refused_and_kept(home: Path) -> None:
     ):
         pass
     assert later.read_text() == written
+
+
+ADDS_A_USER_DURING_A_WALK = """
+import threading
+import engine
+from ministack.services import cognito
+
+engine.serve_the_pool_one_by_one()
+users = {"ana": 1, "bela": 2}
+add = threading.Thread(
+    target=cognito._run_idp_handler, args=(lambda _: users.update(caio=3), "AdminCreateUser", {})
+)
+
+def walk(_):
+    found = []
+    for name in users:
+        found.append(name)
+        if not add.ident:
+            add.start()
+            add.join(0.2)
+    return found
+
+print(*cognito._run_idp_handler(walk, "GetUser", {}))
+add.join()
+print(*users)
+"""
+
+
+def test_the_pool_walks_its_users_while_another_one_is_added() -> None:
+    done = subprocess.run(
+        [local_aws.ENGINE_PYTHON, "-c", ADDS_A_USER_DURING_A_WALK],
+        cwd=Path(local_aws.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "ana bela\nana bela caio\n", done.stderr

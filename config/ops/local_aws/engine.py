@@ -18,6 +18,8 @@ import secrets
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 KEPT_MAILS = 500
@@ -215,6 +217,26 @@ def parse_conditions_once() -> None:
         setattr(dynamodb, name, functools.lru_cache(maxsize=1000)(getattr(dynamodb, name)))
 
 
+def serve_the_pool_one_by_one() -> None:
+    """Let the pool answer one call after the other.
+
+    ministack 1.5.33 gives each call a thread, and walks the users while another one adds some: then
+    it says that the user who was asked for does not exist, or that a code is wrong.
+    """
+    cognito: Any = importlib.import_module("ministack.services.cognito")
+    turn = threading.RLock()
+    for name in ("_run_idp_handler", "_oauth2_token", "_oauth2_idp_response"):
+        setattr(cognito, name, _locked(getattr(cognito, name), turn))
+
+
+def _locked(function: Callable[..., Any], turn: AbstractContextManager[Any]) -> Callable[..., Any]:
+    def wait_and_call(*args: Any) -> Any:
+        with turn:
+            return function(*args)
+
+    return wait_and_call
+
+
 if __name__ == "__main__":
     users_file = sys.argv.pop(1)
     end_at_once()
@@ -225,5 +247,6 @@ if __name__ == "__main__":
     mail_sign_in_codes()
     refuse_second_identities()
     parse_conditions_once()
+    serve_the_pool_one_by_one()
     threading.Thread(target=stop_when_unused, args=[users_file], daemon=True).start()
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
