@@ -95,8 +95,12 @@ def google_stub() -> Iterator[GoogleStub]:
 
 @pytest.fixture(scope="module")
 def google_alone(embedded_aws: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """There is one pool, hence one stub: the modules that want it, or none, wait for each other."""
+    """There is one pool, hence one stub: the modules that want it, or none, wait for each other.
+
+    This process may have read the app client while another one's stub was known to the pool.
+    """
     with exclusive(shared_folder(tmp_path_factory) / "google.lock"):
+        cognito_client._app_client.cache_clear()
         yield
 
 
