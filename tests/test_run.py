@@ -29,18 +29,18 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group("run")]
 
 
 class Run:
-    """A runserver of its own on a free port; its words go to a file."""
+    """A runserver of its own, on a free port unless one is named; its words go to a file."""
 
     def __init__(self, home: Path, said: Path, **environment: str) -> None:
         self.home = home
         self.said = said
-        self.port = free_port()
+        self.port = environment.get("PORT") or str(free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         with said.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "runserver"],
                 cwd=BASE_DIR,
-                env=bare_environment(home) | {"PORT": str(self.port)} | environment,
+                env=bare_environment(home) | environment | {"PORT": self.port},
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -122,11 +122,14 @@ def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 @dataclass(frozen=True)
 class LivedIn:
-    """Two runs over one state, what the first one said until it was ready, and the title of a
-    reminder that falls due in it."""
+    """Two runs over one state. `refused` wanted the port of the first one at the same moment, and
+    `settings` is a file of the second one's. Also what the first one said until it was ready, and
+    the title of a reminder that falls due."""
 
     first: Run
     second: Run
+    refused: Run
+    settings: Path
     said: str
     reminder: str
 
@@ -135,14 +138,20 @@ class LivedIn:
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedIn]:
     """One for all tests that ask a run and leave it running. Meanwhile the minute passes."""
     folder = tmp_path_factory.mktemp("lived-in")
-    runs = [Run(folder / "home", folder / "said-0")]
+    home, port, settings = folder / "home", str(free_port()), folder / "touched_settings.py"
+    settings.write_text("from config.settings import *\n")
+    own = {"DJANGO_SETTINGS_MODULE": settings.stem, "PYTHONPATH": str(folder)}
+    rivals = [Run(home, folder / f"said-{n}", PORT=port) for n in range(2)]
+    second = Run(home, folder / "said-2", **own)
+    runs = [*rivals, second]
     try:
-        runs[0].wait_until_ready()
-        eventually(lambda: "Demo admin" in runs[0].said.read_text())
-        said = runs[0].said.read_text()
-        runs.append(Run(folder / "home", folder / "said-1"))
-        runs[1].wait_until_ready()
-        yield LivedIn(*runs, said, remind(runs[0]))
+        eventually(lambda: any(run.ended() for run in rivals))
+        [refused], [first] = ([r for r in rivals if r.ended() is ended] for ended in (True, False))
+        first.wait_until_ready()
+        eventually(lambda: "Demo admin" in first.said.read_text())
+        said = first.said.read_text()
+        second.wait_until_ready()
+        yield LivedIn(first, second, refused, settings, said, remind(first))
     finally:
         for run in runs:
             if not run.ended():
@@ -188,7 +197,7 @@ def send_mail(home: Path, to: str, text: str) -> None:
         )
 
 
-def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
+def test_it_says_once_that_it_is_ready_and_keeps_everything_ended_or_killed(
     start: Callable[..., Run], home: Path
 ) -> None:
     first = start()
@@ -206,8 +215,13 @@ def test_it_says_once_that_it_is_ready_and_ends_cleanly_and_keeps_everything(
     assert "parley-local: nothing to change" in second.said.read_text()
     shown = manage(home, "outbox", "amara@example.org")
     assert "Subject: Deine Karten für heute" in shown.stdout
-    assert second.stop(signal.SIGINT) == 0
-    assert not is_engine_alive(home)
+    send_mail(home, "amara@example.org", "Your code is 271828.")
+    second.stop(signal.SIGKILL)
+    eventually(lambda: health(second.url) is None)
+    eventually(lambda: not is_engine_alive(home))
+    with local_aws.running(home) as endpoint_url:
+        found = mails(endpoint_url, to="amara@example.org")
+    assert [mail.code for mail in found] == ["482913", "271828"]
 
 
 def test_it_says_a_line_for_each_step_and_then_what_there_is(lived_in: LivedIn) -> None:
@@ -321,21 +335,16 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     assert "ana@example.org" in mail
 
 
-def test_a_changed_file_reloads_the_service_and_not_its_aws(
-    start: Callable[..., Run], home: Path, tmp_path: Path
-) -> None:
-    settings = tmp_path / "touched_settings.py"
-    settings.write_text("from config.settings import *\n")
-    run = start(DJANGO_SETTINGS_MODULE="touched_settings", PYTHONPATH=str(tmp_path))
-    run.wait_until_ready()
-    engine = (home / "aws.json").read_text()
+def test_a_changed_file_reloads_the_service_and_not_its_aws(lived_in: LivedIn) -> None:
+    run = lived_in.second
+    engine = (run.home / "aws.json").read_text()
     edits = count(1)
 
     def reloaded() -> bool:
         """Edits once more if need be: the first look at all files may come after an edit."""
         edit = next(edits)
         edition = f"print('second edition', flush=True)  # {edit}"
-        settings.write_text(f"from config.settings import *\n{edition}\n")
+        lived_in.settings.write_text(f"from config.settings import *\n{edition}\n")
         with suppress(AssertionError):
             eventually(lambda: "second edition" in run.said.read_text(), within_s=5 * edit)
             return True
@@ -343,36 +352,13 @@ def test_a_changed_file_reloads_the_service_and_not_its_aws(
 
     eventually(reloaded)
     eventually(lambda: health(run.url) == 200)
-    assert (home / "aws.json").read_text() == engine
+    assert (run.home / "aws.json").read_text() == engine
     assert run.said.read_text().count("Parley is ready") == 1
 
 
-def test_nothing_outlives_a_killed_run_and_its_state_is_saved(
-    start: Callable[..., Run], home: Path
-) -> None:
-    run = start()
-    run.wait_until_ready()
-    send_mail(home, "amara@example.org", "Your code is 482913.")
-    run.stop(signal.SIGKILL)
-    eventually(lambda: health(run.url) is None)
-    eventually(lambda: not is_engine_alive(home))
-    with local_aws.running(home) as endpoint_url:
-        found = mails(endpoint_url, to="amara@example.org")
-    assert [mail.code for mail in found] == ["482913"]
-
-
-def test_a_second_run_shares_the_aws_and_the_last_one_ends_it(
-    start: Callable[..., Run], home: Path
-) -> None:
-    first, second = start(), start()
-    first.wait_until_ready()
-    second.wait_until_ready()
-    output = first.said.read_text() + second.said.read_text()
+def test_two_runs_over_one_state_share_its_aws(lived_in: LivedIn) -> None:
+    output = lived_in.first.said.read_text() + lived_in.second.said.read_text()
     assert len(re.findall("shared: it runs on 127.0.0.1:[0-9]+ already", output)) == 1
-    assert first.stop(signal.SIGTERM) == 0
-    assert is_engine_alive(home)
-    assert second.stop(signal.SIGTERM) == 0
-    assert not is_engine_alive(home)
 
 
 def test_a_taken_port_is_said_before_anything_starts(start: Callable[..., Run], home: Path) -> None:
@@ -384,24 +370,13 @@ def test_a_taken_port_is_said_before_anything_starts(start: Callable[..., Run], 
 
 
 def test_of_two_that_start_at_once_on_a_port_one_says_that_it_is_taken_and_never_ready(
-    home: Path, tmp_path: Path
+    lived_in: LivedIn,
 ) -> None:
-    port = str(free_port())
-    runs = [Run(home / str(n), tmp_path / f"said-{n}", PORT=port) for n in range(2)]
-    try:
-        eventually(lambda: any(run.ended() for run in runs))
-        [loser], [winner] = (
-            [run for run in runs if run.ended() is ended] for ended in (True, False)
-        )
-        winner.wait_until_ready()
-        assert loser.process.returncode == 1
-        assert f"port {port} of 127.0.0.1 cannot be used" in loser.said.read_text()
-        assert "Parley is ready" not in loser.said.read_text()
-        assert health(f"http://127.0.0.1:{port}") == 200
-    finally:
-        for run in runs:
-            if not run.ended():
-                run.stop(signal.SIGTERM)
+    refused = lived_in.refused
+    assert refused.process.returncode == 1
+    assert f"port {refused.port} of 127.0.0.1 cannot be used" in refused.said.read_text()
+    assert "Parley is ready" not in refused.said.read_text()
+    assert (lived_in.first.port, health(lived_in.first.url)) == (refused.port, 200)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "eight"])
@@ -499,6 +474,9 @@ def test_reminders_that_fall_due_are_mailed_each_minute_and_long_work_is_done(
         assert link.startswith((first.url, second.url))
         assert requests.get(link, timeout=PATIENCE_S).status_code == 200
     eventually(lambda: "sent 1" in first.said.read_text() + second.said.read_text())
-    assert (first.stop(signal.SIGINT), second.stop(signal.SIGTERM)) == (0, 0)
+    assert first.stop(signal.SIGTERM) == 0
+    assert is_engine_alive(first.home), "the other run needs it"
+    assert second.stop(signal.SIGINT) == 0
+    assert not is_engine_alive(first.home)
     said = first.said.read_text() + second.said.read_text()
     assert len(re.findall(r"Reminders: .*\bsent 1\b", said)) == 1
