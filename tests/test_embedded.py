@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,21 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@dataclass(frozen=True)
+class Engine:
+    home: Path
+    url: str
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One that runs all the time, for tests that leave it as it is."""
+    home = tmp_path_factory.mktemp("engine") / "home"
+    with local_aws.running(home) as url:
+        make_bucket(url)
+        yield Engine(home, url)
 
 
 def port_of(endpoint_url: str) -> int:
@@ -38,51 +55,43 @@ def read_object(endpoint_url: str) -> bytes:
     return bytes(s3.get_object(Bucket="letters", Key="first")["Body"].read())
 
 
-def test_state_and_port_survive(home: Path) -> None:
+def test_it_ends_with_its_last_user_and_state_and_port_survive(home: Path) -> None:
     with local_aws.running(home) as first:
         make_bucket(first)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port_of(first)))
     with local_aws.running(home) as second:
         assert second == first
         assert read_object(second) == b"Dear Amara"
 
 
-def test_a_second_user_gets_the_same_engine_and_may_leave_first(home: Path) -> None:
+def test_a_second_user_gets_the_same_engine_and_may_leave_first(engine: Engine) -> None:
     told: list[str] = []
-    with local_aws.running(home) as outer:
-        make_bucket(outer)
-        with local_aws.running(home, progress=told.append) as inner:
-            assert inner == outer
-        assert read_object(outer) == b"Dear Amara"
-    assert told == [f"shared: it runs on {outer[7:]} already"]
-
-
-def test_it_ends_with_its_last_user(home: Path) -> None:
-    with local_aws.running(home) as endpoint_url:
-        pass
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port_of(endpoint_url)))
+    with local_aws.running(engine.home, progress=told.append) as inner:
+        assert inner == engine.url
+    assert read_object(engine.url) == b"Dear Amara"
+    assert told == [f"shared: it runs on {engine.url[7:]} already"]
 
 
 def test_it_takes_another_port_when_its_own_is_taken(home: Path) -> None:
-    with local_aws.running(home) as first:
-        pass
-    with (
-        socket.create_server(("127.0.0.1", port_of(first))),
-        local_aws.running(home) as second,
-    ):
-        assert second != first
+    home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        taken = another.getsockname()[1]
+        (home / "aws.json").write_text(json.dumps({"port": taken, "pid": 1}))
+        with local_aws.running(home) as endpoint_url:
+            assert port_of(endpoint_url) != taken
 
 
-def test_two_folders_have_nothing_in_common(home: Path, tmp_path: Path) -> None:
-    with local_aws.running(home) as one, local_aws.running(tmp_path / "other") as other:
-        make_bucket(one)
+def test_two_folders_have_nothing_in_common(engine: Engine, home: Path) -> None:
+    with local_aws.running(home) as other:
         s3 = cloudformation.local_client("s3", other)
         assert s3.list_buckets()["Buckets"] == []
+    assert read_object(engine.url) == b"Dear Amara"
 
 
-def test_it_takes_no_request_from_elsewhere(home: Path) -> None:
-    with local_aws.running(home) as endpoint_url, pytest.raises(OSError, match=r"refused|assign"):
-        socket.create_connection(("127.0.0.2", port_of(endpoint_url)), timeout=PATIENCE_S)
+def test_it_takes_no_request_from_elsewhere(engine: Engine) -> None:
+    with pytest.raises(OSError, match=r"refused|assign"):
+        socket.create_connection(("127.0.0.2", port_of(engine.url)), timeout=PATIENCE_S)
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
