@@ -100,7 +100,7 @@ client: setup lint-document generators ## All of docs/client: linters, generator
 	@$(NPM) run --silent generate
 	@$(NPM) run --silent check
 	@$(NPM) test --silent
-	@$(RUN)pytest -q -s tests/test_client.py tests/test_app.py tests/test_browse_chromium.py
+	@PARLEY_PICTURES=1 $(RUN)pytest -q -s tests/test_client.py tests/test_app.py tests/test_browse_chromium.py
 
 app: docs/client/node_modules/.ready ## The reference app built anew into docs/client/app/dist
 	@$(NPM) run --silent generate

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 DYNAMODB_LOCAL = stack.BASE_DIR / ".uv" / "dynamodb"
-SCREENSHOTS = stack.BASE_DIR / "build" / "screenshots"
 CHROMIUM = (
     "--headless",
     "--no-sandbox",
@@ -130,7 +129,6 @@ def browsing(profile: Path) -> Iterator["Chrome"]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=Service(installed("chromedriver")))
     driver.set_page_load_timeout(PATIENCE_S)
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     try:
         yield driver
     finally:

@@ -1,11 +1,13 @@
 """`/browse/` in a real browser, headless, against a running service with its embedded AWS.
 
 Needs Debian's chromium and chromium-driver; without them the tests fail, as without any server.
-The pictures are kept in build/screenshots, for people to look at.
+With PARLEY_PICTURES, as in `make client`, pictures of all pages are made in build/screenshots, for
+people to look at. No test looks at them, and they take longer than all else that a browser does.
 """
 
 import base64
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,12 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from config.ops import cloudformation, local_aws
-from tests.servers import SCREENSHOTS
+from config.stack import BASE_DIR
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chromium")]
 
+SCREENSHOTS = BASE_DIR / "build" / "screenshots"
 EMAIL, PASSWORD = "staff@parley.example", "parley-demo-1"
 WIDE, PHONE = (1280, 900), (390, 844)
 TALLEST = 8000  # pixels of a picture of a whole page
@@ -43,7 +46,10 @@ def set_scheme(chromium: Chrome, scheme: str) -> None:
 
 
 def take_picture(chromium: Chrome, name: str) -> None:
-    """As much of the page as one looks at."""
+    """As much of the page as one looks at, if pictures are wanted."""
+    if "PARLEY_PICTURES" not in os.environ:
+        return
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     full = chromium.execute_script("return document.documentElement.scrollHeight")
     whole = {"captureBeyondViewport": full < TALLEST, "optimizeForSpeed": True}
     shot = chromium.execute_cdp_cmd("Page.captureScreenshot", whole)
@@ -52,9 +58,13 @@ def take_picture(chromium: Chrome, name: str) -> None:
 
 def picture_everywhere(chromium: Chrome, name: str) -> None:
     """Takes pictures: wide, on a phone, in the dark. No page may need sideways scrolling."""
+    here = "return [innerWidth, document.documentElement.clientWidth]"
     for size, scheme in ((WIDE, "light"), (WIDE, "dark"), (PHONE, "light")):
         set_width(chromium, size)
         set_scheme(chromium, scheme)
+        WebDriverWait(chromium, PATIENCE_S).until(
+            lambda driver, size=size: size[0] in driver.execute_script(here)
+        )
         width = "phone" if size is PHONE else "wide"
         take_picture(chromium, f"{name}-{width}-{scheme}")
         spills = "return document.documentElement.scrollWidth - window.innerWidth"
