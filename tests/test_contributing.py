@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import cache_from_source
 from pathlib import Path
 from textwrap import dedent
 
@@ -49,10 +50,12 @@ def follow(title: str, tree: Path) -> list[str]:
     """Follows a walk in a copy of the tree. Returns the files that it touches."""
     listed = ["git", "ls-files", "-z"]
     names = subprocess.run(listed, cwd=BASE_DIR, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (BASE_DIR / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(BASE_DIR / name, tree / name)
+    for source in filter(None, names.split("\0")):
+        # What Python has compiled of it comes too: the copy would be compiled for seconds.
+        for name in (source, cache_from_source(source)):
+            if (BASE_DIR / name).is_file():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(BASE_DIR / name, tree / name)
     for name, diffs in steps(title):
         for diff in diffs:
             apply(diff, tree / name)
