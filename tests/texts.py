@@ -38,6 +38,7 @@ ENGLISH = {"LocalModelFailed", "ScriptError", "Refused"}
 IN_TEMPLATES = re.compile(r"""\b(?:n?gettext|_)\(\s*u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 
 
+@cache
 def all_texts() -> set[str]:
     """Each text once, as gettext knows it."""
     titles = {problem.title for problem in problems().values()}
@@ -93,6 +94,7 @@ def _parts(trees: dict[Path, ast.Module]) -> Iterator[tuple[str, ast.expr]]:
                     yield from ((where, part) for part in _resolved(message, names))
 
 
+@cache
 def _places() -> dict[str, int]:
     """The places of messages by the names of all that refuses, subclasses included."""
     bases: dict[str, set[str]] = {}
