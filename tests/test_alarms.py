@@ -5,6 +5,7 @@ import logging
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean
 from typing import Any, get_args
 
@@ -60,14 +61,14 @@ class Metric:
     dimensions: frozenset[str]
 
 
+@cache
 def alarms() -> dict[str, Any]:
     resources = read(cloudformation.WATCH_TEMPLATE)["Resources"]
     kind = "AWS::CloudWatch::Alarm"
     return {name: one["Properties"] for name, one in resources.items() if one["Type"] == kind}
 
 
-ALARMS = alarms()
-EVERY_ALARM = pytest.mark.parametrize("name", ALARMS)
+EVERY_ALARM = pytest.mark.parametrize("name", CONDITIONS)
 
 
 def metric_of(alarm: Any) -> Metric:
@@ -117,15 +118,19 @@ def _is_bad(alarm: Any, values: Sequence[float]) -> bool:
     return COMPARE[alarm["ComparisonOperator"]](STATISTICS[statistic](values), alarm["Threshold"])
 
 
+def test_every_alarm_has_a_condition_here() -> None:
+    assert alarms().keys() == CONDITIONS.keys()
+
+
 @EVERY_ALARM
 def test_an_alarm_reads_a_metric_that_is_there(name: str, known: dict[Metric, str]) -> None:
-    assert metric_of(ALARMS[name]) in known
+    assert metric_of(alarms()[name]) in known
 
 
 @EVERY_ALARM
 def test_an_alarm_goes_off_when_its_condition_happens(name: str, known: dict[Metric, str]) -> None:
     """The data lie under AWS's own names."""
-    alarm = ALARMS[name]
+    alarm = alarms()[name]
     [here] = [one for one in known if one == metric_of(alarm)]
     periods, needed = spans(alarm)
     assert 1 <= needed <= periods
@@ -139,14 +144,14 @@ def test_an_alarm_goes_off_when_its_condition_happens(name: str, known: dict[Met
 @EVERY_ALARM
 def test_nobody_is_woken_where_nothing_happens(name: str) -> None:
     """But for the sweep, which tells of itself each minute: its silence is the alarm."""
-    assert goes_off(ALARMS[name], {}) is (name == "SweepLag")
-    assert (ALARMS[name]["TreatMissingData"] in QUIET) is (name != "SweepLag")
+    assert goes_off(alarms()[name], {}) is (name == "SweepLag")
+    assert (alarms()[name]["TreatMissingData"] in QUIET) is (name != "SweepLag")
 
 
 @EVERY_ALARM
 def test_an_alarm_reads_values_of_any_unit(name: str) -> None:
     """With a unit that is not the metric's own it would find none."""
-    assert "Unit" not in ALARMS[name]
+    assert "Unit" not in alarms()[name]
 
 
 def test_an_alarm_for_throttled_requests_of_the_table_would_never_go_off(
@@ -161,7 +166,7 @@ def test_every_global_index_has_its_alarms() -> None:
     indexes = {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
     watched = {
         (alarm["MetricName"], one["Value"])
-        for alarm in ALARMS.values()
+        for alarm in alarms().values()
         for one in alarm.get("Dimensions", [])
         if one["Name"] == "GlobalSecondaryIndexName"
     }
