@@ -27,7 +27,11 @@ VARIABLE = re.compile(r"\$(\w+)")
 ENDS = ");|&>"
 OF_ALL = {"query", "output", "region", "profile", "cli-binary-format"}
 # Commands that the CLI adds to AWS's own operations, with their options.
-CUSTOM = {("logs", "tail"): {"follow", "since"}, ("s3", "sync"): set[str]()}
+CUSTOM = {
+    ("logs", "tail"): {"follow", "since"},
+    ("s3", "rm"): {"recursive"},
+    ("s3", "sync"): set[str](),
+}
 SESSION = botocore.session.get_session()
 CLI = os.environ.get("PARLEY_AWS_CLI")
 WRONG_COMMAND = 252  # AWS CLI: "Return codes"
