@@ -28,56 +28,61 @@ from config.wording import ADVICE, FIELDS
 GUIDE = """\
 Flashcards scheduled by memory science, role-play practice, reminders.
 
-**Sign in.** `POST /auth/signup`, `/auth/verify-email` with the mailed code and the sign-up's
-`verificationToken` (without it the password has to be set anew), `/auth/login`. Whoever has a
-second step gets a `sessionToken` there instead, for `/auth/mfa/verify`. Send the `accessToken` as
-`Authorization: Bearer …`; it lives for `expiresIn` seconds. On 401 with the code
-`NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat the request. Keep the new
-`refreshToken` where there is one: the old one serves for another minute, for requests that refresh
-at the same moment; later it counts as stolen. With `INVALID_REFRESH_TOKEN` the learner signs in
-again. Where a stage wants staff to have a second step, those without one are answered 403
-`SECOND_STEP_REQUIRED` by all but `/auth/mfa/setup` and what it needs.
+**Sign in.** `POST /auth/signup`, then `/auth/verify-email` with the mailed code and the sign-up's
+`verificationToken` (without it the password has to be set anew), then `/auth/login`. A learner with
+a second step gets a `sessionToken` there instead of tokens: send it with the code to
+`/auth/mfa/verify`. Send the `accessToken` as `Authorization: Bearer …`; it lives for `expiresIn`
+seconds. On 401 with the code `NOT_AUTHENTICATED`, and on no other, call `/auth/refresh` and repeat
+the request. If the answer has a new `refreshToken`, keep that: the old one works for another
+minute, for requests that refresh at the same moment; later it counts as stolen. On
+`INVALID_REFRESH_TOKEN` the learner has to sign in again. Some stages want a second step of all
+staff. There staff without one get 403 `SECOND_STEP_REQUIRED` from everything but `/auth/mfa/setup`
+and what it needs.
 
-**Study.** `POST /decks`, `POST /flashcards`; `GET /flashcards/due` lists what to study now, each
-card with what every answer would do; `POST /flashcards/{id}/reviews` takes the answer. Role play:
-`GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until the session has `ended`, then
-`/sessions/{id}/complete`.
+**Study.** `POST /decks`, then `POST /flashcards`. `GET /flashcards/due` lists the cards to study
+now, each with what every answer would do; `POST /flashcards/{id}/reviews` takes the answer. For a
+role play: `GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until the session has
+`ended`, then `/sessions/{id}/complete`.
 
-**Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor,
-later from the `cursor` of its last answer. Meanwhile it queues what the learner does, and sends
-that before it reads again: reviews, resets and undos to `POST /reviews`, what was made, changed or
-deleted to `POST /changes`, up to 100 in a request. Both may be sent again as they are.
+**Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor, and
+later from the `cursor` of its last answer. While it is offline it queues what the learner does, and
+it sends the queue before it reads again: reviews, resets and undos to `POST /reviews`; things that
+were made, changed or deleted to `POST /changes`; up to 100 in a request. Both requests may be sent
+again as they are.
 
-**Errors** are problem documents (RFC 9457). Decide by `code`, which is stable, and fall back on the
-status for codes that are new to you. `errors` names each field as it stands in your JSON, dotted
-inside lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us. Texts
-for people are in the language of `Accept-Language` (`en`, `de`, `es`, `fr`, `vi`); codes never.
+**Errors** are problem documents (RFC 9457). Decide by `code`, which is stable; for a code that is
+new to you, decide by the status. `errors` names each wrong field by its path in your JSON, with
+dots for lists and objects (`tags.1`, `moved.0.startsAt`). Quote `requestId` when you ask us. Texts
+for people are in the language of `Accept-Language` (`en`, `de`, `es`, `fr`, `vi`); codes are never
+translated.
 
-**Lists** come in pages: `results`, and in `next` the address of the next page or null. Take the
-address as it is, or its `cursor` with otherwise the same query. A filtered page may be short.
+**Lists** come in pages, with `results`, and the address of the next page in `next`, or null. Call
+that address as it is, or take its `cursor` and leave the rest of the query as it was. A filtered
+page may be short, or even empty, and still have a next one.
 
 **Sending again.** Whatever you make with an `id` of your own (a UUID in lower case or a ULID in
-upper case) may be sent again after a lost answer: the same request has the same answer, another one
-with the same id is 409 `ID_TAKEN`. Reviews may also come late and out of order. On 429 and 5xx wait
-for `Retry-After` seconds, then send the same again.
+upper case) may be sent again after a lost answer: the same request gets the same answer, another
+request with the same id gets 409 `ID_TAKEN`. Reviews may also come late and out of order. On 429
+and 5xx wait for `Retry-After` seconds, then send the same request again.
 
-**Lost updates.** What can be edited has a `version`, with which its `ETag` begins. Send either as
-`If-Match` and the change is refused (412) if another device was first.
+**Lost updates.** Whatever can be edited has a `version`, and an `ETag` that begins with it. Send
+either as `If-Match`: the change is refused (412) if another device was first.
 
 **Reading again.** Decks, the profile, the scheduler, scenarios, statistics and changes have an
 `ETag` of their content. Send it as `If-None-Match`: 304 without a body says that nothing has
-changed. They may be kept by their reader alone and are asked for anew each time (`private,
-no-cache`), which browsers do by themselves.
+changed. Only the reader's own cache may keep these answers, and it asks each time whether they are
+still good (`private, no-cache`); browsers do so by themselves.
 
-**Shapes.** Times are UTC instants (`2026-11-21T09:00:00Z`; you may send any offset), `…On` are
-dates, zones IANA names. Fields are in every answer, null where there is nothing. PUT gives what is
-left out its default, PATCH leaves it as it is; both pass over read-only fields, so that what was
-read may be sent back. Names that we do not know are refused.
+**Shapes.** Times are instants in UTC (`2026-11-21T09:00:00Z`; you may send any offset), fields
+named `…On` are dates, zones are IANA's names. Every answer has all its fields, null where there is
+nothing. PUT gives fields that you leave out their defaults, PATCH leaves them as they are. Both
+pass over read-only fields, so you may send back what you have read. Names that we do not know are
+refused.
 
-**Compatibility.** `Accept: application/json; version=1` is also what no version means. Within a
-version we may add operations, fields that may be left out, fields of answers, and values to lists
-of values in answers: pass over what you do not know. What is to go is told half a year before by
-`Deprecation` and `Sunset` headers.
+**Compatibility.** `Accept: application/json; version=1` asks for version 1, as does a request
+without a version. Within a version we may add operations, optional fields of requests, fields of
+answers, and values to lists of values in answers: pass over what you do not know. Headers
+`Deprecation` and `Sunset` announce half a year ahead what will be removed.
 """
 
 TAGS = {
