@@ -36,14 +36,14 @@ def row(beginning: str) -> str:
     ("what", "seconds"),
     [
         ("audit trail", Activity.KEPT_S),
-        ("that a turn of a role play was reported", Report.KEPT_S),
+        ("reports of turns", Report.KEPT_S),
         ("sign-ins", Session.KEPT_S),
-        ("whose a refresh token is", IssuedToken.KEPT_S),
+        ("owners of refresh tokens", IssuedToken.KEPT_S),
         ("networks", KnownNetwork.KEPT.total_seconds()),
-        ("what was mailed", Delivery.KEPT_S),
+        ("mails", Delivery.KEPT_S),
         ("long jobs", jobs.KEPT.total_seconds()),
         ("changes for one's devices", JOURNAL_DAYS * DAY_S),
-        ("what one has made", TOMBSTONE_S),
+        ("things that one has made", TOMBSTONE_S),
     ],
 )
 def test_the_document_says_how_long_the_code_keeps(what: str, seconds: float) -> None:
