@@ -424,3 +424,37 @@ def test_an_operation_is_tried_in_the_reference_after_a_sign_in(
         lambda driver: "OK:200" in in_reference(driver, ".response-message").text
     )
     assert complaints(chromium) == []
+
+
+RESOLVED_AS = """
+    const [version, done] = arguments, within = new Set();
+    const plain = (value) => {  // without circles, and without the marks of who resolved it
+      if (value === null || typeof value !== "object") return value;
+      if (within.has(value)) return "circle";
+      within.add(value);
+      const copy = Array.isArray(value) ? value.map(plain) : Object.fromEntries(
+        Object.entries(value).filter(([name]) => !name.startsWith("$$")).sort()
+          .map(([name, each]) => [name, plain(each)]));
+      within.delete(value);
+      return copy;
+    };
+    const reference = document.getElementById("reference");
+    fetch("schema", { headers: { Accept: "application/vnd.oai.openapi+json" } })
+      .then((answer) => answer.json())
+      .then((spec) => reference.loadSpec({ ...spec, openapi: version }))
+      .then(() => done(reference.resolvedSpec.tags.flatMap(({ paths }) => paths).map(
+        ({ method, path, parameters, requestBody, responses }) => JSON.stringify(
+          [method, path, plain(parameters), plain(requestBody), plain(responses)]))))"""
+
+
+@pytest.mark.client
+def test_the_reference_shows_the_document_as_its_own_version_would(
+    chromium: Chrome, service: str
+) -> None:
+    chromium.get(f"{service}/docs")
+    chromium.set_script_timeout(PATIENCE_S)
+    quick, whole = (
+        chromium.execute_async_script(RESOLVED_AS, version) for version in ("3.0.3", "3.1.0")
+    )
+    assert len(quick) > 150
+    assert quick == whole
