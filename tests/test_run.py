@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 
@@ -263,6 +264,24 @@ def test_it_says_a_line_for_each_step_and_then_what_there_is(lived_in: LivedIn) 
 )
 def test_it_says_who_the_partner_is(named: dict[str, str], words: str) -> None:
     assert partner_line(named).startswith(f"  partner  {words}")
+
+
+def test_a_connection_serves_one_request_after_the_other(lived_in: LivedIn) -> None:
+    with closing(
+        HTTPConnection("127.0.0.1", lived_in.first.port, timeout=PATIENCE_S)
+    ) as connection:
+        connection.connect()
+        kept = connection.sock
+        for method, path, status in (
+            *(("GET", "/health", 200), ("GET", "/docs", 200), ("HEAD", "/docs", 200)),
+            *(("GET", "/static/docs/docs.js", 200), ("GET", "/nothing", 404)),
+        ):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            assert answer.status == status
+            sent = int(answer.headers["Content-Length"]) if method == "GET" else 0
+            assert len(answer.read()) == sent
+            assert connection.sock is kept
 
 
 def test_its_request_lines_are_for_people_and_hold_no_secret(lived_in: LivedIn) -> None:

@@ -16,9 +16,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import CommandError, call_command, get_commands
 from django.core.management.commands import runserver
-from django.core.servers.basehttp import WSGIServer
+from django.core.servers.basehttp import WSGIRequestHandler, WSGIServer
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 
 from config import stack
@@ -58,6 +60,28 @@ class Server(WSGIServer):
     def server_activate(self) -> None:
         """Does nothing: the socket listens already."""
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        RequestHandler(request, client_address, self)
+
+
+class RequestHandler(WSGIRequestHandler):
+    """Sends each part of an answer at once, where Nagle's algorithm would wait for the next."""
+
+    disable_nagle_algorithm = True
+
+
+class Application(WSGIHandler):
+    """Adds the length of each answer, as API Gateway does. Without it a connection serves once."""
+
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        response = super().get_response(request)
+        if isinstance(response, HttpResponse) and response.status_code not in (
+            204,
+            304,
+        ):  # RFC 9110
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
+
 
 class Command(runserver.Command):
     """`manage.py runserver` reloads on changes. SIGINT and SIGTERM end all that it started.
@@ -95,6 +119,9 @@ class Command(runserver.Command):
         if settings.STAGE == "local":
             work_off_queues()
         super().inner_run(*args, **options | {"skip_checks": True})
+
+    def get_handler(self, *_args: Any, **_options: Any) -> Application:
+        return Application()
 
     def on_bind(self, server_port: int) -> None:
         """Tell the parent that the application is loaded."""
