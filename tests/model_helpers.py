@@ -41,6 +41,12 @@ def agreed(learner: Caller) -> None:
     assert learner.patch("/profile/consents", {"modelText": True}).status_code == 200
 
 
+def text_answer(text: str, stop: str = "end_turn") -> Json:
+    """A model's answer in words, without the tool."""
+    message = {"role": "assistant", "content": [{"text": text}]}
+    return {"output": {"message": message}, "stopReason": stop}
+
+
 def coffee() -> Script:
     """The scenario of most tests."""
     return next(script for script in scripts() if script.id == COFFEE)

@@ -15,7 +15,7 @@ from django.utils.timezone import now
 from config.formats import wire_name
 from config.ops import model_stand_in
 from config.ops.management.commands import estimate_cost as costs
-from config.ops.model_stand_in import Fails, Json, Player, good_answer, text_answer, tool_call
+from config.ops.model_stand_in import Fails, Json, Player, good_answer, tool_call
 from config.ops.voice_stand_in import Refusal, StandIn
 from learning.models.budgets import Budget
 from learning.models.dictionary import Translation
@@ -24,7 +24,7 @@ from learning.practice.entry import accept_entry
 from learning.practice.verdict import Refused
 from tests.callers import Caller
 from tests.memory_table import MemoryTable
-from tests.model_helpers import agreed, altered, model, served  # noqa: F401
+from tests.model_helpers import agreed, altered, model, served, text_answer  # noqa: F401
 from tests.test_flashcards import card_of, deck_of
 from tests.test_media import bucket, s3  # noqa: F401
 from tests.voice_helpers import asked, voice, voice_served  # noqa: F401

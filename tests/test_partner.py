@@ -11,12 +11,21 @@ from ulid import ULID
 
 from accounts.models.audit import StaffMember
 from config.client_info import ClientInfo
-from config.ops.model_stand_in import StandIn, good_answer, text_answer, told
+from config.ops.model_stand_in import StandIn, good_answer, told
 from config.problems import NotFound
 from learning.models.budgets import Budget
 from learning.services import reports
 from tests.callers import Caller, make_learner
-from tests.model_helpers import COFFEE, UNSCRIPTED, agreed, altered, begun, plays, published
+from tests.model_helpers import (
+    COFFEE,
+    UNSCRIPTED,
+    agreed,
+    altered,
+    begun,
+    plays,
+    published,
+    text_answer,
+)
 from tests.test_flashcards import deck_of
 from tests.test_sessions import model_answers, of_pack, problem, wrong_fields
 

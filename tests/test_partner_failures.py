@@ -22,7 +22,6 @@ from config.ops.model_stand_in import (
     StandIn,
     good_answer,
     listening,
-    text_answer,
     tool_call,
 )
 from config.problems import ServiceUnavailable
@@ -32,7 +31,7 @@ from learning.models.practice import FALLBACKS, Asked
 from learning.practice.prompt import Proposal
 from learning.services import partner
 from tests.callers import Caller, make_learner
-from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published
+from tests.model_helpers import COFFEE, agreed, altered, begun, plays, published, text_answer
 from tests.test_sessions import model_answers, problem
 from tests.waiting import PATIENCE_S, SteadyClock
 

@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config import aws
-from config.ops.model_stand_in import StandIn, text_answer
-from tests.model_helpers import COFFEE
+from config.ops.model_stand_in import StandIn
+from tests.model_helpers import COFFEE, text_answer
 
 
 @pytest.fixture(autouse=True)

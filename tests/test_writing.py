@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils.timezone import now
 
-from config.ops.model_stand_in import DRAFT, StandIn, text_answer, tool_call
+from config.ops.model_stand_in import DRAFT, StandIn, tool_call
 from learning.browse import script_form
 from learning.models.budgets import Budget
 from learning.practice import dialogue
@@ -28,6 +28,7 @@ from learning.services import scenarios
 from learning.shapes import shape_of
 from tests.browsers import Browser, FoundForm, ids_of, labelled, signed_in
 from tests.callers import Caller, make_learner
+from tests.model_helpers import text_answer
 from tests.test_scenarios import COFFEE, PACK, of_pack
 
 BAKERY = {

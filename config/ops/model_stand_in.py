@@ -145,19 +145,8 @@ def tool_call(request: Json, fields: Any) -> Json:
     """The answer that calls the request's tool with these fields."""
     [tool] = request["toolConfig"]["tools"]
     use = {"toolUseId": "tooluse_1", "name": tool["toolSpec"]["name"], "input": fields}
-    return _message({"toolUse": use}, "tool_use")
-
-
-def text_answer(text: str, stop: str = "end_turn") -> Json:
-    """An answer in words, without the tool."""
-    return _message({"text": text}, stop)
-
-
-def _message(content: Json, stop: str) -> Json:
-    return {
-        "output": {"message": {"role": "assistant", "content": [content]}},
-        "stopReason": stop,
-    }
+    message = {"role": "assistant", "content": [{"toolUse": use}]}
+    return {"output": {"message": message}, "stopReason": "tool_use"}
 
 
 def told(request: Json, name: str) -> Any:
