@@ -42,7 +42,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NotConnected
 
-from config.https import Answer, connected, read_answer
+from config.https import MOST_MIB, TOO_LARGE, Answer, connected, read_answer
+from config.problems import UpstreamFailed
 
 PAUSE_S, THROTTLED_PAUSE_S, LONGEST_PAUSE_S = 0.025, 1.0, 20.0
 QUOTA, COST, THROTTLED_COST = 500, 14, 5  # a client's budget for all its repetitions
@@ -321,7 +322,10 @@ _BYTES = re.compile(rb'"BS?"')
 def _parsed(answer: Answer) -> Json:
     body = answer.body
     if answer.headers.get("content-encoding") == "gzip":
-        body = zlib.decompress(body, 16 + zlib.MAX_WBITS)
+        unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        body = unpacking.decompress(body, MOST_MIB * 2**20)
+        if unpacking.unconsumed_tail:
+            raise UpstreamFailed(TOO_LARGE)
     content = json.loads(body or b"{}", object_hook=_with_bytes if _BYTES.search(body) else None)
     if not isinstance(content, dict):
         raise ValueError("no object")

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from config.problems import Filled, UpstreamFailed
+
 log = logging.getLogger("parley.https")
 
 AMAZON_ROOTS = Path(__file__).with_name("amazon-roots.pem")
+MOST_MIB = 32  # of an answer's body: twice DynamoDB's largest page
+TOO_LARGE = Filled("A service answered with more than {most} MiB", most=MOST_MIB)
 BUNDLE = "AWS_CA_BUNDLE"  # botocore's own variable: a file to trust instead
 _widened: list[Path] = []  # botocore's bundle, once Amazon's roots were not enough
 
@@ -98,14 +102,18 @@ def _opened(url: str, timeout_s: float, trusted: Path) -> http.client.HTTPConnec
 
 
 def read_answer(connection: http.client.HTTPConnection, *, within_s: float) -> Answer:
-    """Reads the answer to a request to its end. Raises OSError or http.client.HTTPException.
+    """Reads the answer to a request to its end.
 
-    A socket's own limit counts for each packet: a body that drips could hold us forever.
+    A socket's own limit counts for each packet: a body that drips could hold us forever. Raises
+    OSError, http.client.HTTPException, or UpstreamFailed where there is more than MOST_MIB.
     """
     until, body = time.monotonic() + within_s, bytearray()
     with connection.getresponse() as answer:
         while part := answer.read1(1 << 16):
             body += part
+            if len(body) > MOST_MIB * 2**20:
+                log.error("an answer is too large", extra={"fields": {"host": connection.host}})
+                raise UpstreamFailed(TOO_LARGE)  # asked again, it would answer the same
             left_s = until - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError("the answer drips")
@@ -127,7 +135,7 @@ def fetch(
 ) -> Answer:
     """Sends one request on a connection of its own. Follows no redirect and tries nothing again.
 
-    Raises OSError, or http.client.HTTPException if the answer is not HTTP.
+    Raises OSError, http.client.HTTPException if the answer is not HTTP, or UpstreamFailed.
     """
     parts = urlsplit(url)
     connection = connected(url, connect_timeout_s=timeout_s, read_timeout_s=timeout_s)

@@ -4,6 +4,7 @@ Where the two differ, the tests say so: ours is the stricter one.
 """
 
 import gc
+import gzip
 import json
 import socket
 import time
@@ -34,9 +35,9 @@ from botocore.retries import standard
 
 from config import aws_json
 from config.aws_json import AwsJson, Keys
-from config.https import BUNDLE
+from config.https import BUNDLE, MOST_MIB
 from config.ops.cloudformation import LOCAL_REGION
-from config.problems import ServiceTimeout
+from config.problems import ServiceTimeout, UpstreamFailed
 from tests.aws_server import (
     GOOD,
     Act,
@@ -572,6 +573,16 @@ def test_a_host_that_nobody_vouches_for_is_not_spoken_to(
         with make(server.url) as client, pytest.raises(SSLError):
             client.call("GetItem", GET)
     assert server.seen == []
+
+
+def test_an_answer_that_unpacks_to_more_than_its_limit_is_refused(
+    own: AwsJson, server: Server
+) -> None:
+    bomb = gzip.compress(bytes(MOST_MIB * 2**20 + 1))
+    server.script = [says(200, bomb, Content_Encoding="gzip")]
+    with pytest.raises(UpstreamFailed):
+        own.call("GetItem", GET)
+    assert len(server.seen) == 1
 
 
 def test_a_client_that_is_forgotten_closes_its_connections(server: Server) -> None:

@@ -13,9 +13,20 @@ from botocore.exceptions import SSLError
 from accounts.tokens import fetch_keys
 from config import aws, https
 from config.https import AMAZON_ROOTS, BUNDLE
-from config.problems import ServiceUnavailable
+from config.problems import ServiceUnavailable, UpstreamFailed
 from config.stack import Stack
-from tests.aws_server import Server, cut, drip, good, reset, says, serving, slow, truncated
+from tests.aws_server import (
+    Server,
+    chunked,
+    cut,
+    drip,
+    good,
+    reset,
+    says,
+    serving,
+    slow,
+    truncated,
+)
 
 BOTOCORES = Path(botocore.__file__).with_name("cacert.pem")
 
@@ -134,6 +145,19 @@ def test_a_request_that_comes_to_nothing_is_an_error(known: Server, act: object)
     assert len(known.seen) <= 1
 
 
+def test_an_answer_is_read_up_to_its_limit(known: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "MOST_MIB", 1)
+    known.script = [says(200, bytes(2**20)), says(200, bytes(2**20 + 1))]
+    assert len(https.fetch("GET", known.url, timeout_s=10).body) == 2**20
+    with pytest.raises(UpstreamFailed) as refused:
+        https.fetch("GET", known.url, timeout_s=10)
+    assert refused.value.status == 502
+    monkeypatch.setattr(https, "MOST_MIB", 0)
+    known.script = [chunked]  # which does not say how long it is
+    with pytest.raises(UpstreamFailed):
+        https.fetch("GET", known.url, timeout_s=10)
+
+
 def test_a_redirect_is_not_followed(known: Server) -> None:
     known.always = says(302, {}, Location=f"{known.url}/elsewhere")
     assert https.fetch("GET", known.url, timeout_s=10).status == 302
@@ -157,3 +181,12 @@ def test_the_keys_of_the_pool_are_asked_for_once_more(pool: Server, act: object)
     with pytest.raises(ServiceUnavailable):
         fetch_keys()
     assert len(pool.seen) == 4
+
+
+def test_keys_of_the_pool_that_are_too_many_are_not_asked_for_again(
+    pool: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(https, "MOST_MIB", 0)
+    with pytest.raises(UpstreamFailed):
+        fetch_keys()
+    assert len(pool.seen) == 1

@@ -13,7 +13,7 @@ import pytest
 from django.utils.timezone import now
 from ulid import ULID
 
-from config import aws, http
+from config import aws, http, https
 from config.ops.model_stand_in import (
     DRAFT,
     Fails,
@@ -592,6 +592,17 @@ def test_a_local_model_that_is_slow_leaves_time_for_what_is_written_after_it(
     refused = maria.post(f"{begun(maria)}/turns", {"text": TEXT})
     assert "took longer" in refused.json()["detail"]
     assert given[0] < http.ANSWER_WITHIN_S - aws.longest_try_s() - partner.RECORDED_WITHIN_S
+
+
+def test_a_local_server_that_answers_without_end_is_said(
+    table: None, maria: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(https, "MOST_MIB", 0)
+    with chat_server(lambda _: (200, completion(GOOD))) as (url, _):
+        settings.LOCAL_MODEL_URL, settings.PARTNER_MODEL = url, "qwen3:4b"
+        refused = maria.post(f"{begun(maria)}/turns", {"text": TEXT})
+    assert problem(refused) == (502, "LOCAL_MODEL_FAILED")
+    assert "more than any model writes" in refused.json()["detail"]
 
 
 def test_a_local_server_that_is_not_there_is_said(

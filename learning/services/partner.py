@@ -25,7 +25,7 @@ from django.utils.crypto import salted_hmac
 from accounts.models import learner_key
 from config import aws, telemetry
 from config.https import fetch
-from config.problems import Problem, ServiceTimeout, ServiceUnavailable
+from config.problems import Problem, ServiceTimeout, ServiceUnavailable, UpstreamFailed
 from config.records import dataclass
 from config.telemetry import deadline
 from learning.models.budgets import BudgetSpent, Units, reserve
@@ -505,6 +505,8 @@ def _call_local(request: prompt.Request, model: str, until: float) -> Spoken:
         raise LocalModelFailed(f"{url} took longer than {within_s:.0f} s") from error
     except (OSError, HTTPException) as error:
         raise LocalModelFailed(f"{url} cannot be reached") from error
+    except UpstreamFailed as error:
+        raise LocalModelFailed(f"{url} answered with more than any model writes") from error
     if answer.status != 200:
         raise LocalModelFailed(f"{url} answered {answer.status}")
     try:
