@@ -215,7 +215,7 @@ def test_a_reported_turn_is_shown_to_staff_and_no_other_is(model: StandIn, maria
     [listed] = staff.get("/reports").json()["results"]
     assert listed.keys() == {"id", "at", "turn"}
     shown = staff.get(f"/reports/{listed['id']}").json()
-    assert shown["reason"] == "Rude."
+    assert shown["reason"] == "Very rude."
     assert shown["text"] == turn.json()["text"]
     assert shown["answeredBy"] == "model"
     assert model_answers(COFFEE, "customer")[0] not in str(shown), "the turn before stays private"
@@ -223,6 +223,33 @@ def test_a_reported_turn_is_shown_to_staff_and_no_other_is(model: StandIn, maria
     for other in (f"{maria.id}.{session_id}.1", f"{maria.id}.{session_id}.x", "nothing"):
         assert problem(staff.get(f"/reports/{other}")) == (404, "NOT_FOUND")
     assert problem(maria.get("/reports")) == (403, "PERMISSION_DENIED")
+
+
+def test_a_reason_can_be_given_later_and_is_lost_by_no_report_after_it(
+    model: StandIn, maria: Caller
+) -> None:
+    path = begun(maria)
+    plays(maria, path, model_answers(COFFEE, "customer")[:1])
+    turn = maria.post(f"{path}/report", {"turn": 1}).json()
+    staff = make_learner("stefan", groups=("staff",))
+    [listed] = staff.get("/reports").json()["results"]
+    for body in ({"turn": 1, "reason": "Rude."}, {"turn": 1, "reason": "Rude."}, {"turn": 1}):
+        assert maria.post(f"{path}/report", body).json() == turn
+        assert staff.get("/reports").json()["results"] == [listed]
+        assert staff.get(f"/reports/{listed['id']}").json()["reason"] == "Rude."
+
+
+def test_a_turn_whose_report_has_lapsed_is_shown_anew(model: StandIn, maria: Caller) -> None:
+    path = begun(maria)
+    plays(maria, path, model_answers(COFFEE, "customer")[:1])
+    maria.post(f"{path}/report", {"turn": 1, "reason": "Rude."})
+    staff = make_learner("stefan", groups=("staff",))
+    session_id, later = path.rpartition("/")[2], now() + timedelta(days=91)
+    reports.report_turn(maria.id, session_id, number=1, reason="", now=later)
+    [listed] = staff.get("/reports").json()["results"]
+    by = StaffMember(staff.id, ClientInfo("10.0.0.1"))
+    seen = reports.view_report(listed["id"], by=by, now=later)
+    assert (seen.report.reason, seen.report.at, seen.turn.reported_at) == ("", later, later)
 
 
 def test_each_look_at_a_report_is_in_both_trails(model: StandIn, maria: Caller) -> None:

@@ -404,8 +404,8 @@ class SessionViewSet(Resource):
     def report(self, request: Request, id: str) -> Response:
         """Show a turn to staff, who see no others.
 
-        They see what was said in it, and the reason, for 90 days. Each look is in `GET
-        /auth/activity`.
+        They see what was said in it, and the reason, for 90 days. Reported again, another reason
+        takes its place. Each look is in `GET /auth/activity`.
         """
         fields = self.validated_body(ReportSerializer)
         session, turn = reports.report_turn(

@@ -214,6 +214,10 @@ class Report(OfLearner, discriminator="report"):
     def key(cls, learner_id: str, session_id: str, number: int) -> tuple[str, str]:
         return learner_key(learner_id), f"{cls.PREFIX}{session_id}#{number:04}"
 
+    def has_lapsed(self, now: datetime) -> bool:
+        """Whether its 90 days are over; DynamoDB removes it some time later."""
+        return int(self.expires_at) <= now.timestamp()
+
     @property
     def id(self) -> str:
         """Where the report is, for staff: `<learner>.<session>.<turn>`."""

@@ -18,22 +18,24 @@ from learning.services.practice import UnknownTurn
 def report_turn(
     learner_id: str, session_id: str, *, number: int, reason: str, now: datetime
 ) -> tuple[Session, Turn]:
-    """Shows a turn to staff: one read, one transaction; shown again it stays as it is.
+    """Shows a turn to staff: one read, one transaction.
 
-    Raises NotFound, UnknownTurn.
+    Shown again it stays as it is, but for a reason, which takes the place of the one before. A turn
+    whose report has lapsed is shown anew. Raises NotFound, UnknownTurn.
     """
-    keys = Session.key(learner_id, session_id), Turn.key(learner_id, session_id, number)
+    place = learner_id, session_id, number
+    keys = Session.key(learner_id, session_id), Turn.key(*place), Report.key(*place)
     stored = batch_get(*keys, Head.key(learner_id))
-    session, turn = (stored.get(key) for key in keys)
+    session, turn, report = (stored.get(key) for key in keys)
     if not isinstance(session, Session):
         raise NotFound
     if not isinstance(turn, Turn):
         message = "The session has no turn of this number."
         raise UnknownTurn(errors=[FieldError("turn", "unknown_turn", message)])
-    if not turn.reported_at:
+    if not isinstance(report, Report) or report.has_lapsed(now):
         turn.reported_at = now
         report = Report(
-            *Report.key(learner_id, session_id, number),
+            *Report.key(*place),
             session_id=session_id,
             number=number,
             reason=reason,
@@ -42,6 +44,9 @@ def report_turn(
         )
         report.set_index_keys()
         commit(Head.among(learner_id, stored), Put(turn), Put(report))
+    elif reason and reason != report.reason:
+        report.reason = reason
+        commit(Head.among(learner_id, stored), Put(report))
     return session, turn
 
 
@@ -57,7 +62,7 @@ class ReportedTurn:
 def view_report(report_id: str, *, by: StaffMember, now: datetime) -> ReportedTurn:
     """A turn that its learner has reported; the look is in both trails. Raises NotFound."""
     report = Report.by_id(report_id)
-    if report is None or report.expires_at <= now.timestamp():
+    if report is None or report.has_lapsed(now):
         raise NotFound
     learner_id, session_id = report.learner_id, report.session_id
     keys = (
