@@ -348,6 +348,32 @@ def test_a_sound_is_no_picture_of_a_card_nor_a_picture_its_sound(
     assert changed.status_code == 200
 
 
+@pytest.mark.parametrize("field", ["audioId", "imageId"])
+def test_what_a_card_shows_elsewhere_is_not_let_into_a_field_of_the_other_kind(
+    maria: Caller, bucket: Any, field: str
+) -> None:
+    media = {
+        "imageId": uploaded(maria, bucket, png(), "image/png")["id"],
+        "audioId": uploaded(maria, bucket, mp3(), "audio/mpeg")["id"],
+    }
+    [other] = media.keys() - {field}
+    wrong = {field: media[other]}
+    card = {"deckId": deck_of(maria), "front": "casa", "back": "house"}
+    in_text = card | {"front": f"casa [media:{media[other]}]"}
+    stored = [maria.makes("/flashcards", body) for body in (in_text, card | {other: media[other]})]
+    answers = [
+        maria.post("/flashcards", in_text | wrong),
+        maria.post("/flashcards", card | {other: media[other]} | wrong),
+        *(maria.patch(f"/flashcards/{each['id']}", wrong) for each in stored),
+        *(maria.patch(f"/notes/{each['noteId']}", wrong) for each in stored),
+    ]
+    for answer in answers:
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, error["field"], error["code"]) == (409, field, "wrong_kind")
+    right = maria.patch(f"/flashcards/{stored[0]['id']}", {other: media[other]})
+    assert (right.status_code, right.json()[other]) == (200, media[other])
+
+
 def test_a_medium_of_another_learner_is_unknown(maria: Caller, joao: Caller, bucket: Any) -> None:
     hers = uploaded(maria, bucket, png(), "image/png")["id"]
     deck = deck_of(joao)

@@ -177,7 +177,7 @@ class Export:
         for kind, url in urls:
             if url and url not in named:
                 yield Media(kind, url)
-        for id, field in shown.items():
+        for id, (*_, field) in shown.items():
             is_of_package = self.format == "apkg" or field not in FIELDS
             if id not in named and is_of_package and (medium := self.media.get(id)):
                 place = "front" if field in FIELDS else field

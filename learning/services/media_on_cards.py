@@ -4,9 +4,11 @@ Apart from `learning.services.media`, which study need not load. Whoever writes 
 its media stay for longer than the write takes (`hold`), so no sweep removes what is being used.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from config.formats import wire_name
@@ -36,12 +38,16 @@ class UnknownMedium(Conflict):
         return cls(message, errors=[FieldError(field, "wrong_kind", message)])
 
 
-def shown_by(values: Mapping[str, Any]) -> dict[str, str]:
-    """The ids of media that a note's fields show, each with the field that does."""
-    ids = {values[name]: name for name in FIELDS if values.get(name)}
+def shown_by(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The ids of media that a note's fields show, each with the fields that do, texts last."""
+    ids = defaultdict[str, list[str]](list)
+    for name in FIELDS:
+        if id := values.get(name):
+            ids[id].append(name)
     for name in TEXT_FIELDS:
-        ids |= dict.fromkeys(media_ids(values.get(name) or ""), name)
-    return ids
+        for id in dict.fromkeys(media_ids(values.get(name) or "")):
+            ids[id].append(name)
+    return dict(ids)
 
 
 def fits(field: str, medium: Medium) -> bool:
@@ -50,19 +56,30 @@ def fits(field: str, medium: Medium) -> bool:
 
 
 def hold(
-    learner_id: str, values: Mapping[str, Any], *, now: datetime, besides: Collection[str] = ()
+    learner_id: str,
+    values: Mapping[str, Any],
+    *,
+    now: datetime,
+    besides: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> None:
     """Makes sure that what a note shows is there, and stays until the note is written.
 
-    `besides` what the stored note shows already. A read where there is any. Raises UnknownMedium.
+    `besides` what the stored note shows already; a text may show that, too. A read where there is
+    any. Raises UnknownMedium.
     """
-    wanted = {id: field for id, field in shown_by(values).items() if id not in besides}
+    wanted = [
+        (id, field)
+        for id, fields in shown_by(values).items()
+        for field in fields
+        if id not in besides or (field in FIELDS and field not in besides[id])
+    ]
     if not wanted:
         return
-    media = Medium.ready_among(learner_id, wanted)
-    for id, field in wanted.items():
+    media = Medium.ready_among(learner_id, dict(wanted))
+    for id, field in wanted:
         if id in media and not fits(field, media[id]):
             raise UnknownMedium.of_kind(FIELDS[field], wire_name(field))
+    for id, field in dict(wanted).items():
         try:
             media[id].hold_until(now + HELD)
         except (KeyError, ConditionFailed):
