@@ -374,6 +374,23 @@ def test_what_a_card_shows_elsewhere_is_not_let_into_a_field_of_the_other_kind(
     assert (right.status_code, right.json()[other]) == (200, media[other])
 
 
+def test_a_medium_that_was_deleted_is_on_its_cards_again_once_it_is_uploaded_again(
+    maria: Caller, bucket: Any
+) -> None:
+    picture = uploaded(maria, bucket, png(), "image/png")["id"]
+    deck = deck_of(maria)
+    body = {"deckId": deck, "front": f"casa [media:{picture}]", "back": "house"}
+    card = maria.makes("/flashcards", body | {"imageId": picture})
+    assert maria.delete(f"/media/{picture}").status_code == 204
+    path = f"/flashcards/{card['id']}"
+    assert maria.get(path).json()["imageId"] == picture
+    assert maria.get(f"/media/{picture}").json()["code"] == "NOT_FOUND"
+    assert maria.patch(path, {"back": "a house"}).status_code == 200, "a card can still be changed"
+    assert maria.post("/flashcards", body).json()["code"] == "UNKNOWN_MEDIUM"
+    assert uploaded(maria, bucket, png(), "image/png")["id"] == picture
+    assert maria.get(f"/media/{picture}").json()["url"]
+
+
 def test_a_medium_of_another_learner_is_unknown(maria: Caller, joao: Caller, bucket: Any) -> None:
     hers = uploaded(maria, bucket, png(), "image/png")["id"]
     deck = deck_of(joao)

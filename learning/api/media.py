@@ -134,8 +134,10 @@ class MediumViewSet(Resource):
 
     @operation("deleteMedium", answers={204: None}, raises=[NotFound])
     def destroy(self, request: Request, id: str) -> Response:
-        """Delete a picture or sound at once. Cards that show it stay, without it.
+        """Delete a picture or sound at once. Cards that show it stay, and keep its id.
 
+        `GET /media/{id}` is 404 from then on: show nothing in its place. The same file uploaded
+        again has the same id, so the cards show it again.
         What no card shows any more goes by itself, a quarter of an hour after the card.
         """
         media.delete(learner_id=self.learner_id, id=id)

@@ -200,7 +200,7 @@ def read(*, learner_id: str, id: str) -> Medium:
 
 
 def delete(*, learner_id: str, id: str) -> None:
-    """Removes a medium at once, from all cards that show it. Raises NotFound."""
+    """Removes a medium at once; cards keep its id, by which it may come back. Raises NotFound."""
     _remove(learner_id, id)
 
 
