@@ -1,8 +1,9 @@
 """Forms of values on the wire and in files: ids, names, instants, zones, levels. Pure rules."""
 
 import re
-from collections import Counter
-from functools import lru_cache
+from collections import Counter, defaultdict
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -34,6 +35,37 @@ def wire_name(name: str) -> str:
     """`first_name` → `firstName`."""
     head, *rest = name.split("_")
     return head + "".join(word.title() for word in rest)
+
+
+_TAG = re.compile(
+    r"(?P<language>[a-z]{2,3}(?:-[a-z]{3})?)(?P<script>-[a-z]{4})?(?P<region>-(?:[a-z]{2}|[0-9]{3}))?"
+    r"(?P<variant>(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)"
+)
+
+
+def is_language(tag: str) -> bool:
+    """Whether a language tag (BCP 47) has registered subtags alone: `pt-BR`; not `zz`, `pt-ZZ`."""
+    match = _TAG.fullmatch(tag.lower()) if tag.isascii() else None
+    return match is not None and all(
+        subtag in _registered()[kind]
+        for kind, subtags in match.groupdict("").items()
+        for subtag in subtags.split("-")
+        if subtag
+    )
+
+
+@cache
+def _registered() -> dict[str, set[str]]:
+    """The registered subtags of each kind."""
+    subtags = defaultdict[str, set[str]](set)
+    for line in Path(__file__).with_name("subtags.txt").read_text("ascii").splitlines():
+        kind, _, written = line.partition(" ")
+        if kind == "language":
+            groups = re.findall("([A-Z]+)([a-z]+)", written)
+            subtags[kind] |= {start.lower() + end for start, ends in groups for end in ends}
+        else:
+            subtags[kind] |= {*written.lower().split()}
+    return subtags
 
 
 class DuplicateNameError(ValueError):

@@ -5,6 +5,7 @@ would then be stored or dropped in silence. Queries and the parts of a multipart
 the checks of types apply to JSON alone.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
@@ -25,6 +26,7 @@ from config.formats import (
     ULID_OR_UUID,
     VISIBLE,
     UnknownZoneError,
+    is_language,
     wire_name,
     zone_named,
 )
@@ -324,14 +326,23 @@ class ZoneField(TextField):
         return name
 
 
+@extend_schema_field({"type": "string", "format": "language-tag"})
 class LanguageField(PatternField):
-    """A language tag (BCP 47), e.g. `es` or `pt-BR`."""
+    """The tag (BCP 47) of a language that there is, e.g. `es` or `pt-BR`."""
 
     sample = "pt-BR"
 
     def __init__(self, **kwargs: Any) -> None:
         message = "Give a language tag, e.g. es or pt-BR."
-        super().__init__(LANGUAGE_TAG, message, max_length=35, **kwargs)
+        plain: dict[str, Any] = {"pattern": LANGUAGE_TAG, "message": message, "max_length": 35}
+        super().__init__(**plain | kwargs)
+        self.validators.append(_check_language)
+
+
+def _check_language(tag: str) -> None:
+    """Raises ValidationError for a tag that no language has."""
+    if re.fullmatch(LANGUAGE_TAG, tag) and not is_language(tag):
+        raise ValidationError("There is no such language.", "unknown_language")
 
 
 class LocalTimeField(PatternField):

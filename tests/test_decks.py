@@ -388,6 +388,8 @@ def test_a_deleted_decks_options_are_forgotten(maria: Caller) -> None:
         ("description", "d" * 1001, "max_length"),
         ("nativeLanguage", "english please", "invalid"),
         ("targetLanguage", "e", "invalid"),
+        ("targetLanguage", "zz", "unknown_language"),
+        ("nativeLanguage", "pt-ZZ", "unknown_language"),
         ("newCardsPerDay", -1, "min_value"),
         ("newCardsPerDay", 10_000, "max_value"),
         ("newCardsPerDay", "5", "invalid"),

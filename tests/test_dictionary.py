@@ -168,7 +168,7 @@ def test_nothing_is_asked_for_a_card_that_could_not_be_made(maria: Caller, voice
 
 def test_languages_that_translate_does_not_pair_are_404(maria: Caller, voice: StandIn) -> None:
     voice.refuses = Refusal(400, "UnsupportedLanguagePairException")
-    answer = maria.post("/dictionary", MESA | {"from": "xx"})
+    answer = maria.post("/dictionary", MESA | {"from": "eo"})
     assert (answer.status_code, answer.json()["code"]) == (404, "NO_TRANSLATION")
     assert answer.json()["errors"][0]["field"] == "to"
     assert Budget.of_day(maria.id, now()).used() == {"dictionary_characters": 0}

@@ -112,6 +112,8 @@ def test_a_lost_race_is_412(ana: Person) -> None:
         ("avatarUrl", "https://example.org/100%"),
         ("avatarUrl", "https://maria@example.org/"),
         ("nativeLanguage", "Portuguese"),
+        ("nativeLanguage", "zz"),
+        ("targetLanguage", "pt-brazil"),
         ("currentLevel", "D1"),
         ("timezone", "Mars/Olympus"),
         ("timezone", "../../etc/passwd"),

@@ -198,6 +198,7 @@ def test_the_catalogue_is_narrowed(catalogue: list[str], query: str, test: Any) 
         ("level=D1", "level"),
         ("context=Food%20!", "context"),
         ("language=E1", "language"),
+        ("language=zz", "language"),
         (f"search={'x' * 81}", "search"),
         ("status=hidden", "status"),
         ("limit=0", "limit"),

@@ -771,6 +771,16 @@ def test_a_draft_needs_a_title_a_level_and_a_language(model: StandIn, browser: B
     assert model.requests == []
 
 
+def test_a_language_that_there_is_not_is_refused_before_a_model_is_asked(
+    model: StandIn, browser: Browser
+) -> None:
+    for verb in ("draft", "save"):
+        page = press(browser, edit(browser), verb, **BAKERY | {"language": "zz"})
+        assert page.status_code == 400
+        assert error_at(page, "language") == "There is no such language."
+    assert model.requests == []
+
+
 def test_drafts_are_counted_in_the_budget_of_who_asks(
     model: StandIn, browser: Browser, settings: Any
 ) -> None:

@@ -179,12 +179,14 @@ class SlugField(PatternField):
         super().__init__(SLUG, message, max_length=60, **kwargs)
 
 
-class ScriptLanguageField(PatternField):
+class ScriptLanguageField(LanguageField):
     """The language that is practised, e.g. `es`."""
+
+    sample = ""  # that of its name
 
     def __init__(self, **kwargs: Any) -> None:
         message = "Give a language of two or three letters, e.g. es."
-        super().__init__(LANGUAGE, message, max_length=3, **kwargs)
+        super().__init__(pattern=LANGUAGE, message=message, max_length=3, **kwargs)
 
 
 class ShapeSerializer(Serializer):

@@ -40,6 +40,12 @@ from learning.services.scenarios import ScenarioDetail
 CHOOSE = {"invalid_choice": "Choose one of these.", "blank": "Write something here."}
 
 
+class ToldSerializer(ScriptSerializer):
+    """What a model is told of the scenario that it drafts."""
+
+    only = ("title", "level", "language")
+
+
 class EditorView(WritingPage):
     """The form of a scenario, new or stored.
 
@@ -83,18 +89,18 @@ class EditorView(WritingPage):
         """The form as a model fills it in, stored by nobody: whoever has asked reads it first."""
         from learning.services import partner  # loaded when it is asked for
 
-        needed = ("title", "level", "language")
-        errors = [FieldError(name, "blank", "") for name in needed if not form[name].strip()]
+        told = {name: form[name] for name in ToldSerializer.only}
+        errors = [FieldError(name, "blank", "") for name in told if not form[name].strip()]
         try:
             if errors:
                 raise ValidationFailed(errors=errors)
             drafted = partner.draft(
                 learner_id=caller(self.request).id,
-                **{name: form[name] for name in needed},
+                **validated_body(ToldSerializer, told),
                 accept=lambda proposal: _accepted(proposal, form),
             )
-        except Problem as problem:
-            return self._page(form, None, problem=problem, unsaved=True)
+        except (Problem, ValidationError) as error:
+            return self._page(form, None, problem=as_problem(error), unsaved=True)
         return self._page(drafted, None, unsaved=True)
 
     def _save(self, id: str | None, form: Form, version: int | None) -> ScenarioDetail:
