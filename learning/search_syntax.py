@@ -6,6 +6,7 @@ itself. What is no term is how the front begins. Pure rules: text in, a Search o
 
 Texts are compared whatever the case. A letter typed without an accent finds it with any, one with
 an accent only just that (asymmetric search, UTS #10, section 8): `ma` finds `má`, `mã` does not.
+An apostrophe finds any other, and a quote any other quote.
 """
 
 import re
@@ -157,6 +158,8 @@ _ONE = (
     "(?>[\u1100-\u115f][\u1160-\u11a7][\u11a8-\u11ff]?+"
     rf"|(?![{_MARKS}\u3099\u309a]).[{_MARKS}\u3099\u309a]*+)"
 )
+# Apostrophes, and quotes: keyboards differ, so each finds any of its kind.
+_ALIKE = {sign: f"[{signs}]" for signs in ("'’‘ʼ′", '"“”„«»') for sign in signs}
 MAX_WILDCARDS = 5
 
 
@@ -210,12 +213,12 @@ class TextPattern:
 
 @lru_cache(maxsize=512)
 def _pattern(typed: str) -> TextPattern:
-    pieces, start, plain, wildcards = [""], "", True, 0
+    pieces, start, plain, wildcards, fixed = [""], "", True, 0, True
     text = unicodedata.normalize("NFKD", typed)
     for piece in _PIECE.finditer(text):
         if sign := piece["wildcard"]:
             wildcards += 1
-            plain = False
+            plain = fixed = False
             if sign == "*":
                 pieces.append("")
             else:
@@ -223,8 +226,10 @@ def _pattern(typed: str) -> TextPattern:
             continue
         letter, marks = decomposed(piece["escaped"] or piece["letter"]), piece["marks"] or ""
         accents = f"{marks}(?![{_MARKS}])" if marks else f"[{_MARKS}]*+"
-        pieces[-1] += re.escape(letter) + accents
-        if wildcards == 0:
+        pieces[-1] += _ALIKE.get(letter, re.escape(letter)) + accents
+        if letter in _ALIKE:
+            plain = fixed = False
+        if fixed:
             start += letter
             plain = plain and not marks
     if wildcards > MAX_WILDCARDS:
