@@ -11,10 +11,17 @@ def main() -> None:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
 
+        from config.problems import Problem, ServiceUnavailable
+        from config.stack import StackUnknown
+
         try:
             execute_from_command_line(sys.argv)
         except ImproperlyConfigured as error:
             sys.exit(f"ImproperlyConfigured: {error}")
+        except ServiceUnavailable as error:
+            sys.exit(f"{error}. Is `make run` up?")
+        except (Problem, StackUnknown) as error:
+            sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says it
 

@@ -73,5 +73,5 @@ def stack() -> Stack:
     values["endpoint_url"] = values["endpoint_url"] or os.environ.get("AWS_ENDPOINT_URL")
     missing = [k for k, v in values.items() if v is None and k != "endpoint_url"]
     if missing:
-        raise StackUnknown(f"no value for {', '.join(missing)}: run `manage.py provision` first")
+        raise StackUnknown(f"no value for {', '.join(missing)}: run `make run` once")
     return Stack(**values)

@@ -23,7 +23,7 @@ from config.ops import cloudformation, local_aws, model_stand_in
 from config.ops.mails import mails
 from config.ops.management.commands.runserver import partner_line
 from config.ops.voice_stand_in import FRAME
-from config.stack import BASE_DIR
+from config.stack import BASE_DIR, Stack
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("run")]
@@ -448,6 +448,20 @@ def test_a_damaged_secret_key_is_told_and_kept(
     assert run.process.wait(PATIENCE_S) == 1
     assert run.said.read_text().startswith(f"ImproperlyConfigured: {key} holds no key")
     assert key.read_bytes() == damaged
+
+
+def test_a_command_without_a_run_is_told_in_words(home: Path) -> None:
+    never = manage(home, "unsuppress", "ana@example.org")
+    assert re.fullmatch(r"no value for [a-z_, ]+: run `make run` once\n", never.stderr), (
+        never.stderr
+    )
+    values = dict.fromkeys(Stack.__dataclass_fields__, "none") | {"region": "eu-central-1"}
+    values["endpoint_url"] = f"http://127.0.0.1:{free_port()}"
+    home.mkdir(exist_ok=True)
+    (home / "stack.json").write_text(json.dumps(values))
+    ended = manage(home, "unsuppress", "ana@example.org")
+    assert ended.stderr == "A service we depend on did not answer. Is `make run` up?\n"
+    assert (never.returncode, ended.returncode) == (1, 1)
 
 
 def test_an_interrupt_before_anything_has_started_ends_quietly(
