@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from learning.practice import dialogue
 from learning.practice.dialogue import DialogueEndedError, Partner, ScriptError
 from learning.practice.matching import Text, pattern
+from learning.practice.script import as_pattern
 
 BAKERY: dict[str, Any] = {
     "id": "bakery",
@@ -160,6 +161,28 @@ def test_pattern_is_found_whatever_case_accents_and_punctuation(
     wanted: str, language: str, said: str
 ) -> None:
     assert pattern(wanted, language).find(Text.of(said, language))
+
+
+APOSTROPHES = "'’‘ʼ´`′"
+
+
+@pytest.mark.parametrize("said", APOSTROPHES)
+@pytest.mark.parametrize("wanted", APOSTROPHES)
+@pytest.mark.parametrize(
+    ("phrase", "language", "whole"),
+    [
+        ("don't know", "en", "I don't know."),
+        ("d'accord", "fr", "C'est d'accord !"),
+        ("м'ята", "uk", "Це м'ята."),
+    ],
+)
+def test_an_apostrophe_of_any_keyboard_is_that_of_any_other(
+    wanted: str, said: str, phrase: str, language: str, whole: str
+) -> None:
+    written = as_pattern(phrase.replace("'", wanted))
+    found = pattern(written, language).find(Text.of(whole.replace("'", said), language))
+    assert found is not None
+    assert found.said == phrase.replace("'", said)
 
 
 @pytest.mark.parametrize(

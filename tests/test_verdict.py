@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import permutations
 from typing import Any
 
 import botocore.session
@@ -184,6 +185,15 @@ def test_the_reason_is_in_the_learners_native_language() -> None:
 def test_the_scripts_own_correction_wins_over_the_models() -> None:
     found = accepted("I want a coffee, please.", **remark("want a coffee", "want coffee"))
     assert [each.better for each in found.corrections] == ["I'd like a"]
+
+
+@pytest.mark.parametrize(
+    ("written", "copied"), [*permutations(['"size"', "“size”", "„size“", "«size»"], 2)]
+)
+def test_quotes_of_another_keyboard_do_not_matter(written: str, copied: str) -> None:
+    text = f"What means {written}, please?"
+    [found] = accepted(text, **remark(f"What means {copied}", "What is the size")).corrections
+    assert found.said == f"What means {written}"
 
 
 def test_curly_quotes_and_spaces_do_not_matter() -> None:

@@ -22,7 +22,8 @@ GAP = "..."
 MAX_GAPS = 2  # each multiplies the ways to try a match by six
 _GAP_REGEX = r"((?:\S+ ){0,5}?)"
 _WORD = re.compile(r"[^\W_]+")
-_ENGLISH_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_ENGLISH_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_STRAIGHT = str.maketrans(dict.fromkeys("’‘ʼ´`′", "'") | dict.fromkeys("“”„«»″", '"'))
 _UMLAUT_SPELT_OUT = re.compile(r"([aou])e")
 
 
@@ -31,6 +32,11 @@ def fold(word: str, language: str) -> str:
     plain = unicodedata.normalize("NFKD", word.casefold())
     letters = "".join(c for c in plain if c.isalnum())
     return _UMLAUT_SPELT_OUT.sub(r"\1", letters) if language == "de" else letters
+
+
+def straight(text: str) -> str:
+    """The text with the apostrophes and quotes of a typewriter, letter for letter."""
+    return text.translate(_STRAIGHT)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Text:
         """English keeps a contraction as one word ("dont" is "don't"); French "l'eau" is two."""
         original = unicodedata.normalize("NFC", written)
         words, spans = [], []
-        for match in (_ENGLISH_WORD if language == "en" else _WORD).finditer(original):
+        word_regex = _ENGLISH_WORD if language == "en" else _WORD
+        for match in word_regex.finditer(straight(original)):
             if word := fold(match[0], language):
                 words.append(word)
                 spans.append(match.span())

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from config.formats import CEFR_LEVELS
 from config.records import dataclass
-from learning.practice.matching import GAP, Match, Pattern, Text, pattern
+from learning.practice.matching import GAP, Match, Pattern, Text, pattern, straight
 from learning.shapes import Choice, Items, Range, ShapeError, decode
 from learning.shapes import Text as Chars
 
@@ -282,7 +282,8 @@ def _with_cues(phrase: Phrase, i: int, script: Script) -> Phrase:
 
 def as_pattern(phrase: str) -> str:
     """A phrase as its own pattern: "Can I have …, please?" → "Can I have ... please"."""
-    words = re.sub(r"[^\w\s'’…]", " ", phrase.replace(GAP, "…")).replace("…", f" {GAP} ").split()
+    plain = straight(phrase.replace(GAP, "…"))
+    words = re.sub(r"[^\w\s'…]", " ", plain).replace("…", f" {GAP} ").split()
     while words and words[0] == GAP:
         words.pop(0)
     while words and words[-1] == GAP:

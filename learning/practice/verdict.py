@@ -18,7 +18,7 @@ from config.records import dataclass
 from learning.practice import dialogue, leaks
 from learning.practice.dialogue import Correction, Evidence, Score, Scores
 from learning.practice.languages import content_words, explains, speaks, words_of
-from learning.practice.matching import Match, Text
+from learning.practice.matching import Match, Text, straight
 from learning.practice.prompt import (
     MOST_WORDS,
     Answer,
@@ -370,7 +370,7 @@ def _find(words: str, text: str) -> Match | None:
         return None
     written = unicodedata.normalize("NFC", text)
     words_in_a_row = r"\s+".join(parts)
-    found = re.search(rf"(?<!\w){words_in_a_row}(?!\w)", _straight(written), re.IGNORECASE)
+    found = re.search(rf"(?<!\w){words_in_a_row}(?!\w)", straight(written), re.IGNORECASE)
     if found is None:
         return None
     start, end = found.span()
@@ -378,9 +378,4 @@ def _find(words: str, text: str) -> Match | None:
 
 
 def _plain(text: str) -> str:
-    return " ".join(_straight(unicodedata.normalize("NFC", text)).split())
-
-
-def _straight(text: str) -> str:
-    """The text with straight quotes, letter for letter."""
-    return text.translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"'})
+    return " ".join(straight(unicodedata.normalize("NFC", text)).split())
