@@ -292,6 +292,72 @@ def test_nothing_is_said_after_the_end(session: str, maria: Caller) -> None:
         assert problem(answer) == (409, "SESSION_CLOSED")
 
 
+def test_what_scores_rest_on_is_told_in_the_language_of_whoever_reads_it(
+    session: str, maria: Caller
+) -> None:
+    for text in ("Coffee.", "A large coffee, please.", "Blah blah."):
+        maria.makes(f"{session}/turns", {"text": text})
+    maria.post(f"{session}/complete", Accept_Language="de")
+    read = {language: maria.get(session, Accept_Language=language).json() for language in TOLD}
+    for language, (notice, reached, missed, *fluency) in TOLD.items():
+        detail = read[language]
+        assert detail["notice"].startswith(notice)
+        told = {
+            name: [each["what"] for each in score["evidence"]]
+            for name, score in detail["scores"].items()
+        }
+        assert told["fluency"] == fluency
+        assert reached in told["task"]
+        assert missed in told["task"]
+        assert told["vocabulary"] == [
+            each["what"] for each in read["en"]["scores"]["vocabulary"]["evidence"]
+        ], "the learner's own words"
+
+
+TOLD = {
+    "en": (
+        "You are speaking with a machine: its lines",
+        "Order a drink politely: “Coffee.”",
+        "Pay for your order: not reached",
+        "“Coffee.”: one word; 4 are usual at A1",
+        "“A large coffee, please.”: 4 words; 4 are usual at A1",
+        "“Blah blah.”: not understood",
+    ),
+    "de": (
+        "Du sprichst mit einer Maschine: ihre Sätze",
+        "Order a drink politely: „Coffee.“",
+        "Pay for your order: nicht erreicht",
+        "„Coffee.“: ein Wort; üblich sind auf A1 4",
+        "„A large coffee, please.“: 4 Wörter; üblich sind auf A1 4",
+        "„Blah blah.“: nicht verstanden",
+    ),
+    "es": (
+        "Hablas con una máquina: unas personas",
+        "Order a drink politely: «Coffee.»",
+        "Pay for your order: no se ha alcanzado",
+        "«Coffee.»: una palabra; en A1 lo habitual son 4",
+        "«A large coffee, please.»: 4 palabras; en A1 lo habitual son 4",
+        "«Blah blah.»: no se ha entendido",
+    ),
+    "fr": (
+        "Vous parlez avec une machine : ses répliques",
+        "Order a drink politely : « Coffee. »",
+        "Pay for your order : pas atteint",
+        "« Coffee. » : un mot ; l’usage au niveau A1 est de 4",
+        "« A large coffee, please. » : 4 mots ; l’usage au niveau A1 est de 4",
+        "« Blah blah. » : pas compris",
+    ),
+    "vi": (
+        "Bạn đang nói chuyện với một cỗ máy: lời thoại",
+        "Order a drink politely: “Coffee.”",
+        "Pay for your order: chưa đạt",
+        "“Coffee.”: một từ; ở trình độ A1 thường là 4",
+        "“A large coffee, please.”: 4 từ; ở trình độ A1 thường là 4",
+        "“Blah blah.”: không hiểu được",
+    ),
+}
+
+
 def test_completed_again_it_stays_as_it_is(session: str, maria: Caller) -> None:
     maria.makes(f"{session}/turns", {"text": "Blah blah."})
     done = maria.post(f"{session}/complete").json()

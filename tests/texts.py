@@ -19,6 +19,7 @@ MESSAGES = {
     "CalendarInvalidError": 0,
     "ClozeError": 1,
     "ErrorDetail": 0,
+    "Evidence": 1,
     "FieldError": 2,
     "PatternField": 1,
     "RecurrenceError": 0,

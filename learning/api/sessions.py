@@ -1,5 +1,6 @@
 """Practice sessions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.timezone import now
@@ -9,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.formats import CEFR_LEVELS
+from config.http import told
 from config.operations import operation
-from config.problems import IdTaken, NotFound, ServiceUnavailable
+from config.problems import Filled, IdTaken, NotFound, ServiceUnavailable
 from config.serializers import (
     BooleanField,
     IdField,
@@ -48,8 +50,12 @@ from learning.services.practice import (
 from learning.services.scenarios import UnknownScenario
 
 NOTICES = {
-    SCRIPTED: "You are speaking with a machine: its lines were written by people beforehand.",
-    MODEL: "You are speaking with a machine: a language model makes up its lines. It can be wrong.",
+    SCRIPTED: Filled(
+        "You are speaking with a machine: its lines were written by people beforehand."
+    ),
+    MODEL: Filled(
+        "You are speaking with a machine: a language model makes up its lines. It can be wrong."
+    ),
 }
 
 NOT_SCORED: dict[str, Any] = {"value": None, "evidence": []}  # of sessions of before there was it
@@ -269,13 +275,29 @@ def session_body(detail: SessionDetail) -> dict[str, Any]:
         "learnerRole": RoleSerializer(learner).data,
         "partnerRole": RoleSerializer(partner).data,
         "goals": SessionGoalSerializer(goals, many=True).data,
-        "notice": NOTICES[session.partner],
+        "notice": told(NOTICES[session.partner]),
         "opening": session.opening,
         "turns": [turn_body(session, turn) for turn in detail.turns],
-        "scores": {"task": NOT_SCORED, **session.scores} if session.scores else None,
+        "scores": _told_scores(session.scores) if session.scores else None,
         "scoredBy": (session.scored_by or SCRIPTED) if session.scores else None,
         "scoringFallback": session.scoring_fallback,
     }
+
+
+def _told_scores(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores with their evidence in the reader's language."""
+    scores = {"task": NOT_SCORED, **stored}
+    return {
+        name: score | {"evidence": [_told_evidence(**each) for each in score["evidence"]]}
+        for name, score in scores.items()
+    }
+
+
+def _told_evidence(
+    turn: int, what: str, filled: tuple[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """`filled`: the text and its values, where it is one of ours."""
+    return {"turn": turn, "what": told(Filled(filled[0], **filled[1])) if filled else what}
 
 
 class SessionViewSet(Resource):

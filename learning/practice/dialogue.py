@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import shorten
 from typing import NamedTuple, Protocol, TypedDict
 
+from config.problems import Filled
 from config.records import dataclass
 from learning.practice.matching import Match, Text
 from learning.practice.script import (
@@ -104,7 +105,10 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A reason for a score; `turn` is the place of the answer in the list, from 0."""
+    """A reason for a score; `turn` is the place of the answer in the list, from 0.
+
+    `what` is told in words of ours where it is Filled, which can be translated.
+    """
 
     turn: int
     what: str
@@ -517,9 +521,12 @@ def goals_score(part: Part, reached: Mapping[str, int]) -> Score:
 def task_score(part: Part, reached: Mapping[str, int], said: Sequence[str]) -> Score:
     """The same with the words that reached each goal; what is not reached, by the last answer."""
     evidence = [
-        Evidence(reached[goal.id], f"{goal.text}: {_quoted(said[reached[goal.id]])}")
+        Evidence(
+            reached[goal.id],
+            Filled("{goal}: “{said}”", goal=goal.text, said=_beginning(said[reached[goal.id]])),
+        )
         if goal.id in reached
-        else Evidence(len(said) - 1, f"{goal.text}: not reached")
+        else Evidence(len(said) - 1, Filled("{goal}: not reached", goal=goal.text))
         for goal in part.goals
         if said
     ]
@@ -592,19 +599,31 @@ def _fluency(script: Script, played: list[_Turn]) -> Score:
     expected = WORDS_PER_TURN[script.level]
     points, evidence = 0.0, []
     for i, turn in enumerate(played):
-        word_count = len(turn.text.words)
+        said, word_count = _beginning(turn.text.original), len(turn.text.words)
+        what = Filled("“{said}”: not understood", said=said)
         if turn.understood:
             points += 0.6 + 0.4 * min(1.0, word_count / expected)
-            what = f"{word_count} words; {expected} are usual at {script.level}"
-        else:
-            what = "not understood"
-        evidence.append(Evidence(i, f"{_quoted(turn.text.original)}: {what}"))
+            usual = {"usual": expected, "level": script.level}
+            what = (
+                Filled("“{said}”: one word; {usual} are usual at {level}", said=said, **usual)
+                if word_count == 1
+                else Filled(
+                    "“{said}”: {count} words; {usual} are usual at {level}",
+                    said=said,
+                    count=word_count,
+                    **usual,
+                )
+            )
+        evidence.append(Evidence(i, what))
     return _score(points, len(played), evidence)
 
 
 def _quoted(said: str) -> str:
-    """The beginning of what was said, in quotes."""
-    return f"“{shorten(said, 80, placeholder=' …')}”"
+    return f"“{_beginning(said)}”"
+
+
+def _beginning(said: str) -> str:
+    return shorten(said, 80, placeholder=" …")
 
 
 def _lexicon(script: Script, part: Part) -> set[str]:

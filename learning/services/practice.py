@@ -528,14 +528,16 @@ def _scripted_scores(session: Session, turns: Sequence[Turn]) -> Scores:
 
 
 def _stored_scores(judged: Scores) -> dict[str, Any]:
-    """Scores as they are kept, with turns by their numbers."""
+    """Scores as they are kept: turns by their numbers, evidence so that it can be translated."""
     scores = asdict(judged)
     for score in scores.values():
-        score["evidence"] = [
-            {"turn": evidence["turn"] + 1, "what": evidence["what"]}
-            for evidence in score["evidence"]
-        ]
+        score["evidence"] = [_stored_evidence(**each) for each in score["evidence"]]
     return scores
+
+
+def _stored_evidence(turn: int, what: str) -> dict[str, Any]:
+    stored = {"turn": turn + 1, "what": what}
+    return stored | {"filled": [what.template, what.values]} if isinstance(what, Filled) else stored
 
 
 def abandon_session(*, learner_id: str, session_id: str, now: datetime) -> Session:
