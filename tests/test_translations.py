@@ -14,12 +14,14 @@ from django.conf import settings
 from django.test import Client
 from django.utils.translation import get_language, override
 
+from config import http
 from config.mail import in_language_of
 from config.problems import FieldError, Filled
 from config.serializers import ItemProblemSerializer
 from config.stack import BASE_DIR
 from learning.api.imports import RowErrorSerializer
 from learning.models.transfers import ImportRow
+from learning.services.practice import ConsentNeeded
 from learning.services.statistics import Week
 from learning.transfer import FileTooLarge, RowError
 from reminders.emails import report_item, streak_item
@@ -87,6 +89,8 @@ def test_values_are_put_into_a_text_after_it_is_translated() -> None:
         'raise ValidationError({"q": ["no " + name + " here"]})',
         'message = f"no {name} here"\nRowError(1, "q", "bad", message)',
         'raise DeckNotEmpty("plain" if done else f"no {name} here")',
+        'class NotFound:\n    def of(cls, name): return cls(f"no {name} here")',
+        'class A(NotFound):\n    def __init__(self): super().__init__(f"no {name} here")',
     ],
 )
 def test_a_text_that_is_put_together_in_english_is_found(told: str) -> None:
@@ -147,7 +151,7 @@ def test_a_weak_password_is_refused_in_the_readers_language(table: None) -> None
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_catalogue_is_compiled_from_its_source(language: str) -> None:
     source = (folder(language) / "django.po").read_text()
-    lines = [(word, text.replace('\\"', '"')) for word, text in MESSAGE.findall(source)]
+    lines = [(word, re.sub(r"\\(.)", r"\1", text)) for word, text in MESSAGE.findall(source)]
     told = {text for word, text in lines if word.startswith("msgstr") and text}
     catalogue = {key: text for key, text in compiled(language).items() if key != ""}
     assert set(catalogue.values()) == told
@@ -177,6 +181,16 @@ def test_a_language_that_we_have_not_falls_back_to_english(
 ) -> None:
     answer = Client().get("/decks", headers={"Accept-Language": asked})
     assert (answer.json()["title"], answer.json()["code"]) == (title, "NOT_AUTHENTICATED")
+
+
+def test_what_a_field_or_a_problem_says_of_itself_is_told_in_the_readers_language(
+    maria: Caller,
+) -> None:
+    wrong = maria.get("/scenarios?language=E1", Accept_Language="fr").json()
+    assert wrong["errors"][0]["message"] == "Donnez une langue en deux ou trois lettres, p. ex. es."
+    with override("de"):
+        detail = http.told(ConsentNeeded.to("modelVoice").detail)
+    assert detail == 'Stimme erst zu: PATCH /profile/consents mit {"modelVoice": true}'
 
 
 def test_a_rejected_item_is_told_in_the_readers_language(maria: Caller) -> None:

@@ -21,6 +21,7 @@ MESSAGES = {
     "ErrorDetail": 0,
     "Evidence": 1,
     "FieldError": 2,
+    "NotWav": 0,
     "PatternField": 1,
     "RecurrenceError": 0,
     "RegexValidator": 1,
@@ -42,7 +43,7 @@ IN_TEMPLATES = re.compile(r"""\b(?:n?gettext|_)\(\s*u?('(?:[^'\\]|\\.)*'|"(?:[^"
 @cache
 def all_texts() -> set[str]:
     """Each text once, as gettext knows it."""
-    titles = {problem.title for problem in problems().values()}
+    titles = {problem.title for problem in (*problems().values(), *all_problems())}
     marked = {text for tree in _trees().values() for text in _marked(tree)}
     told = {part.value for _, part in _parts(_trees()) if isinstance(part, ast.Constant)}
     return titles | marked | told | set(_of_mails())
@@ -85,12 +86,12 @@ def _parts(trees: dict[Path, ast.Module]) -> Iterator[tuple[str, ast.expr]]:
     """The expressions where a message is expected: texts, or calls that put one together."""
     places = _places()
     for path, tree in trees.items():
-        common = _assigned(tree.body)
+        common, made = _assigned(tree.body), _made_by_itself(tree)
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
         for scope in (*functions, tree):
             names = {**common, **(_assigned(ast.walk(scope)) if scope is not tree else {})}
             for call in _calls(scope):
-                for message in _messages(call, places):
+                for message in _messages(call, places.get(made.get(call) or _name(call))):
                     where = f"{path.name}:{message.lineno}"
                     yield from ((where, part) for part in _resolved(message, names))
 
@@ -125,8 +126,19 @@ def _assigned(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr]]:
     return values
 
 
-def _messages(call: ast.Call, places: dict[str, int]) -> Iterator[ast.expr]:
-    place = places.get(_name(call))
+def _made_by_itself(tree: ast.Module) -> dict[ast.Call, str]:
+    """The calls by which a class makes its instances: `cls(…)` its own, `super().__init__(…)` its
+    base's."""
+    return {
+        call: node.name if name == "cls" else ast.unparse(node.bases[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for call in _calls(node)
+        if (name := ast.unparse(call.func)) == "cls" or (name == "super().__init__" and node.bases)
+    }
+
+
+def _messages(call: ast.Call, place: int | None) -> Iterator[ast.expr]:
     if place is None:
         return
     yield from call.args[place : place + 1]

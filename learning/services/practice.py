@@ -90,7 +90,9 @@ class ConsentNeeded(PermissionDenied):
     @classmethod
     def to(cls, name: str) -> Self:
         """For a consent by its name in the API."""
-        return cls(f'Agree first: PATCH /profile/consents with {{"{name}": true}}')
+        return cls(
+            Filled('Agree first: PATCH /profile/consents with {{"{name}": true}}', name=name)
+        )
 
 
 class PartnerBudgetSpent(TooManyRequests):
