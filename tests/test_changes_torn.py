@@ -102,7 +102,7 @@ class Device:
         if told.item is None:
             self.held.pop(told.sk, None)
         elif isinstance(told.item, Card):
-            self.held[told.sk] = told.item.told_standing
+            self.held[told.sk] = told.item.told_standing()
         elif isinstance(told.item, LogEntry):
             self.held[told.sk] = told.item.told()
         else:

@@ -41,7 +41,7 @@ def _changes(items: Sequence[Any]) -> Iterator[tuple[list[Any], Synced | None]]:
     moved = {c.id: c for c in items if hasattr(c, "told_standing") and c.id in last}
     for row in rows:
         card = moved.get(row.card_id) if last[row.card_id] is row else None
-        yield [row.sk, row.told(), *([card.told_standing] if card else [])], card
+        yield [row.sk, row.told(), *([card.told_standing()] if card else [])], card
     for item in items:
         if isinstance(item, Synced) and all(item is not card for card in moved.values()):
             yield [item.sk, 1] if item.is_gone else [item.sk], item

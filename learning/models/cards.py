@@ -244,6 +244,7 @@ class Card(Kept, discriminator="card"):
     buried_by: str | None
     updated_at: datetime
     note: Note | None = None
+    _unknown: dict[str, Any] = {}
     _memory: tuple[Any, Memory] | None = None
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -281,23 +282,24 @@ class Card(Kept, discriminator="card"):
     def open(self) -> None:
         if self.lsi2 and not self.deck_id:  # lsi2 has it in its key
             self.deck_id = self.lsi2.partition("#")[0]
-        standing = dict.fromkeys(STANDING) | DEFAULTS
+        standing, self._unknown = dict.fromkeys(STANDING) | DEFAULTS, {}
         for short, value in json.loads(self.m or "{}").items():
             if name := NAMES.get(short):
                 standing[name] = instant(value) if name in INSTANTS else value
+            else:
+                self._unknown[short] = value
         vars(self).update(standing)
 
     @property
     def standing(self) -> dict[str, Any]:
         """Its schedule as `m` has it; what it does not know of `m` stays."""
-        held = {k: v for k, v in json.loads(self.m or "{}").items() if k not in STANDING.values()}
+        held = dict(self._unknown)
         for name, short in STANDING.items():
             value = getattr(self, name)
             if value is not None and value != DEFAULTS.get(name):
                 held[short] = micros(value) if name in INSTANTS else value
         return held
 
-    @property
     def told_standing(self) -> dict[str, Any]:
         """What devices are told of its schedule with a line of its log; when, they know."""
         return {name: value for name, value in self.standing.items() if name != "u"}
