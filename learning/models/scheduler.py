@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pynamodb.attributes import (
@@ -22,6 +23,9 @@ from learning.scheduling import Settings
 
 VERSIONS_READ = 20  # at once, of those before the newest
 FORMER_RETENTIONS = 5  # kept of each deck
+
+# The same settings, of 38 numbers, are checked once for all reviews under them.
+_settings = lru_cache(maxsize=100)(Settings)
 
 
 class Scheduler(Synced, discriminator="scheduler"):
@@ -61,7 +65,7 @@ class Scheduler(Synced, discriminator="scheduler"):
 
     def settings(self) -> Settings:
         """The settings as the rules know them."""
-        return Settings(
+        return _settings(
             weights=tuple(self.weights) if self.weights else DEFAULT_WEIGHTS,
             desired_retention=self.desired_retention,
             learning_steps_s=tuple(self.learning_steps_s),

@@ -83,7 +83,7 @@ class Submission:
     due_at: datetime | None = None
     target_id: str | None = None
 
-    def entry(self, study: StudyContext, card: Card, at: datetime) -> Entry:
+    def entry(self, study: StudyContext, card: Card, at: datetime, studied_on: date) -> Entry:
         """The entry under the settings in force at its instant, whenever it comes in."""
         scheduler = study.settings_at(at)
         match self.kind:
@@ -100,7 +100,7 @@ class Submission:
                     rating=self.rating or Rating.AGAIN,
                     settings_version=int(scheduler.number),
                     desired_retention=study.scheduler.retention_at(card.deck_id, at),
-                    studied_on=study.calendar_at(at).day(at),
+                    studied_on=studied_on,
                 )
 
     def is_same_as(self, stored: LogEntry) -> bool:
@@ -347,12 +347,13 @@ class _ReviewBatch:
                 "reviewedAt", "in_future", "This instant is more than five minutes ahead."
             )
             return Outcome("rejected", problem=problem)
+        studied_on = self.study.calendar_at(at).day(at)
         row = LogEntry.from_entry(
             self.learner_id,
             card.id,
             card.deck_id,
-            submission.entry(self.study, card, at),
-            studied_on=self.study.calendar_at(at).day(at),
+            submission.entry(self.study, card, at, studied_on),
+            studied_on=studied_on,
             duration_ms=submission.duration_ms or None,
         )
         self.added[card.id, row.id] = row
