@@ -187,11 +187,10 @@ def uses_own_client(where: Stack) -> bool:
 
 def _keys() -> Keys | None:
     """The keys that Lambda gives a function. They are read anew each time, as botocore does."""
-    environment = os.environ
-    if "AWS_ACCESS_KEY_ID" not in environment or "AWS_SECRET_ACCESS_KEY" not in environment:
+    key_id, secret = map(os.environ.get, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    if key_id is None or secret is None:
         return None
-    token = environment.get("AWS_SESSION_TOKEN", "")
-    return Keys(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], token)
+    return Keys(key_id, secret, os.environ.get("AWS_SESSION_TOKEN", ""))
 
 
 def _local_keys() -> Keys:

@@ -409,7 +409,7 @@ def read_raws(keys: Iterable[Key]) -> list[Raw]:
     items: list[Raw] = []
 
     def send(wanted: Sequence[Key]) -> list[Key]:
-        named: Any = [{"pk": pk, "sk": sk} for pk, sk in wanted]
+        named: Any = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in wanted]
         answer = connection().batch_get_item(named, consistent_read=True)
         items.extend(answer["Responses"].get(stack().table_name, []))
         left = answer.get("UnprocessedKeys", {}).get(stack().table_name, {}).get("Keys", [])

@@ -19,8 +19,10 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from pynamodb.attributes import (
     Attribute,
     DiscriminatorAttribute,
+    JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
+    VersionAttribute,
 )
 from pynamodb.connection.table import TableConnection
 from pynamodb.constants import BINARY, NULL
@@ -103,16 +105,49 @@ def _columns(kind: type["Item"]) -> dict[str, _Column]:
 
 def _reader_and_writer(attribute: Attribute[Any]) -> tuple[Any, Any]:
     kind: Any = type(attribute)
-    if kind is NumberAttribute:  # as PynamoDB's, whose way to a whole number is by a JSON parser
-        return _number, _number_text
+    # As PynamoDB's, whose way to a number is by a JSON parser, and which makes one for each text.
+    if kind is NumberAttribute:
+        return _number, str
+    if kind is VersionAttribute:
+        return int, str
+    if kind is JSONAttribute:
+        return _json.decode, json.dumps
     return (
         None if kind.deserialize is Attribute.deserialize else attribute.deserialize,
         None if kind.serialize is Attribute.serialize else attribute.serialize,
     )
 
 
-def _number_text(value: float) -> str:
-    return str(value) if type(value) is int else json.dumps(value)
+_json = json.JSONDecoder(strict=False)  # as PynamoDB's: texts may have control characters
+
+
+class _Value:
+    """Reads and writes an item's value of an attribute, for which PynamoDB asks four functions.
+
+    On the class it is the attribute itself, of which conditions are made.
+    """
+
+    def __init__(self, attribute: Attribute[Any], name: str) -> None:
+        self.attribute, self.name = attribute, name
+
+    def __get__(self, item: "Item | None", kind: type["Item"]) -> Any:
+        return self.attribute if item is None else item.attribute_values.get(self.name)
+
+    def __set__(self, item: "Item", value: Any) -> None:
+        item.attribute_values[self.name] = value
+
+
+class _QuickValues:
+    """Puts a `_Value` in place of each attribute that is read and written as all are."""
+
+    def __init_subclass__(cls) -> None:
+        for name, attribute in [*vars(cls).items()]:
+            kind: Any = type(attribute)
+            if isinstance(attribute, Attribute) and (kind.__get__, kind.__set__) == _AS_ALL:
+                setattr(cls, name, _Value(attribute, name))
+
+
+_AS_ALL = Attribute.__get__, Attribute.__set__
 
 
 @cache
@@ -122,7 +157,7 @@ def _defaults(kind: type["Item"]) -> dict[str, Any]:
     return {name: each.default for name, each in attributes if each.default is not None}
 
 
-class Item(Model):
+class Item(_QuickValues, Model):
     """What every item of the table has. `expires_at` (epoch seconds) is the TTL attribute.
 
     `format` says how the item is to be read. The code of one release reads what the one before
@@ -166,10 +201,9 @@ class Item(Model):
         Raises UnreadableItem.
         """
         try:
-            if "kind" not in raw:
-                raise KeyError("kind")
-            kind = cls._get_discriminator_class(raw)
-            if kind is None or not issubclass(kind, cls):
+            attribute: Any = cls.get_attributes()["kind"]
+            kind = attribute.deserialize(raw["kind"]["S"])
+            if not issubclass(kind, cls):
                 raise ValueError(f"{raw['kind']} is no {cls.__name__}")
             # As `from_raw_data`, which goes over all attributes of the class four times.
             item: Self = kind.__new__(kind)
