@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 from django.core.validators import RegexValidator
+from django.utils.translation import get_language
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -166,9 +167,24 @@ def validated_body(
     serializer_class: type[Serializer], data: Any, *, partial: bool = False
 ) -> dict[str, Any]:
     """A request's body as the serializer's values, named as in Python. Raises ValidationError."""
+    if type(data) is dict:  # of JSON
+        checker = _checker(serializer_class, partial, get_language())
+        return dict(checker.run_validation(data))
     serializer = serializer_class(data=data, partial=partial)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+@cache
+def _checker(
+    serializer_class: type[Serializer], partial: bool, _language: str | None
+) -> Serializer:
+    """The serializer of all bodies in JSON: DRF copies its fields, which takes as long as to check.
+
+    All threads share it, so that no serializer may keep anything of what it checks. DRF's fields
+    keep some messages in the language in which they were needed first.
+    """
+    return serializer_class(partial=partial)
 
 
 class QuerySerializer(Serializer):

@@ -33,7 +33,7 @@ KINDS = [Deck, Note, Card, LogEntry, Scheduler, Session, Turn, Event, Reminder, 
 @pytest.fixture(autouse=True)
 def new_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forgets what was worked out of classes as they were, before the fields and after them."""
-    caches = [items._columns, items._defaults, serializers._readers]
+    caches = [items._columns, items._defaults, serializers._readers, serializers._checker]
     for each in caches:
         each.cache_clear()
     yield

@@ -166,6 +166,16 @@ def test_a_problem_is_told_in_the_readers_language_and_its_code_is_not(maria: Ca
     assert (error["code"], error["message"]) == ("blank", "Dieses Feld darf nicht leer sein.")
 
 
+def test_who_asks_next_is_told_in_their_own_language_what_is_too_long(maria: Caller) -> None:
+    told = {}
+    for language in ("de", "fr", "en"):
+        refused = maria.post("/decks", {"name": "x" * 5_000}, Accept_Language=language)
+        told[language] = refused.json()["errors"][0]["message"]
+    assert "höchstens" in told["de"]
+    assert "caractères" in told["fr"]
+    assert "characters" in told["en"]
+
+
 @pytest.mark.parametrize(
     ("asked", "title"),
     [
