@@ -539,6 +539,7 @@ def _value_size(value: dict[str, Any]) -> int:
     return 1
 
 
+@lru_cache(maxsize=1_000)  # a head's counters, most of which stay as they are
 def _number_bytes(text: str) -> int:
     """A byte for every two significant digits and one more; a minus is another."""
     mantissa = text.lower().partition("e")[0]
