@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.services.changes import commit
@@ -168,6 +168,17 @@ def act(learner_id: str, step: Step) -> Any:
             return review.undo(card_id=card_id, void_id=f"v{more}", target_id=None, **how)
 
 
+# An edit reads the note after another one and a card before it, and leaves that card as it was.
+@example(
+    steps=[("create", 2, 0), ("edit", 2, 272), ("edit", 2, 0)],
+    meanwhile=[
+        ("edit", 2, 272),
+        *[("create", 0, 0), ("create", 1, 0), ("create", 1, 0), ("poll", 0, 0)],
+        *[("create", 3, 0), ("edit", 0, 0), ("create", 0, 0), ("create", 0, 0)],
+    ],
+    seed=0,
+    limits=(1, 1, 1),
+)
 @tried(500)
 @given(
     steps=st.lists(STEPS, min_size=1, max_size=14),

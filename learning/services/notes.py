@@ -118,12 +118,13 @@ def update_note(
     stored = batch_get(*keys)
     note, cards = _found(learner_id, note_id, stored, basic=basic)
     check_version(expected_version, int(note.version))
+    torn = {card.ordinal for card in cards if card.follow(note)}
     from_deck, shown = note.deck_id, shown_by(note.own_values())
     apply_fields(note, changes, now)
     left = shown.keys() - shown_by(note.own_values()).keys()
     hold(learner_id, note.own_values(), now=now, besides=shown)
     head = Head.among(learner_id, stored)
-    after, writes = _rewritten(head, note, cards, now)
+    after, writes = _rewritten(head, note, cards, torn, now)
     if note.deck_id != from_deck:
         require_deck(learner_id, note.deck_id, stored, field="deckId")
         writes.append(open_deck_check(learner_id, note.deck_id))
@@ -167,15 +168,19 @@ def _found(learner_id: str, note_id: str, stored: Stored, *, basic: bool) -> Wri
 
 
 def _rewritten(
-    head: Head, note: Note, cards: list[Card], now: datetime
+    head: Head, note: Note, cards: list[Card], torn: set[int], now: datetime
 ) -> tuple[list[Card], list[Write]]:
-    """A note's cards as its text now makes them, and the writes that lead there."""
+    """A note's cards as its text now makes them, and the writes that lead there.
+
+    `torn`: the ordinals of cards that were read as they were before a change of the note. They are
+    written even if they are as they should be: the rest of that change may come after this one.
+    """
     present = {card.ordinal: card for card in cards}
     wanted = [face.ordinal for face in faces(note)]
     added = _added(note, [ordinal for ordinal in wanted if ordinal not in present], now)
     writes: list[Write] = []
     for ordinal in wanted:
-        if (card := present.get(ordinal)) and card.follow(note):
+        if (card := present.get(ordinal)) and (card.follow(note) or ordinal in torn):
             writes.append(Put(card))
     writes += [
         Put(card, Card.pk.does_not_exist() | (Tombstone.kind == Tombstone))
