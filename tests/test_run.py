@@ -284,6 +284,21 @@ def test_a_connection_serves_one_request_after_the_other(lived_in: LivedIn) -> N
             assert connection.sock is kept
 
 
+@pytest.mark.parametrize("length", ["Transfer-Encoding: chunked", "Content-Length: four"])
+def test_a_body_of_unknown_length_is_not_taken_for_the_next_request(
+    lived_in: LivedIn, length: str
+) -> None:
+    lines = "POST /decks HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", length
+    with socket.create_connection(("127.0.0.1", int(lived_in.first.port)), PATIENCE_S) as sent:
+        sent.sendall("\r\n".join((*lines, "", "4", "{}  ", "0", "", "")).encode())
+        answer = b""
+        with suppress(ConnectionResetError):  # what was not read of the body
+            while part := sent.recv(4096):
+                answer += part
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert answer.count(b"HTTP/") == 1
+
+
 def test_its_request_lines_are_for_people_and_hold_no_secret(lived_in: LivedIn) -> None:
     run, before = lived_in.first, len(lived_in.first.said.read_text())
     secret = "c2VjcmV0" * 7

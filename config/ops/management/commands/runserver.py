@@ -71,10 +71,17 @@ class RequestHandler(WSGIRequestHandler):
 
 
 class Application(WSGIHandler):
-    """Adds the length of each answer, as API Gateway does. Without it a connection serves once."""
+    """Adds the length of each answer, as API Gateway does. Without it a connection serves once.
+
+    So it does after a body of unknown length: Django reads none of it, and the rest would be taken
+    for the next request.
+    """
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
         response = super().get_response(request)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if "HTTP_TRANSFER_ENCODING" in request.META or not length.isdecimal():
+            return response
         if isinstance(response, HttpResponse) and response.status_code not in (
             204,
             304,
