@@ -45,10 +45,10 @@ role play: `GET /scenarios`, `POST /sessions`, then `/sessions/{id}/turns` until
 `ended`, then `/sessions/{id}/complete`.
 
 **Offline.** A device keeps a copy of everything: it reads `GET /changes` once without a cursor, and
-later from the `cursor` of its last answer. While it is offline it queues what the learner does, and
-it sends the queue before it reads again: reviews, resets and undos to `POST /reviews`; things that
-were made, changed or deleted to `POST /changes`; up to 100 in a request. Both requests may be sent
-again as they are.
+later with the `cursor` of its last answer as `since`. While it is offline it queues what the
+learner does, and it sends the queue before it reads again: reviews, resets and undos to
+`POST /reviews`; things that were made, changed or deleted to `POST /changes`; up to 100 in a
+request. Both requests may be sent again as they are.
 
 **Errors** are problem documents (RFC 9457). Decide by `code`, which is stable; for a code that is
 new to you, decide by the status. `errors` names each wrong field by its path in your JSON, with
