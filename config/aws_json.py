@@ -326,6 +326,8 @@ def _parsed(answer: Answer) -> Json:
         body = unpacking.decompress(body, MOST_MIB * 2**20)
         if unpacking.unconsumed_tail:
             raise UpstreamFailed(TOO_LARGE)
+        if not unpacking.eof:
+            raise ValueError("the answer breaks off")
     content = json.loads(body or b"{}", object_hook=_with_bytes if _BYTES.search(body) else None)
     if not isinstance(content, dict):
         raise ValueError("no object")

@@ -585,6 +585,14 @@ def test_an_answer_that_unpacks_to_more_than_its_limit_is_refused(
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("left", [0, 10, -8], ids=["nothing", "its head", "all but its sum"])
+def test_an_answer_that_breaks_off_is_no_empty_one(own: AwsJson, server: Server, left: int) -> None:
+    part = gzip.compress(b"{}")[:left]
+    server.always = says(200, part, Content_Encoding="gzip")
+    with pytest.raises(HTTPClientError):
+        own.call("GetItem", GET)
+
+
 def test_a_client_that_is_forgotten_closes_its_connections(server: Server) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
