@@ -474,9 +474,12 @@ def test_a_command_without_a_run_is_told_in_words(home: Path) -> None:
     values["endpoint_url"] = f"http://127.0.0.1:{free_port()}"
     home.mkdir(exist_ok=True)
     (home / "stack.json").write_text(json.dumps(values))
-    ended = manage(home, "unsuppress", "ana@example.org")
-    assert ended.stderr == "A service we depend on did not answer. Is `make run` up?\n"
-    assert (never.returncode, ended.returncode) == (1, 1)
+    for command in (["unsuppress", "ana@example.org"], ["send_due"]):
+        ended = manage(home, *command)
+        assert ended.stderr == "A service we depend on did not answer. Is `make run` up?\n"
+        assert (never.returncode, ended.returncode) == (1, 1)
+    staff = manage(home, "create_staff", "ana@example.org")
+    assert staff.stderr.startswith("CommandError: A service we depend on did not answer. Repeat")
 
 
 def test_an_interrupt_before_anything_has_started_ends_quietly(

@@ -38,7 +38,8 @@ class Command(BaseCommand):
         except NotEnrolled as error:
             raise CommandError(str(error)) from error
         except Problem as error:
-            raise CommandError(f"{error.detail}. Repeat the command: it goes on.") from error
+            again = "Repeat the command: it goes on (a local one while `make run` is up)."
+            raise CommandError(f"{error.detail}. {again}") from error
         if enrolled.replaced:
             self.stdout.write(
                 "Somebody had signed up with this address and not proved it: that account is "

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from config.store.connection import read_raws
 from reminders.tasks import send_due
 
 
@@ -17,6 +18,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *, verbosity: int, **_: Any) -> None:
+        read_raws([("NOBODY", "NOTHING")])  # else a table that is not there counts as a busy one
         done = send_due(None, None)
         if verbosity or any(done.values()):
             counts = [f"{name} {value}" for name, value in done.items() if value]
