@@ -159,6 +159,8 @@ def serving(folder: Path) -> Iterator[Server]:
     made = Server("", trust)
 
     class Desk(StreamRequestHandler):
+        disable_nagle_algorithm = True  # else a long answer waits 40 ms for its acknowledgement
+
         def handle(self) -> None:
             this, still_open = id(self), made.open
             with made.lock:
