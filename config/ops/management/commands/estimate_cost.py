@@ -217,15 +217,16 @@ def down_to_the_bill(at: Mapping[str, float], year: int) -> dict[str, float]:
     uncounted = (OPERATIONS[0].writes - AWS_REVIEW_WRITES) * OPERATIONS[0].a_month * SWITCHED
     by_rule = paid - uncounted * at["write_unit"]
     return {
-        "all, by DynamoDB Local's counting": counted / SWITCHED,
+        COUNTED: counted / SWITCHED,
         "without what AWS gives any account for good": free / SWITCHED,
-        "and with mails à la carte": paid / SWITCHED,
+        PAID: paid / SWITCHED,
         "and with a review by AWS's own counting": by_rule / SWITCHED,
         "of it Cognito, which has no other price with its features": at["active_user"],
     }
 
 
 SWITCHED = 10_000  # learners, of the table of switches
+COUNTED, PAID = "all, by DynamoDB Local's counting", "and with mails à la carte"
 
 
 def switches(at: Mapping[str, float]) -> list[tuple[str, float, str]]:
