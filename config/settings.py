@@ -34,11 +34,11 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
-    "config.http.RequestMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
-    "config.http.LimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.http.RequestMiddleware",
+    "config.http.CrossOriginMiddleware",
+    "config.http.LimitMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 ROOT_URLCONF = "config.urls"

@@ -177,6 +177,7 @@ def test_every_answer_has_security_headers_and_its_own_request_id() -> None:
     for answer in answers:
         assert answer["X-Content-Type-Options"] == "nosniff"
         assert answer["X-Frame-Options"] == "DENY"
+        assert "origin" in answer["Vary"]
         assert answer["Referrer-Policy"] == "same-origin"
         assert answer["Cache-Control"] == "no-store"
         assert answer["Content-Security-Policy"] == "default-src 'none'"

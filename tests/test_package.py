@@ -92,6 +92,15 @@ def test_zappas_handler_is_there_too(unpacked: Path) -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", load], env=ENVIRONMENT, check=True)
 
 
+def test_no_request_looks_for_a_database(unpacked: Path) -> None:
+    load = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import config.lambda_handler"
+    ask = (
+        "from django.core.signals import request_started; sys.exit(request_started.has_listeners())"
+    )
+    command = [sys.executable, "-I", "-S", "-c", f"{load}; {ask}"]
+    subprocess.run(command, env=ENVIRONMENT, check=True)
+
+
 def test_nothing_but_what_is_meant_is_inside(bundle: Bundle) -> None:
     with zipfile.ZipFile(bundle.zip) as package:
         names = package.namelist()
