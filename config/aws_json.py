@@ -337,9 +337,9 @@ def _parsed(answer: Answer) -> Json:
 def _with_bytes(value: Json) -> Json:
     """Decodes `{"B": text}` and `{"BS": [texts]}`, where the object is one attribute."""
     if len(value) == 1:
-        match value:
-            case {"B": str(text)}:
-                return {"B": base64.b64decode(text)}
-            case {"BS": [str(), *_] as texts}:
+        if isinstance(text := value.get("B"), str):
+            return {"B": base64.b64decode(text)}
+        match value.get("BS"):
+            case [str(), *_] as texts:
                 return {"BS": [base64.b64decode(text) for text in texts]}
     return value

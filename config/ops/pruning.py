@@ -101,11 +101,14 @@ DROPPED = (
     "django/contrib/admin/templates/*",
     "django/contrib/gis/*",
     "django/contrib/postgres/*",
+    *(f"django/db/backends/{name}/*" for name in ("mysql", "oracle", "postgresql", "sqlite3")),
     "pycparser/*",  # cffi's parser of C makes bindings; nothing calls it
+    "yaml/_yaml.*",  # in C; the API's document alone is YAML, and Python writes it as well
     "zappa/cli.py",
     "zappa/core.py",
     "zappa/letsencrypt.py",
     "zstandard/_cffi.*",  # for Pythons without the C API
+    "zstandard/backend_cffi.py",
 )
 # Django imports the formats of our languages, and names days and months in them.
 KEPT = (
