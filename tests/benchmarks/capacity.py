@@ -143,7 +143,7 @@ def _polls(table: Table) -> None:
             cursors.append(in_step(cursors[0]))
         _review(ana, cards[n % 40], NOW - timedelta(seconds=600 - n))
     cursors.append(in_step(cursors[1]))
-    for changes, since, most in ((0, cursors[2], 1), (20, cursors[1], 3), (500, cursors[0], 15)):
+    for changes, since, most in ((0, cursors[2], 1), (20, cursors[1], 3), (500, cursors[0], 16)):
         _done(ana.get("/scheduler"))
         with counted() as spent:
             _done(ana.get(f"/changes?limit=1000&since={since}"))
