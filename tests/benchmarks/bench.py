@@ -402,7 +402,9 @@ def in_turn(
                 started[who] = processes.enter_context(candidate.running(python, learner))
             for what in ("load", "cold"):
                 turns[what].append({who: started[who].start[what] for who in order})
-            for what in requests if number % starts == 0 else ():
+            if number % starts:
+                continue
+            for what in requests:
                 _by_turns(turns[what], what, started, tables, made, times)
         modules = {who: one.modules for who, one in started.items()}
     return turns, modules
@@ -588,7 +590,13 @@ def features(options: argparse.Namespace, report: "Report") -> None:
             "with": (replace(without, environment=without.environment | FEATURES), learner),
         }
         turns, modules = in_turn(
-            known, sys.executable, made, GOALS, rounds=options.rounds, times=options.times
+            known,
+            sys.executable,
+            made,
+            GOALS,
+            rounds=options.rounds,
+            times=options.times,
+            starts=STARTS,
         )
     loaded = sorted(modules["with"] & {*OF_FEATURES})
     said = ", ".join(loaded) or "none"
