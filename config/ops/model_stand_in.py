@@ -9,6 +9,7 @@ learner writes.
 
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,6 +69,12 @@ class _Server(ThreadingHTTPServer):
     # Of Python's five, a sixth client that connects at once waits a second: our time-out.
     request_queue_size = 64
     daemon_threads = True
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A connection that sends an answer's body at once, not when its head is acknowledged."""
+        connection, address = super().get_request()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, address
 
 
 @contextmanager
