@@ -366,7 +366,7 @@ def test_the_readmes_walk_works_word_for_word_and_each_answer_has_its_line(
     times = [line for line in said.splitlines() if line and not line.startswith("{")]
     assert [datetime.fromisoformat(time).tzinfo for time in times] == [UTC] * 4
     assert answers[-1]["title"] == "Ligar à Inês"
-    assert "ana@example.org" in mail
+    assert re.search(r"ana\d+@example\.org", mail)
 
 
 def test_a_changed_file_reloads_the_service_and_not_its_aws(lived_in: LivedIn) -> None:
