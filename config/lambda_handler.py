@@ -66,9 +66,10 @@ TEXT_TYPES = (
 # What learners at study need. They must not wait for the rest: the pages that show the API load
 # drf-spectacular (0.2 s), and the first request for reminders or media takes 40 ms longer instead.
 PRELOADED = frozenset({"accounts.urls", "learning.urls"})
-# New objects until the garbage collector looks for circles. Python's own 700 (3.11) make it look in
-# each request, where it finds next to nothing.
+# New objects until the garbage collector looks for cycles. Python's own 700 (3.11) make it look in
+# each request, where it finds little: a request and its view, which hold each other and the body.
 YOUNG_OBJECTS = 10_000
+LARGE = 100_000  # characters of a body and its answer that do not wait for it
 # Characters that a path may hold besides letters and digits (RFC 3986). `%` begins a quoted one.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
@@ -129,7 +130,10 @@ def lambda_handler(event: Event, context: Any) -> Any:
     """Answers one event of Lambda's. Raises CommandRefused."""
     if "httpMethod" in event and "requestContext" in event:
         path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI takes no other letters
-        return _http({**event, "path": path}, context)
+        answer = _http({**event, "path": path}, context)
+        if len(event.get("body") or "") + len(answer["body"]) > LARGE:
+            gc.collect()
+        return answer
     if event.get("type") == "TOKEN" and "methodArn" in event:
         return _authorizer()(event, context)
     match _source_of(event):

@@ -37,6 +37,22 @@ print(json.dumps([answer["statusCode"], answer["body"], sorted(sys.modules), str
 """
 
 
+HOARD = """
+import json, resource, sys
+sys.path.insert(0, sys.argv[1])
+from config.lambda_handler import lambda_handler
+text = sys.stdin.read()
+
+def peak_kib_after(times):
+    for _ in range(times):
+        assert lambda_handler(json.loads(text), None)["statusCode"] == 400
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+first = peak_kib_after(2)
+print(peak_kib_after(20) - first)
+"""
+
+
 def ask(folder: Path, path: str, accept: str = "*/*") -> tuple[int, str, list[str], list[str]]:
     """The unpacked package's answer, and the modules that it loaded from itself and elsewhere."""
     request = json.dumps(event("GET", path, headers={"Accept": accept}))
@@ -90,6 +106,21 @@ def test_what_is_loaded_later_is_there_too(
 def test_zappas_handler_is_there_too(unpacked: Path) -> None:
     load = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import zappa.handler; import boto3"
     subprocess.run([sys.executable, "-I", "-S", "-c", load], env=ENVIRONMENT, check=True)
+
+
+def test_large_bodies_do_not_pile_up_in_memory(unpacked: Path) -> None:
+    body = {"email": "a" * 4_000_000, "password": "x"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", HOARD, unpacked],
+        input=json.dumps(event("POST", "/auth/login", body=body)),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    grown_kib = int(done.stdout.splitlines()[-1])
+    assert grown_kib < 40_000  # the copies of one body; all twenty would be 80,000 at the least
 
 
 def test_no_request_looks_for_a_database(unpacked: Path) -> None:
