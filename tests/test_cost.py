@@ -112,12 +112,12 @@ def test_what_aws_asks_for_is_within_the_goals_of_both_years() -> None:
     for year, most in ((1, 0.030), (3, 0.032)):
         bill = list(costs.down_to_the_bill(at, year).values())
         assert bill == sorted(bill, reverse=True)
-        assert bill[2] <= most
+        assert bill[-1] <= most
 
 
-def test_the_log_makes_a_learner_dearer_each_year() -> None:
+def test_cards_and_log_make_a_learner_dearer_each_year() -> None:
     first, third = (sum(costs.month(10_000, costs.prices(), year).values()) for year in (1, 3))
-    assert first < third < 1.1 * first
+    assert first < third < 1.15 * first
 
 
 def test_the_docs_have_the_tables_as_they_are_now() -> None:

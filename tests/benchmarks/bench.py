@@ -9,7 +9,7 @@ and compiled ahead alike. Each candidate is a process of its own by `python -I -
 turn, and answer in turn, a few requests of a kind each, so that what else the machine does meets
 all of them. All verify the same token and call one server over TLS, which answers from a table at
 once, each from its own copy. Times are of the processor. A ratio is the median of the ratios
-within each turn.
+within each turn. `start` runs on Python 3.11 and 3.13, all other parts on the Python of .venv.
 """
 
 import argparse
@@ -329,7 +329,7 @@ class Candidate:
         given = [json.dumps(learner.events()), json.dumps(learner.card_ids[:500])]
         hears, tells = os.pipe()
         command = [python, "-I", "-S", "-c", PROBE, self.folder, self.module, *given, str(tells)]
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
                 command,
                 env=dict(self.environment),
@@ -369,7 +369,7 @@ class Running:
         line = self.heard.readline()
         if not line:
             self.said.seek(0)
-            sys.exit(f"{self.module} failed:\n{self.said.read()[-3000:]}")
+            sys.exit(f"{self.module} failed:\n{self.said.read()[-3000:].decode(errors='replace')}")
         return json.loads(line)
 
 
@@ -402,7 +402,7 @@ def in_turn(
                 started[who] = processes.enter_context(candidate.running(python, learner))
             for what in ("load", "cold"):
                 turns[what].append({who: started[who].start[what] for who in order})
-            if number % starts:
+            if number % starts:  # these were started for their start's sake alone
                 continue
             for what in requests:
                 _by_turns(turns[what], what, started, tables, made, times)
@@ -418,7 +418,7 @@ def _by_turns(
     made: World,
     times: int,
 ) -> None:
-    """All answer some requests of a kind, until each has answered `times` of them."""
+    """All answer some requests of a kind in turn, `times` in all, or the next fewer turns."""
     order = [*started]
     for who in order:
         made.table.items = tables[who]
@@ -655,8 +655,7 @@ def growth(options: argparse.Namespace, report: "Report") -> None:
         measured = ratio(turns[what], str(sizes[-1]), str(sizes[0]))
         said, goal = f"{what}: 10,000 cards × 100 cards", f"≤ {GROWTH_GOAL}"
         report.verdict(Verdict(said, goal, f"{measured:.2f}", measured <= GROWTH_GOAL))
-    if options.write:
-        PICTURE.write_text(drawn.picture(sizes, requests))
+    report.picture = drawn.picture(sizes, requests)
 
 
 def bill(options: argparse.Namespace, report: "Report") -> None:
@@ -668,7 +667,7 @@ def bill(options: argparse.Namespace, report: "Report") -> None:
         rows = costs.down_to_the_bill(at, year)
         for what, how in (
             (costs.COUNTED, "all, by DynamoDB Local's counting"),
-            (costs.PAID, "beyond what AWS gives for good, mails à la carte"),
+            (costs.BILLED, "what AWS would ask for"),
         ):
             said = f"USD a month and learner of {costs.SWITCHED:,}, year {year}: {how}"
             verdict = Verdict(said, f"≤ {most:.3f}", f"{rows[what]:.4f}", rows[what] <= most)
@@ -706,6 +705,7 @@ class Report:
     def __init__(self) -> None:
         self.tables: dict[str, str] = {}
         self.verdicts: list[Verdict] = []
+        self.picture = ""
 
     def table(self, name: str, text: str) -> None:
         self.tables[name] = text
@@ -717,13 +717,14 @@ class Report:
     def summary(self) -> str:
         return "\n".join([VERDICTS, *map(str, self.verdicts)])
 
-    def write(self) -> None:
-        """Puts the tables between the marks of their names in docs/performance.md.
+    def write(self, *, whole: bool) -> None:
+        """Puts the tables between the marks of their names in docs/performance.md, and the picture.
 
-        Verdicts of parts that were not measured now stay.
+        Unless the `whole` was measured, verdicts of the parts that were not stay.
         """
         text = DOCUMENT.read_text()
-        kept = {row.split("|")[1]: row for row in _rows_between(text, "verdicts")}
+        rows = [] if whole else _rows_between(text, "verdicts")
+        kept = {row.split("|")[1]: row for row in rows}
         kept |= {row.split("|")[1]: row for row in map(str, self.verdicts)}
         tables = self.tables | {"verdicts": "\n".join([VERDICTS, *kept.values()])}
         for name, table in tables.items():
@@ -735,6 +736,8 @@ class Report:
             if not times:
                 print(f"docs/performance.md has no place for {name}", file=sys.stderr)
         DOCUMENT.write_text(text)
+        if self.picture:
+            PICTURE.write_text(self.picture)
 
 
 def _rows_between(text: str, name: str) -> list[str]:
@@ -743,11 +746,17 @@ def _rows_between(text: str, name: str) -> list[str]:
     return table.splitlines()[2:]
 
 
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="all, if none is named")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--times", type=int, default=50, help="warm requests of each kind")
+    parser.add_argument("--rounds", type=_positive, default=7)
+    parser.add_argument("--times", type=_positive, default=50, help="warm requests of each kind")
     parser.add_argument(
         "--python", action="append", help="a version (3.11 and 3.13 by default); again for one more"
     )
@@ -761,7 +770,7 @@ def main() -> None:
         PARTS[part](options, report)
     print(f"\n{report.summary()}")
     if options.write:
-        report.write()
+        report.write(whole=not options.part)
 
 
 if __name__ == "__main__":

@@ -215,9 +215,9 @@ def _stored(table: Table) -> None:
     for what, value in (("a card with its note", per_card), ("a line of the log", per_entry),
                         ("its share of a journal", journal)):  # fmt: skip
         table.add(f"bytes stored for {what}, index entries and overhead too", value)
-    for year, most in ((1, 6.0), (2, None), (3, 11.0)):
+    for year, most in ((1, 6.0), (2, None), (3, 16.0)):
         kept = min(year, 400 / 365)
-        total = YEAR_CARDS * per_card + year * YEAR_REVIEWS * per_entry
+        total = year * (YEAR_CARDS * per_card + YEAR_REVIEWS * per_entry)
         total += kept * YEAR_REVIEWS * journal + year * 365 * 400
         table.add(f"MB stored a learner after year {year}", total / 1e6, most)
 

@@ -155,15 +155,14 @@ def main() -> None:
             for client, bundle in bundles.items():
                 found[client].append(measure(client, server.url, libraries, bundle, options.calls))
                 server.seen.clear()
-    medians = [
-        [statistics.median(values) for values in zip(*found[client], strict=True)]
-        for client in ("botocore", "own")
-    ]
     print("| | botocore | own client | ratio |")
     print("|---|---:|---:|---:|")
     rows = ("cold: import, client, first call", *WARM)
-    for row, theirs, ours in zip(rows, *medians, strict=True):
-        print(f"| {row} | {theirs * 1000:.2f} ms | {ours * 1000:.2f} ms | {ours / theirs:.2f} |")
+    measured = (zip(*found[client], strict=True) for client in ("botocore", "own"))
+    for row, theirs, ours in zip(rows, *measured, strict=True):
+        ratio = statistics.median(b / a for a, b in zip(theirs, ours, strict=True))
+        cells = (f"{statistics.median(times) * 1000:.2f} ms" for times in (theirs, ours))
+        print(f"| {row} | {' | '.join(cells)} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":
