@@ -174,13 +174,22 @@ def test_we_answer_json_version_1(accept: str, status: int) -> None:
 
 def test_every_answer_has_security_headers_and_its_own_request_id() -> None:
     answers = [ANONYMOUS.get(path) for path in ("/health", "/nowhere", "/decks", "/health")]
+    answers += [
+        ANONYMOUS.get("/health", headers={"Host": "elsewhere.example"}),
+        ANONYMOUS.options(
+            "/decks",
+            headers={"Origin": "http://localhost:5173", "Access-Control-Request-Method": "GET"},
+        ),
+    ]
+    assert [answer.status_code for answer in answers[-2:]] == [400, 200]
     for answer in answers:
+        assert answer["Cross-Origin-Opener-Policy"] == "same-origin"
         assert answer["X-Content-Type-Options"] == "nosniff"
         assert answer["X-Frame-Options"] == "DENY"
         assert "origin" in answer["Vary"]
         assert answer["Referrer-Policy"] == "same-origin"
         assert answer["Cache-Control"] == "no-store"
-        assert answer["Content-Security-Policy"] == "default-src 'none'"
+        assert answer["Content-Security-Policy"].startswith("default-src 'none'")
     assert len({answer["X-Request-Id"] for answer in answers}) == len(answers)
 
 
