@@ -1,7 +1,7 @@
 """Compares the service with peers that do the same work, and measures how its cost grows.
 
     python -m tests.benchmarks.bench                     every part, in a quarter of an hour
-    python -m tests.benchmarks.bench start --rounds 3    one or more of them (see --help)
+    python -m tests.benchmarks.bench start --rounds 7    one or more of them (see --help)
     python -m tests.benchmarks.bench --write             puts the tables into docs/performance.md
 
 The service is the package of `make package`; the peers (`tests/benchmarks/peers/`) are installed
@@ -54,7 +54,6 @@ BARE = "bare boto3"
 NAMES = {BARE: "boto3_handler", "FastAPI": "fastapi_app", "Powertools": "powertools_app"}
 OURS = "Parley"
 TABLE, CARDS, DUE = "table_name-of-tests", 60, 20
-STARTS = 3  # of each candidate in a round
 IN_A_ROW = 5  # requests of a kind, until it is another candidate's turn
 CREDENTIALS = {"email": "ana@example.org", "password": "corvo-azul-7"}
 EVENT = json.loads((BASE_DIR / "tests" / "events" / "rest_proxy.json").read_text())
@@ -381,16 +380,15 @@ def in_turn(
     *,
     rounds: int,
     times: int,
-    starts: int = 1,
 ) -> tuple[Turns, dict[str, set[str]]]:
-    """Starts all candidates in each round, `starts` times, and asks those of one start in turn.
+    """Starts all candidates in each round, and asks them in turn.
 
     Returns the times, and the modules that each has loaded at the end. Each has a table of its own.
     """
     turns: Turns = defaultdict(list)
     modules: dict[str, set[str]] = {}
     names = [*known]
-    for number in range(rounds * starts):
+    for number in range(rounds):
         first = number % len(names)
         order = names[first:] + names[:first]
         tables = {who: made.copy() for who in order}
@@ -402,8 +400,6 @@ def in_turn(
                 started[who] = processes.enter_context(candidate.running(python, learner))
             for what in ("load", "cold"):
                 turns[what].append({who: started[who].start[what] for who in order})
-            if number % starts:  # these were started for their start's sake alone
-                continue
             for what in requests:
                 _by_turns(turns[what], what, started, tables, made, times)
         modules = {who: one.modules for who, one in started.items()}
@@ -515,9 +511,7 @@ def _beside_peers(version: str | None, options: argparse.Namespace, report: "Rep
         known = candidates(Path(name), python, package, made)
         learner = made.learners[CARDS]
         asked = {who: (candidate, learner) for who, candidate in known.items()}
-        turns, _ = in_turn(
-            asked, python, made, GOALS, rounds=options.rounds, times=options.times, starts=STARTS
-        )
+        turns, _ = in_turn(asked, python, made, GOALS, rounds=options.rounds, times=options.times)
     label = version or f"{sys.version_info.major}.{sys.version_info.minor}"
     report.table(f"start-{label}", _comparison(label, [*known], turns))
     for verdict in _verdicts(label, turns):
@@ -596,7 +590,6 @@ def features(options: argparse.Namespace, report: "Report") -> None:
             GOALS,
             rounds=options.rounds,
             times=options.times,
-            starts=STARTS,
         )
     loaded = sorted(modules["with"] & {*OF_FEATURES})
     said = ", ".join(loaded) or "none"
@@ -609,9 +602,14 @@ def features(options: argparse.Namespace, report: "Report") -> None:
         report.verdict(Verdict(said, goal, f"{measured:.2f}", met))
 
 
+def _third(options: argparse.Namespace) -> int:
+    """Rounds of what needs fewer, or takes longer."""
+    return int((options.rounds + 2) // 3)
+
+
 def client(options: argparse.Namespace, report: "Report") -> None:
     """Our client of the table beside botocore's."""
-    runs = ["--runs", str(options.rounds)]
+    runs = ["--runs", str(_third(options))]
     report.table("client", _output("tests/benchmarks/client.py", *runs))
 
 
@@ -638,7 +636,7 @@ def growth(options: argparse.Namespace, report: "Report") -> None:
         ours = candidate_alone(Path(name), package, made)
         known = {str(size): (ours, made.learners[size]) for size in sizes}
         turns, _ = in_turn(
-            known, sys.executable, made, GROWING, rounds=(options.rounds + 1) // 2, times=25
+            known, sys.executable, made, GROWING, rounds=_third(options), times=options.times
         )
     requests = {
         what: [statistics.median(turn[str(size)] for turn in turns[what]) * 1000 for size in sizes]
@@ -755,8 +753,10 @@ def _positive(text: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="all, if none is named")
-    parser.add_argument("--rounds", type=_positive, default=7)
-    parser.add_argument("--times", type=_positive, default=50, help="warm requests of each kind")
+    parser.add_argument("--rounds", type=_positive, default=21)
+    parser.add_argument(
+        "--times", type=_positive, default=15, help="warm requests of a kind in each round"
+    )
     parser.add_argument(
         "--python", action="append", help="a version (3.11 and 3.13 by default); again for one more"
     )
