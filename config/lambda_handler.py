@@ -66,10 +66,12 @@ TEXT_TYPES = (
 # What learners at study need. They must not wait for the rest: the pages that show the API load
 # drf-spectacular (0.2 s), and the first request for reminders or media takes 40 ms longer instead.
 PRELOADED = frozenset({"accounts.urls", "learning.urls"})
-# New objects until the garbage collector looks for cycles. Python's own 700 (3.11) make it look in
-# each request, where it finds little: a request and its view, which hold each other and the body.
+# So many new objects make the garbage collector look for cycles. With Python's own number (700 in
+# 3.11) it looks in each request, and finds little: a request and its view, which hold each other.
 YOUNG_OBJECTS = 10_000
-LARGE = 100_000  # characters of a body and its answer that do not wait for it
+# They hold the body and the answer too. Where these have more characters, they are freed at once.
+LARGE = 100_000
+YOUNG = 1  # the generations 0 and 1: what is not older than some hundred requests
 # Characters that a path may hold besides letters and digits (RFC 3986). `%` begins a quoted one.
 PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"
 
@@ -106,7 +108,7 @@ _http = make_lambda_handler(
 
 
 def _forget_databases() -> None:
-    """There is none, whose connections Django would look for at both ends of each request."""
+    """Django looks for connections to databases when a request begins and ends. There are none."""
     request_started.disconnect(db.reset_queries)
     for signal in (request_started, request_finished):
         signal.disconnect(db.close_old_connections)
@@ -132,13 +134,15 @@ def lambda_handler(event: Event, context: Any) -> Any:
         path = quote(event["path"], safe=PATH_CHARACTERS)  # WSGI takes no other letters
         answer = _http({**event, "path": path}, context)
         if len(event.get("body") or "") + len(answer["body"]) > LARGE:
-            gc.collect()
+            gc.collect(YOUNG)
         return answer
     if event.get("type") == "TOKEN" and "methodArn" in event:
         return _authorizer()(event, context)
     match _source_of(event):
         case "aws:sqs":
-            return import_string("config.work.work_off")(event, context)
+            answer = import_string("config.work.work_off")(event, context)
+            gc.collect(YOUNG)  # a job reads whole files
+            return answer
         case "aws:sns":
             return import_string(settings.MESSAGE_TASK)(event, context)
     if "raw_command" in event:
