@@ -317,7 +317,7 @@ class RequestMiddleware:
 
 
 class CrossOriginMiddleware(CorsMiddleware):
-    """CORS. Apps name no origin, and their requests do without a look at all headers."""
+    """CORS. The library goes over all headers to find that a request names no origin."""
 
     def add_response_headers(
         self, request: HttpRequest, response: HttpResponseBase

@@ -325,12 +325,12 @@ class Candidate:
     @contextmanager
     def running(self, python: str, learner: Learner) -> Iterator["Running"]:
         """Its process, which has started and answered its first card."""
-        given = [json.dumps(learner.events()), json.dumps(learner.card_ids[:500])]
+        events, card_ids = json.dumps(learner.events()), json.dumps(learner.card_ids[:500])
         hears, tells = os.pipe()
-        command = [python, "-I", "-S", "-c", PROBE, self.folder, self.module, *given, str(tells)]
+        arguments = [self.folder, self.module, events, card_ids, str(tells)]
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                command,
+                [python, "-I", "-S", "-c", PROBE, *arguments],
                 env=dict(self.environment),
                 stdin=subprocess.PIPE,
                 stdout=said,
@@ -340,16 +340,16 @@ class Candidate:
             )
             os.close(tells)
             with process, os.fdopen(hears) as heard:
-                made = Running(self.module, process.stdin, heard, said)
-                made.start.update(made.hear())
-                yield made
-                process.stdin.close()  # type: ignore[union-attr]
-                made.modules.update(made.hear())
+                running = Running(self.module, process.stdin, heard, said)
+                running.start.update(running.hear())
+                yield running
+                running.stdin.close()
+                running.modules.update(running.hear())
 
 
 @dataclass
 class Running:
-    """A candidate's process, that answers when it is asked to."""
+    """A candidate's process, which answers when it is asked to."""
 
     module: str
     stdin: Any
@@ -414,7 +414,7 @@ def _by_turns(
     made: World,
     times: int,
 ) -> None:
-    """All answer some requests of a kind in turn, `times` in all, or the next fewer turns."""
+    """All answer requests of a kind in turns of five; what `times` has beyond them is left out."""
     order = [*started]
     for who in order:
         made.table.items = tables[who]
@@ -584,12 +584,7 @@ def features(options: argparse.Namespace, report: "Report") -> None:
             "with": (replace(without, environment=without.environment | FEATURES), learner),
         }
         turns, modules = in_turn(
-            known,
-            sys.executable,
-            made,
-            GOALS,
-            rounds=options.rounds,
-            times=options.times,
+            known, sys.executable, made, GOALS, rounds=options.rounds, times=options.times
         )
     loaded = sorted(modules["with"] & {*OF_FEATURES})
     said = ", ".join(loaded) or "none"
@@ -667,13 +662,13 @@ def bill(options: argparse.Namespace, report: "Report") -> None:
             (costs.COUNTED, "all, by DynamoDB Local's counting"),
             (costs.BILLED, "what AWS would ask for"),
         ):
-            said = f"USD a month and learner of {costs.SWITCHED:,}, year {year}: {how}"
-            verdict = Verdict(said, f"≤ {most:.3f}", f"{rows[what]:.4f}", rows[what] <= most)
+            row = f"USD a month and learner of {costs.SWITCHED:,}, year {year}: {how}"
+            verdict = Verdict(row, f"≤ {most:.3f}", f"{rows[what]:.4f}", rows[what] <= most)
             report.verdict(verdict)
     for year, most in IDLE_GOALS.items():
         usd = costs.beyond_free(0, at, year)
-        said = f"USD a month of a stage that nobody uses, year {year}"
-        report.verdict(Verdict(said, f"≤ {most}", f"{usd:.2f}", usd <= most))
+        row = f"USD a month of a stage that nobody uses, year {year}"
+        report.verdict(Verdict(row, f"≤ {most}", f"{usd:.2f}", usd <= most))
 
 
 def candidate_alone(folder: Path, package: Path, made: World) -> Candidate:

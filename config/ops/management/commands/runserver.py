@@ -37,6 +37,7 @@ ONLY_WARNINGS = {"PARLEY_LOG_LEVEL": "WARNING"}
 # File descriptors that the first process hands down to its children.
 LISTENING_FD, READY_FD = "PARLEY_LISTENING_FD", "PARLEY_READY_FD"
 WAITING_CONNECTIONS = 128
+WITHOUT_BODY = (204, 304)  # RFC 9110, 8.6
 THERE_IS = """\
   /app     the reference app: study in the browser, online and offline
   /docs    the API's reference; /browse the pages for staff
@@ -82,10 +83,7 @@ class Application(WSGIHandler):
         length = request.META.get("CONTENT_LENGTH") or "0"
         if "HTTP_TRANSFER_ENCODING" in request.META or not length.isdecimal():
             return response
-        if isinstance(response, HttpResponse) and response.status_code not in (
-            204,
-            304,
-        ):  # RFC 9110
+        if isinstance(response, HttpResponse) and response.status_code not in WITHOUT_BODY:
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
 
